@@ -1,0 +1,41 @@
+# make run    install, then the main job: energy to accuracy over batch sizes
+# make test   install, then what CI runs: format, lint, types, tests
+# make check  the same checks in the environment that is active now
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= runs/batch
+
+.PHONY: run test check install clean
+
+run: $(VENV)/installed
+	@$(BIN)/python scripts/run.py --config=configs/batch.py --out=$(OUT)
+
+test: $(VENV)/installed-dev
+	@$(MAKE) --no-print-directory check BIN=$(BIN)/
+
+install: $(VENV)/installed-dev
+
+check: BIN ?=
+check:
+	$(BIN)ruff format --check .
+	$(BIN)ruff check .
+	$(BIN)pyright
+	$(BIN)python -m pytest
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'jaxpower needs Python 3.11 or newer: make PYTHON=python3.12'; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
