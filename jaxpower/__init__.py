@@ -1,0 +1,1 @@
+"""What it costs in joules to train a network to an accuracy."""

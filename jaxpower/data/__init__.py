@@ -1,0 +1,1 @@
+"""Data sets as arrays, for every wing; knows no framework."""

@@ -1,0 +1,1 @@
+"""The JAX wing: models, steps and evaluation; does not know of power."""

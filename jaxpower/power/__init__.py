@@ -1,0 +1,1 @@
+"""The meter: sources of readings, windows of energy, honest bounds."""

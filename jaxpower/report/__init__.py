@@ -1,0 +1,1 @@
+"""Reads records and tells what they say; never trains."""

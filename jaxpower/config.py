@@ -1,0 +1,175 @@
+"""What is asked: Sweep, Trial and their parts, as plain data.
+
+Every field an experiment may vary is a field of `Conditions`, so a regime or a
+paradigm needs no code of its own. This room knows nothing of the project and
+imports no framework: a wrong word is answered before anything heavy loads.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import types
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+FRAMEWORKS = ("jax",)
+MODELS = ("cnn", "resnet18")
+OPTIMIZERS = ("adam", "adamw", "momentum", "sgd")
+PRECISIONS = ("float32", "bfloat16")
+SCHEDULES = ("constant", "cosine")
+
+
+class ConfigError(Exception):
+  """The config cannot be run: one line says what, where and how to mend."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Model:
+  """A network. `width` multiplies its channels; 1.0 is the published size."""
+
+  name: str = "cnn"
+  width: float = 1.0
+
+
+@dataclasses.dataclass(kw_only=True)
+class Optimizer:
+  """An update rule, its rate and the rate's course over the budget."""
+
+  name: str = "adam"
+  learning_rate: float = 1e-3
+  momentum: float = 0.9  # for the rule of that name
+  weight_decay: float = 0.0
+  schedule: str = "constant"
+  warmup_examples: int = 0
+
+
+@dataclasses.dataclass(kw_only=True)
+class Conditions:
+  """All that one training is done under, but for its seed.
+
+  `evaluate_every_examples` is counted in examples, not steps, so that every
+  batch size is looked at equally often; a multiple of every batch size.
+  """
+
+  data: str = "fashion_mnist_6k"
+  model: Model = dataclasses.field(default_factory=Model)
+  optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
+  batch_size: int = 128  # global: examples per update over all devices
+  precision: str = "float32"  # of the arithmetic; weights stay float32
+  target_accuracy: float = 0.8
+  budget_examples: int = 60_000
+  evaluate_every_examples: int = 2_048
+  idle_seconds: float = 0.5  # context open, nothing queued, before training
+  devices: int = 0  # how many local devices to shard over; 0: all of them
+  framework: str = "jax"
+
+
+@dataclasses.dataclass(kw_only=True)
+class Trial(Conditions):
+  """One training, at one config and one seed, to target or budget."""
+
+  seed: int = 0
+
+
+@dataclasses.dataclass(kw_only=True)
+class Sweep(Conditions):
+  """The trials of one config file: shared conditions and what varies.
+
+  `vary` maps a field of the conditions, dotted where it lies deeper
+  (`optimizer.learning_rate`), to its values; all combinations are run, each
+  with seeds 0 to `seeds` - 1, in an order drawn from `order_seed`.
+  """
+
+  name: str = "sweep"
+  vary: dict[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+  seeds: int = 3
+  order_seed: int = 0
+
+
+def to_dict(config: Sweep | Trial) -> dict[str, Any]:
+  """The config as nested dicts, ready for JSON."""
+  return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def trial_id(trial: Trial) -> str:
+  """Twelve hex digits that name this trial: a hash of its whole config."""
+  text = json.dumps(to_dict(trial), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def get(config: Any, path: str) -> Any:
+  """The value at a dotted path of a config."""
+  for name in path.split("."):
+    config = getattr(config, name)
+  return config
+
+
+def differences(
+  old: dict[str, Any], new: dict[str, Any], prefix: str = ""
+) -> list[str]:
+  """Where two configs differ, one `field: old -> new` each."""
+  lines = []
+  for key in sorted(old.keys() | new.keys()):
+    a, b = old.get(key, "absent"), new.get(key, "absent")
+    if isinstance(a, dict) and isinstance(b, dict):
+      lines += differences(a, b, f"{prefix}{key}.")
+    elif a != b:
+      lines.append(f"{prefix}{key}: {a} -> {b}")
+  return lines
+
+
+def arguments(text: str, **defaults: Any) -> Any:
+  """Reads the `name=value,...` behind a config file's colon.
+
+  Types follow the defaults; a bare word sets a true-or-false argument.
+  Returns a namespace with one attribute per default. Raises ConfigError on a
+  word that no default names or a value of another type.
+  """
+  values = dict(defaults)
+  for part in filter(None, text.split(",")):
+    name, equals, value = part.partition("=")
+    if name not in defaults:
+      raise ConfigError(unknown("config argument", name, defaults))
+    kind = type(defaults[name])
+    if not equals and kind is not bool:
+      raise ConfigError(f"config argument {name}: write {name}=VALUE")
+    try:
+      values[name] = _read(value or "true", kind)
+    except ValueError:
+      raise ConfigError(
+        f"config argument {name}={value}: not {article(kind.__name__)}"
+      ) from None
+  return types.SimpleNamespace(**values)
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+  """One line on a name nobody knows, with the nearest one that exists."""
+  names = sorted(known)
+  near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+  hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+  return f"unknown {what} '{name}'; {hint}"
+
+
+def field_paths(config: Any, prefix: str = "") -> Iterator[str]:
+  """Every field of a config as a dotted path, keys of `vary` included."""
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    yield prefix + field.name
+    if dataclasses.is_dataclass(value):
+      yield from field_paths(value, f"{prefix}{field.name}.")
+    elif isinstance(value, dict):
+      yield from (f"{prefix}{field.name}.{key}" for key in value)
+
+
+def _read(text: str, kind: type) -> Any:
+  if kind is not bool:
+    return kind(text)
+  if text not in ("true", "false"):
+    raise ValueError(text)
+  return text == "true"
+
+
+def article(noun: str) -> str:
+  """The noun with its indefinite article."""
+  return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"

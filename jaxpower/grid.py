@@ -1,0 +1,160 @@
+"""A sweep checked and expanded into its trials.
+
+What can be known from the config alone is checked here, before anything loads;
+what depends on the data or the machine is checked by `jaxpower.sweep`.
+"""
+
+import copy
+import dataclasses
+import itertools
+import math
+import random
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+from jaxpower.config import (
+  FRAMEWORKS,
+  MODELS,
+  OPTIMIZERS,
+  PRECISIONS,
+  SCHEDULES,
+  Conditions,
+  ConfigError,
+  Sweep,
+  Trial,
+  article,
+  field_paths,
+  get,
+  unknown,
+)
+
+
+def expand(sweep: Sweep) -> list[Trial]:
+  """The trials of a sweep, in the order they are to be run.
+
+  The order is random, so that a machine that warms up or slows down during
+  the sweep does not favour one value. Raises ConfigError on a bad sweep.
+  """
+  check(sweep)
+  shared = {
+    field.name: getattr(sweep, field.name)
+    for field in dataclasses.fields(Conditions)
+  }
+  trials = []
+  for values in itertools.product(*sweep.vary.values()):
+    for seed in range(sweep.seeds):
+      trial = Trial(**copy.deepcopy(shared), seed=seed)
+      for path, value in zip(sweep.vary, values, strict=True):
+        _set(trial, path, value)
+      _check_conditions(trial)
+      trials.append(trial)
+  random.Random(sweep.order_seed).shuffle(trials)
+  return trials
+
+
+def check(sweep: Sweep) -> None:
+  """Raises ConfigError unless every field of the sweep can be run."""
+  if not isinstance(sweep, Sweep):
+    raise ConfigError(
+      f"get_config() gave {article(type(sweep).__name__)}; it must return a"
+      " jaxpower.Sweep"
+    )
+  _check_types(sweep)
+  _require(
+    sweep.name != "" and "/" not in sweep.name,
+    f"name '{sweep.name}': must be usable as a folder's name",
+  )
+  _at_least("seeds", sweep.seeds, 1)
+  _check_conditions(sweep, varied=sweep.vary)
+  varied = [path for path in field_paths(Trial()) if path != "seed"]
+  for path, values in sweep.vary.items():
+    if path not in varied:
+      raise ConfigError(f"vary: {unknown('field', path, varied)}")
+    _require(len(values) > 0, f"vary.{path}: give at least one value")
+    _require(
+      len(set(map(repr, values))) == len(values),
+      f"vary.{path}: a value is given twice in {values}",
+    )
+
+
+def _check_conditions(
+  conditions: Conditions, varied: Iterable[str] = ()
+) -> None:
+  """Checks ranges and words; fields in `varied` get their values later."""
+  c, skip = conditions, frozenset(varied)
+  _check_types(c)
+  for path, known in (
+    ("model.name", MODELS),
+    ("optimizer.name", OPTIMIZERS),
+    ("optimizer.schedule", SCHEDULES),
+    ("precision", PRECISIONS),
+    ("framework", FRAMEWORKS),
+  ):
+    value = get(c, path)
+    if value not in known and path not in skip:
+      what = path.removesuffix(".name").replace(".", " ")
+      raise ConfigError(unknown(what, value, known))
+  _require(
+    0 < c.target_accuracy <= 1,
+    f"target_accuracy {c.target_accuracy}: must lie between 0 and 1"
+    " (0.8 means 80 %)",
+  )
+  _at_least("batch_size", c.batch_size, 1)
+  _at_least("evaluate_every_examples", c.evaluate_every_examples, 1)
+  _at_least("budget_examples", c.budget_examples, c.evaluate_every_examples)
+  _at_least("devices", c.devices, 0)
+  _at_least("idle_seconds", c.idle_seconds, 0)
+  _at_least("optimizer.weight_decay", c.optimizer.weight_decay, 0)
+  _at_least("optimizer.warmup_examples", c.optimizer.warmup_examples, 0)
+  _above_zero("model.width", c.model.width)
+  _above_zero("optimizer.learning_rate", c.optimizer.learning_rate)
+  _require(
+    0 <= c.optimizer.momentum < 1,
+    f"optimizer.momentum {c.optimizer.momentum}: must lie in [0, 1)",
+  )
+  if not skip & {"batch_size", "evaluate_every_examples"}:
+    every, batch = c.evaluate_every_examples, c.batch_size
+    _require(
+      every % batch == 0,
+      f"evaluate_every_examples {every}: not a multiple of batch_size"
+      f" {batch}, so batch sizes would be evaluated unequally; take"
+      f" {max(batch, every // batch * batch)}",
+    )
+
+
+def _check_types(config: Any, prefix: str = "") -> None:
+  hints = typing.get_type_hints(type(config))
+  for field in dataclasses.fields(config):
+    value, hint = getattr(config, field.name), hints[field.name]
+    path = prefix + field.name
+    if dataclasses.is_dataclass(value):
+      _check_types(value, f"{path}.")
+      continue
+    kind = typing.get_origin(hint) or hint
+    if kind is float and type(value) is int:
+      setattr(config, field.name, float(value))
+    elif type(value) is not kind:
+      raise ConfigError(f"{path} = {value!r}: must be {article(kind.__name__)}")
+    elif kind is float and not math.isfinite(value):
+      raise ConfigError(f"{path} = {value}: must be a finite number")
+    elif kind is dict and not all(type(v) is tuple for v in value.values()):
+      raise ConfigError(f"{path}: every value must be a tuple of values")
+
+
+def _set(config: Any, path: str, value: Any) -> None:
+  *parents, name = path.split(".")
+  setattr(get(config, ".".join(parents)) if parents else config, name, value)
+
+
+def _require(holds: bool, message: str) -> None:
+  if not holds:
+    raise ConfigError(message)
+
+
+def _at_least(path: str, value: float, least: float) -> None:
+  _require(value >= least, f"{path} {value}: must be at least {least}")
+
+
+def _above_zero(path: str, value: float) -> None:
+  _require(value > 0, f"{path} {value}: must be above 0")

@@ -1,0 +1,185 @@
+"""All facts of one trial, and the file they are kept in.
+
+One JSON object a line, appended and synced when a trial ends. Field names are
+stable: a reader of schema version 1 can read every record of version 1. An
+unknown number is null, never zero.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+
+Status = Literal["reached", "missed", "diverged", "failed"]
+
+
+class RecordError(Exception):
+  """A file of records cannot be used: one line says which and why."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+  """One look at the test set; sums count training so far, nothing else."""
+
+  examples: int
+  steps: int
+  train_seconds: float
+  train_joules: float | None
+  train_loss: float
+  loss: float
+  accuracy: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compilation:
+  """Making the executables; `cache_hit`: an earlier trial had made them.
+
+  `seconds` and `joules` are those of the trial that made them, so that the
+  cost of compiling is known for every trial, whoever paid it.
+  """
+
+  seconds: float
+  joules: float | None
+  cache_hit: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+  """All facts of one trial.
+
+  Energy to accuracy counts the train phase until the first evaluation that
+  meets the target; the variants add compiling or evaluation, or interpolate
+  the crossing between two evaluations. All are null unless `status` is
+  "reached". `train_joules` and `train_seconds` are the whole train phase: for
+  a missed trial a lower bound of what the target would have cost. Bounds are
+  half-widths at 95 %. A `partial` record lost sight of a domain; `reasons`
+  say of which and why.
+  """
+
+  trial_id: str
+  config: dict[str, Any]
+  varied: dict[str, Any]
+  seed: int
+  framework: str
+  status: Status
+  target_accuracy: float
+  schema_version: int = SCHEMA_VERSION
+  error: str | None = None
+  partial: bool = False
+  reasons: tuple[str, ...] = ()
+  warnings: tuple[str, ...] = ()
+  best_accuracy: float | None = None
+  final_accuracy: float | None = None
+  steps: int | None = None
+  examples: int | None = None
+  seconds_to_accuracy: float | None = None
+  seconds_to_accuracy_interpolated: float | None = None
+  joules_to_accuracy: float | None = None
+  joules_to_accuracy_bound: float | None = None
+  joules_to_accuracy_interpolated: float | None = None
+  joules_to_accuracy_with_compile: float | None = None
+  joules_to_accuracy_with_eval: float | None = None
+  active_joules_to_accuracy: float | None = None
+  train_seconds: float | None = None
+  train_joules: float | None = None
+  train_joules_bound: float | None = None
+  seconds_by_phase: dict[str, float] = dataclasses.field(default_factory=dict)
+  joules_by_phase: dict[str, float | None] = dataclasses.field(
+    default_factory=dict
+  )
+  joules_by_domain: dict[str, float | None] = dataclasses.field(
+    default_factory=dict
+  )
+  idle_watts: float | None = None
+  infer_examples: int | None = None
+  infer_joules_per_example: float | None = None
+  meter: dict[str, Any] = dataclasses.field(default_factory=dict)
+  estimated: bool = False
+  curve: tuple[Evaluation, ...] = ()
+  flops_per_step: float | None = None
+  parameters: int | None = None
+  compile: Compilation | None = None
+  checkpoint: str | None = None
+  provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+  @property
+  def joules_per_example(self) -> float | None:
+    """Joules of training over examples trained on; null when either is."""
+    if self.train_joules is None or not self.examples:
+      return None
+    return self.train_joules / self.examples
+
+
+def to_json(record: TrialRecord) -> str:
+  """The record as one line; numbers that are not finite become null."""
+  return json.dumps(_finite(dataclasses.asdict(record)), allow_nan=False)
+
+
+def from_json(line: str) -> TrialRecord:
+  """Reads one line. Raises ValueError where it is not a record."""
+  facts = json.loads(line)
+  if not isinstance(facts, dict):
+    raise ValueError("not a JSON object")
+  version = facts.get("schema_version")
+  if version != SCHEMA_VERSION:
+    raise ValueError(f"schema_version {version}, not {SCHEMA_VERSION}")
+  try:
+    facts["curve"] = tuple(Evaluation(**e) for e in facts["curve"])
+    if facts["compile"] is not None:
+      facts["compile"] = Compilation(**facts["compile"])
+    for name in ("reasons", "warnings"):
+      facts[name] = tuple(facts[name])
+    return TrialRecord(**facts)
+  except (KeyError, TypeError) as error:
+    raise ValueError(f"not a record: {error}") from None
+
+
+def read(path: pathlib.Path) -> list[TrialRecord]:
+  """The records of a file, none where there is no file.
+
+  A last line without its newline is a torn write and is left out. Raises
+  RecordError on any other line that is not a record.
+  """
+  if not path.exists():
+    return []
+  *lines, _torn = path.read_bytes().split(b"\n")
+  records = []
+  for number, line in enumerate(lines, start=1):
+    try:
+      records.append(from_json(line.decode()))
+    except ValueError as error:
+      raise RecordError(f"{path}, line {number}: {error}") from None
+  return records
+
+
+def append(path: pathlib.Path, record: TrialRecord) -> None:
+  """Adds a record and waits until it is on the disk.
+
+  A torn last line, left by a process that died while writing, is cut first.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with path.open("a+b") as file:
+    _cut_torn_line(file)
+    file.write(to_json(record).encode() + b"\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _cut_torn_line(file: Any) -> None:
+  file.seek(0)
+  whole = file.read().rfind(b"\n") + 1
+  file.truncate(whole)
+  file.seek(0, os.SEEK_END)
+
+
+def _finite(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {key: _finite(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_finite(item) for item in value]
+  if isinstance(value, float) and value - value != 0:
+    return None
+  return value
