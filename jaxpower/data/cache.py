@@ -52,7 +52,7 @@ def write(
       dir=file.parent, prefix=file.name, delete=False
     ) as part:
       try:
-        np.savez(part, **{_KEY: np.array(key)}, **arrays)
+        np.savez(part, allow_pickle=False, **{_KEY: np.array(key)}, **arrays)
         part.flush()
         os.fsync(part.fileno())
         os.replace(part.name, file)

@@ -70,12 +70,11 @@ def channel_moments(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """
   channels = inputs.reshape(-1, inputs.shape[-1])
   if inputs.dtype == np.uint8:
+    counts = _count_bytes(channels)
+    total = counts.sum(axis=1)
     values = np.arange(256.0)
-    moments = [
-      _weighted_moments(values, np.bincount(channel, minlength=256))
-      for channel in channels.T
-    ]
-    mean, std = np.array(moments).T
+    mean = counts @ values / total
+    std = np.sqrt((counts * (values - mean[:, None]) ** 2).sum(axis=1) / total)
   else:
     mean = channels.mean(axis=0, dtype=np.float64)
     std = channels.std(axis=0, dtype=np.float64)
@@ -83,9 +82,13 @@ def channel_moments(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return mean.astype(np.float32), std.astype(np.float32)
 
 
-def _weighted_moments(
-  values: np.ndarray, counts: np.ndarray
-) -> tuple[float, float]:
-  mean = np.average(values, weights=counts)
-  variance = np.average((values - mean) ** 2, weights=counts)
-  return float(mean), float(np.sqrt(variance))
+def _count_bytes(channels: np.ndarray) -> np.ndarray:
+  """How often each byte occurs in each channel, int64 [channels, 256]."""
+  counts = np.zeros((channels.shape[1], 256), np.int64)
+  rows = 1 << 20  # bincount copies what it counts as 64-bit integers
+  for start in range(0, len(channels), rows):
+    for channel, row in zip(
+      channels[start : start + rows].T, counts, strict=True
+    ):
+      row += np.bincount(channel, minlength=256)
+  return counts

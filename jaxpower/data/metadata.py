@@ -88,8 +88,8 @@ def read_metadata(name: str, folder: pathlib.Path) -> Prepared:
 def not_whole(name: str, folder: pathlib.Path, what: str) -> DataError:
   """The error for a prepared set that is damaged or half there."""
   return DataError(
-    f"the prepared data set {name!r} is not whole ({what}); mend: "
-    f"rm -r {folder} and python scripts/prepare_data.py --data={name}"
+    f"the prepared data set {name!r} is not whole ({what}); "
+    f"mend: delete {folder} and prepare it again"
   )
 
 

@@ -61,12 +61,9 @@ def prepared_names(data_dir: pathlib.Path) -> tuple[str, ...]:
     *data_dir.glob("*/*/features.json"),
     *data_dir.glob("*/*/*/features.json"),
   )
-  folders = {
-    file.parent for file in files if _VERSION.fullmatch(file.parent.name)
-  }
-  return tuple(
-    sorted({str(folder.parent.relative_to(data_dir)) for folder in folders})
-  )
+  folders = {file.parent for file in files}
+  found = {str(folder.parent.relative_to(data_dir)) for folder in folders}
+  return tuple(sorted(filter(_NAME.fullmatch, found)))
 
 
 def find(name: str, data_dir: pathlib.Path) -> Prepared | None:
