@@ -24,9 +24,12 @@ class ConfigError(Exception):
   """The config cannot be run: one line says what, where and how to mend."""
 
 
-@dataclasses.dataclass(kw_only=True)
+@dataclasses.dataclass(kw_only=True, unsafe_hash=True)
 class Model:
-  """A network. `width` multiplies its channels; 1.0 is the published size."""
+  """A network. `width` multiplies its channels; 1.0 is the published size.
+
+  Hashable, since executables are shared by the model they were made for.
+  """
 
   name: str = "cnn"
   width: float = 1.0

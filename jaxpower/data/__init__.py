@@ -1,1 +1,19 @@
-"""Data sets as arrays, for every wing; knows no framework."""
+"""Real data sets as arrays, and the order in which examples are seen.
+
+Knows neither jax nor TensorFlow: numpy only, and tensorflow-datasets no
+earlier than a prepared set is read.
+"""
+
+from jaxpower.data.catalogue import describe, load, names
+from jaxpower.data.facts import DataError, DataSet, Facts
+from jaxpower.data.order import batch_indices
+
+__all__ = [
+  "DataError",
+  "DataSet",
+  "Facts",
+  "batch_indices",
+  "describe",
+  "load",
+  "names",
+]

@@ -1,0 +1,78 @@
+"""Which sets there are, what is known of one, and its arrays."""
+
+import difflib
+import os
+import pathlib
+import shlex
+
+from jaxpower.data import bundled, prepared
+from jaxpower.data.facts import DataError, DataSet, Facts
+
+
+def names() -> tuple[str, ...]:
+  """The sets known by name: the bundled ones, then some of TFDS."""
+  return (*bundled.BUNDLED, *prepared.KNOWN)
+
+
+def describe(name: str, data_dir: str | os.PathLike | None = None) -> Facts:
+  """The facts of a set, at once: no array is read, nothing is fetched.
+
+  `data_dir` is where prepared sets lie: by default $TFDS_DATA_DIR, else
+  ~/tensorflow_datasets. Raises DataError with how to mend.
+  """
+  if name in bundled.BUNDLED:
+    return bundled.BUNDLED[name]
+  return _prepared(name, data_dir).facts
+
+
+def load(name: str, data_dir: str | os.PathLike | None = None) -> DataSet:
+  """Both splits of a set, in memory. Raises DataError as `describe` does.
+
+  A prepared set is decoded once; its arrays are then kept beside it.
+  """
+  if name in bundled.BUNDLED:
+    return bundled.load_bundled(name)
+  return prepared.load_prepared(
+    _prepared(name, data_dir), prepared.default_data_dir(data_dir)
+  )
+
+
+def _prepared(
+  name: str, data_dir: str | os.PathLike | None
+) -> prepared.Prepared:
+  folder = prepared.default_data_dir(data_dir)
+  found = prepared.find(name, folder)
+  if found:
+    return found
+  path, version = prepared.split_name(name)
+  there = prepared.versions(path, folder)
+  if there:
+    raise DataError(
+      f"data set {path!r} is not prepared in version {version} in {folder}; "
+      f"there is {', '.join(there)}"
+    )
+  if path in prepared.KNOWN:
+    raise DataError(
+      f"data set {name!r} is not prepared in {folder}; "
+      f"mend: {prepare_command(name, data_dir)}"
+    )
+  raise _unknown(path, folder)
+
+
+def prepare_command(
+  name: str, data_dir: str | os.PathLike | None = None
+) -> str:
+  """The command that prepares a set where `load` will look for it."""
+  command = ["python", "scripts/prepare_data.py", f"--data={name}"]
+  if data_dir:
+    command.append(f"--data_dir={os.fspath(data_dir)}")
+  return shlex.join(command)
+
+
+def _unknown(name: str, data_dir: pathlib.Path) -> DataError:
+  valid = sorted({*names(), *prepared.prepared_names(data_dir)})
+  near = difflib.get_close_matches(name, valid, 1)
+  hint = f"did you mean {near[0]!r}? " if near else ""
+  return DataError(
+    f"there is no data set {name!r}; {hint}there are {', '.join(valid)}"
+  )

@@ -1,0 +1,94 @@
+"""What a data set is: its facts, its arrays, and the error when it is not."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+
+class DataError(Exception):
+  """A data set cannot be had: one line with what, where and how to mend."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+  """What is known of a set without reading its arrays.
+
+  `fingerprint` is the same on every machine that holds the same set: the hash
+  of the arrays for a bundled set, name, version, sizes and features for a
+  prepared one. `test_split` is 'validation' where a set has no test split.
+  """
+
+  name: str
+  train_examples: int
+  test_examples: int
+  input_shape: tuple[int, ...]
+  input_dtype: str
+  classes: int
+  source: str
+  licence: str
+  version: str
+  fingerprint: str
+  test_split: str = "test"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+  """Both splits in memory.
+
+  `train` and `test` map 'input' to [n, ...] and 'label' to int32 [n]. `mean`
+  and `std` are float32 [channels], over the training inputs, in their own
+  units; the channel is the last axis. `sha256` is that of all four arrays.
+  """
+
+  facts: Facts
+  train: Mapping[str, np.ndarray]
+  test: Mapping[str, np.ndarray]
+  mean: np.ndarray
+  std: np.ndarray
+  sha256: str
+
+
+def hash_arrays(splits: Iterable[Mapping[str, np.ndarray]]) -> str:
+  """SHA-256 (hex) over names, types, shapes and bytes of the arrays."""
+  digest = hashlib.sha256()
+  for split in splits:
+    for name in sorted(split):
+      array = np.ascontiguousarray(split[name])
+      array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+      digest.update(f"{name} {array.dtype} {array.shape};".encode())
+      digest.update(array.data)
+  return digest.hexdigest()
+
+
+def channel_moments(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Mean and standard deviation of each channel, float32 [channels].
+
+  A constant channel gets the deviation 1, so that dividing by it is safe.
+  Bytes are counted, not summed: exact, and no float copy of the whole set.
+  """
+  channels = inputs.reshape(-1, inputs.shape[-1])
+  if inputs.dtype == np.uint8:
+    counts = _count_bytes(channels)
+    total = counts.sum(axis=1)
+    values = np.arange(256.0)
+    mean = counts @ values / total
+    std = np.sqrt((counts * (values - mean[:, None]) ** 2).sum(axis=1) / total)
+  else:
+    mean = channels.mean(axis=0, dtype=np.float64)
+    std = channels.std(axis=0, dtype=np.float64)
+  std = np.where(std > 0, std, 1.0)
+  return mean.astype(np.float32), std.astype(np.float32)
+
+
+def _count_bytes(channels: np.ndarray) -> np.ndarray:
+  """How often each byte occurs in each channel, int64 [channels, 256]."""
+  counts = np.zeros((channels.shape[1], 256), np.int64)
+  rows = 1 << 20  # bincount copies what it counts as 64-bit integers
+  for start in range(0, len(channels), rows):
+    for channel, row in zip(
+      channels[start : start + rows].T, counts, strict=True
+    ):
+      row += np.bincount(channel, minlength=256)
+  return counts

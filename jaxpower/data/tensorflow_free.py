@@ -1,0 +1,60 @@
+"""Lets the builders of tensorflow-datasets prepare a set without TensorFlow.
+
+Builders of image sets touch TensorFlow in three small places: opening a file,
+turning bytes into text, and encoding an array as PNG. Python and Pillow do the
+same. The replacements hold only inside `tensorflow_free`.
+"""
+
+import contextlib
+import importlib
+import io
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def tensorflow_free(builder: object) -> Iterator[None]:
+  """Replaces TensorFlow for `builder` while a set is prepared."""
+  from tensorflow_datasets.core.download import extractor
+  from tensorflow_datasets.core.features import image_feature
+
+  own_module = importlib.import_module(type(builder).__module__)
+  with contextlib.ExitStack() as stack:
+    for module in (extractor, own_module):
+      if hasattr(module, "tf"):
+        stack.enter_context(_replaced(module, "tf", _stand_in()))
+    stack.enter_context(
+      _replaced(image_feature._ImageEncoder, "_encode_image", _encode_image)
+    )
+    yield
+
+
+def _stand_in() -> types.SimpleNamespace:
+  """The two corners of the `tf` module that builders use."""
+  text = lambda value: value.decode() if isinstance(value, bytes) else value
+  return types.SimpleNamespace(
+    io=types.SimpleNamespace(gfile=types.SimpleNamespace(GFile=open)),
+    compat=types.SimpleNamespace(as_text=text),
+  )
+
+
+def _encode_image(encoder: Any, image: np.ndarray) -> bytes:
+  from PIL import Image
+
+  pixels = image[..., 0] if image.shape[-1] == 1 else image
+  file = io.BytesIO()
+  Image.fromarray(pixels).save(file, format=encoder.encoding_format)
+  return file.getvalue()
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+  before = getattr(owner, name)
+  setattr(owner, name, value)
+  try:
+    yield
+  finally:
+    setattr(owner, name, before)

@@ -1,0 +1,42 @@
+"""What training changes, and where it lies on the devices."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+
+@flax.struct.dataclass
+class TrainState:
+  """All that an update reads and writes; nothing but arrays."""
+
+  step: jax.Array
+  params: Any
+  batch_stats: Any
+  opt_state: Any
+
+
+def make_mesh(devices: int = 0) -> Mesh:
+  """A mesh of one axis, "data", over this many local devices (0: all)."""
+  chosen = jax.local_devices()[: devices or None]
+  # With explicit axes shardings become part of types, and a gather inside a
+  # scanned epoch is refused.
+  return Mesh(np.array(chosen), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """A whole copy on every device."""
+  return NamedSharding(mesh, P())
+
+
+def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
+  """The given axis divided over the devices."""
+  return NamedSharding(mesh, P(*[None] * axis, "data"))
+
+
+def count_parameters(state: TrainState) -> int:
+  """How many numbers training learns."""
+  return sum(leaf.size for leaf in jax.tree.leaves(state.params))
