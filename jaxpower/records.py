@@ -83,6 +83,7 @@ class TrialRecord:
   joules_to_accuracy_with_compile: float | None = None
   joules_to_accuracy_with_eval: float | None = None
   active_joules_to_accuracy: float | None = None
+  wall_seconds: float | None = None
   train_seconds: float | None = None
   train_joules: float | None = None
   train_joules_bound: float | None = None

@@ -1,8 +1,7 @@
 """From the name of an update rule to the rule."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -16,9 +15,9 @@ class Hyperparameters(NamedTuple):
   Each leaf is a float32 scalar; inside `train` the rate is [steps].
   """
 
-  learning_rate: jax.Array | np.ndarray
-  momentum: jax.Array | np.ndarray
-  weight_decay: jax.Array | np.ndarray
+  learning_rate: Any
+  momentum: Any
+  weight_decay: Any
 
 
 def hyperparameters(

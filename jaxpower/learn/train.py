@@ -46,7 +46,6 @@ class Spec:
 class Programs:
   """The executables of a spec, compiled ahead of any call."""
 
-  init: Callable[[np.ndarray], TrainState]
   train: Callable[..., tuple[TrainState, jax.Array]]
   evaluate: Callable[[TrainState, Data], dict[str, jax.Array]]
 
@@ -70,18 +69,39 @@ def spec_of(trial: config.Trial, train: Data, test: Data, classes: int) -> Spec:
   )
 
 
-def init_state(spec: Spec, seed: jax.Array) -> TrainState:
-  """Fresh weights drawn from a seed, and the optimizer's state for them."""
-  network = networks.build(spec.model, spec.classes, spec.precision)
-  image = jnp.zeros((1, *_shapes(spec)["train.input"].shape[1:]))
-  variables = network.init(jax.random.key(seed), image, train=False)
+@functools.partial(
+  jax.jit, static_argnames=("model", "classes", "precision", "rule", "shape")
+)
+def init_state(
+  seed: jax.Array | np.uint32,
+  *,
+  model: config.Model,
+  classes: int,
+  precision: str,
+  rule: str,
+  shape: tuple[int, ...],
+) -> TrainState:
+  """Fresh weights drawn from a seed, and the update rule's state for them.
+
+  Nothing here depends on the batch size, so trials of all of them share it;
+  `shape` is that of one input.
+  """
+  network = networks.build(model, classes, precision)
+  inputs = jnp.zeros((1, *shape))
+  variables = network.init(jax.random.key(seed), inputs, train=False)
   params = variables["params"]
   return TrainState(
     step=jnp.int32(0),
     params=params,
     batch_stats=variables.get("batch_stats", {}),
-    opt_state=optimizer.init(spec.optimizer, params),
+    opt_state=optimizer.init(rule, params),
   )
+
+
+def fresh_state(spec: Spec, seed: int) -> TrainState:
+  """The state that training starts from, on every device of the spec."""
+  state = _init(spec)(np.uint32(seed))
+  return jax.device_put(state, replicated(make_mesh(spec.devices)))
 
 
 def train_step(
@@ -148,9 +168,7 @@ def compile_programs(spec: Spec) -> Programs:
   """Compiles what the spec needs, before any of it is called."""
   mesh = make_mesh(spec.devices)
   whole = replicated(mesh)
-  init = functools.partial(init_state, spec)
-  seed = jax.ShapeDtypeStruct((), jnp.uint32)
-  state = jax.eval_shape(init, seed)
+  state = jax.eval_shape(_init(spec), np.uint32(0))
   data = {"train": {}, "test": {}}
   for name, shape in _shapes(spec).items():
     part, _, key = name.partition(".")
@@ -172,7 +190,6 @@ def compile_programs(spec: Spec) -> Programs:
     return evaluate(network, jnp.dtype(spec.precision), variables, test)
 
   return Programs(
-    init=jax.jit(init, out_shardings=whole).lower(seed).compile(),
     train=train.lower(
       state, data["train"], _indices(spec), _numbers(spec)
     ).compile(),
@@ -190,9 +207,7 @@ def flops_per_step(spec: Spec) -> float | None:
   Taken from one step before optimisation: the count of a segment would hold
   its loop's body only once.
   """
-  state = jax.eval_shape(
-    functools.partial(init_state, spec), jax.ShapeDtypeStruct((), jnp.uint32)
-  )
+  state = jax.eval_shape(_init(spec), np.uint32(0))
   shapes = _shapes(spec)
   batch = {
     key: jax.ShapeDtypeStruct((spec.batch_size, *shape.shape[1:]), shape.dtype)
@@ -203,6 +218,17 @@ def flops_per_step(spec: Spec) -> float | None:
   step = jax.jit(functools.partial(train_step, spec))
   cost = step.lower(state, batch, numbers).cost_analysis()
   return (cost or {}).get("flops")
+
+
+def _init(spec: Spec) -> Callable[[np.uint32], TrainState]:
+  return functools.partial(
+    init_state,
+    model=spec.model,
+    classes=spec.classes,
+    precision=spec.precision,
+    rule=spec.optimizer,
+    shape=_shapes(spec)["train.input"].shape[1:],
+  )
 
 
 def _shapes(spec: Spec) -> dict[str, jax.ShapeDtypeStruct]:
