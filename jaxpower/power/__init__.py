@@ -1,1 +1,26 @@
-"""The meter: sources of readings, windows of energy, honest bounds."""
+"""The meter wing: joules of named windows; knows neither project nor jax."""
+
+from jaxpower.power.monitor import Handle, Monitor
+from jaxpower.power.reading import Domain, MeterError, Reading, Source
+from jaxpower.power.replay import ReplaySource, Sample
+from jaxpower.power.simulated import Fault, SensorModel, SimulatedSource
+from jaxpower.power.state import gpu_state, gpu_uuid
+from jaxpower.power.window import Energy, Window
+
+__all__ = [
+  "Domain",
+  "Energy",
+  "Fault",
+  "Handle",
+  "MeterError",
+  "Monitor",
+  "Reading",
+  "ReplaySource",
+  "Sample",
+  "SensorModel",
+  "SimulatedSource",
+  "Source",
+  "Window",
+  "gpu_state",
+  "gpu_uuid",
+]

@@ -1,0 +1,249 @@
+"""NVIDIA GPUs through nvidia-ml-py: the energy counter and the power readings.
+
+What a card supports is found by asking it. Each answer's own return code is
+checked before its value is read.
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import pynvml
+
+from jaxpower.power.reading import Domain, MeterError, Method, Reading
+
+COUNTER = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
+INSTANT = pynvml.NVML_FI_DEV_POWER_INSTANT
+AVERAGE = pynvml.NVML_FI_DEV_POWER_AVERAGE
+SCOPES = (
+  (pynvml.NVML_POWER_SCOPE_GPU, ""),
+  (
+    pynvml.NVML_POWER_SCOPE_MODULE,
+    "power of the whole module (GPU and CPU), not of the GPU alone",
+  ),
+)
+MAX_WATTS = 5000.0
+
+MENDS = {
+  pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
+    "the NVML library is not there",
+    "install the NVIDIA driver; in a container start it with --gpus all",
+  ),
+  pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
+    "the NVIDIA driver is not loaded",
+    "sudo modprobe nvidia",
+  ),
+  pynvml.NVML_ERROR_NO_PERMISSION: (
+    "no permission to talk to the NVIDIA driver",
+    "sudo chmod a+rw /dev/nvidiactl /dev/nvidia[0-9]*",
+  ),
+  pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
+    "the NVML library does not fit the loaded driver",
+    "reboot, or reload the driver, after the driver's update",
+  ),
+}
+
+
+def explain(error: pynvml.NVMLError) -> tuple[str, str]:
+  """Reason and mend of an NVML error, for people."""
+  code = getattr(error, "value", pynvml.NVML_ERROR_UNKNOWN)
+  default = f"NVML answers: {error}", "nvidia-smi should work first"
+  return MENDS.get(code, default)
+
+
+def start_nvml() -> None:
+  """Starts NVML. Raises MeterError with the mend when it cannot."""
+  try:
+    pynvml.nvmlInit()
+  except pynvml.NVMLError as error:
+    reason, mend = explain(error)
+    raise MeterError(f"NVML: {reason}; mend: {mend}") from None
+
+
+def stop_nvml() -> None:
+  """Undoes one `start_nvml`."""
+  with suppress(pynvml.NVMLError):  # the driver may be gone already
+    pynvml.nvmlShutdown()
+
+
+def field_value(field: Any) -> float | None:
+  """The number of a field value, or None where its return code forbids it."""
+  if field.nvmlReturn != pynvml.NVML_SUCCESS:
+    return None
+  members = {
+    pynvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
+    pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
+    pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG: "ulVal",
+    pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG: "ullVal",
+    pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG: "sllVal",
+    pynvml.NVML_VALUE_TYPE_SIGNED_INT: "siVal",
+    pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT: "usVal",
+  }
+  member = members.get(field.valueType)
+  return None if member is None else float(getattr(field.value, member))
+
+
+class NvmlSource:
+  """One GPU board. Raises MeterError when it tells neither energy nor power."""
+
+  def __init__(
+    self,
+    handle: Any,
+    uuid: str,
+    *,
+    description: str = "",
+    counted: bool = True,
+    notes: Sequence[str] = (),
+  ):
+    self._handle = handle
+    self._legacy: dict[str, Any] = {}
+    self._fields: list[tuple[int, int]] = []
+    self.missing: dict[str, str] = {}
+    notes = list(notes)
+    for name, field in (
+      ("counter", COUNTER),
+      ("power_instant", INSTANT),
+      ("power_average", AVERAGE),
+    ):
+      note = self._probe(name, field)
+      if note:
+        notes.append(note)
+    self._probe_legacy()
+    has = [name for name in self._names() if name not in self.missing]
+    if not has:
+      reasons = "; ".join(f"{k}: {v}" for k, v in self.missing.items())
+      raise MeterError(f"{uuid} tells neither energy nor power ({reasons})")
+    method: Method = has[0]  # type: ignore[assignment]
+    if method != "counter":
+      notes.append(f"no energy counter: {self.missing['counter']}")
+    self._domain = Domain(
+      uuid,
+      "gpu",
+      method,
+      description,
+      counted=counted,
+      max_watts=MAX_WATTS,
+      notes=tuple(notes),
+    )
+    start_nvml()
+    self._open = True
+
+  @staticmethod
+  def _names() -> tuple[str, str, str]:
+    return ("counter", "power_instant", "power_average")
+
+  def _probe(self, name: str, field: int) -> str:
+    """Asks for a field in each scope; notes when it is not the GPU's own."""
+    scopes = SCOPES[:1] if name == "counter" else SCOPES
+    reason = ""
+    for scope, note in scopes:
+      try:
+        value = pynvml.nvmlDeviceGetFieldValues(self._handle, [(field, scope)])[
+          0
+        ]
+      except pynvml.NVMLError as error:
+        self.missing[name] = str(error)
+        return ""
+      if value.nvmlReturn == pynvml.NVML_SUCCESS:
+        self._fields.append((field, scope))
+        self.missing.pop(name, None)
+        return note and f"{name}: {note}"
+      reason = reason or str(pynvml.NVMLError(value.nvmlReturn))
+      self.missing[name] = reason
+    return ""
+
+  def _probe_legacy(self) -> None:
+    """The calls of older drivers, where the fields are not known."""
+    if "counter" in self.missing:
+      self._try_legacy("counter", pynvml.nvmlDeviceGetTotalEnergyConsumption)
+    if "power_instant" in self.missing and "power_average" in self.missing:
+      self._try_legacy("power_average", pynvml.nvmlDeviceGetPowerUsage)
+
+  def _try_legacy(self, name: str, call: Any) -> None:
+    try:
+      call(self._handle)
+    except pynvml.NVMLError:
+      return
+    self._legacy[name] = call
+    self.missing.pop(name, None)
+
+  @property
+  def domains(self) -> tuple[Domain, ...]:
+    """The board."""
+    return (self._domain,)
+
+  def read(self) -> tuple[Reading]:
+    """All fields in one query; what failed is None."""
+    uuid = self._domain.name
+    values: dict[int, Any] = {}
+    legacy: dict[str, float] = {}
+    failure = None
+    begin = time.monotonic()
+    try:
+      if self._fields:
+        answer = pynvml.nvmlDeviceGetFieldValues(self._handle, self._fields)
+        values = {field.fieldId: field for field in answer}
+      for name, call in self._legacy.items():
+        legacy[name] = float(call(self._handle))
+    except pynvml.NVMLError as error:
+      failure = f"NVML answers: {error}"
+    end = time.monotonic()
+    joules = _milli(values.get(COUNTER), legacy.get("counter"))
+    instant = _milli(values.get(INSTANT), None)
+    average = _milli(values.get(AVERAGE), legacy.get("power_average"))
+    if failure is None and joules is None and instant is None:
+      failure = self._field_failure(values) if average is None else None
+    return (
+      Reading(
+        uuid,
+        begin,
+        end,
+        joules,
+        instant if instant is not None else average,
+        average,
+        _stamp(values.get(COUNTER), begin, end),
+        failure,
+      ),
+    )
+
+  def _field_failure(self, values: dict[int, Any]) -> str:
+    for field in values.values():
+      if field.nvmlReturn != pynvml.NVML_SUCCESS:
+        return f"NVML answers: {pynvml.NVMLError(field.nvmlReturn)}"
+    return "NVML gave no value"
+
+  def describe(self) -> dict[str, object]:
+    """What the card offers, and what not."""
+    offers = [name for name in self._names() if name not in self.missing]
+    return {
+      "source": "nvml",
+      "offers": offers,
+      "not_offered": dict(self.missing),
+      "older_calls": sorted(self._legacy),
+    }
+
+  def close(self) -> None:
+    """Lets go of NVML."""
+    if self._open:
+      self._open = False
+      stop_nvml()
+
+
+def _milli(field: Any, legacy: float | None) -> float | None:
+  value = None if field is None else field_value(field)
+  if value is None:
+    value = legacy
+  return None if value is None else value * 1e-3
+
+
+def _stamp(field: Any, begin: float, end: float) -> float | None:
+  """The driver's own time of a value, brought to the monotonic clock.
+
+  None where it is missing or cannot be: in the future, or minutes old, as
+  after a step of the wall clock.
+  """
+  if field is None or field.nvmlReturn or not field.timestamp:
+    return None
+  stamp = field.timestamp * 1e-6 - time.time() + time.monotonic()
+  return stamp if begin - 60 < stamp < end + 1e-3 else None

@@ -1,0 +1,156 @@
+"""CPU packages and DRAM through RAPL, the kernel's powercap files.
+
+The counter wraps at `max_energy_range_uj`: after a quarter of an hour at full
+power on many machines. Since CVE-2020-8694 only root may read it, unless told
+otherwise.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxpower.power.reading import Domain, Kind, MeterError, Reading
+
+POWERCAP = Path("/sys/class/powercap")
+MEND = "sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj"
+MAX_WATTS = 2000.0
+
+
+@dataclass(frozen=True)
+class Zone:
+  """One RAPL counter: its domain, its folder, its range in microjoules."""
+
+  domain: Domain
+  folder: Path
+  range_microjoules: int
+
+
+@dataclass(frozen=True)
+class Denied:
+  """A counter that is there and cannot be read, with the mend."""
+
+  name: str
+  reason: str
+  mend: str
+
+
+def find_zones(
+  root: Path = POWERCAP,
+) -> tuple[tuple[Zone, ...], tuple[Denied, ...]]:
+  """Readable packages and DRAMs, and the ones that are not.
+
+  core and uncore lie inside the package, psys around it: adding them would
+  count twice. The memory-mapped copy (intel-rapl-mmio) is the same counter.
+  """
+  zones: list[Zone] = []
+  denied: list[Denied] = []
+  for folder in sorted(root.glob("intel-rapl:*")):
+    try:
+      label = (folder / "name").read_text().strip()
+    except OSError:
+      continue
+    parts = folder.name.split(":")
+    if label.startswith("package-") and len(parts) == 2:
+      kind: Kind = "cpu"
+      name = "cpu-" + label.removeprefix("package-")
+      description = f"CPU package {label.removeprefix('package-')} (RAPL)"
+    elif label == "dram":
+      kind = "dram"
+      name = "dram-" + _package_of(root / ":".join(parts[:2]), parts[1])
+      description = f"DRAM of package {name.removeprefix('dram-')} (RAPL)"
+    else:
+      continue
+    try:
+      int((folder / "energy_uj").read_text())
+      range_microjoules = int((folder / "max_energy_range_uj").read_text())
+    except PermissionError:
+      denied.append(Denied(name, "permission denied", MEND))
+      continue
+    except (OSError, ValueError) as error:
+      reason = f"{folder.name} does not answer: {error}"
+      denied.append(Denied(name, reason, "check the powercap driver: dmesg"))
+      continue
+    domain = Domain(
+      name,
+      kind,
+      "counter",
+      description,
+      max_watts=MAX_WATTS,
+      update_seconds=1e-3,
+    )
+    zones.append(Zone(domain, folder, range_microjoules))
+  return tuple(zones), tuple(denied)
+
+
+def _package_of(folder: Path, default: str) -> str:
+  try:
+    return (folder / "name").read_text().strip().removeprefix("package-")
+  except OSError:
+    return default
+
+
+class RaplSource:
+  """All readable packages and DRAMs. Raises MeterError when there is none."""
+
+  def __init__(self, root: Path = POWERCAP):
+    zones, self.denied = find_zones(root)
+    if not zones:
+      raise MeterError(_why_not(root, self.denied))
+    self._zones = zones
+    self._files = [
+      open(zone.folder / "energy_uj", "rb", 0)  # noqa: SIM115 - until close
+      for zone in zones
+    ]
+    self._last: list[int | None] = [None] * len(zones)
+    self._total = [0] * len(zones)
+
+  @property
+  def domains(self) -> tuple[Domain, ...]:
+    """Packages and DRAMs."""
+    return tuple(zone.domain for zone in self._zones)
+
+  def read(self) -> list[Reading]:
+    """Joules since the first read, through every wrap."""
+    return [self._read(i) for i in range(len(self._zones))]
+
+  def _read(self, i: int) -> Reading:
+    zone, file = self._zones[i], self._files[i]
+    name = zone.domain.name
+    begin = time.monotonic()
+    try:
+      file.seek(0)
+      raw = int(file.read())
+    except (OSError, ValueError) as error:
+      return Reading(name, begin, time.monotonic(), failure=str(error))
+    end = time.monotonic()
+    last = self._last[i]
+    if last is not None:
+      step = raw - last
+      self._total[i] += step if step >= 0 else step + zone.range_microjoules
+    self._last[i] = raw
+    return Reading(name, begin, end, self._total[i] * 1e-6)
+
+  def describe(self) -> dict[str, object]:
+    """Ranges, and what could not be read."""
+    return {
+      "source": "rapl",
+      "wraps_at_joules": {
+        zone.domain.name: zone.range_microjoules * 1e-6 for zone in self._zones
+      },
+      "not_readable": [vars(denied) for denied in self.denied],
+    }
+
+  def close(self) -> None:
+    """Closes the files."""
+    for file in self._files:
+      file.close()
+
+
+def _why_not(root: Path, denied: tuple[Denied, ...]) -> str:
+  if denied:
+    first = denied[0]
+    return f"RAPL {first.name}: {first.reason}; mend: {first.mend}"
+  return (
+    f"no RAPL counter under {root}; mend: load the kernel module"
+    " (sudo modprobe intel_rapl_msr), or use --meter=estimate"
+  )

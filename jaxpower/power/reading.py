@@ -1,0 +1,82 @@
+"""What a sensor covers, and what it said: the values every source speaks in.
+
+Sources convert to watts and joules here, once; nothing above knows milliwatts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Kind = Literal["gpu", "cpu", "dram"]
+Method = Literal["counter", "power_instant", "power_average", "model"]
+
+
+class MeterError(Exception):
+  """What cannot be measured and how to mend it, in one line."""
+
+
+@dataclass(frozen=True)
+class Domain:
+  """What a number covers: one GPU by UUID, a CPU package, a DRAM.
+
+  `counted` is false for GPUs of the node outside the job: shown apart.
+  `max_watts` is what no honest reading exceeds; a jump above it is a fault.
+  `update_seconds` is how often the counter moves, where that is known; None
+  means it has to be found out.
+  """
+
+  name: str
+  kind: Kind
+  method: Method
+  description: str = ""
+  estimated: bool = False
+  counted: bool = True
+  max_watts: float | None = None
+  update_seconds: float | None = None
+  notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+  """One answer of one sensor.
+
+  `begin` and `end` are the monotonic seconds around the call. `joules` is the
+  cumulative counter, `watts` the instant power (or the average one where
+  there is no instant). `stamp_seconds` is the sensor's own time of the
+  counter's value, on the monotonic clock. A missing value is None; `failure`
+  says why.
+  """
+
+  domain: str
+  begin: float
+  end: float
+  joules: float | None = None
+  watts: float | None = None
+  average_watts: float | None = None
+  stamp_seconds: float | None = None
+  failure: str | None = None
+
+
+class Source(Protocol):
+  """Reads one or more domains in one go, already open when made.
+
+  `read` returns a reading for each domain and never raises for a sensor's
+  fault: it says so in the reading. `close` may be called more than once.
+  """
+
+  @property
+  def domains(self) -> tuple[Domain, ...]:
+    """The domains, in a fixed order."""
+    ...
+
+  def read(self) -> Sequence[Reading]:
+    """One reading for each domain, in the order of `domains`."""
+    ...
+
+  def describe(self) -> dict[str, object]:
+    """What a record should keep about the source, ready for JSON."""
+    ...
+
+  def close(self) -> None:
+    """Gives back what the source holds."""
+    ...

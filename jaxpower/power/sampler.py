@@ -1,0 +1,177 @@
+"""The thread that reads the sensors, near their ticks and seldom otherwise."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from jaxpower.power.history import History
+from jaxpower.power.reading import Reading, Source
+
+LEARN_SECONDS = 1.5
+LEARN_INTERVAL = 2e-3
+LEARN_CHANGES = 8
+INTERVAL = 0.1  # between reads of a counter that is always fresh
+BLIND_INTERVAL = 0.05  # where no rhythm was found
+NUDGE_SECONDS = 2e-3  # nudges closer than this are one
+
+
+class Channel:
+  """One source, what it said, and when to ask it next."""
+
+  def __init__(
+    self, source: Source, interval: float | None = None, start: float = 0.0
+  ):
+    self.source = source
+    self.histories = tuple(History(domain) for domain in source.domains)
+    self.interval = interval
+    self.start = start
+    self.due = start
+    self.reads = 0
+    self.learning = any(d.update_seconds is None for d in source.domains) and (
+      interval is None
+    )
+    self._target: float | None = None
+    self._probe = False
+    self._ticks = 0
+
+  def ask(self, now: float) -> Sequence[Reading]:
+    """Reads the source. A source that breaks its promise is a failed read."""
+    try:
+      return self.source.read()
+    except Exception as error:  # noqa: BLE001 - never raise into training
+      failure = f"{type(error).__name__}: {error}"
+      names = [history.domain.name for history in self.histories]
+      return [Reading(name, now, now, failure=failure) for name in names]
+
+  def take(self, readings: Sequence[Reading], now: float) -> None:
+    """Notes the readings and plans the next read."""
+    self.reads += 1
+    for history, reading in zip(self.histories, readings, strict=False):
+      history.add(reading)
+    self.due = self._next(readings[-1].end if readings else now)
+
+  @property
+  def continuous(self) -> bool:
+    """Whether every domain is fresh at every read."""
+    return all(history.continuous for history in self.histories)
+
+  def _tracker(self):
+    history = self.histories[0]
+    return history.counter if history.counter.changes else history.power
+
+  def _next(self, now: float) -> float:
+    if self.learning:
+      return self._learn(now)
+    if self.interval is not None:
+      return now + self.interval
+    if self.continuous:
+      return now + INTERVAL
+    period = self._tracker().period
+    if not period:
+      return now + BLIND_INTERVAL
+    return self._near_tick(now, period)
+
+  def _learn(self, now: float) -> float:
+    """Reads fast until enough ticks are seen, then settles."""
+    seen = min(max(h.counter.changes, h.power.changes) for h in self.histories)
+    counters = [h for h in self.histories if h.domain.method == "counter"]
+    if counters:
+      seen = min(h.counter.changes for h in counters)
+    if seen < LEARN_CHANGES and now - self.start < LEARN_SECONDS:
+      return now + LEARN_INTERVAL
+    self.learning = False
+    for history in self.histories:
+      history.settle()
+    return self._next(now)
+
+  def _near_tick(self, now: float, period: float) -> float:
+    """Just before some expected ticks, just after all of them."""
+    tracker = self._tracker()
+    guard = max(8e-4, 0.03 * period)
+    last = tracker.last.seconds if tracker.last else now
+    target = self._target
+    if target is None or last > target - period / 2 or now > target + period:
+      target = tracker.next_tick(max(last + period / 2, now - period / 2))
+      assert target is not None
+      if target + guard < now:
+        target += period
+      self._target = target
+      self._ticks += 1
+      every = 1 if period >= 0.05 else 4
+      if self._ticks % every == 0 and target - guard > now + guard / 2:
+        return target - guard
+    if now < target + guard:
+      return target + guard
+    late = now - target
+    if late < period / 2:
+      return now + guard
+    return now + min(period / 4, BLIND_INTERVAL)
+
+
+class Sampler:
+  """Serves the channels from one thread. A clock may be put in for tests."""
+
+  def __init__(
+    self,
+    sources: Sequence[Source],
+    interval: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+  ):
+    self.clock = clock
+    self.channels = tuple(Channel(s, interval, clock()) for s in sources)
+    self.lock = threading.Lock()
+    self._wake = threading.Lock()
+    self._wake.acquire()
+    self._stopping = False
+    self._nudged = False
+    self._thread: threading.Thread | None = None
+
+  def poll(self) -> float:
+    """Reads what is due; returns the instant of the next read."""
+    nudged, self._nudged = self._nudged, False
+    for channel in self.channels:
+      now = self.clock()
+      if channel.due <= now or (nudged and channel.continuous):
+        readings = channel.ask(now)  # outside the lock: it may be slow
+        with self.lock:
+          channel.take(readings, now)
+    return min((c.due for c in self.channels), default=math.inf)
+
+  def start(self) -> None:
+    """Starts the thread."""
+    self._thread = threading.Thread(
+      target=self._run, name="jaxpower-sampler", daemon=True
+    )
+    self._thread.start()
+
+  def _run(self) -> None:
+    while not self._stopping:
+      pause = min(self.poll() - self.clock(), 1.0)
+      if pause > 0:
+        self._wake.acquire(timeout=pause)
+
+  def nudge(self) -> None:
+    """Asks for a read of the always fresh counters, soon."""
+    self._nudged = True
+    with suppress(RuntimeError):  # it is awake already
+      self._wake.release()
+
+  def stop(self, timeout: float = 2.0) -> bool:
+    """Ends the thread and closes the sources; False when a read hangs."""
+    self._stopping = True
+    self.nudge()
+    ended = True
+    if self._thread is not None:
+      self._thread.join(timeout)
+      ended = not self._thread.is_alive()
+    if ended:
+      for channel in self.channels:
+        channel.source.close()
+    return ended
+
+  @property
+  def alive(self) -> bool:
+    """Whether the thread runs (it does not in a forked child)."""
+    return self._thread is not None and self._thread.is_alive()

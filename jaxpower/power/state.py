@@ -1,0 +1,159 @@
+"""The state of the GPUs: what a joule has to be read together with."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pynvml
+
+from jaxpower.power.devices import (
+  Board,
+  choose_boards,
+  list_boards,
+  visible_devices,
+)
+from jaxpower.power.nvml import start_nvml, stop_nvml
+from jaxpower.power.reading import MeterError
+
+THROTTLE_REASONS = {
+  0x4: "power cap",
+  0x8: "hardware slowdown",
+  0x10: "sync boost",
+  0x20: "thermal slowdown (software)",
+  0x40: "thermal slowdown (hardware)",
+  0x80: "power brake",
+  0x100: "display clocks",
+}
+
+
+def gpu_state(
+  gpus: Sequence[str] | None = None,
+  environ: Mapping[str, str] | None = None,
+) -> list[dict[str, Any]]:
+  """What each GPU of the job is set to and does now, ready for JSON.
+
+  A value that the card does not tell is None. Without NVML or GPU the list
+  is empty. `gpus` are UUIDs; by default those visible to this process.
+  """
+  try:
+    start_nvml()
+  except MeterError:
+    return []
+  try:
+    boards = list_boards()
+    if gpus is None:
+      devices, _ = visible_devices(boards, environ)
+      chosen = tuple(dict.fromkeys(device.board for device in devices))
+    else:
+      chosen = choose_boards(boards, gpus)
+    driver = _ask(pynvml.nvmlSystemGetDriverVersion)
+    return [{**board_state(board), "driver": driver} for board in chosen]
+  finally:
+    stop_nvml()
+
+
+def board_state(board: Board) -> dict[str, Any]:
+  """The state of one board. NVML must be started."""
+  handle = board.handle
+  reasons = _ask(pynvml.nvmlDeviceGetCurrentClocksEventReasons, handle)
+  if reasons is None:
+    reasons = _ask(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle)
+  ecc = _ask(pynvml.nvmlDeviceGetEccMode, handle)
+  persistence = _ask(pynvml.nvmlDeviceGetPersistenceMode, handle)
+  return {
+    "name": board.name,
+    "uuid": board.uuid,
+    "index": board.index,
+    "pci": board.pci,
+    "power_limit_watts": _watts(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle),
+    "power_limit_default_watts": _watts(
+      pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle
+    ),
+    "sm_clock_mhz": _ask(
+      pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM
+    ),
+    "memory_clock_mhz": _ask(
+      pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM
+    ),
+    "p_state": _ask(pynvml.nvmlDeviceGetPerformanceState, handle),
+    "temperature_celsius": _ask(
+      pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU
+    ),
+    "persistence": None if persistence is None else bool(persistence),
+    "ecc": None if ecc is None else bool(ecc[0]),
+    "mig": board.mig,
+    "throttle_reasons": None
+    if reasons is None
+    else [text for bit, text in THROTTLE_REASONS.items() if reasons & bit],
+    "foreign_processes": foreign_processes(handle),
+  }
+
+
+def foreign_processes(handle: Any) -> list[int] | None:
+  """Process ids on a GPU that are neither ours nor our descendants'.
+
+  None when the driver does not tell. In a container ids of the host may show,
+  or none at all.
+  """
+  compute = _ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
+  if compute is None:
+    return None
+  graphics = _ask(pynvml.nvmlDeviceGetGraphicsRunningProcesses, handle) or []
+  pids = {process.pid for process in [*compute, *graphics]}
+  return sorted(pid for pid in pids if not _is_family(pid))
+
+
+def _is_family(pid: int) -> bool:
+  """Whether a process is this one, an ancestor or a descendant of it."""
+  return os.getpid() in _ancestry(pid) or pid in _ancestry(os.getpid())
+
+
+def _ancestry(pid: int) -> list[int]:
+  line = []
+  while pid > 1 and pid not in line:
+    line.append(pid)
+    try:
+      with open(f"/proc/{pid}/stat", "rb") as file:
+        pid = int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+      break
+  return line
+
+
+def gpu_uuid(
+  device: int | str, environ: Mapping[str, str] | None = None
+) -> str | None:
+  """The UUID of a framework's device: its visible index or PCI address.
+
+  For JAX: `gpu_uuid(device.local_hardware_id)`. None when there is no NVML or
+  no such device.
+  """
+  try:
+    start_nvml()
+  except MeterError:
+    return None
+  try:
+    boards = list_boards()
+    if isinstance(device, int):
+      devices, _ = visible_devices(boards, environ)
+      fits = [d.board.uuid for d in devices if d.index == device]
+    else:
+      try:
+        fits = [board.uuid for board in choose_boards(boards, [device])]
+      except MeterError:
+        fits = []
+    return fits[0] if fits else None
+  finally:
+    stop_nvml()
+
+
+def _ask(call: Callable[..., Any], *args: Any) -> Any:
+  try:
+    return call(*args)
+  except pynvml.NVMLError:
+    return None
+
+
+def _watts(call: Callable[..., Any], handle: Any) -> float | None:
+  milliwatts = _ask(call, handle)
+  return None if milliwatts is None else milliwatts * 1e-3
