@@ -43,7 +43,7 @@ class Compilation:
 
   seconds: float
   joules: float | None
-  cache_hit: bool
+  cache_hit: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

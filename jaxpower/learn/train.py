@@ -104,6 +104,15 @@ def fresh_state(spec: Spec, seed: int) -> TrainState:
   return jax.device_put(state, replicated(make_mesh(spec.devices)))
 
 
+def test_shardings(mesh: Mesh, test: Data) -> dict[str, Any]:
+  """Each chunk of a test set divided over the devices, the rest whole."""
+  divided = {"input", "label", "weight"}
+  return {
+    name: split(mesh, axis=1) if name in divided else replicated(mesh)
+    for name in test
+  }
+
+
 def train_step(
   spec: Spec, state: TrainState, batch: Data, numbers: Hyperparameters
 ) -> tuple[TrainState, jax.Array]:
@@ -179,10 +188,6 @@ def compile_programs(spec: Spec) -> Programs:
     in_shardings=(whole, whole, split(mesh, axis=1), whole),
     out_shardings=whole,
   )
-  test = {
-    name: split(mesh, axis=1) if name in ("input", "label", "weight") else whole
-    for name in data["test"]
-  }
   network = networks.build(spec.model, spec.classes, spec.precision)
 
   def evaluate_state(state: TrainState, test: Data) -> dict[str, jax.Array]:
@@ -194,7 +199,9 @@ def compile_programs(spec: Spec) -> Programs:
       state, data["train"], _indices(spec), _numbers(spec)
     ).compile(),
     evaluate=jax.jit(
-      evaluate_state, in_shardings=(whole, test), out_shardings=whole
+      evaluate_state,
+      in_shardings=(whole, test_shardings(mesh, data["test"])),
+      out_shardings=whole,
     )
     .lower(state, data["test"])
     .compile(),
