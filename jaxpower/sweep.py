@@ -1,0 +1,240 @@
+"""What is left to run, in which order; run it; keep every record."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+import statistics
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jaxpower import data, provenance, records
+from jaxpower.config import (
+  ConfigError,
+  Sweep,
+  Trial,
+  differences,
+  get,
+  to_dict,
+  trial_id,
+)
+from jaxpower.grid import expand
+from jaxpower.messages import Done, Progress, Ready
+from jaxpower.records import TrialRecord
+from jaxpower.worker import Worker
+
+RECORDS = "records.jsonl"
+SWEEP = "sweep.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """All trials of a sweep in their order, and what is known of them."""
+
+  sweep: Sweep
+  folder: pathlib.Path
+  trials: tuple[Trial, ...]
+  recorded: dict[str, TrialRecord]
+  meter: str = "auto"
+  retry_failed: bool = False
+
+  @property
+  def left(self) -> tuple[Trial, ...]:
+    """The trials that are still to be run."""
+
+    def is_done(trial: Trial) -> bool:
+      record = self.recorded.get(trial_id(trial))
+      if record is None:
+        return False
+      return not (self.retry_failed and record.status == "failed")
+
+    return tuple(trial for trial in self.trials if not is_done(trial))
+
+  @property
+  def expected_seconds(self) -> float | None:
+    """Time left, from the trials recorded so far; None before the first."""
+    return expected_seconds(self.recorded.values(), len(self.left))
+
+  def varied(self, trial: Trial) -> dict[str, Any]:
+    """The values of this trial that the sweep varies."""
+    return {path: get(trial, path) for path in self.sweep.vary}
+
+
+Watch = Callable[[int, Trial, Progress | TrialRecord], None]
+
+
+def plan(
+  sweep: Sweep,
+  folder: pathlib.Path | str | None = None,
+  *,
+  meter: str = "auto",
+  retry_failed: bool = False,
+) -> Plan:
+  """Checks a sweep against its data and its folder; writes nothing.
+
+  Raises ConfigError, DataError or RecordError: one line each.
+  """
+  trials = tuple(expand(sweep))
+  for name, batch in sorted({(t.data, t.batch_size) for t in trials}):
+    facts = data.describe(name)
+    if batch > facts.train_examples:
+      raise ConfigError(
+        f"batch_size {batch}: larger than the training set of {name}"
+        f" ({facts.train_examples} examples)"
+      )
+  folder = pathlib.Path(folder or pathlib.Path("runs") / sweep.name)
+  _check_folder(folder, sweep, meter)
+  recorded = {r.trial_id: r for r in records.read(folder / RECORDS)}
+  return Plan(sweep, folder, trials, recorded, meter, retry_failed)
+
+
+def execute(
+  plan: Plan,
+  *,
+  watch: Watch = lambda number, trial, news: None,
+  greet: Callable[[Ready], None] = lambda ready: None,
+) -> tuple[TrialRecord, ...]:
+  """Runs what is left of a plan and returns the newest record of each trial.
+
+  Args:
+    plan: What to run.
+    watch: Hears the number of the trial (from 1), the trial and the news.
+    greet: Hears what is trained on, before the first trial.
+
+  Raises ConfigError or WorkerError before anything is written.
+  """
+  left, found = plan.left, dict(plan.recorded)
+  if left:
+    with Worker(plan.meter) as worker:
+      _check_devices(left, worker.ready)
+      greet(worker.ready)
+      with _claimed(plan.folder):
+        _write_sweep(plan)
+        for trial in left:
+          number = plan.trials.index(trial) + 1
+          record = _run(worker, plan, trial, number, watch)
+          records.append(plan.folder / RECORDS, record)
+          found[record.trial_id] = record
+          watch(number, trial, record)
+  ids = [trial_id(trial) for trial in plan.trials]
+  return tuple(found[name] for name in ids if name in found)
+
+
+def run(
+  sweep: Sweep,
+  folder: pathlib.Path | str | None = None,
+  *,
+  meter: str = "auto",
+  watch: Watch = lambda number, trial, news: None,
+) -> tuple[TrialRecord, ...]:
+  """Runs a sweep and returns its records, those of an earlier run included.
+
+  Args:
+    sweep: What to run.
+    folder: Where records go; `runs/<name>` by default.
+    meter: auto, nvml, rapl or estimate.
+    watch: Hears the number of the trial (from 1), the trial and the news.
+
+  Raises:
+    ConfigError, DataError, RecordError, WorkerError: One line each, before
+      anything is written.
+  """
+  return execute(plan(sweep, folder, meter=meter), watch=watch)
+
+
+def expected_seconds(recorded: Any, trials: int) -> float | None:
+  """Wall seconds that so many trials will take, judged by those recorded."""
+  known = [r.wall_seconds for r in recorded if r.wall_seconds is not None]
+  return trials * statistics.fmean(known) if known else None
+
+
+def _run(
+  worker: Worker, plan: Plan, trial: Trial, number: int, watch: Watch
+) -> TrialRecord:
+  try:
+    for message in worker.run(trial, plan.varied(trial), plan.folder):
+      if isinstance(message, Done):
+        return message.record
+      watch(number, trial, message)
+  except BaseException:
+    worker.terminate()
+    raise
+  raise AssertionError("a worker ends every trial with a record")
+
+
+def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
+  """Raises ConfigError where the folder holds another config's records."""
+  path = folder / SWEEP
+  if not path.exists():
+    if (folder / RECORDS).exists():
+      raise ConfigError(
+        f"{folder} has records but no {SWEEP}; name another folder with --out"
+      )
+    return
+  try:
+    held = json.loads(path.read_text())
+    changes = differences(held["config"], to_dict(sweep))
+    changes += differences({"meter": held["meter"]}, {"meter": meter})
+  except (ValueError, KeyError, TypeError) as error:
+    raise ConfigError(
+      f"{path} is damaged ({error}); name another folder with --out"
+    ) from None
+  if changes:
+    raise ConfigError(
+      f"{folder} holds records of another config ({'; '.join(changes)});"
+      " name another folder with --out"
+    )
+
+
+def _check_devices(trials: tuple[Trial, ...], ready: Ready) -> None:
+  """Raises ConfigError where a trial asks for what the machine has not."""
+  for trial in trials:
+    devices = trial.devices or ready.devices
+    if devices > ready.devices:
+      raise ConfigError(
+        f"devices {devices}: this machine has {ready.devices}"
+        f" ({ready.device_kind})"
+      )
+    if trial.batch_size % devices:
+      raise ConfigError(
+        f"batch_size {trial.batch_size}: not a multiple of the {devices}"
+        " devices it is divided over; change it or set devices"
+      )
+
+
+def _write_sweep(plan: Plan) -> None:
+  path = plan.folder / SWEEP
+  if path.exists():
+    return
+  facts = {
+    "config": to_dict(plan.sweep),
+    "meter": plan.meter,
+    "order": [trial_id(trial) for trial in plan.trials],
+    "command_line": provenance.command_line(),
+  }
+  unfinished = path.with_suffix(".unfinished")
+  unfinished.write_text(json.dumps(facts, indent=2) + "\n")
+  unfinished.replace(path)
+
+
+@contextlib.contextmanager
+def _claimed(folder: pathlib.Path) -> Iterator[None]:
+  """Holds the folder for this process; a second one is refused.
+
+  The lock is the kernel's and goes with the process, however it ends.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  handle = os.open(folder, os.O_RDONLY)
+  try:
+    try:
+      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise ConfigError(
+        f"another run is writing to {folder}; wait for it or name another"
+        " folder with --out"
+      ) from None
+    yield
+  finally:
+    os.close(handle)
