@@ -49,7 +49,9 @@ def record(
     "joules_by_domain": {} if failed else {GPU: spent},
     "idle_watts": None if failed else idle,
     "meter": {} if failed else {GPU: {"kind": "nvml", "estimated": False}},
-    "compile": None if failed else Compilation(3.0, 30.0, seed > 0),
+    "compile": None
+    if failed
+    else Compilation(seconds=3.0, joules=30.0, cache_hit=seed > 0),
     "curve": () if spent is None else curve(spent, 0.81 if reached else 0.74),
     "provenance": {"host": "gpu-node-07", "cpu": "AMD EPYC 9654"},
   }

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from jaxpower import records
 from jaxpower.records import RecordError, TrialRecord
-from jaxpower.report.groups import across
+from jaxpower.report.ground import across
+from jaxpower.report.tables import say
 from jaxpower.report.write import make, show
 
 
@@ -32,10 +33,10 @@ def main(folders: Sequence[str]) -> int:
   console = Console()
   for number, (path, (sweep, found)) in enumerate(runs.items()):
     if len(runs) > 1:
-      say(console, ("\n" if number else "") + str(path))
+      say(("\n" if number else "") + str(path), console)
     show(make(found, sweep), console)
   if len(runs) > 1:
-    say(console, f"\n{len(runs)} run folders compared")
+    say(f"\n{len(runs)} run folders compared", console)
     pooled = across(record for _, found in runs.values() for record in found)
     show(make(pooled), console)
   return 0
@@ -65,13 +66,6 @@ def read(folder: pathlib.Path) -> tuple[dict[str, Any], list[TrialRecord]]:
   if not found:
     raise RecordError(f"{file}: no trial has ended yet; run the sweep first")
   return _sweep(folder / "sweep.json"), found
-
-
-def say(console: Console, line: str) -> None:
-  """Prints a line as it is: no markup, no wrapping."""
-  console.print(
-    line, markup=False, highlight=False, emoji=False, soft_wrap=True
-  )
 
 
 def _sweep(path: pathlib.Path) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from jaxpower.report.statistics import Cost
 
 
 @dataclass(frozen=True)
-class Way:
-  """A way to count: the cost of a reached trial, the bound of another."""
+class Counting:
+  """A way to count: what a reached trial cost, and another at least."""
 
   reached: Callable[[TrialRecord], float | None]
   bound: Callable[[TrialRecord], float | None]
@@ -27,24 +27,25 @@ def _active(record: TrialRecord) -> float | None:
   return train - watts * record.train_seconds
 
 
-TRAIN = Way(lambda r: r.joules_to_accuracy, lambda r: r.train_joules)
-SECONDS = Way(lambda r: r.seconds_to_accuracy, lambda r: r.train_seconds)
-WAYS = {
+TRAIN = Counting(lambda r: r.joules_to_accuracy, lambda r: r.train_joules)
+SECONDS = Counting(lambda r: r.seconds_to_accuracy, lambda r: r.train_seconds)
+# The joules that may be asked for; `train` alone is the headline.
+COUNTINGS = {
   "train": TRAIN,
-  "compile": Way(
+  "compile": Counting(
     lambda r: r.joules_to_accuracy_with_compile,
     lambda r: _sum(r.train_joules, r.compile and r.compile.joules),
   ),
-  "eval": Way(
+  "eval": Counting(
     lambda r: r.joules_to_accuracy_with_eval,
     lambda r: _sum(r.train_joules, r.joules_by_phase.get("eval")),
   ),
-  "active": Way(lambda r: r.active_joules_to_accuracy, _active),
+  "active": Counting(lambda r: r.active_joules_to_accuracy, _active),
 }
 
 
 def costs(
-  records: Sequence[TrialRecord], way: Way = TRAIN
+  records: Sequence[TrialRecord], counting: Counting = TRAIN
 ) -> tuple[Cost, ...] | None:
   """The cost of every trial that ran; None where one is not known.
 
@@ -56,7 +57,7 @@ def costs(
     if record.status == "failed":
       continue
     reached = record.status == "reached"
-    value = way.reached(record) if reached else way.bound(record)
+    value = counting.reached(record) if reached else counting.bound(record)
     if value is None:
       return None
     found.append(Cost(value, censored=not reached))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.costs import TRAIN, costs
+from jaxpower.report.costs import costs
 from jaxpower.report.groups import Comparison, Group
 from jaxpower.report.labels import labels, percent, value
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 INK, FAINT = "#30343b", "#c9ccd1"
 LOG_FROM = 8.0  # times between the least and the most joules drawn
 MANY = 12  # settings a legend can name
+# Where a line ends: the shape and the filling, empty for the line's colour.
+MARKS = {"reached": ("o", ""), "missed": ("o", "white"), "diverged": ("X", "")}
 
 
 def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
@@ -56,16 +58,12 @@ def render(figure: "Figure", kind: str) -> bytes:
 def median_trial(group: Group) -> TrialRecord | None:
   """The trial in the middle of its setting by energy, misses above all."""
   drawn = [r for r in group.records if _points(r)]
-  known = [r for r in drawn if costs([r], TRAIN)]
-  if not known:
-    return drawn[0] if drawn else None
-  ranked = sorted(known, key=_rank)
-  return ranked[(len(ranked) - 1) // 2]
-
-
-def _rank(record: TrialRecord) -> tuple[float, float, int]:
-  cost = (costs([record], TRAIN) or ())[0]
-  return cost.ceiling, cost.value, record.seed
+  ranked = sorted(
+    (cost.ceiling, cost.value, index)
+    for index, record in enumerate(drawn)
+    for cost in costs([record]) or ()
+  )
+  return drawn[ranked[(len(ranked) - 1) // 2][-1]] if ranked else None
 
 
 def _points(record: TrialRecord) -> list[tuple[float, float]]:
@@ -78,14 +76,10 @@ def _points(record: TrialRecord) -> list[tuple[float, float]]:
 
 
 def _panel(axes: "Axes", comparison: Comparison, titled: bool) -> None:
-  from matplotlib import colormaps
-
   groups = comparison.groups
-  shades = colormaps["viridis"]
+  colors = _shades(len(groups))
   joules = []
-  for index, group in enumerate(groups):
-    # The yellow end of the map is too pale for a line on white.
-    color = shades(0.86 * index / max(1, len(groups) - 1))
+  for group, color in zip(groups, colors, strict=True):
     bold = median_trial(group)
     for record in group.records:
       points = _points(record)
@@ -94,25 +88,28 @@ def _panel(axes: "Axes", comparison: Comparison, titled: bool) -> None:
         _line(axes, record, points, color, record is bold)
   _target(axes, comparison.target_accuracy)
   _frame(axes, comparison, joules)
-  _legend(
-    axes,
-    groups,
-    [shades(0.86 * i / max(1, len(groups) - 1)) for i in range(len(groups))],
-  )
+  _legend(axes, groups, colors)
+  title = comparison.data
   if titled:
-    axes.set_title(
-      f"{comparison.data} on {comparison.machine or 'an unknown machine'}",
-      loc="left",
-      fontsize=10,
-      color=INK,
-    )
+    title = f"{title} on {comparison.machine or 'an unknown machine'}"
+  axes.set_title(title, loc="left", fontsize=10, color=INK)
+
+
+def _shades(count: int) -> list[str]:
+  """Colours in order, dark to light; told apart by colour-blind eyes too."""
+  from matplotlib import colormaps
+  from matplotlib.colors import to_hex
+
+  # The yellow end of the map is too pale for a line on white.
+  step = 0.86 / max(1, count - 1)
+  return [to_hex(colormaps["viridis"](step * index)) for index in range(count)]
 
 
 def _line(
   axes: "Axes",
   record: TrialRecord,
   points: Sequence[tuple[float, float]],
-  color: tuple[float, ...],
+  color: str,
   bold: bool,
 ) -> None:
   xs, ys = zip(*points, strict=True)
@@ -125,13 +122,13 @@ def _line(
     zorder=3 if bold else 2,
     solid_capstyle="round",
   )
-  marker = "X" if record.status == "diverged" else "o"
+  marker, face = MARKS.get(record.status, MARKS["missed"])
   axes.plot(
     xs[-1],
     ys[-1],
     marker=marker,
     markersize=7 if bold else 4,
-    markerfacecolor="white" if record.status == "missed" else color,
+    markerfacecolor=face or color,
     markeredgecolor=color,
     markeredgewidth=1.6 if bold else 0.9,
     alpha=1.0 if bold else 0.5,
@@ -182,7 +179,7 @@ def _frame(
     axes.set_xlim(left=0)
   axes.grid(color=FAINT, linewidth=0.6, alpha=0.6)
   axes.set_axisbelow(True)
-  axes.tick_params(colors=INK, length=0)
+  axes.tick_params(which="both", colors=INK, length=0)
   for side in ("top", "right"):
     axes.spines[side].set_visible(False)
   for side in ("left", "bottom"):
@@ -190,27 +187,47 @@ def _frame(
 
 
 def _legend(
-  axes: "Axes",
-  groups: Sequence[Group],
-  colors: Sequence[tuple[float, ...]],
+  axes: "Axes", groups: Sequence[Group], colors: Sequence[str]
 ) -> None:
   from matplotlib.lines import Line2D
 
-  if len(groups) < 2:
+  statuses = {r.status for group in groups for r in group.records if r.curve}
+  # One point stands for every colour, so it is drawn in none of them.
+  marks = [
+    Line2D(
+      [],
+      [],
+      color=INK,
+      linestyle="none",
+      marker=marker,
+      markerfacecolor=face or INK,
+      label=status,
+    )
+    for status, (marker, face) in MARKS.items()
+    if status in statuses
+  ]
+  lines = [
+    Line2D(
+      [],
+      [],
+      color=color,
+      linewidth=2.2,
+      label=", ".join(map(value, group.varied.values())),
+    )
+    for group, color in zip(groups, colors, strict=True)
+  ]
+  handles = (lines[:MANY] if len(lines) > 1 else []) + (
+    marks if statuses != {"reached"} else []
+  )
+  if not handles:
     return
-  told = labels(groups[0].varied)
-  names = [", ".join(map(value, group.varied.values())) for group in groups]
-  handles = [
-    Line2D([], [], color=color, linewidth=2.2, label=name)
-    for name, color in zip(names, colors, strict=True)
-  ][:MANY]
   legend = axes.legend(
     handles=handles,
-    title=", ".join(told.values()),
+    title=", ".join(labels(groups[0].varied).values()),
     loc="lower right",
     fontsize=9,
     title_fontsize=9,
-    frameon=True,
+    alignment="left",
     framealpha=0.85,
     edgecolor="none",
     labelcolor=INK,

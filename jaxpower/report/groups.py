@@ -1,20 +1,15 @@
-"""Records gathered by what varies, and the groups compared with each other.
-
-Only what may be compared is: one data set, one target, one machine, one set
-of domains, measured or estimated alike. Anything else is a comparison of its
-own.
-"""
+"""Records gathered by what varies, and the groups set against each other."""
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import median as middle
 from typing import Any
 
-from jaxpower.records import TrialRecord, to_json
-from jaxpower.report.costs import SECONDS, TRAIN, WAYS, Way, costs
-from jaxpower.report.labels import natural_key
-from jaxpower.report.statistics import Estimate, median, ratio
+from jaxpower.records import TrialRecord
+from jaxpower.report.costs import COUNTINGS, SECONDS, TRAIN, Counting, costs
+from jaxpower.report.ground import comparable, machine
+from jaxpower.report.statistics import Cost, Estimate, median, ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +41,25 @@ class Group:
     return sum(record.partial for record in self.records)
 
 
+@dataclass(frozen=True)
+class Ranking:
+  """The groups by one way to count.
+
+  `order` holds indices of the groups whose median is known, not only bounded,
+  from cheapest to dearest. `energy_ratio` is the highest median over the
+  lowest; None where fewer than two groups have one.
+  """
+
+  order: tuple[int, ...]
+  energy_ratio: Estimate | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-  """Groups that may be compared, in the natural order of what varies.
+  """Groups on common ground, in the natural order of what varies.
 
-  `best` is the group with the lowest median that is known, not only bounded;
-  `energy_ratio` the highest median over the best. `orders` tells, for each
-  other way to count, which groups it ranks from cheapest to dearest.
+  `rankings` has one entry for each way to count the joules, named as in
+  `costs.COUNTINGS`, as far as every group's are known in that way.
   """
 
   data: str
@@ -61,10 +68,7 @@ class Comparison:
   domains: tuple[str, ...]
   estimated: bool
   groups: tuple[Group, ...]
-  best: Group | None = None
-  worst: Group | None = None
-  energy_ratio: Estimate | None = None
-  orders: dict[str, tuple[int, ...]] = field(default_factory=dict)
+  rankings: dict[str, Ranking]
 
   @property
   def paths(self) -> tuple[str, ...]:
@@ -73,64 +77,27 @@ class Comparison:
       dict.fromkeys(path for group in self.groups for path in group.varied)
     )
 
+  @property
+  def best(self) -> Group | None:
+    """The group with the lowest median that is known, not only bounded."""
+    order = self.rankings["train"].order
+    return self.groups[order[0]] if order else None
+
+  @property
+  def worst(self) -> Group | None:
+    """The group with the highest median, known or bounded."""
+    told = [group for group in self.groups if group.joules]
+    return max(told, key=_joules, default=None)
+
+  @property
+  def energy_ratio(self) -> Estimate | None:
+    """The worst group's median over the best one's."""
+    return self.rankings["train"].energy_ratio
+
 
 def compare(records: Iterable[TrialRecord]) -> tuple[Comparison, ...]:
   """One comparison for each set of records that may be compared."""
   return tuple(_comparison(part) for part in comparable(records))
-
-
-def comparable(
-  records: Iterable[TrialRecord],
-) -> tuple[tuple[TrialRecord, ...], ...]:
-  """The records parted by data, target, machine, domains and kind of meter.
-
-  A trial that failed before its meter opened follows the others of its data,
-  target and machine, so that it still counts among the trials of its group.
-  """
-  parts: dict[tuple, list[TrialRecord]] = {}
-  blind = []
-  for record in sorted(records, key=_order):
-    if record.joules_by_domain:
-      parts.setdefault(_ground(record), []).append(record)
-    else:
-      blind.append(record)
-  for record in blind:
-    ground = _ground(record)
-    near = (key for key in parts if key[:3] == ground[:3])
-    also = (key for key in parts if key[:2] == ground[:2])
-    home = next(near, None) or (
-      next(also, ground) if not machine(record) else ground
-    )
-    parts.setdefault(home, []).append(record)
-  return tuple(
-    tuple(sorted(parts[key], key=_order)) for key in sorted(parts, key=str)
-  )
-
-
-def machine(record: TrialRecord) -> str:
-  """Host and processor a trial ran on; empty where it is not recorded."""
-  words = (record.provenance.get(key) for key in ("host", "cpu"))
-  return ", ".join(str(word) for word in words if word)
-
-
-def across(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
-  """Records of several sweeps, with `varied` naming all in which they differ.
-
-  The same record read twice, from a copied folder, is taken once.
-  """
-  once = tuple({to_json(record): record for record in records}.values())
-  flat = [_flat(record.config) for record in once]
-  paths = dict.fromkeys(path for config in flat for path in config)
-  differing = [
-    path
-    for path in paths
-    if path != "seed"
-    and len({json.dumps(config.get(path)) for config in flat}) > 1
-  ]
-  return tuple(
-    replace(record, varied={path: config.get(path) for path in differing})
-    for record, config in zip(once, flat, strict=True)
-  )
 
 
 def _comparison(records: Sequence[TrialRecord]) -> Comparison:
@@ -138,76 +105,79 @@ def _comparison(records: Sequence[TrialRecord]) -> Comparison:
   for record in records:
     key = json.dumps(record.varied, sort_keys=True)
     gathered.setdefault(key, []).append(record)
-  groups = [_group(tuple(part)) for part in gathered.values()]
-  known = [g for g in groups if g.joules and not g.joules.at_least]
-  # Estimate is not None here; pyright cannot see it through the list.
-  cost = lambda g: g.joules.value if g.joules else 0.0
-  best = min(known, key=cost, default=None)
-  if best is not None:
-    base = costs(best.records, TRAIN) or ()
-    groups = [
-      replace(g, ratio=ratio(costs(g.records, TRAIN) or (), base))
-      if g is not best
-      else replace(g, ratio=Estimate(1.0))
-      for g in groups
-    ]
-    best = next(g for g in groups if g.varied == best.varied)
-  told = [g for g in groups if g.joules]
-  worst = max(told, key=cost) if len(told) > 1 else None
-  first = records[0]
+  parts = [tuple(part) for part in gathered.values()]
+  train = ranking(parts, TRAIN)
+  base = costs(parts[train.order[0]]) if train.order else None
+  domains = (tuple(sorted(record.joules_by_domain)) for record in records)
   return Comparison(
-    data=str(first.config.get("data", "")),
-    target_accuracy=first.target_accuracy,
+    data=str(records[0].config.get("data", "")),
+    target_accuracy=records[0].target_accuracy,
     machine=next(filter(None, map(machine, records)), ""),
-    domains=max((tuple(sorted(r.joules_by_domain)) for r in records), key=len),
+    domains=max(domains, key=len),
     estimated=any(record.estimated for record in records),
-    groups=tuple(groups),
-    best=best,
-    worst=worst,
-    energy_ratio=_energy_ratio(worst, best, told),
-    orders={
-      name: order
-      for name, way in WAYS.items()
-      if (order := _ranking(groups, way)) is not None
+    groups=tuple(
+      _group(part, base, best=train.order[:1] == (index,))
+      for index, part in enumerate(parts)
+    ),
+    rankings={"train": train}
+    | {
+      name: ranking(parts, counting)
+      for name, counting in COUNTINGS.items()
+      if _all_known(parts, counting)
     },
   )
 
 
-def _energy_ratio(
-  worst: Group | None, best: Group | None, told: Sequence[Group]
-) -> Estimate | None:
-  if worst is None or best is None or worst.ratio is None:
-    return None
+def ranking(
+  parts: Sequence[Sequence[TrialRecord]], counting: Counting
+) -> Ranking:
+  """Ranks groups of records by their median cost, one way to count it."""
+  known = {
+    i: found for i, part in enumerate(parts) if (found := costs(part, counting))
+  }
+  medians = {i: found for i in known if (found := median(known[i]))}
+  order = sorted(
+    (i for i in medians if not medians[i].at_least),
+    key=lambda i: medians[i].value,
+  )
+  if not order or len(medians) < 2:
+    return Ranking(tuple(order), None)
+  worst = max(medians, key=lambda i: medians[i].value)
+  energy_ratio = ratio(known[worst], known[order[0]])
   # Any bounded group may turn out dearer than the one that now looks worst.
-  at_least = any(g.joules is not None and g.joules.at_least for g in told)
-  return replace(worst.ratio, at_least=at_least)
+  if energy_ratio and any(found.at_least for found in medians.values()):
+    energy_ratio = replace(energy_ratio, at_least=True)
+  return Ranking(tuple(order), energy_ratio)
 
 
-def _group(records: tuple[TrialRecord, ...]) -> Group:
-  joules, seconds = costs(records, TRAIN), costs(records, SECONDS)
+def _all_known(
+  parts: Sequence[Sequence[TrialRecord]], counting: Counting
+) -> bool:
+  """Whether this way to count knows the cost of every group that has one."""
+  return all(
+    costs(part, counting) is not None or costs(part) is None for part in parts
+  )
+
+
+def _joules(group: Group) -> float:
+  return group.joules.value if group.joules else 0.0
+
+
+def _group(
+  records: tuple[TrialRecord, ...], base: Sequence[Cost] | None, best: bool
+) -> Group:
+  joules, seconds = costs(records), costs(records, SECONDS)
   per_1000, bound = _per_1000_examples(records)
   return Group(
     varied=records[0].varied,
     records=records,
     joules=median(joules or ()),
     seconds=median(seconds or ()),
+    ratio=Estimate(1.0) if best else ratio(joules or (), base or ()),
     joules_per_1000_examples=per_1000,
     joules_per_1000_examples_bound=bound,
     unknown="" if joules else _why(records),
   )
-
-
-def _ranking(groups: Sequence[Group], way: Way) -> tuple[int, ...] | None:
-  """Indices from cheapest to dearest of the groups whose median is known."""
-  medians = {}
-  for index, group in enumerate(groups):
-    if group.joules is None or group.joules.at_least:
-      continue
-    found = median(costs(group.records, way) or ())
-    if found is None:
-      return None
-    medians[index] = found.value
-  return tuple(sorted(medians, key=lambda index: medians[index]))
 
 
 def _per_1000_examples(
@@ -229,31 +199,7 @@ def _per_1000_examples(
 
 def _why(records: Sequence[TrialRecord]) -> str:
   if all(record.status == "failed" for record in records):
-    return next((r.error for r in records if r.error), "every trial failed")
+    error = next((r.error for r in records if r.error), None)
+    return f"every trial failed: {error or 'no error was recorded'}"
   reasons = (reason for record in records for reason in record.reasons)
   return next(reasons, "the meter saw no joules")
-
-
-def _ground(record: TrialRecord) -> tuple:
-  return (
-    str(record.config.get("data", "")),
-    record.target_accuracy,
-    machine(record),
-    tuple(sorted(record.joules_by_domain)),
-    record.estimated,
-  )
-
-
-def _order(record: TrialRecord) -> tuple:
-  values = [natural_key(value) for value in record.varied.values()]
-  return (*values, (0, record.seed), (1, record.trial_id))
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat = {}
-  for key, value in config.items():
-    if isinstance(value, dict):
-      flat |= _flat(value, f"{prefix}{key}.")
-    else:
-      flat[prefix + key] = value
-  return flat

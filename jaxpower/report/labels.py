@@ -52,16 +52,16 @@ def value(item: Any) -> str:
   return json.dumps(item)
 
 
-def number(item: float) -> str:
-  """Three significant figures: 4.10, 212, 12,300."""
+def number(item: float, figures: int = 3) -> str:
+  """So many significant figures: 4.10, 212, 12,300."""
   if not math.isfinite(item):
     return "unknown"
   if item == 0:
     return "0"
-  rounded = float(f"{item:.3g}")
-  digits = 2 - math.floor(math.log10(abs(rounded)))
+  rounded = float(f"{item:.{figures}g}")
+  digits = figures - 1 - math.floor(math.log10(abs(rounded)))
   if digits > 6:
-    return f"{item:.2e}"
+    return f"{item:.{figures - 1}e}"
   return f"{rounded:,.{max(digits, 0)}f}".replace(",", _separator(rounded))
 
 

@@ -8,47 +8,33 @@ from jaxpower.report.labels import number, opening, percent, setting
 from jaxpower.report.statistics import Estimate
 from jaxpower.report.tables import interval
 
-WAYS = {
+COUNTED = {
   "compile": "Counting compiling",
   "eval": "Counting evaluation",
   "active": "With idle energy subtracted",
 }
 
 
-def sentence(comparisons: Sequence[Comparison]) -> str:
+def sentence(comparison: Comparison) -> str:
   """Which setting was cheapest, by how much, and what is uncertain of it."""
-  if not comparisons:
-    return "No trial is recorded yet."
-  said = []
-  for comparison in comparisons:
-    words = " ".join(_sentences(comparison))
-    if len(comparisons) > 1:
-      words = f"{_ground(comparison, comparisons)}: {words}"
-    said.append(words)
-  if len(comparisons) > 1:
-    said.append("These are never pooled: their energies are not comparable.")
-  return "\n".join(said)
-
-
-def _sentences(comparison: Comparison) -> list[str]:
   groups = comparison.groups
   trials = [record for group in groups for record in group.records]
   goal = percent(comparison.target_accuracy)
   if all(record.status == "failed" for record in trials):
-    return [f"Every trial failed: {_first_error(trials)}"]
+    return f"Every trial failed: {_first_error(trials)}."
   if not any(record.status == "reached" for record in trials):
     said = [_nobody(trials, groups, goal)]
   elif comparison.best is None:
-    said = _no_best(comparison, goal)
+    said = [_no_best(comparison, goal)]
   elif len(groups) == 1:
     said = [_only(comparison.best, goal)]
   else:
     said = _cheapest(comparison, comparison.best, goal)
   said += _unknown(groups)
-  said += _partial(trials)
+  said += _partial(groups)
   if comparison.estimated:
     said.append(f"{_estimated(trials)} is estimated, not measured.")
-  return said
+  return " ".join(said)
 
 
 def _only(best: Group, goal: str) -> str:
@@ -82,7 +68,7 @@ def _cheapest(comparison: Comparison, best: Group, goal: str) -> list[str]:
     for g in others
     if g is not worst and g.joules and g.joules.at_least and g not in close
   ]
-  said += _orders(comparison, best)
+  said += _otherwise(comparison, best)
   return said
 
 
@@ -112,26 +98,24 @@ def _dearer(group: Group) -> str:
     return f"{opening(group.varied)} cannot be compared."
   if ratio.at_least:
     return (
-      f"{opening(group.varied)} cost at least {number(ratio.value)} times as"
+      f"{opening(group.varied)} cost at least {number(ratio.value, 2)} times as"
       f" much: {group.count('reached')} of {len(group.records)} trials reached"
       " the target."
     )
-  span = f" ({interval(ratio)})" if ratio.low is not None else ""
-  return (
-    f"{opening(group.varied)} cost {number(ratio.value)}{span} times as much."
-  )
+  span = f" ({interval(ratio, figures=2)})" if ratio.low is not None else ""
+  times = f"{number(ratio.value, 2)}{span} times"
+  return f"{opening(group.varied)} cost {times} as much."
 
 
-def _no_best(comparison: Comparison, goal: str) -> list[str]:
-  bounded = [g for g in comparison.groups if g.joules is not None]
-  if not bounded:
+def _no_best(comparison: Comparison, goal: str) -> str:
+  if all(group.joules is None for group in comparison.groups):
     reached = sum(g.count("reached") for g in comparison.groups)
     trials = sum(len(g.records) for g in comparison.groups)
-    return [f"{reached} of {trials} trials reached {goal}."]
-  return [
+    return f"{reached} of {trials} trials reached {goal}."
+  return (
     f"No setting reached {goal} in enough of its trials for its median to be"
     " known; the joules are lower bounds."
-  ]
+  )
 
 
 def _nobody(
@@ -148,38 +132,43 @@ def _nobody(
   return f"{text}. Raise budget_examples or lower target_accuracy."
 
 
-def _orders(comparison: Comparison, best: Group) -> list[str]:
-  """Where another way to count changes which is cheapest, or the order."""
-  usual = comparison.orders.get("train")
-  said = []
-  for way, words in WAYS.items():
-    order = comparison.orders.get(way)
-    if not order or not usual or order == usual:
-      continue
-    first = comparison.groups[order[0]]
-    said.append(
-      f"{words}, the order changes but not the cheapest."
-      if first is best
-      else f"{words}, {setting(first.varied)} is cheapest instead."
-    )
-  return said
-
-
-def _unknown(groups: Sequence[Group]) -> list[str]:
+def _otherwise(comparison: Comparison, best: Group) -> list[str]:
+  """Where another way to count makes another setting the cheapest."""
+  firsts = {
+    words: comparison.groups[comparison.rankings[name].order[0]]
+    for name, words in COUNTED.items()
+    if name in comparison.rankings and comparison.rankings[name].order
+  }
   return [
-    f"The joules{f' of {setting(g.varied)}' if g.varied else ''} are unknown:"
-    f" {g.unknown.rstrip('.')}."
-    for g in groups
-    if g.unknown
+    f"{words}, {setting(first.varied)} is cheapest instead."
+    for words, first in firsts.items()
+    if first is not best
   ]
 
 
-def _partial(trials: Sequence[TrialRecord]) -> list[str]:
+def _unknown(groups: Sequence[Group]) -> list[str]:
+  whose: dict[str, list[str]] = {}
+  for group in groups:
+    if group.unknown:
+      whose.setdefault(group.unknown, []).append(setting(group.varied))
+  return [
+    f"The joules{_of(names, len(groups))} are unknown: {why.rstrip('.')}."
+    for why, names in whose.items()
+  ]
+
+
+def _of(names: Sequence[str], groups: int) -> str:
+  return "" if len(names) == groups else f" of {_list(names, 'and')}"
+
+
+def _partial(groups: Sequence[Group]) -> list[str]:
+  """Partial trials of groups whose joules are known all the same."""
+  trials = [r for group in groups if not group.unknown for r in group.records]
   partial = [trial for trial in trials if trial.partial]
   if not partial:
     return []
   reasons = (reason for trial in partial for reason in trial.reasons)
-  why = next(reasons, "the meter lost sight of a domain").rstrip(".")
+  why = next(reasons, "it lost sight of a domain").rstrip(".")
   return [
     f"The meter saw {len(partial)} of {len(trials)} trials only in part: {why}."
   ]
@@ -202,33 +191,16 @@ def _is_estimated(kind: object) -> bool:
   return isinstance(kind, str) and kind.startswith("estimate")
 
 
-def _ground(comparison: Comparison, others: Sequence[Comparison]) -> str:
-  """What tells this comparison from the others."""
-  words = []
-  if len({c.data for c in others}) > 1:
-    words.append(comparison.data)
-  if len({c.target_accuracy for c in others}) > 1:
-    words.append(f"to {percent(comparison.target_accuracy)}")
-  if len({c.machine for c in others}) > 1:
-    words.append(f"on {comparison.machine or 'an unknown machine'}")
-  if len({c.domains for c in others}) > 1:
-    words.append(" + ".join(comparison.domains) or "without a meter")
-  if len({c.estimated for c in others}) > 1:
-    words.append("estimated" if comparison.estimated else "measured")
-  text = ", ".join(words)
-  return text[:1].upper() + text[1:]
-
-
 def _joules(joules: Estimate | None) -> str:
   return f"{number(joules.value)} J" if joules else "unknown joules"
 
 
-def _list(names: Sequence[str]) -> str:
+def _list(names: Sequence[str], last: str = "or") -> str:
   if len(names) < 2:
     return "".join(names)
-  return f"{', '.join(names[:-1])} or {names[-1]}"
+  return f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
 def _first_error(trials: Sequence[TrialRecord]) -> str:
   error = next((t.error for t in trials if t.error), "no error was recorded")
-  return error.strip().splitlines()[-1]
+  return error.strip().splitlines()[-1].rstrip(".")

@@ -1,6 +1,5 @@
 """The table of a report, as a value, and how it is put on a terminal."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -15,6 +14,14 @@ from jaxpower.report.statistics import (
   range_coverage,
 )
 
+ROOMY = 100  # columns of a terminal that allow for wider gaps
+COUNTED = {
+  "train": "training alone",
+  "compile": "with compiling",
+  "eval": "with evaluation",
+  "active": "less idle energy",
+}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -25,68 +32,62 @@ class Table:
   notes: tuple[str, ...] = ()
 
 
-def table(comparisons: Sequence[Comparison]) -> Table:
-  """What varies, and what each value cost; ratios within one comparison."""
-  paths = tuple(dict.fromkeys(p for c in comparisons for p in c.paths))
+def table(comparison: Comparison) -> Table:
+  """What varies and what each value of it cost, a row per group."""
+  paths = comparison.paths
   told = labels(paths)
-  apart = _apart(comparisons, paths)
-  energy = "joules"
-  if any(c.estimated for c in comparisons):
-    energy = "estimated joules"
-  targets = {c.target_accuracy for c in comparisons}
-  goal = percent(targets.pop()) if len(targets) == 1 else "target"
+  energy, short = "joules", "J"
+  if comparison.estimated:
+    energy, short = "estimated joules", "estimated J"
   columns = (
-    *apart,
     *(told[path] for path in paths),
     "reached",
-    f"{energy} to {goal}",
-    "train seconds",
-    f"ratio of {energy}",
-    f"{energy} per 1000 examples",
+    f"{energy} to {percent(comparison.target_accuracy)}",
+    "seconds",
+    "ratio",
+    f"{short} per 1000 examples",
   )
   rows = tuple(
     (
-      *(about for about in _about(comparison, apart)),
-      *(_varied(group, path) for path in paths),
+      *(value(group.varied[path]) for path in paths),
       f"{group.count('reached')} of {len(group.records)}",
-      estimate(group.joules),
+      _joules(group),
       estimate(group.seconds),
       estimate(group.ratio),
       per_1000_examples(group),
     )
-    for comparison in comparisons
     for group in comparison.groups
   )
-  return Table(columns, rows, tuple(_notes(comparisons)))
+  return Table(columns, rows, tuple(_notes(comparison)))
 
 
 def estimate(found: Estimate | None) -> str:
-  """A cell: "212 (204 to 221)", "> 655 (lower bound)" or "unknown"."""
+  """A cell: "212 (204-221)", "> 655" for a lower bound, or "unknown"."""
   if found is None:
     return "unknown"
   if found.at_least:
-    return f"> {number(found.value)} (lower bound)"
+    return f"> {number(found.value)}"
   if found.low is None or found.high is None:
     return number(found.value)
-  return f"{number(found.value)} ({interval(found)})"
+  return f"{number(found.value)} ({interval(found, '-')})"
 
 
-def interval(found: Estimate) -> str:
+def interval(found: Estimate, to: str = " to ", figures: int = 3) -> str:
   """The ends of an interval: "204 to 221"; an endless one is "unknown"."""
   if found.low is None or found.high is None:
     return "unknown"
-  return f"{number(found.low)} to {number(found.high)}"
+  return f"{number(found.low, figures)}{to}{number(found.high, figures)}"
 
 
 def per_1000_examples(group: Group) -> str:
-  """A cell: "1.84 +- 0.02", the bound being the meter's."""
+  """A cell: "1.84 +- 0.9 %", the bound being the meter's."""
   joules = group.joules_per_1000_examples
   bound = group.joules_per_1000_examples_bound
   if joules is None:
     return "unknown"
-  if bound is None:
+  if bound is None or not joules:
     return number(joules)
-  return f"{number(joules)} +- {number(bound)}"
+  return f"{number(joules)} +- {number(100 * bound / joules, 2)} %"
 
 
 def plain(shown: Table) -> str:
@@ -105,14 +106,15 @@ def plain(shown: Table) -> str:
 
 def show(shown: Table, console: Console) -> None:
   """Prints the table: drawn on a terminal, else in plain ASCII."""
-  if not console.is_terminal or console.no_color:
-    console.print(
-      plain(shown), markup=False, highlight=False, emoji=False, soft_wrap=True
-    )
+  if not console.is_terminal or console.is_dumb_terminal or console.no_color:
+    say(plain(shown), console)
     return
-  drawn = RichTable(box=None, header_style="bold", padding=(0, 2, 0, 0))
+  gap = 2 if console.width >= ROOMY else 1
+  drawn = RichTable(
+    box=None, header_style="bold", padding=(0, gap, 0, 0), pad_edge=False
+  )
   for column in shown.columns:
-    drawn.add_column(Text(column), overflow="fold")
+    drawn.add_column(Text(column))
   for row in shown.rows:
     drawn.add_row(*map(Text, row))
   console.print(drawn)
@@ -120,81 +122,54 @@ def show(shown: Table, console: Console) -> None:
     console.print(Text(note, style="dim"))
 
 
-def _varied(group: Group, path: str) -> str:
-  return value(group.varied[path]) if path in group.varied else "-"
-
-
-def _apart(
-  comparisons: Sequence[Comparison], paths: Sequence[str]
-) -> tuple[str, ...]:
-  """Headings for what tells one comparison from another."""
-  names = {
-    "data": {c.data for c in comparisons},
-    "target": {c.target_accuracy for c in comparisons},
-    "machine": {c.machine for c in comparisons},
-    "meter": {c.estimated for c in comparisons},
-    "domains": {c.domains for c in comparisons},
-  }
-  varied = {"data"} & set(paths)
-  if "target_accuracy" in paths:
-    varied |= {"target"}
-  return tuple(
-    name
-    for name, found in names.items()
-    if len(found) > 1 and name not in varied
+def say(line: str, console: Console) -> None:
+  """Prints a line as it is: no markup, no colour, no wrapping."""
+  console.print(
+    line, markup=False, highlight=False, emoji=False, soft_wrap=True
   )
 
 
-def _about(comparison: Comparison, apart: Sequence[str]) -> tuple[str, ...]:
-  words = {
-    "data": comparison.data,
-    "target": percent(comparison.target_accuracy),
-    "machine": comparison.machine or "unknown",
-    "meter": "estimated" if comparison.estimated else "measured",
-    "domains": " + ".join(comparison.domains) or "none",
-  }
-  return tuple(words[name] for name in apart)
+def _joules(group: Group) -> str:
+  bounded = group.joules is not None and group.joules.at_least
+  return estimate(group.joules) + (" (lower bound)" if bounded else "")
 
 
-def _notes(comparisons: Sequence[Comparison]) -> list[str]:
-  groups = [group for c in comparisons for group in c.groups]
+def _notes(comparison: Comparison) -> list[str]:
+  groups = comparison.groups
+  ran = [len(group.records) - group.count("failed") for group in groups]
   notes = []
-  if len(comparisons) > 1:
-    notes.append(
-      "Ratios hold within rows of one data set, target, machine and meter;"
-      " others are never pooled."
-    )
-  few = min((_ran(g) for g in groups if _ran(g) > 1), default=ENOUGH_SEEDS)
-  if few < ENOUGH_SEEDS:
-    notes.append(
-      "Medians over seeds; in brackets the 95 % bootstrap interval. With"
-      f" {few} seeds it is at most their range, which holds the true median"
-      f" in {100 * range_coverage(few):.0f} of 100 cases."
-    )
-  elif any(_ran(g) > 1 for g in groups):
-    notes.append("Medians over seeds; in brackets the 95 % bootstrap interval.")
-  if any(_ran(g) == 1 for g in groups):
+  if any(count > 1 for count in ran):
+    notes.append(_interval_note(min(count for count in ran if count > 1)))
+  if 1 in ran:
     notes.append("One seed allows no interval.")
   if any(e and e.at_least for g in groups for e in (g.joules, g.seconds)):
     notes.append(
       "Lower bound: too many trials missed the target for a median to be known."
     )
-  for status, words in (
-    ("failed", "failed and carries no number"),
-    ("diverged", "diverged; what it spent is a lower bound"),
-  ):
-    for group in groups:
-      if count := group.count(status):
-        notes.append(
-          f"{opening(group.varied)}: {count} of {len(group.records)} {words}."
-        )
   notes += [
-    f"{opening(group.varied)}: joules unknown: {group.unknown}."
+    f"{opening(group.varied)}: {count} of {len(group.records)} {words}."
+    for status, words in (
+      ("failed", "failed and carries no number"),
+      ("diverged", "diverged; what it spent is a lower bound"),
+    )
     for group in groups
-    if group.unknown
+    if (count := group.count(status))
   ]
+  ratios = [
+    f"{words} {estimate(found.energy_ratio)}"
+    for name, words in COUNTED.items()
+    if (found := comparison.rankings.get(name)) and found.energy_ratio
+  ]
+  if len(groups) > 1 and ratios:
+    notes.append(f"Dearest over cheapest: {', '.join(ratios)}.")
   return notes
 
 
-def _ran(group: Group) -> int:
-  return len(group.records) - group.count("failed")
+def _interval_note(fewest: int) -> str:
+  note = "Medians over seeds; in brackets the 95 % bootstrap interval"
+  if fewest >= ENOUGH_SEEDS:
+    return f"{note}."
+  return (
+    f"{note}. With {fewest} seeds it is at most their range, which holds the"
+    f" true median in {100 * range_coverage(fewest):.0f} of 100 cases."
+  )
