@@ -1,0 +1,91 @@
+"""Reads run folders and tells them, one by one and then compared."""
+
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from jaxpower import records
+from jaxpower.records import RecordError, TrialRecord
+from jaxpower.report.ground import across
+from jaxpower.report.tables import say
+from jaxpower.report.write import make, show
+
+
+def main(folders: Sequence[str]) -> int:
+  """Prints the report of each folder to stdout; returns the exit code.
+
+  Bad input is one line on stderr and exit code 2, and nothing is printed.
+  """
+  try:
+    if not folders:
+      raise RecordError(
+        "which run folder? python scripts/report.py RUN_FOLDER [...]"
+      )
+    paths = list(dict.fromkeys(pathlib.Path(folder) for folder in folders))
+    runs = {path: read(path) for path in paths}
+  except (RecordError, OSError) as error:
+    print(f"report: {error}", file=sys.stderr)
+    return 2
+  console = Console()
+  for number, (path, (sweep, found)) in enumerate(runs.items()):
+    if len(runs) > 1:
+      say(("\n" if number else "") + str(path), console)
+    show(make(found, sweep), console)
+  if len(runs) > 1:
+    say(f"\n{len(runs)} run folders compared", console)
+    pooled = across(record for _, found in runs.values() for record in found)
+    show(make(pooled), console)
+  return 0
+
+
+def read(folder: pathlib.Path) -> tuple[dict[str, Any], list[TrialRecord]]:
+  """The sweep.json (empty where there is none) and records of a run folder.
+
+  Raises RecordError with one line that says how to mend.
+  """
+  file = folder / "records.jsonl"
+  if not folder.exists():
+    raise RecordError(f"{folder}: no such folder{_nearby(folder)}")
+  if not folder.is_dir():
+    raise RecordError(f"{folder}: is a file; give the folder it lies in")
+  if not file.is_file():
+    raise RecordError(
+      f"{folder}: no records.jsonl in it{_nearby(folder / 'x')}"
+    )
+  try:
+    found = records.read(file)
+  except RecordError as error:
+    raise RecordError(
+      f"{error}; delete this line and run the sweep again: it repeats only"
+      " that trial"
+    ) from None
+  if not found:
+    raise RecordError(f"{file}: no trial has ended yet; run the sweep first")
+  return _sweep(folder / "sweep.json"), found
+
+
+def _sweep(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    sweep = json.loads(path.read_text())
+  except FileNotFoundError:
+    return {}
+  except ValueError as error:
+    raise RecordError(
+      f"{path}: not JSON ({error}); move it away to report without it"
+    ) from None
+  return sweep if isinstance(sweep, dict) else {}
+
+
+def _nearby(folder: pathlib.Path) -> str:
+  """Names the run folders that stand beside a wrong one."""
+  beside = folder.parent
+  found = sorted(
+    str(path.parent) for path in beside.glob("*/records.jsonl")
+  ) or sorted(str(path.parent) for path in beside.glob("runs/*/records.jsonl"))
+  if not found:
+    return "; give a folder that scripts/run.py wrote, such as runs/batch"
+  return f"; run folders there: {', '.join(found[:5])}"

@@ -1,0 +1,129 @@
+"""Medians over seeds and their certainty, where some values are lower bounds.
+
+A trial that missed its target spent joules without getting there, so what the
+target would have cost lies above them: such a value is censored. It takes part
+all the same; leaving it out would make a setup that often misses look cheap.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+SEED = 20_240_229  # of the resampling, so that a report repeats exactly
+
+# From six values on, the range of a sample holds the true median in 95 of 100
+# cases (1 - 2 ** (1 - n)); no interval inside the range can do so with fewer.
+ENOUGH_SEEDS = 6
+
+
+@dataclass(frozen=True, order=True)
+class Cost:
+  """What one trial cost in joules or seconds; `censored`: at least that."""
+
+  value: float
+  censored: bool = False
+
+  @property
+  def ceiling(self) -> float:
+    """The most it can have been: endless where it is censored."""
+    return math.inf if self.censored else self.value
+
+
+@dataclass(frozen=True)
+class Estimate:
+  """A median or a ratio of medians, with its 95 % bootstrap interval.
+
+  Where `at_least` is set, `value` is a lower bound of the truth. `low` and
+  `high` are None where one seed allows no interval; `high` is infinite where
+  too many trials missed the target for an upper end to be known.
+  """
+
+  value: float
+  at_least: bool = False
+  low: float | None = None
+  high: float | None = None
+
+
+def median(costs: Sequence[Cost]) -> Estimate | None:
+  """The median cost with its percentile bootstrap interval over trials.
+
+  A median grows with each of its values. So the median with every censored
+  cost at its bound is never above the true one, and with every censored cost
+  endless it is never below. Where the two agree the median is known, though
+  single costs are not: with costs of 10, 20 and at least 30 it is 20. Where
+  they differ only the first is given, as a lower bound (`at_least`): with
+  costs of 10, at least 30 and at least 30 the median is at least 30.
+
+  The interval runs from the 2.5 % quantile of the resampled lower medians to
+  the 97.5 % quantile of the resampled upper ones. Returns None for no costs.
+  """
+  if not costs:
+    return None
+  lower, upper = np.array(_floors(costs)), np.array(_ceilings(costs))
+  value = float(np.median(lower))
+  at_least = float(np.median(upper)) != value
+  if len(costs) < 2:
+    return Estimate(value, at_least)
+  drawn = _resample(len(costs), stream=0)
+  low, high = _interval(
+    np.median(lower[drawn], axis=1), np.median(upper[drawn], axis=1)
+  )
+  return Estimate(value, at_least, low, high)
+
+
+def ratio(costs: Sequence[Cost], base: Sequence[Cost]) -> Estimate | None:
+  """The median of `costs` over that of `base`, each resampled on its own.
+
+  None where either is empty or the median of `base` is not known and above
+  zero, since then there is nothing to divide by.
+  """
+  over, under = median(costs), median(base)
+  if over is None or under is None or under.at_least or under.value <= 0:
+    return None
+  value = over.value / under.value
+  if len(costs) < 2 or len(base) < 2:
+    return Estimate(value, over.at_least)
+  ours, theirs = (
+    _resample(len(costs), stream=0),
+    _resample(len(base), stream=1),
+  )
+  with np.errstate(divide="ignore"):
+    low, high = _interval(
+      np.median(np.array(_floors(costs))[ours], axis=1)
+      / np.median(np.array(_ceilings(base))[theirs], axis=1),
+      np.median(np.array(_ceilings(costs))[ours], axis=1)
+      / np.median(np.array(_floors(base))[theirs], axis=1),
+    )
+  return Estimate(value, over.at_least, low, high)
+
+
+def range_coverage(seeds: int) -> float:
+  """How often the range of so many values holds their true median."""
+  return 1 - 2.0 ** (1 - seeds)
+
+
+def _floors(costs: Sequence[Cost]) -> list[float]:
+  # Sorted, so that the order of records cannot move an interval.
+  return sorted(cost.value for cost in costs)
+
+
+def _ceilings(costs: Sequence[Cost]) -> list[float]:
+  return sorted(cost.ceiling for cost in costs)
+
+
+def _resample(count: int, stream: int) -> np.ndarray:
+  """Indices of RESAMPLES samples with replacement; (RESAMPLES, count)."""
+  generator = np.random.default_rng((SEED, stream))
+  return generator.integers(count, size=(RESAMPLES, count))
+
+
+def _interval(lower: np.ndarray, upper: np.ndarray) -> tuple[float, float]:
+  # Outward to a resampled value: between a number and endless lies nothing.
+  tail = (1 - CONFIDENCE) / 2
+  low = np.quantile(lower, tail, method="lower")
+  high = np.quantile(upper, 1 - tail, method="higher")
+  return float(low), float(high)

@@ -1,0 +1,175 @@
+"""The table of a report, as a value, and how it is put on a terminal."""
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from jaxpower.report.groups import Comparison, Group
+from jaxpower.report.labels import labels, number, opening, percent, value
+from jaxpower.report.statistics import (
+  ENOUGH_SEEDS,
+  Estimate,
+  range_coverage,
+)
+
+ROOMY = 100  # columns of a terminal that allow for wider gaps
+COUNTED = {
+  "train": "training alone",
+  "compile": "with compiling",
+  "eval": "with evaluation",
+  "active": "less idle energy",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+  """Headings, rows of the same length, and notes to stand below them."""
+
+  columns: tuple[str, ...]
+  rows: tuple[tuple[str, ...], ...]
+  notes: tuple[str, ...] = ()
+
+
+def table(comparison: Comparison) -> Table:
+  """What varies and what each value of it cost, a row per group."""
+  paths = comparison.paths
+  told = labels(paths)
+  energy, short = "joules", "J"
+  if comparison.estimated:
+    energy, short = "estimated joules", "estimated J"
+  columns = (
+    *(told[path] for path in paths),
+    "reached",
+    f"{energy} to {percent(comparison.target_accuracy)}",
+    "seconds",
+    "ratio",
+    f"{short} per 1000 examples",
+  )
+  rows = tuple(
+    (
+      *(value(group.varied[path]) for path in paths),
+      f"{group.count('reached')} of {len(group.records)}",
+      _joules(group),
+      estimate(group.seconds),
+      estimate(group.ratio),
+      per_1000_examples(group),
+    )
+    for group in comparison.groups
+  )
+  return Table(columns, rows, tuple(_notes(comparison)))
+
+
+def estimate(found: Estimate | None) -> str:
+  """A cell: "212 (204-221)", "> 655" for a lower bound, or "unknown"."""
+  if found is None:
+    return "unknown"
+  if found.at_least:
+    return f"> {number(found.value)}"
+  if found.low is None or found.high is None:
+    return number(found.value)
+  return f"{number(found.value)} ({interval(found, '-')})"
+
+
+def interval(found: Estimate, to: str = " to ", figures: int = 3) -> str:
+  """The ends of an interval: "204 to 221"; an endless one is "unknown"."""
+  if found.low is None or found.high is None:
+    return "unknown"
+  return f"{number(found.low, figures)}{to}{number(found.high, figures)}"
+
+
+def per_1000_examples(group: Group) -> str:
+  """A cell: "1.84 +- 0.9 %", the bound being the meter's."""
+  joules = group.joules_per_1000_examples
+  bound = group.joules_per_1000_examples_bound
+  if joules is None:
+    return "unknown"
+  if bound is None or not joules:
+    return number(joules)
+  return f"{number(joules)} +- {number(100 * bound / joules, 2)} %"
+
+
+def plain(shown: Table) -> str:
+  """The table in aligned ASCII, for a file, a pipe or NO_COLOR."""
+  lines = (shown.columns, *shown.rows)
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  body = [
+    "  ".join(
+      cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+    ).rstrip()
+    for line in lines
+  ]
+  text = "\n".join((*body, *shown.notes))
+  return text.encode("ascii", "backslashreplace").decode()
+
+
+def show(shown: Table, console: Console) -> None:
+  """Prints the table: drawn on a terminal, else in plain ASCII."""
+  if not console.is_terminal or console.is_dumb_terminal or console.no_color:
+    say(plain(shown), console)
+    return
+  gap = 2 if console.width >= ROOMY else 1
+  drawn = RichTable(
+    box=None, header_style="bold", padding=(0, gap, 0, 0), pad_edge=False
+  )
+  for column in shown.columns:
+    drawn.add_column(Text(column))
+  for row in shown.rows:
+    drawn.add_row(*map(Text, row))
+  console.print(drawn)
+  for note in shown.notes:
+    console.print(Text(note, style="dim"))
+
+
+def say(line: str, console: Console) -> None:
+  """Prints a line as it is: no markup, no colour, no wrapping."""
+  console.print(
+    line, markup=False, highlight=False, emoji=False, soft_wrap=True
+  )
+
+
+def _joules(group: Group) -> str:
+  bounded = group.joules is not None and group.joules.at_least
+  return estimate(group.joules) + (" (lower bound)" if bounded else "")
+
+
+def _notes(comparison: Comparison) -> list[str]:
+  groups = comparison.groups
+  ran = [len(group.records) - group.count("failed") for group in groups]
+  notes = []
+  if any(count > 1 for count in ran):
+    notes.append(_interval_note(min(count for count in ran if count > 1)))
+  if 1 in ran:
+    notes.append("One seed allows no interval.")
+  if any(e and e.at_least for g in groups for e in (g.joules, g.seconds)):
+    notes.append(
+      "Lower bound: too many trials missed the target for a median to be known."
+    )
+  notes += [
+    f"{opening(group.varied)}: {count} of {len(group.records)} {words}."
+    for status, words in (
+      ("failed", "failed and carries no number"),
+      ("diverged", "diverged; what it spent is a lower bound"),
+    )
+    for group in groups
+    if (count := group.count(status))
+  ]
+  ratios = [
+    f"{words} {estimate(found.energy_ratio)}"
+    for name, words in COUNTED.items()
+    if (found := comparison.rankings.get(name)) and found.energy_ratio
+  ]
+  if len(groups) > 1 and ratios:
+    notes.append(f"Dearest over cheapest: {', '.join(ratios)}.")
+  return notes
+
+
+def _interval_note(fewest: int) -> str:
+  note = "Medians over seeds; in brackets the 95 % bootstrap interval"
+  if fewest >= ENOUGH_SEEDS:
+    return f"{note}."
+  return (
+    f"{note}. With {fewest} seeds it is at most their range, which holds the"
+    f" true median in {100 * range_coverage(fewest):.0f} of 100 cases."
+  )

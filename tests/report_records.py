@@ -1,0 +1,87 @@
+"""Realistic records for the tests of the report room."""
+
+from typing import Any
+
+from jaxpower.records import Compilation, Evaluation, TrialRecord
+
+GPU = "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f"
+
+
+def record(
+  batch: int = 64,
+  seed: int = 0,
+  joules: float | None = 212.0,
+  status: str = "reached",
+  **changes: Any,
+) -> TrialRecord:
+  """A trial that spent so many joules of training, on an H200."""
+  reached = status == "reached"
+  failed = status == "failed"
+  spent = None if failed else joules
+  idle, seconds = 88.0, None if failed else 4.0
+  target = changes.pop("target_accuracy", 0.8)
+  varied = changes.pop("varied", {"batch_size": batch})
+  facts: dict[str, Any] = {
+    "trial_id": f"{batch:08x}{seed:04x}",
+    "config": {
+      "data": "fashion_mnist_6k",
+      "batch_size": batch,
+      "seed": seed,
+      "target_accuracy": target,
+      "optimizer": {"name": "adam", "learning_rate": 1e-3},
+    },
+    "varied": varied,
+    "seed": seed,
+    "framework": "jax",
+    "status": status,
+    "target_accuracy": target,
+    "error": "worker died (signal 9)" if failed else None,
+    "best_accuracy": None if failed else 0.81 if reached else 0.74,
+    "examples": None if failed else 20_480,
+    "steps": None if failed else 20_480 // batch,
+    "train_seconds": seconds,
+    "train_joules": spent,
+    "train_joules_bound": None if spent is None else 0.01 * spent,
+    "seconds_to_accuracy": seconds if reached else None,
+    "joules_to_accuracy": spent if reached else None,
+    "joules_by_phase": {} if failed else {"train": spent, "eval": 10.0},
+    "seconds_by_phase": {} if failed else {"train": 4.0, "eval": 0.5},
+    "joules_by_domain": {} if failed else {GPU: spent},
+    "idle_watts": None if failed else idle,
+    "meter": {} if failed else {GPU: {"kind": "nvml", "estimated": False}},
+    "compile": None
+    if failed
+    else Compilation(seconds=3.0, joules=30.0, cache_hit=seed > 0),
+    "curve": () if spent is None else curve(spent, 0.81 if reached else 0.74),
+    "provenance": {"host": "gpu-node-07", "cpu": "AMD EPYC 9654"},
+  }
+  if reached and spent is not None:
+    facts |= {
+      "joules_to_accuracy_with_compile": spent + 30.0,
+      "joules_to_accuracy_with_eval": spent + 10.0,
+      "active_joules_to_accuracy": spent - idle,
+    }
+  return TrialRecord(**facts | changes)
+
+
+def curve(joules: float, accuracy: float) -> tuple[Evaluation, ...]:
+  """Ten evaluations that rise to an accuracy at so many joules."""
+  return tuple(
+    Evaluation(
+      examples=2_048 * look,
+      steps=32 * look,
+      train_seconds=0.4 * look,
+      train_joules=joules * look / 10,
+      train_loss=2.3 / look,
+      loss=2.4 / look,
+      accuracy=accuracy * (1 - 0.75**look) / (1 - 0.75**10),
+    )
+    for look in range(1, 11)
+  )
+
+
+def seeds(batch: int, *joules: float, **changes: Any) -> list[TrialRecord]:
+  """One trial per seed."""
+  return [
+    record(batch, seed, spent, **changes) for seed, spent in enumerate(joules)
+  ]
