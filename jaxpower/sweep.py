@@ -55,7 +55,9 @@ class Plan:
   @property
   def expected_seconds(self) -> float | None:
     """Time left, from the trials recorded so far; None before the first."""
-    return expected_seconds(self.recorded.values(), len(self.left))
+    known = [record.wall_seconds for record in self.recorded.values()]
+    known = [seconds for seconds in known if seconds is not None]
+    return len(self.left) * statistics.fmean(known) if known else None
 
   def varied(self, trial: Trial) -> dict[str, Any]:
     """The values of this trial that the sweep varies."""
@@ -144,10 +146,9 @@ def run(
   return execute(plan(sweep, folder, meter=meter), watch=watch)
 
 
-def expected_seconds(recorded: Any, trials: int) -> float | None:
-  """Wall seconds that so many trials will take, judged by those recorded."""
-  known = [r.wall_seconds for r in recorded if r.wall_seconds is not None]
-  return trials * statistics.fmean(known) if known else None
+def read_sweep(folder: pathlib.Path) -> dict[str, Any]:
+  """What a run folder says of its sweep: config, meter, order of trials."""
+  return json.loads((folder / SWEEP).read_text())
 
 
 def _run(
@@ -166,20 +167,19 @@ def _run(
 
 def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
   """Raises ConfigError where the folder holds another config's records."""
-  path = folder / SWEEP
-  if not path.exists():
+  if not (folder / SWEEP).exists():
     if (folder / RECORDS).exists():
       raise ConfigError(
         f"{folder} has records but no {SWEEP}; name another folder with --out"
       )
     return
   try:
-    held = json.loads(path.read_text())
+    held = read_sweep(folder)
     changes = differences(held["config"], to_dict(sweep))
     changes += differences({"meter": held["meter"]}, {"meter": meter})
   except (ValueError, KeyError, TypeError) as error:
     raise ConfigError(
-      f"{path} is damaged ({error}); name another folder with --out"
+      f"{folder / SWEEP} is damaged ({error}); name another folder with --out"
     ) from None
   if changes:
     raise ConfigError(

@@ -1,0 +1,28 @@
+"""Energy to accuracy over batch sizes.
+
+Claim: on the same model, machine and accuracy, a bad batch size costs several
+times the energy of the best one.
+Cost: under two minutes on two CPU cores.
+
+  python scripts/run.py --config=configs/batch.py
+  python scripts/run.py --config=configs/batch.py:data=cifar10,model=resnet18
+  python scripts/run.py --config=configs/batch.py --config.seeds=5
+"""
+
+from jaxpower.config import Model, Optimizer, Sweep, arguments
+
+
+def get_config(text: str = "") -> Sweep:
+  """The sweep; `data`, `model` and `quick` may be given behind the colon."""
+  args = arguments(text, data="fashion_mnist_6k", model="cnn", quick=False)
+  return Sweep(
+    name="batch",
+    data=args.data,
+    model=Model(name=args.model),
+    optimizer=Optimizer(name="adam", learning_rate=3e-3),
+    vary={"batch_size": (16, 1024) if args.quick else (16, 64, 256, 1024)},
+    seeds=1 if args.quick else 3,
+    target_accuracy=0.75 if args.quick else 0.85,
+    budget_examples=60_000,
+    evaluate_every_examples=1_024,
+  )
