@@ -38,6 +38,8 @@ def main(argv: Sequence[str], help_text: str) -> int:
     return _refuse(str(error))
   except flags.Error as error:
     return _refuse(_in_one_line(error))
+  except OSError as error:
+    return _refuse(f"{error.filename or 'the run'}: {error.strerror or error}")
   except KeyboardInterrupt:
     print(
       "interrupted; finished trials are recorded, the same command goes on",

@@ -53,6 +53,17 @@ def expand(sweep: Sweep) -> list[Trial]:
   return trials
 
 
+def check_cadence(trial: Trial) -> None:
+  """Raises ConfigError where evaluation would fall between two updates."""
+  every, batch = trial.evaluate_every_examples, trial.batch_size
+  _require(
+    every % batch == 0,
+    f"evaluate_every_examples {every}: not a multiple of batch_size {batch},"
+    " so batch sizes would be evaluated unequally; take"
+    f" {max(batch, every // batch * batch)}",
+  )
+
+
 def check(sweep: Sweep) -> None:
   """Raises ConfigError unless every field of the sweep can be run."""
   if not isinstance(sweep, Sweep):
@@ -113,14 +124,6 @@ def _check_conditions(
     0 <= c.optimizer.momentum < 1,
     f"optimizer.momentum {c.optimizer.momentum}: must lie in [0, 1)",
   )
-  if not skip & {"batch_size", "evaluate_every_examples"}:
-    every, batch = c.evaluate_every_examples, c.batch_size
-    _require(
-      every % batch == 0,
-      f"evaluate_every_examples {every}: not a multiple of batch_size"
-      f" {batch}, so batch sizes would be evaluated unequally; take"
-      f" {max(batch, every // batch * batch)}",
-    )
 
 
 def _check_types(config: Any, prefix: str = "") -> None:

@@ -20,7 +20,7 @@ from jaxpower.config import (
   to_dict,
   trial_id,
 )
-from jaxpower.grid import expand
+from jaxpower.grid import check_cadence, expand
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.worker import Worker
@@ -86,6 +86,8 @@ def plan(
         f"batch_size {batch}: larger than the training set of {name}"
         f" ({facts.train_examples} examples)"
       )
+  for trial in trials:
+    check_cadence(trial)
   folder = pathlib.Path(folder or pathlib.Path("runs") / sweep.name)
   _check_folder(folder, sweep, meter)
   recorded = {r.trial_id: r for r in records.read(folder / RECORDS)}
@@ -167,6 +169,8 @@ def _run(
 
 def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
   """Raises ConfigError where the folder holds another config's records."""
+  if folder.exists() and not folder.is_dir():
+    raise ConfigError(f"{folder} is a file; name a folder with --out")
   if not (folder / SWEEP).exists():
     if (folder / RECORDS).exists():
       raise ConfigError(
@@ -225,8 +229,14 @@ def _claimed(folder: pathlib.Path) -> Iterator[None]:
 
   The lock is the kernel's and goes with the process, however it ends.
   """
-  folder.mkdir(parents=True, exist_ok=True)
-  handle = os.open(folder, os.O_RDONLY)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+  except OSError as error:
+    raise ConfigError(
+      f"cannot write to {folder} ({error.strerror}); name another folder with"
+      " --out"
+    ) from None
   try:
     try:
       fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

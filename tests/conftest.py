@@ -1,0 +1,21 @@
+"""What all tests share: strict arithmetic and four devices on the CPU."""
+
+import os
+import shutil
+
+import pytest
+
+# Before any backend starts: tests of sharding need more than one device.
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """Skips what needs a GPU where none is."""
+  if shutil.which("nvidia-smi"):
+    return
+  for item in items:
+    if "gpu" in item.keywords:
+      item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU here"))

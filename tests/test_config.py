@@ -1,0 +1,89 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxpower import config
+from jaxpower.config import ConfigError, Model, Optimizer, Sweep, Trial
+
+
+def test_arguments_are_typed_by_their_defaults() -> None:
+  read = config.arguments(
+    "data=mnist,seeds=5,rate=1e-2,quick",
+    data="x",
+    seeds=1,
+    rate=0.1,
+    quick=False,
+  )
+  assert (read.data, read.seeds, read.rate, read.quick) == (
+    "mnist",
+    5,
+    0.01,
+    True,
+  )
+
+
+def test_arguments_may_be_left_out() -> None:
+  read = config.arguments("", data="mnist", quick=False)
+  assert (read.data, read.quick) == ("mnist", False)
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    ("dta=mnist", "unknown config argument 'dta'; did you mean data?"),
+    ("seeds=many", "config argument seeds=many: not an int"),
+    ("data", "config argument data: write data=VALUE"),
+    ("quick=maybe", "config argument quick=maybe: not a bool"),
+    ("xyz", "unknown config argument 'xyz'; known: data, quick, seeds"),
+  ],
+)
+def test_wrong_arguments_are_named(text: str, message: str) -> None:
+  with pytest.raises(ConfigError) as error:
+    config.arguments(text, data="mnist", seeds=3, quick=False)
+  assert str(error.value) == message
+
+
+@given(st.text())
+def test_arguments_read_or_refuse_any_text(text: str) -> None:
+  try:
+    read = config.arguments(text, data="mnist", seeds=3, quick=False)
+  except ConfigError as error:
+    assert "\n" not in str(error) or "\n" in text
+  else:
+    assert (type(read.data), type(read.seeds)) == (str, int)
+
+
+def test_trial_id_is_stable() -> None:
+  # A change here makes every record on every disk unknown: old trials would
+  # be run again. Change it only with the schema version.
+  assert config.trial_id(Trial()) == "7503050cd9c4"
+
+
+def test_trial_id_changes_with_every_field() -> None:
+  trials = [
+    Trial(),
+    Trial(seed=1),
+    Trial(batch_size=64),
+    Trial(model=Model(width=0.5)),
+    Trial(optimizer=Optimizer(learning_rate=0.1)),
+    Trial(target_accuracy=0.81),
+  ]
+  assert len({config.trial_id(trial) for trial in trials}) == len(trials)
+
+
+def test_differences_name_each_field() -> None:
+  old = config.to_dict(Sweep(vary={"batch_size": (16, 64)}))
+  new = config.to_dict(
+    Sweep(vary={"batch_size": (16,)}, model=Model(name="resnet18"), seeds=5)
+  )
+  assert config.differences(old, new) == [
+    "model.name: cnn -> resnet18",
+    "seeds: 3 -> 5",
+    "vary.batch_size: [16, 64] -> [16]",
+  ]
+  assert config.differences(old, old) == []
+
+
+def test_field_paths_reach_parts_and_varied_values() -> None:
+  paths = list(config.field_paths(Sweep(vary={"batch_size": (1,)})))
+  assert {"seeds", "optimizer.learning_rate", "vary.batch_size"} <= set(paths)

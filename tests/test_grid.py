@@ -1,0 +1,120 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxpower import grid
+from jaxpower.config import ConfigError, Model, Optimizer, Sweep, trial_id
+
+
+def test_expand_makes_every_combination_with_every_seed() -> None:
+  sweep = Sweep(
+    vary={"batch_size": (16, 64), "optimizer.learning_rate": (0.1, 0.01)},
+    seeds=3,
+  )
+  found = {
+    (t.batch_size, t.optimizer.learning_rate, t.seed)
+    for t in grid.expand(sweep)
+  }
+  assert found == {
+    (batch, rate, seed)
+    for batch in (16, 64)
+    for rate in (0.1, 0.01)
+    for seed in range(3)
+  }
+
+
+def test_the_order_is_random_and_recorded() -> None:
+  sweep = Sweep(vary={"batch_size": (16, 32, 64, 128)}, seeds=5)
+  order = [trial_id(trial) for trial in grid.expand(sweep)]
+  assert order == [trial_id(trial) for trial in grid.expand(sweep)]
+  sweep.order_seed = 1
+  other = [trial_id(trial) for trial in grid.expand(sweep)]
+  assert order != other
+  assert sorted(order) == sorted(other)
+
+
+def test_trials_share_nothing() -> None:
+  first, second, *_ = grid.expand(Sweep(seeds=2))
+  first.optimizer.learning_rate = 5.0
+  assert second.optimizer.learning_rate == 1e-3
+
+
+def test_a_whole_number_is_taken_for_a_float() -> None:
+  one, other = Sweep(seeds=1), Sweep(seeds=1)
+  one.optimizer.learning_rate = 1  # as a config file may say
+  other.optimizer.learning_rate = 1.0
+  assert [trial_id(t) for t in grid.expand(one)] == [
+    trial_id(t) for t in grid.expand(other)
+  ]
+
+
+def make(**fields: Any) -> Callable[[], Sweep]:
+  return lambda: Sweep(**fields)
+
+
+@pytest.mark.parametrize(
+  ("make", "message"),
+  [
+    (make(target_accuracy=1.2), "target_accuracy 1.2: must lie between"),
+    (make(target_accuracy=0.0), "target_accuracy 0.0: must lie between"),
+    (make(seeds=0), "seeds 0: must be at least 1"),
+    (make(seeds="3"), "seeds = '3': must be an int"),
+    (make(seeds=True), "seeds = True: must be an int"),
+    (make(batch_size=0), "batch_size 0: must be at least 1"),
+    (make(batch_size=16.0), "batch_size = 16.0: must be an int"),
+    (make(model=Model(name="cn")), "unknown model 'cn'; did you mean cnn?"),
+    (make(model=Model(width=0.0)), "model.width 0.0: must be above 0"),
+    (
+      make(optimizer=Optimizer(name="adm")),
+      "unknown optimizer 'adm'; did you mean adam?",
+    ),
+    (
+      make(optimizer=Optimizer(schedule="cosin")),
+      "unknown optimizer schedule 'cosin'; did you mean cosine?",
+    ),
+    (
+      make(optimizer=Optimizer(learning_rate=float("nan"))),
+      "optimizer.learning_rate = nan: must be a finite number",
+    ),
+    (make(precision="float16"), "unknown precision 'float16'"),
+    (make(framework="torc"), "unknown framework 'torc'"),
+    (make(budget_examples=10), "budget_examples 10: must be at least 2048"),
+    (make(vary={"batchsize": (1,)}), "vary: unknown field 'batchsize'; did"),
+    (make(vary={"seed": (1, 2)}), "vary: unknown field 'seed'"),
+    (make(vary={"batch_size": ()}), "vary.batch_size: give at least one"),
+    (make(vary={"batch_size": (4, 4)}), "vary.batch_size: a value is given"),
+    (make(vary={"batch_size": [4]}), "vary: every value must be a tuple"),
+    (make(vary={"batch_size": ("a",)}), "batch_size = 'a': must be an int"),
+    (make(vary={"model.name": ("cn",)}), "unknown model 'cn'"),
+    (make(vary={"target_accuracy": (2.0,)}), "target_accuracy 2.0"),
+    (make(name="a/b"), "name 'a/b': must be usable as a folder's name"),
+  ],
+)
+def test_bad_sweeps_are_refused(
+  make: Callable[[], Sweep], message: str
+) -> None:
+  with pytest.raises(ConfigError) as error:
+    grid.expand(make())
+  assert str(error.value).startswith(message)
+  assert "\n" not in str(error.value)
+
+
+@given(every=st.integers(1, 10_000), batch=st.integers(1, 10_000))
+def test_the_suggested_cadence_holds(every: int, batch: int) -> None:
+  (trial,) = grid.expand(
+    Sweep(
+      seeds=1,
+      evaluate_every_examples=every,
+      batch_size=batch,
+      budget_examples=10_000,
+    )
+  )
+  try:
+    grid.check_cadence(trial)
+    assert every % batch == 0
+  except ConfigError as error:
+    trial.evaluate_every_examples = int(str(error).split()[-1])
+    grid.check_cadence(trial)

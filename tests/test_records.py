@@ -1,0 +1,110 @@
+import dataclasses
+import json
+import pathlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxpower import records
+from jaxpower.records import Compilation, Evaluation, TrialRecord
+
+RECORD = TrialRecord(
+  trial_id="4be1c06d9a52",
+  config={"batch_size": 64},
+  varied={"batch_size": 64},
+  seed=2,
+  framework="jax",
+  status="reached",
+  target_accuracy=0.8,
+  reasons=("GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f: counter stuck",),
+  joules_to_accuracy=212.5,
+  train_joules=212.5,
+  examples=1000,
+  compile=Compilation(seconds=1.5, joules=None, cache_hit=True),
+  curve=(
+    Evaluation(
+      examples=1000,
+      steps=10,
+      train_seconds=4.1,
+      train_joules=212.5,
+      train_loss=0.5,
+      loss=0.6,
+      accuracy=0.81,
+    ),
+  ),
+)
+
+
+def test_a_record_survives_the_disk(tmp_path: pathlib.Path) -> None:
+  path = tmp_path / "runs" / "records.jsonl"
+  missed = dataclasses.replace(RECORD, status="missed", seed=3)
+  records.append(path, RECORD)
+  records.append(path, missed)
+  assert records.read(path) == [RECORD, missed]
+
+
+def test_no_file_is_no_records(tmp_path: pathlib.Path) -> None:
+  assert records.read(tmp_path / "records.jsonl") == []
+
+
+@given(torn=st.integers(min_value=1))
+def test_a_torn_last_line_is_left_out_and_mended(
+  tmp_path_factory: pytest.TempPathFactory, torn: int
+) -> None:
+  path = tmp_path_factory.mktemp("torn") / "records.jsonl"
+  records.append(path, RECORD)
+  whole = path.read_bytes()
+  path.write_bytes(whole + whole[: torn % (len(whole) - 1)])
+  assert records.read(path) == [RECORD]
+  records.append(path, RECORD)
+  assert path.read_bytes() == whole + whole
+
+
+@pytest.mark.parametrize(
+  ("line", "message"),
+  [
+    ("{", "Expecting property name"),
+    ("[]", "not a JSON object"),
+    ('{"schema_version": 99}', "schema_version 99, not 1"),
+    ('{"schema_version": 1, "seed": 1}', "not a record"),
+    ("\udcff", "codec can't decode"),
+  ],
+)
+def test_a_damaged_line_is_named(
+  tmp_path: pathlib.Path, line: str, message: str
+) -> None:
+  path = tmp_path / "records.jsonl"
+  records.append(path, RECORD)
+  with path.open("ab") as file:
+    file.write(line.encode(errors="surrogateescape") + b"\n")
+  with pytest.raises(records.RecordError) as error:
+    records.read(path)
+  assert f"{path}, line 2: " in str(error.value)
+  assert message in str(error.value)
+
+
+def test_numbers_that_are_not_finite_become_null() -> None:
+  line = records.to_json(
+    dataclasses.replace(
+      RECORD, train_joules=float("inf"), provenance={"x": [float("nan")]}
+    )
+  )
+  facts = json.loads(line)
+  assert (facts["train_joules"], facts["provenance"]) == (None, {"x": [None]})
+
+
+def test_joules_per_example() -> None:
+  assert RECORD.joules_per_example == 0.2125
+  unknown = dataclasses.replace(RECORD, train_joules=None)
+  assert unknown.joules_per_example is None
+
+
+def test_every_field_of_a_record_is_explained() -> None:
+  # docs/records.md is the promise that readers build on.
+  page = (
+    pathlib.Path(__file__).parent.parent / "docs" / "records.md"
+  ).read_text()
+  for kind in (TrialRecord, Evaluation, Compilation):
+    for field in dataclasses.fields(kind):
+      assert f"`{field.name}`" in page, f"{kind.__name__}.{field.name}"
