@@ -1,0 +1,76 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from jaxpower.learn import layers
+
+CASES = [
+  # height, width, channels, window, strides, features
+  (28, 28, 1, (3, 3), (2, 2), 16),
+  (7, 9, 4, (3, 3), (1, 1), 5),
+  (8, 8, 3, (1, 1), (2, 2), 6),
+  (5, 6, 2, (5, 3), (2, 1), 3),
+]
+
+
+def random(key: int, *shape: int) -> jax.Array:
+  return jax.random.normal(jax.random.key(key), shape)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_both_forms_agree_in_values_and_gradients(case: tuple) -> None:
+  height, width, channels, window, strides, features = case
+  inputs = random(0, 2, height, width, channels)
+  kernel = random(1, *window, channels, features)
+
+  def total(form, inputs, kernel):
+    outputs = form(inputs, kernel, strides)
+    return jnp.sum(jnp.sin(outputs)), outputs
+
+  results = [
+    jax.value_and_grad(total, argnums=(1, 2), has_aux=True)(
+      form, inputs, kernel
+    )
+    for form in (layers.convolve_xla, layers.convolve_patches, layers.convolve)
+  ]
+  for other in results[1:]:
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4),
+      results[0],
+      other,
+    )
+
+
+def test_the_convolution_for_cpus_holds_no_xla_convolution() -> None:
+  lowered = jax.jit(layers.convolve).lower(
+    random(0, 2, 8, 8, 3), random(1, 3, 3, 3, 4)
+  )
+  assert "convolution" not in lowered.compile().as_text()
+
+
+def test_conv_is_flax_conv() -> None:
+  inputs = random(0, 2, 9, 9, 3)
+  ours = layers.Conv(4, strides=(2, 2))
+  theirs = nn.Conv(4, (3, 3), strides=(2, 2))
+  params = ours.init(jax.random.key(3), inputs)
+  expected = theirs.init(jax.random.key(3), inputs)
+  jax.tree.map(np.testing.assert_array_equal, params, expected)
+  np.testing.assert_allclose(
+    np.asarray(ours.apply(params, inputs)),
+    np.asarray(theirs.apply(params, inputs)),
+    rtol=1e-5,
+    atol=1e-5,
+  )
+
+
+def test_arithmetic_in_bfloat16_keeps_weights_in_float32() -> None:
+  layer = layers.Conv(4, dtype=jnp.dtype("bfloat16"))
+  params = layer.init(jax.random.key(0), random(0, 1, 4, 4, 2))
+  outputs = layer.apply(params, random(1, 1, 4, 4, 2))
+  assert isinstance(outputs, jax.Array)
+  assert outputs.dtype == jnp.bfloat16
+  assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {
+    jnp.dtype("float32")
+  }
