@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
     _refuse(f"unexpected argument {argv[1]!r}")
   if not _DATA.value:
     _refuse("which set? give --data=NAME, such as --data=cifar10")
-  logging.set_verbosity(logging.WARNING)
+  logging.set_verbosity(logging.ERROR)
   try:
     done = prepare(_DATA.value, _DATA_DIR.value, _FROM.value)
   except DataError as error:

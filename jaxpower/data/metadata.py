@@ -14,7 +14,17 @@ from typing import Any
 
 from jaxpower.data.facts import DataError, Facts
 
-_NUMBERS = ("uint8", "int8", "int16", "int32", "int64", "float32", "float64")
+_NUMBERS = (
+  "uint8",
+  "uint16",
+  "int8",
+  "int16",
+  "int32",
+  "int64",
+  "float16",
+  "float32",
+  "float64",
+)
 
 
 @dataclasses.dataclass(frozen=True)

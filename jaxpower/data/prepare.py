@@ -67,6 +67,8 @@ def prepare(
     made = prepared.find(name, work)
     if made is None:
       raise DataError(f"tensorflow-datasets prepared another set than {name!r}")
+    # Reading all of it proves the set, and spares the first trial the decoding.
+    prepared.load_prepared(made, work)
     folder = target / made.folder.relative_to(work)
     folder.parent.mkdir(parents=True, exist_ok=True)
     os.rename(made.folder, folder)
