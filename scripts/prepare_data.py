@@ -36,6 +36,9 @@ def main(argv: list[str]) -> None:
     done = prepare(_DATA.value, _DATA_DIR.value, _FROM.value)
   except DataError as error:
     _refuse(str(error))
+  except KeyboardInterrupt:
+    print("\nprepare_data.py: interrupted; no set is left", file=sys.stderr)
+    sys.exit(130)
   facts = done.facts
   how = f"in {done.seconds:.0f} s" if done.seconds else "before; left as it is"
   print(

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -91,6 +93,11 @@ def test_the_order_is_the_same_on_every_machine():
     seed=0, examples=10, batch_size=4, first_step=0, steps=3
   )
   assert order.tolist() == [[0, 2, 9, 1], [8, 5, 4, 3], [6, 7, 5, 3]]
+  order = epoch_permutation(seed=3, epoch=5, examples=60000)
+  sha256 = hashlib.sha256(order.astype("<i4").tobytes()).hexdigest()
+  assert (
+    sha256 == "4ea6a96da2ac8f16a99bbb037b7b5373188823826474a9d06eebdcbfe149aa4a"
+  )
 
 
 def test_every_place_is_as_likely():

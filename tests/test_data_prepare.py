@@ -1,19 +1,24 @@
-import fcntl
+import functools
 import gzip
+import http.server
 import io
 import os
 import pathlib
 import subprocess
 import sys
 import tarfile
+import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import checksums
+from tensorflow_datasets.core.download import checksums, extractor
+from tensorflow_datasets.image_classification import cifar
 
 from jaxpower.data import DataError, debian, load, prepare, reach
+from jaxpower.data.tensorflow_free import tensorflow_free
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -50,7 +55,7 @@ def cifar10(
   images = cifar10_archive(folder)
   builder_class = tfds.builder_cls("cifar10")
   info = checksums.compute_url_info(folder / "cifar-10-binary.tar.gz")
-  url = next(iter(builder_class.url_infos))
+  (url,) = builder_class.url_infos or {}
   monkeypatch.setattr(builder_class, "url_infos", {url: info})
   return folder, images
 
@@ -109,22 +114,27 @@ def test_a_living_preparation_is_not_swept(
   cifar10: tuple[pathlib.Path, np.ndarray], tmp_path: pathlib.Path
 ):
   work = tmp_path / "tfds/incomplete.jaxpower.cifar10"
-  work.mkdir(parents=True)
-  (work / "half").touch()
-  handle = os.open(work, os.O_RDONLY)
-  try:
-    fcntl.flock(handle, fcntl.LOCK_EX)
+  with prepare._kept_clean(work):
+    (work / "half").touch()
     with pytest.raises(DataError, match="another preparation is at work"):
       prepare.prepare("cifar10", tmp_path / "tfds", cifar10[0])
-  finally:
-    os.close(handle)
-  assert (work / "half").exists()
+    assert (work / "half").exists()
+
+
+def test_tensorflow_is_replaced_only_while_preparing():
+  builder = object.__new__(cifar.Cifar10)
+  before = (extractor.tf, cifar.tf)
+  with pytest.raises(KeyError), tensorflow_free(builder):
+    assert extractor.tf.compat.as_text(b"name") == "name"
+    assert cifar.tf.io.gfile.GFile is open
+    raise KeyError
+  assert (extractor.tf, cifar.tf) == before
 
 
 @pytest.mark.parametrize(
   ("name", "source", "said"),
   [
-    ("cifr10", None, "no set 'cifr10'; did you mean 'cifar10'"),
+    ("cifr10", None, "no set 'cifr10' to prepare; did you mean 'cifar10'"),
     ("fashion_mnist_6k", None, "comes with jaxpower"),
     ("cifar10/nothing", None, "cannot make 'cifar10/nothing'"),
     ("cifar10:9.9.9", None, "cannot make 'cifar10:9.9.9'"),
@@ -160,6 +170,51 @@ def test_a_site_out_of_reach_is_told_with_the_files_it_wants(
     prepare.prepare("cifar10", tmp_path / "tfds")
   assert len(asked) == 1
   assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def site(
+  cifar10: tuple[pathlib.Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+  """A real site on this machine, which the stock builder downloads from."""
+  folder, _ = cifar10
+  handler = functools.partial(QuietHandler, directory=str(folder))
+  with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/cifar-10-binary.tar.gz"
+    builder_class = tfds.builder_cls("cifar10")
+    (info,) = (builder_class.url_infos or {}).values()
+    monkeypatch.setattr(builder_class, "url_infos", {url: info})
+    stock = object.__new__(cifar.Cifar10)._cifar_info
+    facts = stock._replace(url=url)
+    monkeypatch.setattr(builder_class, "_cifar_info", facts)
+    yield url
+    server.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+  def log_message(self, format: str, *args: object) -> None:
+    pass
+
+
+def test_files_are_downloaded_and_cleared_away(
+  site: str, tmp_path: pathlib.Path
+):
+  data_dir = tmp_path / "tfds"
+  assert prepare.prepare("cifar10", data_dir).facts.train_examples == 10
+  assert [entry.name for entry in data_dir.iterdir()] == ["cifar10"]
+
+
+def test_a_site_without_the_file_is_told(site: str, tmp_path: pathlib.Path):
+  (tmp_path / "published/cifar-10-binary.tar.gz").unlink()
+  with pytest.raises(DataError, match="answers 404 File not found; mend: put"):
+    prepare.prepare("cifar10", tmp_path / "tfds")
+  assert not (tmp_path / "tfds").exists()
+
+
+def test_a_closed_port_is_told_at_once():
+  why = reach.why_unreachable(["http://127.0.0.1:9/file"])
+  assert why == "127.0.0.1:9 is not reached (ConnectionError)"
 
 
 def test_a_silent_site_is_given_up_within_the_time(
