@@ -139,6 +139,11 @@ def _read_split(
       ):
         inputs[i] = example[prepared.input_key]
         labels[i] = example[prepared.label_key]
+  except ImportError as error:
+    raise DataError(
+      f"data set {facts.name!r} cannot be read: {error}; mend: pip install "
+      f"{error.name or 'array_record'}"
+    ) from error
   # The readers of array_record and of images each raise errors of their own.
   except Exception as error:
     reason = " ".join(str(error).split()) or type(error).__name__
