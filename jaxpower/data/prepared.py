@@ -13,8 +13,8 @@ from jaxpower.data import cache
 from jaxpower.data.facts import DataError, DataSet, channel_moments, hash_arrays
 from jaxpower.data.metadata import Prepared, not_whole, read_metadata
 
-# Sets whose preparation was tried without TensorFlow. Any other set that
-# tensorflow-datasets can prepare so, or that was prepared by hand, is read too.
+# Two modules of tensorflow-datasets make all of these, and both are tested
+# without TensorFlow. Any other set that fits is read too, once prepared.
 KNOWN = ("cifar10", "cifar100", "fashion_mnist", "kmnist", "mnist")
 
 _NAME = re.compile(
