@@ -31,11 +31,14 @@ def main(argv: list[str]) -> None:
     _refuse(f"unexpected argument {argv[1]!r}")
   if not _DATA.value:
     _refuse("which set? give --data=NAME, such as --data=cifar10")
-  logging.set_verbosity(logging.WARNING)
+  logging.set_verbosity(logging.ERROR)
   try:
     done = prepare(_DATA.value, _DATA_DIR.value, _FROM.value)
   except DataError as error:
     _refuse(str(error))
+  except KeyboardInterrupt:
+    print("\nprepare_data.py: interrupted; no set is left", file=sys.stderr)
+    sys.exit(130)
   facts = done.facts
   how = f"in {done.seconds:.0f} s" if done.seconds else "before; left as it is"
   print(

@@ -42,7 +42,7 @@ def load_bundled(name: str) -> DataSet:
   facts = BUNDLED[name]
   path = FILES / f"{name}.npz"
   try:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as opened, np.load(opened) as arrays:
       train, test = (
         {part: arrays[f"{split}_{part}"] for part in ("input", "label")}
         for split in ("train", "test")

@@ -3,7 +3,7 @@
 import logging
 import os
 import pathlib
-import tempfile
+import secrets
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -19,7 +19,8 @@ def read(file: pathlib.Path, key: str) -> dict[str, np.ndarray] | None:
   The zip format keeps a checksum of every member, and it is checked here.
   """
   try:
-    with np.load(file, allow_pickle=False) as archive:
+    # numpy leaves a file open that it opened and cannot read.
+    with file.open("rb") as opened, np.load(opened) as archive:
       if str(archive[_KEY]) != key:
         return None
       return {name: archive[name] for name in archive.files if name != _KEY}
@@ -47,18 +48,16 @@ def write(
 
   A cache that cannot be written costs time, not the run: it is only logged.
   """
+  part = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
   try:
-    with tempfile.NamedTemporaryFile(
-      dir=file.parent, prefix=file.name, delete=False
-    ) as part:
-      try:
-        np.savez(part, allow_pickle=False, **{_KEY: np.array(key)}, **arrays)
-        part.flush()
-        os.fsync(part.fileno())
-        os.replace(part.name, file)
-      except BaseException:
-        os.unlink(part.name)
-        raise
+    try:
+      with part.open("xb") as handle:
+        np.savez(handle, allow_pickle=False, **{_KEY: np.array(key)}, **arrays)
+        handle.flush()
+        os.fsync(handle.fileno())
+      part.replace(file)
+    finally:
+      part.unlink(missing_ok=True)
   except OSError as error:
     logging.getLogger(__name__).warning(
       "%s was not written (%s); the set is decoded each time", file, error

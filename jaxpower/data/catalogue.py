@@ -72,7 +72,12 @@ def prepare_command(
 def _unknown(name: str, data_dir: pathlib.Path) -> DataError:
   valid = sorted({*names(), *prepared.prepared_names(data_dir)})
   near = difflib.get_close_matches(name, valid, 1)
-  hint = f"did you mean {near[0]!r}? " if near else ""
+  known = f"there are {', '.join(valid)}"
+  if near:
+    return DataError(
+      f"there is no data set {name!r}; did you mean {near[0]!r}? {known}"
+    )
   return DataError(
-    f"there is no data set {name!r}; {hint}there are {', '.join(valid)}"
+    f"there is no data set {name!r}; {known}; if tensorflow-datasets has it: "
+    f"{prepare_command(name)}"
   )

@@ -14,7 +14,17 @@ from typing import Any
 
 from jaxpower.data.facts import DataError, Facts
 
-_NUMBERS = ("uint8", "int8", "int16", "int32", "int64", "float32", "float64")
+_NUMBERS = (
+  "uint8",
+  "uint16",
+  "int8",
+  "int16",
+  "int32",
+  "int64",
+  "float16",
+  "float32",
+  "float64",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,20 +46,40 @@ def read_metadata(name: str, folder: pathlib.Path) -> Prepared:
   try:
     info = json.loads((folder / "dataset_info.json").read_text("utf-8"))
     features = json.loads((folder / "features.json").read_text("utf-8"))
-    examples = {
-      split["name"]: sum(map(int, split.get("shardLengths", ())))
-      for split in info["splits"]
-    }
-    version = info["version"]
-    file_format = info.get("fileFormat", "tfrecord")
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise not_whole(name, folder, f"its metadata: {error}") from error
+    found = _understand(name, folder, info, features)
+    missing = [shard for shard in found.shards if not shard.is_file()]
+  except (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+  ) as error:
+    what = f"its metadata: {type(error).__name__} {error}"
+    raise not_whole(name, folder, what) from error
+  if missing:
+    raise not_whole(name, folder, f"{missing[0].name} is missing")
+  return found
+
+
+def _understand(
+  name: str,
+  folder: pathlib.Path,
+  info: Mapping[str, Any],
+  features: Mapping[str, Any],
+) -> Prepared:
+  file_format = info.get("fileFormat", "tfrecord")
   if file_format != "array_record":
     raise DataError(
       f"data set {name!r} in {folder} is stored as {file_format}, and jaxpower "
       "reads array_record; mend: prepare it into another folder with "
       f"python scripts/prepare_data.py --data={name} --data_dir=FOLDER"
     )
+  examples = {
+    split["name"]: sum(map(int, split.get("shardLengths", ())))
+    for split in info["splits"]
+  }
   test_split = "test" if examples.get("test") else "validation"
   for split in ("train", test_split):
     if not examples.get(split):
@@ -65,9 +95,6 @@ def read_metadata(name: str, folder: pathlib.Path) -> Prepared:
     if split["name"] in ("train", test_split)
     for shard in _shard_names(info["name"], split)
   )
-  for shard in shards:
-    if not shard.is_file():
-      raise not_whole(name, folder, f"{shard.name} is missing")
   facts = Facts(
     name=name,
     train_examples=examples["train"],
@@ -78,7 +105,7 @@ def read_metadata(name: str, folder: pathlib.Path) -> Prepared:
     source=_source(info),
     licence=info.get("redistributionInfo", {}).get("license")
     or "not stated by tensorflow-datasets",
-    version=version,
+    version=info["version"],
     fingerprint=_fingerprint(info, features, examples),
     test_split=test_split,
   )
@@ -108,7 +135,9 @@ def choose_features(
   Those the set recommends, else its only Image or Tensor of fixed shape and
   its only ClassLabel. Raises DataError that says what does not fit.
   """
-  kinds = {key: _kind(value) for key, value in _members(features).items()}
+  kinds = {
+    key: _kind(feature) for key, feature in sorted(_members(features).items())
+  }
   inputs = [key for key, kind in kinds.items() if kind == "input"]
   labels = [key for key, kind in kinds.items() if kind == "ClassLabel"]
   if preferred and preferred[0] in inputs and preferred[1] in labels:

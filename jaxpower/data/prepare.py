@@ -60,6 +60,19 @@ def prepare(
   builder = _builder(name, work)
   _need_features(name, builder)
   _need_files(name, builder.url_infos or {}, files)
+  try:
+    made = _make(name, builder, files, work)
+  except OSError as error:
+    raise DataError(f"cannot prepare {name!r} in {target}: {error}") from error
+  folder = target / made.folder.relative_to(work)
+  seconds = time.monotonic() - begin
+  return Preparation(made.facts, folder, _size(folder), seconds)
+
+
+def _make(
+  name: str, builder: Any, files: pathlib.Path | None, work: pathlib.Path
+) -> prepared.Prepared:
+  """Prepares in `work`, and moves the finished set to the folder above it."""
   with _kept_clean(work):
     if files and debian.find_files(os.fspath(files)):
       files = debian.restore_published_files(files, work / "manual")
@@ -67,11 +80,12 @@ def prepare(
     made = prepared.find(name, work)
     if made is None:
       raise DataError(f"tensorflow-datasets prepared another set than {name!r}")
-    folder = target / made.folder.relative_to(work)
+    # Reading all of it proves the set, and spares the first trial the decoding.
+    prepared.load_prepared(made, work)
+    folder = work.parent / made.folder.relative_to(work)
     folder.parent.mkdir(parents=True, exist_ok=True)
     os.rename(made.folder, folder)
-  seconds = time.monotonic() - begin
-  return Preparation(made.facts, folder, _size(folder), seconds)
+    return made
 
 
 def _source_folder(
@@ -95,7 +109,7 @@ def _builder(name: str, work: pathlib.Path) -> Any:
   if base not in known:
     near = difflib.get_close_matches(base, [*prepared.KNOWN, *known], 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise DataError(f"tensorflow-datasets has no set {base!r}{hint}")
+    raise DataError(f"tensorflow-datasets has no set {base!r} to prepare{hint}")
   try:
     return tfds.builder(name, data_dir=work, file_format="array_record")
   except Exception as error:

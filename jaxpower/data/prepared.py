@@ -13,8 +13,8 @@ from jaxpower.data import cache
 from jaxpower.data.facts import DataError, DataSet, channel_moments, hash_arrays
 from jaxpower.data.metadata import Prepared, not_whole, read_metadata
 
-# Sets whose preparation was tried without TensorFlow. Any other set that
-# tensorflow-datasets can prepare so, or that was prepared by hand, is read too.
+# Two modules of tensorflow-datasets make all of these, and both are tested
+# without TensorFlow. Any other set that fits is read too, once prepared.
 KNOWN = ("cifar10", "cifar100", "fashion_mnist", "kmnist", "mnist")
 
 _NAME = re.compile(
@@ -139,6 +139,11 @@ def _read_split(
       ):
         inputs[i] = example[prepared.input_key]
         labels[i] = example[prepared.label_key]
+  except ImportError as error:
+    raise DataError(
+      f"data set {facts.name!r} cannot be read: {error}; mend: pip install "
+      f"{error.name or 'array_record'}"
+    ) from error
   # The readers of array_record and of images each raise errors of their own.
   except Exception as error:
     reason = " ".join(str(error).split()) or type(error).__name__

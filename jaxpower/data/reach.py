@@ -33,7 +33,7 @@ def _ask(url: str, seconds: float) -> str | None:
   )
   thread.start()
   thread.join(2 * seconds)
-  return answers[0] if answers else f"gave no answer in {2 * seconds:.0f} s"
+  return answers[0] if answers else f"gave no answer in {2 * seconds:g} s"
 
 
 def _get(url: str, seconds: float) -> str | None:

@@ -1,0 +1,194 @@
+import copy
+import json
+import pathlib
+import tempfile
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxpower.data import DataError
+from jaxpower.data.metadata import Prepared, choose_features, read_metadata
+
+IMAGE = tfds.features.Image(shape=(8, 8, 3))
+SIGNAL = tfds.features.Tensor(shape=(4,), dtype=np.float32)
+PHOTO = tfds.features.Image()
+TEXT = tfds.features.Text()
+LABEL = tfds.features.ClassLabel(num_classes=5)
+UNSIZED = tfds.features.ClassLabel()
+NUMBER = tfds.features.Scalar(dtype=np.int64)
+
+
+def as_stored(**features: Any) -> dict[str, Any]:
+  stored = tfds.features.FeaturesDict(features).to_json()["content"]
+  return {"featuresDict": stored}
+
+
+FEATURES = as_stored(image=IMAGE, label=LABEL, id=TEXT)
+INFO = {
+  "name": "small",
+  "version": "1.0.0",
+  "fileFormat": "array_record",
+  "location": {"urls": ["https://example.org/small"]},
+  "redistributionInfo": {"license": "CC BY 4.0"},
+  "splits": [
+    {"name": "train", "shardLengths": ["60", "40"]},
+    {"name": "test", "shardLengths": ["20"]},
+  ],
+  "supervisedKeys": {
+    "tuple": {"items": [{"featureKey": "image"}, {"featureKey": "label"}]}
+  },
+}
+SHARDS = (
+  "small-train.array_record-00000-of-00002",
+  "small-train.array_record-00001-of-00002",
+  "small-test.array_record-00000-of-00001",
+)
+
+
+def read(folder: pathlib.Path, info: Any, features: Any) -> Prepared:
+  for shard in SHARDS:
+    (folder / shard).touch()
+  (folder / "dataset_info.json").write_text(json.dumps(info))
+  (folder / "features.json").write_text(json.dumps(features))
+  return read_metadata("small", folder)
+
+
+def test_the_facts_are_read(tmp_path: pathlib.Path):
+  found = read(tmp_path, INFO, FEATURES)
+  facts = found.facts
+  assert (facts.train_examples, facts.test_examples) == (100, 20)
+  assert (facts.input_shape, facts.input_dtype) == ((8, 8, 3), "uint8")
+  assert (facts.classes, facts.test_split) == (5, "test")
+  assert facts.licence == "CC BY 4.0"
+  assert facts.source == "tensorflow-datasets, from https://example.org/small"
+  assert (found.input_key, found.label_key) == ("image", "label")
+  assert tuple(shard.name for shard in found.shards) == SHARDS
+
+
+def test_the_fingerprint_tells_sets_apart_but_not_encoders(
+  tmp_path: pathlib.Path,
+):
+  def fingerprint(info: dict[str, Any], features: dict[str, Any]) -> str:
+    return read(tmp_path, info, features).facts.fingerprint
+
+  stock = fingerprint(INFO, FEATURES)
+  larger_files = copy.deepcopy(INFO)
+  larger_files["splits"][0]["numBytes"] = "12345"
+  assert fingerprint(larger_files, FEATURES) == stock
+  fewer = copy.deepcopy(INFO)
+  fewer["splits"][1]["shardLengths"] = ["19"]
+  assert fingerprint(fewer, FEATURES) != stock
+  assert fingerprint(INFO | {"version": "1.0.1"}, FEATURES) != stock
+  classes = tfds.features.ClassLabel(num_classes=6)
+  relabelled = as_stored(image=IMAGE, label=classes, id=TEXT)
+  assert fingerprint(INFO, relabelled) != stock
+
+
+@pytest.mark.parametrize(
+  ("changed", "said"),
+  [
+    ({"fileFormat": "tfrecord"}, r"stored as tfrecord.*mend: prepare"),
+    ({"fileFormat": "parquet"}, r"stored as parquet.*mend: prepare"),
+    (
+      {"splits": INFO["splits"][:1]},
+      r"has the splits train; jaxpower needs 'train', and 'test'",
+    ),
+    ({"splits": []}, r"jaxpower needs 'train'"),
+    ({"splits": None}, r"not whole \(its metadata: TypeError"),
+    ({"name": "other"}, r"not whole \(other-train\S+ is missing\)"),
+  ],
+)
+def test_what_does_not_do_is_told(
+  changed: dict[str, Any], said: str, tmp_path: pathlib.Path
+):
+  with pytest.raises(DataError, match=said):
+    read(tmp_path, INFO | changed, FEATURES)
+
+
+@pytest.mark.parametrize(
+  ("features", "preferred", "chosen"),
+  [
+    ({"a": IMAGE, "b": LABEL}, None, ("a", "b")),
+    ({"a": SIGNAL, "b": LABEL, "c": TEXT, "d": NUMBER}, None, ("a", "b")),
+    ({"a": IMAGE, "b": LABEL, "c": LABEL}, ("a", "c"), ("a", "c")),
+    ({"a": IMAGE, "b": IMAGE, "c": LABEL}, ("b", "c"), ("b", "c")),
+    ({"a": IMAGE, "b": LABEL, "c": TEXT}, ("c", "b"), ("a", "b")),
+    ({"a": IMAGE, "b": LABEL, "c": UNSIZED}, None, ("a", "b")),
+  ],
+)
+def test_input_and_label_are_chosen(
+  features: dict[str, Any],
+  preferred: tuple[str, str] | None,
+  chosen: tuple[str, str],
+):
+  assert choose_features("small", as_stored(**features), preferred) == chosen
+
+
+@pytest.mark.parametrize(
+  ("features", "said"),
+  [
+    (
+      {"a": IMAGE, "b": LABEL, "c": LABEL},
+      r"a \(Image or Tensor\), b \(ClassLabel\), c \(ClassLabel\)",
+    ),
+    (
+      {"photo": PHOTO, "kind": LABEL},
+      r"kind \(ClassLabel\), photo \(Image of uint8 \? x \? x 3\)",
+    ),
+    ({"a": TEXT, "b": LABEL}, r"a \(Text\), b \(ClassLabel\)"),
+    ({"a": IMAGE, "b": UNSIZED}, r"b \(ClassLabel of unknown size\)"),
+    ({"a": IMAGE, "b": NUMBER}, r"b \(Scalar\)"),
+  ],
+)
+def test_features_that_do_not_fit_are_listed(
+  features: dict[str, Any], said: str
+):
+  with pytest.raises(DataError, match=f"'small' does not fit.*{said}"):
+    choose_features("small", as_stored(**features), None)
+
+
+JSON = st.recursive(
+  st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+  lambda inner: (
+    st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+  ),
+  max_leaves=5,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+  keys = (
+    list(value)
+    if isinstance(value, dict)
+    else range(len(value))
+    if isinstance(value, list)
+    else ()
+  )
+  return [path] + [
+    place for key in keys for place in places(value[key], (*path, key))
+  ]
+
+
+WHOLE = {"info": INFO, "features": FEATURES}
+
+
+@settings(deadline=None)
+@given(place=st.sampled_from(places(WHOLE)[3:]), junk=JSON)
+def test_no_junk_in_the_metadata_gets_through_as_a_traceback(
+  place: tuple[Any, ...], junk: Any
+):
+  whole = copy.deepcopy(WHOLE)
+  inner: Any = whole
+  for key in place[:-1]:
+    inner = inner[key]
+  inner[place[-1]] = junk
+  with tempfile.TemporaryDirectory() as folder:
+    try:
+      read(pathlib.Path(folder), whole["info"], whole["features"])
+    except DataError as error:
+      assert "\n" not in str(error)
