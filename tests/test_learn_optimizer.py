@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,12 @@ def reference(name: str, rate: float) -> optax.GradientTransformation:
     case "adamw":
       return optax.adamw(rate, weight_decay=DECAY)
   raise AssertionError(name)
+
+
+@pytest.fixture(autouse=True)
+def promotion_as_optax_needs_it() -> Iterator[None]:
+  with jax.numpy_dtype_promotion("standard"):
+    yield
 
 
 @pytest.mark.parametrize("name", config.OPTIMIZERS)

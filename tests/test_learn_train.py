@@ -69,18 +69,14 @@ def test_golden_segments(sets: Any) -> None:
   )
 
 
-GOLDEN_LOSSES = [0.0, 0.0, 0.0]
-GOLDEN_TEST = [0.0, 0.0]
+GOLDEN_LOSSES = [2.309268, 2.259902, 2.219461]
+GOLDEN_TEST = [2.201045, 0.28]
 
 
-@pytest.mark.parametrize("model", config.MODELS)
-def test_four_devices_equal_one(sets: Any, model: str) -> None:
+def test_four_devices_equal_one(sets: Any) -> None:
   assert len(jax.local_devices()) >= 4
-  one = dataclasses.replace(
-    TRIAL, model=config.Model(name=model, width=0.07 if "res" in model else 1)
-  )
-  four = dataclasses.replace(one, devices=4)
-  state_1, loss_1, test_1 = segment(one, sets)
+  four = dataclasses.replace(TRIAL, devices=4)
+  state_1, loss_1, test_1 = segment(TRIAL, sets)
   state_4, loss_4, test_4 = segment(four, sets)
   leaves = jax.tree.leaves(state_4.params)
   assert {len(leaf.sharding.device_set) for leaf in leaves} == {4}

@@ -135,7 +135,8 @@ def train_step(
     state.params
   )
   rule = optimizer.rule(spec.optimizer, numbers)
-  updates, opt_state = rule.update(grads, state.opt_state, state.params)
+  with jax.numpy_dtype_promotion("standard"):  # optax mixes ints and floats
+    updates, opt_state = rule.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   return TrainState(state.step + 1, params, batch_stats, opt_state), loss
 
