@@ -1,0 +1,179 @@
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxpower import account
+from jaxpower.account import Look
+from jaxpower.config import Trial, trial_id
+from jaxpower.power import Energy, Window
+from jaxpower.records import Compilation, Evaluation, TrialRecord
+
+GPU = "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f"
+CPU = "package-0"
+
+
+def window(
+  name: str,
+  seconds: float,
+  gpu: float | None,
+  cpu: float | None = 0.0,
+  bound: float | None = 0.0,
+) -> Window:
+  energies = tuple(
+    Energy(domain=domain, joules=joules, joules_bound=bound, method="counter")
+    for domain, joules in ((GPU, gpu), (CPU, cpu))
+  )
+  return Window(
+    name=name,
+    start_seconds=0.0,
+    seconds=seconds,
+    joules=account.add(gpu, cpu),
+    joules_bound=bound,
+    energies=energies,
+    partial=gpu is None or cpu is None,
+    reasons=() if gpu is not None else (f"{GPU}: GPU is lost",),
+  )
+
+
+def look(steps: int, accuracy: float, loss: float = 1.0) -> Look:
+  return Look(
+    examples=steps * 10,
+    steps=steps,
+    train_loss=math.nan if steps == 0 else loss,
+    loss=loss,
+    accuracy=accuracy,
+  )
+
+
+TRIAL = Trial(target_accuracy=0.8, batch_size=10)
+MADE = Compilation(seconds=2.0, joules=90.0)
+WINDOWS = (
+  window("setup", 1.0, 50.0),
+  window("idle", 2.0, 100.0, 20.0),  # 60 W
+  window("compile", 2.0, 90.0),
+  window("eval", 0.5, 30.0),
+  window("train", 1.0, 200.0, 10.0, bound=3.0),
+  window("eval", 0.5, 30.0),
+  window("train", 1.0, 180.0, 10.0, bound=4.0),
+  window("eval", 0.5, 30.0),
+)
+LOOKS = (look(0, 0.1), look(10, 0.6), look(20, 0.85))
+
+
+def record(
+  looks: Sequence[Look] = LOOKS, windows: Sequence[Window] = WINDOWS
+) -> TrialRecord:
+  return account.record(TRIAL, {"batch_size": 10}, looks, windows, MADE)
+
+
+def test_a_trial_that_reached_its_target() -> None:
+  found = record()
+  assert (found.status, found.trial_id) == ("reached", trial_id(TRIAL))
+  assert found.joules_to_accuracy == 400.0
+  assert found.joules_to_accuracy_bound == 5.0  # 3 and 4 in quadrature
+  assert found.seconds_to_accuracy == 2.0
+  assert found.joules_to_accuracy_with_compile == 490.0
+  assert found.joules_to_accuracy_with_eval == 490.0
+  assert found.active_joules_to_accuracy == 400.0 - 60.0 * 2.0
+  # 0.8 lies four fifths of the way from 0.6 to 0.85.
+  assert found.joules_to_accuracy_interpolated == pytest.approx(362.0)
+  assert found.seconds_to_accuracy_interpolated == pytest.approx(1.8)
+  assert found.idle_watts == 60.0
+  assert found.joules_by_phase == {
+    "setup": 50.0,
+    "idle": 120.0,
+    "compile": 90.0,
+    "eval": 90.0,
+    "train": 400.0,
+  }
+  assert found.seconds_by_phase["eval"] == 1.5
+  assert found.joules_by_domain == {GPU: 710.0, CPU: 40.0}
+  assert [e.train_joules for e in found.curve] == [0.0, 210.0, 400.0]
+  assert [e.train_seconds for e in found.curve] == [0.0, 1.0, 2.0]
+  assert (found.steps, found.examples, found.partial) == (20, 200, False)
+
+
+def test_a_miss_keeps_what_it_spent_as_a_lower_bound() -> None:
+  found = record((look(0, 0.1), look(10, 0.6), look(20, 0.79)))
+  assert found.status == "missed"
+  assert (found.train_joules, found.train_joules_bound) == (400.0, 5.0)
+  assert found.joules_to_accuracy is None
+  assert found.seconds_to_accuracy is None
+  assert found.best_accuracy == 0.79
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_divergence(loss: float) -> None:
+  found = record((look(0, 0.1), look(10, 0.6), look(20, 0.1, loss)))
+  assert found.status == "diverged"
+  assert found.joules_to_accuracy is None
+  assert found.train_joules == 400.0
+
+
+def test_the_missing_train_loss_before_training_is_no_divergence() -> None:
+  assert account.status_of(TRIAL, [look(0, 0.1)]) == "missed"
+
+
+def test_an_unknown_joule_is_unknown_in_every_sum_it_is_in() -> None:
+  windows = list(WINDOWS)
+  windows[6] = window("train", 1.0, None, 10.0)
+  found = record(windows=windows)
+  assert found.status == "reached"
+  assert found.partial
+  assert found.reasons == (f"{GPU}: GPU is lost",)
+  assert found.joules_to_accuracy is None
+  assert found.joules_to_accuracy_interpolated is None
+  assert found.joules_to_accuracy_with_compile is None
+  assert found.active_joules_to_accuracy is None
+  assert found.joules_by_phase["train"] is None
+  assert found.joules_by_phase["eval"] == 90.0
+  assert found.joules_by_domain == {GPU: None, CPU: 40.0}
+  assert [e.train_joules for e in found.curve] == [0.0, 210.0, None]
+
+
+def test_no_idle_window_leaves_idle_power_unknown() -> None:
+  found = record(windows=[w for w in WINDOWS if w.name != "idle"])
+  assert (found.idle_watts, found.active_joules_to_accuracy) == (None, None)
+  assert found.joules_to_accuracy == 400.0
+
+
+def test_a_target_met_before_training_costs_nothing_to_train() -> None:
+  windows = [w for w in WINDOWS if w.name != "train"][:4]
+  found = record((look(0, 0.9),), windows)
+  assert (found.status, found.joules_to_accuracy) == ("reached", 0.0)
+  assert found.joules_to_accuracy_interpolated == 0.0
+
+
+def test_looks_and_windows_must_belong_together() -> None:
+  with pytest.raises(ValueError, match="3 looks for 1 train, 3 eval windows"):
+    record(windows=[w for i, w in enumerate(WINDOWS) if i != 4])
+
+
+@given(
+  before=st.floats(0, 0.79),
+  after=st.floats(0.8, 1),
+  joules=st.floats(0, 1e6),
+  more=st.floats(0, 1e6),
+)
+def test_the_crossing_lies_between_its_evaluations(
+  before: float, after: float, joules: float, more: float
+) -> None:
+  curve = [
+    Evaluation(
+      examples=0,
+      steps=0,
+      train_seconds=spent,
+      train_joules=spent,
+      train_loss=1.0,
+      loss=1.0,
+      accuracy=accuracy,
+    )
+    for spent, accuracy in ((joules, before), (joules + more, after))
+  ]
+  seconds, found = account.at_crossing(curve, 0.8)
+  assert found is not None
+  assert found == seconds
+  assert joules * (1 - 1e-9) <= found <= (joules + more) * (1 + 1e-9)

@@ -1,0 +1,198 @@
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pyarrow.parquet as pq
+import pytest
+
+from jaxpower import records, trial
+from jaxpower.config import Model, Optimizer, Trial, trial_id
+from jaxpower.learn.state import make_mesh, replicated
+from jaxpower.learn.train import Spec, fresh_state
+from jaxpower.messages import Progress
+from jaxpower.power import Monitor, SimulatedSource
+from jaxpower.records import TrialRecord
+from jaxpower.trial import Made
+
+EASY = Trial(
+  model=Model(width=0.25),
+  optimizer=Optimizer(learning_rate=0.01),
+  batch_size=64,
+  evaluate_every_examples=512,
+  budget_examples=2_048,
+  target_accuracy=0.5,
+  idle_seconds=0.05,
+  devices=1,
+)
+WATTS = 100.0
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[Spec, Made]:
+  """Executables, shared by the tests as by the trials of a worker."""
+  return {}
+
+
+@pytest.fixture
+def run(
+  tmp_path: pathlib.Path,
+  made: dict[Spec, Made],
+  monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., TrialRecord]:
+  """Runs a trial under a meter that reads 100 W all the time."""
+  monkeypatch.setattr(trial, "INFER_SECONDS", 0.05)
+
+  def run(asked: Trial, tell: Any = lambda progress: None) -> TrialRecord:
+    with Monitor(
+      [SimulatedSource(WATTS)], wait=jax.block_until_ready
+    ) as monitor:
+      return trial.run(
+        asked,
+        {"batch_size": asked.batch_size},
+        monitor=monitor,
+        made=made,
+        folder=tmp_path,
+        provenance={"host": "node-17"},
+        tell=tell,
+      )
+
+  return run
+
+
+def test_a_constant_meter_gives_exact_joules(
+  run: Callable[..., TrialRecord],
+) -> None:
+  found = run(EASY)
+  assert found.status == "reached", found
+  assert found.joules_to_accuracy == pytest.approx(
+    WATTS * (found.seconds_to_accuracy or 0)
+  )
+  for phase, seconds in found.seconds_by_phase.items():
+    assert found.joules_by_phase[phase] == pytest.approx(WATTS * seconds)
+  assert list(found.seconds_by_phase) == [
+    "setup",
+    "idle",
+    "compile",
+    "warmup",
+    "eval",
+    "train",
+    "infer",
+    "checkpoint",
+  ]
+  assert found.idle_watts == pytest.approx(WATTS)
+  assert found.active_joules_to_accuracy == pytest.approx(0, abs=1e-6)
+  assert not found.partial
+  assert not found.estimated
+  assert found.provenance["host"] == "node-17"
+  assert found.infer_examples is not None
+  assert found.infer_examples % 1000 == 0
+  assert records.from_json(records.to_json(found)).config == found.config
+
+
+def test_the_same_seed_trains_the_same_and_compiles_once(
+  run: Callable[..., TrialRecord], made: dict[Spec, Made]
+) -> None:
+  first, second = run(EASY), run(EASY)
+  assert [e.accuracy for e in first.curve] == [e.accuracy for e in second.curve]
+  assert second.compile is not None
+  assert first.compile is not None
+  assert second.compile.cache_hit
+  assert second.compile.joules == first.compile.joules
+  other = run(dataclasses.replace(EASY, seed=1))
+  assert [e.loss for e in other.curve] != [e.loss for e in first.curve]
+  assert len(made) == 1
+
+
+def test_evaluation_falls_at_equal_examples_for_every_batch_size(
+  run: Callable[..., TrialRecord],
+) -> None:
+  hard = dataclasses.replace(EASY, target_accuracy=1.0)
+  small, large = run(hard), run(dataclasses.replace(hard, batch_size=512))
+  assert [e.examples for e in small.curve] == [0, 512, 1024, 1536, 2048]
+  assert [e.examples for e in large.curve] == [0, 512, 1024, 1536, 2048]
+  assert (small.status, large.status) == ("missed", "missed")
+  assert (small.steps, large.steps) == (32, 4)
+
+
+def test_divergence_ends_the_trial(run: Callable[..., TrialRecord]) -> None:
+  wild = dataclasses.replace(EASY, optimizer=Optimizer(learning_rate=1e30))
+  found = run(wild)
+  assert found.status == "diverged"
+  assert found.examples == 512
+  assert found.joules_to_accuracy is None
+  assert found.train_joules == pytest.approx(WATTS * (found.train_seconds or 0))
+
+
+def test_weights_and_timeline_are_kept(
+  run: Callable[..., TrialRecord],
+  tmp_path: pathlib.Path,
+  made: dict[Spec, Made],
+) -> None:
+  from jaxpower.learn import checkpoint
+
+  found = run(EASY)
+  assert found.checkpoint is not None
+  (spec,) = [s for s in made if s.batch_size == EASY.batch_size]
+  state = checkpoint.restore(
+    tmp_path / found.checkpoint,
+    fresh_state(spec, 0),
+    replicated(make_mesh(1)),
+  )
+  assert int(state.step) == found.steps
+  path = tmp_path / "timelines" / f"{trial_id(EASY)}.parquet"
+  samples = pq.read_table(path).to_pydict()
+  windows = pq.read_table(path.with_suffix(".windows.parquet")).to_pydict()
+  train = [
+    joules
+    for phase, joules in zip(windows["phase"], windows["joules"], strict=True)
+    if phase == "train"
+  ]
+  assert sum(train) == pytest.approx(found.train_joules)
+  # The windows can be recomputed from the readings, which are cumulative.
+  known = [
+    (t, j)
+    for t, j in zip(samples["seconds"], samples["joules"], strict=True)
+    if j is not None
+  ]
+  assert len(known) >= 2
+  (t0, j0), (t1, j1) = known[0], known[-1]
+  assert (j1 - j0) / (t1 - t0) == pytest.approx(WATTS, rel=1e-6)
+
+
+def test_progress_is_told_phase_by_phase(
+  run: Callable[..., TrialRecord],
+) -> None:
+  heard: list[Progress] = []
+  found = run(EASY, heard.append)
+  phases = [key for key, _ in itertools.groupby(p.phase for p in heard)]
+  assert phases == [
+    "setup",
+    "idle",
+    "compile",
+    "warmup",
+    "train",
+    "infer",
+    "checkpoint",
+  ]
+  trained = [p for p in heard if p.phase == "train"]
+  assert [p.accuracy for p in trained] == [e.accuracy for e in found.curve]
+  assert trained[-1].joules == pytest.approx(found.train_joules, rel=0.2)
+
+
+def test_the_window_closes_on_the_arrays_not_on_the_call() -> None:
+  # A call returns before its work is done; the window must not.
+  @jax.jit
+  def work(x: jax.Array) -> jax.Array:
+    return jax.lax.fori_loop(0, 400, lambda _, y: jnp.tanh(y @ y), x)
+
+  matrix = jnp.ones((300, 300)) / 300
+  jax.block_until_ready(work(matrix))
+  with Monitor([SimulatedSource(WATTS)], wait=jax.block_until_ready) as monitor:
+    result = monitor.measure("train", work, matrix)
+    assert result.is_ready()
+    (window,) = monitor.windows()
+  assert window.joules == pytest.approx(WATTS * window.seconds)
