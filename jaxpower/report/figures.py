@@ -68,10 +68,13 @@ def median_trial(group: Group) -> TrialRecord | None:
 
 def _points(record: TrialRecord) -> list[tuple[float, float]]:
   """Train joules and accuracy in percent of each evaluation that has both."""
+  # What was not finite in training is null in the file.
   return [
     (look.train_joules, 100 * look.accuracy)
     for look in record.curve
-    if look.train_joules is not None and math.isfinite(look.accuracy)
+    if look.train_joules is not None
+    and look.accuracy is not None
+    and math.isfinite(look.accuracy)
   ]
 
 

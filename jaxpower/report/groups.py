@@ -1,15 +1,16 @@
 """Records gathered by what varies, and the groups set against each other."""
 
 import json
+import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import median as middle
 from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.costs import COUNTINGS, SECONDS, TRAIN, Counting, costs
 from jaxpower.report.ground import comparable, machine
-from jaxpower.report.statistics import Cost, Estimate, median, ratio
+from jaxpower.report.statistics import Cost, Estimate, median, middle, ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +136,7 @@ def ranking(
   known = {
     i: found for i, part in enumerate(parts) if (found := costs(part, counting))
   }
-  medians = {i: found for i in known if (found := median(known[i]))}
+  medians = {i: found for i in known if (found := middle(known[i]))}
   order = sorted(
     (i for i in medians if not medians[i].at_least),
     key=lambda i: medians[i].value,
@@ -146,7 +147,8 @@ def ranking(
   energy_ratio = ratio(known[worst], known[order[0]])
   # Any bounded group may turn out dearer than the one that now looks worst.
   if energy_ratio and any(found.at_least for found in medians.values()):
-    energy_ratio = replace(energy_ratio, at_least=True)
+    high = None if energy_ratio.high is None else math.inf
+    energy_ratio = replace(energy_ratio, at_least=True, high=high)
   return Ranking(tuple(order), energy_ratio)
 
 
@@ -194,7 +196,7 @@ def _per_1000_examples(
     if r.train_joules_bound is not None and r.examples
   ]
   bound = 1000 * max(bounds) if len(bounds) == len(ran) else None
-  return 1000 * middle(known), bound
+  return 1000 * statistics.median(known), bound
 
 
 def _why(records: Sequence[TrialRecord]) -> str:
