@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.costs import costs
-from jaxpower.report.groups import Comparison, Group
+from jaxpower.report.groups import Comparison, Group, title
 from jaxpower.report.labels import labels, percent, value
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
   figure = Figure(figsize=(7.2 * count, 4.4), layout="constrained")
   panels = figure.subplots(1, count, squeeze=False)[0]
   for axes, comparison in zip(panels, comparisons, strict=False):
-    _panel(axes, comparison, titled=count > 1)
+    _panel(axes, comparison, title(comparison, comparisons))
   return figure
 
 
@@ -78,7 +78,7 @@ def _points(record: TrialRecord) -> list[tuple[float, float]]:
   ]
 
 
-def _panel(axes: "Axes", comparison: Comparison, titled: bool) -> None:
+def _panel(axes: "Axes", comparison: Comparison, heading: str) -> None:
   groups = comparison.groups
   colors = _shades(len(groups))
   joules = []
@@ -92,10 +92,7 @@ def _panel(axes: "Axes", comparison: Comparison, titled: bool) -> None:
   _target(axes, comparison.target_accuracy)
   _frame(axes, comparison, joules)
   _legend(axes, groups, colors)
-  title = comparison.data
-  if titled:
-    title = f"{title} on {comparison.machine or 'an unknown machine'}"
-  axes.set_title(title, loc="left", fontsize=10, color=INK)
+  axes.set_title(heading or comparison.data, loc="left", fontsize=10, color=INK)
 
 
 def _shades(count: int) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from jaxpower.records import TrialRecord
 from jaxpower.report.costs import COUNTINGS, SECONDS, TRAIN, Counting, costs
 from jaxpower.report.ground import comparable, machine
+from jaxpower.report.labels import percent
 from jaxpower.report.statistics import Cost, Estimate, median, middle, ratio
 
 
@@ -99,6 +100,24 @@ class Comparison:
 def compare(records: Iterable[TrialRecord]) -> tuple[Comparison, ...]:
   """One comparison for each set of records that may be compared."""
   return tuple(_comparison(part) for part in comparable(records))
+
+
+def title(comparison: Comparison, among: Sequence[Comparison]) -> str:
+  """What tells a comparison from the others; empty where it stands alone."""
+  facts = (
+    (comparison.data, {c.data for c in among}),
+    (
+      f"to {percent(comparison.target_accuracy)}",
+      {c.target_accuracy for c in among},
+    ),
+    (comparison.machine or "machine unknown", {c.machine for c in among}),
+    (" + ".join(comparison.domains) or "no meter", {c.domains for c in among}),
+    (
+      "estimated" if comparison.estimated else "measured",
+      {c.estimated for c in among},
+    ),
+  )
+  return ", ".join(fact for fact, found in facts if len(found) > 1)
 
 
 def _comparison(records: Sequence[TrialRecord]) -> Comparison:

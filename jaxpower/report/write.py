@@ -11,8 +11,7 @@ from rich.console import Console
 
 from jaxpower.records import TrialRecord
 from jaxpower.report import figures, spreadsheets, tables
-from jaxpower.report.groups import Comparison, compare
-from jaxpower.report.labels import percent
+from jaxpower.report.groups import Comparison, compare, title
 from jaxpower.report.sentence import sentence
 
 
@@ -69,24 +68,6 @@ def make(
     for c in comparisons
   )
   return Report(parts, tuple(notes))
-
-
-def title(comparison: Comparison, among: Sequence[Comparison]) -> str:
-  """What tells a comparison from the others; empty where it stands alone."""
-  facts = (
-    (comparison.data, {c.data for c in among}),
-    (
-      f"to {percent(comparison.target_accuracy)}",
-      {c.target_accuracy for c in among},
-    ),
-    (comparison.machine or "machine unknown", {c.machine for c in among}),
-    (" + ".join(comparison.domains) or "no meter", {c.domains for c in among}),
-    (
-      "estimated" if comparison.estimated else "measured",
-      {c.estimated for c in among},
-    ),
-  )
-  return ", ".join(fact for fact, found in facts if len(found) > 1)
 
 
 def write(
