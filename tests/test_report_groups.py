@@ -201,6 +201,15 @@ def test_across_sweeps_varied_is_what_differs():
   ]
 
 
+def test_across_leaves_out_the_target_that_parts_records_anyway():
+  strict = replace(
+    record(64, 0, 400.0, target_accuracy=0.85), trial_id="0a1b2c3d4e5f"
+  )
+  found = across([*seeds(64, 200), strict])
+  assert [r.varied for r in found] == [{}, {}]
+  assert len(comparable(found)) == 2
+
+
 def test_across_takes_a_copied_record_once():
   assert len(across(seeds(64, 200, 210) + seeds(64, 200, 210))) == 2
 

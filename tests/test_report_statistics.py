@@ -108,6 +108,12 @@ def test_range_of_three_holds_the_median_in_three_of_four_cases():
   assert range_coverage(6) > 0.95 > range_coverage(5)
 
 
+def test_order_is_irrelevant_where_ends_lie_inside_the_range():
+  costs, base = reached(*(1.1**k for k in range(12))), reached(*range(3, 16))
+  forward, backward = ratio(costs, base), ratio(costs[::-1], base[::-1])
+  assert forward == backward
+
+
 joules = st.floats(1.0, 1e6)
 trials = st.lists(
   st.tuples(joules, st.none() | st.floats(0.01, 1.0)), min_size=1, max_size=9

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from jaxpower.report.groups import compare
 from jaxpower.report.statistics import Estimate
-from jaxpower.report.tables import Table, estimate, plain, show, table
+from jaxpower.report.tables import Table, estimate, plain, say, show, table
 
 GOLDEN = """\
 batch  reached  joules to 80 %       seconds           ratio             \
@@ -88,6 +88,13 @@ def test_diverged_trials_are_noted():
   assert "Batch 64: 1 of 1 diverged; what it spent is a lower bound." in notes
 
 
+def test_another_order_by_another_way_to_count_is_noted():
+  quick = record(64, 0, 200.0, joules_to_accuracy_with_compile=900.0)
+  notes = shown([quick, *seeds(128, 300)]).notes
+  assert notes[-1] == "The order of settings differs with compiling."
+  assert not any("order" in note for note in shown(sweep()).notes)
+
+
 def printed(no_color: bool | None = None, terminal: bool = True, width=80):
   console = Console(
     file=io.StringIO(),
@@ -111,6 +118,19 @@ def test_drawn_on_a_terminal_within_its_width():
   assert "\x1b[1m" in text
   lines = [line for line in text.splitlines() if "212 (204-221)" in line]
   assert len(lines) == 1
+
+
+def test_gaps_are_wider_where_there_is_room():
+  assert "16    3 of 3" in printed(width=80)
+  assert "16     3 of 3" in printed(width=120)
+
+
+def test_a_line_is_printed_as_it_is():
+  console = Console(file=io.StringIO(), width=20)
+  line = "runs/[batch]/:smile: " + 40 * "x"
+  say(line, console)
+  assert isinstance(console.file, io.StringIO)
+  assert console.file.getvalue() == line + "\n"
 
 
 def test_values_are_not_read_as_markup_and_stay_ascii():

@@ -1,6 +1,7 @@
 """A report of a run folder: what it says and what it leaves there."""
 
 import io
+import pathlib
 import subprocess
 import sys
 
@@ -49,12 +50,26 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
   def full(self, content):
     self.touch()
+    assert self not in before
     raise OSError(28, "No space left on device")
 
   monkeypatch.setattr("pathlib.Path.write_bytes", full)
   with pytest.raises(OSError, match="No space left"):
     report.write(tmp_path, SWEEP, seeds(64, 300))
   assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_no_file_is_written_in_place(tmp_path, monkeypatch):
+  written, write_bytes = [], pathlib.Path.write_bytes
+
+  def noted(self, content):
+    written.append(self)
+    return write_bytes(self, content)
+
+  monkeypatch.setattr("pathlib.Path.write_bytes", noted)
+  made = report.write(tmp_path, SWEEP, seeds(64, 204))
+  assert len(written) == 4
+  assert not set(written) & set(made.paths)
 
 
 def test_it_says_what_is_not_yet_recorded():

@@ -123,7 +123,8 @@ def _medians(
 
 
 def _interval(lower: np.ndarray, upper: np.ndarray) -> tuple[float, float]:
-  # Outward to a resampled value: between a number and endless lies nothing.
+  # Outward to a resampled value: between a number and endless lies nothing
+  # that could be interpolated.
   tail = (1 - CONFIDENCE) / 2
   low = np.quantile(lower, tail, method="lower")
   high = np.quantile(upper, 1 - tail, method="higher")

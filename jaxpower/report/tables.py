@@ -171,6 +171,14 @@ def _notes(comparison: Comparison) -> list[str]:
   ]
   if len(groups) > 1 and ratios:
     notes.append(f"Dearest over cheapest: {', '.join(ratios)}.")
+  usual = comparison.rankings["train"].order
+  otherwise = [
+    COUNTED[name]
+    for name, found in comparison.rankings.items()
+    if found.order != usual
+  ]
+  if otherwise:
+    notes.append(f"The order of settings differs {' and '.join(otherwise)}.")
   return notes
 
 
