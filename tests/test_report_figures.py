@@ -104,6 +104,12 @@ def test_logarithmic_only_where_the_range_calls_for_it():
   assert axes_of([short]).get_xscale() == "linear"
 
 
+def test_a_legend_of_many_names_some_of_them_evenly():
+  many = [r for batch in range(10, 260, 10) for r in seeds(batch, 204)]
+  texts = [t.get_text() for t in legend_of(axes_of(many)).get_texts()]
+  assert texts == ["10", "40", "70", "100", "130", "160", "190", "220", "250"]
+
+
 def test_a_panel_per_comparison():
   other = seeds(64, 100, provenance={"host": "gpu-node-08"})
   titles = [a.get_title(loc="left") for a in draw(seeds(64, 204) + other).axes]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 INK, FAINT = "#30343b", "#c9ccd1"
 LOG_FROM = 8.0  # times between the least and the most joules drawn
-MANY = 12  # settings a legend can name
+MANY = 12  # settings a legend can name; of more, evenly chosen ones
 # Where a line ends: the shape and the filling, empty for the line's colour.
 MARKS = {"reached": ("o", ""), "missed": ("o", "white"), "diverged": ("X", "")}
 
@@ -216,9 +216,9 @@ def _legend(
     )
     for group, color in zip(groups, colors, strict=True)
   ]
-  handles = (lines[:MANY] if len(lines) > 1 else []) + (
-    marks if statuses != {"reached"} else []
-  )
+  handles = (
+    lines[:: math.ceil(len(lines) / MANY)] if len(lines) > 1 else []
+  ) + (marks if statuses != {"reached"} else [])
   if not handles:
     return
   legend = axes.legend(
