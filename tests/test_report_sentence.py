@@ -1,11 +1,11 @@
 """What is said, word by word."""
 
-from report_records import record, seeds
+from report_records import GPU, meter, record, seeds
 
 from jaxpower.report.groups import compare
 from jaxpower.report.sentence import sentence
 
-CPU = {"CPU package 0": {"kind": "estimate", "estimated": True}}
+CPU = meter("cpu-estimate", "cpu", estimated=True)
 
 
 def say(records):
@@ -23,8 +23,8 @@ def test_cheapest_and_dearest():
 def test_estimated_power_is_said_to_be():
   told = say(seeds(64, 200, estimated=True, meter=CPU))
   assert told.endswith("CPU power is estimated, not measured.")
-  mixed = CPU | {"GPU-5c1d3f0e": {"kind": "estimate", "estimated": True}}
-  told = say(seeds(64, 200, estimated=True, meter=mixed))
+  gpu = meter(GPU, "gpu", estimated=True)
+  told = say(seeds(64, 200, estimated=True, meter=gpu))
   assert told.endswith(" Power is estimated, not measured.")
 
 
@@ -140,6 +140,11 @@ def test_partial_trials_with_known_joules():
   assert say([record(64, 0, 200), partial]).endswith(
     "The meter saw 1 of 2 trials only in part: DRAM lost at 2 s."
   )
+
+
+def test_a_failed_trial_is_not_called_partial():
+  told = say([*seeds(64, 200, 210), record(64, 2, status="failed")])
+  assert "in part" not in told
 
 
 def test_another_way_to_count_changes_the_cheapest():

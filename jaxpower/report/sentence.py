@@ -183,7 +183,12 @@ def _of(names: Sequence[str], groups: int) -> str:
 
 def _partial(groups: Sequence[Group]) -> list[str]:
   """Partial trials of groups whose joules are known all the same."""
-  trials = [r for group in groups if not group.unknown for r in group.records]
+  trials = [
+    record
+    for group in groups
+    for record in group.records
+    if record.status != "failed" and not group.unknown
+  ]
   partial = [trial for trial in trials if trial.partial]
   if not partial:
     return []
@@ -195,20 +200,13 @@ def _partial(groups: Sequence[Group]) -> list[str]:
 
 
 def _estimated(trials: Sequence[TrialRecord]) -> str:
-  domains = {
-    name
+  kinds = {
+    domain.get("kind")
     for trial in trials
-    for name, kind in trial.meter.items()
-    if _is_estimated(kind)
+    for domain in trial.meter.get("domains", ())
+    if domain.get("estimated")
   }
-  cpu = domains and all(name.lower().startswith("cpu") for name in domains)
-  return "CPU power" if cpu else "Power"
-
-
-def _is_estimated(kind: object) -> bool:
-  if isinstance(kind, dict):
-    return bool(kind.get("estimated"))
-  return isinstance(kind, str) and kind.startswith("estimate")
+  return "CPU power" if kinds == {"cpu"} else "Power"
 
 
 def _joules(joules: Estimate | None) -> str:
