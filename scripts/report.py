@@ -1,16 +1,30 @@
-"""Prints the table and the sentence of any number of run folders.
+"""Tells what the trials of run folders cost: a table and a sentence.
 
   python scripts/report.py RUN_FOLDER [RUN_FOLDER ...]
 
-Several folders are told one by one, then compared with each other; records of
+Several folders are told one by one, then compared with each other. Records of
 different data, targets, machines or meters are never pooled.
 """
 
 import sys
+from collections.abc import Sequence
 
-from absl import app
+from absl import app, flags
 
 from jaxpower.report.command import main
 
+
+def parse(arguments: Sequence[str]) -> list[str]:
+  """The arguments without flags; a wrong flag is one line and exit code 2."""
+  if {"-h", "-help", "--help"} & set(arguments):
+    print(str(__doc__).strip())
+    sys.exit(0)
+  try:
+    return flags.FLAGS(arguments)
+  except flags.Error as error:
+    print(f"report: {str(error).splitlines()[0]}; see --help", file=sys.stderr)
+    sys.exit(2)
+
+
 if __name__ == "__main__":
-  app.run(lambda arguments: sys.exit(main(arguments[1:])))
+  app.run(lambda arguments: main(arguments[1:]), flags_parser=parse)

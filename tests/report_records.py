@@ -36,6 +36,8 @@ def record(
     "status": status,
     "target_accuracy": target,
     "error": "worker died (signal 9)" if failed else None,
+    "partial": failed,
+    "reasons": ("the trial failed: its energy is unknown",) if failed else (),
     "best_accuracy": None if failed else 0.81 if reached else 0.74,
     "examples": None if failed else 20_480,
     "steps": None if failed else 20_480 // batch,
@@ -48,7 +50,7 @@ def record(
     "seconds_by_phase": {} if failed else {"train": 4.0, "eval": 0.5},
     "joules_by_domain": {} if failed else {GPU: spent},
     "idle_watts": None if failed else idle,
-    "meter": {} if failed else {GPU: {"kind": "nvml", "estimated": False}},
+    "meter": {} if failed else meter(GPU, "gpu"),
     "compile": None
     if failed
     else Compilation(seconds=3.0, joules=30.0, cache_hit=seed > 0),
@@ -62,6 +64,12 @@ def record(
       "active_joules_to_accuracy": spent - idle,
     }
   return TrialRecord(**facts | changes)
+
+
+def meter(domain: str, kind: str, estimated: bool = False) -> dict[str, Any]:
+  """How a monitor describes itself, as far as the report reads it."""
+  facts = {"domain": domain, "kind": kind, "estimated": estimated}
+  return {"meter": "auto", "estimated": estimated, "domains": [facts]}
 
 
 def curve(joules: float, accuracy: float) -> tuple[Evaluation, ...]:

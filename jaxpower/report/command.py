@@ -25,8 +25,7 @@ def main(folders: Sequence[str]) -> int:
       raise RecordError(
         "which run folder? python scripts/report.py RUN_FOLDER [...]"
       )
-    paths = list(dict.fromkeys(pathlib.Path(folder) for folder in folders))
-    runs = {path: read(path) for path in paths}
+    runs = {path: read(path) for path in map(pathlib.Path, folders)}
   except (RecordError, OSError) as error:
     print(f"report: {error}", file=sys.stderr)
     return 2

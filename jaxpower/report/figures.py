@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.costs import costs
-from jaxpower.report.groups import Comparison, Group
+from jaxpower.report.groups import Comparison, Group, title
 from jaxpower.report.labels import labels, percent, value
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 INK, FAINT = "#30343b", "#c9ccd1"
 LOG_FROM = 8.0  # times between the least and the most joules drawn
-MANY = 12  # settings a legend can name
+MANY = 12  # settings a legend can name; of more, evenly chosen ones
 # Where a line ends: the shape and the filling, empty for the line's colour.
 MARKS = {"reached": ("o", ""), "missed": ("o", "white"), "diverged": ("X", "")}
 
@@ -35,7 +35,7 @@ def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
   figure = Figure(figsize=(7.2 * count, 4.4), layout="constrained")
   panels = figure.subplots(1, count, squeeze=False)[0]
   for axes, comparison in zip(panels, comparisons, strict=False):
-    _panel(axes, comparison, titled=count > 1)
+    _panel(axes, comparison, title(comparison, comparisons))
   return figure
 
 
@@ -68,14 +68,17 @@ def median_trial(group: Group) -> TrialRecord | None:
 
 def _points(record: TrialRecord) -> list[tuple[float, float]]:
   """Train joules and accuracy in percent of each evaluation that has both."""
+  # What was not finite in training is null in the file.
   return [
     (look.train_joules, 100 * look.accuracy)
     for look in record.curve
-    if look.train_joules is not None and math.isfinite(look.accuracy)
+    if look.train_joules is not None
+    and look.accuracy is not None
+    and math.isfinite(look.accuracy)
   ]
 
 
-def _panel(axes: "Axes", comparison: Comparison, titled: bool) -> None:
+def _panel(axes: "Axes", comparison: Comparison, heading: str) -> None:
   groups = comparison.groups
   colors = _shades(len(groups))
   joules = []
@@ -89,10 +92,7 @@ def _panel(axes: "Axes", comparison: Comparison, titled: bool) -> None:
   _target(axes, comparison.target_accuracy)
   _frame(axes, comparison, joules)
   _legend(axes, groups, colors)
-  title = comparison.data
-  if titled:
-    title = f"{title} on {comparison.machine or 'an unknown machine'}"
-  axes.set_title(title, loc="left", fontsize=10, color=INK)
+  axes.set_title(heading or comparison.data, loc="left", fontsize=10, color=INK)
 
 
 def _shades(count: int) -> list[str]:
@@ -216,9 +216,9 @@ def _legend(
     )
     for group, color in zip(groups, colors, strict=True)
   ]
-  handles = (lines[:MANY] if len(lines) > 1 else []) + (
-    marks if statuses != {"reached"} else []
-  )
+  handles = (
+    lines[:: math.ceil(len(lines) / MANY)] if len(lines) > 1 else []
+  ) + (marks if statuses != {"reached"} else [])
   if not handles:
     return
   legend = axes.legend(

@@ -50,7 +50,8 @@ def machine(record: TrialRecord) -> str:
 def across(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
   """Records of several sweeps, with `varied` naming all in which they differ.
 
-  The same record read twice, from a copied folder, is taken once.
+  Data and target are left out, since they part the records anyway. The same
+  record read twice, from a copied folder, is taken once.
   """
   once = tuple({to_json(record): record for record in records}.values())
   flat = [_flat(record.config) for record in once]
@@ -58,7 +59,7 @@ def across(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
   differing = [
     path
     for path in paths
-    if path != "seed"
+    if path not in ("seed", "data", "target_accuracy")
     and len({json.dumps(config.get(path)) for config in flat}) > 1
   ]
   return tuple(

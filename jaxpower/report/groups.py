@@ -1,15 +1,17 @@
 """Records gathered by what varies, and the groups set against each other."""
 
 import json
+import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import median as middle
 from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.costs import COUNTINGS, SECONDS, TRAIN, Counting, costs
 from jaxpower.report.ground import comparable, machine
-from jaxpower.report.statistics import Cost, Estimate, median, ratio
+from jaxpower.report.labels import percent
+from jaxpower.report.statistics import Cost, Estimate, median, middle, ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,24 @@ def compare(records: Iterable[TrialRecord]) -> tuple[Comparison, ...]:
   return tuple(_comparison(part) for part in comparable(records))
 
 
+def title(comparison: Comparison, among: Sequence[Comparison]) -> str:
+  """What tells a comparison from the others; empty where it stands alone."""
+  facts = (
+    (comparison.data, {c.data for c in among}),
+    (
+      f"to {percent(comparison.target_accuracy)}",
+      {c.target_accuracy for c in among},
+    ),
+    (comparison.machine or "machine unknown", {c.machine for c in among}),
+    (" + ".join(comparison.domains) or "no meter", {c.domains for c in among}),
+    (
+      "estimated" if comparison.estimated else "measured",
+      {c.estimated for c in among},
+    ),
+  )
+  return ", ".join(fact for fact, found in facts if len(found) > 1)
+
+
 def _comparison(records: Sequence[TrialRecord]) -> Comparison:
   gathered: dict[str, list[TrialRecord]] = {}
   for record in records:
@@ -135,7 +155,7 @@ def ranking(
   known = {
     i: found for i, part in enumerate(parts) if (found := costs(part, counting))
   }
-  medians = {i: found for i in known if (found := median(known[i]))}
+  medians = {i: found for i in known if (found := middle(known[i]))}
   order = sorted(
     (i for i in medians if not medians[i].at_least),
     key=lambda i: medians[i].value,
@@ -146,7 +166,8 @@ def ranking(
   energy_ratio = ratio(known[worst], known[order[0]])
   # Any bounded group may turn out dearer than the one that now looks worst.
   if energy_ratio and any(found.at_least for found in medians.values()):
-    energy_ratio = replace(energy_ratio, at_least=True)
+    high = None if energy_ratio.high is None else math.inf
+    energy_ratio = replace(energy_ratio, at_least=True, high=high)
   return Ranking(tuple(order), energy_ratio)
 
 
@@ -194,7 +215,7 @@ def _per_1000_examples(
     if r.train_joules_bound is not None and r.examples
   ]
   bound = 1000 * max(bounds) if len(bounds) == len(ran) else None
-  return 1000 * middle(known), bound
+  return 1000 * statistics.median(known), bound
 
 
 def _why(records: Sequence[TrialRecord]) -> str:

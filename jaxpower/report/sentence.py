@@ -44,67 +44,87 @@ def _only(best: Group, goal: str) -> str:
     text += f" ({interval(best.joules)})"
   if best.seconds and not best.seconds.at_least:
     text += f" in {number(best.seconds.value)} s of training"
-  count = len(best.records) - best.count("failed")
+  count = _ran(best)
   return f"{text}, {'one seed' if count == 1 else f'median of {count} seeds'}."
 
 
 def _cheapest(comparison: Comparison, best: Group, goal: str) -> list[str]:
-  told = [g for g in comparison.groups if g.joules and g.ratio]
-  others = [g for g in told if g is not best]
   said = [
     f"{opening(best.varied)} was cheapest: {_joules(best.joules)} to {goal}."
-    if others
-    else f"{opening(best.varied)} cost {_joules(best.joules)} to {goal};"
-    " nothing known to compare it with."
   ]
-  close = [g for g in others if not _told_apart(g)]
-  if close:
-    said.append(_close(close))
+  others = [g for g in comparison.groups if g.ratio and g is not best]
+  if not others:
+    return [
+      f"{opening(best.varied)} cost {_joules(best.joules)} to {goal}; there is"
+      " nothing to compare it with."
+    ]
+  close = [g for g in others if _close(g)]
   worst = comparison.worst
-  if worst is not None and worst is not best and worst not in close:
-    said.append(_dearer(worst))
-  said += [
-    _dearer(g)
-    for g in others
-    if g is not worst and g.joules and g.joules.at_least and g not in close
-  ]
-  said += _otherwise(comparison, best)
-  return said
+  told = [g for g in others if g is worst and g not in close]
+  bounded = [g for g in others if _bounded(g) and g not in told]
+  if close:
+    said.append(_not_apart(close, min(map(_ran, (best, *close)))))
+  said += map(_dearer, told)
+  if bounded:
+    said.append(_seldom(bounded))
+  if any(map(_alone, others)):
+    said.append("One seed cannot tell how certain this is.")
+  return said + _otherwise(comparison, best)
 
 
-def _told_apart(group: Group) -> bool:
-  """Whether the interval of its ratio to the best lies above one."""
-  ratio = group.ratio
-  if ratio is None:
-    return False
-  if ratio.low is None:
-    return ratio.at_least and ratio.value > 1
-  return ratio.low > 1
+def _close(group: Group) -> bool:
+  """Whether the interval of its ratio to the best reaches down to one."""
+  low = group.ratio.low if group.ratio else None
+  return low is not None and low <= 1 and not _bounded(group)
 
 
-def _close(close: Sequence[Group]) -> str:
-  names = _list([setting(g.varied) for g in close])
-  counts = {len(g.records) - g.count("failed") for g in close}
-  if counts == {1}:
-    return f"One seed cannot tell it apart from {names}."
-  seeds = min(counts)
-  few = "one seed" if seeds == 1 else f"{seeds} seeds"
-  return f"It cannot be told apart from {names} with {few}."
+def _bounded(group: Group) -> bool:
+  return group.joules is not None and group.joules.at_least
+
+
+def _alone(group: Group) -> bool:
+  return group.ratio is not None and group.ratio.low is None
+
+
+def _ran(group: Group) -> int:
+  return len(group.records) - group.count("failed")
+
+
+def _not_apart(close: Sequence[Group], seeds: int) -> str:
+  names = _some([setting(group.varied) for group in close], "or")
+  return f"It cannot be told apart from {names} with {seeds} seeds."
 
 
 def _dearer(group: Group) -> str:
   ratio = group.ratio
   if ratio is None:
     return f"{opening(group.varied)} cannot be compared."
-  if ratio.at_least:
+  if _bounded(group):
     return (
       f"{opening(group.varied)} cost at least {number(ratio.value, 2)} times as"
-      f" much: {group.count('reached')} of {len(group.records)} trials reached"
-      " the target."
+      f" much: {_share(group)} trials reached the target."
     )
   span = f" ({interval(ratio, figures=2)})" if ratio.low is not None else ""
   times = f"{number(ratio.value, 2)}{span} times"
   return f"{opening(group.varied)} cost {times} as much."
+
+
+def _seldom(bounded: Sequence[Group]) -> str:
+  if len(bounded) == 1:
+    (group,) = bounded
+    return (
+      f"{opening(group.varied)} reached the target in {_share(group)} trials:"
+      f" its energy is only known to be above {_joules(group.joules)}."
+    )
+  names = _some([setting(group.varied) for group in bounded], "and")
+  return (
+    f"{names[0].upper()}{names[1:]} reached the target in too few trials: their"
+    " energies are lower bounds."
+  )
+
+
+def _share(group: Group) -> str:
+  return f"{group.count('reached')} of {len(group.records)}"
 
 
 def _no_best(comparison: Comparison, goal: str) -> str:
@@ -158,12 +178,17 @@ def _unknown(groups: Sequence[Group]) -> list[str]:
 
 
 def _of(names: Sequence[str], groups: int) -> str:
-  return "" if len(names) == groups else f" of {_list(names, 'and')}"
+  return "" if len(names) == groups else f" of {_some(names, 'and')}"
 
 
 def _partial(groups: Sequence[Group]) -> list[str]:
   """Partial trials of groups whose joules are known all the same."""
-  trials = [r for group in groups if not group.unknown for r in group.records]
+  trials = [
+    record
+    for group in groups
+    for record in group.records
+    if record.status != "failed" and not group.unknown
+  ]
   partial = [trial for trial in trials if trial.partial]
   if not partial:
     return []
@@ -175,30 +200,25 @@ def _partial(groups: Sequence[Group]) -> list[str]:
 
 
 def _estimated(trials: Sequence[TrialRecord]) -> str:
-  domains = {
-    name
+  kinds = {
+    domain.get("kind")
     for trial in trials
-    for name, kind in trial.meter.items()
-    if _is_estimated(kind)
+    for domain in trial.meter.get("domains", ())
+    if domain.get("estimated")
   }
-  cpu = domains and all(name.lower().startswith("cpu") for name in domains)
-  return "CPU power" if cpu else "Power"
-
-
-def _is_estimated(kind: object) -> bool:
-  if isinstance(kind, dict):
-    return bool(kind.get("estimated"))
-  return isinstance(kind, str) and kind.startswith("estimate")
+  return "CPU power" if kinds == {"cpu"} else "Power"
 
 
 def _joules(joules: Estimate | None) -> str:
   return f"{number(joules.value)} J" if joules else "unknown joules"
 
 
-def _list(names: Sequence[str], last: str = "or") -> str:
-  if len(names) < 2:
-    return "".join(names)
-  return f"{', '.join(names[:-1])} {last} {names[-1]}"
+def _some(names: Sequence[str], last: str) -> str:
+  """Names in a row; past four, how many there are."""
+  if len(names) > 4:
+    return f"{len(names)} other settings"
+  *first, final = names
+  return f"{', '.join(first)} {last} {final}" if first else final
 
 
 def _first_error(trials: Sequence[TrialRecord]) -> str:

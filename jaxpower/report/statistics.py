@@ -7,7 +7,7 @@ all the same; leaving it out would make a setup that often misses look cheap.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,8 +48,8 @@ class Estimate:
   high: float | None = None
 
 
-def median(costs: Sequence[Cost]) -> Estimate | None:
-  """The median cost with its percentile bootstrap interval over trials.
+def middle(costs: Sequence[Cost]) -> Estimate | None:
+  """The median cost without its interval; None for no costs.
 
   A median grows with each of its values. So the median with every censored
   cost at its bound is never above the true one, and with every censored cost
@@ -57,22 +57,26 @@ def median(costs: Sequence[Cost]) -> Estimate | None:
   single costs are not: with costs of 10, 20 and at least 30 it is 20. Where
   they differ only the first is given, as a lower bound (`at_least`): with
   costs of 10, at least 30 and at least 30 the median is at least 30.
-
-  The interval runs from the 2.5 % quantile of the resampled lower medians to
-  the 97.5 % quantile of the resampled upper ones. Returns None for no costs.
   """
   if not costs:
     return None
-  lower, upper = np.array(_floors(costs)), np.array(_ceilings(costs))
-  value = float(np.median(lower))
-  at_least = float(np.median(upper)) != value
-  if len(costs) < 2:
-    return Estimate(value, at_least)
-  drawn = _resample(len(costs), stream=0)
-  low, high = _interval(
-    np.median(lower[drawn], axis=1), np.median(upper[drawn], axis=1)
-  )
-  return Estimate(value, at_least, low, high)
+  value = float(np.median(_floors(costs)))
+  return Estimate(value, at_least=float(np.median(_ceilings(costs))) != value)
+
+
+def median(costs: Sequence[Cost]) -> Estimate | None:
+  """The median cost with its percentile bootstrap interval over trials.
+
+  The interval runs from the 2.5 % quantile of the resampled medians with
+  censored costs at their bounds to the 97.5 % quantile of those with censored
+  costs endless. None for no costs.
+  """
+  found = middle(costs)
+  if found is None or len(costs) < 2:
+    return found
+  lower, upper = _medians(costs, stream=0)
+  low, high = _interval(lower, upper)
+  return replace(found, low=low, high=high)
 
 
 def ratio(costs: Sequence[Cost], base: Sequence[Cost]) -> Estimate | None:
@@ -81,24 +85,17 @@ def ratio(costs: Sequence[Cost], base: Sequence[Cost]) -> Estimate | None:
   None where either is empty or the median of `base` is not known and above
   zero, since then there is nothing to divide by.
   """
-  over, under = median(costs), median(base)
+  over, under = middle(costs), middle(base)
   if over is None or under is None or under.at_least or under.value <= 0:
     return None
-  value = over.value / under.value
+  found = Estimate(over.value / under.value, over.at_least)
   if len(costs) < 2 or len(base) < 2:
-    return Estimate(value, over.at_least)
-  ours, theirs = (
-    _resample(len(costs), stream=0),
-    _resample(len(base), stream=1),
-  )
+    return found
+  lower, upper = _medians(costs, stream=0)
+  base_lower, base_upper = _medians(base, stream=1)
   with np.errstate(divide="ignore"):
-    low, high = _interval(
-      np.median(np.array(_floors(costs))[ours], axis=1)
-      / np.median(np.array(_ceilings(base))[theirs], axis=1),
-      np.median(np.array(_ceilings(costs))[ours], axis=1)
-      / np.median(np.array(_floors(base))[theirs], axis=1),
-    )
-  return Estimate(value, over.at_least, low, high)
+    low, high = _interval(lower / base_upper, upper / base_lower)
+  return replace(found, low=low, high=high)
 
 
 def range_coverage(seeds: int) -> float:
@@ -115,14 +112,19 @@ def _ceilings(costs: Sequence[Cost]) -> list[float]:
   return sorted(cost.ceiling for cost in costs)
 
 
-def _resample(count: int, stream: int) -> np.ndarray:
-  """Indices of RESAMPLES samples with replacement; (RESAMPLES, count)."""
+def _medians(
+  costs: Sequence[Cost], stream: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Medians of resampled floors and ceilings; shape (RESAMPLES,) each."""
   generator = np.random.default_rng((SEED, stream))
-  return generator.integers(count, size=(RESAMPLES, count))
+  drawn = generator.integers(len(costs), size=(RESAMPLES, len(costs)))
+  floors, ceilings = np.array(_floors(costs)), np.array(_ceilings(costs))
+  return np.median(floors[drawn], axis=1), np.median(ceilings[drawn], axis=1)
 
 
 def _interval(lower: np.ndarray, upper: np.ndarray) -> tuple[float, float]:
-  # Outward to a resampled value: between a number and endless lies nothing.
+  # Outward to a resampled value: between a number and endless lies nothing
+  # that could be interpolated.
   tail = (1 - CONFIDENCE) / 2
   low = np.quantile(lower, tail, method="lower")
   high = np.quantile(upper, 1 - tail, method="higher")

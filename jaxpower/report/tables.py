@@ -1,5 +1,6 @@
 """The table of a report, as a value, and how it is put on a terminal."""
 
+import math
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -73,10 +74,13 @@ def estimate(found: Estimate | None) -> str:
 
 
 def interval(found: Estimate, to: str = " to ", figures: int = 3) -> str:
-  """The ends of an interval: "204 to 221"; an endless one is "unknown"."""
+  """The ends of an interval: "204 to 221"; "204 or more" where endless."""
   if found.low is None or found.high is None:
     return "unknown"
-  return f"{number(found.low, figures)}{to}{number(found.high, figures)}"
+  low = number(found.low, figures)
+  if math.isinf(found.high):
+    return f"{low} or more"
+  return f"{low}{to}{number(found.high, figures)}"
 
 
 def per_1000_examples(group: Group) -> str:
@@ -92,7 +96,9 @@ def per_1000_examples(group: Group) -> str:
 
 def plain(shown: Table) -> str:
   """The table in aligned ASCII, for a file, a pipe or NO_COLOR."""
-  lines = (shown.columns, *shown.rows)
+  lines = [
+    [_ascii(cell) for cell in line] for line in (shown.columns, *shown.rows)
+  ]
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   body = [
     "  ".join(
@@ -100,8 +106,7 @@ def plain(shown: Table) -> str:
     ).rstrip()
     for line in lines
   ]
-  text = "\n".join((*body, *shown.notes))
-  return text.encode("ascii", "backslashreplace").decode()
+  return "\n".join((*body, *map(_ascii, shown.notes)))
 
 
 def show(shown: Table, console: Console) -> None:
@@ -127,6 +132,10 @@ def say(line: str, console: Console) -> None:
   console.print(
     line, markup=False, highlight=False, emoji=False, soft_wrap=True
   )
+
+
+def _ascii(text: str) -> str:
+  return text.encode("ascii", "backslashreplace").decode()
 
 
 def _joules(group: Group) -> str:
@@ -162,6 +171,14 @@ def _notes(comparison: Comparison) -> list[str]:
   ]
   if len(groups) > 1 and ratios:
     notes.append(f"Dearest over cheapest: {', '.join(ratios)}.")
+  usual = comparison.rankings["train"].order
+  otherwise = [
+    COUNTED[name]
+    for name, found in comparison.rankings.items()
+    if found.order != usual
+  ]
+  if otherwise:
+    notes.append(f"The order of settings differs {' and '.join(otherwise)}.")
   return notes
 
 

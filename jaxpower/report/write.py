@@ -3,7 +3,7 @@
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +11,7 @@ from rich.console import Console
 
 from jaxpower.records import TrialRecord
 from jaxpower.report import figures, spreadsheets, tables
-from jaxpower.report.groups import Comparison, compare
-from jaxpower.report.labels import percent
+from jaxpower.report.groups import Comparison, compare, title
 from jaxpower.report.sentence import sentence
 
 
@@ -71,23 +70,6 @@ def make(
   return Report(parts, tuple(notes))
 
 
-def title(comparison: Comparison, among: Sequence[Comparison]) -> str:
-  """What tells a comparison from the others; empty where it stands alone."""
-  facts = {
-    comparison.data: {c.data for c in among},
-    f"to {percent(comparison.target_accuracy)}": {
-      c.target_accuracy for c in among
-    },
-    comparison.machine or "machine unknown": {c.machine for c in among},
-    " + ".join(comparison.domains) or "no meter": {c.domains for c in among},
-    "estimated" if comparison.estimated else "measured": {
-      c.estimated for c in among
-    },
-  }
-  words = ", ".join(fact for fact, found in facts.items() if len(found) > 1)
-  return words[:1].upper() + words[1:]
-
-
 def write(
   folder: pathlib.Path, sweep: Mapping[str, Any], records: Iterable[TrialRecord]
 ) -> Report:
@@ -96,12 +78,12 @@ def write(
   `sweep` is the content of its sweep.json. Each file appears whole or not at
   all. Raises OSError where the folder cannot be written to.
   """
-  records = tuple(records)
   report = make(records, sweep)
   comparisons = tuple(part.comparison for part in report.parts)
+  ordered = [r for c in comparisons for g in c.groups for r in g.records]
   figure = figures.energy_accuracy(comparisons)
   files = {
-    "trials.csv": spreadsheets.trials(records).encode(),
+    "trials.csv": spreadsheets.trials(ordered).encode(),
     "summary.csv": spreadsheets.summary(comparisons).encode(),
     "energy_accuracy.png": figures.render(figure, "png"),
     "energy_accuracy.svg": figures.render(figure, "svg"),

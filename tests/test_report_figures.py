@@ -1,0 +1,140 @@
+"""What the figure shows; how it looks is for the eye."""
+
+import sys
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from report_records import record, seeds
+
+from jaxpower.records import from_json, to_json
+from jaxpower.report import figures
+from jaxpower.report.groups import compare
+
+
+def draw(records):
+  return figures.energy_accuracy(compare(records))
+
+
+def axes_of(records):
+  (axes,) = draw(records).axes
+  return axes
+
+
+def xs(line) -> list[float]:
+  return np.asarray(line.get_xdata()).tolist()
+
+
+def ys(line) -> list[float]:
+  return np.asarray(line.get_ydata()).tolist()
+
+
+def legend_of(axes):
+  legend = axes.get_legend()
+  assert legend is not None
+  return legend
+
+
+def bold(axes):
+  return [line for line in axes.lines if line.get_linewidth() > 2]
+
+
+def test_a_bold_line_per_setting_and_the_target():
+  axes = axes_of(seeds(64, 204, 221, 212) + seeds(256, 390, 400, 420))
+  assert [max(xs(line)) for line in bold(axes)] == [212, 400]
+  dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
+  assert [ys(line)[0] for line in dashed] == [80]
+  legend = legend_of(axes)
+  assert legend.get_title().get_text() == "batch"
+  assert [t.get_text() for t in legend.get_texts()] == ["64", "256"]
+
+
+def test_the_bold_line_is_the_trial_of_median_energy_misses_last():
+  trials = [
+    record(64, 0, 300),
+    record(64, 1, 100, "missed"),
+    record(64, 2, 200),
+    record(64, 3, status="failed"),
+  ]
+  (comparison,) = compare(trials)
+  middle = figures.median_trial(comparison.groups[0])
+  assert middle is not None
+  assert middle.seed == 0
+
+
+def test_a_miss_ends_in_an_open_point():
+  (line,) = axes_of([record(64, 0, 655, "missed")]).lines[1:2]
+  assert line.get_markerfacecolor() == "white"
+  (line,) = axes_of([record(64, 0, 212)]).lines[1:2]
+  assert line.get_markerfacecolor() != "white"
+  (line,) = axes_of([record(64, 0, 212, "diverged")]).lines[1:2]
+  assert line.get_marker() == "X"
+
+
+def test_evaluations_without_a_number_are_left_out():
+  gone = record(64, 0, 212, "diverged")
+  *seen, last = gone.curve
+  trial = replace(gone, curve=(*seen, replace(last, accuracy=float("nan"))))
+  stored = from_json(to_json(trial))
+  assert stored.curve[-1].accuracy is None
+  for found in (trial, stored):
+    assert xs(bold(axes_of([found]))[0])[-1] == pytest.approx(0.9 * 212)
+
+
+def test_open_points_are_explained():
+  trials = [*seeds(64, 204), record(256, 0, 655, "missed")]
+  texts = [t.get_text() for t in legend_of(axes_of(trials)).get_texts()]
+  assert texts == ["64", "256", "reached", "missed"]
+
+
+@pytest.mark.parametrize(
+  ("estimated", "label"),
+  [(True, "Estimated joules of training"), (False, "Joules of training")],
+)
+def test_estimated_joules_are_called_so(estimated, label):
+  axes = axes_of(seeds(64, 204, estimated=estimated))
+  assert axes.get_xlabel() == label
+
+
+def test_logarithmic_only_where_the_range_calls_for_it():
+  wide, narrow = record(64, 0, 212), record(64, 0, 212)
+  assert axes_of([wide]).get_xscale() == "log"  # ten evaluations: 10 times
+  short = record(64, 0, 212, curve=narrow.curve[5:])
+  assert axes_of([short]).get_xscale() == "linear"
+
+
+def test_a_legend_of_many_names_some_of_them_evenly():
+  many = [r for batch in range(10, 260, 10) for r in seeds(batch, 204)]
+  texts = [t.get_text() for t in legend_of(axes_of(many)).get_texts()]
+  assert texts == ["10", "40", "70", "100", "130", "160", "190", "220", "250"]
+
+
+def test_a_panel_per_comparison():
+  other = seeds(64, 100, provenance={"host": "gpu-node-08"})
+  titles = [a.get_title(loc="left") for a in draw(seeds(64, 204) + other).axes]
+  assert titles == [
+    "gpu-node-07, AMD EPYC 9654",
+    "gpu-node-08",
+  ]
+
+
+def test_nothing_to_draw_says_why():
+  axes = axes_of([record(64, 0, None, reasons=("no meter on this host",))])
+  texts = [text.get_text() for text in axes.texts]
+  assert "Nothing to draw: no meter on this host" in texts
+
+
+def test_rendered_twice_it_is_the_same():
+  trials = seeds(64, 204, 212) + seeds(256, 390, 420)
+  png, svg = (figures.render(draw(trials), kind) for kind in ("png", "svg"))
+  assert png.startswith(b"\x89PNG")
+  assert ET.fromstring(svg).tag.endswith("svg")
+  assert svg == figures.render(draw(trials), "svg")
+  assert png == figures.render(draw(trials), "png")
+
+
+def test_no_global_figure_is_kept():
+  draw(seeds(64, 204))
+  pyplot = sys.modules.get("matplotlib.pyplot")
+  assert pyplot is None or not pyplot.get_fignums()

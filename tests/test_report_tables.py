@@ -1,0 +1,144 @@
+"""The table as it stands on a terminal and in a file."""
+
+import io
+
+import pytest
+from report_records import record, seeds
+from rich.console import Console
+
+from jaxpower.report.groups import compare
+from jaxpower.report.statistics import Estimate
+from jaxpower.report.tables import Table, estimate, plain, say, show, table
+
+GOLDEN = """\
+batch  reached  joules to 80 %       seconds           ratio             \
+J per 1000 examples
+16     3 of 3   212 (204-221)        4.00 (4.00-4.00)  1.00              \
+10.4 +- 1.0 %
+256    3 of 4   400 (390-420)        4.00 (4.00-4.00)  1.89 (1.76-2.06)  \
+19.5 +- 1.1 %
+1024   1 of 3   > 655 (lower bound)  > 4.00            > 3.09            \
+32.0 +- 1.0 %
+Medians over seeds; in brackets the 95 % bootstrap interval. With 3 seeds it \
+is at most their range, which holds the true median in 75 of 100 cases.
+Lower bound: too many trials missed the target for a median to be known.
+Batch 256: 1 of 4 failed and carries no number.
+Dearest over cheapest: training alone > 3.09, with compiling > 2.83, with \
+evaluation > 3.00, less idle energy > 2.52."""
+
+
+def sweep():
+  return [
+    *seeds(16, 204, 212, 221),
+    *seeds(256, 390, 400, 420),
+    record(256, 3, status="failed"),
+    record(1024, 0, 600),
+    record(1024, 1, 655, "missed"),
+    record(1024, 2, 660, "missed"),
+  ]
+
+
+def shown(records) -> Table:
+  (comparison,) = compare(records)
+  return table(comparison)
+
+
+def test_golden():
+  assert plain(shown(sweep())) == GOLDEN
+
+
+@pytest.mark.parametrize(
+  ("found", "cell"),
+  [
+    (None, "unknown"),
+    (Estimate(212), "212"),
+    (Estimate(212, False, 204, 221), "212 (204-221)"),
+    (Estimate(212, False, 204, float("inf")), "212 (204 or more)"),
+    (Estimate(655, True, 600, float("inf")), "> 655"),
+  ],
+)
+def test_cells(found, cell):
+  assert estimate(found) == cell
+
+
+def test_estimated_stands_in_every_heading_of_joules():
+  columns = shown(seeds(64, 200, estimated=True)).columns
+  assert all("estimated" in name for name in columns if " J" in name)
+  assert columns == (
+    "batch",
+    "reached",
+    "estimated joules to 80 %",
+    "seconds",
+    "ratio",
+    "estimated J per 1000 examples",
+  )
+
+
+def test_measured_joules_are_not_called_estimated():
+  assert "estimated" not in plain(shown(sweep()))
+
+
+def test_unknown_joules_are_never_zero():
+  (row,) = shown([record(64, 0, None)]).rows
+  assert row == ("64", "1 of 1", "unknown", "4.00", "unknown", "unknown")
+
+
+def test_diverged_trials_are_noted():
+  notes = shown([record(64, 0, 10, "diverged"), *seeds(128, 9)]).notes
+  assert "Batch 64: 1 of 1 diverged; what it spent is a lower bound." in notes
+
+
+def test_another_order_by_another_way_to_count_is_noted():
+  quick = record(64, 0, 200.0, joules_to_accuracy_with_compile=900.0)
+  notes = shown([quick, *seeds(128, 300)]).notes
+  assert notes[-1] == "The order of settings differs with compiling."
+  assert not any("order" in note for note in shown(sweep()).notes)
+
+
+def printed(no_color: bool | None = None, terminal: bool = True, width=80):
+  console = Console(
+    file=io.StringIO(),
+    force_terminal=terminal,
+    no_color=no_color,
+    width=width,
+    _environ={"TERM": "xterm-256color"},
+  )
+  show(shown(sweep()), console)
+  assert isinstance(console.file, io.StringIO)
+  return console.file.getvalue()
+
+
+def test_plain_where_there_is_no_terminal_or_no_colour():
+  assert printed(terminal=False) == GOLDEN + "\n"
+  assert printed(no_color=True) == GOLDEN + "\n"
+
+
+def test_drawn_on_a_terminal_within_its_width():
+  text = printed()
+  assert "\x1b[1m" in text
+  lines = [line for line in text.splitlines() if "212 (204-221)" in line]
+  assert len(lines) == 1
+
+
+def test_gaps_are_wider_where_there_is_room():
+  assert "16    3 of 3" in printed(width=80)
+  assert "16     3 of 3" in printed(width=120)
+
+
+def test_a_line_is_printed_as_it_is():
+  console = Console(file=io.StringIO(), width=20)
+  line = "runs/[batch]/:smile: " + 40 * "x"
+  say(line, console)
+  assert isinstance(console.file, io.StringIO)
+  assert console.file.getvalue() == line + "\n"
+
+
+def test_values_are_not_read_as_markup_and_stay_ascii():
+  odd = Table(("[bold]", "Bäume"), (("[red]x[/]", "1"),))
+  assert plain(odd) == "[bold]     B\\xe4ume\n[red]x[/]  1"
+  console = Console(
+    file=io.StringIO(), force_terminal=True, _environ={"TERM": "xterm"}
+  )
+  show(odd, console)
+  assert isinstance(console.file, io.StringIO)
+  assert "[red]x[/]" in console.file.getvalue()
