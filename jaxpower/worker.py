@@ -1,7 +1,7 @@
 """The process that trials run in: a dead worker costs one trial.
 
-`Worker` is the sweep's end and imports no framework; run as a program, this
-module is the other end. They speak in `jaxpower.messages` over two pipes, so a
+`Worker` is the sweep's end and imports no framework; `main` is the other end,
+in a process of its own. They speak in `jaxpower.messages` over two pipes, so a
 script or a notebook can start a sweep without being imported a second time.
 """
 
@@ -22,6 +22,7 @@ from jaxpower.messages import Done, Progress, Ready, Refused, Task
 from jaxpower.records import TrialRecord
 
 PATIENCE_SECONDS = 10.0
+CHILD = "import sys; from jaxpower import worker; worker.main(sys.argv[1:])"
 
 
 class WorkerError(Exception):
@@ -82,7 +83,7 @@ class Worker:
       filter(None, [str(package), os.environ.get("PYTHONPATH")])
     )
     self._process = subprocess.Popen(
-      [sys.executable, "-m", __name__, *map(str, ends), self._meter],
+      [sys.executable, "-c", CHILD, *map(str, ends), self._meter],
       stdin=subprocess.DEVNULL,
       stdout=self._stderr,
       stderr=self._stderr,
@@ -212,11 +213,13 @@ def serve(inbox: Connection, outbox: Connection, meter: str) -> None:
     outbox.send(Done(record))
 
 
-if __name__ == "__main__":
+def main(arguments: list[str]) -> None:
+  """The child's beginning: two file descriptors and a meter."""
   # An interrupt from the terminal reaches the sweep, which decides.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
+  inbox, outbox, meter = arguments
   serve(
-    Connection(int(sys.argv[1]), writable=False),
-    Connection(int(sys.argv[2]), readable=False),
-    sys.argv[3],
+    Connection(int(inbox), writable=False),
+    Connection(int(outbox), readable=False),
+    meter,
   )

@@ -26,9 +26,13 @@ def test_a_state_comes_back_bit_equal_on_other_devices(
   assert found.params["head"]["kernel"].sharding == everywhere
 
 
-def test_saving_again_keeps_the_newest(tmp_path: pathlib.Path) -> None:
-  for step in (1, 2):
-    state = TrainState(jnp.int32(step), {"w": jnp.full(2, step)}, {}, ())
-    checkpoint.save(tmp_path, state)
-  found = checkpoint.restore(tmp_path, state, replicated(make_mesh(1)))
-  assert int(found.step) == 2
+def test_saving_replaces_what_an_earlier_attempt_left(
+  tmp_path: pathlib.Path,
+) -> None:
+  for value in (1, 2):
+    state = TrainState(jnp.int32(8), {"w": jnp.full(2, value)}, {}, ())
+    checkpoint.save(tmp_path / "weights", state)
+  found = checkpoint.restore(
+    tmp_path / "weights", state, replicated(make_mesh(1))
+  )
+  np.testing.assert_array_equal(found.params["w"], np.full(2, 2))

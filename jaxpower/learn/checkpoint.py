@@ -1,6 +1,7 @@
 """Weights on disk, through Orbax."""
 
 import pathlib
+import shutil
 from typing import Any
 
 import jax
@@ -11,11 +12,13 @@ from jaxpower.learn.state import TrainState
 
 
 def save(folder: pathlib.Path, state: TrainState) -> None:
-  """Writes the state and returns when it lies on the disk.
+  """Writes the state, in place of any other, and waits for the disk.
 
-  The writer works in the background; without the wait its energy would fall
+  What lies there is of an attempt that did not come to its record. Orbax's
+  writer works in the background; without the wait its energy would fall
   into whatever is measured next.
   """
+  shutil.rmtree(folder, ignore_errors=True)
   options = ocp.CheckpointManagerOptions(preservation_policy=LatestN(1))
   with ocp.CheckpointManager(folder.resolve(), options=options) as manager:
     manager.save(int(state.step), args=ocp.args.StandardSave(state), force=True)

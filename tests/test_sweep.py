@@ -1,0 +1,223 @@
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jaxpower import config, records, sweep
+from jaxpower.config import ConfigError, Sweep, Trial, trial_id
+from jaxpower.data import DataError
+from jaxpower.messages import Done, Progress, Ready
+from jaxpower.records import TrialRecord
+
+READY = Ready(
+  platform="gpu",
+  device_kind="NVIDIA H200",
+  devices=4,
+  meter={"estimated": False, "domains": []},
+)
+
+
+def asked(**fields: Any) -> Sweep:
+  return (
+    Sweep(name="batch", vary={"batch_size": (64, 256)}, seeds=2)
+    if not fields
+    else dataclasses.replace(asked(), **fields)
+  )
+
+
+class InstantWorker:
+  """Answers at once, in this process, with records that say what was asked."""
+
+  fails_at: int | None = None
+  runs: int = 0
+  ready = READY
+
+  def __init__(self, meter: str):
+    self.meter = meter
+    self.terminated = False
+    type(self).last = self
+
+  last: "InstantWorker"
+
+  def __enter__(self) -> "InstantWorker":
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    return None
+
+  def terminate(self) -> None:
+    self.terminated = True
+
+  def run(
+    self, trial: Trial, varied: dict[str, Any], folder: pathlib.Path
+  ) -> Iterator[Progress | Done]:
+    yield Progress(phase="train", accuracy=0.5)
+    failed = type(self).runs == type(self).fails_at
+    type(self).runs += 1
+    yield Done(
+      TrialRecord(
+        trial_id=trial_id(trial),
+        config=config.to_dict(trial),
+        varied=varied,
+        seed=trial.seed,
+        framework="jax",
+        status="failed" if failed else "reached",
+        error="the worker died with signal 9 (SIGKILL)" if failed else None,
+        target_accuracy=trial.target_accuracy,
+        wall_seconds=None if failed else 10.0,
+      )
+    )
+
+
+@pytest.fixture(autouse=True)
+def instant(monkeypatch: pytest.MonkeyPatch) -> type[InstantWorker]:
+  fresh = type("FreshWorker", (InstantWorker,), {})
+  monkeypatch.setattr(sweep, "Worker", fresh)
+  return fresh
+
+
+def test_a_sweep_is_run_once(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  found = sweep.run(asked(), tmp_path)
+  assert {(r.varied["batch_size"], r.seed) for r in found} == {
+    (64, 0),
+    (64, 1),
+    (256, 0),
+    (256, 1),
+  }
+  path = tmp_path / sweep.RECORDS
+  before = path.read_bytes()
+  assert sweep.run(asked(), tmp_path) == found
+  assert path.read_bytes() == before
+  assert instant.runs == 4
+
+
+def test_the_folder_says_what_was_asked(tmp_path: pathlib.Path) -> None:
+  found = sweep.run(asked(), tmp_path)
+  held = json.loads((tmp_path / sweep.SWEEP).read_text())
+  assert held["config"] == config.to_dict(asked())
+  assert held["order"] == [r.trial_id for r in found]
+  assert held["meter"] == "auto"
+
+
+def test_an_interrupted_sweep_goes_on(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  def interrupt(number: int, trial: Trial, news: Any) -> None:
+    if number == 3:
+      raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    sweep.run(asked(), tmp_path, watch=interrupt)
+  assert instant.last.terminated
+  assert len(records.read(tmp_path / sweep.RECORDS)) == 2
+  plan = sweep.plan(asked(), tmp_path)
+  assert len(plan.left) == 2
+  assert plan.expected_seconds == 20.0
+  assert len(sweep.execute(plan)) == 4
+  assert instant.runs == 4  # none that was recorded ran again
+
+
+def test_a_failed_trial_is_recorded_and_the_sweep_goes_on(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  instant.fails_at = 1
+  found = sweep.run(asked(), tmp_path)
+  assert [r.status for r in found] == [
+    "reached",
+    "failed",
+    "reached",
+    "reached",
+  ]
+  assert sweep.plan(asked(), tmp_path).left == ()
+  retry = sweep.plan(asked(), tmp_path, retry_failed=True)
+  assert [trial_id(t) for t in retry.left] == [found[1].trial_id]
+  again = sweep.execute(retry)
+  assert [r.status for r in again] == ["reached"] * 4
+  assert len(records.read(tmp_path / sweep.RECORDS)) == 5
+
+
+@pytest.mark.parametrize(
+  ("change", "meter", "message"),
+  [
+    ({"seeds": 5}, "auto", "(seeds: 2 -> 5)"),
+    ({"target_accuracy": 0.9}, "auto", "(target_accuracy: 0.8 -> 0.9)"),
+    ({}, "nvml", "(meter: auto -> nvml)"),
+  ],
+)
+def test_another_config_in_the_same_folder_is_refused(
+  tmp_path: pathlib.Path, change: dict[str, Any], meter: str, message: str
+) -> None:
+  sweep.run(asked(), tmp_path)
+  before = (tmp_path / sweep.RECORDS).read_bytes()
+  with pytest.raises(ConfigError) as error:
+    sweep.run(dataclasses.replace(asked(), **change), tmp_path, meter=meter)
+  assert message in str(error.value)
+  assert "--out" in str(error.value)
+  assert (tmp_path / sweep.RECORDS).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+  ("change", "kind", "message"),
+  [
+    (
+      {"vary": {"batch_size": (64, 6001)}},
+      ConfigError,
+      "batch_size 6001: larger than the training set of fashion_mnist_6k"
+      " (6000 examples)",
+    ),
+    (
+      {"vary": {"batch_size": (48,)}},
+      ConfigError,
+      "evaluate_every_examples 2048: not a multiple of batch_size 48",
+    ),
+    ({"data": "fashion_mnits"}, DataError, "fashion_mnist"),
+    (
+      {"vary": {"batch_size": (2,)}},
+      ConfigError,
+      "batch_size 2: not a multiple of the 4 devices",
+    ),
+    ({"devices": 8}, ConfigError, "devices 8: this machine has 4"),
+  ],
+)
+def test_what_cannot_run_is_refused_before_anything_is_written(
+  tmp_path: pathlib.Path,
+  change: dict[str, Any],
+  kind: type[Exception],
+  message: str,
+) -> None:
+  folder = tmp_path / "run"
+  with pytest.raises(kind) as error:
+    sweep.run(dataclasses.replace(asked(), **change), folder)
+  assert message in str(error.value)
+  assert "\n" not in str(error.value)
+  assert not folder.exists()
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: pathlib.Path) -> None:
+  def second(number: int, trial: Trial, news: Any) -> None:
+    if isinstance(news, Progress):
+      with pytest.raises(ConfigError, match="another run is writing"):
+        sweep.run(asked(), tmp_path)
+
+  assert len(sweep.run(asked(), tmp_path, watch=second)) == 4
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_sweep_file_is_refused(
+  tmp_path: pathlib.Path, content: str
+) -> None:
+  sweep.run(asked(), tmp_path)
+  (tmp_path / sweep.SWEEP).write_text(content)
+  with pytest.raises(ConfigError, match=r"sweep\.json is damaged"):
+    sweep.plan(asked(), tmp_path)
+
+
+def test_a_file_is_no_folder(tmp_path: pathlib.Path) -> None:
+  (tmp_path / "run").write_text("")
+  with pytest.raises(ConfigError, match="is a file; name a folder"):
+    sweep.plan(asked(), tmp_path / "run")

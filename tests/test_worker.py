@@ -1,0 +1,108 @@
+import os
+import pathlib
+import signal
+import time
+
+import psutil
+import pytest
+
+from jaxpower.config import Model, Optimizer, Trial, trial_id
+from jaxpower.messages import Done, Progress
+from jaxpower.records import TrialRecord
+from jaxpower.worker import Worker, WorkerError
+
+EASY = Trial(
+  model=Model(width=0.25),
+  optimizer=Optimizer(learning_rate=0.01),
+  batch_size=128,
+  evaluate_every_examples=512,
+  budget_examples=1_024,
+  target_accuracy=0.3,
+  idle_seconds=0.0,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+  """A worker is a process of its own, with a machine of one device."""
+  monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+
+
+def finish(worker: Worker, trial: Trial, folder: pathlib.Path) -> TrialRecord:
+  *progress, done = worker.run(trial, {}, folder)
+  assert isinstance(done, Done)
+  assert all(isinstance(message, Progress) for message in progress)
+  return done.record
+
+
+def test_a_killed_worker_costs_one_trial(tmp_path: pathlib.Path) -> None:
+  with Worker("estimate") as worker:
+    assert (worker.ready.platform, worker.ready.devices) == ("cpu", 1)
+    assert worker.ready.meter["estimated"]
+    first = finish(worker, EASY, tmp_path)
+    assert first.status == "reached"
+    victim = worker.pid
+    messages = worker.run(EASY, {"batch_size": 128}, tmp_path)
+    assert isinstance(next(messages), Progress)
+    os.kill(victim, signal.SIGKILL)
+    *_, done = messages
+    assert isinstance(done, Done)
+    lost = done.record
+    assert (lost.status, lost.trial_id) == ("failed", trial_id(EASY))
+    assert lost.error == "the worker died with signal 9 (SIGKILL)"
+    assert lost.varied == {"batch_size": 128}
+    assert lost.train_joules is None
+    assert lost.partial
+    again = finish(worker, EASY, tmp_path)
+    assert again.status == "reached"
+    assert worker.pid != victim
+    child = worker.pid
+  assert not psutil.pid_exists(child)
+
+
+def test_an_error_in_a_trial_is_a_failed_record(
+  tmp_path: pathlib.Path,
+) -> None:
+  with Worker("estimate") as worker:
+    (tmp_path / "checkpoints").write_text("a file where a folder must be")
+    lost = finish(worker, EASY, tmp_path)
+    assert lost.status == "failed"
+    assert lost.error is not None
+    assert "checkpoints" in lost.error
+    trace = tmp_path / "errors" / f"{lost.trial_id}.txt"
+    assert "Traceback" in trace.read_text()
+    (tmp_path / "checkpoints").unlink()
+    assert finish(worker, EASY, tmp_path).status == "reached"
+
+
+def test_a_meter_that_cannot_be_read_is_one_line(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  with pytest.raises(WorkerError) as error, Worker("nvml"):
+    pass
+  assert str(error.value).startswith("NVML")
+  assert "\n" not in str(error.value)
+
+
+def test_a_worker_that_cannot_start_says_why(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  monkeypatch.setenv("JAX_PLATFORMS", "no_such_platform")
+  with pytest.raises(WorkerError, match="no_such_platform"), Worker("auto"):
+    pass
+
+
+def test_a_worker_ends_with_its_sweep(tmp_path: pathlib.Path) -> None:
+  # Nothing tells the child; its inbox closes when the parent is killed.
+  parent = os.fork()
+  if parent == 0:
+    worker = Worker("estimate")
+    worker.__enter__()
+    (tmp_path / "pid").write_text(str(worker.pid))
+    os.kill(os.getpid(), signal.SIGKILL)
+  os.waitpid(parent, 0)
+  child = int((tmp_path / "pid").read_text())
+  deadline = time.monotonic() + 20
+  while psutil.pid_exists(child) and time.monotonic() < deadline:
+    time.sleep(0.05)
+  assert not psutil.pid_exists(child)
