@@ -29,7 +29,7 @@ def make(examples: int) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("devices", [1, 4, 8])
 def test_every_example_counts_once(examples: int, devices: int) -> None:
   test = make(examples)
-  mean, std = np.float32([90.0]), np.float32([50.0])
+  mean, std = np.full(1, 90.0, np.float32), np.full(1, 50.0, np.float32)
   network = Linear()
   variables = network.init(
     jax.random.key(0), jnp.zeros((1, 2, 2, 1)), train=False

@@ -34,7 +34,7 @@ def evaluate(
   network: nn.Module,
   dtype: jnp.dtype,
   variables: dict[str, Any],
-  test: dict[str, jax.Array],
+  test: dict[str, Any],
 ) -> dict[str, jax.Array]:
   """Mean "loss" and "accuracy" over a test set in chunks.
 
