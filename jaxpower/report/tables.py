@@ -128,9 +128,10 @@ def show(shown: Table, console: Console) -> None:
 
 
 def say(line: str, console: Console) -> None:
-  """Prints a line as it is: no markup, no colour, no wrapping."""
+  """Prints a line as it is; only sentences wrap, and only on a terminal."""
+  whole = not console.is_terminal or " " not in line
   console.print(
-    line, markup=False, highlight=False, emoji=False, soft_wrap=True
+    line, markup=False, highlight=False, emoji=False, soft_wrap=whole
   )
 
 
