@@ -128,11 +128,18 @@ def show(shown: Table, console: Console) -> None:
 
 
 def say(line: str, console: Console) -> None:
-  """Prints a line as it is; only sentences wrap, and only on a terminal."""
-  whole = not console.is_terminal or " " not in line
+  """Prints a line as it is: no markup, no colour, no wrapping."""
   console.print(
-    line, markup=False, highlight=False, emoji=False, soft_wrap=whole
+    line, markup=False, highlight=False, emoji=False, soft_wrap=True
   )
+
+
+def tell(sentence: str, console: Console) -> None:
+  """Prints a sentence, broken between words where a terminal ends."""
+  if console.is_terminal:
+    console.print(Text(sentence))
+  else:
+    say(sentence, console)
 
 
 def _ascii(text: str) -> str:
