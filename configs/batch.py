@@ -25,4 +25,5 @@ def get_config(text: str = "") -> Sweep:
     target_accuracy=0.75 if args.quick else 0.84,
     budget_examples=60_000,
     evaluate_every_examples=1_024,
+    idle_seconds=0.5,
   )

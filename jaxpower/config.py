@@ -63,7 +63,7 @@ class Conditions:
   target_accuracy: float = 0.8
   budget_examples: int = 60_000
   evaluate_every_examples: int = 2_048
-  idle_seconds: float = 0.5  # context open, nothing queued, before training
+  idle_seconds: float = 2.0  # context open, nothing queued, before training
   devices: int = 0  # how many local devices to shard over; 0: all of them
   framework: str = "jax"
 
