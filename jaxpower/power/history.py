@@ -39,6 +39,8 @@ class History:
     self.errors = array("d")
     self.energies = array("d")
     self.breaks: dict[int, str] = {}
+    self.power_points = array("d")
+    self.power_watts = array("d")
     self.gaps: list[Gap] = []
     self._unmoved = 0
     self._failing = False
@@ -59,7 +61,7 @@ class History:
       return
     self._failing = False
     if reading.watts is not None:
-      self.power.observe(reading.begin, reading.end, reading.watts)
+      self._add_power(reading, middle, reading.watts)
     if reading.joules is not None:
       self._add_energy(reading, reading.joules)
 
@@ -69,6 +71,20 @@ class History:
       self.gaps.append(Gap(begin, now, reason))
     self.gaps[-1].end = now
     self._failing = True
+
+  def _add_power(self, reading: Reading, now: float, watts: float) -> None:
+    """A point at each update, and now and then where the power stays."""
+    tick = self.power.observe(reading.begin, reading.end, watts)
+    shift = self.domain.power_window_seconds / 2
+    if tick is not None:
+      seconds = tick.seconds - shift
+    else:
+      seconds = now - shift
+      stays = 1.5 * (self.power.period or 0.05)
+      if self.power_points and seconds - self.power_points[-1] < stays:
+        return
+    self.power_points.append(seconds)
+    self.power_watts.append(watts)
 
   def _add_energy(self, reading: Reading, joules: float) -> None:
     tick = self.counter.observe(
@@ -135,4 +151,4 @@ class History:
     """Whether the energy at an instant lies between two points."""
     if self.has_counter:
       return self.points[-1] >= instant
-    return bool(self.seconds) and self.seconds[-1] >= instant
+    return bool(self.power_points) and self.power_points[-1] >= instant

@@ -89,6 +89,7 @@ def energy_of(
       start,
       end,
       extrapolate=extrapolate,
+      power=(history.power_points, history.power_watts),
     )
   chosen, method = _choose(domain, counter, integral)
   reasons = list(chosen.reasons)
@@ -126,8 +127,8 @@ def _integral(
   history: History, start: float, end: float, extrapolate: bool
 ) -> Estimate:
   return from_power(
-    history.seconds,
-    history.watts,
+    history.power_points,
+    history.power_watts,
     start,
     end,
     gap=LONGEST_POWER_GAP,
