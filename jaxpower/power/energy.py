@@ -17,8 +17,8 @@ NEIGHBOURS = 8  # ticks on each side from which the restlessness is taken
 MEDIAN_TO_SD = 1.48  # of a normal distribution
 # Shares of the views of restlessness, calibrated by
 # benchmarks/meter_accuracy.py to cover the truth in 95 % of windows.
-LOCAL, TYPICAL, RARE, INNER = 0.14, 0.25, 0.05, 0.27
-KINSHIP = 0.4
+LOCAL, TYPICAL, RARE, INNER = 0.13, 0.25, 0.05, 0.22
+NEAR_KINSHIP, KINSHIP = 0.4, 0.15
 UNSEEN_LOCAL, UNSEEN_TYPICAL = 0.2, 0.25
 
 
@@ -73,7 +73,8 @@ def from_counter(
   b = _edge(seconds, errors, joules, end, last, scale)
   variance = a.variance + b.variance
   if last - first <= NEIGHBOURS:  # near edges: the same rhythm may hit both
-    variance += 2 * KINSHIP * math.sqrt(a.variance * b.variance)
+    kinship = NEAR_KINSHIP if last - first <= 2 else KINSHIP
+    variance += 2 * kinship * math.sqrt(a.variance * b.variance)
   if a.after == b.after:
     # Both edges in one tick: their errors are those of one shorter stretch.
     span = seconds[a.after] - seconds[a.after - 1]
