@@ -18,8 +18,9 @@ MEDIAN_TO_SD = 1.48  # of a normal distribution
 # Shares of the views of restlessness, calibrated by
 # benchmarks/meter_accuracy.py to cover the truth in 95 % of windows.
 LOCAL, TYPICAL, RARE, INNER = 0.13, 0.25, 0.05, 0.22
-NEAR_KINSHIP, KINSHIP = 0.4, 0.15
+NEAR_KINSHIP, KINSHIP = 0.4, 0.1
 UNSEEN_LOCAL, UNSEEN_TYPICAL = 0.2, 0.25
+INTERIOR = 0.4  # errors of whole intervals cancel in part
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,8 @@ def from_power(
     middle = watts[i] + change * ((begin + stop) / 2 - seconds[i]) / span
     joules += middle * (stop - begin)
     swing = (UNSEEN_LOCAL * change) ** 2 + (UNSEEN_TYPICAL * typical) ** 2
-    variance += swing * (stop - begin) * span
+    whole = stop - begin >= span
+    variance += swing * (stop - begin) * span * (INTERIOR if whole else 1.0)
   beyond = end - max(start, seconds[-1])
   if beyond > 0:
     joules += watts[-1] * beyond
