@@ -122,9 +122,7 @@ class Cell:
     count = len(self.errors)
     mean = sum(self.errors) / count
     bound = sum(self.bounds) / count
-    covered = sum(
-      e <= b for e, b in zip(self.errors, self.bounds, strict=True)
-    )
+    covered = sum(e <= b for e, b in zip(self.errors, self.bounds, strict=True))
     return {
       "windows": count,
       "unknown": self.unknown,
@@ -217,7 +215,8 @@ def main() -> None:
     cells = measure_cells(sensor, seeds)
     print(f"\n{sensor}")
     print(
-      "  seconds  mean error  target   limit here  plain    covered  bound/error"
+      "  seconds  mean error  target   limit here  plain    covered"
+      "  bound/error"
     )
     for length, target in zip(LENGTHS, TARGETS[sensor], strict=True):
       row = merge([by_length[length] for by_length in cells.values()]).told()

@@ -5,7 +5,6 @@ drawn as a straight line. What the power did inside the tick is not known:
 that is the error bar.
 """
 
-import itertools
 import math
 import statistics
 from bisect import bisect_left, bisect_right

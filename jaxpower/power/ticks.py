@@ -12,6 +12,7 @@ from dataclasses import dataclass
 LEARN_TICKS = 6
 JITTER = 0.01  # of a period, from tick to tick
 MEMORY = 64
+STAMP_JITTER = 2e-4  # seconds lost on the way from the wall clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,11 @@ class Tracker:
     """Takes a read made between two instants; returns the tick it shows."""
     self.reads += 1
     previous, self._previous = self._previous, (begin, end, value)
-    stamp_held = stamp is not None and stamp == self._stamp
+    stamp_held = (
+      stamp is not None
+      and self._stamp is not None
+      and abs(stamp - self._stamp) < STAMP_JITTER
+    )
     self._stamp = stamp
     if previous is None:
       return None
@@ -65,7 +70,7 @@ class Tracker:
   ) -> Tick:
     trusted = self._stamp_holds >= 3 and not self._stamp_lies
     if stamp is not None and trusted and lower - 1e-3 <= stamp <= upper:
-      return Tick(stamp, 1e-4, value)
+      return Tick(stamp, STAMP_JITTER / 2, value)
     if self.period and not self.fine:
       lower = max(lower, upper - 1.05 * self.period)
       expected = self.predict(upper)
