@@ -48,13 +48,15 @@ def from_counter(
   end: float,
   *,
   extrapolate: bool = False,
+  noise: float = 0.0,
   power: tuple[Sequence[float], Sequence[float]] = ((), ()),
 ) -> Estimate:
   """Joules from `start` to `end` by a counter known at points.
 
   With `extrapolate` the last power goes on after the last point; otherwise
   an instant outside the points gives None. `power` (seconds, watts) helps to
-  judge how much the power moves inside a tick.
+  judge how much the power moves inside a tick; `noise` is the counter's own,
+  in joules.
   """
   count = len(seconds)
   if count < 2:
@@ -81,6 +83,7 @@ def from_counter(
     part = min(1.0, (end - start) / span)
     variance = (scale.around(a.after) * span) ** 2 * part * (1 - part)
     variance += (scale.power(a.after) * errors[a.after]) ** 2 * part
+  variance += 2 * noise**2
   return Estimate(
     b.joules - a.joules, NORMAL_95 * math.sqrt(variance), last - first
   )

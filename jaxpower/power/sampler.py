@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from jaxpower.power.history import History
 from jaxpower.power.reading import Reading, Source
@@ -26,6 +27,8 @@ class Channel:
     self.source = source
     self.histories = tuple(History(domain) for domain in source.domains)
     self.interval = interval
+    for history in self.histories:
+      history.longest_gap = max(1.0, 3 * (interval or 0.0))
     self.start = start
     self.due = start
     self.reads = 0
@@ -44,6 +47,14 @@ class Channel:
       failure = f"{type(error).__name__}: {error}"
       names = [history.domain.name for history in self.histories]
       return [Reading(name, now, now, failure=failure) for name in names]
+
+  def learn_again(self, now: float) -> None:
+    """Looks for the rhythm anew, as at the start."""
+    if self.interval is None and not self.continuous:
+      self.learning, self.start, self.due = True, now, now
+      for history in self.histories:
+        history.counter.forget()
+        history.power.forget()
 
   def take(self, readings: Sequence[Reading], now: float) -> None:
     """Notes the readings and plans the next read."""
@@ -110,6 +121,15 @@ class Channel:
     return now + min(period / 4, BLIND_INTERVAL)
 
 
+@dataclass
+class Chore:
+  """Something the thread does every few seconds beside reading."""
+
+  work: Callable[[], None]
+  seconds: float
+  due: float
+
+
 class Sampler:
   """Serves the channels from one thread. A clock may be put in for tests."""
 
@@ -120,6 +140,7 @@ class Sampler:
     clock: Callable[[], float] = time.monotonic,
   ):
     self.clock = clock
+    self.interval = interval or 0.0
     self.channels = tuple(Channel(s, interval, clock()) for s in sources)
     self.lock = threading.Lock()
     self._wake = threading.Lock()
@@ -127,6 +148,16 @@ class Sampler:
     self._stopping = False
     self._nudged = False
     self._thread: threading.Thread | None = None
+    self._chores: list[Chore] = []
+
+  @property
+  def histories(self) -> tuple[History, ...]:
+    """Of all channels, in their order."""
+    return tuple(h for channel in self.channels for h in channel.histories)
+
+  def add_chore(self, work: Callable[[], None], seconds: float) -> None:
+    """Lets the thread do something else now and then, before it starts."""
+    self._chores.append(Chore(work, seconds, self.clock() + seconds))
 
   def poll(self) -> float:
     """Reads what is due; returns the instant of the next read."""
@@ -137,7 +168,13 @@ class Sampler:
         readings = channel.ask(now)  # outside the lock: it may be slow
         with self.lock:
           channel.take(readings, now)
-    return min((c.due for c in self.channels), default=math.inf)
+    for chore in self._chores:
+      if chore.due <= self.clock():
+        chore.work()
+        chore.due = self.clock() + chore.seconds
+    return min(
+      (c.due for c in (*self.channels, *self._chores)), default=math.inf
+    )
 
   def start(self) -> None:
     """Starts the thread."""

@@ -111,6 +111,12 @@ class Tracker:
     count = sum(max(1, round(gap / typical)) for gap in gaps)
     self.period = (ticks[-1].seconds - ticks[0].seconds) / count
 
+  def forget(self) -> None:
+    """Drops the rhythm, to learn it anew."""
+    self.period, self.fine = None, False
+    self.reads = self.changes = 0
+    self._recent.clear()
+
   def judge(self) -> None:
     """Ends the learning: a value that moved at most reads is a fine one."""
     self.fine = self.reads > 4 and self.changes > 0.7 * self.reads
