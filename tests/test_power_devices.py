@@ -129,6 +129,12 @@ def test_frameworks_devices_map_to_uuids(monkeypatch):
     assert gpu_uuid(5) is None
 
 
+def test_the_state_is_that_of_the_visible_gpus(monkeypatch):
+  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", UUIDS[1])
+  with installed(Gpu(pci=PCI[0]), Gpu(uuid=UUIDS[1], pci=PCI[1])):
+    assert [state["uuid"] for state in gpu_state()] == [UUIDS[1]]
+
+
 def test_without_nvml_there_is_no_state_and_no_uuid():
   with installed(init_error=12):
     assert gpu_state() == []

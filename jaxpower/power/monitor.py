@@ -210,6 +210,11 @@ class Monitor:
       handles = tuple(self._handles)
     return tuple(handle.result() for handle in handles)
 
+  def forget(self) -> None:
+    """Drops the closed windows, so that endless watching does not grow."""
+    with self._lock:
+      self._handles.clear()
+
   def joules_so_far(self, name: str | None = None) -> float | None:
     """Joules of the closed windows of a name, or since the start. No waiting.
 
