@@ -118,19 +118,29 @@ class Cell:
   plain: list[float]
   unknown: int = 0
 
+  @property
+  def mean_error(self) -> float:
+    return sum(self.errors) / len(self.errors)
+
+  @property
+  def mean_bound(self) -> float:
+    return sum(self.bounds) / len(self.bounds)
+
+  @property
+  def covered(self) -> float:
+    pairs = zip(self.errors, self.bounds, strict=True)
+    return sum(error <= bound for error, bound in pairs) / len(self.errors)
+
   def told(self) -> dict[str, float | int | None]:
     count = len(self.errors)
-    mean = sum(self.errors) / count
-    bound = sum(self.bounds) / count
-    covered = sum(e <= b for e, b in zip(self.errors, self.bounds, strict=True))
     return {
       "windows": count,
       "unknown": self.unknown,
-      "mean_error": mean,
+      "mean_error": self.mean_error,
       "limit_here": sum(self.limits) / count if self.limits else None,
       "plain_difference": sum(self.plain) / count if self.plain else None,
-      "covered": covered / count,
-      "bound_over_error": bound / mean,
+      "covered": self.covered,
+      "bound_over_error": self.mean_bound / self.mean_error,
     }
 
 
