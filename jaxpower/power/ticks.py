@@ -35,6 +35,7 @@ class Tracker:
     self.changes = 0
     self._previous: tuple[float, float, float] | None = None
     self._recent: deque[Tick] = deque(maxlen=MEMORY)
+    self._period_error = 0.0
     self._stamp: float | None = None
     self._stamp_holds = 0
     self._stamp_lies = False
@@ -85,12 +86,13 @@ class Tracker:
     """The last expected tick at or before an instant, and how far it may be."""
     if self.last is None or not self.period:
       return None
-    error = self.last.error + JITTER * self.period
+    drift = JITTER * self.period / 4 + self._period_error
+    error = self.last.error + JITTER * self.period + self._period_error
     count = int((before + error - self.last.seconds) / self.period)
     count = max(count, 1)
     return (
       self.last.seconds + count * self.period,
-      error + (count - 1) * JITTER * self.period / 4,
+      error + (count - 1) * drift,
     )
 
   def next_tick(self, after: float) -> float | None:
@@ -110,6 +112,7 @@ class Tracker:
       return
     count = sum(max(1, round(gap / typical)) for gap in gaps)
     self.period = (ticks[-1].seconds - ticks[0].seconds) / count
+    self._period_error = (ticks[0].error + ticks[-1].error) / count
 
   def forget(self) -> None:
     """Drops the rhythm, to learn it anew."""
