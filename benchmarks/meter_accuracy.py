@@ -90,9 +90,16 @@ class SlowSource(SimulatedSource):
 
 
 def run_sampler(
-  waveform: Waveform, sensor: SensorModel, seconds: float, seed: int
+  waveform: Waveform,
+  sensor: SensorModel,
+  seconds: float,
+  seed: int,
+  edges: Sequence[float] = (),
 ) -> tuple[Sampler, SimulatedSource]:
-  """Lets the real sampler run in simulated time, woken up late now and then."""
+  """Lets the real sampler run in simulated time, woken up late now and then.
+
+  At the edges of windows it is nudged, as by the monitor.
+  """
   dice = random.Random(seed)
   clock = Clock()
   parts = {**vars(sensor), "phase": dice.uniform(0, 0.1)}
@@ -101,8 +108,12 @@ def run_sampler(
   )
   sampler = Sampler([source], clock=clock)
   end = clock.now + seconds
+  waiting = sorted(edges, reverse=True)
   while clock.now < end:
     due = sampler.poll()
+    if waiting and waiting[-1] <= due:
+      due = waiting.pop()
+      sampler.nudge()
     late = dice.expovariate(1 / 1e-4) + (2e-3 if dice.random() < 0.02 else 0)
     clock.now = max(clock.now, due) + late
   return sampler, source
@@ -148,33 +159,51 @@ def measure_cells(
   sensor_name: str,
   seeds: Sequence[int],
   lengths: Sequence[float] = LENGTHS,
-  windows: int = 60,
+  windows: int = 40,
 ) -> dict[str, dict[float, Cell]]:
   """Cells by waveform and length for one sensor."""
-  sensor = SENSORS[sensor_name]
   cells: dict[str, dict[float, Cell]] = {}
   for seed in seeds:
     for name, waveform in waveforms(seed).items():
-      dice = random.Random(f"{seed} {name}")
-      sampler, source = run_sampler(waveform, sensor, 100.0, seed)
-      (history,) = sampler.channels[0].histories
+      row = cells.setdefault(name, {})
       for length in lengths:
-        row = cells.setdefault(name, {})
         cell = row.setdefault(length, Cell([], [], [], []))
-        for _ in range(windows):
-          start = 1000 + dice.uniform(3.0, 85.0)
-          end = start + length * dice.uniform(0.93, 1.07)
-          truth = source.truth(start, end)
-          energy = energy_of(history, start, end)
-          if energy.joules is None or energy.joules_bound is None:
-            cell.unknown += 1
-            continue
-          cell.errors.append(abs(energy.joules - truth) / truth)
-          cell.bounds.append(energy.joules_bound / truth)
-          if sensor.has_counter:
-            cell.limits.append(_limit(source, start, end) / truth)
-            cell.plain.append(_plain(source, start, end) / truth)
+        dice = random.Random(f"{seed} {name} {length}")
+        _fill(cell, waveform, SENSORS[sensor_name], length, windows, dice)
   return cells
+
+
+def _fill(
+  cell: Cell,
+  waveform: Waveform,
+  sensor: SensorModel,
+  length: float,
+  windows: int,
+  dice: random.Random,
+) -> None:
+  """Windows one after the other, with pauses, at random phases."""
+  spans, start = [], 1003.0
+  for _ in range(windows):
+    start += dice.uniform(0.2, 0.9)
+    end = start + length * dice.uniform(0.93, 1.07)
+    spans.append((start, end))
+    start = end
+  edges = [edge for span in spans for edge in span]
+  sampler, source = run_sampler(
+    waveform, sensor, start - 998.0, dice.randrange(10**6), edges
+  )
+  (history,) = sampler.channels[0].histories
+  for start, end in spans:
+    truth = source.truth(start, end)
+    energy = energy_of(history, start, end)
+    if energy.joules is None or energy.joules_bound is None:
+      cell.unknown += 1
+      continue
+    cell.errors.append(abs(energy.joules - truth) / truth)
+    cell.bounds.append(energy.joules_bound / truth)
+    if sensor.has_counter:
+      cell.limits.append(_limit(source, start, end) / truth)
+      cell.plain.append(_plain(source, start, end) / truth)
 
 
 def _limit(source: SimulatedSource, start: float, end: float) -> float:

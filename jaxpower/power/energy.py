@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 NORMAL_95 = 1.96
 NEIGHBOURS = 8  # ticks on each side from which the restlessness is taken
+ALIKE = 1.6  # stretches this much longer say nothing about one tick
 MEDIAN_TO_SD = 1.48  # of a normal distribution
 # Shares of the views of restlessness, calibrated by
 # benchmarks/meter_accuracy.py to cover the truth in 95 % of windows.
 LOCAL, TYPICAL, RARE, INNER = 0.13, 0.25, 0.05, 0.22
-NEAR_KINSHIP, KINSHIP = 0.4, 0.1
+NEAR_KINSHIP, KINSHIP = 0.4, 0.05
 UNSEEN_LOCAL, UNSEEN_TYPICAL = 0.2, 0.25
 INTERIOR = 0.4  # errors of whole intervals cancel in part
 
@@ -110,8 +111,9 @@ class _Scale:
     self._seconds, self._joules, self._breaks = seconds, joules, breaks
     changes: list[float] = []
     for centre in sorted({first, last}):
+      longest = ALIKE * self.span(centre)
       for i in range(centre - NEIGHBOURS, centre + NEIGHBOURS + 1):
-        before, here = self.maybe(i - 1), self.maybe(i)
+        before, here = self.maybe(i - 1, longest), self.maybe(i, longest)
         if before is not None and here is not None:
           changes.append(abs(here - before))
     changes.sort()
@@ -155,24 +157,34 @@ class _Scale:
       return 0.0
     return statistics.pstdev(differences)
 
+  def beside(self, i: int) -> tuple[float | None, float | None]:
+    """Mean watts of the ticks before and after the one that ends at i."""
+    longest = ALIKE * self.span(i)
+    return self.maybe(i - 1, longest), self.maybe(i + 1, longest)
+
   def power(self, i: int) -> float:
     """Mean watts between points i-1 and i."""
     span = self._seconds[i] - self._seconds[i - 1]
     return (self._joules[i] - self._joules[i - 1]) / span
 
-  def maybe(self, i: int) -> float | None:
-    """The same, or None where it is not known."""
+  def span(self, i: int) -> float:
+    """Seconds between points i-1 and i, or the nearest two there are."""
+    i = min(max(i, 1), len(self._seconds) - 1)
+    return self._seconds[i] - self._seconds[i - 1]
+
+  def maybe(self, i: int, longest: float = math.inf) -> float | None:
+    """The same, or None where it is not known or its stretch too long."""
     if not 0 < i < len(self._seconds) or i in self._breaks:
       return None
-    if self._seconds[i] <= self._seconds[i - 1]:
+    if not 0.0 < self._seconds[i] - self._seconds[i - 1] <= longest:
       return None
     return self.power(i)
 
   def around(self, i: int) -> float:
     """Watts by which power may swing inside the tick that ends at i."""
     here = self.power(i)
-    sides = [self.maybe(i - 1), self.maybe(i + 1)]
-    local = max((abs(s - here) for s in sides if s is not None), default=0.0)
+    sides = [s for s in self.beside(i) if s is not None]
+    local = max((abs(s - here) for s in sides), default=0.0)
     return math.sqrt(
       (LOCAL * local) ** 2
       + (TYPICAL * self.typical) ** 2
@@ -203,7 +215,7 @@ def _edge(
     variance = (swing * span) ** 2 * part * (1 - part)
   inside = min(part, 1.0)
   error = errors[after - 1] * (1 - inside) + errors[after] * inside
-  variance += (power * error) ** 2 / 3  # anywhere in the interval
+  variance += (power * error) ** 2 / 2  # mostly anywhere in the interval
   return _Edge(value, variance, after)
 
 
@@ -215,7 +227,7 @@ def _inside(scale: _Scale, i: int, part: float) -> float:
   Otherwise the power is taken as constant.
   """
   here = scale.power(i)
-  before, later = scale.maybe(i - 1), scale.maybe(i + 1)
+  before, later = scale.beside(i)
   if before is None or later is None or before == later:
     return part * here
   knee = (here - later) / (before - later)
