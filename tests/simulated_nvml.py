@@ -285,6 +285,7 @@ class Calls:
   nvmlDeviceGetPowerUsage = uint(  # noqa: N815
     "nvmlDeviceGetPowerUsage", lambda gpu: gpu.milliwatts(gpu.average)
   )
+  nvmlDeviceGetArchitecture = uint("architecture", lambda gpu: 9)  # noqa: N815
   nvmlDeviceGetMaxMigDeviceCount = uint("mig count", lambda gpu: 7)  # noqa: N815
   nvmlDeviceGetNumGpuCores = uint("cores", lambda gpu: gpu.cores)  # noqa: N815
   nvmlDeviceGetMaxClockInfo = uint("clock", lambda gpu: 1980)  # noqa: N815
@@ -349,6 +350,7 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
   "nvmlDeviceGetComputeRunningProcesses_v3": (P, P, P),
   "nvmlDeviceGetGraphicsRunningProcesses_v3": (P, P, P),
   "nvmlDeviceGetPowerUsage": (P, P),
+  "nvmlDeviceGetArchitecture": (P, P),
   "nvmlDeviceGetMaxMigDeviceCount": (P, P),
   "nvmlDeviceGetNumGpuCores": (P, P),
   "nvmlDeviceGetMaxClockInfo": (P, U, P),

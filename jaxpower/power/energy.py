@@ -17,7 +17,7 @@ ALIKE = 1.6  # stretches this much longer say nothing about one tick
 MEDIAN_TO_SD = 1.48  # of a normal distribution
 # Shares of the views of restlessness, calibrated by
 # benchmarks/meter_accuracy.py to cover the truth in 95 % of windows.
-LOCAL, TYPICAL, RARE, INNER = 0.13, 0.25, 0.05, 0.22
+LOCAL, TYPICAL, RARE, INNER = 0.13, 0.27, 0.06, 0.14
 NEAR_KINSHIP, KINSHIP = 0.4, 0.05
 UNSEEN_LOCAL, UNSEEN_TYPICAL = 0.2, 0.25
 INTERIOR = 0.4  # errors of whole intervals cancel in part

@@ -18,8 +18,8 @@ INTERVAL = 0.1  # between reads of a counter that is always fresh
 CHECK_EVERY = 5  # calm reads between two looks at the phase
 PROBE_EVERY = 3  # ticks between reads that look whether one came early
 BLIND_INTERVAL = 0.05  # where no rhythm was found
-QUICK = 0.05  # a counter quicker than this is not followed tick by tick
-CALM_INTERVAL = 0.1  # between its reads, except
+QUICK = 0.15  # a counter quicker than this is not followed tick by tick
+CALM_INTERVAL = 0.2  # between its reads, except
 ALERT_TICKS = 6  # for these many ticks after the edge of a window
 
 
@@ -138,7 +138,8 @@ class Channel:
       if now < target + period:
         return now + min(period / 4, BLIND_INTERVAL)
     self._ticks += 1
-    calm = period < QUICK and now > self._alert
+    quick = period < QUICK and self.histories[0].has_counter
+    calm = quick and now > self._alert
     if calm and tracker.steady(CALM_INTERVAL) and not self._probe:
       # Between two ticks there is no doubt which of them is seen.
       self._target = None
