@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
+from jaxpower.power.handle import Handle
 from jaxpower.power.reading import Domain, Source
 from jaxpower.power.replay import Sample
-from jaxpower.power.sampler import LEARN_SECONDS, Sampler
+from jaxpower.power.sampler import Sampler
 from jaxpower.power.sensor import characterise, step_period
 from jaxpower.power.settle import await_ticks, measure_window
 from jaxpower.power.sources import Found, find_sources
@@ -24,36 +25,6 @@ R = TypeVar("R")
 WATCH_SECONDS = 5.0
 LATELY = 64  # windows of one name from which the rhythm of the work is read
 FORKED = "this process was forked: the meter stayed in its parent"
-
-
-class Handle:
-  """An open or closed window. `steps` may be set: equal steps inside it."""
-
-  def __init__(
-    self, monitor: "Monitor", name: str, start: float, steps: int | None = None
-  ):
-    self.name = name
-    self.start = start
-    self.end: float | None = None
-    self.steps = steps
-    self.interrupted = ""
-    self._monitor = monitor
-    self._window: Window | None = None
-
-  def result(self, *, wait: bool = True) -> Window:
-    """The energy of the closed window; waits at most one tick for it.
-
-    With `wait=False` the last power is carried on to the end, with a wider
-    bound. Raises RuntimeError while the window is open.
-    """
-    if self.end is None:
-      raise RuntimeError(f"window {self.name!r} is still open")
-    if self._window is None:
-      window, final = self._monitor._settle(self, self.end, wait)
-      if not final:
-        return window
-      self._window = window
-    return self._window
 
 
 class Monitor:
@@ -109,7 +80,7 @@ class Monitor:
     """Starts the sampler and waits until the sensors' rhythm is known."""
     self._look()
     self._sampler.start()
-    self._await_rhythm()
+    self._sampler.await_rhythm()
     self._start = time.monotonic()
     return self
 
@@ -126,13 +97,6 @@ class Monitor:
       self._warnings.append(
         "a sensor did not answer: its thread was left behind"
       )
-
-  def _await_rhythm(self) -> None:
-    deadline = time.monotonic() + LEARN_SECONDS + 0.5
-    while time.monotonic() < deadline and not all(
-      c.reads and not c.learning for c in self._sampler.channels
-    ):
-      time.sleep(1e-3)
 
   def _look(self) -> None:
     try:
@@ -234,10 +198,10 @@ class Monitor:
     known = [value for value in joules if value is not None]
     return sum(known) if len(known) == len(joules) else None
 
-  def _settle(
+  def settle(
     self, handle: Handle, end: float, wait: bool
   ) -> tuple[Window, bool]:
-    """The window of a closed handle, and whether it will not change."""
+    """The energy of a closed handle; rather call `handle.result()`."""
     if os.getpid() != self._pid:
       forked = total(handle.name, handle.start, end, (), (), (FORKED,))
       return forked, True
@@ -294,7 +258,7 @@ class Monitor:
         for channel in self._sampler.channels:
           channel.learn_again(time.monotonic())
       self._sampler.nudge()
-      self._await_rhythm()
+      self._sampler.await_rhythm()
     return self._sensors()
 
   def _sensors(self) -> dict[str, dict[str, object]]:

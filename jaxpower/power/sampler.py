@@ -225,6 +225,14 @@ class Sampler:
     )
     self._thread.start()
 
+  def await_rhythm(self) -> None:
+    """Waits until every sensor's rhythm is known, or given up."""
+    deadline = time.monotonic() + LEARN_SECONDS + 0.5
+    while time.monotonic() < deadline and not all(
+      c.reads and not c.learning for c in self.channels
+    ):
+      time.sleep(1e-3)
+
   def _run(self) -> None:
     while not self._stopping:
       pause = min(self.poll() - self.clock(), 1.0)
