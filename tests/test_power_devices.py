@@ -11,6 +11,7 @@ from jaxpower.power.devices import (
   same_pci,
   visible_devices,
 )
+from jaxpower.power.watch import state_warnings
 from tests.simulated_nvml import MIG_UUID, UUIDS, Gpu, installed
 
 PCI = ("00000000:17:00.0", "00000000:65:00.0", "00000000:CA:00.0")
@@ -141,7 +142,8 @@ def test_without_nvml_there_is_no_state_and_no_uuid():
     assert gpu_uuid(0) is None
 
 
-def test_the_state_has_what_a_joule_must_be_read_with():
+def test_the_state_has_what_a_joule_must_be_read_with(monkeypatch):
+  monkeypatch.setattr("jaxpower.power.state.is_visible", lambda pid: True)
   gpu = Gpu(pids=(4121,), throttle=0x4, limit_watts=500.0, persistence=0)
   with installed(gpu):
     (state,) = gpu_state(["0"])
@@ -151,3 +153,12 @@ def test_the_state_has_what_a_joule_must_be_read_with():
   assert state["throttle_reasons"] == ["power cap"]
   assert state["persistence"] is False and state["ecc"] is True
   assert state["foreign_processes"] == [4121]
+  assert state["hidden_processes"] == 0
+
+
+def test_processes_of_the_host_are_hidden_not_foreign():
+  with installed(Gpu(pids=(2**31 - 5, 2**31 - 6))):
+    (state,) = gpu_state(["0"])
+  assert state["foreign_processes"] == []
+  assert state["hidden_processes"] == 2
+  assert any("cannot be seen" in text for text in state_warnings(state))

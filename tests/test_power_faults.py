@@ -182,7 +182,8 @@ def test_a_step_of_the_wall_clock_changes_nothing(monkeypatch):
   assert window.seconds == pytest.approx(0.3, abs=0.1)
 
 
-def test_states_at_both_ends_and_changes_between():
+def test_states_at_both_ends_and_changes_between(monkeypatch):
+  monkeypatch.setattr("jaxpower.power.state.is_visible", lambda pid: True)
   gpu = Gpu(limit_watts=500.0)
   with installed(gpu), Monitor("nvml") as monitor:
     gpu.throttle = 0x40

@@ -15,6 +15,7 @@ WATCHED = (
   "mig",
   "throttle_reasons",
   "foreign_processes",
+  "hidden_processes",
 )
 HARMLESS = {"power cap", "display clocks"}
 
@@ -80,6 +81,12 @@ def state_warnings(state: dict[str, Any]) -> list[str]:
     warnings.append(
       f"{short} is shared with other processes ({who}):"
       " their energy is included"
+    )
+  hidden = state["hidden_processes"] or 0
+  if hidden > 1:  # one is most likely ours, seen from outside a container
+    warnings.append(
+      f"{short} is used by {hidden} processes that cannot be seen from here:"
+      " it may be shared"
     )
   limit, default = (
     state["power_limit_watts"],
