@@ -97,11 +97,14 @@ def _understand(
   )
   facts = Facts(
     name=name,
+    kind="image",
     train_examples=examples["train"],
     test_examples=examples[test_split],
     input_shape=input_shape,
     input_dtype=input_dtype,
-    classes=int(_members(features)[label_key]["classLabel"]["numClasses"]),
+    labels={
+      "label": int(_members(features)[label_key]["classLabel"]["numClasses"])
+    },
     source=_source(info),
     licence=info.get("redistributionInfo", {}).get("license")
     or "not stated by tensorflow-datasets",
