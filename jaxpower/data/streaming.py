@@ -93,10 +93,7 @@ class _Batches:
 
   def __getitem__(self, step: int) -> Batch:
     rows = self._indices[step]
-    # A row of a mapped file is a mapped file, and reads when it is too late.
-    return {
-      name: np.asarray(array[rows]) for name, array in self._split.items()
-    }
+    return {name: array[rows] for name, array in self._split.items()}
 
 
 def _read_ahead(
