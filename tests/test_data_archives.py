@@ -136,7 +136,8 @@ def test_imdb_with_a_length_of_ones_own(
 def test_one_of_several_configs_must_be_named(
   tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
-  archive = tar({f"aclImdb/{s}/pos/0.txt": b"Good." for s in ("train", "test")})
+  parts = ("train/pos", "train/unsup", "test/pos")
+  archive = tar({f"aclImdb/{part}/0.txt": b"Good." for part in parts})
   files = {"aclImdb_v1.tar.gz": archive}
   prepared("imdb_reviews", files, tmp_path, monkeypatch)
   home = tmp_path / "tfds/imdb_reviews"
