@@ -51,6 +51,11 @@ def _prepared(
   if found:
     return found
   path, version, _ = prepared.split_name(name)
+  if path in bundled.BUNDLED:
+    raise DataError(
+      f"data set {path!r} comes with jaxpower in one form; name it {path!r}, "
+      f"not {name!r}"
+    )
   there = prepared.versions(path, folder)
   if there:
     raise DataError(
