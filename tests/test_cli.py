@@ -197,6 +197,16 @@ def test_watch_prints_plain_lines_into_a_pipe(environ):
   assert "GPU-5c1d3f0e" in lines[0] and "not of this job" in lines[2]
 
 
+def test_a_reader_that_has_enough_ends_watch_without_a_traceback(bare):
+  process = start(bare, "watch", "--interval=0.2", "--meter=estimate")
+  assert process.stdout is not None and process.stderr is not None
+  process.stdout.readline()
+  process.stdout.close()
+  assert process.wait(timeout=20) == 141
+  assert process.stderr.read() == ""
+  process.stderr.close()
+
+
 @pytest.mark.parametrize(
   ("arguments", "said"),
   [

@@ -12,7 +12,6 @@ import pytest
 
 from jaxpower.power import Monitor, SensorModel, SimulatedSource
 from jaxpower.power.reading import Reading
-from jaxpower.power.waveform import Square
 from tests.simulated_nvml import UUIDS, Gpu, installed
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +39,7 @@ import os, sys, time, warnings
 warnings.simplefilter("ignore")  # forking with threads is what is tested
 from jaxpower.power import Monitor, SimulatedSource
 with Monitor([SimulatedSource(100.0)]) as monitor:
+  monitor.measure("before", time.sleep, 0.01)
   with monitor.window("parent") as parent:
     pid = os.fork()
     if pid == 0:
@@ -52,7 +52,7 @@ with Monitor([SimulatedSource(100.0)]) as monitor:
       os._exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 assert parent.result().joules > 0
-assert [w.name for w in monitor.windows()] == ["parent"]
+assert [w.name for w in monitor.windows()] == ["before", "parent"]
 print("done")
 """)
   assert ran.stdout == "done\n", ran.stderr
@@ -178,7 +178,7 @@ def test_a_step_of_the_wall_clock_changes_nothing(monkeypatch):
 
     monitor.measure("train", work)
     (window,) = monitor.windows()
-  assert window.joules == pytest.approx(200 * window.seconds, rel=0.03)
+  assert window.joules == pytest.approx(200 * window.seconds, rel=0.06)
   assert window.seconds == pytest.approx(0.3, abs=0.1)
 
 
@@ -218,21 +218,23 @@ def test_idle_watts_are_kept_and_active_energy_stands_beside_gross():
   assert monitor.describe()["domains"][0]["idle_watts"] == watts
 
 
-def test_resonance_is_found_from_the_number_of_steps():
-  sensor = SensorModel(
-    has_counter=False, power_period=0.02, power_noise=0.05, power_window=0.005
-  )
-  source = SimulatedSource(Square(100.0, 600.0, 0.02, 0.3), sensor=sensor)
-  with Monitor([source]) as monitor:
-    with monitor.window("epoch", steps=50) as handle:
-      time.sleep(1.0)
-    period = handle.result().seconds / 0.02
-    with monitor.window("other", steps=37) as other:
-      time.sleep(0.5)
-  resonant = any("resonance" in r for r in handle.result().reasons)
-  # Sleeping is not exact: only near fifty periods the steps stay in phase.
-  assert resonant is (abs(period - 50) < 0.6)
-  assert not any("resonance" in r for r in other.result().reasons)
+def test_the_rhythm_of_the_work_is_told_or_read_from_the_windows():
+  with Monitor([SimulatedSource(100.0)]) as monitor:
+    with monitor.window("epoch", steps=4) as told:
+      time.sleep(0.02)
+    for _ in range(3):
+      monitor.measure("step", int)
+    step = monitor._handles[-1]
+    step.start, step.end = 51.1, 51.15
+    monitor._starts["step"] = [50.0 + 0.1 * i for i in range(12)]
+    with monitor.window("alone") as alone:
+      pass
+  assert told.end is not None
+  expected = (told.end - told.start) / 4
+  assert monitor._rhythm(told, told.end) == pytest.approx(expected)
+  assert monitor._rhythm(step, 51.15) == pytest.approx(0.1)
+  assert alone.end is not None
+  assert monitor._rhythm(alone, alone.end) is None
 
 
 def test_sensors_are_characterised_at_will():
@@ -265,4 +267,4 @@ def test_a_lost_gpu_does_not_hide_the_others():
     (window,) = monitor.windows()
   first, second = window.energies
   assert window.joules is None and first.joules is None
-  assert second.joules == pytest.approx(80 * window.seconds, rel=0.03)
+  assert second.joules == pytest.approx(80 * window.seconds, rel=0.06)

@@ -1,6 +1,7 @@
 """Reads the command line; one line and exit code 2 for a wrong one."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -66,6 +67,12 @@ def build_parser() -> Parser:
     " code pass untouched; the table comes on stderr.",
   )
   _meter_arguments(one)
+  one.add_argument(
+    "--interval",
+    type=seconds,
+    metavar="S",
+    help="read every S seconds (default: near the sensors' own ticks)",
+  )
   one.add_argument("--json", type=Path, metavar="FILE", help="write it as JSON")
   one.add_argument(
     "--idle",
@@ -88,6 +95,12 @@ def build_parser() -> Parser:
   )
   _meter_arguments(three)
   three.add_argument(
+    "--interval",
+    type=seconds,
+    metavar="S",
+    help="show a new picture every S seconds (default 1, at least 0.2)",
+  )
+  three.add_argument(
     "--count", type=int, default=0, metavar="N", help="stop after N lines"
   )
   return parser
@@ -97,12 +110,6 @@ def _meter_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--meter", choices=METERS, default="auto")
   parser.add_argument(
     "--gpus", metavar="UUID,...", help="the job's GPUs (default: visible ones)"
-  )
-  parser.add_argument(
-    "--interval",
-    type=seconds,
-    metavar="S",
-    help="read every S seconds (default: near the sensors' own ticks)",
   )
 
 
@@ -127,6 +134,9 @@ def main(arguments: Sequence[str]) -> int:
     return measure.run(
       rest, args.meter, gpus, args.interval, args.idle, args.json
     )
+  except BrokenPipeError:  # `| head` has read enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13
   except MeterError as error:
     print(f"python -m jaxpower {args.command}: {error}", file=sys.stderr)
     return 2

@@ -35,6 +35,8 @@ def run(
   """Runs the command, reports on stderr, returns (or dies by) its fate."""
   if json_path is not None:
     _check_writable(json_path)
+  if not hasattr(signal, "sigtimedwait"):
+    raise MeterError("measure needs Linux; mend: use Monitor in Python")
   monitor = Monitor(meter, gpus=gpus, interval_seconds=interval)
   # Blocked here, before the sampler's thread starts, so that it inherits the
   # mask; the command gets the original one.

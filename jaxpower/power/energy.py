@@ -17,8 +17,8 @@ ALIKE = 1.6  # stretches this much longer say nothing about one tick
 MEDIAN_TO_SD = 1.48  # of a normal distribution
 # Shares of the views of restlessness, calibrated by
 # benchmarks/meter_accuracy.py to cover the truth in 95 % of windows.
-LOCAL, TYPICAL, RARE, INNER = 0.13, 0.27, 0.06, 0.14
-NEAR_KINSHIP, KINSHIP = 0.4, 0.05
+LOCAL, TYPICAL, RARE, INNER = 0.13, 0.27, 0.06, 0.09
+KINSHIP = 0.4
 UNSEEN_LOCAL, UNSEEN_TYPICAL = 0.2, 0.25
 INTERIOR = 0.4  # errors of whole intervals cancel in part
 
@@ -75,9 +75,8 @@ def from_counter(
   a = _edge(seconds, errors, joules, start, first, scale)
   b = _edge(seconds, errors, joules, end, last, scale)
   variance = a.variance + b.variance
-  if last - first <= NEIGHBOURS:  # near edges: the same rhythm may hit both
-    kinship = NEAR_KINSHIP if last - first <= 2 else KINSHIP
-    variance += 2 * kinship * math.sqrt(a.variance * b.variance)
+  if last - first <= 2:  # near edges: the same rhythm may hit both
+    variance += 2 * KINSHIP * math.sqrt(a.variance * b.variance)
   if a.after == b.after:
     # Both edges in one tick: their errors are those of one shorter stretch.
     span = seconds[a.after] - seconds[a.after - 1]

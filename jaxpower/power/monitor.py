@@ -5,6 +5,8 @@ import math
 import os
 import threading
 import time
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -58,6 +60,8 @@ class Monitor:
     self._wait = wait
     self._pid = os.getpid()
     self._handles: list[Handle] = []
+    # Starts of windows by name, and of all under None: sorted, for the rhythm.
+    self._starts: defaultdict[str | None, list[float]] = defaultdict(list)
     self._lock = threading.Lock()
     self._warnings = list(self._found.warnings)
     self._watch = Watch(self._found.boards)
@@ -68,7 +72,7 @@ class Monitor:
   @property
   def domains(self) -> tuple[Domain, ...]:
     """What is measured: the job's domains first, then GPUs apart."""
-    domains = [history.domain for history in self._sampler.histories]
+    domains = (history.domain for history in self._sampler.histories)
     return tuple(sorted(domains, key=lambda domain: not domain.counted))
 
   @property
@@ -94,9 +98,7 @@ class Monitor:
     except Exception as error:  # noqa: BLE001 - never raise into training
       self._warnings.append(f"the meter failed at its end: {error!r}")
     if not self._sampler.stop():
-      self._warnings.append(
-        "a sensor did not answer: its thread was left behind"
-      )
+      self._warnings.append("a sensor hangs: its thread was left behind")
 
   def _look(self) -> None:
     try:
@@ -152,6 +154,8 @@ class Monitor:
       if os.getpid() == self._pid:
         with self._lock:
           self._handles.append(handle)
+          insort(self._starts[None], handle.start)
+          insort(self._starts[name], handle.start)
 
   def measure_idle(self, seconds: float = 3.0, name: str = "idle") -> Window:
     """Measures `seconds` in which nothing is done; keeps the idle watts.
@@ -175,9 +179,10 @@ class Monitor:
     return tuple(handle.result() for handle in handles)
 
   def forget(self) -> None:
-    """Drops the closed windows, so that endless watching does not grow."""
+    """Drops the closed windows, so that watching does not grow."""
     with self._lock:
       self._handles.clear()
+      self._starts.clear()
 
   def joules_so_far(self, name: str | None = None) -> float | None:
     """Joules of the closed windows of a name, or since the start. No waiting.
@@ -195,8 +200,7 @@ class Monitor:
     with self._lock:
       handles = [h for h in self._handles if h.name == name]
     joules = [handle.result(wait=False).joules for handle in handles]
-    known = [value for value in joules if value is not None]
-    return sum(known) if len(known) == len(joules) else None
+    return None if None in joules else math.fsum(j for j in joules if j)
 
   def settle(
     self, handle: Handle, end: float, wait: bool
@@ -224,13 +228,12 @@ class Monitor:
     if handle.steps:
       return (end - handle.start) / handle.steps
     with self._lock:
-      inside = [h.start for h in self._handles if handle.start < h.start < end]
-      alike = [
-        h.start
-        for h in self._handles
-        if h.name == handle.name and h.start <= handle.start
-      ]
-    return step_period(inside[:LATELY]) or step_period(alike[-LATELY:])
+      every, alike = self._starts[None], self._starts[handle.name]
+      first = bisect_right(every, handle.start)
+      last = min(bisect_left(every, end), first + LATELY)
+      here = bisect_right(alike, handle.start)
+      inside, before = every[first:last], alike[max(0, here - LATELY) : here]
+    return step_period(inside) or step_period(before)
 
   def timeline(self) -> tuple[Sample, ...]:
     """Every raw reading: domain, seconds (monotonic), joules, watts."""

@@ -133,9 +133,11 @@ class Channel:
     if target is not None and last <= target - period / 2 < now + period:
       if now < target + guard:
         return target + guard
-      if now < target + period / 2:  # it is late: look closely
-        return now + guard
-      if now < target + period:
+      # It is late: look closely. Power may also have stayed what it was.
+      counting = tracker is self.histories[0].counter
+      if now < target + period / 2:
+        return now + (guard if counting else period / 8)
+      if counting and now < target + period:
         return now + min(period / 4, BLIND_INTERVAL)
     self._ticks += 1
     quick = period < QUICK and self.histories[0].has_counter
