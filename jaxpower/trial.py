@@ -222,13 +222,16 @@ def _programs(spec: Spec, earlier: Made | None) -> Programs:
 
 
 def gpus_of(trial: Trial) -> list[str] | None:
-  """The UUIDs of the GPUs a trial is sharded over; None where it has none.
+  """The UUIDs of the GPUs a trial is sharded over, none on other platforms.
 
-  Only these are billed; the other GPUs of a node are shown apart.
+  Only these are billed; the other GPUs of a node are shown apart. None where
+  a GPU cannot be told by its UUID: then all visible ones are billed.
   """
-  uuids = [device["uuid"] for device in _devices(trial)["devices"]]
-  known = [uuid for uuid in uuids if uuid is not None]
-  return known if known and len(known) == len(uuids) else None
+  devices = _devices(trial)["devices"]
+  if all(device["platform"] == "cpu" for device in devices):
+    return []
+  uuids = [device["uuid"] for device in devices]
+  return None if None in uuids else uuids
 
 
 def _devices(trial: Trial) -> dict[str, Any]:

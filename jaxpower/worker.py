@@ -166,10 +166,13 @@ def serve(inbox: Connection, outbox: Connection, meter: str) -> None:
   from jaxpower import trial
   from jaxpower.power import MeterError, Monitor
 
+  def monitor_of(asked: Trial) -> Monitor:
+    return Monitor(meter, wait=jax.block_until_ready, gpus=trial.gpus_of(asked))
+
   try:
-    with Monitor(meter, wait=jax.block_until_ready) as monitor:
-      described, warnings = monitor.describe(), monitor.warnings
     devices = jax.local_devices()
+    with monitor_of(Trial()) as monitor:
+      described, warnings = monitor.describe(), monitor.warnings
   except (MeterError, RuntimeError) as error:
     outbox.send(Refused(str(error)))
     return
@@ -191,8 +194,7 @@ def serve(inbox: Connection, outbox: Connection, meter: str) -> None:
       return
     folder = pathlib.Path(task.folder)
     try:
-      gpus = trial.gpus_of(task.trial)
-      with Monitor(meter, wait=jax.block_until_ready, gpus=gpus) as monitor:
+      with monitor_of(task.trial) as monitor:
         record = trial.run(
           task.trial,
           task.varied,

@@ -118,9 +118,30 @@ def test_a_card_that_tells_nothing_is_an_error_not_zero_joules():
   with installed(gpu):
     with pytest.raises(MeterError, match="neither energy nor power"):
       Monitor("nvml")
-    found = find_sources("auto")
-  assert any("neither energy nor power" in line for line in found.failures)
-  for source in found.sources:
+    with Monitor("auto") as monitor:
+      monitor.measure("train", time.sleep, 0.05)
+      (window,) = monitor.windows()
+  assert [energy.domain for energy in window.energies] == [UUIDS[0]]
+  assert (window.joules, window.partial, window.estimated) == (
+    None,
+    True,
+    False,
+  )
+  assert any("neither energy nor power" in line for line in window.reasons)
+
+
+def test_a_measured_gpu_is_not_added_to_a_modelled_cpu(tmp_path):
+  with installed(Gpu()):
+    found = find_sources("auto", powercap=tmp_path)
+    apart = find_sources("auto", gpus=[], powercap=tmp_path)
+  domains = [[d for s in f.sources for d in s.domains] for f in (found, apart)]
+  assert [(d.name, d.estimated) for d in domains[0]] == [(UUIDS[0], False)]
+  # A job on the CPU alone: the board stands apart, and the CPU is modelled.
+  assert [(d.counted, d.estimated) for d in domains[1]] == [
+    (False, False),
+    (True, True),
+  ]
+  for source in (*found.sources, *apart.sources):
     source.close()
 
 

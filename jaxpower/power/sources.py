@@ -1,5 +1,6 @@
 """From a name on the command line to the sources that can really be read."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -14,7 +15,7 @@ from jaxpower.power.devices import (
 from jaxpower.power.estimate import EstimateSource
 from jaxpower.power.nvml import NvmlSource, start_nvml, stop_nvml
 from jaxpower.power.rapl import POWERCAP, RaplSource, find_zones
-from jaxpower.power.reading import MeterError, Source
+from jaxpower.power.reading import Domain, MeterError, Reading, Source
 
 METERS = ("auto", "nvml", "rapl", "estimate")
 
@@ -27,6 +28,34 @@ class Found:
   failures: list[str] = field(default_factory=list)
   warnings: list[str] = field(default_factory=list)
   boards: list[Board] = field(default_factory=list)
+
+
+class UnreadableSource:
+  """A GPU of the job that no sensor shows: its joules stay unknown.
+
+  Left out of the sum, it would make the sum too small in silence.
+  """
+
+  def __init__(self, board: Board, reason: str):
+    self._domain = Domain(board.uuid, "gpu", "counter", board.name)
+    self._reason = reason
+
+  @property
+  def domains(self) -> tuple[Domain, ...]:
+    """The one domain that cannot be read."""
+    return (self._domain,)
+
+  def read(self) -> tuple[Reading, ...]:
+    """A reading without a value, with the reason."""
+    now = time.monotonic()
+    return (Reading(self._domain.name, now, now, failure=self._reason),)
+
+  def describe(self) -> dict[str, object]:
+    """Why there is nothing to read."""
+    return {"source": "unreadable", "reason": self._reason}
+
+  def close(self) -> None:
+    """Nothing was opened."""
 
 
 def find_sources(
@@ -48,7 +77,12 @@ def find_sources(
     raise MeterError(f"there is no meter {meter!r}; {hint}")
   if meter == "nvml":
     _add_gpus(found, gpus, environ)
-    if not any(d.counted for s in found.sources for d in s.domains):
+    if not any(
+      domain.counted
+      for source in found.sources
+      if not isinstance(source, UnreadableSource)
+      for domain in source.domains
+    ):
       _close(found)
       why = "; ".join(found.failures) or "the job has no GPU"
       raise MeterError(f"meter nvml: {why}")
@@ -70,14 +104,16 @@ def _add_everything(
   try:
     _add_gpus(found, gpus, environ)
   except MeterError as error:
-    if gpus is not None:
+    if gpus:
       raise
     found.failures.append(str(error))
   try:
     found.sources.append(RaplSource(powercap))
   except MeterError as error:
     found.failures.append(str(error))
-    found.sources.append(EstimateSource())
+    # Beside a measured GPU a modelled CPU would make the sum an estimate.
+    if not any(d.counted for s in found.sources for d in s.domains):
+      found.sources.append(EstimateSource())
   else:
     for denied in find_zones(powercap)[1]:
       found.failures.append(
@@ -119,6 +155,8 @@ def _add_board(found: Found, board: Board, counted: bool) -> None:
     )
   except MeterError as error:
     found.failures.append(str(error))
+    if counted:
+      found.sources.append(UnreadableSource(board, str(error)))
     return
   found.sources.append(source)
   if counted:
