@@ -102,10 +102,18 @@ def test_nothing_imports_scripts_or_configs() -> None:
     assert not used & {"scripts", "configs", "tests"}, path
 
 
-def test_the_public_face_loads_no_framework() -> None:
+@pytest.mark.parametrize(
+  ("module", "heavy"),
+  [
+    ("jaxpower.entry", FRAMEWORKS),
+    # Threads of numpy's linear algebra would take the signals that
+    # `measure -- COMMAND` hands on, and die of them.
+    ("jaxpower.cli.main", FRAMEWORKS | {"numpy"}),
+  ],
+)
+def test_a_face_loads_nothing_heavy(module: str, heavy: set[str]) -> None:
   code = (
-    "import sys, jaxpower, jaxpower.entry;"
-    f"print(*sorted({FRAMEWORKS} & set(sys.modules)))"
+    f"import sys, jaxpower, {module};print(*sorted({heavy} & set(sys.modules)))"
   )
   done = subprocess.run(
     [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True

@@ -5,7 +5,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,23 +85,15 @@ def _wait_for(
   pid: int, waited: set[signal.Signals]
 ) -> tuple[int, resource.struct_rusage]:
   """Hands signals on until the command has ended; its wait status."""
-  ended: list[tuple[int, resource.struct_rusage]] = []
-  main = threading.get_ident()
-
-  def reap() -> None:
-    _, status, usage = os.wait4(pid, 0)
-    ended.append((status, usage))
-    # To this thread alone: the kernel's own SIGCHLD goes to any thread that
-    # does not block it, such as a linear algebra library's, and is lost.
-    signal.pthread_kill(main, signal.SIGCHLD)
-
-  threading.Thread(target=reap, daemon=True).start()
-  while not ended:
-    info = signal.sigwaitinfo(waited)
-    from_elsewhere = info.si_code != SENT_BY_KERNEL
-    if info.si_signo != signal.SIGCHLD and from_elsewhere and not ended:
+  while True:
+    info = signal.sigtimedwait(waited, 0.5)
+    ended, status, usage = os.wait4(pid, os.WNOHANG)
+    if ended:
+      return status, usage
+    if info is None or info.si_signo == signal.SIGCHLD:
+      continue
+    if info.si_code != SENT_BY_KERNEL:
       os.kill(pid, info.si_signo)
-  return ended[0]
 
 
 def _report(told: dict[str, Any], json_path: Path | None) -> None:
