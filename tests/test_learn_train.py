@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from jaxpower import config, data, schedule
+from jaxpower.learn import spec as specs
 from jaxpower.learn import train
 from jaxpower.learn.evaluate import in_chunks
 from jaxpower.learn.optimizer import hyperparameters
+from jaxpower.learn.spec import Spec
 from jaxpower.learn.state import count_parameters, make_mesh, replicated
-from jaxpower.learn.train import Spec
+from jaxpower.learn.step import train_step
 
 TRIAL = config.Trial(
   model=config.Model(width=0.25),
@@ -31,7 +33,7 @@ def sets() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def spec_of(trial: config.Trial, sets: Any) -> Spec:
-  return train.spec_of(trial, *sets, classes=10)
+  return specs.spec_of(trial, *sets, classes=10)
 
 
 def segment(trial: config.Trial, sets: Any, segments: int = 1) -> Any:
@@ -52,7 +54,7 @@ def segment(trial: config.Trial, sets: Any, segments: int = 1) -> Any:
       steps=spec.steps,
     )
     rates = schedule.learning_rates(trial, first, spec.steps)
-    numbers = hyperparameters(trial.optimizer, rates)
+    numbers = hyperparameters(trial, rates)
     state, loss = programs.train(state, placed, indices, numbers)
     losses.append(float(loss))
   return state, losses, programs.evaluate(state, test)
@@ -99,10 +101,10 @@ def test_a_segment_is_its_steps_one_by_one(sets: Any) -> None:
     steps=spec.steps,
   )
   rates = schedule.learning_rates(TRIAL, 0, spec.steps)
-  step = jax.jit(lambda *given: train.train_step(spec, *given))
+  step = jax.jit(lambda *given: train_step(spec, *given))
   for index, rate in zip(indices, rates, strict=True):
     batch = sets[0] | {n: sets[0][n][index] for n in ("input", "label")}
-    numbers = hyperparameters(TRIAL.optimizer, rate)
+    numbers = hyperparameters(TRIAL, rate)
     by_hand, loss = step(by_hand, batch, numbers)
     found.append(float(loss))
   np.testing.assert_allclose(losses, [np.mean(found)], rtol=1e-5)
@@ -148,7 +150,5 @@ def test_the_state_given_is_consumed(sets: Any) -> None:
   indices = np.zeros((spec.steps, TRIAL.batch_size), np.int32)
   rates = np.ones(spec.steps, np.float32)
   placed = jax.device_put(sets[0], replicated(make_mesh(1)))
-  programs.train(
-    state, placed, indices, hyperparameters(TRIAL.optimizer, rates)
-  )
+  programs.train(state, placed, indices, hyperparameters(TRIAL, rates))
   assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))

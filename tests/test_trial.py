@@ -11,8 +11,9 @@ import pytest
 
 from jaxpower import records, trial
 from jaxpower.config import Model, Optimizer, Trial, trial_id
+from jaxpower.learn.spec import Spec
 from jaxpower.learn.state import make_mesh, replicated
-from jaxpower.learn.train import Spec, fresh_state
+from jaxpower.learn.train import fresh_state
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, SimulatedSource
 from jaxpower.records import TrialRecord
