@@ -75,7 +75,7 @@ def test_attention_is_that_of_jax() -> None:
 
 
 def test_padding_changes_nothing() -> None:
-  network = Encoder(classes=4, vocabulary=10)
+  network = Encoder(4, 10, layers=1, features=16, heads=2)
   variables = start(network, TOKENS)
   short = logits(network, variables, TOKENS[:1, :5])
   long = logits(network, variables, TOKENS[:1])
@@ -85,14 +85,14 @@ def test_padding_changes_nothing() -> None:
 
 
 def test_a_text_of_padding_alone_gives_numbers() -> None:
-  network = Encoder(classes=4, vocabulary=10)
+  network = Encoder(4, 10, layers=1, features=16, heads=2)
   variables = start(network, TOKENS)
   found = logits(network, variables, jnp.zeros_like(TOKENS))
   assert np.isfinite(found).all()
 
 
 def test_the_order_of_tokens_counts() -> None:
-  network = Encoder(classes=4, vocabulary=10)
+  network = Encoder(4, 10, layers=1, features=16, heads=2)
   variables = start(network, TOKENS)
   found = logits(network, variables, TOKENS[1:])
   turned = logits(network, variables, TOKENS[1:, ::-1])
@@ -100,7 +100,7 @@ def test_the_order_of_tokens_counts() -> None:
 
 
 def test_a_decoder_does_not_see_what_it_predicts() -> None:
-  network = Decoder(10)
+  network = Decoder(10, layers=1, features=16, heads=2)
   variables = start(network, TOKENS)
   before = logits(network, variables, TOKENS)
   after = logits(network, variables, TOKENS.at[:, 5].set(9))
