@@ -31,8 +31,6 @@ class Facts:
   version: str
   fingerprint: str
   test_split: str = "test"
-  kind: str = "image"
-  vocabulary: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
