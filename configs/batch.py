@@ -22,7 +22,8 @@ def get_config(text: str = "") -> Sweep:
     optimizer=Optimizer(name="adam", learning_rate=3e-3),
     vary={"batch_size": (16, 1024) if args.quick else (16, 64, 256, 1024)},
     seeds=1 if args.quick else 3,
-    target_accuracy=0.75 if args.quick else 0.85,
+    target_accuracy=0.75 if args.quick else 0.84,
     budget_examples=60_000,
     evaluate_every_examples=1_024,
+    idle_seconds=0.5,
   )

@@ -119,7 +119,7 @@ class Conditions:
   evaluate_every_examples: int = 2_048
   stop_at_target: bool = True  # False: train on to budget or patience
   patience: int = 0  # evaluations in a row without a better accuracy; 0: any
-  idle_seconds: float = 0.5  # context open, nothing queued, before training
+  idle_seconds: float = 2.0  # context open, nothing queued, before training
   devices: int = 0  # how many local devices to shard over; 0: all of them
   framework: str = "jax"
 

@@ -241,6 +241,16 @@ def _programs(spec: Spec, earlier: Made | None) -> Programs:
   return compile_programs(spec) if earlier is None else earlier.programs
 
 
+def gpus_of(trial: Trial) -> list[str] | None:
+  """The UUIDs of the GPUs a trial is sharded over; None where it has none.
+
+  Only these are billed; the other GPUs of a node are shown apart.
+  """
+  uuids = [device["uuid"] for device in _devices(trial)["devices"]]
+  known = [uuid for uuid in uuids if uuid is not None]
+  return known if known and len(known) == len(uuids) else None
+
+
 def _devices(trial: Trial) -> dict[str, Any]:
   devices = make_mesh(trial.devices).devices.flat
   return {

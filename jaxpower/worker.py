@@ -191,7 +191,8 @@ def serve(inbox: Connection, outbox: Connection, meter: str) -> None:
       return
     folder = pathlib.Path(task.folder)
     try:
-      with Monitor(meter, wait=jax.block_until_ready) as monitor:
+      gpus = trial.gpus_of(task.trial)
+      with Monitor(meter, wait=jax.block_until_ready, gpus=gpus) as monitor:
         record = trial.run(
           task.trial,
           task.varied,

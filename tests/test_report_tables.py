@@ -8,7 +8,15 @@ from rich.console import Console
 
 from jaxpower.report.groups import compare
 from jaxpower.report.statistics import Estimate
-from jaxpower.report.tables import Table, estimate, plain, say, show, table
+from jaxpower.report.tables import (
+  Table,
+  estimate,
+  plain,
+  say,
+  show,
+  table,
+  tell,
+)
 
 GOLDEN = """\
 batch  reached  joules to 80 %       seconds           ratio             \
@@ -131,6 +139,16 @@ def test_a_line_is_printed_as_it_is():
   say(line, console)
   assert isinstance(console.file, io.StringIO)
   assert console.file.getvalue() == line + "\n"
+
+
+def test_a_sentence_breaks_between_words_on_a_terminal_only():
+  sentence = "CPU power is estimated, not measured."
+  for terminal, lines in ((True, 2), (False, 1)):
+    file = io.StringIO()
+    console = Console(file=file, width=25, force_terminal=terminal)
+    tell(sentence, console)
+    found = [line.strip() for line in file.getvalue().splitlines()]
+    assert (" ".join(found), len(found)) == (sentence, lines)
 
 
 def test_values_are_not_read_as_markup_and_stay_ascii():

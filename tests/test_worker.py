@@ -1,6 +1,8 @@
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -92,16 +94,18 @@ def test_a_worker_that_cannot_start_says_why(
     pass
 
 
-def test_a_worker_ends_with_its_sweep(tmp_path: pathlib.Path) -> None:
+def test_a_worker_ends_with_its_sweep() -> None:
   # Nothing tells the child; its inbox closes when the parent is killed.
-  parent = os.fork()
-  if parent == 0:
-    worker = Worker("estimate")
-    worker.__enter__()
-    (tmp_path / "pid").write_text(str(worker.pid))
-    os.kill(os.getpid(), signal.SIGKILL)
-  os.waitpid(parent, 0)
-  child = int((tmp_path / "pid").read_text())
+  code = (
+    "import os, signal\n"
+    "from jaxpower.worker import Worker\n"
+    "with Worker('estimate') as worker:\n"
+    "  print(worker.pid, flush=True)\n"
+    "  os.kill(os.getpid(), signal.SIGKILL)\n"
+  )
+  parent = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE)
+  assert parent.returncode == -signal.SIGKILL
+  child = int(parent.stdout)
   deadline = time.monotonic() + 20
   while psutil.pid_exists(child) and time.monotonic() < deadline:
     time.sleep(0.05)

@@ -155,6 +155,7 @@ def _target(axes: "Axes", target: float) -> None:
 def _frame(
   axes: "Axes", comparison: Comparison, joules: Sequence[float]
 ) -> None:
+  spent = [x for x in joules if x > 0]
   kind = "Estimated joules" if comparison.estimated else "Joules"
   axes.set_xlabel(f"{kind} of training", color=INK)
   axes.set_ylabel("Test accuracy (%)", color=INK)
@@ -168,10 +169,11 @@ def _frame(
       ha="center",
       color=INK,
     )
-  elif min(joules) > 0 and max(joules) / min(joules) > LOG_FROM:
+  elif spent and max(spent) / min(spent) > LOG_FROM:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.set_xscale("log")
+    # The look before training has no place there; it cost no joule.
+    axes.set_xscale("log", nonpositive="mask")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

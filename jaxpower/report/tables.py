@@ -134,6 +134,14 @@ def say(line: str, console: Console) -> None:
   )
 
 
+def tell(sentence: str, console: Console) -> None:
+  """Prints a sentence, broken between words where a terminal ends."""
+  if console.is_terminal:
+    console.print(Text(sentence))
+  else:
+    say(sentence, console)
+
+
 def _ascii(text: str) -> str:
   return text.encode("ascii", "backslashreplace").decode()
 

@@ -99,11 +99,13 @@ def show(report: Report, console: Console) -> None:
     if part.title:
       tables.say(part.title, console)
     tables.show(part.table, console)
-    tables.say(part.sentence + ("\n" if part.title else ""), console)
+    tables.tell(part.sentence + ("\n" if part.title else ""), console)
   if not report.parts:
-    tables.say(report.sentence, console)
-  for line in (*report.notes, *map(str, report.paths)):
-    tables.say(line, console)
+    tables.tell(report.sentence, console)
+  for note in report.notes:
+    tables.tell(note, console)
+  for path in report.paths:
+    tables.say(str(path), console)
 
 
 def _planned(sweep: Mapping[str, Any]) -> int:
