@@ -4,22 +4,17 @@ import pathlib
 import tempfile
 from typing import Any
 
-import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxpower.data import DataError
-from jaxpower.data.metadata import Prepared, choose_features, read_metadata
+from jaxpower.data.metadata import Prepared, read_metadata
 
 IMAGE = tfds.features.Image(shape=(8, 8, 3))
-SIGNAL = tfds.features.Tensor(shape=(4,), dtype=np.float32)
-PHOTO = tfds.features.Image()
 TEXT = tfds.features.Text()
 LABEL = tfds.features.ClassLabel(num_classes=5)
-UNSIZED = tfds.features.ClassLabel()
-NUMBER = tfds.features.Scalar(dtype=np.int64)
 
 
 def as_stored(**features: Any) -> dict[str, Any]:
@@ -65,7 +60,9 @@ def test_the_facts_are_read(tmp_path: pathlib.Path):
   assert (facts.classes, facts.test_split) == (5, "test")
   assert facts.licence == "CC BY 4.0"
   assert facts.source == "tensorflow-datasets, from https://example.org/small"
-  assert (found.input_key, found.label_key) == ("image", "label")
+  assert facts.labels == {"label": 5}
+  assert (facts.kind, facts.vocabulary) == ("image", None)
+  assert found.chosen.input_key == "image"
   assert tuple(shard.name for shard in found.shards) == SHARDS
 
 
@@ -109,46 +106,65 @@ def test_what_does_not_do_is_told(
     read(tmp_path, INFO | changed, FEATURES)
 
 
-@pytest.mark.parametrize(
-  ("features", "preferred", "chosen"),
-  [
-    ({"a": IMAGE, "b": LABEL}, None, ("a", "b")),
-    ({"a": SIGNAL, "b": LABEL, "c": TEXT, "d": NUMBER}, None, ("a", "b")),
-    ({"a": IMAGE, "b": LABEL, "c": LABEL}, ("a", "c"), ("a", "c")),
-    ({"a": IMAGE, "b": IMAGE, "c": LABEL}, ("b", "c"), ("b", "c")),
-    ({"a": IMAGE, "b": LABEL, "c": TEXT}, ("c", "b"), ("a", "b")),
-    ({"a": IMAGE, "b": LABEL, "c": UNSIZED}, None, ("a", "b")),
-  ],
+TEXT_INFO = {
+  key: value for key, value in INFO.items() if key != "supervisedKeys"
+} | {
+  "splits": [
+    {"name": "train", "shardLengths": ["1"], "numBytes": "1100"},
+    {"name": "test", "shardLengths": ["1"], "numBytes": "400"},
+  ]
+}
+TEXT_SHARDS = (
+  "small-train.array_record-00000-of-00001",
+  "small-test.array_record-00000-of-00001",
 )
-def test_input_and_label_are_chosen(
-  features: dict[str, Any],
-  preferred: tuple[str, str] | None,
-  chosen: tuple[str, str],
+
+
+def read_text(folder: pathlib.Path, info: Any, size: int | None) -> Prepared:
+  for shard in TEXT_SHARDS:
+    (folder / shard).touch()
+  (folder / "dataset_info.json").write_text(json.dumps(info))
+  (folder / "features.json").write_text(json.dumps(as_stored(text=TEXT)))
+  return read_metadata("small", folder, size)
+
+
+def test_the_passages_of_a_text_are_counted_without_reading_it(
+  tmp_path: pathlib.Path,
 ):
-  assert choose_features("small", as_stored(**features), preferred) == chosen
+  facts = read_text(tmp_path, TEXT_INFO, 99).facts
+  assert (facts.train_examples, facts.test_examples) == (10, 3)
+  assert (facts.kind, facts.input_shape) == ("tokens", (99,))
+  assert facts.labels == {"label": 257}
+  other = read_text(tmp_path, TEXT_INFO, 100).facts
+  assert other.fingerprint != facts.fingerprint
 
 
 @pytest.mark.parametrize(
-  ("features", "said"),
+  ("lengths", "size", "said"),
   [
-    (
-      {"a": IMAGE, "b": LABEL, "c": LABEL},
-      r"a \(Image or Tensor\), b \(ClassLabel\), c \(ClassLabel\)",
-    ),
-    (
-      {"photo": PHOTO, "kind": LABEL},
-      r"kind \(ClassLabel\), photo \(Image of uint8 \? x \? x 3\)",
-    ),
-    ({"a": TEXT, "b": LABEL}, r"a \(Text\), b \(ClassLabel\)"),
-    ({"a": IMAGE, "b": UNSIZED}, r"b \(ClassLabel of unknown size\)"),
-    ({"a": IMAGE, "b": NUMBER}, r"b \(Scalar\)"),
+    (["2"], 99, r"each split is one text, and 'train' has more"),
+    (["1"], 2000, r"has in 'train' no passage of 2001 bytes"),
   ],
 )
-def test_features_that_do_not_fit_are_listed(
-  features: dict[str, Any], said: str
+def test_texts_that_cannot_be_read_on_are_told(
+  lengths: list[str], size: int, said: str, tmp_path: pathlib.Path
 ):
-  with pytest.raises(DataError, match=f"'small' does not fit.*{said}"):
-    choose_features("small", as_stored(**features), None)
+  info = copy.deepcopy(TEXT_INFO)
+  info["splits"][0]["shardLengths"] = lengths
+  with pytest.raises(DataError, match=said):
+    read_text(tmp_path, info, size)
+
+
+def test_labels_that_are_held_back_are_no_test(tmp_path: pathlib.Path):
+  validation = {"name": "validation", "shardLengths": ["7"]}
+  splits = [*INFO["splits"], validation]
+  info = INFO | {"name": "glue", "splits": splits}
+  for split, shards in (("train", 2), ("validation", 1)):
+    for i in range(shards):
+      name = f"glue-{split}.array_record-{i:05d}-of-{shards:05d}"
+      (tmp_path / name).touch()
+  facts = read(tmp_path, info, FEATURES).facts
+  assert (facts.test_split, facts.test_examples) == ("validation", 7)
 
 
 JSON = st.recursive(

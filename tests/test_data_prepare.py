@@ -139,17 +139,29 @@ def test_tensorflow_is_replaced_only_while_preparing():
     ("cifar10/nothing", None, "cannot make 'cifar10/nothing'"),
     ("cifar10:9.9.9", None, "cannot make 'cifar10:9.9.9'"),
     ("a b", None, "not the name of a data set"),
-    ("imagenette/160px-v2", None, r"image \(Image of uint8 \? x \? x 3\)"),
+    ("glue/mnli", None, r"hypothesis \(Text\).*premise \(Text\)"),
+    (
+      "coco/2017",
+      None,
+      r"cannot make 'coco/2017'.*No module named 'tensorflow",
+    ),
+    ("cifar10@64", None, r"inputs of fixed shape; name it without @64"),
+    ("cifar10@0", None, "not the name of a data set"),
     ("cifar10", "nowhere", "no folder nowhere"),
   ],
 )
 def test_what_cannot_be_is_refused_and_nothing_written(
-  name: str, source: str | None, said: str, tmp_path: pathlib.Path
+  name: str,
+  source: str | None,
+  said: str,
+  tmp_path: pathlib.Path,
+  capsys: pytest.CaptureFixture[str],
 ):
   with pytest.raises(DataError, match=said) as error:
     prepare.prepare(name, tmp_path / "tfds", source)
   assert "\n" not in str(error.value)
   assert not list(tmp_path.iterdir())
+  assert capsys.readouterr().out == ""
 
 
 def test_a_site_out_of_reach_is_told_with_the_files_it_wants(
@@ -170,6 +182,19 @@ def test_a_site_out_of_reach_is_told_with_the_files_it_wants(
     prepare.prepare("cifar10", tmp_path / "tfds")
   assert len(asked) == 1
   assert not list(tmp_path.iterdir())
+
+
+def test_only_the_files_of_the_config_are_wanted(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+  monkeypatch.setattr(prepare, "why_unreachable", lambda urls: "no network")
+  for name, wanted in (
+    ("imagenette/160px-v2", r"put imagenette2-160\.tgz \("),
+    ("glue/sst2", r"put SST-2\.zip \("),
+    ("svhn_cropped", r"train_32x32\.mat, test_32x32\.mat, extra_32x32\.mat"),
+  ):
+    with pytest.raises(DataError, match=wanted):
+      prepare.prepare(name, tmp_path / "tfds")
 
 
 @pytest.fixture

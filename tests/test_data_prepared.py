@@ -135,7 +135,7 @@ def test_the_second_reading_comes_from_the_cache(
   def not_again(*_: object, **__: object) -> None:
     raise AssertionError("decoded a second time")
 
-  monkeypatch.setattr(tfds, "data_source", not_again)
+  monkeypatch.setattr(tfds, "builder_from_directory", not_again)
   second = load("grey", data_dir)
   assert first.sha256 == second.sha256
   assert first.facts == second.facts

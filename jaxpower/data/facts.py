@@ -15,31 +15,47 @@ class DataError(Exception):
 class Facts:
   """What is known of a set without reading its arrays.
 
+  `kind` says what one input is: 'image' [height, width, channels], 'window'
+  [time, channels], or 'tokens' [length], of which there are `vocabulary`, the
+  padding 0 among them. `labels` gives the number of classes of each label;
+  the one a network learns unless told otherwise is 'label'.
+
   `fingerprint` is the same on every machine that holds the same set: the hash
   of the arrays for a bundled set, name, version, sizes and features for a
-  prepared one. `test_split` is 'validation' where a set has no test split.
+  prepared one. `test_split` is 'validation' where a set has no test split, or
+  none with labels.
   """
 
   name: str
+  kind: str
   train_examples: int
   test_examples: int
   input_shape: tuple[int, ...]
   input_dtype: str
-  classes: int
+  labels: Mapping[str, int]
   source: str
   licence: str
   version: str
   fingerprint: str
   test_split: str = "test"
+  vocabulary: int | None = None
+
+  @property
+  def classes(self) -> int:
+    """The classes of the main label."""
+    return self.labels["label"]
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
   """Both splits in memory.
 
-  `train` and `test` map 'input' to [n, ...] and 'label' to int32 [n]. `mean`
-  and `std` are float32 [channels], over the training inputs, in their own
-  units; the channel is the last axis. `sha256` is that of all four arrays.
+  `train` and `test` map 'input' to [n, *input_shape] and each label to int32
+  [n]; where the next token is to be foretold, 'label' is int32 [n, length].
+  `mean` and `std` are float32 [channels], over the training inputs, in their
+  own units; the channel is the last axis. Tokens are names, not quantities:
+  for them `mean` is 0 and `std` is 1, float32 []. `sha256` is that of all
+  arrays of both splits.
   """
 
   facts: Facts
@@ -48,6 +64,19 @@ class DataSet:
   mean: np.ndarray
   std: np.ndarray
   sha256: str
+
+
+def make_set(
+  facts: Facts,
+  train: Mapping[str, np.ndarray],
+  test: Mapping[str, np.ndarray],
+) -> DataSet:
+  """The set of these arrays, with the moments and the hash of them."""
+  if facts.kind == "tokens":
+    mean, std = np.zeros((), np.float32), np.ones((), np.float32)
+  else:
+    mean, std = channel_moments(train["input"])
+  return DataSet(facts, train, test, mean, std, hash_arrays((train, test)))
 
 
 def hash_arrays(splits: Iterable[Mapping[str, np.ndarray]]) -> str:

@@ -13,40 +13,35 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jaxpower.data.facts import DataError, Facts
+from jaxpower.data.features import Chosen, choose_features
 
-_NUMBERS = (
-  "uint8",
-  "uint16",
-  "int8",
-  "int16",
-  "int32",
-  "int64",
-  "float16",
-  "float32",
-  "float64",
-)
+# Sets whose test labels are kept back by their makers, all of them -1.
+_HELD_BACK = ("glue", "super_glue")
+
+_WRAPPING = 64  # more bytes than a record adds to the text it holds
 
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-  """A prepared set: its facts, its folder, and what its features are called."""
+  """A prepared set: its facts, its folder, and what of it is taken."""
 
   facts: Facts
   folder: pathlib.Path
-  input_key: str
-  label_key: str
+  chosen: Chosen
   shards: tuple[pathlib.Path, ...]
 
 
-def read_metadata(name: str, folder: pathlib.Path) -> Prepared:
-  """Reads the facts of the set in `folder`.
+def read_metadata(
+  name: str, folder: pathlib.Path, size: int | None = None
+) -> Prepared:
+  """Reads the facts of the set in `folder`, inputs cut to `size` if given.
 
   Raises DataError where the set is not whole or its features do not fit.
   """
   try:
     info = json.loads((folder / "dataset_info.json").read_text("utf-8"))
     features = json.loads((folder / "features.json").read_text("utf-8"))
-    found = _understand(name, folder, info, features)
+    found = _understand(name, folder, size, info, features)
     missing = [shard for shard in found.shards if not shard.is_file()]
   except (
     OSError,
@@ -66,6 +61,7 @@ def read_metadata(name: str, folder: pathlib.Path) -> Prepared:
 def _understand(
   name: str,
   folder: pathlib.Path,
+  size: int | None,
   info: Mapping[str, Any],
   features: Mapping[str, Any],
 ) -> Prepared:
@@ -80,36 +76,58 @@ def _understand(
     split["name"]: sum(map(int, split.get("shardLengths", ())))
     for split in info["splits"]
   }
-  test_split = "test" if examples.get("test") else "validation"
+  test_split = "validation"
+  if examples.get("test") and info["name"] not in _HELD_BACK:
+    test_split = "test"
   for split in ("train", test_split):
     if not examples.get(split):
       raise DataError(
         f"data set {name!r} has the splits {', '.join(examples)}; jaxpower "
         "needs 'train', and 'test' or 'validation'"
       )
-  input_key, label_key = choose_features(name, features, supervised_keys(info))
-  input_shape, input_dtype = _shape_and_dtype(_members(features)[input_key])
-  shards = tuple(
-    folder / shard
-    for split in info["splits"]
-    if split["name"] in ("train", test_split)
-    for shard in _shard_names(info["name"], split)
-  )
+  chosen = choose_features(name, features, supervised_keys(info), size)
+  fingerprint = _fingerprint(info, features, examples, chosen)
+  used = [s for s in info["splits"] if s["name"] in ("train", test_split)]
+  if chosen.form == "passages":
+    examples = {split["name"]: _passages(name, split, chosen) for split in used}
   facts = Facts(
     name=name,
+    kind=chosen.kind,
     train_examples=examples["train"],
     test_examples=examples[test_split],
-    input_shape=input_shape,
-    input_dtype=input_dtype,
-    classes=int(_members(features)[label_key]["classLabel"]["numClasses"]),
+    input_shape=chosen.input_shape,
+    input_dtype=chosen.input_dtype,
+    vocabulary=chosen.vocabulary,
+    labels=chosen.labels,
     source=_source(info),
     licence=info.get("redistributionInfo", {}).get("license")
     or "not stated by tensorflow-datasets",
     version=info["version"],
-    fingerprint=_fingerprint(info, features, examples),
+    fingerprint=fingerprint,
     test_split=test_split,
   )
-  return Prepared(facts, folder, input_key, label_key, shards)
+  shards = tuple(
+    folder / shard
+    for split in used
+    for shard in _shard_names(info["name"], split)
+  )
+  return Prepared(facts, folder, chosen, shards)
+
+
+def _passages(name: str, split: Mapping[str, Any], chosen: Chosen) -> int:
+  """How many passages surely fit into the one text of a split."""
+  if sum(map(int, split["shardLengths"])) != 1:
+    raise DataError(
+      f"data set {name!r} does not fit: texts without a ClassLabel are read on "
+      f"only where each split is one text, and {split['name']!r} has more"
+    )
+  length = chosen.input_shape[0] + 1
+  count = (int(split["numBytes"]) - _WRAPPING) // length
+  if count < 1:
+    raise DataError(
+      f"data set {name!r} has in {split['name']!r} no passage of {length} bytes"
+    )
+  return count
 
 
 def not_whole(name: str, folder: pathlib.Path, what: str) -> DataError:
@@ -125,61 +143,6 @@ def supervised_keys(info: Mapping[str, Any]) -> tuple[str, str] | None:
   items = info.get("supervisedKeys", {}).get("tuple", {}).get("items", ())
   keys = tuple(item.get("featureKey") for item in items)
   return keys if len(keys) == 2 and all(keys) else None
-
-
-def choose_features(
-  name: str, features: Mapping[str, Any], preferred: tuple[str, str] | None
-) -> tuple[str, str]:
-  """The names of the input and of the label.
-
-  Those the set recommends, else its only Image or Tensor of fixed shape and
-  its only ClassLabel. Raises DataError that says what does not fit.
-  """
-  kinds = {
-    key: _kind(feature) for key, feature in sorted(_members(features).items())
-  }
-  inputs = [key for key, kind in kinds.items() if kind == "input"]
-  labels = [key for key, kind in kinds.items() if kind == "ClassLabel"]
-  if preferred and preferred[0] in inputs and preferred[1] in labels:
-    return preferred
-  if len(inputs) == 1 and len(labels) == 1:
-    return inputs[0], labels[0]
-  listed = ", ".join(
-    f"{key} ({'Image or Tensor' if kind == 'input' else kind})"
-    for key, kind in kinds.items()
-  )
-  raise DataError(
-    f"data set {name!r} does not fit: jaxpower needs one Image or Tensor of "
-    f"fixed shape and one ClassLabel, the set has {listed}"
-  )
-
-
-def _members(features: Mapping[str, Any]) -> Mapping[str, Any]:
-  return features.get("featuresDict", {}).get("features", {})
-
-
-def _kind(feature: Mapping[str, Any]) -> str:
-  """'input', 'ClassLabel', or in words what else it is."""
-  class_name = feature.get("pythonClassName", "?").rsplit(".", 1)[-1]
-  if class_name == "ClassLabel":
-    known = int(feature["classLabel"].get("numClasses", 0)) > 0
-    return "ClassLabel" if known else "ClassLabel of unknown size"
-  if class_name not in ("Image", "Tensor"):
-    return class_name
-  shape, dtype = _shape_and_dtype(feature)
-  if not shape or min(shape) < 1 or dtype not in _NUMBERS:
-    sides = " x ".join(str(n) if n > 0 else "?" for n in shape)
-    return f"{class_name} of {dtype} {sides or 'scalar'}"
-  return "input"
-
-
-def _shape_and_dtype(
-  feature: Mapping[str, Any],
-) -> tuple[tuple[int, ...], str]:
-  """Shape and type of an Image or Tensor; an unknown length is -1."""
-  content = feature.get("image") or feature.get("tensor") or {}
-  shape = content.get("shape", {}).get("dimensions", ())
-  return tuple(int(length) for length in shape), content.get("dtype", "?")
 
 
 def _shard_names(name: str, split: Mapping[str, Any]) -> Iterator[str]:
@@ -199,10 +162,13 @@ def _fingerprint(
   info: Mapping[str, Any],
   features: Mapping[str, Any],
   examples: Mapping[str, int],
+  chosen: Chosen,
 ) -> str:
   # No byte counts: those of the PNG files differ from encoder to encoder.
   config = info.get("configName", "")
   facts = [info["name"], config, info["version"], examples, features]
+  if chosen.size:
+    facts.append([chosen.form, chosen.size])
   content = json.dumps(facts, sort_keys=True).encode()
   name = "/".join(part for part in (info["name"], config) if part)
   sha256 = hashlib.sha256(content).hexdigest()

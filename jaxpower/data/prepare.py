@@ -17,11 +17,11 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from jaxpower.data import bundled, debian, prepared
 from jaxpower.data.facts import DataError, Facts
-from jaxpower.data.metadata import choose_features
+from jaxpower.data.features import choose_features
 from jaxpower.data.reach import why_unreachable
 from jaxpower.data.tensorflow_free import tensorflow_free
 
@@ -50,7 +50,7 @@ def prepare(
   if name in bundled.BUNDLED:
     raise DataError(f"data set {name!r} comes with jaxpower; use it as it is")
   begin = time.monotonic()
-  path, _ = prepared.split_name(name)
+  path = prepared.split_name(name).path
   target = prepared.default_data_dir(data_dir)
   there = prepared.find(name, target)
   if there:
@@ -59,7 +59,7 @@ def prepare(
   work = target / f"incomplete.jaxpower.{path.replace('/', '.')}"
   builder = _builder(name, work)
   _need_features(name, builder)
-  _need_files(name, builder.url_infos or {}, files)
+  _need_files(name, _published(builder), files)
   try:
     made = _make(name, builder, files, work)
   except OSError as error:
@@ -81,7 +81,7 @@ def _make(
     if made is None:
       raise DataError(f"tensorflow-datasets prepared another set than {name!r}")
     # Reading all of it proves the set, and spares the first trial the decoding.
-    prepared.load_prepared(made, work)
+    prepared.load_prepared(made)
     folder = work.parent / made.folder.relative_to(work)
     folder.parent.mkdir(parents=True, exist_ok=True)
     os.rename(made.folder, folder)
@@ -102,16 +102,24 @@ def _source_folder(
 def _builder(name: str, work: pathlib.Path) -> Any:
   """The stock builder of a set. Raises DataError where there is none."""
   import tensorflow_datasets as tfds
+  import tensorflow_datasets.text  # without TensorFlow not loaded by itself
 
   # With the community's sets the list would need TensorFlow.
   known = tfds.list_builders(with_community_datasets=False)
-  base = prepared.split_name(name)[0].split("/")[0]
+  path, version, _ = prepared.split_name(name)
+  base = path.split("/")[0]
   if base not in known:
     near = difflib.get_close_matches(base, [*prepared.KNOWN, *known], 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise DataError(f"tensorflow-datasets has no set {base!r} to prepare{hint}")
   try:
-    return tfds.builder(name, data_dir=work, file_format="array_record")
+    # A set that needs TensorFlow says so on stdout too.
+    with contextlib.redirect_stdout(io.StringIO()):
+      return tfds.builder(
+        f"{path}:{version}" if version else path,
+        data_dir=work,
+        file_format="array_record",
+      )
   except Exception as error:
     raise DataError(
       f"tensorflow-datasets cannot make {name!r}: {_one_line(error)}"
@@ -122,7 +130,35 @@ def _need_features(name: str, builder: Any) -> None:
   """Says before a long download that the set would not fit."""
   info = builder.info
   features = {"featuresDict": info.features.to_json()["content"]}
-  choose_features(name, features, info.supervised_keys)
+  size = prepared.split_name(name).size
+  choose_features(name, features, info.supervised_keys, size)
+
+
+class _AskedError(Exception):
+  """Carries what a builder wants to download."""
+
+
+class _Asking:
+  """Stands in for a download manager, and is asked for files once."""
+
+  def download(self, urls: Any) -> NoReturn:
+    raise _AskedError(urls)
+
+  download_and_extract = download
+
+
+def _published(builder: Any) -> Mapping[str, Any]:
+  """The files of a set by address: of its config, not of all configs."""
+  known = builder.url_infos or {}
+  try:
+    builder._split_generators(_Asking())
+  except _AskedError as asked:
+    (urls,) = asked.args
+    wanted = urls.values() if isinstance(urls, Mapping) else [urls]
+    return {url: known[url] for url in wanted if url in known} or known
+  except (AttributeError, ImportError, LookupError, OSError, TypeError):
+    return known  # it needs more than this before it asks, or asks otherwise
+  return known
 
 
 def _need_files(

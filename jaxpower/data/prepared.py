@@ -5,20 +5,34 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxpower.data import cache
-from jaxpower.data.facts import DataError, DataSet, channel_moments, hash_arrays
+from jaxpower.data import cache, inputs
+from jaxpower.data.facts import DataError, DataSet, make_set
 from jaxpower.data.metadata import Prepared, not_whole, read_metadata
 
-# Two modules of tensorflow-datasets make all of these, and both are tested
-# without TensorFlow. Any other set that fits is read too, once prepared.
-KNOWN = ("cifar10", "cifar100", "fashion_mnist", "kmnist", "mnist")
+# The layouts of all of these are tested without TensorFlow. Any other set that
+# fits is read too, once prepared.
+KNOWN = (
+  "ag_news_subset",
+  "cifar10",
+  "cifar100",
+  "fashion_mnist",
+  "glue/sst2",
+  "imagenette/160px-v2",
+  "imdb_reviews",
+  "kmnist",
+  "mnist",
+  "svhn_cropped",
+  "tiny_shakespeare",
+  "yelp_polarity_reviews",
+)
 
 _NAME = re.compile(
   r"(?P<path>[a-z0-9_]+(/[A-Za-z0-9_.=-]+)?)(:(?P<version>\d+\.\d+\.\d+))?"
+  r"(@(?P<size>[1-9]\d{0,4}))?"
 )
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _CHUNK = 1024  # examples decoded at once
@@ -33,26 +47,56 @@ def default_data_dir(
   return pathlib.Path(place).expanduser()
 
 
-def split_name(name: str) -> tuple[str, str | None]:
-  """'cifar10:3.0.2' is ('cifar10', '3.0.2'). Raises DataError if no name."""
+class Name(NamedTuple):
+  """The parts of a name: 'glue/sst2:2.0.0@512', the last two optional.
+
+  `size` is the length of a text in bytes, or the side of a photo in pixels.
+  """
+
+  path: str
+  version: str | None
+  size: int | None
+
+
+def split_name(name: str) -> Name:
+  """'cifar10:3.0.2' is ('cifar10', '3.0.2', None). DataError if no name."""
   match = _NAME.fullmatch(name)
   if not match:
     raise DataError(
-      f"{name!r} is not the name of a data set; "
-      "names look like cifar10, cifar10:3.0.2 or emnist/balanced"
+      f"{name!r} is not the name of a data set; names look like cifar10, "
+      "cifar10:3.0.2, emnist/balanced or imdb_reviews@512"
     )
-  return match["path"], match["version"]
+  size = int(match["size"]) if match["size"] else None
+  return Name(match["path"], match["version"], size)
 
 
 def versions(path: str, data_dir: pathlib.Path) -> list[str]:
   """The versions of a set that are prepared, oldest first."""
-  found = (
-    file.parent.name for file in (data_dir / path).glob("*/features.json")
-  )
+  return _versions_in(_home(path, data_dir))
+
+
+def _versions_in(home: pathlib.Path) -> list[str]:
+  found = (file.parent.name for file in home.glob("*/features.json"))
   return sorted(
     filter(_VERSION.fullmatch, found),
     key=lambda version: tuple(map(int, version.split("."))),
   )
+
+
+def _home(path: str, data_dir: pathlib.Path) -> pathlib.Path:
+  """The folder of the versions of a set.
+
+  Some sets have configs and a default one, which their name need not tell:
+  it is found where it is the only one prepared.
+  """
+  home = data_dir / path
+  if "/" in path or _versions_in(home):
+    return home
+  configs = {file.parent.parent for file in home.glob("*/*/features.json")}
+  if len(configs) > 1:
+    listed = ", ".join(sorted(f"{path}/{config.name}" for config in configs))
+    raise DataError(f"which data set of {path!r}? there are {listed}")
+  return next(iter(configs), home)
 
 
 def prepared_names(data_dir: pathlib.Path) -> tuple[str, ...]:
@@ -71,18 +115,18 @@ def find(name: str, data_dir: pathlib.Path) -> Prepared | None:
 
   Raises DataError when what is there is damaged or does not fit.
   """
-  path, wanted = split_name(name)
+  path, wanted, size = split_name(name)
   there = versions(path, data_dir)
   version = wanted or (there[-1] if there else None)
   if version not in there:
     return None
-  return read_metadata(name, data_dir / path / version)
+  return read_metadata(name, _home(path, data_dir) / version, size)
 
 
-def load_prepared(prepared: Prepared, data_dir: pathlib.Path) -> DataSet:
+def load_prepared(prepared: Prepared) -> DataSet:
   """Both splits as arrays, from the cache beside the set where it is good."""
-  facts = prepared.facts
-  file = prepared.folder / "jaxpower.npz"
+  facts, size = prepared.facts, prepared.chosen.size
+  file = prepared.folder / f"jaxpower{f'-{size}' if size else ''}.npz"
   key = cache_key(prepared)
   arrays = cache.read(file, key)
   if arrays is None:
@@ -92,17 +136,14 @@ def load_prepared(prepared: Prepared, data_dir: pathlib.Path) -> DataSet:
         ("train", "train", facts.train_examples),
         ("test", facts.test_split, facts.test_examples),
       )
-      for part, array in _read_split(
-        prepared, data_dir, tfds_split, examples
-      ).items()
+      for part, array in _read_split(prepared, tfds_split, examples).items()
     }
     cache.write(file, key, arrays)
   train, test = (
-    {part: arrays[f"{split}_{part}"] for part in ("input", "label")}
+    {part: arrays[f"{split}_{part}"] for part in ("input", *facts.labels)}
     for split in ("train", "test")
   )
-  mean, std = channel_moments(train["input"])
-  return DataSet(facts, train, test, mean, std, hash_arrays((train, test)))
+  return make_set(facts, train, test)
 
 
 def cache_key(prepared: Prepared) -> str:
@@ -111,34 +152,25 @@ def cache_key(prepared: Prepared) -> str:
     (shard.name, shard.stat().st_size, shard.stat().st_mtime_ns)
     for shard in prepared.shards
   ]
-  return json.dumps(["jaxpower 1", prepared.facts.fingerprint, shards])
+  return json.dumps(["jaxpower 2", prepared.facts.fingerprint, shards])
 
 
 def _read_split(
-  prepared: Prepared, data_dir: pathlib.Path, split: str, examples: int
-) -> dict[str, np.ndarray]:
+  prepared: Prepared, split: str, examples: int
+) -> Mapping[str, np.ndarray]:
   import tensorflow_datasets as tfds  # slow to import, and seldom needed
 
-  facts = prepared.facts
-  path, _ = split_name(facts.name)
+  facts, chosen = prepared.facts, prepared.chosen
   try:
-    source: Any = tfds.data_source(
-      f"{path}:{facts.version}",
-      split=split,
-      data_dir=data_dir,
-      download=False,
-    )
+    builder: Any = tfds.builder_from_directory(prepared.folder)
+    source: Any = builder.as_data_source(split)
+    if chosen.form == "passages":
+      (example,) = source
+      text = example[chosen.input_key]
+      return inputs.passages(text, examples, facts.input_shape[0])
     if len(source) != examples:
       raise ValueError(f"{split} has {len(source)} examples of {examples}")
-    inputs = np.empty((examples, *facts.input_shape), facts.input_dtype)
-    labels = np.empty(examples, np.int32)
-    for start in range(0, examples, _CHUNK):
-      stop = min(start + _CHUNK, examples)
-      for i, example in enumerate(
-        source.__getitems__(range(start, stop)), start
-      ):
-        inputs[i] = example[prepared.input_key]
-        labels[i] = example[prepared.label_key]
+    arrays = _stack(prepared, source)
   except ImportError as error:
     raise DataError(
       f"data set {facts.name!r} cannot be read: {error}; mend: pip install "
@@ -148,8 +180,26 @@ def _read_split(
   except Exception as error:
     reason = " ".join(str(error).split()) or type(error).__name__
     raise not_whole(facts.name, prepared.folder, reason[:200]) from error
-  if labels.min() < 0 or labels.max() >= facts.classes:
-    raise DataError(
-      f"data set {facts.name!r} has examples without a label in {split!r}"
-    )
-  return {"input": inputs, "label": labels}
+  for name, classes in facts.labels.items():
+    if arrays[name].min() < 0 or arrays[name].max() >= classes:
+      raise DataError(
+        f"data set {facts.name!r} has examples without a {name} in {split!r}"
+      )
+  return arrays
+
+
+def _stack(prepared: Prepared, source: Any) -> dict[str, np.ndarray]:
+  """All examples of a split, decoded one after the other."""
+  facts, chosen = prepared.facts, prepared.chosen
+  make = inputs.input_maker(chosen)
+  arrays = {
+    "input": np.empty((len(source), *facts.input_shape), facts.input_dtype),
+    **{name: np.empty(len(source), np.int32) for name in facts.labels},
+  }
+  for start in range(0, len(source), _CHUNK):
+    chunk = range(start, min(start + _CHUNK, len(source)))
+    for i, example in zip(chunk, source.__getitems__(chunk), strict=True):
+      arrays["input"][i] = make(example[chosen.input_key])
+      for name, key in chosen.label_keys.items():
+        arrays[name][i] = example[key]
+  return arrays

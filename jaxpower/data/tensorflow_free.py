@@ -1,13 +1,15 @@
 """Lets the builders of tensorflow-datasets prepare a set without TensorFlow.
 
-Builders of image sets touch TensorFlow in three small places: opening a file,
+Builders touch TensorFlow in three small places: finding and opening a file,
 turning bytes into text, and encoding an array as PNG. Python and Pillow do the
 same. The replacements hold only inside `tensorflow_free`.
 """
 
 import contextlib
+import glob
 import importlib
 import io
+import os
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -35,8 +37,11 @@ def tensorflow_free(builder: object) -> Iterator[None]:
 def _stand_in() -> types.SimpleNamespace:
   """The two corners of the `tf` module that builders use."""
   text = lambda value: value.decode() if isinstance(value, bytes) else value
+  gfile = types.SimpleNamespace(
+    GFile=open, glob=glob.glob, isdir=os.path.isdir, listdir=os.listdir
+  )
   return types.SimpleNamespace(
-    io=types.SimpleNamespace(gfile=types.SimpleNamespace(GFile=open)),
+    io=types.SimpleNamespace(gfile=gfile),
     compat=types.SimpleNamespace(as_text=text),
   )
 

@@ -1,0 +1,88 @@
+"""From what a bundled file holds to what is learned from it.
+
+Each function takes the arrays of one split and gives those of one split of a
+set. One file can be seen in several ways: the same passages of a novel are
+read on, or told from those of other novels.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from jaxpower.data.order import epoch_permutation
+
+WINDOW = 100  # 2 s at 50 Hz
+STRIDE = 50  # windows overlap by half
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def as_stored(split: Arrays) -> Arrays:
+  """The arrays as they are in the file."""
+  return split
+
+
+def enlarged(split: Arrays) -> Arrays:
+  """Digits uint8 [n, 8, 8, 1] of 0 to 16 in the size and range of MNIST.
+
+  Each pixel becomes a square of nine, framed by a margin: [n, 28, 28, 1].
+  """
+  pixels = split["input"].repeat(3, axis=1).repeat(3, axis=2)
+  pixels = np.pad(pixels, ((0, 0), (2, 2), (2, 2), (0, 0)))
+  scaled = pixels.astype(np.int32) * 255 // 16
+  return {**split, "input": scaled.astype(np.uint8)}
+
+
+def windows(split: Arrays) -> Arrays:
+  """Cuts recordings into windows float32 [n, WINDOW, channels].
+
+  'signal' [samples, channels] holds all recordings in a row, 'samples' [r]
+  the length of each; the other arrays [r] are labels of whole recordings. No
+  window reaches from one recording into the next.
+  """
+  ends = np.cumsum(split["samples"])
+  starts = [
+    np.arange(end - samples, end - WINDOW + 1, STRIDE)
+    for end, samples in zip(ends, split["samples"], strict=True)
+  ]
+  recording = np.repeat(np.arange(len(starts)), [len(s) for s in starts])
+  index = np.concatenate(starts)[:, None] + np.arange(WINDOW)
+  labels = {
+    name: values[recording].astype(np.int32)
+    for name, values in split.items()
+    if name not in ("signal", "samples")
+  }
+  signal = split["signal"].astype(np.float32)
+  return _mixed({"input": signal[index], **labels})
+
+
+def next_character(split: Arrays) -> Arrays:
+  """At every place of a passage, what comes next: 'label' int32 [n, length]."""
+  passage = split["passage"]
+  return _mixed(
+    {
+      "input": passage[:, :-1],
+      "label": passage[:, 1:].astype(np.int32),
+      "novel": split["novel"].astype(np.int32),
+    }
+  )
+
+
+def which_novel(split: Arrays, novels: Sequence[int]) -> Arrays:
+  """The passages of these novels; 'label' is the place in `novels`."""
+  chosen = np.isin(split["novel"], novels)
+  place = np.zeros(max(novels) + 1, np.int32)
+  place[list(novels)] = np.arange(len(novels))
+  return _mixed(
+    {
+      "input": split["passage"][chosen, :-1],
+      "label": place[split["novel"][chosen]],
+    }
+  )
+
+
+def _mixed(split: Arrays) -> Arrays:
+  """In one fixed order in which any first share is a fair sample."""
+  examples = len(split["input"])
+  order = epoch_permutation(seed=0, epoch=0, examples=examples)
+  return {name: array[order] for name, array in split.items()}
