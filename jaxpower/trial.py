@@ -220,8 +220,12 @@ def _place_data(trial: Trial) -> Placed:
   mesh = make_mesh(trial.devices)
   sets = data.load(trial.data)
   scale = {"mean": sets.mean, "std": sets.std}
-  train: Data = {**sets.train, **scale}
-  test: Data = {**in_chunks(dict(sets.test), mesh.size), **scale}
+  pairs = [
+    {name: part[name] for name in ("input", "label")}
+    for part in (sets.train, sets.test)
+  ]
+  train: Data = pairs[0] | scale
+  test: Data = in_chunks(pairs[1], mesh.size) | scale
   spec = spec_of(
     trial,
     train,
