@@ -26,7 +26,7 @@ OPTIMIZERS = (
 )
 PRECISIONS = ("float32", "bfloat16")
 MATMUL_PRECISIONS = ("default", "high", "highest")
-SCHEDULES = ("constant", "cosine", "one_cycle", "step")
+SCHEDULES = ("constant", "cosine", "one_cycle", "step", "warm_up")
 SCALINGS = ("none", "linear", "sqrt")
 AUGMENTATIONS = ("none", "crop", "crop_flip")
 PROGRAMS = ("segment", "step")

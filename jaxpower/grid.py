@@ -189,9 +189,10 @@ def _check_together(trial: Trial) -> None:
     t.batch_size % t.accumulation == 0,
     f"accumulation {t.accumulation}: must divide batch_size {t.batch_size}",
   )
+  schedule = t.optimizer.schedule
   _require(
-    t.optimizer.schedule != "one_cycle" or t.optimizer.warmup_examples == 0,
-    "optimizer.warmup_examples: one_cycle has its own rise; leave it at 0",
+    schedule not in ("one_cycle", "warm_up") or not t.optimizer.warmup_examples,
+    f"optimizer.warmup_examples: {schedule} has its own rise; leave it at 0",
   )
 
 

@@ -12,16 +12,18 @@ from jaxpower.config import Optimizer, Trial
 
 STEPS_AT = (0.5, 0.75)  # of the schedule: where "step" divides the rate
 STEP_FACTOR = 0.1
+WARM_AT = 0.1  # of the schedule: how long "warm_up" rises
 PEAK_AT = 0.3  # of the schedule: where "one_cycle" is highest
-FIRST, LAST = 1 / 25, 1e-4  # what "one_cycle" starts and ends at
+FIRST, LAST = 1 / 25, 1e-4  # what both start at, what "one_cycle" ends at
 
 
 def learning_rates(trial: Trial, first_step: int, steps: int) -> np.ndarray:
   """The rate of each of `steps` updates from `first_step` on.
 
   Rises linearly over the warm-up, then takes its schedule's course to the end
-  of the schedule: "constant"; "step", a tenth at half and again at three
-  quarters; "cosine", to zero along half a cosine (Loshchilov and Hutter 2017,
+  of the schedule: "constant"; "warm_up", from a 25th linearly over the first
+  tenth, then constant; "step", a tenth at half and again at three quarters;
+  "cosine", to zero along half a cosine (Loshchilov and Hutter 2017,
   one cycle); "one_cycle", up from a 25th and down to a ten-thousandth along
   cosines (Smith and Topin 2018). After its end a schedule stays where it is.
 
@@ -55,6 +57,8 @@ def _course(schedule: str, done: np.ndarray) -> np.ndarray:
   match schedule:
     case "constant":
       return np.ones_like(done)
+    case "warm_up":
+      return FIRST + (1 - FIRST) * np.clip(done / WARM_AT, 0, 1)
     case "step":
       falls = np.searchsorted(STEPS_AT, done, side="right")
       return STEP_FACTOR ** falls.astype(float)
