@@ -8,7 +8,7 @@ Cost: under five minutes on two idle CPU cores.
 
   python scripts/run.py --config=configs/regularisation.py
   python scripts/run.py --config=configs/regularisation.py:model=vit
-  python scripts/run.py --config=configs/regularisation.py:model=decoder,data=austen
+  python scripts/run.py --config=configs/regularisation.py:model=resnet18
 """
 
 from jaxpower.config import NETWORKS, Model, Optimizer, Sweep, arguments
