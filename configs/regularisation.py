@@ -18,7 +18,7 @@ def get_config(text: str = "") -> Sweep:
   """The sweep; `data`, `model` and `quick` may be given behind the colon."""
   args = arguments(text, data="fashion_mnist_6k", model="cnn", quick=False)
   network = NETWORKS.get(args.model, NETWORKS["cnn"])
-  vary = {"label_smoothing": (0.0, 0.1)}
+  vary: dict[str, tuple] = {"label_smoothing": (0.0, 0.1)}
   if not args.quick:
     vary["optimizer.weight_decay"] = (0.0, 0.05)
   if network.dropout and not args.quick:
