@@ -210,6 +210,59 @@ def test_a_call_a_step_trains_as_one_program_does(sets: Any) -> None:
   assert int(other.step) == int(state.step)
 
 
+@pytest.mark.parametrize(
+  ("model", "name", "kept"),
+  [
+    ("transformer", "austen_novels", (32,)),
+    ("transformer", "imu", (20,)),
+    ("decoder", "austen", (32,)),
+    ("vit", "digits", (8, 8)),
+    ("cnn", "imu", (20,)),
+  ],
+)
+def test_every_kind_of_data_is_learned(
+  model: str, name: str, kept: tuple[int, ...]
+) -> None:
+  found = data.load(name)
+  part = tuple(slice(side) for side in kept)
+  few = {
+    "input": found.train["input"][:128][:, *part],
+    "label": found.train["label"][:128],
+  }
+  if few["label"].ndim == 2:
+    few["label"] = few["label"][:, *part]
+  scale = {"mean": found.mean, "std": found.std}
+  trial = dataclasses.replace(
+    TRIAL,
+    data=name,
+    model=config.Model(name=model, width=0.25, depth=1.0),
+    optimizer=config.Optimizer(name="adamw", learning_rate=0.01),
+    dropout=0.05,
+    evaluate_every_examples=640,
+  )
+  train_set = few | scale
+  test_set = in_chunks(few, 1) | scale
+  spec = specs.spec_of(
+    trial,
+    train_set,
+    test_set,
+    classes=found.facts.classes,
+    vocabulary=found.facts.vocabulary,
+  )
+  programs = train.compile_programs(spec)
+  state = train.fresh_state(spec, 0)
+  before = programs.evaluate(state, test_set)
+  indices = data.batch_indices(
+    seed=0, examples=128, batch_size=32, first_step=0, steps=spec.steps
+  )
+  rates = schedule.learning_rates(trial, 0, spec.steps)
+  numbers = hyperparameters(trial, rates)
+  state, _ = programs.train(state, train_set, indices, numbers)
+  after = programs.evaluate(state, test_set)
+  assert float(after["loss"]) < 0.9 * float(before["loss"])
+  assert float(after["accuracy"]) > float(before["accuracy"])
+
+
 def test_what_is_random_follows_seed_and_step(sets: Any) -> None:
   trial = dataclasses.replace(TRIAL, dropout=0.3, augmentation="crop_flip")
   spec = spec_of(trial, sets)
