@@ -22,7 +22,7 @@ def get_config(text: str = "") -> Sweep:
     batch_size=128,
     vary={
       "optimizer.name": ("momentum", "adam") if args.quick else OPTIMIZERS,
-      "optimizer.learning_rate": (1e-2,) if args.quick else (3e-4, 3e-3, 3e-2),
+      "optimizer.learning_rate": (1e-2,) if args.quick else (1e-3, 1e-2, 1e-1),
     },
     seeds=1,
     target_accuracy=0.7 if args.quick else 0.84,
