@@ -1,6 +1,8 @@
 """Prepares a data set of tensorflow-datasets, once.
 
 python scripts/prepare_data.py --data=cifar10
+python scripts/prepare_data.py --data=imdb_reviews@512  # bytes of a text
+python scripts/prepare_data.py --data=imagenette/160px-v2@64  # pixels a side
 """
 
 import sys

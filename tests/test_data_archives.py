@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import shutil
 import sys
 import tarfile
 import zipfile
@@ -127,7 +128,26 @@ def test_imdb_with_a_length_of_ones_own(
   other = load("imdb_reviews@10", tmp_path / "tfds")
   assert ("Good film.", 1) in texts(other.train)
   assert other.facts.fingerprint != data.facts.fingerprint
-  assert load("imdb_reviews@300", tmp_path / "tfds").sha256 == data.sha256
+  folder = tmp_path / "tfds/imdb_reviews/plain_text/1.0.0"
+  caches = {file.name for file in folder.glob("*.npz")}
+  assert caches == {"jaxpower-300.npz", "jaxpower-10.npz"}
+
+
+def test_one_of_several_configs_must_be_named(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+  parts = ("train/pos", "train/unsup", "test/pos")
+  archive = tar({f"aclImdb/{part}/0.txt": b"Good." for part in parts})
+  files = {"aclImdb_v1.tar.gz": archive}
+  prepared("imdb_reviews", files, tmp_path, monkeypatch)
+  home = tmp_path / "tfds/imdb_reviews"
+  shutil.copytree(home / "plain_text", home / "words")
+  said = "which data set of 'imdb_reviews'.*imdb_reviews/plain_text, imdb_rev"
+  for ask in (describe, load):
+    with pytest.raises(DataError, match=said):
+      ask("imdb_reviews", tmp_path / "tfds")
+  data = load("imdb_reviews/plain_text", tmp_path / "tfds")
+  assert texts(data.train) == [("Good.", 1)]
 
 
 def test_sst2_is_tested_where_it_has_labels(

@@ -1,11 +1,13 @@
 import logging
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from jaxpower.data import cache
 
+Read = Callable[[pathlib.Path, str], dict[str, np.ndarray] | None]
 ARRAYS = {
   "input": np.arange(6000, dtype=np.uint8).reshape(1000, 6),
   "label": np.arange(1000, dtype=np.int32),
@@ -19,8 +21,13 @@ def file(tmp_path: pathlib.Path) -> pathlib.Path:
   return file
 
 
-def test_what_was_written_is_read(file: pathlib.Path):
-  arrays = cache.read(file, "version 1")
+@pytest.fixture(params=[cache.read, cache.map_arrays])
+def read(request: pytest.FixtureRequest) -> Read:
+  return request.param
+
+
+def test_what_was_written_is_read(file: pathlib.Path, read: Read):
+  arrays = read(file, "version 1")
   assert arrays is not None
   assert arrays.keys() == ARRAYS.keys()
   for name, array in ARRAYS.items():
@@ -29,19 +36,19 @@ def test_what_was_written_is_read(file: pathlib.Path):
   assert [entry.name for entry in file.parent.iterdir()] == [file.name]
 
 
-def test_another_key_is_another_cache(file: pathlib.Path):
-  assert cache.read(file, "version 2") is None
+def test_another_key_is_another_cache(file: pathlib.Path, read: Read):
+  assert read(file, "version 2") is None
 
 
 def test_an_absent_cache_is_no_event(
-  tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+  read: Read, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ):
-  assert cache.read(tmp_path / "arrays.npz", "version 1") is None
+  assert read(tmp_path / "arrays.npz", "version 1") is None
   assert not caplog.records
 
 
 def test_every_damaged_byte_of_an_array_is_seen(
-  file: pathlib.Path, caplog: pytest.LogCaptureFixture
+  file: pathlib.Path, read: Read, caplog: pytest.LogCaptureFixture
 ):
   whole = file.read_bytes()
   start = whole.index(ARRAYS["input"].tobytes())
@@ -49,21 +56,25 @@ def test_every_damaged_byte_of_an_array_is_seen(
     content = bytearray(whole)
     content[place] ^= 1
     file.write_bytes(content)
-    assert cache.read(file, "version 1") is None
+    assert read(file, "version 1") is None
   assert "damaged" in caplog.text
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 6500, -1])
 def test_a_cut_file_is_seen(
-  length: int, file: pathlib.Path, caplog: pytest.LogCaptureFixture
+  length: int,
+  file: pathlib.Path,
+  read: Read,
+  caplog: pytest.LogCaptureFixture,
 ):
   file.write_bytes(file.read_bytes()[:length])
-  assert cache.read(file, "version 1") is None
+  assert read(file, "version 1") is None
   assert "damaged" in caplog.text
 
 
 def test_a_failed_write_is_told_and_leaves_the_old_file(
   file: pathlib.Path,
+  read: Read,
   monkeypatch: pytest.MonkeyPatch,
   caplog: pytest.LogCaptureFixture,
 ):
@@ -74,5 +85,13 @@ def test_a_failed_write_is_told_and_leaves_the_old_file(
   with caplog.at_level(logging.WARNING):
     cache.write(file, "version 2", ARRAYS)
   assert "No space left" in caplog.text
-  assert cache.read(file, "version 1") is not None
+  assert read(file, "version 1") is not None
   assert [entry.name for entry in file.parent.iterdir()] == [file.name]
+
+
+def test_mapped_arrays_stay_on_disk(file: pathlib.Path):
+  arrays = cache.map_arrays(file, "version 1")
+  assert arrays is not None
+  for array in arrays.values():
+    assert isinstance(array, np.memmap)
+    assert not array.flags.writeable

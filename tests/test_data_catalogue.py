@@ -1,5 +1,8 @@
+import pathlib
 import subprocess
 import sys
+
+import pytest
 
 from jaxpower import data
 from jaxpower.data import bundled, prepared
@@ -26,6 +29,12 @@ sys.exit(" ".join(heavy & sys.modules.keys()) or 0)
     [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
   )
   assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["austen@64", "digits:1.0.0"])
+def test_a_bundled_set_has_one_form(name: str, tmp_path: pathlib.Path):
+  with pytest.raises(data.DataError, match=r"in one form; name it '\w+', not"):
+    data.describe(name, tmp_path)
 
 
 def test_the_bundled_facts_cost_no_reading(monkeypatch):

@@ -141,6 +141,14 @@ def test_the_second_reading_comes_from_the_cache(
   assert first.facts == second.facts
 
 
+def test_a_mapped_set_is_the_same_and_stays_on_disk(data_dir: pathlib.Path):
+  for _ in ("made and mapped", "found and mapped"):
+    mapped = load("grey", data_dir, mapped=True)
+    for split in (mapped.train, mapped.test):
+      assert all(isinstance(array, np.memmap) for array in split.values())
+    assert mapped.sha256 == load("grey", data_dir).sha256
+
+
 def test_a_damaged_cache_is_made_again(
   data_dir: pathlib.Path, caplog: pytest.LogCaptureFixture
 ):

@@ -57,6 +57,18 @@ def test_a_wrapped_counter_goes_on(tree):
   source.close()
 
 
+def test_a_counter_unread_for_long_begins_anew(tree):
+  energy = tree / "intel-rapl:0" / "energy_uj"
+  source = RaplSource(tree)
+  source.read()
+  energy.write_text("9000000")
+  assert source.read()[0].joules == pytest.approx(8.0)
+  source._last_seconds[0] -= 600.0  # the machine slept for ten minutes
+  energy.write_text("20000000")
+  assert source.read()[0].joules == 0.0
+  source.close()
+
+
 def test_a_vanished_counter_is_a_failed_reading_not_zero(tree):
   source = RaplSource(tree)
   source.read()

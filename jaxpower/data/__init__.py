@@ -7,13 +7,16 @@ earlier than a prepared set is read.
 from jaxpower.data.catalogue import describe, load, names
 from jaxpower.data.facts import DataError, DataSet, Facts
 from jaxpower.data.order import batch_indices
+from jaxpower.data.streaming import Stream, stream
 
 __all__ = [
   "DataError",
   "DataSet",
   "Facts",
+  "Stream",
   "batch_indices",
   "describe",
   "load",
   "names",
+  "stream",
 ]

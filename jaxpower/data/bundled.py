@@ -67,7 +67,7 @@ BUNDLED = {
       source=_DIGITS_SOURCE,
       licence=_DIGITS_LICENCE,
       version="1.0.0",
-      fingerprint="sha256:02ce79eb01562eef5decfb4fce96a93f8bc0ff8c68d1fe62ac2f103aecca2ca2",
+      fingerprint="sha256:08df9bfaecdda89dd87c7feff8669d918667fe18c3d553094b559364f95efe2c",
     ),
     Facts(
       name="digits_28",
@@ -80,7 +80,7 @@ BUNDLED = {
       source=f"{_DIGITS_SOURCE}; enlarged to the size of MNIST",
       licence=_DIGITS_LICENCE,
       version="1.0.0",
-      fingerprint="sha256:ff69ef312a7049c4af112ba167fc26bd03e21954c44ae3d902668c12b0488cea",
+      fingerprint="sha256:98abe5a705bda15036d26c18291e5bffcffde9da0c9888c240aff573839a1a1f",
     ),
     Facts(
       name="imu",

@@ -4,13 +4,25 @@ import logging
 import os
 import pathlib
 import secrets
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import BinaryIO
 
 import numpy as np
 
 _KEY = "key"
+_DAMAGE = (
+  OSError,
+  EOFError,
+  KeyError,
+  ValueError,
+  NotImplementedError,
+  struct.error,
+  zipfile.BadZipFile,
+  zlib.error,
+)
 
 
 def read(file: pathlib.Path, key: str) -> dict[str, np.ndarray] | None:
@@ -26,19 +38,57 @@ def read(file: pathlib.Path, key: str) -> dict[str, np.ndarray] | None:
       return {name: archive[name] for name in archive.files if name != _KEY}
   except FileNotFoundError:
     return None
-  except (
-    OSError,
-    EOFError,
-    KeyError,
-    ValueError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-  ) as error:
-    logging.getLogger(__name__).warning(
-      "%s is damaged (%s) and will be made again", file, error
-    )
+  except _DAMAGE as error:
+    _told(file, error)
     return None
+
+
+def map_arrays(file: pathlib.Path, key: str) -> dict[str, np.ndarray] | None:
+  """As `read`, with the arrays left on disk and read as they are used.
+
+  Members are stored, not compressed, so that each is a file within the file.
+  All of it is read once to check it, but not kept.
+  """
+  try:
+    with file.open("rb") as opened, zipfile.ZipFile(opened) as archive:
+      damaged = archive.testzip()
+      if damaged:
+        raise ValueError(f"the checksum of {damaged} is wrong")
+      arrays = {
+        info.filename.removesuffix(".npy"): _map_member(archive, info, opened)
+        for info in archive.infolist()
+      }
+      return arrays if str(arrays.pop(_KEY)) == key else None
+  except FileNotFoundError:
+    return None
+  except _DAMAGE as error:
+    _told(file, error)
+    return None
+
+
+def _map_member(
+  archive: zipfile.ZipFile, info: zipfile.ZipInfo, opened: BinaryIO
+) -> np.ndarray:
+  with archive.open(info) as member:
+    version = np.lib.format.read_magic(member)
+    read_header = {
+      (1, 0): np.lib.format.read_array_header_1_0,
+      (2, 0): np.lib.format.read_array_header_2_0,
+    }[version]
+    shape, _, dtype = read_header(member)
+    skipped = member.tell()
+  # PKWARE's APPNOTE, 4.3.7: the name and the extra field follow 30 bytes, and
+  # their lengths here may differ from those in the directory.
+  opened.seek(info.header_offset + 26)
+  lengths = struct.unpack("<HH", opened.read(4))
+  start = info.header_offset + 30 + sum(lengths) + skipped
+  return np.memmap(opened, dtype, "r", start, shape)
+
+
+def _told(file: pathlib.Path, error: Exception) -> None:
+  logging.getLogger(__name__).warning(
+    "%s is damaged (%s) and will be made again", file, error
+  )
 
 
 def write(

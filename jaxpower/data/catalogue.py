@@ -25,16 +25,22 @@ def describe(name: str, data_dir: str | os.PathLike | None = None) -> Facts:
   return _prepared(name, data_dir).facts
 
 
-def load(name: str, data_dir: str | os.PathLike | None = None) -> DataSet:
+def load(
+  name: str,
+  data_dir: str | os.PathLike | None = None,
+  *,
+  mapped: bool = False,
+) -> DataSet:
   """Both splits of a set, in memory. Raises DataError as `describe` does.
 
   A prepared set is decoded once; its arrays are then kept beside it. Texts are
   cut or padded to 256 bytes and photos of many sizes to 128 x 128 pixels,
-  unless the name says otherwise: 'imdb_reviews@512'.
+  unless the name says otherwise: 'imdb_reviews@512'. If `mapped` the arrays of
+  a prepared set are left on disk, for `stream`; the bundled ones are small.
   """
   if name in bundled.BUNDLED:
     return bundled.load_bundled(name)
-  return prepared.load_prepared(_prepared(name, data_dir))
+  return prepared.load_prepared(_prepared(name, data_dir), mapped)
 
 
 def _prepared(
@@ -45,6 +51,11 @@ def _prepared(
   if found:
     return found
   path, version, _ = prepared.split_name(name)
+  if path in bundled.BUNDLED:
+    raise DataError(
+      f"data set {path!r} comes with jaxpower in one form; name it {path!r}, "
+      f"not {name!r}"
+    )
   there = prepared.versions(path, folder)
   if there:
     raise DataError(

@@ -123,12 +123,16 @@ def find(name: str, data_dir: pathlib.Path) -> Prepared | None:
   return read_metadata(name, _home(path, data_dir) / version, size)
 
 
-def load_prepared(prepared: Prepared) -> DataSet:
-  """Both splits as arrays, from the cache beside the set where it is good."""
+def load_prepared(prepared: Prepared, mapped: bool = False) -> DataSet:
+  """Both splits as arrays, from the cache beside the set where it is good.
+
+  If `mapped` they stay in that cache, and what is used is read from it.
+  """
   facts, size = prepared.facts, prepared.chosen.size
   file = prepared.folder / f"jaxpower{f'-{size}' if size else ''}.npz"
   key = cache_key(prepared)
-  arrays = cache.read(file, key)
+  read = cache.map_arrays if mapped else cache.read
+  arrays = read(file, key)
   if arrays is None:
     arrays = {
       f"{split}_{part}": array
@@ -139,6 +143,8 @@ def load_prepared(prepared: Prepared) -> DataSet:
       for part, array in _read_split(prepared, tfds_split, examples).items()
     }
     cache.write(file, key, arrays)
+    if mapped:
+      arrays = read(file, key) or arrays
   train, test = (
     {part: arrays[f"{split}_{part}"] for part in ("input", *facts.labels)}
     for split in ("train", "test")

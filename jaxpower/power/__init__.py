@@ -1,6 +1,7 @@
 """The meter wing: joules of named windows; knows neither project nor jax."""
 
-from jaxpower.power.monitor import Handle, Monitor
+from jaxpower.power.handle import Handle
+from jaxpower.power.monitor import Monitor
 from jaxpower.power.reading import Domain, MeterError, Reading, Source
 from jaxpower.power.replay import ReplaySource, Sample
 from jaxpower.power.simulated import Fault, SensorModel, SimulatedSource

@@ -6,7 +6,7 @@ numbers all boards by PCI address. The UUID is the one name both agree on.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pynvml
@@ -22,7 +22,7 @@ class Board:
   uuid: str
   name: str
   pci: str
-  handle: Any = None
+  handle: Any = field(default=None, compare=False, repr=False)
   mig: bool = False
   slices: tuple[str, ...] = ()
   speed: tuple[int, ...] = ()

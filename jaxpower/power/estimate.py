@@ -22,9 +22,9 @@ class CpuModel:
 
   Per logical core. Makers give 280 W for 64 cores (EPYC 7763), 270 W for 40
   (Xeon 8380), 360 W for 96 (EPYC 9654): 3.8 to 6.8 W a core at full load. We
-  take 5 W, of which a fifth is drawn by an idle core too, the idle share that
-  servers of these generations show. Wrong by a factor of two on a given
-  machine; the ratio of two runs on one machine suffers less.
+  take 5 W, of which a fifth is drawn by an idle core too: an assumption, not a
+  measurement. It may be wrong by a factor of two on a given machine; the ratio
+  of two runs on one machine suffers less.
   """
 
   busy_watts_per_core: float = 4.0

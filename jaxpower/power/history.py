@@ -1,6 +1,7 @@
 """All that one domain has said so far, and the ticks found in it."""
 
 import math
+import statistics
 from array import array
 from dataclasses import dataclass
 
@@ -39,7 +40,11 @@ class History:
     self.errors = array("d")
     self.energies = array("d")
     self.breaks: dict[int, str] = {}
+    self.power_points = array("d")
+    self.power_watts = array("d")
     self.gaps: list[Gap] = []
+    self.noise = 0.0
+    self.longest_gap = 1.0  # seconds without power that may be bridged
     self._unmoved = 0
     self._failing = False
     update = domain.update_seconds
@@ -59,7 +64,7 @@ class History:
       return
     self._failing = False
     if reading.watts is not None:
-      self.power.observe(reading.begin, reading.end, reading.watts)
+      self._add_power(reading, middle, reading.watts)
     if reading.joules is not None:
       self._add_energy(reading, reading.joules)
 
@@ -69,6 +74,20 @@ class History:
       self.gaps.append(Gap(begin, now, reason))
     self.gaps[-1].end = now
     self._failing = True
+
+  def _add_power(self, reading: Reading, now: float, watts: float) -> None:
+    """A point at each update, and now and then where the power stays."""
+    tick = self.power.observe(reading.begin, reading.end, watts)
+    shift = self.domain.power_window_seconds / 2
+    if tick is not None:
+      seconds = tick.seconds - shift
+    else:
+      seconds = now - shift
+      stays = 1.5 * (self.power.period or 0.05)
+      if self.power_points and seconds - self.power_points[-1] < stays:
+        return
+    self.power_points.append(seconds)
+    self.power_watts.append(watts)
 
   def _add_energy(self, reading: Reading, joules: float) -> None:
     tick = self.counter.observe(
@@ -98,6 +117,9 @@ class History:
     step = tick.value - self.energies[-1]
     seconds = tick.seconds - self.points[-1]
     limit = self.domain.max_watts
+    if step < 0 and -step <= self._believable_noise():
+      self.noise = max(self.noise, -step)
+      return ""
     if step < 0:
       return "the counter fell back (reset)"
     if limit and step > limit * (seconds + (self.counter.period or 0.0)):
@@ -106,6 +128,16 @@ class History:
     if period and self._unmoved > 8 and seconds > 8 * period:
       return f"the counter stood still for {seconds:.2g} s"
     return ""
+
+  def _believable_noise(self) -> float:
+    """How far a counter may fall and only be noisy: one typical step."""
+    if len(self.energies) < 4:
+      return 0.0
+    steps = sorted(
+      abs(self.energies[i] - self.energies[i - 1])
+      for i in range(max(1, len(self.energies) - 16), len(self.energies))
+    )
+    return 2 * steps[len(steps) // 2]
 
   def settle(self) -> None:
     """Ends the learning: a counter that moved at every read is continuous."""
@@ -120,6 +152,8 @@ class History:
     for seconds, joules in zip(self.seconds, self.joules, strict=True):
       if not math.isnan(joules):
         self._add_point(Tick(seconds, FINE_SECONDS / 10, joules))
+    if self.noise:  # it may hide a coarse staircase: take all as doubt
+      self.noise = max(self.noise, _roughness(self.points, self.energies))
 
   @property
   def failing(self) -> bool:
@@ -135,4 +169,13 @@ class History:
     """Whether the energy at an instant lies between two points."""
     if self.has_counter:
       return self.points[-1] >= instant
-    return bool(self.seconds) and self.seconds[-1] >= instant
+    return bool(self.power_points) and self.power_points[-1] >= instant
+
+
+def _roughness(seconds: array, joules: array) -> float:
+  """Joules by which a counter strays from a straight line, root mean square."""
+  slope, level = statistics.linear_regression(seconds, joules)
+  squares = [
+    (j - level - slope * s) ** 2 for s, j in zip(seconds, joules, strict=True)
+  ]
+  return math.sqrt(statistics.fmean(squares))

@@ -1,51 +1,32 @@
 """The instrument: opens the meters, measures windows, leaves nothing behind."""
 
 import functools
+import math
 import os
 import threading
 import time
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from jaxpower.power.history import History
+from jaxpower.power.handle import Handle
 from jaxpower.power.reading import Domain, Source
 from jaxpower.power.replay import Sample
-from jaxpower.power.sampler import LEARN_SECONDS, Sampler
+from jaxpower.power.sampler import Sampler
+from jaxpower.power.sensor import characterise, step_period
+from jaxpower.power.settle import await_ticks, measure_window
 from jaxpower.power.sources import Found, find_sources
-from jaxpower.power.window import Energy, Window, energy_of, total
+from jaxpower.power.watch import Watch
+from jaxpower.power.window import Window, total
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PATIENCE = 0.25  # seconds to wait for a tick of a sensor without known period
+WATCH_SECONDS = 5.0
+LATELY = 64  # windows of one name from which the rhythm of the work is read
 FORKED = "this process was forked: the meter stayed in its parent"
-
-
-class Handle:
-  """An open or closed window."""
-
-  def __init__(self, monitor: "Monitor", name: str, start: float):
-    self.name = name
-    self.start = start
-    self.end: float | None = None
-    self._monitor = monitor
-    self._window: Window | None = None
-
-  def result(self, *, wait: bool = True) -> Window:
-    """The energy of the closed window; waits at most one tick for it.
-
-    With `wait=False` the last power is carried on to the end, with a wider
-    bound. Raises RuntimeError while the window is open.
-    """
-    if self.end is None:
-      raise RuntimeError(f"window {self.name!r} is still open")
-    if self._window is not None:
-      return self._window
-    window, final = self._monitor._settle(self, wait)
-    if final:
-      self._window = window
-    return window
 
 
 class Monitor:
@@ -67,7 +48,7 @@ class Monitor:
     gpus: Sequence[str] | None = None,
     interval_seconds: float | None = None,
   ):
-    if interval_seconds is not None and not interval_seconds > 0:
+    if interval_seconds is not None and not 0 < interval_seconds < math.inf:
       raise ValueError(f"interval_seconds must be above 0: {interval_seconds}")
     if isinstance(meter, str):
       self._found = find_sources(meter, gpus)
@@ -75,41 +56,35 @@ class Monitor:
     else:
       self._found = Found(list(meter))
       self.meter = "given"
+    self.idle_watts: dict[str, float] = {}
     self._wait = wait
     self._pid = os.getpid()
     self._handles: list[Handle] = []
+    # Starts of windows by name, and of all under None: sorted, for the rhythm.
+    self._starts: defaultdict[str | None, list[float]] = defaultdict(list)
     self._lock = threading.Lock()
     self._warnings = list(self._found.warnings)
-    self._closed = False
+    self._watch = Watch(self._found.boards)
     self._sampler = Sampler(self._found.sources, interval_seconds)
+    self._sampler.add_chore(self._look, WATCH_SECONDS)
     self._start: float | None = None
 
   @property
   def domains(self) -> tuple[Domain, ...]:
     """What is measured: the job's domains first, then GPUs apart."""
-    domains = [history.domain for history in self._histories()]
+    domains = (history.domain for history in self._sampler.histories)
     return tuple(sorted(domains, key=lambda domain: not domain.counted))
 
   @property
   def warnings(self) -> tuple[str, ...]:
     """What a person should know about these numbers."""
-    return tuple(dict.fromkeys(self._warnings))
-
-  def _histories(self) -> tuple[History, ...]:
-    return tuple(
-      history
-      for channel in self._sampler.channels
-      for history in channel.histories
-    )
+    return tuple(dict.fromkeys([*self._warnings, *self._watch.warnings]))
 
   def __enter__(self) -> "Monitor":
     """Starts the sampler and waits until the sensors' rhythm is known."""
+    self._look()
     self._sampler.start()
-    deadline = time.monotonic() + LEARN_SECONDS + 0.5
-    while time.monotonic() < deadline and not all(
-      c.reads and not c.learning for c in self._sampler.channels
-    ):
-      time.sleep(1e-3)
+    self._sampler.await_rhythm()
     self._start = time.monotonic()
     return self
 
@@ -117,12 +92,19 @@ class Monitor:
     """Settles the last windows, stops the sampler, closes the sources."""
     if os.getpid() != self._pid:
       return
-    self.windows()
-    self._closed = True
+    try:
+      self.windows()
+      self._look()
+    except Exception as error:  # noqa: BLE001 - never raise into training
+      self._warnings.append(f"the meter failed at its end: {error!r}")
     if not self._sampler.stop():
-      self._warnings.append(
-        "a sensor did not answer: its thread was left behind"
-      )
+      self._warnings.append("a sensor hangs: its thread was left behind")
+
+  def _look(self) -> None:
+    try:
+      self._watch.look()
+    except Exception as error:  # noqa: BLE001 - never raise into training
+      self._warnings.append(f"the GPUs' state could not be read: {error!r}")
 
   def measure(
     self, phase: str, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
@@ -153,81 +135,105 @@ class Monitor:
     return decorate
 
   @contextmanager
-  def window(self, name: str) -> Iterator[Handle]:
-    """Opens a window; windows may nest and overlap, in several threads."""
+  def window(self, name: str, *, steps: int | None = None) -> Iterator[Handle]:
+    """Opens a window; windows may nest and overlap, in several threads.
+
+    `steps` says how many equal steps are done inside, so that their rhythm
+    can be held against the sensor's.
+    """
     self._sampler.nudge()
-    handle = Handle(self, name, time.monotonic())
+    handle = Handle(self, name, time.monotonic(), steps)
     try:
       yield handle
+    except BaseException as error:
+      handle.interrupted = f"ended by {type(error).__name__}"
+      raise
     finally:
       handle.end = time.monotonic()
       self._sampler.nudge()
       if os.getpid() == self._pid:
         with self._lock:
           self._handles.append(handle)
+          insort(self._starts[None], handle.start)
+          insort(self._starts[name], handle.start)
+
+  def measure_idle(self, seconds: float = 3.0, name: str = "idle") -> Window:
+    """Measures `seconds` in which nothing is done; keeps the idle watts.
+
+    Call it with the framework's context open and nothing queued.
+    """
+    with self.window(name) as handle:
+      time.sleep(seconds)
+    window = handle.result()
+    for energy in (*window.energies, *window.apart):
+      if energy.joules is not None:
+        self.idle_watts[energy.domain] = energy.joules / window.seconds
+    return window
 
   def windows(self) -> tuple[Window, ...]:
     """All closed windows, in the order they closed, settled."""
+    if os.getpid() != self._pid:
+      return ()
     with self._lock:
       handles = tuple(self._handles)
     return tuple(handle.result() for handle in handles)
+
+  def forget(self) -> None:
+    """Drops the closed windows, so that watching does not grow."""
+    with self._lock:
+      self._handles.clear()
+      self._starts.clear()
 
   def joules_so_far(self, name: str | None = None) -> float | None:
     """Joules of the closed windows of a name, or since the start. No waiting.
 
     None when a domain is unknown.
     """
+    if os.getpid() != self._pid:
+      return None
     now = time.monotonic()
     if name is None:
       start = now if self._start is None else self._start
-      return self._measure("so far", start, now, extrapolate=True).joules
+      return measure_window(
+        self._sampler, "so far", start, now, extrapolate=True
+      ).joules
     with self._lock:
       handles = [h for h in self._handles if h.name == name]
     joules = [handle.result(wait=False).joules for handle in handles]
-    known = [value for value in joules if value is not None]
-    return sum(known) if len(known) == len(joules) else None
+    return None if None in joules else math.fsum(j for j in joules if j)
 
-  def _settle(self, handle: Handle, wait: bool) -> tuple[Window, bool]:
-    """The window of a closed handle, and whether it will not change."""
-    end = handle.end
-    assert end is not None
+  def settle(
+    self, handle: Handle, end: float, wait: bool
+  ) -> tuple[Window, bool]:
+    """The energy of a closed handle; rather call `handle.result()`."""
     if os.getpid() != self._pid:
-      return total(handle.name, handle.start, end, (), (), (FORKED,)), True
+      forked = total(handle.name, handle.start, end, (), (), (FORKED,))
+      return forked, True
     if wait:
-      self._await(end)
-    covered = all(h.covers(end) for h in self._histories())
-    final = wait or covered
-    window = self._measure(
-      handle.name, handle.start, end, extrapolate=not (covered or wait)
+      await_ticks(self._sampler, end)
+    covered = all(h.covers(end) for h in self._sampler.histories)
+    window = measure_window(
+      self._sampler,
+      handle.name,
+      handle.start,
+      end,
+      extrapolate=not (covered or wait),
+      step_seconds=self._rhythm(handle, end),
+      reasons=(handle.interrupted,) if handle.interrupted else (),
     )
-    return window, final
+    return window, wait or covered
 
-  def _await(self, end: float) -> None:
-    """Waits until every sensor has shown a value from after `end`."""
-    deadlines = []
-    for history in self._histories():
-      period = history.counter.period or history.power.period
-      slack = 0.1 if history.continuous or period else PATIENCE
-      deadlines.append((history, end + 1.5 * (period or 0.0) + slack))
-    while self._sampler.alive:
-      now = time.monotonic()
-      late = [h for h, by in deadlines if not h.covers(end) and now < by]
-      if not late:
-        return
-      if any(history.continuous for history in late):
-        self._sampler.nudge()
-      time.sleep(1e-3)
-
-  def _measure(
-    self, name: str, start: float, end: float, *, extrapolate: bool
-  ) -> Window:
-    energies: list[Energy] = []
-    apart: list[Energy] = []
-    with self._sampler.lock:
-      for history in self._histories():
-        energy = energy_of(history, start, end, extrapolate=extrapolate)
-        (energies if history.domain.counted else apart).append(energy)
-    return total(name, start, end, energies, apart)
+  def _rhythm(self, handle: Handle, end: float) -> float | None:
+    """Seconds from step to step, told or read from the windows around."""
+    if handle.steps:
+      return (end - handle.start) / handle.steps
+    with self._lock:
+      every, alike = self._starts[None], self._starts[handle.name]
+      first = bisect_right(every, handle.start)
+      last = min(bisect_left(every, end), first + LATELY)
+      here = bisect_right(alike, handle.start)
+      inside, before = every[first:last], alike[max(0, here - LATELY) : here]
+    return step_period(inside) or step_period(before)
 
   def timeline(self) -> tuple[Sample, ...]:
     """Every raw reading: domain, seconds (monotonic), joules, watts."""
@@ -236,23 +242,39 @@ class Monitor:
         Sample(
           history.domain.name,
           seconds,
-          None if joules != joules else joules,
-          None if watts != watts else watts,
+          None if math.isnan(joules) else joules,
+          None if math.isnan(watts) else watts,
         )
-        for history in self._histories()
+        for history in self._sampler.histories
         for seconds, joules, watts in zip(
           history.seconds, history.joules, history.watts, strict=True
         )
       )
 
+  def characterise(self) -> dict[str, dict[str, object]]:
+    """Finds the sensors' rhythm anew, now; what each is like, by domain.
+
+    Takes up to a second and a half.
+    """
+    if self._sampler.alive:
+      with self._sampler.lock:
+        for channel in self._sampler.channels:
+          channel.learn_again(time.monotonic())
+      self._sampler.nudge()
+      self._sampler.await_rhythm()
+    return self._sensors()
+
+  def _sensors(self) -> dict[str, dict[str, object]]:
+    with self._sampler.lock:
+      return {h.domain.name: characterise(h) for h in self._sampler.histories}
+
   def describe(self) -> dict[str, Any]:
     """What was measured and how, ready for JSON."""
+    sensors = self._sensors()
     domains = []
     for channel in self._sampler.channels:
       source = channel.source.describe()
-      for history in channel.histories:
-        domain = history.domain
-        reads = max(1, len(history.seconds))
+      for domain in channel.source.domains:
         domains.append(
           {
             "domain": domain.name,
@@ -262,15 +284,8 @@ class Monitor:
             "estimated": domain.estimated,
             "counted": domain.counted,
             "notes": list(domain.notes),
-            "sensor": {
-              "counter_period_seconds": history.counter.period
-              if not history.continuous
-              else domain.update_seconds,
-              "power_period_seconds": history.power.period,
-              "read_seconds_mean": history.latency_total / reads,
-              "read_seconds_max": history.latency_highest,
-              "reads": len(history.seconds),
-            },
+            "idle_watts": self.idle_watts.get(domain.name),
+            "sensor": sensors[domain.name],
             **source,
           }
         )
@@ -278,6 +293,7 @@ class Monitor:
       "meter": self.meter,
       "estimated": any(d.estimated for d in self.domains if d.counted),
       "domains": domains,
+      "gpus": self._watch.describe(),
       "failures": list(self._found.failures),
       "warnings": list(self.warnings),
     }

@@ -24,6 +24,15 @@ SCOPES = (
   ),
 )
 MAX_WATTS = 5000.0
+MEMBERS = {
+  pynvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
+  pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
+  pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG: "ulVal",
+  pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG: "ullVal",
+  pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG: "sllVal",
+  pynvml.NVML_VALUE_TYPE_SIGNED_INT: "siVal",
+  pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT: "usVal",
+}
 
 MENDS = {
   pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
@@ -71,16 +80,7 @@ def field_value(field: Any) -> float | None:
   """The number of a field value, or None where its return code forbids it."""
   if field.nvmlReturn != pynvml.NVML_SUCCESS:
     return None
-  members = {
-    pynvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
-    pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
-    pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG: "ulVal",
-    pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG: "ullVal",
-    pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG: "sllVal",
-    pynvml.NVML_VALUE_TYPE_SIGNED_INT: "siVal",
-    pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT: "usVal",
-  }
-  member = members.get(field.valueType)
+  member = MEMBERS.get(field.valueType)
   return None if member is None else float(getattr(field.value, member))
 
 
@@ -109,6 +109,8 @@ class NvmlSource:
       note = self._probe(name, field)
       if note:
         notes.append(note)
+    if {(INSTANT, 0), (AVERAGE, 0)} <= set(self._fields):
+      self._fields.remove((AVERAGE, 0))  # it says less, and costs as much
     self._probe_legacy()
     has = [name for name in self._names() if name not in self.missing]
     if not has:

@@ -103,6 +103,7 @@ class RaplSource:
     ]
     self._last: list[int | None] = [None] * len(zones)
     self._total = [0] * len(zones)
+    self._last_seconds = [0.0] * len(zones)
 
   @property
   def domains(self) -> tuple[Domain, ...]:
@@ -123,8 +124,13 @@ class RaplSource:
     except (OSError, ValueError) as error:
       return Reading(name, begin, time.monotonic(), failure=str(error))
     end = time.monotonic()
-    last = self._last[i]
-    if last is not None:
+    last, silent = self._last[i], end - self._last_seconds[i]
+    self._last_seconds[i] = end
+    if last is not None and silent * MAX_WATTS > zone.range_microjoules * 1e-6:
+      # It may have wrapped unseen (a suspended machine): begin anew, which
+      # shows as a reset and makes the windows over it unknown.
+      self._total[i] = 0
+    elif last is not None:
       step = raw - last
       self._total[i] += step if step >= 0 else step + zone.range_microjoules
     self._last[i] = raw

@@ -22,7 +22,8 @@ class Domain:
   `counted` is false for GPUs of the node outside the job: shown apart.
   `max_watts` is what no honest reading exceeds; a jump above it is a fault.
   `update_seconds` is how often the counter moves, where that is known; None
-  means it has to be found out.
+  means it has to be found out. `power_window_seconds` is how long the power
+  reading averages, where that is known to be long.
   """
 
   name: str
@@ -33,6 +34,7 @@ class Domain:
   counted: bool = True
   max_watts: float | None = None
   update_seconds: float | None = None
+  power_window_seconds: float = 0.0
   notes: tuple[str, ...] = ()
 
 

@@ -5,16 +5,22 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from jaxpower.power.history import History
 from jaxpower.power.reading import Reading, Source
+from jaxpower.power.ticks import Tracker
 
 LEARN_SECONDS = 1.5
 LEARN_INTERVAL = 2e-3
 LEARN_CHANGES = 8
 INTERVAL = 0.1  # between reads of a counter that is always fresh
+CHECK_EVERY = 5  # calm reads between two looks at the phase
+PROBE_EVERY = 3  # ticks between reads that look whether one came early
 BLIND_INTERVAL = 0.05  # where no rhythm was found
-NUDGE_SECONDS = 2e-3  # nudges closer than this are one
+QUICK = 0.15  # a counter quicker than this is not followed tick by tick
+CALM_INTERVAL = 0.2  # between its reads, except
+ALERT_TICKS = 6  # for these many ticks after the edge of a window
 
 
 class Channel:
@@ -26,6 +32,8 @@ class Channel:
     self.source = source
     self.histories = tuple(History(domain) for domain in source.domains)
     self.interval = interval
+    for history in self.histories:
+      history.longest_gap = max(1.0, 3 * (interval or 0.0))
     self.start = start
     self.due = start
     self.reads = 0
@@ -33,8 +41,9 @@ class Channel:
       interval is None
     )
     self._target: float | None = None
-    self._probe = False
     self._ticks = 0
+    self._probe = False
+    self._alert = -math.inf
 
   def ask(self, now: float) -> Sequence[Reading]:
     """Reads the source. A source that breaks its promise is a failed read."""
@@ -44,6 +53,14 @@ class Channel:
       failure = f"{type(error).__name__}: {error}"
       names = [history.domain.name for history in self.histories]
       return [Reading(name, now, now, failure=failure) for name in names]
+
+  def learn_again(self, now: float) -> None:
+    """Looks for the rhythm anew, as at the start."""
+    if self.interval is None and not self.continuous:
+      self.learning, self.start, self.due = True, now, now
+      for history in self.histories:
+        history.counter.forget()
+        history.power.forget()
 
   def take(self, readings: Sequence[Reading], now: float) -> None:
     """Notes the readings and plans the next read."""
@@ -57,7 +74,29 @@ class Channel:
     """Whether every domain is fresh at every read."""
     return all(history.continuous for history in self.histories)
 
-  def _tracker(self):
+  def nudged(self, now: float) -> bool:
+    """Takes note of a window's edge; whether a read is due at once for it."""
+    if self.learning or self.interval is not None:
+      return False
+    if self.continuous:
+      return True
+    period = self._tracker().period
+    if not period or period >= QUICK:
+      return False  # every tick is read anyway
+    calm = now > self._alert
+    self._alert = now + ALERT_TICKS * period
+    if not calm:
+      return False
+    self._target, self._probe = None, False
+    tick = self._tracker().next_tick(now) or now
+    margin = 2 * _guard(period)
+    if margin < tick - now < period - margin:
+      return True
+    # Too near a tick to know which one would be seen: look after it.
+    self.due = (tick if tick - now <= margin else now) + margin
+    return False
+
+  def _tracker(self) -> Tracker:
     history = self.histories[0]
     return history.counter if history.counter.changes else history.power
 
@@ -87,27 +126,52 @@ class Channel:
     return self._next(now)
 
   def _near_tick(self, now: float, period: float) -> float:
-    """Just before some expected ticks, just after all of them."""
-    tracker = self._tracker()
-    guard = max(8e-4, 0.03 * period)
+    """Just after every expected tick, now and then just before it too."""
+    tracker, guard = self._tracker(), _guard(period)
     last = tracker.last.seconds if tracker.last else now
     target = self._target
-    if target is None or last > target - period / 2 or now > target + period:
-      target = tracker.next_tick(max(last + period / 2, now - period / 2))
-      assert target is not None
-      if target + guard < now:
-        target += period
-      self._target = target
-      self._ticks += 1
-      every = 1 if period >= 0.05 else 4
-      if self._ticks % every == 0 and target - guard > now + guard / 2:
-        return target - guard
-    if now < target + guard:
-      return target + guard
-    late = now - target
-    if late < period / 2:
-      return now + guard
-    return now + min(period / 4, BLIND_INTERVAL)
+    if target is not None and last <= target - period / 2 < now + period:
+      if now < target + guard:
+        return target + guard
+      # It is late: look closely. Power may also have stayed what it was.
+      counting = tracker is self.histories[0].counter
+      if now < target + period / 2:
+        return now + (guard if counting else period / 8)
+      if counting and now < target + period:
+        return now + min(period / 4, BLIND_INTERVAL)
+    self._ticks += 1
+    quick = period < QUICK and self.histories[0].has_counter
+    calm = quick and now > self._alert
+    if calm and tracker.steady(CALM_INTERVAL) and not self._probe:
+      # Between two ticks there is no doubt which of them is seen.
+      self._target = None
+      self._probe = self._ticks % CHECK_EVERY == 0
+      ahead = tracker.next_tick(now + CALM_INTERVAL - period)
+      return (ahead or now + CALM_INTERVAL) + period / 2
+    target = tracker.next_tick(max(last + period / 2, now - period / 2))
+    assert target is not None
+    if target + guard < now:
+      target += period
+    self._target = target
+    probing = self._probe or self._ticks % PROBE_EVERY == 0
+    self._probe = False
+    if probing and target - guard > now + guard / 2:
+      return target - guard
+    return target + guard
+
+
+def _guard(period: float) -> float:
+  """Seconds from an expected tick at which it is looked for."""
+  return max(8e-4, 0.03 * period)
+
+
+@dataclass
+class Chore:
+  """Something the thread does every few seconds beside reading."""
+
+  work: Callable[[], None]
+  seconds: float
+  due: float
 
 
 class Sampler:
@@ -120,6 +184,7 @@ class Sampler:
     clock: Callable[[], float] = time.monotonic,
   ):
     self.clock = clock
+    self.interval = interval or 0.0
     self.channels = tuple(Channel(s, interval, clock()) for s in sources)
     self.lock = threading.Lock()
     self._wake = threading.Lock()
@@ -127,17 +192,33 @@ class Sampler:
     self._stopping = False
     self._nudged = False
     self._thread: threading.Thread | None = None
+    self._chores: list[Chore] = []
+
+  @property
+  def histories(self) -> tuple[History, ...]:
+    """Of all channels, in their order."""
+    return tuple(h for channel in self.channels for h in channel.histories)
+
+  def add_chore(self, work: Callable[[], None], seconds: float) -> None:
+    """Lets the thread do something else now and then, before it starts."""
+    self._chores.append(Chore(work, seconds, self.clock() + seconds))
 
   def poll(self) -> float:
     """Reads what is due; returns the instant of the next read."""
     nudged, self._nudged = self._nudged, False
     for channel in self.channels:
       now = self.clock()
-      if channel.due <= now or (nudged and channel.continuous):
+      if (nudged and channel.nudged(now)) or channel.due <= now:
         readings = channel.ask(now)  # outside the lock: it may be slow
         with self.lock:
           channel.take(readings, now)
-    return min((c.due for c in self.channels), default=math.inf)
+    for chore in self._chores:
+      if chore.due <= self.clock():
+        chore.work()
+        chore.due = self.clock() + chore.seconds
+    return min(
+      (c.due for c in (*self.channels, *self._chores)), default=math.inf
+    )
 
   def start(self) -> None:
     """Starts the thread."""
@@ -146,6 +227,14 @@ class Sampler:
     )
     self._thread.start()
 
+  def await_rhythm(self) -> None:
+    """Waits until every sensor's rhythm is known, or given up."""
+    deadline = time.monotonic() + LEARN_SECONDS + 0.5
+    while time.monotonic() < deadline and not all(
+      c.reads and not c.learning for c in self.channels
+    ):
+      time.sleep(1e-3)
+
   def _run(self) -> None:
     while not self._stopping:
       pause = min(self.poll() - self.clock(), 1.0)
@@ -153,7 +242,7 @@ class Sampler:
         self._wake.acquire(timeout=pause)
 
   def nudge(self) -> None:
-    """Asks for a read of the always fresh counters, soon."""
+    """Says that a window begins or ends now."""
     self._nudged = True
     with suppress(RuntimeError):  # it is awake already
       self._wake.release()

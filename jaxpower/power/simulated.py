@@ -20,7 +20,8 @@ class SensorModel:
   `energy_period`, `power_period`: seconds between updates. `phase`: when the
   first update falls. `power_window`: seconds the power reading averages over.
   `latency`: age of a value when it appears. `quantum`: joules of one count.
-  `gain` multiplies everything; `noise` is the joules of jitter per read.
+  `gain` multiplies everything; `noise` is the joules of jitter per read,
+  `power_noise` the watts of jitter per update.
   """
 
   energy_period: float = 0.0
@@ -31,6 +32,7 @@ class SensorModel:
   quantum: float = 0.0
   gain: float = 1.0
   noise: float = 0.0
+  power_noise: float = 0.0
   has_counter: bool = True
   has_power: bool = True
 
@@ -47,14 +49,13 @@ class SensorModel:
   def watts(self, waveform: Waveform, seconds: float) -> float:
     """What the power reading shows `seconds` after its start."""
     last = _last_update(seconds, self.power_period, self.phase)
+    jitter = self.power_noise * math.sin(1e4 * last)
     last = max(0.0, last - self.latency)
-    if not self.power_window:
-      return self.gain * waveform.watts(last)
     first = max(0.0, last - self.power_window)
     if first == last:
-      return self.gain * waveform.watts(last)
+      return self.gain * waveform.watts(last) + jitter
     joules = waveform.joules(last) - waveform.joules(first)
-    return self.gain * joules / (last - first)
+    return self.gain * joules / (last - first) + jitter
 
 
 def _last_update(seconds: float, period: float, phase: float) -> float:
@@ -68,7 +69,8 @@ class Fault:
   """Breaks a simulated sensor between two instants after its start.
 
   `reset` sets the counter to zero at `begin`; `stuck` holds what was shown at
-  `begin`; `lost` answers every read with a failure.
+  `begin` and catches up after `end`, `frozen` goes on from there; `jump` adds
+  a megajoule; `stuck_power` holds the power; `lost` fails every read.
   """
 
   kind: str
@@ -122,16 +124,18 @@ class SimulatedSource:
     seconds = begin - self._start
     joules = watts = failure = None
     counter_time = power_time = seconds
-    offset = 0.0
+    offset = self._frozen(seconds)
     for fault in self.faults:
       if not fault.begin <= seconds < fault.end:
         continue
       if fault.kind == "lost":
         failure = fault.message
-      elif fault.kind == "stuck":
+      elif fault.kind in ("stuck", "frozen"):
         counter_time = min(counter_time, fault.begin)
       elif fault.kind == "stuck_power":
         power_time = min(power_time, fault.begin)
+      elif fault.kind == "jump":
+        offset -= 1e6
       elif fault.kind == "reset":
         offset = self.sensor.joules(self.waveform, fault.begin)
     if failure is None and self.sensor.has_counter:
@@ -147,6 +151,15 @@ class SimulatedSource:
       failure=failure,
     )
     return (reading,)
+
+  def _frozen(self, seconds: float) -> float:
+    """Joules that the counter lost while it was frozen."""
+    joules = self.sensor.joules
+    return sum(
+      joules(self.waveform, fault.end) - joules(self.waveform, fault.begin)
+      for fault in self.faults
+      if fault.kind == "frozen" and fault.end <= seconds
+    )
 
   def truth(self, start: float, end: float) -> float:
     """Joules between two instants of the clock, exactly."""

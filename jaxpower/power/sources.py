@@ -26,6 +26,7 @@ class Found:
   sources: list[Source] = field(default_factory=list)
   failures: list[str] = field(default_factory=list)
   warnings: list[str] = field(default_factory=list)
+  boards: list[Board] = field(default_factory=list)
 
 
 def find_sources(
@@ -120,6 +121,8 @@ def _add_board(found: Found, board: Board, counted: bool) -> None:
     found.failures.append(str(error))
     return
   found.sources.append(source)
+  if counted:
+    found.boards.append(board)
   found.warnings.extend(
     f"{board.uuid}: {note}" for note in source.domains[0].notes if counted
   )

@@ -85,22 +85,32 @@ def board_state(board: Board) -> dict[str, Any]:
     "throttle_reasons": None
     if reasons is None
     else [text for bit, text in THROTTLE_REASONS.items() if reasons & bit],
-    "foreign_processes": foreign_processes(handle),
+    **other_processes(handle),
   }
 
 
-def foreign_processes(handle: Any) -> list[int] | None:
-  """Process ids on a GPU that are neither ours nor our descendants'.
+def other_processes(handle: Any) -> dict[str, Any]:
+  """Processes on a GPU that are neither ours nor our family's.
 
-  None when the driver does not tell. In a container ids of the host may show,
-  or none at all.
+  `foreign_processes` are ids seen on this system; `hidden_processes` counts
+  those that are not, as in a container, where our own shows under an id of
+  the host. None when the driver does not tell.
   """
   compute = _ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
   if compute is None:
-    return None
+    return {"foreign_processes": None, "hidden_processes": None}
   graphics = _ask(pynvml.nvmlDeviceGetGraphicsRunningProcesses, handle) or []
   pids = {process.pid for process in [*compute, *graphics]}
-  return sorted(pid for pid in pids if not _is_family(pid))
+  seen = {pid for pid in pids if is_visible(pid)}
+  return {
+    "foreign_processes": sorted(pid for pid in seen if not _is_family(pid)),
+    "hidden_processes": len(pids) - len(seen),
+  }
+
+
+def is_visible(pid: int) -> bool:
+  """Whether a process id means something on this system."""
+  return os.path.exists(f"/proc/{pid}")
 
 
 def _is_family(pid: int) -> bool:

@@ -4,13 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxpower.power.energy import Estimate, from_counter, from_power
-from jaxpower.power.history import History
-from jaxpower.power.reading import Domain
-
-DISAGREEMENT = 0.05
-LONGEST_POWER_GAP = 1.0
-
 
 @dataclass(frozen=True)
 class Energy:
@@ -71,88 +64,6 @@ class Window:
     if self.joules is None or idle_watts is None:
       return None
     return self.joules - idle_watts * self.seconds
-
-
-def energy_of(
-  history: History, start: float, end: float, *, extrapolate: bool = False
-) -> Energy:
-  """One domain's energy between two instants, by the best method it has."""
-  domain = history.domain
-  integral = _integral(history, start, end, extrapolate)
-  counter = None
-  if history.has_counter or domain.method in ("counter", "model"):
-    counter = from_counter(
-      history.points,
-      history.errors,
-      history.energies,
-      history.breaks,
-      start,
-      end,
-      extrapolate=extrapolate,
-    )
-  chosen, method = _choose(domain, counter, integral)
-  reasons = list(chosen.reasons)
-  if chosen is integral and counter is not None:
-    why = "; ".join(counter.reasons)
-    reasons.append(f"counter not usable: {why}; power integrated instead")
-  reasons += _failures(history, start, end)
-  both = counter is not None and counter.joules and integral.joules is not None
-  energy = Energy(
-    domain=domain.name,
-    joules=chosen.joules,
-    joules_bound=None if domain.estimated else chosen.bound,
-    method=method,
-    estimated=domain.estimated,
-    ticks=chosen.ticks,
-    integral_joules=integral.joules,
-    counter_joules=counter.joules if counter else None,
-    partial=chosen.joules is None,
-    reasons=tuple(reasons),
-  )
-  if both and energy.disagreement is not None:
-    doubt = abs(energy.disagreement)
-    bounds = (chosen.bound or 0.0) + (integral.bound or 0.0)
-    if doubt > DISAGREEMENT and doubt * (energy.joules or 0.0) > bounds:
-      reason = f"counter and integrated power differ by {doubt:.1%}"
-      energy = _with_reason(energy, reason)
-  return energy
-
-
-def _with_reason(energy: Energy, reason: str) -> Energy:
-  return Energy(**{**vars(energy), "reasons": (*energy.reasons, reason)})
-
-
-def _integral(
-  history: History, start: float, end: float, extrapolate: bool
-) -> Estimate:
-  return from_power(
-    history.seconds,
-    history.watts,
-    start,
-    end,
-    gap=LONGEST_POWER_GAP,
-    extrapolate=extrapolate,
-  )
-
-
-def _choose(
-  domain: Domain, counter: Estimate | None, integral: Estimate
-) -> tuple[Estimate, str]:
-  if counter is not None and counter.joules is not None:
-    return counter, domain.method
-  if integral.joules is not None:
-    return integral, (
-      "power_instant" if domain.method == "counter" else domain.method
-    )
-  return counter or integral, domain.method
-
-
-def _failures(history: History, start: float, end: float) -> list[str]:
-  reasons: list[str] = []
-  for gap in history.gaps:
-    if gap.begin < end and gap.end > start and gap.reason not in reasons:
-      reasons.append(gap.reason)
-  return reasons
 
 
 def total(

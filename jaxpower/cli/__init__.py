@@ -1,0 +1,1 @@
+"""The meter on the command line: measure, doctor, watch."""

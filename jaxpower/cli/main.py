@@ -1,0 +1,142 @@
+"""Reads the command line; one line and exit code 2 for a wrong one."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
+
+from jaxpower.cli import doctor, measure, watch
+from jaxpower.power import MeterError
+from jaxpower.power.sources import METERS
+
+COMMANDS = ("measure", "doctor", "watch")
+OPTIONS = ("--meter", "--gpus", "--interval", "--json", "--idle", "--count")
+
+
+class Parser(argparse.ArgumentParser):
+  """An argument parser whose errors are one line with the nearest name."""
+
+  def error(self, message: str) -> NoReturn:
+    """Says what is wrong and leaves with 2."""
+    hint = self._hint(message)
+    self.exit(2, f"{self.prog}: {message}{hint}; see {self.prog} --help\n")
+
+  def _hint(self, message: str) -> str:
+    known = [*COMMANDS, *METERS, *OPTIONS]
+    for word in re.findall(r"-{0,2}[A-Za-z][\w-]*", message.split("(")[0]):
+      near = get_close_matches(word, known, n=1, cutoff=0.7)
+      if near and word not in known:
+        return f"; did you mean {near[0]!r}?"
+    return ""
+
+
+def seconds(text: str) -> float:
+  """A positive number of seconds."""
+  try:
+    value = float(text)
+  except ValueError:
+    value = 0.0
+  if not 1e-3 <= value <= 3600:
+    raise argparse.ArgumentTypeError(f"{text!r} is not 0.001 to 3600 seconds")
+  return value
+
+
+def idle_seconds(text: str) -> float:
+  """A number of seconds, or 0 for none."""
+  return 0.0 if text == "0" else seconds(text)
+
+
+def build_parser() -> Parser:
+  """The whole command line."""
+  parser = Parser(
+    prog="python -m jaxpower",
+    description="Measures the energy of programs on this machine.",
+  )
+  commands = parser.add_subparsers(
+    dest="command", required=True, parser_class=Parser
+  )
+  one = commands.add_parser(
+    "measure",
+    help="run a command under the meter",
+    usage="python -m jaxpower measure [options] -- COMMAND ARGS",
+    description="Runs a command under the meter. Its streams, signals and exit"
+    " code pass untouched; the table comes on stderr.",
+  )
+  _meter_arguments(one)
+  one.add_argument(
+    "--interval",
+    type=seconds,
+    metavar="S",
+    help="read every S seconds (default: near the sensors' own ticks)",
+  )
+  one.add_argument("--json", type=Path, metavar="FILE", help="write it as JSON")
+  one.add_argument(
+    "--idle",
+    type=idle_seconds,
+    default=1.0,
+    metavar="S",
+    help="measure idle power this long before the command (default 1, 0: not)",
+  )
+  one.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+  two = commands.add_parser(
+    "doctor",
+    help="what can be measured here, and how to mend the rest",
+    description="Checks what can be measured; exit code 1 when nothing can.",
+  )
+  two.add_argument("--json", action="store_true", help="print JSON on stdout")
+  three = commands.add_parser(
+    "watch",
+    help="live watts of every device",
+    description="Shows live watts of every device until interrupted.",
+  )
+  _meter_arguments(three)
+  three.add_argument(
+    "--interval",
+    type=seconds,
+    metavar="S",
+    help="show a new picture every S seconds (default 1, at least 0.2)",
+  )
+  three.add_argument(
+    "--count", type=int, default=0, metavar="N", help="stop after N lines"
+  )
+  return parser
+
+
+def _meter_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument("--meter", choices=METERS, default="auto")
+  parser.add_argument(
+    "--gpus", metavar="UUID,...", help="the job's GPUs (default: visible ones)"
+  )
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Runs one command; returns the exit code."""
+  parser = build_parser()
+  args = parser.parse_args(list(arguments))
+  gpus = args.gpus.split(",") if getattr(args, "gpus", None) else None
+  try:
+    if args.command == "doctor":
+      return doctor.run(as_json=args.json)
+    if args.command == "watch":
+      return watch.run(args.meter, gpus, args.interval, args.count)
+    rest = args.rest[1:] if args.rest[:1] == ["--"] else args.rest
+    if not rest:
+      print(
+        "python -m jaxpower measure: no command given;"
+        " write it after --, as in: measure -- python train.py",
+        file=sys.stderr,
+      )
+      return 2
+    return measure.run(
+      rest, args.meter, gpus, args.interval, args.idle, args.json
+    )
+  except BrokenPipeError:  # `| head` has read enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13
+  except MeterError as error:
+    print(f"python -m jaxpower {args.command}: {error}", file=sys.stderr)
+    return 2

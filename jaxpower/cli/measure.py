@@ -1,0 +1,119 @@
+"""`measure -- COMMAND`: a command under the meter, itself untouched."""
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxpower.cli.table import document, table
+from jaxpower.power import MeterError, Monitor
+
+PASSED_ON = (
+  signal.SIGINT,
+  signal.SIGTERM,
+  signal.SIGHUP,
+  signal.SIGQUIT,
+  signal.SIGUSR1,
+  signal.SIGUSR2,
+)
+SENT_BY_KERNEL = 0x80  # the terminal: the command has got it already
+
+
+def run(
+  command: Sequence[str],
+  meter: str,
+  gpus: Sequence[str] | None,
+  interval: float | None,
+  idle_seconds: float,
+  json_path: Path | None,
+) -> int:
+  """Runs the command, reports on stderr, returns (or dies by) its fate."""
+  if json_path is not None:
+    _check_writable(json_path)
+  if not hasattr(signal, "sigtimedwait"):
+    raise MeterError("measure needs Linux; mend: use Monitor in Python")
+  monitor = Monitor(meter, gpus=gpus, interval_seconds=interval)
+  # Blocked here, before the sampler's thread starts, so that it inherits the
+  # mask; the command gets the original one.
+  waited = {*PASSED_ON, signal.SIGCHLD}
+  mask = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
+  try:
+    with monitor:
+      if idle_seconds:
+        monitor.measure_idle(idle_seconds)
+      started = time.time()
+      with monitor.window("command") as handle:
+        try:
+          pid = os.posix_spawnp(
+            command[0],
+            list(command),
+            os.environ,
+            setsigmask=mask,
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+          )
+        except OSError as error:
+          return _not_started(command[0], error)
+        status, usage = _wait_for(pid, waited)
+      window = handle.result()
+    told = document(command, status, started, window, monitor, usage)
+    _report(told, json_path)
+  finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+  return _pass_on(status)
+
+
+def _check_writable(path: Path) -> None:
+  """Finds out before the command runs, not after hours of it."""
+  if path.is_dir() or not path.parent.is_dir():
+    raise MeterError(f"cannot write {path}; mend: name a file in a folder")
+  if not os.access(path if path.exists() else path.parent, os.W_OK):
+    raise MeterError(f"cannot write {path}; mend: check its permissions")
+
+
+def _not_started(name: str, error: OSError) -> int:
+  reason = error.strerror or str(error)
+  print(f"python -m jaxpower measure: {name}: {reason}", file=sys.stderr)
+  return 127 if isinstance(error, FileNotFoundError) else 126
+
+
+def _wait_for(
+  pid: int, waited: set[signal.Signals]
+) -> tuple[int, resource.struct_rusage]:
+  """Hands signals on until the command has ended; its wait status."""
+  while True:
+    info = signal.sigtimedwait(waited, 0.5)
+    ended, status, usage = os.wait4(pid, os.WNOHANG)
+    if ended:
+      return status, usage
+    if info is None or info.si_signo == signal.SIGCHLD:
+      continue
+    if info.si_code != SENT_BY_KERNEL:
+      os.kill(pid, info.si_signo)
+
+
+def _report(told: dict[str, Any], json_path: Path | None) -> None:
+  print(table(told), file=sys.stderr, flush=True)
+  if json_path is None:
+    return
+  try:
+    json_path.write_text(json.dumps(told, indent=1) + "\n")
+  except OSError as error:
+    print(f"jaxpower: {json_path}: {error.strerror}", file=sys.stderr)
+
+
+def _pass_on(status: int) -> int:
+  """The command's exit code; or death by the signal that ended it."""
+  if not os.WIFSIGNALED(status):
+    return os.WEXITSTATUS(status)
+  number = os.WTERMSIG(status)
+  resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the command's is enough
+  if number not in (signal.SIGKILL, signal.SIGSTOP):
+    signal.signal(number, signal.SIG_DFL)
+  sys.stdout.flush()
+  os.kill(os.getpid(), number)
+  return 128 + number

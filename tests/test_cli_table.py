@@ -1,0 +1,56 @@
+"""The report of `measure` where something is unknown."""
+
+import json
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from jaxpower.cli.table import document, table
+from jaxpower.power import Fault, Monitor, SimulatedSource
+
+USAGE = SimpleNamespace(ru_utime=0.5, ru_stime=0.1)
+
+
+def told(sources, status=0):
+  with Monitor(sources) as monitor:
+    with monitor.window("command") as handle:
+      time.sleep(0.1)
+    window = handle.result()
+    return document(["train.py"], status, 0.0, window, monitor, USAGE)
+
+
+def test_unknown_is_null_with_a_reason_and_never_zero():
+  report = told([SimulatedSource(100.0, faults=[Fault("lost", 0.05)])])
+  assert json.loads(json.dumps(report))["joules"]["value"] is None
+  assert "the GPU is lost" in report["joules"]["reason"]
+  assert report["partial"] is True
+  row = report["domains"][0]
+  assert row["joules"]["value"] is None and row["mean_watts"] is None
+  text = table(report)
+  assert "<unknown>" in text and "the GPU is lost" in text
+  assert " 0 J" not in text
+
+
+def test_known_values_have_low_and_high_and_add_up():
+  report = told(
+    [SimulatedSource(100.0), SimulatedSource(20.0, name="cpu-0", kind="cpu")]
+  )
+  total = report["joules"]
+  assert total["low"] <= total["value"] <= total["high"]
+  parts = [row["joules"]["value"] for row in report["domains"]]
+  assert total["value"] == pytest.approx(sum(parts))
+  assert "all of the above" in table(report)
+  assert report["boundary"] == [row["domain"] for row in report["domains"]]
+
+
+def test_a_signal_is_told_as_one():
+  report = told([SimulatedSource(1.0)], status=9)
+  assert (report["exit_code"], report["signal"]) == (None, 9)
+  assert "ended by signal 9" in table(report)
+
+
+def test_the_times_are_utc_and_si():
+  report = told([SimulatedSource(1.0)])
+  assert report["started_utc"] == "1970-01-01T00:00:00Z"
+  assert report["cpu_seconds"] == pytest.approx(0.6)

@@ -1,0 +1,293 @@
+"""The NVML source through the real nvidia-ml-py and a simulated library."""
+
+import threading
+import time
+
+import pynvml
+import pytest
+
+from jaxpower.power import MeterError, Monitor
+from jaxpower.power.simulated import SensorModel
+from jaxpower.power.sources import find_sources
+from jaxpower.power.waveform import Square
+from tests.simulated_nvml import (
+  AVERAGE,
+  ENERGY,
+  INSTANT,
+  MIG_UUID,
+  UNSUPPORTED,
+  UUIDS,
+  Gpu,
+  installed,
+)
+
+ALL = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+@pytest.fixture(autouse=True)
+def no_visible_devices(monkeypatch):
+  monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def two_gpus(**kwargs):
+  first = Gpu(power=200.0, **kwargs)
+  second = Gpu(power=80.0, uuid=UUIDS[1], pci="00000000:65:00.0")
+  return first, second
+
+
+def test_the_counter_gives_the_energy_of_a_square_wave():
+  gpu = Gpu(power=Square(100.0, 500.0, 0.09))
+  with installed(gpu), Monitor("nvml") as monitor:
+    monitor.measure("train", time.sleep, 0.35)
+    (window,) = monitor.windows()
+  truth = gpu.truth(window.start_seconds, window.start_seconds + window.seconds)
+  assert window.energies[0].domain == UUIDS[0]
+  assert window.energies[0].method == "counter"
+  assert window.joules == pytest.approx(truth, rel=0.05)
+  assert window.joules_bound is not None and window.joules_bound > 0
+  assert window.energies[0].ticks > 10
+
+
+def test_each_sample_is_one_batched_query():
+  gpu = Gpu()
+  with installed(gpu) as library, Monitor("nvml") as monitor:
+    time.sleep(0.1)
+    reads = monitor._sampler.channels[0].reads
+  calls = library.calls["nvmlDeviceGetFieldValues"]
+  assert 0 < calls - reads < 20  # a few more to find out what the card offers
+  assert "nvmlDeviceGetPowerUsage" not in library.calls
+
+
+def test_all_gpus_of_the_job_are_summed_not_averaged():
+  with installed(*two_gpus()), Monitor("nvml") as monitor:
+    monitor.measure("train", time.sleep, 0.2)
+    (window,) = monitor.windows()
+  assert window.joules == pytest.approx(280 * window.seconds, rel=0.06)
+  assert len(window.energies) == 2
+
+
+def test_visible_devices_by_uuid_leave_the_other_gpu_apart(monkeypatch):
+  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", UUIDS[1])
+  with installed(*two_gpus()), Monitor("nvml") as monitor:
+    monitor.measure("train", time.sleep, 0.2)
+    (window,) = monitor.windows()
+  assert [energy.domain for energy in window.energies] == [UUIDS[1]]
+  assert window.joules == pytest.approx(80 * window.seconds, rel=0.06)
+  assert window.apart[0].domain == UUIDS[0]
+
+
+def test_gpus_can_be_named():
+  with installed(*two_gpus()), Monitor("nvml", gpus=["GPU-91bc"]) as monitor:
+    counted = [d.name for d in monitor.domains if d.counted]
+  assert counted == [UUIDS[1]]
+
+
+@pytest.mark.parametrize(
+  ("missing", "method"),
+  [
+    ({ENERGY: UNSUPPORTED}, "power_instant"),
+    ({ENERGY: UNSUPPORTED, INSTANT: UNSUPPORTED}, "power_average"),
+  ],
+)
+def test_without_counter_power_is_integrated_and_labelled(missing, method):
+  gpu = Gpu(
+    field_errors=missing,
+    call_errors={"nvmlDeviceGetTotalEnergyConsumption": UNSUPPORTED},
+  )
+  with installed(gpu), Monitor("nvml") as monitor:
+    time.sleep(1.2 if method == "power_average" else 0.0)
+    monitor.measure("train", time.sleep, 0.3)
+    (window,) = monitor.windows()
+  (energy,) = window.energies
+  assert energy.method == method
+  assert energy.joules == pytest.approx(200 * window.seconds, rel=0.06)
+  assert "no energy counter" in monitor.domains[0].notes[0]
+
+
+def test_a_card_that_tells_nothing_is_an_error_not_zero_joules():
+  errors: dict[int, int] = {}
+  for number in (ENERGY, INSTANT, AVERAGE):
+    errors[number] = UNSUPPORTED
+  gpu = Gpu(
+    field_errors=errors,
+    call_errors={
+      "nvmlDeviceGetTotalEnergyConsumption": UNSUPPORTED,
+      "nvmlDeviceGetPowerUsage": UNSUPPORTED,
+    },
+  )
+  with installed(gpu):
+    with pytest.raises(MeterError, match="neither energy nor power"):
+      Monitor("nvml")
+    found = find_sources("auto")
+  assert any("neither energy nor power" in line for line in found.failures)
+  for source in found.sources:
+    source.close()
+
+
+def test_an_old_driver_without_field_queries_uses_the_older_calls():
+  missing = frozenset({"nvmlDeviceGetFieldValues"})
+  with installed(Gpu(), missing=missing), Monitor("nvml") as monitor:
+    monitor.measure("train", time.sleep, 0.2)
+    (window,) = monitor.windows()
+    offers = monitor.describe()["domains"][0]["older_calls"]
+  assert offers == ["counter", "power_average"]
+  assert window.joules == pytest.approx(200 * window.seconds, rel=0.06)
+
+
+def test_power_of_the_module_is_taken_only_with_a_note():
+  scope = pynvml.NVML_POWER_SCOPE_GPU
+  gpu = Gpu(scope_errors={scope: UNSUPPORTED})
+  with installed(gpu), Monitor("nvml") as monitor:
+    assert any("whole module" in note for note in monitor.domains[0].notes)
+    assert any("whole module" in line for line in monitor.warnings)
+
+
+def test_mig_is_the_whole_board_and_says_so(monkeypatch):
+  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", MIG_UUID)
+  gpu = Gpu(mig=True, mig_uuids=(MIG_UUID,))
+  with installed(gpu), Monitor("nvml") as monitor:
+    (domain,) = monitor.domains
+  assert domain.counted and domain.name == UUIDS[0]
+  assert any("whole board" in note for note in domain.notes)
+
+
+@pytest.mark.parametrize(
+  ("code", "mend"),
+  [
+    (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, "modprobe nvidia"),
+    (pynvml.NVML_ERROR_NO_PERMISSION, "chmod a\\+rw /dev/nvidia"),
+    (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "install the NVIDIA driver"),
+    (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, "reboot"),
+  ],
+)
+def test_a_driver_that_does_not_start_names_the_mend(code, mend):
+  with (
+    installed(Gpu(), init_error=code),
+    pytest.raises(MeterError, match=mend),
+  ):
+    Monitor("nvml")
+
+
+def test_no_board_at_all_is_said():
+  with installed(), pytest.raises(MeterError, match="sees no GPU"):
+    Monitor("nvml")
+
+
+def test_a_gpu_lost_in_the_window_makes_it_partial():
+  gpu = Gpu()
+  with installed(gpu), Monitor("nvml") as monitor:
+
+    def lose():
+      time.sleep(0.1)
+      lost = pynvml.NVML_ERROR_GPU_IS_LOST
+      gpu.call_errors["nvmlDeviceGetFieldValues"] = lost
+      time.sleep(0.1)
+
+    monitor.measure("train", lose)
+    (window,) = monitor.windows()
+  assert window.joules is None and window.partial
+  assert any("lost" in reason.lower() for reason in window.reasons)
+
+
+def test_a_transient_error_is_bridged_by_the_counter():
+  gpu = Gpu()
+  with installed(gpu), Monitor("nvml") as monitor:
+
+    def stumble():
+      time.sleep(0.1)
+      gpu.call_errors["nvmlDeviceGetFieldValues"] = pynvml.NVML_ERROR_TIMEOUT
+      time.sleep(0.1)
+      gpu.call_errors.clear()
+      time.sleep(0.1)
+
+    monitor.measure("train", stumble)
+    (window,) = monitor.windows()
+  assert window.joules == pytest.approx(200 * window.seconds, rel=0.06)
+  assert any("NVML" in reason for reason in window.reasons)
+
+
+def test_a_reset_counter_never_gives_negative_joules():
+  gpu = Gpu()
+  with installed(gpu), Monitor("nvml") as monitor:
+
+    def reset():
+      time.sleep(0.15)
+      gpu.counter_offset = -gpu.counter.joules(gpu.waveform, gpu.now)
+      time.sleep(0.15)
+
+    monitor.measure("train", reset)
+    (window,) = monitor.windows()
+  (energy,) = window.energies
+  assert energy.counter_joules is None
+  assert energy.method == "power_instant"
+  assert energy.joules == pytest.approx(200 * window.seconds, rel=0.1)
+  assert any("reset" in reason for reason in energy.reasons)
+
+
+def test_a_stuck_counter_is_seen_through_the_power():
+  gpu = Gpu()
+  with installed(gpu), Monitor("nvml") as monitor:
+
+    def stick():
+      time.sleep(0.1)
+      gpu.counter_stops = gpu.now
+      time.sleep(0.4)
+
+    monitor.measure("train", stick)
+    (window,) = monitor.windows()
+  (energy,) = window.energies
+  assert energy.method == "power_instant"
+  assert energy.joules == pytest.approx(200 * window.seconds, rel=0.1)
+  assert energy.reasons
+
+
+def test_a_counter_that_stuck_for_a_while_is_not_believed():
+  gpu = Gpu()
+  with installed(gpu), Monitor("nvml") as monitor:
+
+    def stick():
+      time.sleep(0.1)
+      gpu.counter_stops = gpu.now
+      time.sleep(0.4)
+      shown = gpu.counter.joules(gpu.waveform, gpu.counter_stops)
+      gpu.counter_offset -= gpu.counter.joules(gpu.waveform, gpu.now) - shown
+      gpu.counter_stops = None
+      time.sleep(0.2)
+
+    monitor.measure("train", stick)
+    (window,) = monitor.windows()
+  (energy,) = window.energies
+  assert energy.method == "power_instant"
+  assert energy.joules == pytest.approx(200 * window.seconds, rel=0.1)
+
+
+def test_slow_calls_do_not_hold_up_the_training():
+  gpu = Gpu(read_seconds=0.02)
+  with installed(gpu), Monitor("nvml") as monitor:
+    before = time.monotonic()
+    for _ in range(20):
+      monitor.measure("train", lambda: None)
+      monitor.joules_so_far()
+    assert time.monotonic() - before < 0.35  # 20 reads would take 0.4
+
+
+def test_stamps_of_the_tick_are_used_and_stamps_of_the_call_are_not():
+  errors = {}
+  for stamps in ("tick", "call"):
+    gpu = Gpu(stamps=stamps, counter=SensorModel(energy_period=0.05))
+    with installed(gpu), Monitor("nvml") as monitor:
+      time.sleep(0.3)
+      (history,) = monitor._sampler.channels[0].histories
+      errors[stamps] = history.errors[-1]
+      late = [(t - gpu.start) % 0.05 for t in list(history.points)[-4:]]
+    assert all(min(x, 0.05 - x) < 1e-2 for x in late)
+  assert errors["tick"] < 2e-4 < errors["call"]
+
+
+def test_nvml_is_let_go_of_as_often_as_it_was_taken():
+  before = threading.active_count()
+  with installed(*two_gpus()) as library:
+    with Monitor("nvml"):
+      assert library.initialised == 2
+    assert library.initialised == 0
+  assert threading.active_count() == before
