@@ -22,6 +22,7 @@ from jaxpower import config, data, provenance, schedule
 from jaxpower.learn import layers, train
 from jaxpower.learn.evaluate import in_chunks
 from jaxpower.learn.optimizer import hyperparameters
+from jaxpower.learn.spec import spec_of
 from jaxpower.learn.state import make_mesh, replicated
 
 EXAMPLES = 2_048
@@ -117,7 +118,7 @@ def prepare(batch: int) -> Any:
   scale = {"mean": found.mean, "std": found.std}
   arrays = {**found.train, **scale}
   test = {**in_chunks(dict(found.test), 1), **scale}
-  spec = train.spec_of(trial, arrays, test, found.facts.classes)
+  spec = spec_of(trial, arrays, test, classes=found.facts.classes)
   placed = jax.device_put(arrays, replicated(make_mesh(1)))
   indices = data.batch_indices(
     seed=0,
@@ -127,7 +128,7 @@ def prepare(batch: int) -> Any:
     steps=spec.steps,
   )
   rates = schedule.learning_rates(trial, 0, spec.steps)
-  numbers = hyperparameters(trial.optimizer, rates)
+  numbers = hyperparameters(trial, rates)
   return spec, placed, train.fresh_state(spec, 0), indices, numbers
 
 

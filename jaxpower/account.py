@@ -57,15 +57,45 @@ def named(windows: Iterable[Window], name: str) -> list[Window]:
   return [window for window in windows if window.name == name]
 
 
-def status_of(trial: Trial, looks: Sequence[Look]) -> Status:
-  """Reached, missed or diverged: what the last look says."""
-  if looks[-1].accuracy >= trial.target_accuracy:
-    return "reached"
-  last = looks[-1]
-  finite = math.isfinite(last.loss) and (
-    math.isfinite(last.train_loss) or last.steps == 0
+def first_passing(trial: Trial, looks: Sequence[Look]) -> int | None:
+  """The first look that met the target; None where none did."""
+  passing = (
+    number
+    for number, look in enumerate(looks)
+    if look.accuracy >= trial.target_accuracy
   )
-  return "missed" if finite else "diverged"
+  return next(passing, None)
+
+
+def status_of(trial: Trial, looks: Sequence[Look]) -> Status:
+  """Reached, missed or diverged: what the looks say.
+
+  A target once met is met, whatever training on past it brings.
+  """
+  if first_passing(trial, looks) is not None:
+    return "reached"
+  return "diverged" if _has_diverged(looks[-1]) else "missed"
+
+
+def is_over(trial: Trial, looks: Sequence[Look]) -> bool:
+  """Whether training ends here, before its budget does.
+
+  It ends at the target, where that is asked for; once a loss is no number;
+  and when so many looks in a row as `patience` says brought no accuracy
+  above the best before them.
+  """
+  if trial.stop_at_target and first_passing(trial, looks) is not None:
+    return True
+  if _has_diverged(looks[-1]):
+    return True
+  accuracies = [look.accuracy for look in looks]
+  since_best = len(looks) - 1 - accuracies.index(max(accuracies))
+  return 0 < trial.patience <= since_best
+
+
+def _has_diverged(look: Look) -> bool:
+  trained = math.isfinite(look.train_loss) or look.steps == 0
+  return not (math.isfinite(look.loss) and trained)
 
 
 def record(
@@ -129,28 +159,33 @@ def record(
     estimated=any(window.estimated for window in windows),
     curve=curve,
     compile=compilation,
-    **(
-      _to_accuracy(trial, curve, spent, add_up(evals).joules, compilation, idle)
-      if status == "reached"
-      else {}
-    ),
+    **_to_accuracy(trial, looks, curve, windows, compilation, idle),
     **facts,
   )
 
 
 def _to_accuracy(
   trial: Trial,
+  looks: Sequence[Look],
   curve: Sequence[Evaluation],
-  spent: Sum,
-  eval_joules: float | None,
+  windows: Sequence[Window],
   compilation: Compilation,
   idle_watts: float | None,
 ) -> dict[str, float | None]:
-  """The numbers that only a trial which met its target has."""
+  """The numbers that only a trial which met its target has.
+
+  They count to the first look that met it; what was spent on training past
+  it is in the sums of the whole trial alone.
+  """
+  first = first_passing(trial, looks)
+  if first is None:
+    return {}
+  spent = add_up(named(windows, "train")[:first])
+  eval_joules = add_up(named(windows, "eval")[: first + 1]).joules
   active = None
   if spent.joules is not None and idle_watts is not None:
     active = spent.joules - idle_watts * spent.seconds
-  seconds, joules = at_crossing(curve, trial.target_accuracy)
+  seconds, joules = at_crossing(curve[: first + 1], trial.target_accuracy)
   return {
     "seconds_to_accuracy": spent.seconds,
     "seconds_to_accuracy_interpolated": seconds,

@@ -14,10 +14,47 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 FRAMEWORKS = ("jax",)
-MODELS = ("cnn", "resnet18")
-OPTIMIZERS = ("adam", "adamw", "momentum", "sgd")
+OPTIMIZERS = (
+  "adam",
+  "adamw",
+  "lamb",
+  "lion",
+  "momentum",
+  "muon",
+  "nesterov",
+  "sgd",
+)
 PRECISIONS = ("float32", "bfloat16")
-SCHEDULES = ("constant", "cosine")
+MATMUL_PRECISIONS = ("default", "high", "highest")
+SCHEDULES = ("constant", "cosine", "one_cycle", "step", "warm_up")
+SCALINGS = ("none", "linear", "sqrt")
+AUGMENTATIONS = ("none", "crop", "crop_flip")
+PROGRAMS = ("segment", "step")
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """What a model can be asked for, so that anything else is refused at once.
+
+  `reads` holds the kinds of data; "text" is tokens whose labels are the next
+  tokens. `layers` is what `depth` multiplies, a stage or block each; a
+  product that is not whole would be another depth than was asked.
+  """
+
+  reads: tuple[str, ...]
+  layers: int
+  dropout: bool
+
+
+NETWORKS = {
+  "cnn": Network(reads=("image", "window"), layers=1, dropout=True),
+  "decoder": Network(reads=("text",), layers=2, dropout=True),
+  "resnet18": Network(reads=("image",), layers=2, dropout=False),
+  "resnet50": Network(reads=("image",), layers=1, dropout=False),
+  "transformer": Network(reads=("tokens", "window"), layers=2, dropout=True),
+  "vit": Network(reads=("image",), layers=2, dropout=True),
+}
+MODELS = tuple(NETWORKS)
 
 
 class ConfigError(Exception):
@@ -26,25 +63,35 @@ class ConfigError(Exception):
 
 @dataclasses.dataclass(kw_only=True, unsafe_hash=True)
 class Model:
-  """A network. `width` multiplies its channels; 1.0 is the published size.
+  """A network. `width` multiplies its channels, `depth` its layers.
 
-  Hashable, since executables are shared by the model they were made for.
+  At 1.0 the ResNets are of the published size. Hashable, since executables
+  are shared by the model they were made for.
   """
 
   name: str = "cnn"
   width: float = 1.0
+  depth: float = 1.0
 
 
 @dataclasses.dataclass(kw_only=True)
 class Optimizer:
-  """An update rule, its rate and the rate's course over the budget."""
+  """An update rule, its rate and the rate's course.
+
+  With a `scaling` the rate is meant for `reference_batch_size` and grows with
+  the batch or its square root. `schedule_examples` is how long a schedule
+  takes; 0: the budget.
+  """
 
   name: str = "adam"
   learning_rate: float = 1e-3
-  momentum: float = 0.9  # for the rule of that name
+  momentum: float = 0.9  # of "momentum" and "nesterov"
   weight_decay: float = 0.0
   schedule: str = "constant"
+  schedule_examples: int = 0
   warmup_examples: int = 0
+  scaling: str = "none"
+  reference_batch_size: int = 128
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -59,10 +106,19 @@ class Conditions:
   model: Model = dataclasses.field(default_factory=Model)
   optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
   batch_size: int = 128  # global: examples per update over all devices
+  accumulation: int = 1  # micro-batches an update is gathered from
   precision: str = "float32"  # of the arithmetic; weights stay float32
+  matmul_precision: str = "default"  # of float32 products; GPUs: TF32
+  dropout: float = 0.0
+  label_smoothing: float = 0.0
+  augmentation: str = "none"
+  data_share: float = 1.0  # of the training set, its classes in proportion
+  program: str = "segment"  # between two evaluations one call, or "step"
   target_accuracy: float = 0.8
   budget_examples: int = 60_000
   evaluate_every_examples: int = 2_048
+  stop_at_target: bool = True  # False: train on to budget or patience
+  patience: int = 0  # evaluations in a row without a better accuracy; 0: any
   idle_seconds: float = 2.0  # context open, nothing queued, before training
   devices: int = 0  # how many local devices to shard over; 0: all of them
   framework: str = "jax"

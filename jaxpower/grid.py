@@ -14,10 +14,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from jaxpower.config import (
+  AUGMENTATIONS,
   FRAMEWORKS,
+  MATMUL_PRECISIONS,
   MODELS,
+  NETWORKS,
   OPTIMIZERS,
   PRECISIONS,
+  PROGRAMS,
+  SCALINGS,
   SCHEDULES,
   Conditions,
   ConfigError,
@@ -48,6 +53,7 @@ def expand(sweep: Sweep) -> list[Trial]:
       for path, value in zip(sweep.vary, values, strict=True):
         _set(trial, path, value)
       _check_conditions(trial)
+      _check_together(trial)
       trials.append(trial)
   random.Random(sweep.order_seed).shuffle(trials)
   return trials
@@ -61,6 +67,26 @@ def check_cadence(trial: Trial) -> None:
     f"evaluate_every_examples {every}: not a multiple of batch_size {batch},"
     " so batch sizes would be evaluated unequally; take"
     f" {max(batch, every // batch * batch)}",
+  )
+
+
+def check_kind(trial: Trial, kind: str) -> None:
+  """Raises ConfigError unless the model can be trained on such data.
+
+  `kind` is "image", "window", "tokens" or "text": tokens with the next ones
+  as labels.
+  """
+  name = trial.model.name
+  fitting = [n for n in MODELS if kind in NETWORKS[n].reads]
+  _require(
+    name in fitting,
+    f"model {name}: does not read {trial.data} ({kind}); models that do:"
+    f" {', '.join(fitting)}",
+  )
+  _require(
+    kind == "image" or trial.augmentation == "none",
+    f"augmentation {trial.augmentation}: for images only, {trial.data} is"
+    f" {kind}",
   )
 
 
@@ -99,7 +125,11 @@ def _check_conditions(
     ("model.name", MODELS),
     ("optimizer.name", OPTIMIZERS),
     ("optimizer.schedule", SCHEDULES),
+    ("optimizer.scaling", SCALINGS),
     ("precision", PRECISIONS),
+    ("matmul_precision", MATMUL_PRECISIONS),
+    ("augmentation", AUGMENTATIONS),
+    ("program", PROGRAMS),
     ("framework", FRAMEWORKS),
   ):
     value = get(c, path)
@@ -118,11 +148,51 @@ def _check_conditions(
   _at_least("idle_seconds", c.idle_seconds, 0)
   _at_least("optimizer.weight_decay", c.optimizer.weight_decay, 0)
   _at_least("optimizer.warmup_examples", c.optimizer.warmup_examples, 0)
+  _at_least("optimizer.schedule_examples", c.optimizer.schedule_examples, 0)
+  _at_least(
+    "optimizer.reference_batch_size", c.optimizer.reference_batch_size, 1
+  )
+  _at_least("accumulation", c.accumulation, 1)
+  _at_least("patience", c.patience, 0)
   _above_zero("model.width", c.model.width)
+  _above_zero("model.depth", c.model.depth)
   _above_zero("optimizer.learning_rate", c.optimizer.learning_rate)
+  for path in ("optimizer.momentum", "dropout", "label_smoothing"):
+    value = get(c, path)
+    _require(0 <= value < 1, f"{path} {value}: must lie in [0, 1)")
   _require(
-    0 <= c.optimizer.momentum < 1,
-    f"optimizer.momentum {c.optimizer.momentum}: must lie in [0, 1)",
+    0 < c.data_share <= 1,
+    f"data_share {c.data_share}: must lie between 0 and 1 (0.1 means 10 %)",
+  )
+
+
+def _check_together(trial: Trial) -> None:
+  """Raises ConfigError on words that are good alone and not together."""
+  t, name = trial, trial.model.name
+  network = NETWORKS[name]
+  _require(
+    t.dropout == 0 or network.dropout,
+    f"dropout {t.dropout}: {name} has no dropout; models that have:"
+    f" {', '.join(n for n in MODELS if NETWORKS[n].dropout)}",
+  )
+  layers = network.layers * t.model.depth
+  _require(
+    layers >= 1 and layers.is_integer(),
+    f"model.depth {t.model.depth:g}: {name} cannot be so deep; take a multiple"
+    f" of {1 / network.layers:g}",
+  )
+  _require(
+    t.augmentation == "none" or "image" in network.reads,
+    f"augmentation {t.augmentation}: {name} reads no images",
+  )
+  _require(
+    t.batch_size % t.accumulation == 0,
+    f"accumulation {t.accumulation}: must divide batch_size {t.batch_size}",
+  )
+  schedule = t.optimizer.schedule
+  _require(
+    schedule not in ("one_cycle", "warm_up") or not t.optimizer.warmup_examples,
+    f"optimizer.warmup_examples: {schedule} has its own rise; leave it at 0",
   )
 
 

@@ -20,7 +20,7 @@ from jaxpower.config import (
   to_dict,
   trial_id,
 )
-from jaxpower.grid import check_cadence, expand
+from jaxpower.grid import check_cadence, check_kind, expand
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.worker import Worker
@@ -79,14 +79,8 @@ def plan(
   Raises ConfigError, DataError or RecordError: one line each.
   """
   trials = tuple(expand(sweep))
-  for name, batch in sorted({(t.data, t.batch_size) for t in trials}):
-    facts = data.describe(name)
-    if batch > facts.train_examples:
-      raise ConfigError(
-        f"batch_size {batch}: larger than the training set of {name}"
-        f" ({facts.train_examples} examples)"
-      )
   for trial in trials:
+    _check_data(trial)
     check_cadence(trial)
   folder = pathlib.Path(folder or pathlib.Path("runs") / sweep.name)
   _check_folder(folder, sweep, meter)
@@ -167,6 +161,21 @@ def _run(
   raise AssertionError("a worker ends every trial with a record")
 
 
+def _check_data(trial: Trial) -> None:
+  """Raises ConfigError where a trial does not go with its data set."""
+  facts = data.describe(trial.data)
+  # Labels that are the next tokens are as many as the tokens.
+  follows = facts.kind == "tokens" and facts.classes == facts.vocabulary
+  check_kind(trial, "text" if follows else facts.kind)
+  examples = max(1, round(trial.data_share * facts.train_examples))
+  if trial.batch_size > examples:
+    share = "" if trial.data_share == 1 else f", {trial.data_share:g} of it"
+    raise ConfigError(
+      f"batch_size {trial.batch_size}: larger than the training set of"
+      f" {trial.data}{share} ({examples} examples)"
+    )
+
+
 def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
   """Raises ConfigError where the folder holds another config's records."""
   if folder.exists() and not folder.is_dir():
@@ -201,10 +210,11 @@ def _check_devices(trials: tuple[Trial, ...], ready: Ready) -> None:
         f"devices {devices}: this machine has {ready.devices}"
         f" ({ready.device_kind})"
       )
-    if trial.batch_size % devices:
+    if trial.batch_size % (devices * trial.accumulation):
+      parts = "" if trial.accumulation == 1 else f"{trial.accumulation} times "
       raise ConfigError(
-        f"batch_size {trial.batch_size}: not a multiple of the {devices}"
-        " devices it is divided over; change it or set devices"
+        f"batch_size {trial.batch_size}: not a multiple of {parts}the"
+        f" {devices} devices it is divided over; change it or set devices"
       )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxpower import account, data, schedule, timelines
 from jaxpower.account import Look
@@ -21,6 +22,8 @@ from jaxpower.config import Trial, trial_id
 from jaxpower.learn import checkpoint
 from jaxpower.learn.evaluate import in_chunks
 from jaxpower.learn.optimizer import hyperparameters
+from jaxpower.learn.share import examples_of
+from jaxpower.learn.spec import Data, Spec, spec_of
 from jaxpower.learn.state import (
   TrainState,
   count_parameters,
@@ -28,13 +31,10 @@ from jaxpower.learn.state import (
   replicated,
 )
 from jaxpower.learn.train import (
-  Data,
   Programs,
-  Spec,
   compile_programs,
   flops_per_step,
   fresh_state,
-  spec_of,
   test_shardings,
 )
 from jaxpower.messages import Progress
@@ -53,6 +53,16 @@ class Made:
   programs: Programs
   compilation: Compilation
   flops_per_step: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+  """Both splits on the devices, and which examples are trained on."""
+
+  train: Data
+  test: Data
+  spec: Spec
+  chosen: np.ndarray  # int32, indices into `train`
 
 
 def run(
@@ -80,7 +90,8 @@ def run(
   provenance = provenance | _devices(trial) | {"gpus_before": gpu_state()}
 
   tell(Progress(phase="setup"))
-  train, test, spec = monitor.measure("setup", _place_data, trial)
+  placed = monitor.measure("setup", _place_data, trial)
+  test, spec = placed.test, placed.spec
   tell(Progress(phase="idle"))
   monitor.measure("idle", time.sleep, trial.idle_seconds)
   tell(Progress(phase="compile"))
@@ -90,8 +101,8 @@ def run(
   parameters = count_parameters(state)
   tell(Progress(phase="warmup"))
   copy = jax.tree.map(jnp.copy, state)  # training donates what it is given
-  monitor.measure("warmup", _warm_up, trial, programs, copy, train, test)
-  state, looks = _train(trial, programs, state, train, test, monitor, tell)
+  monitor.measure("warmup", _warm_up, trial, programs, copy, placed)
+  state, looks = _train(trial, programs, state, placed, monitor, tell)
   tell(Progress(phase="infer", accuracy=looks[-1].accuracy))
   inferred = monitor.measure("infer", _infer, programs, state, test)
   tell(Progress(phase="checkpoint", accuracy=looks[-1].accuracy))
@@ -131,20 +142,19 @@ def _train(
   trial: Trial,
   programs: Programs,
   state: TrainState,
-  train: Data,
-  test: Data,
+  placed: Placed,
   monitor: Monitor,
   tell: Tell,
 ) -> tuple[TrainState, list[Look]]:
-  """Trains and evaluates in turn until target, divergence or budget."""
+  """Trains and evaluates in turn until the trial is over."""
   steps = trial.evaluate_every_examples // trial.batch_size
   looks, loss = [], math.nan
   for segment in range(trial.budget_examples // (steps * trial.batch_size) + 1):
     if segment > 0:
       state, loss = monitor.measure(
-        "train", _segment, trial, programs, state, train, segment - 1
+        "train", _segment, trial, programs, state, placed, segment - 1
       )
-    found = monitor.measure("eval", programs.evaluate, state, test)
+    found = monitor.measure("eval", programs.evaluate, state, placed.test)
     look = Look(
       examples=segment * steps * trial.batch_size,
       steps=segment * steps,
@@ -161,34 +171,38 @@ def _train(
         joules=monitor.joules_so_far("train"),
       )
     )
-    if account.status_of(trial, looks) != "missed":
+    if account.is_over(trial, looks):
       break
   return state, looks
 
 
 def _segment(
-  trial: Trial, programs: Programs, state: TrainState, train: Data, segment: int
-) -> tuple[TrainState, jax.Array]:
+  trial: Trial,
+  programs: Programs,
+  state: TrainState,
+  placed: Placed,
+  segment: int,
+) -> tuple[TrainState, Any]:
   """The updates of one segment, its order and rates drawn on the host."""
   steps = trial.evaluate_every_examples // trial.batch_size
-  indices = data.batch_indices(
+  places = data.batch_indices(
     seed=trial.seed,
-    examples=len(train["label"]),
+    examples=len(placed.chosen),
     batch_size=trial.batch_size,
     first_step=segment * steps,
     steps=steps,
   )
   rates = schedule.learning_rates(trial, segment * steps, steps)
-  numbers = hyperparameters(trial.optimizer, rates)
-  return programs.train(state, train, indices, numbers)
+  numbers = hyperparameters(trial, rates)
+  return programs.train(state, placed.train, placed.chosen[places], numbers)
 
 
 def _warm_up(
-  trial: Trial, programs: Programs, state: TrainState, train: Data, test: Data
+  trial: Trial, programs: Programs, state: TrainState, placed: Placed
 ) -> Any:
   """Runs everything once on a state that is thrown away."""
-  state, loss = _segment(trial, programs, state, train, 0)
-  return loss, programs.evaluate(state, test)
+  state, loss = _segment(trial, programs, state, placed, 0)
+  return loss, programs.evaluate(state, placed.test)
 
 
 def _infer(programs: Programs, state: TrainState, test: Data) -> int:
@@ -201,19 +215,29 @@ def _infer(programs: Programs, state: TrainState, test: Data) -> int:
   return passes * examples
 
 
-def _place_data(trial: Trial) -> tuple[Data, Data, Spec]:
+def _place_data(trial: Trial) -> Placed:
   """Reads a set and lays it on the devices whole."""
   mesh = make_mesh(trial.devices)
   sets = data.load(trial.data)
   scale = {"mean": sets.mean, "std": sets.std}
-  train: Data = {**sets.train, **scale}
-  test: Data = {**in_chunks(dict(sets.test), mesh.size), **scale}
-  spec = spec_of(trial, train, test, sets.facts.classes)
-  whole = replicated(mesh)
-  return (
-    jax.device_put(train, whole),
-    jax.device_put(test, test_shardings(mesh, test)),
-    spec,
+  pairs = [
+    {name: part[name] for name in ("input", "label")}
+    for part in (sets.train, sets.test)
+  ]
+  train: Data = pairs[0] | scale
+  test: Data = in_chunks(pairs[1], mesh.size) | scale
+  spec = spec_of(
+    trial,
+    train,
+    test,
+    classes=sets.facts.classes,
+    vocabulary=sets.facts.vocabulary,
+  )
+  return Placed(
+    train=jax.device_put(train, replicated(mesh)),
+    test=jax.device_put(test, test_shardings(mesh, test)),
+    spec=spec,
+    chosen=examples_of(sets.train["label"], trial.data_share),
   )
 
 

@@ -64,9 +64,11 @@ LOOKS = (look(0, 0.1), look(10, 0.6), look(20, 0.85))
 
 
 def record(
-  looks: Sequence[Look] = LOOKS, windows: Sequence[Window] = WINDOWS
+  looks: Sequence[Look] = LOOKS,
+  windows: Sequence[Window] = WINDOWS,
+  trial: Trial = TRIAL,
 ) -> TrialRecord:
-  return account.record(TRIAL, {"batch_size": 10}, looks, windows, MADE)
+  return account.record(trial, {"batch_size": 10}, looks, windows, MADE)
 
 
 def test_a_trial_that_reached_its_target() -> None:
@@ -103,6 +105,76 @@ def test_a_miss_keeps_what_it_spent_as_a_lower_bound() -> None:
   assert found.joules_to_accuracy is None
   assert found.seconds_to_accuracy is None
   assert found.best_accuracy == 0.79
+
+
+PAST = Trial(target_accuracy=0.8, batch_size=10, stop_at_target=False)
+
+
+@pytest.mark.parametrize(
+  "last", [look(30, 0.9), look(30, 0.5), look(30, 0.1, math.nan)]
+)
+def test_training_past_the_target_changes_no_joule_to_it(last: Look) -> None:
+  stopped = record()
+  more = (window("train", 5.0, 700.0, 50.0, bound=12.0),)
+  more += (window("eval", 0.5, 30.0),)
+  found = record((*LOOKS, last), WINDOWS + more, PAST)
+  for name in (
+    "status",
+    "seconds_to_accuracy",
+    "seconds_to_accuracy_interpolated",
+    "joules_to_accuracy",
+    "joules_to_accuracy_bound",
+    "joules_to_accuracy_interpolated",
+    "joules_to_accuracy_with_compile",
+    "joules_to_accuracy_with_eval",
+    "active_joules_to_accuracy",
+  ):
+    assert getattr(found, name) == getattr(stopped, name), name
+  assert (found.train_joules, found.train_seconds) == (1150.0, 7.0)
+  assert found.train_joules_bound == 13.0
+  assert (found.steps, found.examples) == (30, 300)
+  assert found.final_accuracy == last.accuracy
+  assert found.joules_by_phase["eval"] == 120.0
+
+
+def test_an_unknown_joule_past_the_target_leaves_those_to_it_known() -> None:
+  more = (window("train", 5.0, None), window("eval", 0.5, 30.0))
+  found = record((*LOOKS, look(30, 0.9)), WINDOWS + more, PAST)
+  assert (found.joules_to_accuracy, found.train_joules) == (400.0, None)
+  assert found.partial
+
+
+@pytest.mark.parametrize(
+  ("accuracies", "patience", "stop_at_target", "over"),
+  [
+    ((0.1, 0.5), 0, True, False),
+    ((0.1, 0.8), 0, True, True),
+    ((0.1, 0.8), 0, False, False),
+    ((0.1, 0.8, 0.7, 0.7), 0, False, False),
+    ((0.1, 0.8, 0.7), 2, False, False),
+    ((0.1, 0.8, 0.7, 0.75), 2, False, True),
+    ((0.1, 0.8, 0.7, 0.81), 2, False, False),
+    ((0.1, 0.5, 0.5), 1, True, True),  # no worse is not better
+    ((0.1, 0.1), 1, True, True),
+  ],
+)
+def test_when_a_trial_is_over(
+  accuracies: tuple[float, ...],
+  patience: int,
+  stop_at_target: bool,
+  over: bool,
+) -> None:
+  trial = Trial(
+    target_accuracy=0.8, patience=patience, stop_at_target=stop_at_target
+  )
+  looks = [look(10 * step, value) for step, value in enumerate(accuracies)]
+  assert account.is_over(trial, looks) == over
+
+
+def test_divergence_ends_any_trial() -> None:
+  looks = [*LOOKS, look(30, 0.1, math.inf)]
+  assert account.is_over(PAST, looks)
+  assert account.status_of(PAST, looks) == "reached"
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

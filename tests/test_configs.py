@@ -1,11 +1,12 @@
 """Every config file says what it is for and expands to trials."""
 
 import ast
+import dataclasses
 import pathlib
 
 import pytest
 
-from jaxpower import entry, grid
+from jaxpower import entry, grid, sweep
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -14,9 +15,9 @@ CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("arguments", ["", ":quick"])
 def test_a_config_expands(path: pathlib.Path, arguments: str) -> None:
-  sweep = entry.load_config(f"{path}{arguments}")
-  trials = grid.expand(sweep)
-  assert sweep.name == path.stem
+  asked = entry.load_config(f"{path}{arguments}")
+  trials = grid.expand(asked)
+  assert asked.name == path.stem
   assert len(trials) > 1
   for trial in trials:
     grid.check_cadence(trial)
@@ -28,3 +29,28 @@ def test_a_config_says_claim_cost_and_command(path: pathlib.Path) -> None:
   assert "Claim: " in text
   assert "Cost: " in text
   assert f"--config=configs/{path.name}" in text
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+  "arguments", ["model=vit", "model=transformer,data=imu"]
+)
+def test_a_config_takes_a_transformer(
+  path: pathlib.Path, arguments: str, tmp_path: pathlib.Path
+) -> None:
+  plan = sweep.plan(entry.load_config(f"{path}:{arguments}"), tmp_path)
+  assert len(plan.left) > 1
+
+
+@pytest.mark.parametrize(
+  "words", ["epoch_program.py:quick", "learning_rate.py:quick,data=imu"]
+)
+def test_a_quick_form_trains(
+  words: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+  asked = entry.load_config(f"{ROOT / 'configs' / words}")
+  asked = dataclasses.replace(asked, idle_seconds=0.0)
+  found = sweep.run(asked, tmp_path, meter="estimate")
+  assert {record.status for record in found} <= {"reached", "missed"}
+  assert "reached" in {record.status for record in found}

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxpower import grid
-from jaxpower.config import ConfigError, Model, Optimizer, Sweep, trial_id
+from jaxpower.config import (
+  ConfigError,
+  Model,
+  Optimizer,
+  Sweep,
+  Trial,
+  trial_id,
+)
 
 
 def test_expand_makes_every_combination_with_every_seed() -> None:
@@ -90,6 +97,63 @@ def make(**fields: Any) -> Callable[[], Sweep]:
     (make(vary={"batch_size": ("a",)}), "batch_size = 'a': must be an int"),
     (make(vary={"model.name": ("cn",)}), "unknown model 'cn'"),
     (make(vary={"target_accuracy": (2.0,)}), "target_accuracy 2.0"),
+    (make(model=Model(depth=0.0)), "model.depth 0.0: must be above 0"),
+    (
+      make(model=Model(depth=0.5)),
+      "model.depth 0.5: cnn cannot be so deep; take a multiple of 1",
+    ),
+    (
+      make(model=Model(name="resnet18", depth=0.3)),
+      "model.depth 0.3: resnet18 cannot be so deep; take a multiple of 0.5",
+    ),
+    (
+      make(model=Model(name="resnet18"), dropout=0.1),
+      "dropout 0.1: resnet18 has no dropout; models that have: cnn, decoder,",
+    ),
+    (
+      make(model=Model(name="resnet18"), vary={"dropout": (0.0, 0.1)}),
+      "dropout 0.1: resnet18 has no dropout",
+    ),
+    (
+      make(model=Model(name="decoder"), augmentation="crop"),
+      "augmentation crop: decoder reads no images",
+    ),
+    (
+      make(optimizer=Optimizer(schedule="one_cycle", warmup_examples=100)),
+      "optimizer.warmup_examples: one_cycle has its own rise",
+    ),
+    (
+      make(optimizer=Optimizer(scaling="cube")),
+      "unknown optimizer scaling 'cube'",
+    ),
+    (
+      make(optimizer=Optimizer(reference_batch_size=0)),
+      "optimizer.reference_batch_size 0: must be at least 1",
+    ),
+    (
+      make(optimizer=Optimizer(schedule_examples=-1)),
+      "optimizer.schedule_examples -1: must be at least 0",
+    ),
+    (make(dropout=1.0), "dropout 1.0: must lie in [0, 1)"),
+    (make(label_smoothing=-0.1), "label_smoothing -0.1: must lie in [0, 1)"),
+    (make(data_share=0.0), "data_share 0.0: must lie between 0 and 1"),
+    (make(data_share=1.5), "data_share 1.5: must lie between 0 and 1"),
+    (make(patience=-1), "patience -1: must be at least 0"),
+    (make(stop_at_target=1), "stop_at_target = 1: must be a bool"),
+    (make(accumulation=0), "accumulation 0: must be at least 1"),
+    (
+      make(accumulation=3),
+      "accumulation 3: must divide batch_size 128",
+    ),
+    (
+      make(augmentation="flip"),
+      "unknown augmentation 'flip'; did you mean crop_flip?",
+    ),
+    (
+      make(matmul_precision="hi"),
+      "unknown matmul_precision 'hi'; did you mean high?",
+    ),
+    (make(program="steps"), "unknown program 'steps'; did you mean step?"),
     (make(name="a/b"), "name 'a/b': must be usable as a folder's name"),
   ],
 )
@@ -100,6 +164,54 @@ def test_bad_sweeps_are_refused(
     grid.expand(make())
   assert str(error.value).startswith(message)
   assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ("model", "kind", "augmentation", "message"),
+  [
+    ("cnn", "image", "crop_flip", ""),
+    ("cnn", "window", "none", ""),
+    ("transformer", "tokens", "none", ""),
+    ("decoder", "text", "none", ""),
+    (
+      "cnn",
+      "tokens",
+      "none",
+      "model cnn: does not read austen (tokens); models that do: transformer",
+    ),
+    (
+      "transformer",
+      "text",
+      "none",
+      "model transformer: does not read austen (text); models that do: decoder",
+    ),
+    (
+      "vit",
+      "window",
+      "none",
+      "model vit: does not read austen (window); models that do: cnn,"
+      " transformer",
+    ),
+    (
+      "cnn",
+      "window",
+      "crop",
+      "augmentation crop: for images only, austen is window",
+    ),
+  ],
+)
+def test_a_model_must_read_the_data(
+  model: str, kind: str, augmentation: str, message: str
+) -> None:
+  trial = Trial(
+    data="austen", model=Model(name=model), augmentation=augmentation
+  )
+  if not message:
+    grid.check_kind(trial, kind)
+    return
+  with pytest.raises(ConfigError) as error:
+    grid.check_kind(trial, kind)
+  assert str(error.value) == message
 
 
 @given(every=st.integers(1, 10_000), batch=st.integers(1, 10_000))

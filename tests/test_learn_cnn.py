@@ -11,9 +11,10 @@ from jaxpower.learn.layers import convolve
 from jaxpower.learn.state import make_mesh, replicated, split
 
 
-def count(network, shape) -> int:
+def count(network, shape, dtype=jnp.float32) -> int:
+  inputs = jnp.zeros((1, *shape), dtype)
   variables = jax.eval_shape(
-    lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)), train=False)
+    lambda: network.init(jax.random.key(0), inputs, train=False)
   )
   return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
@@ -26,6 +27,7 @@ def count(network, shape) -> int:
     # The count of the CIFAR literature.
     ("resnet18", 1.0, (32, 32, 3), 11_173_962),
     ("resnet18", 0.25, (32, 32, 3), 701_466),
+    ("resnet50", 1.0, (32, 32, 3), 23_520_842),
   ],
 )
 def test_networks_have_their_published_size(
@@ -35,15 +37,30 @@ def test_networks_have_their_published_size(
   assert count(network, shape) == parameters
 
 
-@pytest.mark.parametrize("name", config.MODELS)
+# What each kind of data looks like to a network.
+INPUTS = {
+  "image": jnp.zeros((3, 16, 16, 3)),
+  "window": jnp.zeros((3, 20, 6)),
+  "tokens": jnp.zeros((3, 12), jnp.int32),
+  "text": jnp.zeros((3, 12), jnp.int32),
+}
+PAIRS = [(n, kind) for n in config.MODELS for kind in config.NETWORKS[n].reads]
+
+
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
 @pytest.mark.parametrize("precision", config.PRECISIONS)
-def test_every_named_network_gives_logits(name: str, precision: str) -> None:
-  network = networks.build(config.Model(name=name), 7, precision)
+def test_every_named_network_gives_logits(
+  name: str, kind: str, precision: str
+) -> None:
+  vocabulary = {"tokens": 50, "text": 7}.get(kind)
+  network = networks.build(config.Model(name=name), 7, precision, vocabulary)
 
   def logits() -> jax.Array:
-    images = jnp.zeros((3, 16, 16, 3), precision)
-    variables = network.init(jax.random.key(0), images, train=False)
-    found = network.apply(variables, images, train=False)
+    inputs = INPUTS[kind]
+    if vocabulary is None:
+      inputs = inputs.astype(precision)
+    variables = network.init(jax.random.key(0), inputs, train=False)
+    found = network.apply(variables, inputs, train=False)
     assert isinstance(found, jax.Array)
     weights = jax.tree.leaves(variables)
     assert {leaf.dtype for leaf in weights} == {jnp.dtype("float32")}
@@ -52,7 +69,30 @@ def test_every_named_network_gives_logits(name: str, precision: str) -> None:
   # Flax normalises bfloat16 batches with float32 statistics on purpose.
   with jax.numpy_dtype_promotion("standard"):
     found = jax.eval_shape(logits)
-  assert (found.shape, found.dtype) == ((3, 7), jnp.dtype(precision))
+  shape = (3, 12, 7) if kind == "text" else (3, 7)
+  assert (found.shape, found.dtype) == (shape, jnp.dtype(precision))
+
+
+@pytest.mark.parametrize("name", config.MODELS)
+def test_every_allowed_depth_is_another_network(name: str) -> None:
+  kind = config.NETWORKS[name].reads[0]
+  shape = INPUTS[kind].shape[1:]
+  vocabulary = {"tokens": 50, "text": 7}.get(kind)
+  sizes = []
+  for layers in (1, 2, 4):
+    depth = layers / config.NETWORKS[name].layers
+    model = config.Model(name=name, width=0.25, depth=depth)
+    network = networks.build(model, 7, "float32", vocabulary)
+    sizes.append(count(network, shape, INPUTS[kind].dtype))
+  assert sizes == sorted(set(sizes))
+
+
+def test_the_small_cnn_convolves_windows_over_time_alone() -> None:
+  network = networks.build(config.Model(name="cnn"), 7, "float32")
+  variables = jax.eval_shape(
+    lambda: network.init(jax.random.key(0), INPUTS["window"], train=False)
+  )
+  assert variables["params"]["Conv_0"]["kernel"].shape == (3, 1, 6, 16)
 
 
 def test_a_residual_block_begins_as_the_identity() -> None:

@@ -79,3 +79,24 @@ def test_arithmetic_in_bfloat16_keeps_weights_in_float32() -> None:
   assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {
     jnp.dtype("float32")
   }
+
+
+def test_dropout_keeps_the_mean_and_takes_a_traced_rate() -> None:
+  layer, inputs = layers.Dropout(), jnp.full((100, 200), 3.0)
+  traces = []
+
+  @jax.jit
+  def drop(rate: jax.Array, seed: int) -> jax.Array:
+    traces.append(rate)
+    rngs = {"dropout": jax.random.key(seed)}
+    found = layer.apply({}, inputs, rate, rngs=rngs)
+    assert isinstance(found, jax.Array)
+    return found
+
+  for rate in (0.1, 0.5):
+    found = np.asarray(drop(jnp.float32(rate), 0))
+    np.testing.assert_allclose(np.unique(found), [0, 3 / (1 - rate)], rtol=1e-6)
+    assert (found == 0).mean() == pytest.approx(rate, abs=0.02)
+    assert (found != np.asarray(drop(jnp.float32(rate), 1))).any()
+  assert len(traces) == 1
+  assert layer.apply({}, inputs, None) is inputs

@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 from jaxpower import config
+from jaxpower.config import Optimizer, Trial
 from jaxpower.learn import optimizer
 
 RATES = np.array([0.1, 0.05, 0.2], np.float32)
@@ -24,8 +26,24 @@ def reference(name: str, rate: float) -> optax.GradientTransformation:
       )
     case "adam":
       return optax.chain(optax.add_decayed_weights(DECAY), optax.adam(rate))
+    case "nesterov":
+      return optax.chain(
+        optax.add_decayed_weights(DECAY),
+        optax.sgd(rate, momentum=MOMENTUM, nesterov=True),
+      )
     case "adamw":
       return optax.adamw(rate, weight_decay=DECAY)
+    case "lion":
+      return optax.lion(rate, weight_decay=DECAY)
+    case "lamb":
+      return optax.lamb(rate, weight_decay=DECAY)
+    case "muon":
+      return optax.contrib.muon(
+        rate,
+        weight_decay=DECAY,
+        adam_weight_decay=DECAY,
+        consistent_rms=0.2,
+      )
   raise AssertionError(name)
 
 
@@ -37,7 +55,12 @@ def promotion_as_optax_needs_it() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", config.OPTIMIZERS)
 def test_rules_with_traced_numbers_are_those_of_optax(name: str) -> None:
-  params = {"w": jnp.array([1.0, -2.0, 3.0])}
+  params = {
+    "dense": {
+      "kernel": jnp.array([[1.0, -2.0, 3.0], [0.5, 1.5, -1.0]]),
+      "bias": jnp.array([0.5, -1.0, 2.0]),
+    }
+  }
   traces = []
 
   @jax.jit
@@ -49,15 +72,28 @@ def test_rules_with_traced_numbers_are_those_of_optax(name: str) -> None:
   ours, state = params, optimizer.init(name, params)
   theirs, their_state = params, reference(name, 0.0).init(params)
   for step, rate in enumerate(RATES):
-    grads = {"w": jnp.cos(ours["w"] + step)}
-    numbers = optimizer.Hyperparameters(
-      rate, np.float32(MOMENTUM), np.float32(DECAY)
-    )
+    grads = jax.tree.map(lambda w: jnp.cos(w + step), ours)  # noqa: B023
+    rules = Optimizer(momentum=MOMENTUM, weight_decay=DECAY)
+    numbers = optimizer.hyperparameters(Trial(optimizer=rules), rate)
     ours, state = update(ours, state, grads, numbers)
     updates, their_state = reference(name, float(rate)).update(
       grads, their_state, theirs
     )
     theirs = optax.apply_updates(theirs, updates)
-    (mine,), (expected,) = jax.tree.leaves(ours), jax.tree.leaves(theirs)
-    np.testing.assert_allclose(mine, expected, rtol=1e-5)
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5), ours, theirs
+    )
   assert traces == [name], "a new number must not trace anew"
+
+
+def test_muon_takes_a_convolution_as_one_matrix_and_leaves_the_head() -> None:
+  params = {
+    "Conv_0": {"kernel": jnp.zeros((3, 3, 2, 8)), "bias": jnp.zeros(8)},
+    "embed": {"embedding": jnp.zeros((50, 8))},
+    "head": {"kernel": jnp.zeros((8, 4)), "bias": jnp.zeros(4)},
+  }
+  assert optimizer.matrices(params) == {
+    "Conv_0": {"kernel": ((0, 1, 2), (3,)), "bias": None},
+    "embed": {"embedding": None},
+    "head": {"kernel": None, "bias": None},
+  }

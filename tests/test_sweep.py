@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jaxpower import config, records, sweep
-from jaxpower.config import ConfigError, Sweep, Trial, trial_id
+from jaxpower.config import ConfigError, Model, Sweep, Trial, trial_id
 from jaxpower.data import DataError
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import TrialRecord
@@ -174,6 +174,33 @@ def test_another_config_in_the_same_folder_is_refused(
       {"vary": {"batch_size": (48,)}},
       ConfigError,
       "evaluate_every_examples 2048: not a multiple of batch_size 48",
+    ),
+    (
+      {"vary": {"batch_size": (64,)}, "data_share": 0.01},
+      ConfigError,
+      "batch_size 64: larger than the training set of fashion_mnist_6k, 0.01"
+      " of it (60 examples)",
+    ),
+    (
+      {"data": "austen_novels"},
+      ConfigError,
+      "model cnn: does not read austen_novels (tokens); models that do:"
+      " transformer",
+    ),
+    (
+      {"data": "austen", "model": Model(name="transformer")},
+      ConfigError,
+      "model transformer: does not read austen (text); models that do: decoder",
+    ),
+    (
+      {"data": "imu", "augmentation": "crop"},
+      ConfigError,
+      "augmentation crop: for images only, imu is window",
+    ),
+    (
+      {"vary": {"batch_size": (64, 8)}, "accumulation": 4},
+      ConfigError,
+      "batch_size 8: not a multiple of 4 times the 4 devices",
     ),
     ({"data": "fashion_mnits"}, DataError, "fashion_mnist"),
     (

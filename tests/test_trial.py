@@ -11,8 +11,9 @@ import pytest
 
 from jaxpower import records, trial
 from jaxpower.config import Model, Optimizer, Trial, trial_id
+from jaxpower.learn.spec import Spec
 from jaxpower.learn.state import make_mesh, replicated
-from jaxpower.learn.train import Spec, fresh_state
+from jaxpower.learn.train import fresh_state
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, SimulatedSource
 from jaxpower.records import TrialRecord
@@ -116,6 +117,46 @@ def test_evaluation_falls_at_equal_examples_for_every_batch_size(
   assert [e.examples for e in large.curve] == [0, 512, 1024, 1536, 2048]
   assert (small.status, large.status) == ("missed", "missed")
   assert (small.steps, large.steps) == (32, 4)
+
+
+def test_training_past_the_target_costs_more_than_reaching_it(
+  run: Callable[..., TrialRecord],
+) -> None:
+  stopped = run(EASY)
+  past = run(dataclasses.replace(EASY, stop_at_target=False))
+  assert past.status == stopped.status == "reached"
+  assert past.examples == EASY.budget_examples > (stopped.examples or 0)
+  first = len(stopped.curve) - 1
+  # The same updates, so the same accuracies until the target was met.
+  assert [e.accuracy for e in past.curve[: first + 1]] == [
+    e.accuracy for e in stopped.curve
+  ]
+  assert past.joules_to_accuracy == past.curve[first].train_joules
+  assert past.train_joules == pytest.approx(WATTS * (past.train_seconds or 0))
+  assert (past.train_joules or 0) > (past.joules_to_accuracy or 0)
+
+
+def test_patience_ends_a_trial_that_no_longer_improves(
+  run: Callable[..., TrialRecord],
+) -> None:
+  still = dataclasses.replace(
+    EASY, patience=1, optimizer=Optimizer(learning_rate=1e-12)
+  )
+  found = run(still)
+  assert (found.status, found.examples) == ("missed", 512)
+  assert found.joules_to_accuracy is None
+
+
+def test_a_share_of_the_data_trains_otherwise_and_compiles_nothing(
+  run: Callable[..., TrialRecord], made: dict[Spec, Made]
+) -> None:
+  whole = run(EASY)
+  known = len(made)
+  share = run(dataclasses.replace(EASY, data_share=0.02))
+  assert len(made) == known
+  assert [e.loss for e in share.curve[1:]] != [e.loss for e in whole.curve[1:]]
+  (spec,) = [s for s in made if s.batch_size == EASY.batch_size]
+  assert ("train.input", (6000, 28, 28, 1), "uint8") in spec.shapes
 
 
 def test_divergence_ends_the_trial(run: Callable[..., TrialRecord]) -> None:

@@ -1,0 +1,31 @@
+"""A call for each step against one program between two evaluations.
+
+Claim: calling the device once a step costs energy that no step needs, the
+more so the smaller the step.
+Cost: under five minutes on two idle CPU cores.
+
+  python scripts/run.py --config=configs/epoch_program.py
+  python scripts/run.py --config=configs/epoch_program.py:data=imu
+"""
+
+from jaxpower.config import Model, Optimizer, Sweep, arguments
+
+
+def get_config(text: str = "") -> Sweep:
+  """The sweep; `data`, `model` and `quick` may be given behind the colon."""
+  args = arguments(text, data="fashion_mnist_6k", model="cnn", quick=False)
+  return Sweep(
+    name="epoch_program",
+    data=args.data,
+    model=Model(name=args.model),
+    optimizer=Optimizer(name="adam", learning_rate=3e-3),
+    vary={
+      "program": ("segment", "step"),
+      "batch_size": (64,) if args.quick else (16, 64, 256),
+    },
+    seeds=1 if args.quick else 2,
+    target_accuracy=0.7 if args.quick else 0.84,
+    budget_examples=8_192 if args.quick else 40_960,
+    evaluate_every_examples=1_024,
+    idle_seconds=0.5,
+  )

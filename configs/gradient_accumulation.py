@@ -1,0 +1,30 @@
+"""Energy to accuracy of one batch size gathered in more or fewer pieces.
+
+Claim: an update on a large batch may be cheaper gathered from
+micro-batches that fit the caches, and dearer on a GPU that is then idle. The
+gradients are the same but where a model has batch statistics.
+Cost: under five minutes on two idle CPU cores.
+
+  python scripts/run.py --config=configs/gradient_accumulation.py
+  python scripts/run.py --config=configs/gradient_accumulation.py:model=vit
+"""
+
+from jaxpower.config import Model, Optimizer, Sweep, arguments
+
+
+def get_config(text: str = "") -> Sweep:
+  """The sweep; `data`, `model` and `quick` may be given behind the colon."""
+  args = arguments(text, data="fashion_mnist_6k", model="cnn", quick=False)
+  return Sweep(
+    name="gradient_accumulation",
+    data=args.data,
+    model=Model(name=args.model),
+    optimizer=Optimizer(name="adam", learning_rate=3e-3),
+    batch_size=512 if args.quick else 1_024,
+    vary={"accumulation": (1, 8) if args.quick else (1, 4, 16)},
+    seeds=1 if args.quick else 3,
+    target_accuracy=0.7 if args.quick else 0.84,
+    budget_examples=16_384 if args.quick else 61_440,
+    evaluate_every_examples=1_024,
+    idle_seconds=0.5,
+  )

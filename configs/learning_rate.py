@@ -1,0 +1,34 @@
+"""Energy to accuracy over learning rates.
+
+Claim: on the same model, machine and accuracy, a learning rate that is
+too small or too large costs several times the energy of the best one, or never
+gets there. All rates share one executable.
+Cost: under five minutes on two idle CPU cores.
+
+  python scripts/run.py --config=configs/learning_rate.py
+  python scripts/run.py --config=configs/learning_rate.py:data=imu
+"""
+
+from jaxpower.config import Model, Optimizer, Sweep, arguments
+
+
+def get_config(text: str = "") -> Sweep:
+  """The sweep; `data`, `model` and `quick` may be given behind the colon."""
+  args = arguments(text, data="fashion_mnist_6k", model="cnn", quick=False)
+  return Sweep(
+    name="learning_rate",
+    data=args.data,
+    model=Model(name=args.model),
+    optimizer=Optimizer(name="adam"),
+    batch_size=128,
+    vary={
+      "optimizer.learning_rate": (1e-3, 1e-2)
+      if args.quick
+      else (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+    },
+    seeds=1 if args.quick else 3,
+    target_accuracy=0.7 if args.quick else 0.84,
+    budget_examples=8_192 if args.quick else 40_960,
+    evaluate_every_examples=1_024,
+    idle_seconds=0.5,
+  )

@@ -1,0 +1,35 @@
+"""Energy to accuracy over the precision of the arithmetic.
+
+Claim: on hardware built for it, narrow arithmetic cuts the energy to the
+same accuracy; on a CPU it need not. On GPUs "default" products of float32 are
+TF32 and "highest" are not; on CPUs the two are the same, a check on noise.
+Cost: under five minutes on two idle CPU cores.
+
+  python scripts/run.py --config=configs/precision.py
+  python scripts/run.py --config=configs/precision.py:model=resnet18
+"""
+
+from jaxpower.config import Model, Optimizer, Sweep, arguments
+
+
+def get_config(text: str = "") -> Sweep:
+  """The sweep; `data`, `model` and `quick` may be given behind the colon."""
+  args = arguments(text, data="fashion_mnist_6k", model="cnn", quick=False)
+  return Sweep(
+    name="precision",
+    data=args.data,
+    model=Model(name=args.model),
+    optimizer=Optimizer(name="adam", learning_rate=3e-3),
+    batch_size=128,
+    vary={
+      "precision": ("float32", "bfloat16"),
+      "matmul_precision": ("default",)
+      if args.quick
+      else ("default", "highest"),
+    },
+    seeds=1 if args.quick else 3,
+    target_accuracy=0.7 if args.quick else 0.84,
+    budget_examples=8_192 if args.quick else 40_960,
+    evaluate_every_examples=1_024,
+    idle_seconds=0.5,
+  )

@@ -1,0 +1,87 @@
+"""What an executable depends on, and nothing else of a trial."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxpower import config
+from jaxpower.learn import networks
+
+Data = dict[str, Any]  # "input", "label", "mean", "std"; test sets "weight"
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What an executable depends on; trials that share it share the executable.
+
+  Learning rate and schedule, weight decay, momentum, label smoothing, how
+  much is dropped, the share of the data and the seed are data and not here.
+  """
+
+  model: config.Model
+  optimizer: str
+  precision: str
+  matmul_precision: str
+  dropout: bool  # whether any
+  augmentation: str
+  accumulation: int
+  program: str
+  classes: int
+  vocabulary: int | None  # None: the inputs are no tokens
+  batch_size: int
+  steps: int  # in a segment
+  devices: int  # 0: all
+  shapes: tuple[tuple[str, tuple[int, ...], str], ...]  # of the data
+
+
+def spec_of(
+  trial: config.Trial,
+  train: Data,
+  test: Data,
+  *,
+  classes: int,
+  vocabulary: int | None = None,
+) -> Spec:
+  """The part of a trial that its executables depend on."""
+  shapes = tuple(
+    (f"{split}.{name}", tuple(values.shape), str(values.dtype))
+    for split, data in (("train", train), ("test", test))
+    for name, values in sorted(data.items())
+  )
+  return Spec(
+    model=trial.model,
+    optimizer=trial.optimizer.name,
+    precision=trial.precision,
+    matmul_precision=trial.matmul_precision,
+    dropout=trial.dropout > 0,
+    augmentation=trial.augmentation,
+    accumulation=trial.accumulation,
+    program=trial.program,
+    classes=classes,
+    vocabulary=vocabulary,
+    batch_size=trial.batch_size,
+    steps=trial.evaluate_every_examples // trial.batch_size,
+    devices=trial.devices,
+    shapes=shapes,
+  )
+
+
+def network_of(spec: Spec) -> nn.Module:
+  """The network that a spec trains."""
+  return networks.build(
+    spec.model, spec.classes, spec.precision, spec.vocabulary
+  )
+
+
+def shapes_of(spec: Spec, split: str) -> dict[str, jax.ShapeDtypeStruct]:
+  """The shapes of the arrays of one split, "train" or "test"."""
+  return {
+    name.removeprefix(f"{split}."): jax.ShapeDtypeStruct(
+      shape, jnp.dtype(dtype)
+    )
+    for name, shape, dtype in spec.shapes
+    if name.startswith(f"{split}.")
+  }

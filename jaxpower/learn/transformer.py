@@ -1,0 +1,214 @@
+"""Transformers: an encoder to classify, a ViT for images, a decoder for text.
+
+All three are pre-norm (Xiong et al. 2020) stacks of one block.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxpower.learn.layers import Conv, Dropout
+
+
+class Attention(nn.Module):
+  """Multi-head self-attention (Vaswani et al. 2017)."""
+
+  heads: int
+  dtype: jnp.dtype = jnp.dtype("float32")
+
+  @nn.compact
+  def __call__(self, x: jax.Array, seen: jax.Array | None) -> jax.Array:
+    """[batch, length, features] to the same.
+
+    `seen` broadcasts to [batch, heads, length, length]: whether a position
+    (third axis) may look at another (fourth); None: all at all. The softmax
+    is taken in float32.
+    """
+    batch, length, features = x.shape
+    size = features // self.heads
+    qkv = nn.Dense(3 * features, dtype=self.dtype, name="qkv")(x)
+    qkv = qkv.reshape(batch, length, 3, self.heads, size)
+    # Heads before positions, so that both products are plain batched ones:
+    # on CPUs up to 1.6 times faster than the other order.
+    query, key, value = jnp.transpose(qkv, (2, 0, 3, 1, 4))
+    scores = (query @ jnp.swapaxes(key, -1, -2)).astype(jnp.float32)
+    scores = scores * size**-0.5
+    if seen is not None:
+      scores = jnp.where(seen, scores, jnp.finfo(jnp.float32).min)
+    mixed = jax.nn.softmax(scores).astype(self.dtype) @ value
+    mixed = jnp.swapaxes(mixed, 1, 2).reshape(batch, length, features)
+    return nn.Dense(features, dtype=self.dtype, name="out")(mixed)
+
+
+class Blocks(nn.Module):
+  """A stack of attention and two-layer perceptrons, and a last norm."""
+
+  layers: int
+  heads: int
+  dtype: jnp.dtype = jnp.dtype("float32")
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, seen: jax.Array | None, dropout: jax.Array | None
+  ) -> jax.Array:
+    """[batch, length, features] to the same; `seen` as in `Attention`."""
+    features = x.shape[-1]
+    x = Dropout()(x, dropout)
+    for layer in range(self.layers):
+      y = nn.LayerNorm(dtype=self.dtype, name=f"norm_{layer}a")(x)
+      attention = Attention(self.heads, self.dtype, name=f"attention_{layer}")
+      x = x + Dropout()(attention(y, seen), dropout)
+      y = nn.LayerNorm(dtype=self.dtype, name=f"norm_{layer}b")(x)
+      y = nn.Dense(4 * features, dtype=self.dtype, name=f"up_{layer}")(y)
+      y = nn.gelu(y)
+      y = nn.Dense(features, dtype=self.dtype, name=f"down_{layer}")(y)
+      x = x + Dropout()(y, dropout)
+    return nn.LayerNorm(dtype=self.dtype, name="norm")(x)
+
+
+class Encoder(nn.Module):
+  """Classifies tokens or the windows of a sensor.
+
+  Fixed sinusoidal positions, and the mean over all that is not padding under
+  the head. Token 0 is padding and is neither looked at nor counted.
+  """
+
+  classes: int
+  vocabulary: int | None  # None: windows, each time step embedded linearly
+  layers: int = 2
+  features: int = 64
+  heads: int = 4
+  dtype: jnp.dtype = jnp.dtype("float32")
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: jax.Array,
+    *,
+    train: bool,
+    dropout: jax.Array | None = None,
+  ) -> jax.Array:
+    """Tokens [batch, length] or [batch, time, channels] to [batch, classes]."""
+    del train
+    if self.vocabulary is None:
+      real = jnp.ones(inputs.shape[:2], bool)
+      seen = None
+      x = nn.Dense(self.features, dtype=self.dtype, name="embed")(inputs)
+    else:
+      real = inputs > 0
+      seen = real[:, None, None, :]
+      x = embed(inputs, self.vocabulary, self.features, self.dtype)
+    x = x + sinusoids(x.shape[1], self.features).astype(self.dtype)
+    blocks = Blocks(self.layers, self.heads, self.dtype, name="blocks")
+    x = blocks(x, seen, dropout)
+    weights = real.astype(self.dtype)[:, :, None]
+    count = jnp.maximum(jnp.sum(weights, axis=1), 1)
+    x = jnp.sum(x * weights, axis=1) / count
+    return nn.Dense(self.classes, dtype=self.dtype, name="head")(x)
+
+
+class Decoder(nn.Module):
+  """Predicts each next token from those before it; learned positions."""
+
+  vocabulary: int
+  layers: int = 2
+  features: int = 64
+  heads: int = 4
+  dtype: jnp.dtype = jnp.dtype("float32")
+
+  @nn.compact
+  def __call__(
+    self,
+    tokens: jax.Array,
+    *,
+    train: bool,
+    dropout: jax.Array | None = None,
+  ) -> jax.Array:
+    """[batch, length] to logits [batch, length, vocabulary]."""
+    del train
+    length = tokens.shape[1]
+    x = embed(tokens, self.vocabulary, self.features, self.dtype)
+    x = x + _positions(self, length, self.features).astype(self.dtype)
+    seen = jnp.tril(jnp.ones((length, length), bool))
+    blocks = Blocks(self.layers, self.heads, self.dtype, name="blocks")
+    x = blocks(x, seen, dropout)
+    return nn.Dense(self.vocabulary, dtype=self.dtype, name="head")(x)
+
+
+class ViT(nn.Module):
+  """Vision transformer (Dosovitskiy et al. 2021) with a class token.
+
+  With 12 layers, 192 features, 3 heads and patches of 16 it is ViT-Ti/16:
+  5,717,416 parameters for 1,000 classes of 224 x 224 colour images.
+  """
+
+  classes: int
+  layers: int = 2
+  features: int = 64
+  heads: int = 4
+  patch: int | None = None  # side in pixels; None: by the size of the image
+  dtype: jnp.dtype = jnp.dtype("float32")
+
+  @nn.compact
+  def __call__(
+    self,
+    images: jax.Array,
+    *,
+    train: bool,
+    dropout: jax.Array | None = None,
+  ) -> jax.Array:
+    """[batch, height, width, channels] to logits [batch, classes]."""
+    del train
+    side = self.patch or patch_side(images.shape[1])
+    window = (side, side)
+    patches = Conv(
+      self.features, window, strides=window, dtype=self.dtype, name="embed"
+    )
+    x = patches(images).reshape(images.shape[0], -1, self.features)
+    first = self.param(
+      "class_token", nn.initializers.zeros_init(), (1, 1, self.features)
+    )
+    first = jnp.broadcast_to(
+      first.astype(self.dtype), (x.shape[0], 1, self.features)
+    )
+    x = jnp.concatenate([first, x], axis=1)
+    x = x + _positions(self, x.shape[1], self.features).astype(self.dtype)
+    blocks = Blocks(self.layers, self.heads, self.dtype, name="blocks")
+    x = blocks(x, None, dropout)
+    return nn.Dense(self.classes, dtype=self.dtype, name="head")(x[:, 0])
+
+
+def patch_side(height: int) -> int:
+  """Pixels a patch: 2 for digits, 4 for CIFAR and its like, 16 from 64 on."""
+  if height >= 64:
+    return 16
+  return 4 if height >= 16 else 2
+
+
+def embed(
+  tokens: jax.Array, vocabulary: int, features: int, dtype: jnp.dtype
+) -> jax.Array:
+  """Learned vectors of tokens, of unit variance as the positions are."""
+  table = nn.Embed(vocabulary, features, dtype=dtype, name="embed")
+  return table(tokens.astype(jnp.int32)) * math.sqrt(features)
+
+
+def sinusoids(length: int, features: int) -> np.ndarray:
+  """Positions as sines and cosines (Vaswani et al. 2017, section 3.5).
+
+  Returns:
+    float32 [length, features]; the first half sines, the second cosines.
+  """
+  half = features // 2
+  waves = 10_000.0 ** (-np.arange(half) / half)
+  angles = np.arange(length)[:, None] * waves
+  return np.concatenate([np.sin(angles), np.cos(angles)], 1).astype(np.float32)
+
+
+def _positions(module: nn.Module, length: int, features: int) -> jax.Array:
+  """Learned positions [length, features]."""
+  init = nn.initializers.normal(0.02)
+  return module.param("positions", init, (length, features))
