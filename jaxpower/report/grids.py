@@ -25,14 +25,15 @@ from jaxpower.report.tables import Table, estimate
 class Choice:
   """The best value of one field where the others are held.
 
-  `best` is the value of the lowest known median; `alike` holds those that the
-  seeds do not tell apart from it (all known ones where one seed tells
-  nothing). None and empty where no median is known.
+  `best` is the value of the lowest known median; `alike` holds it and those
+  that the seeds do not tell apart from it. None and empty where no median is
+  known. `certain` is false where one seed allows no such telling.
   """
 
   held: dict[str, Any]
   best: Any = None
   alike: tuple[Any, ...] = ()
+  certain: bool = True
 
   @property
   def known(self) -> bool:
@@ -145,11 +146,11 @@ def importance_table(comparison: Comparison) -> Table | None:
       " given for misses at their bounds up to misses without end, all by one"
       " factor."
     )
-  return Table(
-    ("field", f"share of variance of log {kind}", "by chance"),
-    tuple((name, share(part), _chance(part)) for name, part in rows),
-    tuple(notes),
-  )
+  columns = ("field", f"share of variance of log {kind}", "by chance")
+  cells = tuple((name, share(part), _chance(part)) for name, part in rows)
+  if found.seeds is None:
+    columns, cells = columns[:2], tuple(row[:2] for row in cells)
+  return Table(columns, cells, tuple(notes))
 
 
 def share(part: Share) -> str:
@@ -190,10 +191,12 @@ def _choice(held: dict[str, Any], path: str, row: Sequence[Group]) -> Choice:
     return Choice(held)
   known.sort(key=lambda g: g.joules.value if g.joules else 0.0)
   base = costs(known[0].records) or ()
-  alike = [known[0]]
+  alike, certain = [known[0]], True
   for group in known[1:]:
     found = ratio(costs(group.records) or (), base)
-    if found is None or found.low is None or found.low <= 1:
+    if found is None or found.low is None:
+      certain = False
+    elif found.low <= 1:
       alike.append(group)
   values = tuple(group.varied.get(path) for group in alike)
-  return Choice(held, values[0], values)
+  return Choice(held, values[0], values, certain)

@@ -15,6 +15,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from jaxpower.report.statistics import CONFIDENCE, SEED, Cost
 RESAMPLES = 2_000
 MOST_MISSED = 0.5  # of the trials; of more, the misses would decide alone
 
-Setting = tuple[object, ...]  # one value of each field
+Setting = tuple[Any, ...]  # one value of each field
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Share:
 
   `least` and `most` differ only where trials missed. `low` and `high` are the
   ends of the 95 % bootstrap interval over seeds, None with one seed. `chance`
-  is what the noise of seeds alone would give on average; None with one seed.
+  is what the noise of seeds alone would give on average (at most, where trials
+  missed); None with one seed.
   """
 
   least: float
@@ -102,18 +104,20 @@ def importance(
   noise = _noise_of_means(cells) if drawn else None
   freedom = [n - 1 for n in shape]
   freedom.append(math.prod(shape) - 1 - sum(freedom))
-  whole = float(seen.whole[0])
   chances = [
-    None if noise is None else min(1.0, noise * degrees / len(cells) / whole)
+    None if noise is None else seen.ends(noise * degrees / len(cells))
     for degrees in freedom
   ]
   shares = [
     seen.share(part, drawn, chance) for part, chance in enumerate(chances)
   ]
+  degrees = math.prod(shape) - 1
   found = Importance(
     fields=dict(zip(paths, shares, strict=False)),
     interaction=shares[len(paths)],
-    seeds=seen.seeds(drawn, sum(filter(None, chances))) if drawn else None,
+    seeds=None
+    if drawn is None or noise is None
+    else seen.seeds(drawn, seen.ends(noise * degrees / len(cells))),
     missed=missed,
     trials=len(costs),
   )
@@ -150,7 +154,7 @@ def _unfit(
 
 def _axes(
   paths: Sequence[str], settings: Mapping[Setting, Sequence[Cost]]
-) -> list[list[object]]:
+) -> list[list[Any]]:
   return [
     list(dict.fromkeys(key[axis] for key in settings))
     for axis in range(len(paths))
@@ -185,29 +189,37 @@ class _Shared:
     parts = np.stack([*mains, together, noise])
     return cls(parts, parabola(lines, axes) + noise)
 
+  def ends(self, over: np.ndarray) -> tuple[float, float]:
+    """Least and most of a parabola's share of the whole."""
+    least, most = quotient_range(over, self.whole)
+    return _inside(least, most)
+
   def share(
-    self, part: int, drawn: "_Shared | None", chance: float | None
+    self,
+    part: int,
+    drawn: "_Shared | None",
+    chance: tuple[float, float] | None,
   ) -> Share:
     """One part's share of the whole, with its interval where seeds allow."""
-    least, most = _ends(*quotient_range(self.parts[part], self.whole))
+    least, most = self.ends(self.parts[part])
     if drawn is None or chance is None:
       return Share(least, most)
     # Drawing seeds anew adds their noise a second time: taken off again.
-    low, high = drawn.interval(part, -chance)
-    return Share(least, most, min(least, low), max(most, high), chance)
+    low, high = drawn.interval(part, -chance[1], -chance[0])
+    return Share(least, most, min(least, low), max(most, high), chance[1])
 
-  def seeds(self, drawn: "_Shared", lost: float) -> Share:
+  def seeds(self, drawn: "_Shared", lost: tuple[float, float]) -> Share:
     """The share of seeds; drawing them anew loses as much as others gain."""
-    least, most = _ends(*quotient_range(self.parts[-1], self.whole))
-    low, high = drawn.interval(-1, lost)
+    least, most = self.ends(self.parts[-1])
+    low, high = drawn.interval(-1, *lost)
     return Share(least, most, min(least, low), max(most, high))
 
-  def interval(self, part: int, shift: float) -> tuple[float, float]:
-    """The 95 % range of a part's share among resamples, shifted."""
+  def interval(self, part: int, down: float, up: float) -> tuple[float, float]:
+    """The 95 % range of a part's share among resamples, its ends shifted."""
     lower, upper = quotient_range(self.parts[part], self.whole)
     tail = (1 - CONFIDENCE) / 2
-    return _ends(
-      np.quantile(lower, tail) + shift, np.quantile(upper, 1 - tail) + shift
+    return _inside(
+      np.quantile(lower, tail) + down, np.quantile(upper, 1 - tail) + up
     )
 
   def low_end_of_lead(self, first: int, second: int) -> float:
@@ -240,12 +252,13 @@ def _resampled(
   return np.stack(means, axis=-1), noise
 
 
-def _noise_of_means(cells: Sequence[Sequence[Cost]]) -> float:
+def _noise_of_means(cells: Sequence[Sequence[Cost]]) -> np.ndarray:
   """The variance that seeds give to a cell's mean, averaged over cells."""
-  lines = [_lines(cell)[0] for cell in cells]
-  squares = sum(float(((line - line.mean()) ** 2).sum()) for line in lines)
-  variance = squares / sum(len(line) - 1 for line in lines)
-  return variance * sum(1 / len(line) for line in lines) / len(lines)
+  squares = sum(
+    parabola(_centred(_lines(cell)), (-1,)) * len(cell) for cell in cells
+  )
+  variance = np.asarray(squares) / sum(len(cell) - 1 for cell in cells)
+  return variance * sum(1 / len(cell) for cell in cells) / len(cells)
 
 
 def _lines(cell: Sequence[Cost]) -> np.ndarray:
@@ -268,6 +281,6 @@ def _residual(lines: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
   return lines
 
 
-def _ends(low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
+def _inside(low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
   low, high = np.clip((low, high), 0, 1)
   return float(low), float(high)
