@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from jaxpower.report.grids import Choice, choices, varied, weigh
+from jaxpower.report.grids import Choice, choices, varied, weigh, whole
 from jaxpower.report.groups import Comparison
 from jaxpower.report.importance import Importance, Share
 from jaxpower.report.labels import labels, setting, value
@@ -27,7 +27,7 @@ def advice(comparison: Comparison) -> list[str]:
     said = [_uncertain(found, told, energy)]
   else:
     said = _weighed(found, told, energy)
-  if len(paths) == 2:
+  if len(paths) == 2 and whole(comparison):
     first = found.ranked[0] if found.fields else paths[-1]
     said += _take(comparison, first, told)
   return said
@@ -48,8 +48,17 @@ def _uncertain(found: Importance, told: dict[str, str], energy: str) -> str:
 def _weighed(found: Importance, told: dict[str, str], energy: str) -> list[str]:
   real = [path for path in found.ranked if found.fields[path].beyond_chance]
   rest = [told[path] for path in found.ranked if path not in real]
+  # Misses with another true cost could have made these matter.
+  opened = {
+    path
+    for path, part in found.fields.items()
+    if path not in real and part.most > max(part.least, part.chance or 0.0)
+  }
   said = []
-  if not real:
+  if not real and opened:
+    text = f"The misses leave open how much {_row(rest)} did to the {energy}"
+    said.append(f"{text}{_misses(found)}.")
+  elif not real:
     text = f"What {_row(rest)} did to the {energy} cannot be told from chance"
     said.append(f"{text}{_misses(found)}.")
   else:
@@ -57,10 +66,7 @@ def _weighed(found: Importance, told: dict[str, str], energy: str) -> list[str]:
     part = found.fields[first]
     share = f"{_percent(part)} of the variation in {energy}{_interval(part)}"
     share += _misses(found)
-    more = [
-      f"{told[path]} ({_percent(found.fields[path])}{_interval(found.fields[path])})"
-      for path in others
-    ]
+    more = [f"{told[path]} ({_told(found.fields[path])})" for path in others]
     if found.leads:
       text = f"{_upper(told[first])} matters most ({share})"
       text += f", {_row(more)} next" if more else ""
@@ -70,10 +76,14 @@ def _weighed(found: Importance, told: dict[str, str], energy: str) -> list[str]:
     else:
       text = f"{_upper(told[first])} matters ({share})"
     said.append(f"{text}.")
-    if rest:
-      said.append(f"{_upper(_row(rest))} cannot be told from chance.")
+    left_open = [told[path] for path in found.ranked if path in opened]
+    chance = [name for name in rest if name not in left_open]
+    if left_open:
+      said.append(f"The misses leave open how much {_row(left_open)} matters.")
+    if chance:
+      said.append(f"{_upper(_row(chance))} cannot be told from chance.")
   if found.interaction and found.interaction.beyond_chance:
-    share = _percent(found.interaction) + _interval(found.interaction)
+    share = _told(found.interaction)
     said.append(f"What one does depends on the other ({share}).")
   return said
 
@@ -109,9 +119,14 @@ def _take(comparison: Comparison, path: str, told: dict[str, str]) -> list[str]:
     text += f"; {_at(there)} take {best}"
   if blank := [row for row in rows if not row.known]:
     text += f"; {_at(blank)} no {name} reached the target often enough"
-  if len(common) == 1:
-    text += _with_it(comparison, path, held, common[0])
+  text += _with_it(comparison, path, held, _taken(comparison, path, common))
   return [f"{text}."]
+
+
+def _taken(comparison: Comparison, path: str, common: Sequence[Any]) -> Any:
+  """Of values alike the one of the cheapest setting, where it is there."""
+  best = comparison.best.varied[path] if comparison.best else None
+  return best if repr(best) in map(repr, common) else common[0]
 
 
 def _with_it(comparison: Comparison, path: str, other: str, taken: Any) -> str:
@@ -135,6 +150,10 @@ def _at(rows: Sequence[Choice]) -> str:
     [setting(first), *(value(v) for held in others for v in held.values())],
     "or",
   )
+
+
+def _told(part: Share) -> str:
+  return _percent(part) + _interval(part)
 
 
 def _interval(part: Share) -> str:

@@ -4,6 +4,7 @@ All of it is read off a comparison; nothing here tells it to a person but the
 tables.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -48,6 +49,12 @@ def varied(comparison: Comparison) -> tuple[str, ...]:
     for path in comparison.paths
     if len({repr(group.varied.get(path)) for group in comparison.groups}) > 1
   )
+
+
+def whole(comparison: Comparison) -> bool:
+  """Whether every combination of the varied values is there."""
+  counts = (len(_values(comparison, path)) for path in varied(comparison))
+  return math.prod(counts) == len(comparison.groups)
 
 
 def weigh(comparison: Comparison) -> Importance:
