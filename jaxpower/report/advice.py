@@ -119,7 +119,8 @@ def _take(comparison: Comparison, path: str, told: dict[str, str]) -> list[str]:
     text += f"; {_at(there)} take {best}"
   if blank := [row for row in rows if not row.known]:
     text += f"; {_at(blank)} no {name} reached the target often enough"
-  text += _with_it(comparison, path, held, _taken(comparison, path, common))
+  if len(agree) > 1:
+    text += _with_it(comparison, path, held, _taken(comparison, path, common))
   return [f"{text}."]
 
 
