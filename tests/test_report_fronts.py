@@ -115,6 +115,16 @@ def test_a_lower_bound_is_on_no_front_of_the_target():
   assert members(seconds_front(one([missed, *seeds(64, 200)]))) == (1,)
 
 
+def test_known_seconds_do_not_make_joules_known():
+  bounded = [*seeds(16, 10, 20), record(16, 2, 15.0, "missed")]
+  found = one([*bounded, *seeds(64, 200)])
+  group = found.groups[0]
+  assert group.joules is not None
+  assert group.seconds is not None
+  assert (group.joules.at_least, group.seconds.at_least) == (True, False)
+  assert members(seconds_front(found)) == (1,)
+
+
 def test_nothing_known_makes_no_front():
   found = one([record(16, 0, None, reasons=("no meter",)), *seeds(64, 9)])
   assert members(seconds_front(found)) == (1,)

@@ -174,6 +174,12 @@ def test_noise_alone_is_seldom_called_an_effect():
   assert max(called) <= 5
 
 
+def test_order_of_seeds_cannot_move_an_interval():
+  cells = [100.1, 107.3, 103.9, 101.7, 120.2], [200, 199], [310, 290], [400, 1]
+  turned = [cell[::-1] for cell in cells]
+  assert weigh(*cells) == weigh(*turned)
+
+
 def test_range_of_a_quotient_finds_its_turn():
   over, under = np.array([1.0, 0.0, 0.0]), np.array([2.0, -2.0, 1.0])
   assert quotient_range(over, under) == (0.0, 1.0)  # at t = 1, between ends

@@ -64,7 +64,7 @@ def staircase(group: Group) -> tuple[tuple[float, float], ...]:
   where a trial that ran has no joules along its curve.
   """
   curves = [
-    best_so_far(record) for record in group.records if record.status != "failed"
+    _looks(record) for record in group.records if record.status != "failed"
   ]
   if not curves or not all(curves):
     return ()
@@ -76,26 +76,25 @@ def staircase(group: Group) -> tuple[tuple[float, float], ...]:
   return tuple(steps)
 
 
-def best_so_far(record: TrialRecord) -> tuple[tuple[float, float], ...]:
-  """Joules and best accuracy until then, at each evaluation with both."""
-  found, best = [], -math.inf
-  for look in record.curve:
-    # What was not finite in training is null in the file.
-    if look.train_joules is None or look.accuracy is None:
-      continue
-    if math.isfinite(look.accuracy):
-      best = max(best, look.accuracy)
-      found.append((look.train_joules, best))
-  return tuple(found)
-
-
 def members(front: Iterable[Point]) -> tuple[int, ...]:
   """The settings on a front, in its order, each once."""
   return tuple(dict.fromkeys(point.group for point in front))
 
 
+def _looks(record: TrialRecord) -> tuple[tuple[float, float], ...]:
+  """Joules and accuracy of each evaluation that has both."""
+  # What was not finite in training is null in the file.
+  return tuple(
+    (look.train_joules, look.accuracy)
+    for look in record.curve
+    if look.train_joules is not None
+    and look.accuracy is not None
+    and math.isfinite(look.accuracy)
+  )
+
+
 def _within(curve: Sequence[tuple[float, float]], joules: float) -> float:
-  return max((best for spent, best in curve if spent <= joules), default=0.0)
+  return max((seen for spent, seen in curve if spent <= joules), default=0.0)
 
 
 def _front(points: Iterable[Point], sign: int) -> tuple[Point, ...]:
