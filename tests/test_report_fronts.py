@@ -44,12 +44,21 @@ def test_a_setting_counts_with_the_median_of_its_seeds():
     with_curve(64, 1, (0, 0.1), (120, 0.5), (240, 0.8)),
     with_curve(64, 2, (0, 0.1), (150, 0.4), (300, 0.7)),
   ]
-  # After 120 J they have shown 0.6, 0.5 and 0.1; after 240 J 0.8, 0.8, 0.4.
+  # After 120 J they have shown 0.6, 0.5 and none; after 240 J 0.8, 0.8, 0.4.
+  # What they showed before training is no step: nothing was spent on it.
   assert staircase(one(trials).groups[0]) == (
-    (0, 0.1),
     (120, 0.5),
     (240, 0.8),
   )
+
+
+def test_no_step_before_the_middle_has_shown_anything():
+  trials = [
+    with_curve(64, 0, (100, 0.6), (200, 0.8)),
+    with_curve(64, 1, (120, 0.5), (240, 0.8)),
+  ]
+  (first, *_) = staircase(one(trials).groups[0])
+  assert first == (120, 0.55)
 
 
 def test_an_accuracy_that_falls_again_is_no_step():

@@ -70,7 +70,10 @@ def staircase(group: Group) -> tuple[tuple[float, float], ...]:
     return ()
   steps: list[tuple[float, float]] = []
   for joules in sorted({joules for curve in curves for joules, _ in curve}):
-    accuracy = statistics.median(_within(curve, joules) for curve in curves)
+    shown = [_within(curve, joules) for curve in curves]
+    if not statistics.median_low(shown):
+      continue  # half of a median of two would be nobody's accuracy
+    accuracy = statistics.median(shown)
     if accuracy > (steps[-1][1] if steps else 0.0):
       steps.append((joules, accuracy))
   return tuple(steps)
@@ -82,12 +85,15 @@ def members(front: Iterable[Point]) -> tuple[int, ...]:
 
 
 def _looks(record: TrialRecord) -> tuple[tuple[float, float], ...]:
-  """Joules and accuracy of each evaluation that has both."""
+  """Joules and accuracy of each evaluation that has both.
+
+  Without the look before training: what cost nothing is no choice to make.
+  """
   # What was not finite in training is null in the file.
   return tuple(
     (look.train_joules, look.accuracy)
     for look in record.curve
-    if look.train_joules is not None
+    if look.train_joules
     and look.accuracy is not None
     and math.isfinite(look.accuracy)
   )

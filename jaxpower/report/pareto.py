@@ -81,13 +81,11 @@ def _accuracy(axes: "Axes", comparison: Comparison) -> None:
   front = accuracy_front(comparison)
   colors = _colors(comparison, front)
   steps = [staircase(group) for group in comparison.groups]
-  spent = [joules for step in steps for joules, _ in step if joules > 0]
+  spent = [joules for step in steps for joules, _ in step]
   for step, color in zip(steps, colors, strict=True):
-    # The joules before a first look are nobody's: nothing is drawn there.
-    seen = [(x, y) for x, y in step if x > 0]
-    if not seen:
+    if not step:
       continue
-    xs, ys = zip(*seen, strict=True)
+    xs, ys = zip(*step, strict=True)
     axes.step(
       (*xs, max(spent)),
       [100 * y for y in (*ys, ys[-1])],
@@ -97,7 +95,7 @@ def _accuracy(axes: "Axes", comparison: Comparison) -> None:
       alpha=0.9 if color else 0.8,
       zorder=2 if color else 1,
     )
-  _front_line(axes, [p for p in front if p.joules > 0], colors, scale=100)
+  _front_line(axes, front, colors, scale=100)
   axes.axhline(
     100 * comparison.target_accuracy,
     color=INK,
