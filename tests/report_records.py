@@ -93,3 +93,24 @@ def seeds(batch: int, *joules: float, **changes: Any) -> list[TrialRecord]:
   return [
     record(batch, seed, spent, **changes) for seed, spent in enumerate(joules)
   ]
+
+
+def grid(
+  cells: dict[tuple[int, float], tuple[float, ...]], **changes: Any
+) -> list[TrialRecord]:
+  """Trials of a grid of batch size and learning rate, a seed per joules.
+
+  Negative joules are those of a trial that missed its target.
+  """
+  return [
+    record(
+      batch,
+      seed,
+      abs(spent),
+      "missed" if spent < 0 else "reached",
+      varied={"batch_size": batch, "optimizer.learning_rate": rate},
+      **changes,
+    )
+    for (batch, rate), joules in cells.items()
+    for seed, spent in enumerate(joules)
+  ]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from report_records import record, seeds
+from report_records import grid, record, seeds
 from rich.console import Console
 
 from jaxpower import report
@@ -15,6 +15,7 @@ SWEEP = {"config": {"vary": {"batch_size": [64, 256]}, "seeds": 3}}
 FILES = [
   "energy_accuracy.png",
   "energy_accuracy.svg",
+  "report.html",
   "summary.csv",
   "trials.csv",
 ]
@@ -68,7 +69,7 @@ def test_no_file_is_written_in_place(tmp_path, monkeypatch):
 
   monkeypatch.setattr("pathlib.Path.write_bytes", noted)
   made = report.write(tmp_path, SWEEP, seeds(64, 204))
-  assert len(written) == 4
+  assert len(written) == 5
   assert not set(written) & set(made.paths)
 
 
@@ -82,8 +83,8 @@ def test_it_says_what_is_not_yet_recorded():
 
 def test_shown_on_no_terminal(tmp_path):
   made = report.write(tmp_path, {}, seeds(64, 204) + seeds(256, 408))
-  names = ("trials.csv", "summary.csv", *FILES[:2])
-  assert printed(made).splitlines()[-5:] == [
+  names = ("report.html", "trials.csv", "summary.csv", *FILES[:2])
+  assert printed(made).splitlines()[-6:] == [
     "Batch 64 was cheapest: 204 J to 80 %. Batch 256 cost 2.0 times as much."
     " One seed cannot tell how certain this is.",
     *(str(tmp_path / name) for name in names),
@@ -111,6 +112,32 @@ def test_targets_are_told_apart():
   assert [part.title for part in made.parts] == ["to 80 %", "to 85 %"]
 
 
+GRID = {
+  (64, 1e-3): (395.0, 400.0, 405.0),
+  (64, 1e-2): (198.0, 200.0, 203.0),
+  (256, 1e-3): (-800.0, -810.0, -820.0),
+  (256, 1e-2): (295.0, 300.0, 310.0),
+}
+
+
+def test_a_grid_has_its_details_and_its_fronts(tmp_path):
+  made = report.write(tmp_path, {}, grid(GRID))
+  names = {path.name for path in made.paths}
+  assert {"pareto.png", "pareto.svg"} <= names
+  (part,) = made.parts
+  assert [table.columns[0] for table in part.details] == ["batch", "field"]
+  text = printed(made)
+  assert "batch  learning rate 0.001  learning rate 0.01  best" in text
+  assert "Least joules and seconds to the target: batch 64" in text
+
+
+def test_two_settings_make_no_front(tmp_path):
+  made = report.write(tmp_path, {}, seeds(64, 204) + seeds(256, 408))
+  assert not any("pareto" in path.name for path in made.paths)
+  assert made.parts[0].fronts == ()
+  assert made.parts[0].details == ()
+
+
 def test_no_records():
   assert printed(report.make([])) == "No trial is recorded yet.\n"
 
@@ -118,7 +145,7 @@ def test_no_records():
 def test_failed_trials_alone_still_make_a_report(tmp_path):
   made = report.write(tmp_path, SWEEP, [record(64, 0, status="failed")])
   assert made.sentence == "Every trial failed: worker died (signal 9)."
-  assert len(made.paths) == 4
+  assert len(made.paths) == 5
 
 
 def test_matplotlib_is_loaded_only_to_draw():

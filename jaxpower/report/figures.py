@@ -80,7 +80,7 @@ def _points(record: TrialRecord) -> list[tuple[float, float]]:
 
 def _panel(axes: "Axes", comparison: Comparison, heading: str) -> None:
   groups = comparison.groups
-  colors = _shades(len(groups))
+  colors = shades(len(groups))
   joules = []
   for group, color in zip(groups, colors, strict=True):
     bold = median_trial(group)
@@ -95,7 +95,7 @@ def _panel(axes: "Axes", comparison: Comparison, heading: str) -> None:
   axes.set_title(heading or comparison.data, loc="left", fontsize=10, color=INK)
 
 
-def _shades(count: int) -> list[str]:
+def shades(count: int) -> list[str]:
   """Colours in order, dark to light; told apart by colour-blind eyes too."""
   from matplotlib import colormaps
   from matplotlib.colors import to_hex
@@ -170,15 +170,25 @@ def _frame(
       color=INK,
     )
   elif spent and max(spent) / min(spent) > LOG_FROM:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    # The look before training has no place there; it cost no joule.
-    axes.set_xscale("log", nonpositive="mask")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    logarithmic(axes)
   else:
     axes.set_xlim(left=0)
+  plain(axes)
+
+
+def logarithmic(axes: "Axes") -> None:
+  """A logarithmic axis of joules, told as 1, 2, 5, 10, ..."""
+  from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+  # The look before training has no place there; it cost no joule.
+  axes.set_xscale("log", nonpositive="mask")
+  axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+  axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+  axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def plain(axes: "Axes") -> None:
+  """Takes the box off a panel and lays a faint grid below its lines."""
   axes.grid(color=FAINT, linewidth=0.6, alpha=0.6)
   axes.set_axisbelow(True)
   axes.tick_params(which="both", colors=INK, length=0)

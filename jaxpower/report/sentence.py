@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from jaxpower.records import TrialRecord
+from jaxpower.report.advice import advice
 from jaxpower.report.groups import Comparison, Group
 from jaxpower.report.labels import number, opening, percent, setting
 from jaxpower.report.statistics import Estimate
@@ -29,7 +30,7 @@ def sentence(comparison: Comparison) -> str:
   elif len(groups) == 1:
     said = [_only(comparison.best, goal)]
   else:
-    said = _cheapest(comparison, comparison.best, goal)
+    said = _cheapest(comparison, comparison.best, goal) + advice(comparison)
   said += _unknown(groups)
   said += _partial(groups)
   if comparison.estimated:

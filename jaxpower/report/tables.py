@@ -151,6 +151,13 @@ def _joules(group: Group) -> str:
   return estimate(group.joules) + (" (lower bound)" if bounded else "")
 
 
+def _ratio(found: Estimate) -> str:
+  """With the low end also where the ratio is only bounded."""
+  if found.at_least and found.low is not None:
+    return f"{estimate(found)} ({interval(found)})"
+  return estimate(found)
+
+
 def _notes(comparison: Comparison) -> list[str]:
   groups = comparison.groups
   ran = [len(group.records) - group.count("failed") for group in groups]
@@ -173,12 +180,19 @@ def _notes(comparison: Comparison) -> list[str]:
     if (count := group.count(status))
   ]
   ratios = [
-    f"{words} {estimate(found.energy_ratio)}"
+    f"{words} {_ratio(found.energy_ratio)}"
     for name, words in COUNTED.items()
     if (found := comparison.rankings.get(name)) and found.energy_ratio
   ]
   if len(groups) > 1 and ratios:
     notes.append(f"Dearest over cheapest: {', '.join(ratios)}.")
+    unseen = [
+      words
+      for name, words in COUNTED.items()
+      if name not in comparison.rankings
+    ]
+    if unseen:
+      notes.append(f"Not known of every trial: {' and '.join(unseen)}.")
   usual = comparison.rankings["train"].order
   otherwise = [
     COUNTED[name]

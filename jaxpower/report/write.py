@@ -10,19 +10,26 @@ from typing import Any
 from rich.console import Console
 
 from jaxpower.records import TrialRecord
-from jaxpower.report import figures, spreadsheets, tables
+from jaxpower.report import figures, html, pareto, spreadsheets, tables
+from jaxpower.report.grids import grid_table, importance_table
 from jaxpower.report.groups import Comparison, compare, title
 from jaxpower.report.sentence import sentence
 
 
 @dataclass(frozen=True)
 class Part:
-  """One comparison, told; `title` says what it is of where there are more."""
+  """One comparison, told; `title` says what it is of where there are more.
+
+  `details` are the grid and the shares of a sweep of two or more fields;
+  `fronts` names the settings on each Pareto front, a line each.
+  """
 
   comparison: Comparison
   title: str
   table: tables.Table
   sentence: str
+  details: tuple[tables.Table, ...] = ()
+  fronts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,17 +70,14 @@ def make(
     notes.append(
       f"Not complete: {len(records)} of {planned} trials are recorded."
     )
-  parts = tuple(
-    Part(c, title(c, comparisons), tables.table(c), sentence(c))
-    for c in comparisons
-  )
+  parts = tuple(_part(c, title(c, comparisons)) for c in comparisons)
   return Report(parts, tuple(notes))
 
 
 def write(
   folder: pathlib.Path, sweep: Mapping[str, Any], records: Iterable[TrialRecord]
 ) -> Report:
-  """Writes trials.csv, summary.csv and the figure into a run folder.
+  """Writes report.html, tables as CSV and figures into a run folder.
 
   `sweep` is the content of its sweep.json. Each file appears whole or not at
   all. Raises OSError where the folder cannot be written to.
@@ -81,12 +85,29 @@ def write(
   report = make(records, sweep)
   comparisons = tuple(part.comparison for part in report.parts)
   ordered = [r for c in comparisons for g in c.groups for r in g.records]
-  figure = figures.energy_accuracy(comparisons)
+  drawn = {"energy_accuracy": figures.energy_accuracy(comparisons)}
+  if fronts := pareto.drawable(comparisons):
+    drawn["pareto"] = pareto.pareto(fronts)
+  images = {
+    f"{name}.{kind}": figures.render(figure, kind)
+    for name, figure in drawn.items()
+    for kind in ("png", "svg")
+  }
+  told = html.page(
+    str(sweep.get("config", {}).get("name", "") or folder.name),
+    [
+      (part.title, part.sentence, (part.table, *part.details), part.fronts)
+      for part in report.parts
+    ],
+    comparisons,
+    {name: images[f"{name}.svg"] for name in drawn},
+    report.notes,
+  )
   files = {
+    "report.html": told.encode(),
     "trials.csv": spreadsheets.trials(ordered).encode(),
     "summary.csv": spreadsheets.summary(comparisons).encode(),
-    "energy_accuracy.png": figures.render(figure, "png"),
-    "energy_accuracy.svg": figures.render(figure, "svg"),
+    **images,
   }
   for name, content in files.items():
     _replace(folder / name, content)
@@ -99,6 +120,11 @@ def show(report: Report, console: Console) -> None:
     if part.title:
       tables.say(part.title, console)
     tables.show(part.table, console)
+    for detail in part.details:
+      tables.say("", console)
+      tables.show(detail, console)
+    for line in part.fronts:
+      tables.tell(line, console)
     tables.tell(part.sentence + ("\n" if part.title else ""), console)
   if not report.parts:
     tables.tell(report.sentence, console)
@@ -106,6 +132,18 @@ def show(report: Report, console: Console) -> None:
     tables.tell(note, console)
   for path in report.paths:
     tables.say(str(path), console)
+
+
+def _part(comparison: Comparison, heading: str) -> Part:
+  details = (grid_table(comparison), importance_table(comparison))
+  return Part(
+    comparison,
+    heading,
+    tables.table(comparison),
+    sentence(comparison),
+    tuple(detail for detail in details if detail),
+    pareto.fronts_told(comparison),
+  )
 
 
 def _planned(sweep: Mapping[str, Any]) -> int:

@@ -1,0 +1,136 @@
+"""What is best given what, and the grid as a table."""
+
+from report_records import grid, record, seeds
+
+from jaxpower.report.grids import (
+  Choice,
+  choices,
+  grid_table,
+  importance_table,
+  share,
+  varied,
+  weigh,
+  whole,
+)
+from jaxpower.report.groups import compare
+from jaxpower.report.importance import Share
+from jaxpower.report.tables import plain
+
+BATCH, RATE = "batch_size", "optimizer.learning_rate"
+CELLS = {
+  (64, 0.001): (395.0, 400.0, 405.0),
+  (64, 0.01): (190.0, 200.0, 210.0),
+  (256, 0.001): (205.0, 215.0, 230.0),
+  (256, 0.01): (204.0, 212.0, 225.0),
+  (1024, 0.001): (-900.0, -910.0, -920.0),
+  (1024, 0.01): (600.0, -900.0, -900.0),
+}
+GOLDEN = """\
+batch  learning rate 0.001  learning rate 0.01  best learning rate
+64     400                  200                 0.01
+256    215                  212                 0.01 or 0.001
+1024   > 910                > 900               none
+Median joules to the target; > is a lower bound. Best: values that the seeds \
+do not tell apart stand together, the cheapest first."""
+
+
+def one(records):
+  (comparison,) = compare(records)
+  return comparison
+
+
+def test_golden():
+  shown = grid_table(one(grid(CELLS)))
+  assert shown is not None
+  assert plain(shown) == GOLDEN
+
+
+def test_the_best_of_each_row():
+  assert choices(one(grid(CELLS)), RATE) == (
+    Choice({BATCH: 64}, 0.01, (0.01,)),
+    Choice({BATCH: 256}, 0.01, (0.01, 0.001)),
+    Choice({BATCH: 1024}),
+  )
+
+
+def test_one_seed_is_not_certain():
+  cells = {key: joules[:1] for key, joules in CELLS.items()}
+  first, *_ = choices(one(grid(cells)), RATE)
+  assert first == Choice({BATCH: 64}, 0.01, (0.01,), certain=False)
+
+
+def test_the_best_of_a_column():
+  columns = choices(one(grid(CELLS)), BATCH)
+  assert [(row.held, row.best) for row in columns] == [
+    ({RATE: 0.001}, 256),
+    ({RATE: 0.01}, 64),
+  ]
+
+
+def test_a_grid_with_a_hole_is_not_whole():
+  cells = {key: CELLS[key] for key in list(CELLS)[:3]}
+  found = one(grid(cells))
+  assert not whole(found)
+  assert whole(one(grid(CELLS)))
+  assert weigh(found).unknown == "the energy of only 3 of 4 settings is known"
+  shown = grid_table(found)
+  assert shown is not None
+  assert shown.rows[1] == ("256", "215", "not run", "0.001")
+
+
+def test_a_field_of_one_value_does_not_vary():
+  found = one(grid({(64, 0.001): (9.0,), (64, 0.01): (8.0,)}))
+  assert varied(found) == (RATE,)
+  assert grid_table(found) is None
+  assert importance_table(found) is None
+
+
+def test_one_field_makes_no_grid():
+  assert grid_table(one(seeds(64, 9) + seeds(256, 8))) is None
+
+
+def test_the_reason_of_unknown_joules_is_told():
+  settings = {BATCH: 256, RATE: 0.01}
+  lost = record(256, 0, None, varied=settings, reasons=("GPU lost at 4.1 s.",))
+  cells = {key: CELLS[key] for key in list(CELLS)[:3]}
+  assert weigh(one([*grid(cells), lost])).unknown == "GPU lost at 4.1 s"
+
+
+def test_shares_as_a_table():
+  cells = {key: CELLS[key] for key in list(CELLS)[:4]}
+  shown = importance_table(one(grid(cells)))
+  assert shown is not None
+  assert shown.columns == (
+    "field",
+    "share of variance of log joules",
+    "by chance",
+  )
+  assert [row[0] for row in shown.rows] == [
+    "learning rate",
+    "batch",
+    "interaction",
+    "seeds",
+  ]
+
+
+def test_one_seed_has_no_column_of_chance():
+  cells = {key: (abs(joules[0]),) for key, joules in CELLS.items()}
+  shown = importance_table(one(grid(cells, estimated=True)))
+  assert shown is not None
+  assert shown.columns == ("field", "share of variance of log estimated joules")
+  assert all(len(row) == 2 for row in shown.rows)
+  assert "one seed" in shown.notes[0]
+
+
+def test_misses_are_noted():
+  cells = {key: CELLS[key] for key in list(CELLS)[:4]}
+  cells[64, 0.001] = (-400.0, 400.0, 410.0)
+  shown = importance_table(one(grid(cells)))
+  assert shown is not None
+  assert shown.notes[-1].startswith("1 of 12 trials missed the target.")
+
+
+def test_cells_of_shares():
+  assert share(Share(0.62, 0.62)) == "62 %"
+  assert share(Share(0.62, 0.62, 0.5, 0.71)) == "62 % (50-71)"
+  assert share(Share(0.2, 0.6, 0.1, 0.7)) == "20-60 % (10-70)"

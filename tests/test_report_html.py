@@ -1,0 +1,150 @@
+"""One page that needs nothing but itself, and believes nothing it is told."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from report_records import GPU, grid, meter, record, seeds
+
+from jaxpower import report
+
+VOID = {"meta", "path", "use", "rect"}
+GRID = {
+  (64, 1e-3): (395.0, 400.0),
+  (64, 1e-2): (198.0, 200.0),
+  (256, 1e-3): (800.0, 810.0),
+  (256, 1e-2): (295.0, 300.0),
+}
+
+
+class Reader(HTMLParser):
+  """Notes what a page holds and whether its tags are closed in order."""
+
+  def __init__(self, text: str) -> None:
+    super().__init__()
+    self.open: list[str] = []
+    self.seen: list[str] = []
+    self.ids: list[str] = []
+    self.links: list[str] = []
+    self.words: list[str] = []
+    self.feed(text)
+
+  def handle_starttag(self, tag, attrs):
+    self._note(tag, dict(attrs))
+    if tag not in VOID:
+      self.open.append(tag)
+
+  def handle_startendtag(self, tag, attrs):
+    self._note(tag, dict(attrs))
+
+  def handle_endtag(self, tag):
+    if tag not in VOID:
+      assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    if not {"style", "svg"} & set(self.open):
+      self.words.append(data.strip())
+
+  def _note(self, tag, facts):
+    self.seen.append(tag)
+    self.ids += filter(None, [facts.get("id")])
+    self.links += [
+      link for key in ("href", "src", "xlink:href") if (link := facts.get(key))
+    ]
+
+  @property
+  def text(self) -> str:
+    return " ".join(filter(None, self.words))
+
+
+def page(folder, trials, sweep=None) -> str:
+  report.write(folder, sweep or {}, trials)
+  return (folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> str:
+  sweep = {"config": {"name": "batch_learning_rate"}}
+  return page(tmp_path_factory.mktemp("run"), grid(GRID), sweep)
+
+
+def test_tags_are_closed_and_ids_are_of_one_thing(whole):
+  read = Reader(whole)
+  assert read.open == []
+  assert len(read.ids) == len(set(read.ids))
+  assert read.seen.count("svg") == 2
+
+
+def test_nothing_is_fetched(whole):
+  read = Reader(whole)
+  assert not {"script", "link", "img", "iframe", "image"} & set(read.seen)
+  within = [link for link in read.links if link.startswith("#")]
+  assert {link[1:] for link in within} <= set(read.ids)
+  assert [link for link in read.links if link not in within] == [
+    "records.jsonl",
+    "trials.csv",
+    "summary.csv",
+  ]
+  assert not re.search(r"url\((?!#)|@import", whole)
+
+
+def test_references_inside_a_figure_lead_somewhere(whole):
+  wanted = set(re.findall(r"url\(#([^)]+)\)", whole))
+  assert wanted
+  assert wanted <= set(Reader(whole).ids)
+
+
+def test_it_says_all_that_the_terminal_says(tmp_path, whole):
+  made = report.make(grid(GRID))
+  read = Reader(whole)
+  (part,) = made.parts
+  assert part.sentence in read.text
+  for shown in (part.table, *part.details):
+    for row in (shown.columns, *shown.rows, shown.notes):
+      assert all(cell in read.words for cell in row if cell)
+  assert all(line in read.words for line in part.fronts)
+
+
+def test_machine_and_meter_are_named(tmp_path):
+  estimated = meter("cpu-estimate", "cpu", estimated=True)
+  trials = [
+    record(64, 0, 200, estimated=True, meter=estimated),
+    record(64, 1, 210, estimated=True, meter=estimated, warnings=("hot",)),
+  ]
+  text = Reader(page(tmp_path, trials)).text
+  assert "cpu-estimate estimated, not measured (cpu)" in text
+  assert "host gpu-node-07 cpu AMD EPYC 9654" in text
+  assert "warnings hot" in text
+  assert "over the estimated joules of training" in text
+
+
+def test_measured_joules_are_not_called_estimated(whole):
+  assert "stimated" not in Reader(whole).text
+  assert f"{GPU} measured (gpu)" in Reader(whole).text
+
+
+def test_everything_from_a_record_is_escaped(tmp_path):
+  evil = '<script>alert("&")</script>'
+  trials = [
+    record(
+      64,
+      0,
+      None,
+      varied={"optimizer.name": evil, evil: evil},
+      reasons=(evil,),
+      warnings=(evil,),
+      provenance={"host": evil, evil: [evil]},
+      config={"data": evil},
+      meter={"domains": [{"domain": evil, "kind": evil}]},
+    ),
+    *seeds(64, 9, varied={"optimizer.name": "adam", evil: 1}),
+  ]
+  text = page(tmp_path, trials, {"config": {"name": evil}})
+  read = Reader(text)
+  assert "script" not in read.seen
+  assert evil in read.text
+
+
+def test_no_records_make_a_page_too(tmp_path):
+  read = Reader(page(tmp_path, []))
+  assert "No trial is recorded yet." in read.text
