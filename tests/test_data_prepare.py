@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums, extractor
 from tensorflow_datasets.image_classification import cifar
 
+from jaxpower import records
 from jaxpower.data import DataError, debian, load, prepare, reach
 from jaxpower.data.tensorflow_free import tensorflow_free
 
@@ -305,6 +306,26 @@ def test_full_fashion_mnist_from_debian(tmp_path: pathlib.Path):
   # TFDS shuffles: the same images with the same labels in another order.
   assert image_label_pairs(data.train) == image_label_pairs(published)
   assert np.bincount(data.test["label"]).tolist() == [1000] * 10
+  run_the_main_job_on(tmp_path)
+
+
+def run_the_main_job_on(data_dir: pathlib.Path) -> None:
+  folder = data_dir / "run"
+  done = subprocess.run(
+    [
+      sys.executable,
+      "scripts/run.py",
+      "--config=configs/batch.py:data=fashion_mnist,quick",
+      f"--out={folder}",
+    ],
+    cwd=ROOT,
+    env=os.environ | {"TFDS_DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT)},
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  found = records.read(folder / "records.jsonl")
+  assert [record.status for record in found] == ["reached"] * 2
 
 
 def image_label_pairs(split) -> list[tuple[bytes, int]]:
