@@ -55,7 +55,7 @@ def test_the_barrier_holds_and_a_dummy_operation_does_not():
       **os.environ,
       "PYTHONPATH": str(ROOT),
       "JAX_PLATFORMS": "cpu",
-      "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+      "JAX_NUM_CPU_DEVICES": "8",
     },
     capture_output=True,
     text=True,
