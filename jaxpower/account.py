@@ -5,9 +5,15 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jaxpower.config import Trial, to_dict, trial_id
+from jaxpower.config import Trial
 from jaxpower.power import Window
-from jaxpower.records import Compilation, Evaluation, Status, TrialRecord
+from jaxpower.records import (
+  Compilation,
+  Evaluation,
+  Status,
+  TrialRecord,
+  identity,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,13 +142,8 @@ def record(
   spent, idle = add_up(train), _idle_watts(windows)
   reasons = tuple(dict.fromkeys(r for w in windows for r in w.reasons))
   return TrialRecord(
-    trial_id=trial_id(trial),
-    config=to_dict(trial),
-    varied=varied,
-    seed=trial.seed,
-    framework=trial.framework,
+    **identity(trial, varied),
     status=status,
-    target_accuracy=trial.target_accuracy,
     partial=any(window.partial for window in windows),
     reasons=reasons,
     best_accuracy=max(look.accuracy for look in looks),

@@ -11,6 +11,8 @@ import os
 import pathlib
 from typing import Any, Literal
 
+from jaxpower.config import Trial, to_dict, trial_id
+
 SCHEMA_VERSION = 1
 
 Status = Literal["reached", "missed", "diverged", "failed"]
@@ -31,6 +33,7 @@ class Evaluation:
   train_loss: float
   loss: float
   accuracy: float
+  accuracies: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,6 +98,7 @@ class TrialRecord:
     default_factory=dict
   )
   idle_watts: float | None = None
+  data_wait_seconds: float | None = None
   infer_examples: int | None = None
   infer_joules_per_example: float | None = None
   meter: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -102,7 +106,11 @@ class TrialRecord:
   curve: tuple[Evaluation, ...] = ()
   flops_per_step: float | None = None
   parameters: int | None = None
+  peak_memory_bytes: int | None = None
+  numerics: dict[str, Any] = dataclasses.field(default_factory=dict)
   compile: Compilation | None = None
+  init_from: str | None = None
+  pretrained: dict[str, Any] | None = None
   checkpoint: str | None = None
   provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -112,6 +120,18 @@ class TrialRecord:
     if self.train_joules is None or not self.examples:
       return None
     return self.train_joules / self.examples
+
+
+def identity(trial: Trial, varied: dict[str, Any]) -> dict[str, Any]:
+  """The fields of a record that are known before its trial has begun."""
+  return {
+    "trial_id": trial_id(trial),
+    "config": to_dict(trial),
+    "varied": varied,
+    "seed": trial.seed,
+    "framework": trial.framework,
+    "target_accuracy": trial.target_accuracy,
+  }
 
 
 def to_json(record: TrialRecord) -> str:

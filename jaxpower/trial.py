@@ -9,37 +9,16 @@ import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from jaxpower import account, data, schedule, timelines
+from jaxpower import account, data, timelines
 from jaxpower.account import Look
 from jaxpower.config import Trial, trial_id
-from jaxpower.learn import checkpoint
-from jaxpower.learn.evaluate import in_chunks
-from jaxpower.learn.optimizer import hyperparameters
-from jaxpower.learn.share import examples_of
-from jaxpower.learn.spec import Data, Spec, spec_of
-from jaxpower.learn.state import (
-  TrainState,
-  count_parameters,
-  make_mesh,
-  replicated,
-)
-from jaxpower.learn.train import (
-  Programs,
-  compile_programs,
-  flops_per_step,
-  fresh_state,
-  test_shardings,
-)
 from jaxpower.messages import Progress
-from jaxpower.power import Monitor, gpu_state, gpu_uuid
+from jaxpower.power import Monitor, gpu_uuid
 from jaxpower.records import Compilation, TrialRecord
+from jaxpower.wings import Placed, Wing, wing_of
 
 INFER_SECONDS = 0.5  # inference is repeated at least this long
 
@@ -50,19 +29,9 @@ Tell = Callable[[Progress], None]
 class Made:
   """Executables, what making them cost, and the work of one step."""
 
-  programs: Programs
+  programs: Any
   compilation: Compilation
   flops_per_step: float | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Placed:
-  """Both splits on the devices, and which examples are trained on."""
-
-  train: Data
-  test: Data
-  spec: Spec
-  chosen: np.ndarray  # int32, indices into `train`
 
 
 def run(
@@ -70,7 +39,7 @@ def run(
   varied: dict[str, Any],
   *,
   monitor: Monitor,
-  made: dict[Spec, Made],
+  made: dict[Any, Made],
   folder: pathlib.Path,
   provenance: dict[str, Any],
   tell: Tell = lambda progress: None,
@@ -80,40 +49,42 @@ def run(
   Args:
     trial: What to train, on what, to where.
     varied: The values that the sweep varies, for the record.
-    monitor: Entered, waiting on jax arrays, and used for this trial only.
+    monitor: Entered, waiting on the wing's arrays, used for this trial only.
     made: Executables of earlier trials of this process; added to.
     folder: Of the run; checkpoint and timelines go under it.
     provenance: What is known of this process, for the record.
     tell: Hears how far the trial is.
   """
   name, began = trial_id(trial), time.monotonic()
-  provenance = provenance | _devices(trial) | {"gpus_before": gpu_state()}
+  wing = wing_of(trial.framework)
 
   tell(Progress(phase="setup"))
-  placed = monitor.measure("setup", _place_data, trial)
-  test, spec = placed.test, placed.spec
+  placed = monitor.measure("setup", _place_data, wing, trial)
+  spec = placed.spec
   tell(Progress(phase="idle"))
   monitor.measure("idle", time.sleep, trial.idle_seconds)
   tell(Progress(phase="compile"))
   earlier = made.get(spec)
-  programs = monitor.measure("compile", _programs, spec, earlier)
-  state = monitor.measure("setup", fresh_state, spec, trial.seed)
-  parameters = count_parameters(state)
+  programs = monitor.measure("compile", _programs, wing, spec, earlier)
+  state = monitor.measure("setup", wing.start, placed)
+  parameters = wing.count_parameters(state)
   tell(Progress(phase="warmup"))
-  copy = jax.tree.map(jnp.copy, state)  # training donates what it is given
-  monitor.measure("warmup", _warm_up, trial, programs, copy, placed)
-  state, looks = _train(trial, programs, state, placed, monitor, tell)
+  copy = wing.copy(state)  # training may use up what it is given
+  monitor.measure("warmup", _warm_up, wing, programs, copy, placed)
+  state, looks, waited = _train(
+    trial, wing, programs, state, placed, monitor, tell
+  )
   tell(Progress(phase="infer", accuracy=looks[-1].accuracy))
-  inferred = monitor.measure("infer", _infer, programs, state, test)
+  inferred = monitor.measure("infer", _infer, wing, programs, state, placed)
   tell(Progress(phase="checkpoint", accuracy=looks[-1].accuracy))
   saved = pathlib.Path("checkpoints") / name
-  monitor.measure("checkpoint", checkpoint.save, folder / saved, state)
+  monitor.measure("checkpoint", wing.save, folder / saved, state)
 
   windows = monitor.windows()
   if earlier is None:
     spent = account.add_up(account.named(windows, "compile"))
     paid = Compilation(seconds=spent.seconds, joules=spent.joules)
-    made[spec] = Made(programs, paid, flops_per_step(spec))
+    made[spec] = Made(programs, paid, wing.flops_per_step(spec))
   compilation = dataclasses.replace(
     made[spec].compilation, cache_hit=earlier is not None
   )
@@ -128,33 +99,39 @@ def run(
     compilation,
     wall_seconds=time.monotonic() - began,
     warnings=monitor.warnings,
+    data_wait_seconds=waited,
     infer_examples=inferred,
     infer_joules_per_example=None if infer is None else infer / inferred,
     meter=monitor.describe(),
     flops_per_step=made[spec].flops_per_step,
     parameters=parameters,
     checkpoint=str(saved),
-    provenance=provenance | {"gpus_after": gpu_state()},
+    provenance=provenance | {"devices": _devices(trial)},
   )
 
 
 def _train(
   trial: Trial,
-  programs: Programs,
-  state: TrainState,
+  wing: Wing,
+  programs: Any,
+  state: Any,
   placed: Placed,
   monitor: Monitor,
   tell: Tell,
-) -> tuple[TrainState, list[Look]]:
-  """Trains and evaluates in turn until the trial is over."""
+) -> tuple[Any, list[Look], float]:
+  """Trains and evaluates in turn until the trial is over.
+
+  Returns the state, what evaluation saw, and the seconds waited for data.
+  """
   steps = trial.evaluate_every_examples // trial.batch_size
-  looks, loss = [], math.nan
+  looks, loss, waits = [], math.nan, []
   for segment in range(trial.budget_examples // (steps * trial.batch_size) + 1):
     if segment > 0:
-      state, loss = monitor.measure(
-        "train", _segment, trial, programs, state, placed, segment - 1
+      state, loss, waited = monitor.measure(
+        "train", wing.train, programs, state, placed, segment - 1
       )
-    found = monitor.measure("eval", programs.evaluate, state, placed.test)
+      waits.append(waited)
+    found = monitor.measure("eval", wing.evaluate, programs, state, placed)
     look = Look(
       examples=segment * steps * trial.batch_size,
       steps=segment * steps,
@@ -173,76 +150,30 @@ def _train(
     )
     if account.is_over(trial, looks):
       break
-  return state, looks
+  return state, looks, math.fsum(waits)
 
 
-def _segment(
-  trial: Trial,
-  programs: Programs,
-  state: TrainState,
-  placed: Placed,
-  segment: int,
-) -> tuple[TrainState, Any]:
-  """The updates of one segment, its order and rates drawn on the host."""
-  steps = trial.evaluate_every_examples // trial.batch_size
-  places = data.batch_indices(
-    seed=trial.seed,
-    examples=len(placed.chosen),
-    batch_size=trial.batch_size,
-    first_step=segment * steps,
-    steps=steps,
-  )
-  rates = schedule.learning_rates(trial, segment * steps, steps)
-  numbers = hyperparameters(trial, rates)
-  return programs.train(state, placed.train, placed.chosen[places], numbers)
+def _place_data(wing: Wing, trial: Trial) -> Placed:
+  return wing.place(trial, data.load(trial.data))
 
 
-def _warm_up(
-  trial: Trial, programs: Programs, state: TrainState, placed: Placed
-) -> Any:
+def _programs(wing: Wing, spec: Hashable, earlier: Made | None) -> Any:
+  return wing.compile_programs(spec) if earlier is None else earlier.programs
+
+
+def _warm_up(wing: Wing, programs: Any, state: Any, placed: Placed) -> Any:
   """Runs everything once on a state that is thrown away."""
-  state, loss = _segment(trial, programs, state, placed, 0)
-  return loss, programs.evaluate(state, placed.test)
+  state, loss, _ = wing.train(programs, state, placed, 0)
+  return loss, wing.evaluate(programs, state, placed)
 
 
-def _infer(programs: Programs, state: TrainState, test: Data) -> int:
+def _infer(wing: Wing, programs: Any, state: Any, placed: Placed) -> int:
   """Passes over the test set for a while; how many examples that were."""
-  examples = int(jnp.sum(test["weight"]))
   began, passes = time.monotonic(), 0
   while time.monotonic() - began < INFER_SECONDS:
-    jax.block_until_ready(programs.evaluate(state, test))
+    wing.wait(wing.evaluate(programs, state, placed))
     passes += 1
-  return passes * examples
-
-
-def _place_data(trial: Trial) -> Placed:
-  """Reads a set and lays it on the devices whole."""
-  mesh = make_mesh(trial.devices)
-  sets = data.load(trial.data)
-  scale = {"mean": sets.mean, "std": sets.std}
-  pairs = [
-    {name: part[name] for name in ("input", "label")}
-    for part in (sets.train, sets.test)
-  ]
-  train: Data = pairs[0] | scale
-  test: Data = in_chunks(pairs[1], mesh.size) | scale
-  spec = spec_of(
-    trial,
-    train,
-    test,
-    classes=sets.facts.classes,
-    vocabulary=sets.facts.vocabulary,
-  )
-  return Placed(
-    train=jax.device_put(train, replicated(mesh)),
-    test=jax.device_put(test, test_shardings(mesh, test)),
-    spec=spec,
-    chosen=examples_of(sets.train["label"], trial.data_share),
-  )
-
-
-def _programs(spec: Spec, earlier: Made | None) -> Programs:
-  return compile_programs(spec) if earlier is None else earlier.programs
+  return passes * placed.test_examples
 
 
 def gpus_of(trial: Trial) -> list[str] | None:
@@ -251,24 +182,18 @@ def gpus_of(trial: Trial) -> list[str] | None:
   Only these are billed; the other GPUs of a node are shown apart. None where
   a GPU cannot be told by its UUID: then all visible ones are billed.
   """
-  devices = _devices(trial)["devices"]
+  devices = _devices(trial)
   if all(device["platform"] == "cpu" for device in devices):
     return []
   uuids = [device["uuid"] for device in devices]
   return None if None in uuids else uuids
 
 
-def _devices(trial: Trial) -> dict[str, Any]:
-  devices = make_mesh(trial.devices).devices.flat
-  return {
-    "devices": [
-      {
-        "platform": device.platform,
-        "kind": device.device_kind,
-        "uuid": None
-        if device.platform == "cpu"
-        else gpu_uuid(device.local_hardware_id),
-      }
-      for device in devices
-    ]
-  }
+def _devices(trial: Trial) -> list[dict[str, Any]]:
+  return [
+    device
+    | {
+      "uuid": None if device["platform"] == "cpu" else gpu_uuid(device["index"])
+    }
+    for device in wing_of(trial.framework).devices(trial)
+  ]

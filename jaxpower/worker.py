@@ -17,9 +17,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from jaxpower import provenance
-from jaxpower.config import Trial, to_dict, trial_id
+from jaxpower.config import Trial
 from jaxpower.messages import Done, Progress, Ready, Refused, Task
-from jaxpower.records import TrialRecord
+from jaxpower.records import TrialRecord, identity
 
 PATIENCE_SECONDS = 10.0
 CHILD = "import sys; from jaxpower import worker; worker.main(sys.argv[1:])"
@@ -35,8 +35,9 @@ class Worker:
   Raises WorkerError on entering when the machine or the meter refuses.
   """
 
-  def __init__(self, meter: str):
+  def __init__(self, meter: str, framework: str = "jax"):
     self._meter = meter
+    self._framework = framework
 
   def __enter__(self) -> "Worker":
     self._start()
@@ -83,7 +84,10 @@ class Worker:
       filter(None, [str(package), os.environ.get("PYTHONPATH")])
     )
     self._process = subprocess.Popen(
-      [sys.executable, "-c", CHILD, *map(str, ends), self._meter],
+      [
+        *(sys.executable, "-c", CHILD),
+        *(*map(str, ends), self._meter, self._framework),
+      ],
       stdin=subprocess.DEVNULL,
       stdout=self._stderr,
       stderr=self._stderr,
@@ -136,13 +140,8 @@ def failed_record(
 ) -> TrialRecord:
   """The record of a trial that ended before it could tell anything."""
   return TrialRecord(
-    trial_id=trial_id(trial),
-    config=to_dict(trial),
-    varied=varied,
-    seed=trial.seed,
-    framework=trial.framework,
+    **identity(trial, varied),
     status="failed",
-    target_accuracy=trial.target_accuracy,
     error=error,
     partial=True,
     reasons=("the trial failed: its energy is unknown",),
@@ -159,27 +158,30 @@ def _pipe() -> tuple[Connection, Connection]:
   )
 
 
-def serve(inbox: Connection, outbox: Connection, meter: str) -> None:
+def serve(
+  inbox: Connection, outbox: Connection, meter: str, framework: str
+) -> None:
   """The child's life: says that it is ready, then runs what it is given."""
-  import jax
-
   from jaxpower import trial
   from jaxpower.power import MeterError, Monitor
+  from jaxpower.wings import wing_of
 
   def monitor_of(asked: Trial) -> Monitor:
-    return Monitor(meter, wait=jax.block_until_ready, gpus=trial.gpus_of(asked))
+    return Monitor(meter, wait=wing.wait, gpus=trial.gpus_of(asked))
 
+  any_trial = Trial(framework=framework)
   try:
-    devices = jax.local_devices()
-    with monitor_of(Trial()) as monitor:
+    wing = wing_of(framework)
+    devices = wing.devices(any_trial)
+    with monitor_of(any_trial) as monitor:
       described, warnings = monitor.describe(), monitor.warnings
   except (MeterError, RuntimeError) as error:
     outbox.send(Refused(str(error)))
     return
   outbox.send(
     Ready(
-      platform=devices[0].platform,
-      device_kind=devices[0].device_kind,
+      platform=devices[0]["platform"],
+      device_kind=devices[0]["kind"],
       devices=len(devices),
       meter=described,
       warnings=warnings,
@@ -217,12 +219,13 @@ def serve(inbox: Connection, outbox: Connection, meter: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-  """The child's beginning: two file descriptors and a meter."""
+  """The child's beginning: two file descriptors, a meter, a framework."""
   # An interrupt from the terminal reaches the sweep, which decides.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
-  inbox, outbox, meter = arguments
+  inbox, outbox, meter, framework = arguments
   serve(
     Connection(int(inbox), writable=False),
     Connection(int(outbox), readable=False),
     meter,
+    framework,
   )

@@ -19,7 +19,8 @@ DOORS = {
   "provenance": set(),
   "records": {"config"},
   "schedule": {"config"},
-  "learn": {"config"},
+  "learn": {"config", "data", "schedule"},
+  "wings": {"config", "data", "learn"},
   "report": {"config", "records"},
   "account": {"config", "power", "records"},
   "timelines": {"power"},
@@ -28,12 +29,11 @@ DOORS = {
     "account",
     "config",
     "data",
-    "learn",
     "messages",
     "power",
     "records",
-    "schedule",
     "timelines",
+    "wings",
   },
   "worker": {
     "config",
@@ -42,6 +42,7 @@ DOORS = {
     "provenance",
     "records",
     "trial",
+    "wings",
   },
   "sweep": {
     "config",
@@ -54,7 +55,7 @@ DOORS = {
   },
 }
 # Rooms that load no framework; the worker does so only in its own process.
-LIGHT = set(DOORS) - {"learn", "trial", "worker"}
+LIGHT = set(DOORS) - {"learn", "trial", "wings", "worker"}
 
 
 def room_of(path: pathlib.Path) -> str:

@@ -89,6 +89,7 @@ def test_a_constant_meter_gives_exact_joules(
   assert not found.partial
   assert not found.estimated
   assert found.provenance["host"] == "node-17"
+  assert found.data_wait_seconds == 0  # the whole set lies on the device
   assert found.infer_examples is not None
   assert found.infer_examples % 1000 == 0
   assert records.from_json(records.to_json(found)).config == found.config

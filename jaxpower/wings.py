@@ -1,0 +1,92 @@
+"""What a trial asks of a framework, and which room answers."""
+
+import pathlib
+from collections.abc import Hashable
+from typing import Any, Protocol
+
+from jaxpower.config import Trial
+from jaxpower.data import DataSet
+
+
+class Placed(Protocol):
+  """A trial with its data on its devices.
+
+  Trials of equal `spec` share their executables.
+  """
+
+  @property
+  def spec(self) -> Hashable:
+    """What its executables depend on."""
+    ...
+
+  @property
+  def test_examples(self) -> int:
+    """How many examples an evaluation looks at."""
+    ...
+
+
+class Wing(Protocol):
+  """A module that trains; its states and programs are its own affair.
+
+  What these functions return is waited for by the meter, so a window holds
+  the work itself and not only the call.
+  """
+
+  def wait(self, values: Any, /) -> Any:
+    """Returns once every array in `values` is computed: the barrier."""
+    ...
+
+  def place(self, trial: Trial, sets: DataSet) -> Placed:
+    """Brings a set to the devices of a trial."""
+    ...
+
+  def compile_programs(self, spec: Any) -> Any:
+    """Makes whatever is run again and again, before any of it is called."""
+    ...
+
+  def flops_per_step(self, spec: Any) -> float | None:
+    """Operations of one update over all devices; None where not known."""
+    ...
+
+  def start(self, placed: Any) -> Any:
+    """The state that training starts from."""
+    ...
+
+  def copy(self, state: Any) -> Any:
+    """Another state of the same values; `train` may use up its own."""
+    ...
+
+  def count_parameters(self, state: Any) -> int:
+    """How many numbers training learns."""
+    ...
+
+  def train(
+    self, programs: Any, state: Any, placed: Any, segment: int
+  ) -> tuple[Any, Any, float]:
+    """Trains up to the next evaluation.
+
+    Returns the state, the mean loss, and the seconds the devices waited for
+    data.
+    """
+    ...
+
+  def evaluate(self, programs: Any, state: Any, placed: Any) -> dict[str, Any]:
+    """Mean "loss" and "accuracy" over the test set."""
+    ...
+
+  def save(self, folder: pathlib.Path, state: Any) -> None:
+    """Writes the state into a folder of its own, in place of any other."""
+    ...
+
+  def devices(self, trial: Trial) -> list[dict[str, Any]]:
+    """The devices of a trial: "platform", "kind" and "index" of each."""
+    ...
+
+
+def wing_of(framework: str) -> Wing:
+  """The wing of a framework, which is imported now and not before."""
+  if framework == "jax":
+    from jaxpower.learn import training
+
+    return training
+  raise ValueError(f"no wing is named {framework}")
