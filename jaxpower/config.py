@@ -5,6 +5,7 @@ paradigm needs no code of its own. This room knows nothing of the project and
 imports no framework: a wrong word is answered before anything heavy loads.
 """
 
+import copy
 import dataclasses
 import difflib
 import hashlib
@@ -95,6 +96,22 @@ class Optimizer:
 
 
 @dataclasses.dataclass(kw_only=True)
+class Transfer:
+  """Where the backbone comes from; the head is always fresh.
+
+  From `init_from`, a trial that is trained first, at the same seed and once
+  for all that name it; or from `weights`, the folder of a checkpoint made
+  elsewhere; or neither. `backbone_rate` is its learning rate as a multiple of
+  the head's.
+  """
+
+  init_from: "Trial | None" = None
+  weights: str = ""
+  freeze: bool = False  # leave the backbone as it came, its statistics too
+  backbone_rate: float = 1.0
+
+
+@dataclasses.dataclass(kw_only=True)
 class Conditions:
   """All that one training is done under, but for its seed.
 
@@ -121,6 +138,7 @@ class Conditions:
   patience: int = 0  # evaluations in a row without a better accuracy; 0: any
   idle_seconds: float = 2.0  # context open, nothing queued, before training
   devices: int = 0  # how many local devices to shard over; 0: all of them
+  transfer: Transfer = dataclasses.field(default_factory=Transfer)
   framework: str = "jax"
 
 
@@ -146,8 +164,8 @@ class Sweep(Conditions):
   order_seed: int = 0
 
 
-def to_dict(config: Sweep | Trial) -> dict[str, Any]:
-  """The config as nested dicts, ready for JSON."""
+def to_dict(config: Any) -> dict[str, Any]:
+  """A config, or a part of one, as nested dicts, ready for JSON."""
   return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
@@ -155,6 +173,39 @@ def trial_id(trial: Trial) -> str:
   """Twelve hex digits that name this trial: a hash of its whole config."""
   text = json.dumps(to_dict(trial), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def with_seed(trial: Trial, seed: int) -> Trial:
+  """A copy of the trial at a seed, and of all that it begins from too."""
+  copied = copy.deepcopy(trial)
+  for each in (copied, *sources(copied)):
+    each.seed = seed
+  return copied
+
+
+def sources(trial: Trial) -> Iterator[Trial]:
+  """The trial whose backbone this one begins from, then that one's, ..."""
+  source = trial.transfer.init_from
+  while source is not None:
+    yield source
+    source = source.transfer.init_from
+
+
+def word(value: Any, among: Iterable[Any] = ()) -> Any:
+  """A value that a sweep varies, as a record holds it.
+
+  A Transfer is "scratch", "fine-tuned" or "frozen", with a backbone's rate
+  that is not 1; what it came from is told where the words of the values
+  `among` which it stands would be the same without. Every seed of a setting
+  has the same word. Numbers and words are themselves.
+  """
+  among = tuple(among)
+
+  def different(detail: int) -> int:
+    return len({json.dumps(_word(item, detail)) for item in among})
+
+  fitting = (d for d in (0, 1, 2) if different(d) == different(2))
+  return _word(value, next(fitting))
 
 
 def get(config: Any, path: str) -> Any:
@@ -219,6 +270,21 @@ def field_paths(config: Any, prefix: str = "") -> Iterator[str]:
       yield from field_paths(value, f"{prefix}{field.name}.")
     elif isinstance(value, dict):
       yield from (f"{prefix}{field.name}.{key}" for key in value)
+
+
+def _word(value: Any, detail: int) -> Any:
+  if isinstance(value, Trial):
+    name = trial_id(with_seed(value, 0))[:6]
+    return f"{value.data} {name}" if detail == 2 else value.data
+  if not isinstance(value, Transfer):
+    return to_dict(value) if dataclasses.is_dataclass(value) else value
+  text = "scratch"
+  if origin := value.init_from or value.weights:
+    text = "frozen" if value.freeze else "fine-tuned"
+    if detail:
+      text += f" from {_word(origin, detail)}"
+  rate = value.backbone_rate
+  return text if rate == 1 else f"{text} at {rate:g}"
 
 
 def _read(text: str, kind: type) -> Any:

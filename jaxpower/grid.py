@@ -9,10 +9,13 @@ import dataclasses
 import itertools
 import math
 import random
+import reprlib
+import types
 import typing
 from collections.abc import Iterable
 from typing import Any
 
+from jaxpower import lineage
 from jaxpower.config import (
   AUGMENTATIONS,
   FRAMEWORKS,
@@ -32,6 +35,8 @@ from jaxpower.config import (
   field_paths,
   get,
   unknown,
+  with_seed,
+  word,
 )
 
 
@@ -51,9 +56,10 @@ def expand(sweep: Sweep) -> list[Trial]:
     for seed in range(sweep.seeds):
       trial = Trial(**copy.deepcopy(shared), seed=seed)
       for path, value in zip(sweep.vary, values, strict=True):
-        _set(trial, path, value)
-      _check_conditions(trial)
-      _check_together(trial)
+        _set(trial, path, copy.deepcopy(value))
+      _check_types(trial)
+      trial = with_seed(trial, seed)
+      lineage.check_chain(trial, _check_trial)
       trials.append(trial)
   random.Random(sweep.order_seed).shuffle(trials)
   return trials
@@ -111,7 +117,8 @@ def check(sweep: Sweep) -> None:
     _require(len(values) > 0, f"vary.{path}: give at least one value")
     _require(
       len(set(map(repr, values))) == len(values),
-      f"vary.{path}: a value is given twice in {values}",
+      f"vary.{path}: a value is given twice in"
+      f" {tuple(word(value, values) for value in values)}",
     )
 
 
@@ -166,6 +173,12 @@ def _check_conditions(
   )
 
 
+def _check_trial(trial: Trial) -> None:
+  _check_conditions(trial)
+  _check_together(trial)
+  lineage.check(trial)
+
+
 def _check_together(trial: Trial) -> None:
   """Raises ConfigError on words that are good alone and not together."""
   t, name = trial, trial.model.name
@@ -201,14 +214,19 @@ def _check_types(config: Any, prefix: str = "") -> None:
   for field in dataclasses.fields(config):
     value, hint = getattr(config, field.name), hints[field.name]
     path = prefix + field.name
-    if dataclasses.is_dataclass(value):
+    kind: Any = typing.get_origin(hint) or hint
+    if kind is types.UnionType:
+      if value is None:
+        continue
+      kind = typing.get_args(hint)[0]
+    if dataclasses.is_dataclass(kind) and type(value) is kind:
       _check_types(value, f"{path}.")
       continue
-    kind = typing.get_origin(hint) or hint
     if kind is float and type(value) is int:
       setattr(config, field.name, float(value))
     elif type(value) is not kind:
-      raise ConfigError(f"{path} = {value!r}: must be {article(kind.__name__)}")
+      told = reprlib.repr(value)
+      raise ConfigError(f"{path} = {told}: must be {article(kind.__name__)}")
     elif kind is float and not math.isfinite(value):
       raise ConfigError(f"{path} = {value}: must be a finite number")
     elif kind is dict and not all(type(v) is tuple for v in value.values()):

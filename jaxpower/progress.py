@@ -53,6 +53,8 @@ class Display:
     self._say(f"training on {devices}; metering {told}")
     for warning in ready.warnings:
       self._say(f"warning: {warning}")
+    for why in self._plan.lost.values():
+      self._say(f"warning: {why}; that trial is run again")
 
   def watch(
     self, index: int, trial: Trial, news: Progress | TrialRecord
@@ -69,9 +71,8 @@ class Display:
     self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
   def _line(self, index: int, trial: Trial, text: str) -> str:
-    varied = setting(self._plan.varied(trial))
     of = f"trial {index:>2} of {len(self._plan.trials)}"
-    return f"{of}   {varied}, seed {trial.seed}   {text}".replace("   ,", "  ")
+    return f"{of}   {_what(self._plan, trial)}   {text}"
 
   def _running(self, news: Progress) -> str:
     if news.accuracy is None:
@@ -98,6 +99,13 @@ class Display:
     frame.add_row(text)
     frame.add_row(ProgressBar(total=total, completed=done, width=40))
     return frame
+
+
+def _what(plan: Plan, trial: Trial) -> str:
+  """A trial in a few words: "batch 64, seed 1", "pretraining imu, seed 1"."""
+  if trial_id(trial) in plan.pretrainings:
+    return f"pretraining {trial.data}, seed {trial.seed}"
+  return setting(plan.varied(trial) | {"seed": trial.seed})
 
 
 def _ending(record: TrialRecord, unit: str) -> str:
@@ -127,8 +135,7 @@ def outline(plan: Plan) -> str:
   for index, trial in enumerate(plan.trials, start=1):
     name = trial_id(trial)
     state = "to run" if name in left else plan.recorded[name].status
-    varied = setting(plan.varied(trial) | {"seed": trial.seed})
-    lines.append(f"{index:>4}  {name}  {state:8}  {varied}")
+    lines.append(f"{index:>4}  {name}  {state:8}  {_what(plan, trial)}")
   expected = plan.expected_seconds
   time_needed = (
     "expected time: known once a trial is recorded"
@@ -141,5 +148,6 @@ def outline(plan: Plan) -> str:
       f"{len(plan.trials)} trials in {plan.folder}: {recorded} recorded,"
       f" {len(left)} to run; {time_needed}",
       *lines,
+      *(f"{why}; that trial is run again" for why in plan.lost.values()),
     ]
   )

@@ -124,6 +124,7 @@ class TrialRecord:
 
 def identity(trial: Trial, varied: dict[str, Any]) -> dict[str, Any]:
   """The fields of a record that are known before its trial has begun."""
+  source = trial.transfer.init_from
   return {
     "trial_id": trial_id(trial),
     "config": to_dict(trial),
@@ -131,6 +132,7 @@ def identity(trial: Trial, varied: dict[str, Any]) -> dict[str, Any]:
     "seed": trial.seed,
     "framework": trial.framework,
     "target_accuracy": trial.target_accuracy,
+    "init_from": None if source is None else trial_id(source),
   }
 
 

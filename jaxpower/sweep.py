@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jaxpower import data, provenance, records
+from jaxpower import data, lineage, provenance, records
 from jaxpower.config import (
   ConfigError,
   Sweep,
@@ -19,11 +19,12 @@ from jaxpower.config import (
   get,
   to_dict,
   trial_id,
+  word,
 )
 from jaxpower.grid import check_cadence, check_kind, expand
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import TrialRecord
-from jaxpower.worker import Worker
+from jaxpower.worker import Worker, failed_record
 
 RECORDS = "records.jsonl"
 SWEEP = "sweep.json"
@@ -31,7 +32,13 @@ SWEEP = "sweep.json"
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """All trials of a sweep in their order, and what is known of them."""
+  """All trials of a sweep in their order, and what is known of them.
+
+  Each stands after the trial it begins from. `pretrainings` are the ids of
+  those that the sweep does not ask for itself. `lost` tells of recorded trials
+  why their weights cannot be used by one that begins from them; they are run
+  again.
+  """
 
   sweep: Sweep
   folder: pathlib.Path
@@ -39,18 +46,14 @@ class Plan:
   recorded: dict[str, TrialRecord]
   meter: str = "auto"
   retry_failed: bool = False
+  pretrainings: frozenset[str] = frozenset()
+  lost: dict[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def left(self) -> tuple[Trial, ...]:
     """The trials that are still to be run."""
-
-    def is_done(trial: Trial) -> bool:
-      record = self.recorded.get(trial_id(trial))
-      if record is None:
-        return False
-      return not (self.retry_failed and record.status == "failed")
-
-    return tuple(trial for trial in self.trials if not is_done(trial))
+    done = _done(self.recorded, self.retry_failed) - self.lost.keys()
+    return tuple(t for t in self.trials if trial_id(t) not in done)
 
   @property
   def expected_seconds(self) -> float | None:
@@ -60,8 +63,13 @@ class Plan:
     return len(self.left) * statistics.fmean(known) if known else None
 
   def varied(self, trial: Trial) -> dict[str, Any]:
-    """The values of this trial that the sweep varies."""
-    return {path: get(trial, path) for path in self.sweep.vary}
+    """The values of this trial that the sweep varies; a pretraining's: none."""
+    if trial_id(trial) in self.pretrainings:
+      return {}
+    return {
+      path: word(get(trial, path), values)
+      for path, values in self.sweep.vary.items()
+    }
 
 
 Watch = Callable[[int, Trial, Progress | TrialRecord], None]
@@ -78,14 +86,26 @@ def plan(
 
   Raises ConfigError, DataError or RecordError: one line each.
   """
-  trials = tuple(expand(sweep))
-  for trial in trials:
-    _check_data(trial)
-    check_cadence(trial)
+  asked = expand(sweep)
+  for trial in asked:
+    lineage.check_chain(trial, _check_data)
+    lineage.check_chain(trial, check_cadence)
+    lineage.check_weights(trial)
+  trials = tuple(lineage.with_sources(asked))
   folder = pathlib.Path(folder or pathlib.Path("runs") / sweep.name)
   _check_folder(folder, sweep, meter)
   recorded = {r.trial_id: r for r in records.read(folder / RECORDS)}
-  return Plan(sweep, folder, trials, recorded, meter, retry_failed)
+  done = _done(recorded, retry_failed)
+  return Plan(
+    sweep,
+    folder,
+    trials,
+    recorded,
+    meter,
+    retry_failed,
+    pretrainings=frozenset(map(trial_id, trials)) - {*map(trial_id, asked)},
+    lost=lineage.lost(trials, {n: recorded[n] for n in done}, folder),
+  )
 
 
 def execute(
@@ -112,7 +132,10 @@ def execute(
         _write_sweep(plan)
         for trial in left:
           number = plan.trials.index(trial) + 1
-          record = _run(worker, plan, trial, number, watch)
+          if why := lineage.obstacle(trial, found):
+            record = failed_record(trial, plan.varied(trial), why)
+          else:
+            record = _run(worker, plan, trial, number, watch)
           records.append(plan.folder / RECORDS, record)
           found[record.trial_id] = record
           watch(number, trial, record)
@@ -161,8 +184,17 @@ def _run(
   raise AssertionError("a worker ends every trial with a record")
 
 
+def _done(recorded: dict[str, TrialRecord], retry_failed: bool) -> set[str]:
+  """The ids of the trials whose record stands."""
+  return {
+    name
+    for name, record in recorded.items()
+    if not (retry_failed and record.status == "failed")
+  }
+
+
 def _check_data(trial: Trial) -> None:
-  """Raises ConfigError where a trial does not go with its data set."""
+  """Raises ConfigError where a trial does not go with its data and weights."""
   facts = data.describe(trial.data)
   # Labels that are the next tokens are as many as the tokens.
   follows = facts.kind == "tokens" and facts.classes == facts.vocabulary
@@ -225,6 +257,7 @@ def _write_sweep(plan: Plan) -> None:
   facts = {
     "config": to_dict(plan.sweep),
     "meter": plan.meter,
+    "trials": len(plan.trials),
     "order": [trial_id(trial) for trial in plan.trials],
     "command_line": provenance.command_line(),
   }

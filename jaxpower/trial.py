@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from jaxpower import account, data, timelines
+from jaxpower import account, data, timelines, weights
 from jaxpower.account import Look
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress
@@ -66,7 +66,7 @@ def run(
   tell(Progress(phase="compile"))
   earlier = made.get(spec)
   programs = monitor.measure("compile", _programs, wing, spec, earlier)
-  state = monitor.measure("setup", wing.start, placed)
+  state = monitor.measure("setup", wing.start, placed, _backbone(trial, folder))
   parameters = wing.count_parameters(state)
   tell(Progress(phase="warmup"))
   copy = wing.copy(state)  # training may use up what it is given
@@ -77,7 +77,7 @@ def run(
   tell(Progress(phase="infer", accuracy=looks[-1].accuracy))
   inferred = monitor.measure("infer", _infer, wing, programs, state, placed)
   tell(Progress(phase="checkpoint", accuracy=looks[-1].accuracy))
-  saved = pathlib.Path("checkpoints") / name
+  saved = weights.folder_of(name)
   monitor.measure("checkpoint", wing.save, folder / saved, state)
 
   windows = monitor.windows()
@@ -105,6 +105,7 @@ def run(
     meter=monitor.describe(),
     flops_per_step=made[spec].flops_per_step,
     parameters=parameters,
+    pretrained=_pretrained(trial),
     checkpoint=str(saved),
     provenance=provenance | {"devices": _devices(trial)},
   )
@@ -151,6 +152,19 @@ def _train(
     if account.is_over(trial, looks):
       break
   return state, looks, math.fsum(waits)
+
+
+def _backbone(trial: Trial, folder: pathlib.Path) -> pathlib.Path | None:
+  """Where the weights lie that a trial begins with; None: it draws its own."""
+  asked = trial.transfer
+  if asked.init_from is not None:
+    return folder / weights.folder_of(trial_id(asked.init_from))
+  return pathlib.Path(asked.weights) if asked.weights else None
+
+
+def _pretrained(trial: Trial) -> dict[str, Any] | None:
+  path = trial.transfer.weights
+  return weights.origin(pathlib.Path(path)) if path else None
 
 
 def _place_data(wing: Wing, trial: Trial) -> Placed:

@@ -48,8 +48,11 @@ class Wing(Protocol):
     """Operations of one update over all devices; None where not known."""
     ...
 
-  def start(self, placed: Any) -> Any:
-    """The state that training starts from."""
+  def start(self, placed: Any, backbone: pathlib.Path | None = None) -> Any:
+    """The state that training starts from.
+
+    With a folder that `save` wrote, its backbone under a fresh head.
+    """
     ...
 
   def copy(self, state: Any) -> Any:
@@ -57,7 +60,7 @@ class Wing(Protocol):
     ...
 
   def count_parameters(self, state: Any) -> int:
-    """How many numbers training learns."""
+    """How many numbers the network has."""
     ...
 
   def train(

@@ -13,13 +13,15 @@ FRAMEWORKS = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "torch"}
 # A room may import from the project only what stands here.
 DOORS = {
   "config": set(),
-  "grid": {"config"},
+  "lineage": {"config", "data", "records", "weights"},
+  "grid": {"config", "lineage"},
+  "weights": set(),
   "data": set(),
   "power": set(),
   "provenance": set(),
   "records": {"config"},
   "schedule": {"config"},
-  "learn": {"config", "data", "schedule"},
+  "learn": {"config", "data", "schedule", "weights"},
   "wings": {"config", "data", "learn"},
   "report": {"config", "records"},
   "account": {"config", "power", "records"},
@@ -33,6 +35,7 @@ DOORS = {
     "power",
     "records",
     "timelines",
+    "weights",
     "wings",
   },
   "worker": {
@@ -48,6 +51,7 @@ DOORS = {
     "config",
     "data",
     "grid",
+    "lineage",
     "messages",
     "provenance",
     "records",

@@ -1,14 +1,22 @@
-"""Weights on disk, through Orbax."""
+"""Weights on disk, through Orbax, sealed with checksums."""
 
+import dataclasses
 import pathlib
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import LatestN
 
-from jaxpower.learn.state import TrainState
+from jaxpower import weights
+from jaxpower.learn.state import TrainState, backbone_of
+from jaxpower.weights import WeightsError
+
+NAMED = 3  # so many arrays that do not fit are named, the others counted
+
+Form = tuple[tuple[int, ...], str]  # shape and type of an array
 
 
 def save(folder: pathlib.Path, state: TrainState) -> None:
@@ -23,6 +31,7 @@ def save(folder: pathlib.Path, state: TrainState) -> None:
   with ocp.CheckpointManager(folder.resolve(), options=options) as manager:
     manager.save(int(state.step), args=ocp.args.StandardSave(state), force=True)
     manager.wait_until_finished()
+  weights.seal(folder)
 
 
 def restore(
@@ -34,11 +43,83 @@ def restore(
     folder: Where `save` wrote.
     like: Arrays or shapes of the state to expect.
     sharding: Of every array.
+
+  Raises WeightsError where the folder is not as it was written.
   """
+  weights.require_whole(folder)
   abstract: Any = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like
   )
   with ocp.CheckpointManager(folder.resolve()) as manager:
     return manager.restore(
       manager.latest_step(), args=ocp.args.StandardRestore(abstract)
+    )
+
+
+def restore_backbone(folder: pathlib.Path, state: TrainState) -> TrainState:
+  """The state with its backbone, batch statistics too, read from a folder.
+
+  The head and all else stay as they are; the head in the folder may have any
+  form. What is read lies on the devices as what it replaces.
+
+  Raises WeightsError where the folder is not as it was written, or its arrays
+  are not those of the backbone; the first few that differ are named.
+  """
+  weights.require_whole(folder)
+  wanted = {"params": backbone_of(state.params)}
+  if state.batch_stats:
+    wanted["batch_stats"] = state.batch_stats
+  with ocp.CheckpointManager(
+    folder.resolve(), item_handlers=ocp.PyTreeCheckpointHandler()
+  ) as manager:
+    step = manager.latest_step()
+    held = dict(manager.item_metadata(step).tree)
+    held["params"] = backbone_of(held["params"])
+    _require_fit(folder, _forms(held), _forms(wanted))
+    abstract = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+      wanted,
+    )
+    found = manager.restore(
+      step,
+      args=ocp.args.PyTreeRestore(
+        item=abstract,
+        restore_args=ocp.checkpoint_utils.construct_restore_args(abstract),
+        partial_restore=True,
+      ),
+    )
+  return dataclasses.replace(
+    state,
+    params=state.params | found["params"],
+    batch_stats=found.get("batch_stats", state.batch_stats),
+  )
+
+
+def _forms(tree: Mapping[str, Any]) -> dict[str, Form]:
+  """The shape and type of each array of a backbone, by its dotted name."""
+  parts = {name: tree.get(name) or {} for name in ("params", "batch_stats")}
+  leaves = jax.tree_util.tree_leaves_with_path(parts)
+  return {
+    ".".join(part.key for part in path): (tuple(leaf.shape), str(leaf.dtype))
+    for path, leaf in leaves
+  }
+
+
+def _require_fit(
+  folder: pathlib.Path, held: dict[str, Form], wanted: dict[str, Form]
+) -> None:
+  def told(form: Form | None) -> str:
+    return f"{list(form[0])} {form[1]}" if form else "absent"
+
+  lines = [
+    f"{name} is {told(held.get(name))} there, {told(wanted.get(name))} here"
+    for name in sorted(held.keys() | wanted.keys())
+    if held.get(name) != wanted.get(name)
+  ]
+  if lines:
+    more = len(lines) - NAMED
+    rest = [f"{more} more"] if more > 0 else []
+    raise WeightsError(
+      f"the weights in {folder} do not fit the network:"
+      f" {'; '.join([*lines[:NAMED], *rest])}"
     )

@@ -25,6 +25,7 @@ class Hyperparameters(NamedTuple):
   label_smoothing: Any
   dropout: Any
   seed: Any  # of dropout and augmentation; with the step it gives their key
+  backbone_rate: Any  # the backbone's learning rate over the head's
 
 
 def hyperparameters(
@@ -38,6 +39,7 @@ def hyperparameters(
     np.float32(trial.label_smoothing),
     np.float32(trial.dropout),
     np.uint32(trial.seed),
+    np.float32(trial.transfer.backbone_rate),
   )
 
 
@@ -46,7 +48,7 @@ def shapes(steps: int | None = None) -> Hyperparameters:
   scalar = jax.ShapeDtypeStruct((), jnp.float32)
   rates = scalar if steps is None else jax.ShapeDtypeStruct((steps,), "float32")
   seed = jax.ShapeDtypeStruct((), jnp.uint32)
-  return Hyperparameters(rates, scalar, scalar, scalar, scalar, seed)
+  return Hyperparameters(rates, scalar, scalar, scalar, scalar, seed, scalar)
 
 
 def rule(name: str, numbers: Hyperparameters) -> optax.GradientTransformation:
@@ -90,7 +92,7 @@ def rule(name: str, numbers: Hyperparameters) -> optax.GradientTransformation:
 def init(name: str, params: optax.Params) -> optax.OptState:
   """The rule's state before the first update."""
   zero = jnp.float32(0)
-  return rule(name, Hyperparameters(*[zero] * 6)).init(params)
+  return rule(name, Hyperparameters(*[zero] * 7)).init(params)
 
 
 def matrices(params: optax.Params) -> Any:

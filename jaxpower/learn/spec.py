@@ -18,7 +18,8 @@ class Spec:
   """What an executable depends on; trials that share it share the executable.
 
   Learning rate and schedule, weight decay, momentum, label smoothing, how
-  much is dropped, the share of the data and the seed are data and not here.
+  much is dropped, the backbone's rate, the share of the data and the seed are
+  data and not here.
   """
 
   model: config.Model
@@ -29,6 +30,7 @@ class Spec:
   augmentation: str
   accumulation: int
   program: str
+  freeze: bool  # whether the head alone is trained
   classes: int
   vocabulary: int | None  # None: the inputs are no tokens
   batch_size: int
@@ -60,6 +62,7 @@ def spec_of(
     augmentation=trial.augmentation,
     accumulation=trial.accumulation,
     program=trial.program,
+    freeze=trial.transfer.freeze,
     classes=classes,
     vocabulary=vocabulary,
     batch_size=trial.batch_size,

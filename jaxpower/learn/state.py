@@ -1,5 +1,6 @@
 """What training changes, and where it lies on the devices."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -8,15 +9,30 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+HEAD = "head"  # the name of the last layer in every network
+
 
 @flax.struct.dataclass
 class TrainState:
-  """All that an update reads and writes; nothing but arrays."""
+  """All that an update reads and writes; nothing but arrays.
+
+  Where the backbone is frozen `opt_state` is that of the head alone.
+  """
 
   step: jax.Array
   params: Any
   batch_stats: Any
   opt_state: Any
+
+
+def head_of(params: Mapping[str, Any]) -> dict[str, Any]:
+  """The head's weights alone, under their name."""
+  return {HEAD: params[HEAD]}
+
+
+def backbone_of(params: Mapping[str, Any]) -> dict[str, Any]:
+  """All weights but the head's."""
+  return {name: part for name, part in params.items() if name != HEAD}
 
 
 def make_mesh(devices: int = 0) -> Mesh:
@@ -38,5 +54,5 @@ def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
 
 
 def count_parameters(state: TrainState) -> int:
-  """How many numbers training learns."""
+  """How many numbers the network has, those of a frozen backbone too."""
   return sum(leaf.size for leaf in jax.tree.leaves(state.params))

@@ -10,7 +10,7 @@ import optax
 from jaxpower.learn import augment, optimizer, tasks
 from jaxpower.learn.optimizer import Hyperparameters
 from jaxpower.learn.spec import Data, Spec, network_of
-from jaxpower.learn.state import TrainState
+from jaxpower.learn.state import TrainState, backbone_of, head_of
 
 
 def train_step(
@@ -25,10 +25,20 @@ def train_step(
   find = _gradients if spec.accumulation == 1 else _accumulate
   loss, batch_stats, grads = find(spec, state, batch, numbers, key)
   rule = optimizer.rule(spec.optimizer, numbers)
+  trained = trained_of(spec, state.params)
   with jax.numpy_dtype_promotion("standard"):  # optax mixes ints and floats
-    updates, opt_state = rule.update(grads, state.opt_state, state.params)
-  params = optax.apply_updates(state.params, updates)
+    updates, opt_state = rule.update(grads, state.opt_state, trained)
+  assert isinstance(updates, dict)
+  updates = updates | jax.tree.map(
+    lambda update: update * numbers.backbone_rate, backbone_of(updates)
+  )
+  params = state.params | optax.apply_updates(trained, updates)
   return TrainState(state.step + 1, params, batch_stats, opt_state), loss
+
+
+def trained_of(spec: Spec, params: dict[str, Any]) -> dict[str, Any]:
+  """The weights that updates change: all, or the head's alone."""
+  return head_of(params) if spec.freeze else params
 
 
 def _gradients(
@@ -38,7 +48,11 @@ def _gradients(
   numbers: Hyperparameters,
   key: jax.Array,
 ) -> tuple[jax.Array, Any, Any]:
-  """Mean loss of a batch, the new batch statistics, and the gradients."""
+  """Mean loss of a batch, the new batch statistics, and the gradients.
+
+  There are gradients of what is trained and of nothing else, so that under a
+  frozen backbone there is no backward pass.
+  """
   network = network_of(spec)
   dtype = jnp.dtype(spec.precision)
   augment_key, dropout_key = jax.random.split(key)
@@ -50,11 +64,12 @@ def _gradients(
   dropout = {"dropout": numbers.dropout} if spec.dropout else {}
   rngs = {"dropout": dropout_key} if spec.dropout else {}
 
-  def loss_of(params: Any) -> tuple[jax.Array, Any]:
+  def loss_of(trained: Any) -> tuple[jax.Array, Any]:
+    params = state.params | trained
     logits, updated = network.apply(
       {"params": params, "batch_stats": state.batch_stats},
       inputs,
-      train=True,
+      train=not spec.freeze,  # else the batch would move its statistics
       mutable=["batch_stats"],
       rngs=rngs,
       **dropout,
@@ -63,7 +78,7 @@ def _gradients(
     return losses.mean(), updated.get("batch_stats", {})
 
   (loss, batch_stats), grads = jax.value_and_grad(loss_of, has_aux=True)(
-    state.params
+    trained_of(spec, state.params)
   )
   return loss, batch_stats, grads
 
@@ -102,7 +117,7 @@ def _accumulate(
     return (batch_stats, loss_sum + loss, grads_sum), None
 
   micros = {name: divide(batch[name]) for name in ("input", "label")}
-  zeros = jax.tree.map(jnp.zeros_like, state.params)
+  zeros = jax.tree.map(jnp.zeros_like, trained_of(spec, state.params))
   start = (state.batch_stats, jnp.float32(0), zeros)
   keys = jax.random.split(key, parts)
   (batch_stats, loss, grads), _ = jax.lax.scan(add, start, (micros, keys))

@@ -20,7 +20,13 @@ from jaxpower.learn import networks, optimizer
 from jaxpower.learn.evaluate import evaluate
 from jaxpower.learn.optimizer import Hyperparameters
 from jaxpower.learn.spec import Data, Spec, network_of, shapes_of
-from jaxpower.learn.state import TrainState, make_mesh, replicated, split
+from jaxpower.learn.state import (
+  TrainState,
+  head_of,
+  make_mesh,
+  replicated,
+  split,
+)
 from jaxpower.learn.step import train_step
 
 
@@ -41,6 +47,7 @@ class Programs:
     "precision",
     "rule",
     "shape",
+    "freeze",
   ),
 )
 def init_state(
@@ -52,11 +59,12 @@ def init_state(
   precision: str,
   rule: str,
   shape: tuple[int, ...],
+  freeze: bool,
 ) -> TrainState:
   """Fresh weights drawn from a seed, and the update rule's state for them.
 
   Nothing here depends on the batch size, so trials of all of them share it;
-  `shape` is that of one input.
+  `shape` is that of one input. With `freeze` the rule is the head's alone.
   """
   network = networks.build(model, classes, precision, vocabulary)
   inputs = jnp.zeros((1, *shape), "float32" if vocabulary is None else "int32")
@@ -66,7 +74,7 @@ def init_state(
     step=jnp.int32(0),
     params=params,
     batch_stats=variables.get("batch_stats", {}),
-    opt_state=optimizer.init(rule, params),
+    opt_state=optimizer.init(rule, head_of(params) if freeze else params),
   )
 
 
@@ -229,4 +237,5 @@ def _init(spec: Spec) -> Callable[[np.uint32], TrainState]:
     precision=spec.precision,
     rule=spec.optimizer,
     shape=shapes_of(spec, "train")["input"].shape[1:],
+    freeze=spec.freeze,
   )

@@ -67,9 +67,19 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   )
 
 
-def start(placed: Placed) -> TrainState:
-  """The state that training starts from."""
-  return fresh_state(placed.spec, placed.trial.seed)
+def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
+  """The state that training starts from, its head always fresh.
+
+  Args:
+    placed: The trial.
+    backbone: A folder of weights to begin with; None: fresh ones.
+
+  Raises WeightsError where the folder is damaged or does not fit.
+  """
+  state = fresh_state(placed.spec, placed.trial.seed)
+  if backbone is None:
+    return state
+  return checkpoint.restore_backbone(backbone, state)
 
 
 def copy(state: TrainState) -> TrainState:

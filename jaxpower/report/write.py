@@ -164,6 +164,8 @@ def _part(comparison: Comparison, heading: str) -> Part:
 
 def _planned(sweep: Mapping[str, Any]) -> int:
   """How many trials a sweep.json asks for; 0 where it does not say."""
+  if "trials" in sweep:
+    return sweep["trials"]
   config = sweep.get("config", {})
   values = config.get("vary", {}).values()
   return config.get("seeds", 0) * math.prod(map(len, values))

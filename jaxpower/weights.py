@@ -1,0 +1,100 @@
+"""Folders of weights: sealed when written, known when damaged.
+
+A folder is sealed by `SHA256SUMS`, in the form `sha256sum --check` reads,
+written after all else: without it the folder was not written to its end. No
+framework is needed to look.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+SUMS = "SHA256SUMS"
+ORIGIN = "origin.json"
+
+
+class WeightsError(Exception):
+  """Weights cannot be used: one line says which and why."""
+
+
+def folder_of(trial_id: str) -> pathlib.Path:
+  """Where a run folder keeps the weights of a trial, as a path from it."""
+  return pathlib.Path("checkpoints") / trial_id
+
+
+def seal(folder: pathlib.Path) -> None:
+  """Writes the checksum of every file under a folder, at once or not at all."""
+  text = "".join(f"{_sum(folder / n)}  {n}\n" for n in _names(folder))
+  unfinished = folder.with_name(f".{folder.name}.{SUMS}")
+  with unfinished.open("w") as file:
+    file.write(text)
+    file.flush()
+    os.fsync(file.fileno())
+  unfinished.replace(folder / SUMS)
+
+
+def fault(folder: pathlib.Path) -> str:
+  """What is wrong with a folder of weights; empty where nothing is."""
+  if not folder.is_dir():
+    return f"{folder} is not there"
+  try:
+    sums = _read_sums(folder)
+  except FileNotFoundError:
+    return f"{folder} was not written to its end (no {SUMS})"
+  except (OSError, ValueError):
+    return f"{folder / SUMS} cannot be read"
+  for name, expected in sums.items():
+    path = folder / name
+    if not path.is_file():
+      return f"{path} is missing"
+    if _sum(path) != expected:
+      return f"{path} is damaged: its checksum is another"
+  for name in _names(folder):
+    if name not in sums:
+      return f"{folder / name} was not there when the weights were written"
+  return ""
+
+
+def require_whole(folder: pathlib.Path) -> None:
+  """Raises WeightsError where a folder of weights is not as it was written."""
+  if why := fault(folder):
+    raise WeightsError(why)
+
+
+def origin(folder: pathlib.Path) -> dict[str, Any]:
+  """Where weights came from, for the record of a trial that begins with them.
+
+  "path"; "joules" already spent on them and the "source" of that number, None
+  where nobody said; "sha256" of their checksums, which tells weights of one
+  path from each other.
+  """
+  told = folder / ORIGIN
+  facts = json.loads(told.read_text()) if told.exists() else {}
+  return {
+    "path": str(folder),
+    "joules": facts.get("joules_spent"),
+    "source": facts.get("joules_source"),
+    "sha256": _sum(folder / SUMS),
+  }
+
+
+def _read_sums(folder: pathlib.Path) -> dict[str, str]:
+  lines = (folder / SUMS).read_text().splitlines()
+  pairs = (line.split("  ", 1) for line in lines)
+  return {name: digest for digest, name in pairs}
+
+
+def _names(folder: pathlib.Path) -> list[str]:
+  """Every file under a folder but the checksums, as paths from it, sorted."""
+  return sorted(
+    path.relative_to(folder).as_posix()
+    for path in folder.rglob("*")
+    if path.is_file() and path != folder / SUMS
+  )
+
+
+def _sum(path: pathlib.Path) -> str:
+  with path.open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
