@@ -219,7 +219,7 @@ def _check_types(config: Any, prefix: str = "") -> None:
       if value is None:
         continue
       kind = typing.get_args(hint)[0]
-    if dataclasses.is_dataclass(kind) and type(value) is kind:
+    if type(value) is kind and dataclasses.is_dataclass(value):
       _check_types(value, f"{path}.")
       continue
     if kind is float and type(value) is int:

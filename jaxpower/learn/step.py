@@ -28,10 +28,7 @@ def train_step(
   trained = trained_of(spec, state.params)
   with jax.numpy_dtype_promotion("standard"):  # optax mixes ints and floats
     updates, opt_state = rule.update(grads, state.opt_state, trained)
-  assert isinstance(updates, dict)
-  updates = updates | jax.tree.map(
-    lambda update: update * numbers.backbone_rate, backbone_of(updates)
-  )
+  updates = _at_backbone_rate(updates, numbers.backbone_rate)
   params = state.params | optax.apply_updates(trained, updates)
   return TrainState(state.step + 1, params, batch_stats, opt_state), loss
 
@@ -39,6 +36,11 @@ def train_step(
 def trained_of(spec: Spec, params: dict[str, Any]) -> dict[str, Any]:
   """The weights that updates change: all, or the head's alone."""
   return head_of(params) if spec.freeze else params
+
+
+def _at_backbone_rate(updates: Any, rate: jax.Array) -> Any:
+  slower = jax.tree.map(lambda update: update * rate, backbone_of(updates))
+  return updates | slower
 
 
 def _gradients(

@@ -78,7 +78,7 @@ def init_state(
   )
 
 
-def fresh_state(spec: Spec, seed: int) -> TrainState:
+def fresh_state(spec: Spec, seed: int | np.uint32) -> TrainState:
   """The state that training starts from, on every device of the spec."""
   state = _init(spec)(np.uint32(seed))
   return jax.device_put(state, replicated(make_mesh(spec.devices)))

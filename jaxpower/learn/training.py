@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpower import data, schedule
+from jaxpower import config, data, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.learn import checkpoint
@@ -76,10 +76,14 @@ def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
 
   Raises WeightsError where the folder is damaged or does not fit.
   """
-  state = fresh_state(placed.spec, placed.trial.seed)
+  trial = placed.trial
   if backbone is None:
-    return state
-  return checkpoint.restore_backbone(backbone, state)
+    return fresh_state(placed.spec, trial.seed)
+  # The seed's own head may be the one that the backbone was trained under,
+  # and would know the classes before any training.
+  depth = len(tuple(config.sources(trial))) or 1
+  (seed,) = np.random.SeedSequence([trial.seed, depth]).generate_state(1)
+  return checkpoint.restore_backbone(backbone, fresh_state(placed.spec, seed))
 
 
 def copy(state: TrainState) -> TrainState:
