@@ -143,11 +143,16 @@ def _check_overrides(argv: Sequence[str], sweep: Sweep) -> None:
     path = found[1]
     if path not in known:
       raise ConfigError(config.unknown("config field", path, known))
-    if path in sweep.vary:
-      raise ConfigError(
-        f"{path} is what this config varies; write"
-        f" --config.vary.{path}='(...)' to change its values"
-      )
+    for varied in sweep.vary:
+      if f"{path}.".startswith(f"{varied}."):
+        raise ConfigError(
+          f"{varied} is what this config varies; write"
+          f" --config.vary.{varied}='(...)' to change its values"
+        )
+    if path.endswith("init_from") and config.get(sweep, path) is None:
+      raise ConfigError(f"{path} is a Trial; give it in a config file")
+    if path.endswith(".seed"):
+      raise ConfigError(f"{path}: a pretraining has the seed of its trial")
     parts = [name for name in known if name.startswith(f"{path}.")]
     if parts:
       raise ConfigError(
@@ -160,7 +165,8 @@ def _in_one_line(error: BaseException) -> str:
   text = str(error) or type(error).__name__
   wrong = re.match(r"flag --config\.([^=]+)=(.*?): ", text, re.DOTALL)
   if wrong:
-    kind = type(config.get(Sweep(), wrong[1])).__name__
+    path = wrong[1].replace("transfer.init_from.", "")  # a Trial's fields
+    kind = type(config.get(Sweep(), path)).__name__
     return f"--config.{wrong[1]}={wrong[2]}: must be {config.article(kind)}"
   if not isinstance(error, flags.Error):
     text = f"{type(error).__name__}: {text}"

@@ -144,6 +144,7 @@ def test_what_is_data_traces_once(
     {"dropout": 0.5},
     {"label_smoothing": 0.2},
     {"seed": 7},
+    {"transfer": config.Transfer(backbone_rate=0.1)},
     {"data_share": 0.5, "patience": 3, "stop_at_target": False},
   ):
     trial = dataclasses.replace(base, **change)
@@ -156,7 +157,7 @@ def test_what_is_data_traces_once(
     _, loss = programs.train(state, sets[0], indices, numbers)
     losses.add(float(loss))
   assert len(traces) == 1
-  assert len(losses) == 9, "each of them must have an effect"
+  assert len(losses) == 10, "each of them must have an effect"
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,7 @@ def test_what_is_data_traces_once(
     {"precision": "bfloat16"},
     {"matmul_precision": "highest"},
     {"program": "step"},
+    {"transfer": config.Transfer(freeze=True)},
   ],
 )
 def test_what_is_not_data_has_its_own_executable(

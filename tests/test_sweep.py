@@ -2,12 +2,19 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from jaxpower import config, records, sweep
-from jaxpower.config import ConfigError, Model, Sweep, Trial, trial_id
+from jaxpower import config, records, sweep, weights
+from jaxpower.config import (
+  ConfigError,
+  Model,
+  Sweep,
+  Transfer,
+  Trial,
+  trial_id,
+)
 from jaxpower.data import DataError
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import TrialRecord
@@ -32,7 +39,9 @@ class InstantWorker:
   """Answers at once, in this process, with records that say what was asked."""
 
   fails_at: int | None = None
+  status: str = "failed"
   runs: int = 0
+  seen: ClassVar[list[Trial]] = []
   ready = READY
 
   def __init__(self, meter: str):
@@ -57,6 +66,15 @@ class InstantWorker:
     yield Progress(phase="train", accuracy=0.5)
     failed = type(self).runs == type(self).fails_at
     type(self).runs += 1
+    type(self).seen.append(trial)
+    source = trial.transfer.init_from
+    if source is not None:
+      assert not weights.fault(folder / weights.folder_of(trial_id(source)))
+    if not failed:
+      saved = folder / weights.folder_of(trial_id(trial))
+      saved.mkdir(parents=True, exist_ok=True)
+      (saved / "array").write_text("0.5")
+      weights.seal(saved)
     yield Done(
       TrialRecord(
         trial_id=trial_id(trial),
@@ -64,7 +82,8 @@ class InstantWorker:
         varied=varied,
         seed=trial.seed,
         framework="jax",
-        status="failed" if failed else "reached",
+        init_from=source and trial_id(source),
+        status=type(self).status if failed else "reached",
         error="the worker died with signal 9 (SIGKILL)" if failed else None,
         target_accuracy=trial.target_accuracy,
         wall_seconds=None if failed else 10.0,
@@ -74,7 +93,7 @@ class InstantWorker:
 
 @pytest.fixture(autouse=True)
 def instant(monkeypatch: pytest.MonkeyPatch) -> type[InstantWorker]:
-  fresh = type("FreshWorker", (InstantWorker,), {})
+  fresh = type("FreshWorker", (InstantWorker,), {"seen": []})
   monkeypatch.setattr(sweep, "Worker", fresh)
   return fresh
 
@@ -209,6 +228,31 @@ def test_another_config_in_the_same_folder_is_refused(
       "batch_size 2: not a multiple of the 4 devices",
     ),
     ({"devices": 8}, ConfigError, "devices 8: this machine has 4"),
+    (
+      {"transfer": Transfer(init_from=Trial(data="digits"))},
+      ConfigError,
+      "transfer.init_from.data digits: its inputs are image 8 x 8 x 1",
+    ),
+    (
+      {"transfer": Transfer(init_from=Trial(batch_size=48))},
+      ConfigError,
+      "transfer.init_from.evaluate_every_examples 2048: not a multiple",
+    ),
+    (
+      {"transfer": Transfer(init_from=Trial(batch_size=6001))},
+      ConfigError,
+      "transfer.init_from.batch_size 6001: larger than the training set",
+    ),
+    (
+      {"transfer": Transfer(weights="weights/resnet18")},
+      ConfigError,
+      "transfer.weights: weights/resnet18 is not there",
+    ),
+    (
+      {"transfer": Transfer(init_from=Trial(batch_size=2_046))},
+      ConfigError,
+      "transfer.init_from.evaluate_every_examples 2048: not a multiple",
+    ),
   ],
 )
 def test_what_cannot_run_is_refused_before_anything_is_written(
@@ -223,6 +267,114 @@ def test_what_cannot_run_is_refused_before_anything_is_written(
   assert message in str(error.value)
   assert "\n" not in str(error.value)
   assert not folder.exists()
+
+
+PRETRAINING = Trial(data="mnist_5k")
+TRANSFERS = (
+  Transfer(),
+  Transfer(init_from=PRETRAINING),
+  Transfer(init_from=PRETRAINING, freeze=True),
+  Transfer(init_from=PRETRAINING, backbone_rate=0.1),
+)
+
+
+def transferred() -> Sweep:
+  return asked(data="digits_28", vary={"transfer": TRANSFERS})
+
+
+def test_a_pretraining_is_run_once_a_seed_and_before_what_needs_it(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  found = sweep.run(transferred(), tmp_path)
+  pretrained = {r.seed: r for r in found if r.config["data"] == "mnist_5k"}
+  assert len(found) == len(instant.seen) == 10
+  assert set(pretrained) == {0, 1}
+  assert {tuple(r.varied) for r in pretrained.values()} == {()}
+  for record in found:
+    if record.init_from is not None:
+      assert record.init_from == pretrained[record.seed].trial_id
+  assert sorted(r.varied["transfer"] for r in found if r.varied) == sorted(
+    2 * ["scratch", "fine-tuned", "frozen", "fine-tuned at 0.1"]
+  )
+  held = sweep.read_sweep(tmp_path)
+  assert held["trials"] == len(held["order"]) == 10
+  assert sweep.plan(transferred(), tmp_path).left == ()
+
+
+@pytest.mark.parametrize(
+  ("status", "retried", "end"),
+  [
+    ("failed", 4, "failed: the worker died with signal 9 (SIGKILL)"),
+    ("diverged", 3, "diverged: the worker died with signal 9 (SIGKILL)"),
+  ],
+)
+def test_what_a_lost_pretraining_would_have_given_fails_clearly(
+  tmp_path: pathlib.Path,
+  instant: type[InstantWorker],
+  status: str,
+  retried: int,
+  end: str,
+) -> None:
+  plan = sweep.plan(transferred(), tmp_path)
+  first = next(t for t in plan.trials if trial_id(t) in plan.pretrainings)
+  instant.fails_at, instant.status = plan.trials.index(first), status
+  found = {r.trial_id: r for r in sweep.execute(plan)}
+  needy = [r for r in found.values() if r.init_from == trial_id(first)]
+  assert len(needy) == 3
+  for record in needy:
+    assert record.status == "failed"
+    assert record.error == f"its pretraining {trial_id(first)} {end}"
+    assert record.varied["transfer"] != "scratch"
+    assert record.train_joules is None
+  assert len(instant.seen) == 7
+  assert sweep.plan(transferred(), tmp_path).left == ()
+  retry = sweep.plan(transferred(), tmp_path, retry_failed=True)
+  assert len(retry.left) == retried
+  again = sweep.execute(retry)
+  failed = [r for r in again if r.status == "failed"]
+  assert len(failed) == (0 if status == "failed" else 3)
+
+
+def test_a_damaged_checkpoint_is_trained_again_where_it_is_needed(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  plan = sweep.plan(transferred(), tmp_path)
+  needy = next(t for t in plan.trials if t.transfer.init_from is not None)
+  assert needy.transfer.init_from is not None
+  source = trial_id(needy.transfer.init_from)
+
+  def interrupt(number: int, trial: Trial, news: Any) -> None:
+    if trial == needy:
+      raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    sweep.execute(plan, watch=interrupt)
+  saved = tmp_path / weights.folder_of(source)
+  (saved / "array").write_text("0.25")
+  plan = sweep.plan(transferred(), tmp_path)
+  assert plan.lost == {
+    source: f"{saved / 'array'} is damaged: its checksum is another"
+  }
+  assert plan.trials.index(needy) > plan.trials.index(plan.left[0])
+  assert trial_id(plan.left[0]) == source
+  instant.seen.clear()
+  assert {r.status for r in sweep.execute(plan)} == {"reached"}
+  assert [trial_id(t) for t in instant.seen].count(source) == 1
+  # What nothing needs any more may lie broken.
+  (saved / "array").write_text("0.25")
+  assert sweep.plan(transferred(), tmp_path).left == ()
+
+
+def test_a_pretraining_that_is_also_asked_for_keeps_its_setting(
+  tmp_path: pathlib.Path,
+) -> None:
+  scratch = Trial(batch_size=64)
+  both = asked(
+    vary={"transfer": (Transfer(), Transfer(init_from=scratch))}, batch_size=64
+  )
+  found = sweep.run(both, tmp_path)
+  assert len(found) == 4
+  assert {r.varied["transfer"] for r in found} == {"scratch", "fine-tuned"}
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: pathlib.Path) -> None:

@@ -1,0 +1,138 @@
+"""Energy to accuracy from scratch and from a pretrained backbone.
+
+Claim: where labels are few, a network that begins from a backbone trained on
+related data reaches an accuracy that a fresh one does not; where they are
+many it hardly saves joules. Frozen, a backbone makes each step cheaper and
+asks for more of them. What pretraining cost is in the same records: one for
+each seed, shared by all trials of that seed.
+Cost: under five minutes on two idle CPU cores; so each bundled pair.
+
+  python scripts/run.py --config=configs/transfer.py
+  python scripts/run.py --config=configs/transfer.py:pair=novels
+  python scripts/run.py --config=configs/transfer.py:pair=clothes
+  python scripts/run.py --config=configs/transfer.py:pair=cifar
+
+The default goes from MNIST to the digits of other writers and another
+scanner, `novels` from early novels of Austen to late ones. `clothes` goes from
+Fashion-MNIST to digits, where pretraining is not paid back at all. `cifar`
+goes from CIFAR-100 to CIFAR-10 and is meant for a GPU; both are prepared by
+scripts/prepare_data.py.
+"""
+
+import dataclasses
+
+from jaxpower.config import (
+  ConfigError,
+  Model,
+  Optimizer,
+  Sweep,
+  Transfer,
+  Trial,
+  arguments,
+  unknown,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pair:
+  """What is learned first, and what then; `shares` are of the second set."""
+
+  source: str
+  source_target: float
+  source_budget: int
+  data: str
+  target: float
+  budget: int
+  every: int  # examples between evaluations
+  shares: tuple[float, ...]
+  model: Model
+  batch_size: int = 64
+
+
+DIGITS = Pair(
+  source="mnist_5k",
+  source_target=0.93,
+  source_budget=20_480,
+  data="digits_28",
+  target=0.85,
+  budget=7_680,
+  every=256,
+  shares=(0.05, 0.2, 1.0),
+  model=Model(name="cnn"),
+)
+PAIRS = {
+  "digits": DIGITS,
+  "clothes": dataclasses.replace(
+    DIGITS, source="fashion_mnist_6k", source_target=0.8
+  ),
+  "novels": Pair(
+    source="austen_novels_early",
+    source_target=0.75,
+    source_budget=30_720,
+    data="austen_novels_late",
+    target=0.7,
+    budget=20_480,
+    every=1_024,
+    shares=(0.05, 1.0),
+    model=Model(name="transformer", width=0.5),
+  ),
+  "cifar": Pair(
+    source="cifar100",
+    source_target=0.5,
+    source_budget=2_000_000,
+    data="cifar10",
+    target=0.8,
+    budget=1_000_000,
+    every=8_192,
+    shares=(0.02, 0.1, 1.0),
+    model=Model(name="resnet18"),
+    batch_size=128,
+  ),
+}
+
+
+def get_config(text: str = "") -> Sweep:
+  """The sweep; `pair` and what replaces a part of it behind the colon.
+
+  `source`, `data` and `model` replace those of the pair; `data` alone stands
+  for both sets.
+  """
+  args = arguments(
+    text, pair="digits", source="", data="", model="", quick=False
+  )
+  if args.pair not in PAIRS:
+    raise ConfigError(unknown("pair", args.pair, PAIRS))
+  pair = PAIRS[args.pair]
+  model = Model(name=args.model) if args.model else pair.model
+  optimizer = Optimizer(name="adam", learning_rate=3e-3)
+  # The same model and optimizer, so that an override holds for both trainings.
+  pretraining = Trial(
+    data=args.source or args.data or pair.source,
+    model=model,
+    optimizer=optimizer,
+    batch_size=pair.batch_size,
+    target_accuracy=0.6 if args.quick else pair.source_target,
+    budget_examples=pair.source_budget,
+    evaluate_every_examples=4 * pair.every,
+    idle_seconds=0.5,
+  )
+  return Sweep(
+    name="transfer" if args.pair == "digits" else f"transfer_{args.pair}",
+    data=args.data or pair.data,
+    model=model,
+    optimizer=optimizer,
+    batch_size=pair.batch_size,
+    vary={
+      "transfer": (
+        Transfer(),
+        Transfer(init_from=pretraining),
+        Transfer(init_from=pretraining, freeze=True),
+      ),
+      "data_share": (0.2,) if args.quick else pair.shares,
+    },
+    seeds=1 if args.quick else 5,
+    target_accuracy=0.6 if args.quick else pair.target,
+    budget_examples=pair.budget,
+    evaluate_every_examples=pair.every,
+    idle_seconds=0.5,
+  )

@@ -1,0 +1,93 @@
+import json
+import pathlib
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from jaxpower import weights
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+  made = tmp_path / "checkpoints" / "5ac604d641a1"
+  (made / "12" / "d").mkdir(parents=True)
+  (made / "12" / "manifest").write_bytes(b"\x00\x01")
+  (made / "12" / "d" / "7c7fa5b7").write_bytes(bytes(range(256)) * 40)
+  weights.seal(made)
+  return made
+
+
+def test_what_is_sealed_is_whole(folder: pathlib.Path) -> None:
+  assert weights.fault(folder) == ""
+  weights.require_whole(folder)
+  assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_the_seal_is_what_coreutils_read(folder: pathlib.Path) -> None:
+  done = subprocess.run(
+    ["sha256sum", "--check", "--quiet", weights.SUMS],
+    cwd=folder,
+    capture_output=True,
+  )
+  assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def flip(folder: pathlib.Path) -> None:
+  path = folder / "12" / "d" / "7c7fa5b7"
+  content = bytearray(path.read_bytes())
+  content[5_000] ^= 1
+  path.write_bytes(content)
+
+
+def cut(folder: pathlib.Path) -> None:
+  path = folder / "12" / "d" / "7c7fa5b7"
+  path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(
+  ("harm", "what"),
+  [
+    (flip, "12/d/7c7fa5b7 is damaged: its checksum is another"),
+    (cut, "12/d/7c7fa5b7 is damaged: its checksum is another"),
+    (lambda f: (f / "12" / "manifest").unlink(), "12/manifest is missing"),
+    (
+      lambda f: (f / weights.SUMS).unlink(),
+      " was not written to its end (no SHA256SUMS)",
+    ),
+    (lambda f: (f / weights.SUMS).write_text("?\n"), "SHA256SUMS cannot be"),
+    (
+      lambda f: (f / weights.SUMS).write_bytes(b"\xff\xfe"),
+      "SHA256SUMS cannot be read",
+    ),
+    (lambda f: (f / "16").write_text(""), "16 was not there when the weights"),
+    (lambda f: f.rename(f.with_name("elsewhere")), " is not there"),
+  ],
+)
+def test_what_is_wrong_is_named(
+  folder: pathlib.Path, harm: Callable[[pathlib.Path], object], what: str
+) -> None:
+  harm(folder)
+  assert weights.fault(folder).startswith(str(folder))
+  assert what in weights.fault(folder)
+  with pytest.raises(weights.WeightsError, match=folder.name):
+    weights.require_whole(folder)
+
+
+def test_the_origin_of_weights_is_told(folder: pathlib.Path) -> None:
+  unsaid = weights.origin(folder)
+  assert (unsaid["joules"], unsaid["source"]) == (None, None)
+  (folder / weights.ORIGIN).write_text(
+    json.dumps(
+      {
+        "source": "torchvision ResNet18_Weights.IMAGENET1K_V1",
+        "joules_spent": 3.1e7,
+        "joules_source": "metered by their authors",
+      }
+    )
+  )
+  weights.seal(folder)
+  told = weights.origin(folder)
+  assert told["path"] == str(folder)
+  assert (told["joules"], told["source"]) == (3.1e7, "metered by their authors")
+  assert told["sha256"] != unsaid["sha256"]
