@@ -7,7 +7,14 @@ of its linear algebra would take the signals that `measure` hands on.
 
 from typing import TYPE_CHECKING, Any
 
-from jaxpower.config import ConfigError, Model, Optimizer, Sweep, Trial
+from jaxpower.config import (
+  ConfigError,
+  Model,
+  Optimizer,
+  Sweep,
+  Transfer,
+  Trial,
+)
 from jaxpower.power import MeterError, Monitor, Window
 from jaxpower.records import TrialRecord
 
@@ -21,6 +28,7 @@ __all__ = [
   "Monitor",
   "Optimizer",
   "Sweep",
+  "Transfer",
   "Trial",
   "TrialRecord",
   "Window",

@@ -66,13 +66,15 @@ class ConfigError(Exception):
 class Model:
   """A network. `width` multiplies its channels, `depth` its layers.
 
-  At 1.0 the ResNets are of the published size. Hashable, since executables
-  are shared by the model they were made for.
+  At 1.0 the ResNets are of the published size. `heads` are those of attention,
+  where a network has any; the channels are a multiple of them. Hashable, since
+  executables are shared by the model they were made for.
   """
 
   name: str = "cnn"
   width: float = 1.0
   depth: float = 1.0
+  heads: int = 4
 
 
 @dataclasses.dataclass(kw_only=True)

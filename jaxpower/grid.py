@@ -163,6 +163,7 @@ def _check_conditions(
   _at_least("patience", c.patience, 0)
   _above_zero("model.width", c.model.width)
   _above_zero("model.depth", c.model.depth)
+  _at_least("model.heads", c.model.heads, 1)
   _above_zero("optimizer.learning_rate", c.optimizer.learning_rate)
   for path in ("optimizer.momentum", "dropout", "label_smoothing"):
     value = get(c, path)

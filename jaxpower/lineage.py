@@ -96,6 +96,13 @@ def check_weights(trial: Trial) -> None:
   path = trial.transfer.weights
   if path and (why := weights.fault(pathlib.Path(path))):
     raise ConfigError(f"transfer.weights: {why}")
+  heads = path and weights.facts(pathlib.Path(path)).get("heads")
+  if heads and heads != trial.model.heads:
+    # The arrays would fit and mean something else.
+    raise ConfigError(
+      f"model.heads {trial.model.heads}: the weights in {path} are of a network"
+      f" with {heads}"
+    )
   for source in sources(trial):
     here, there = _inputs(trial.data), _inputs(source.data)
     if here != there:

@@ -70,14 +70,19 @@ def origin(folder: pathlib.Path) -> dict[str, Any]:
   where nobody said; "sha256" of their checksums, which tells weights of one
   path from each other.
   """
-  told = folder / ORIGIN
-  facts = json.loads(told.read_text()) if told.exists() else {}
+  told = facts(folder)
   return {
     "path": str(folder),
-    "joules": facts.get("joules_spent"),
-    "source": facts.get("joules_source"),
+    "joules": told.get("joules_spent"),
+    "source": told.get("joules_source"),
     "sha256": _sum(folder / SUMS),
   }
+
+
+def facts(folder: pathlib.Path) -> dict[str, Any]:
+  """The origin.json of imported weights; empty for those of a run."""
+  path = folder / ORIGIN
+  return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _read_sums(folder: pathlib.Path) -> dict[str, str]:

@@ -1,9 +1,19 @@
+import dataclasses
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxpower import config
-from jaxpower.config import ConfigError, Model, Optimizer, Sweep, Trial
+from jaxpower.config import (
+  ConfigError,
+  Model,
+  Optimizer,
+  Sweep,
+  Transfer,
+  Trial,
+)
 
 
 def test_arguments_are_typed_by_their_defaults() -> None:
@@ -56,7 +66,7 @@ def test_arguments_read_or_refuse_any_text(text: str) -> None:
 def test_trial_id_is_stable() -> None:
   # A change here makes every record on every disk unknown: old trials would
   # be run again. Change it only with the schema version.
-  assert config.trial_id(Trial()) == "1796d13fe227"
+  assert config.trial_id(Trial()) == "8082c12121f1"
 
 
 def test_trial_id_changes_with_every_field() -> None:
@@ -69,6 +79,71 @@ def test_trial_id_changes_with_every_field() -> None:
     Trial(target_accuracy=0.81),
   ]
   assert len({config.trial_id(trial) for trial in trials}) == len(trials)
+
+
+EARLY, LATE = Trial(data="mnist_5k"), Trial(data="mnist_5k", batch_size=64)
+
+
+@pytest.mark.parametrize(
+  ("values", "words"),
+  [
+    ((16, 0.5, "adam", True), (16, 0.5, "adam", True)),
+    (
+      (
+        Transfer(),
+        Transfer(init_from=EARLY),
+        Transfer(init_from=EARLY, freeze=True),
+        Transfer(init_from=EARLY, backbone_rate=0.1),
+      ),
+      ("scratch", "fine-tuned", "frozen", "fine-tuned at 0.1"),
+    ),
+    (
+      (Transfer(init_from=EARLY), Transfer(weights="weights/resnet18")),
+      ("fine-tuned from mnist_5k", "fine-tuned from weights/resnet18"),
+    ),
+    (
+      (Transfer(init_from=EARLY), Transfer(init_from=LATE)),
+      ("fine-tuned from mnist_5k E", "fine-tuned from mnist_5k L"),
+    ),
+    ((EARLY, None), ("mnist_5k", None)),
+    (
+      (Model(name="vit"),),
+      ({"name": "vit", "width": 1.0, "depth": 1.0, "heads": 4},),
+    ),
+  ],
+)
+def test_a_varied_value_has_a_word(values: Any, words: Any) -> None:
+  for letter, trial in (("E", EARLY), ("L", LATE)):
+    name = config.trial_id(trial)[:6]
+    words = [
+      word.replace(f"5k {letter}", f"5k {name}")
+      if isinstance(word, str)
+      else word
+      for word in words
+    ]
+  found = [config.word(value, values) for value in values]
+  assert found == words
+  # A seed of a setting has the word of the setting.
+  for value, word in zip(values, words, strict=True):
+    if isinstance(value, Transfer) and value.init_from is not None:
+      seeded = dataclasses.replace(
+        value, init_from=config.with_seed(value.init_from, 3)
+      )
+      assert config.word(seeded, values) == word
+
+
+def test_a_trial_in_a_trial_is_plain_data() -> None:
+  trial = Trial(data="digits_28", transfer=Transfer(init_from=EARLY))
+  held = config.to_dict(trial)
+  assert held["transfer"]["init_from"]["data"] == "mnist_5k"
+  assert held["transfer"]["init_from"]["transfer"]["init_from"] is None
+  assert "transfer.init_from.optimizer.name" in config.field_paths(trial)
+  other = dataclasses.replace(trial, transfer=Transfer(init_from=LATE))
+  assert config.trial_id(other) != config.trial_id(trial)
+  assert config.differences(held, config.to_dict(other)) == [
+    "transfer.init_from.batch_size: 128 -> 64"
+  ]
+  assert [t.data for t in config.sources(trial)] == ["mnist_5k"]
 
 
 def test_differences_name_each_field() -> None:

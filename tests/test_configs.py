@@ -43,7 +43,12 @@ def test_a_config_takes_a_transformer(
 
 
 @pytest.mark.parametrize(
-  "words", ["epoch_program.py:quick", "learning_rate.py:quick,data=imu"]
+  "words",
+  [
+    "epoch_program.py:quick",
+    "learning_rate.py:quick,data=imu",
+    "transfer.py:quick",
+  ],
 )
 def test_a_quick_form_trains(
   words: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch

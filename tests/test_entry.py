@@ -8,6 +8,7 @@ from jaxpower import entry
 
 ROOT = pathlib.Path(__file__).parent.parent
 BATCH = "configs/batch.py"
+TRANSFER = "configs/transfer.py"
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +76,33 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
       [f"--config={BATCH}", "--meter=volts"],
       "flag --meter=volts: value should be one of <auto|nvml|rapl|estimate>",
     ),
+    (
+      [f"--config={TRANSFER}", "--config.transfer.freeze=true"],
+      "transfer is what this config varies; write"
+      " --config.vary.transfer='(...)' to change its values",
+    ),
+    (
+      [f"--config={BATCH}", "--config.transfer.init_from=mnist_5k"],
+      "transfer.init_from is a Trial; give it in a config file",
+    ),
+    (
+      [f"--config={BATCH}", "--config.transfer.freeze=true"],
+      "transfer.freeze: without init_from or weights the backbone would stay"
+      " as it was drawn; name one of them",
+    ),
+    (
+      [f"--config={BATCH}", "--config.transfer.weights=nowhere"],
+      "transfer.weights: nowhere is not there",
+    ),
+    (
+      [f"--config={TRANSFER}:source=imu"],
+      "transfer.init_from.data imu: its inputs are window 100 x 6, those of"
+      " digits_28 are image 28 x 28 x 1; a backbone takes inputs of one form",
+    ),
+    (
+      [f"--config={TRANSFER}:pair=novel"],
+      "unknown pair 'novel'; did you mean novels?",
+    ),
     ([f"--config={BATCH}", "x"], "'x': flags are written --name=value"),
   ],
 )
@@ -133,6 +161,29 @@ def test_overrides_are_typed() -> None:
   assert asked.sweep.optimizer.learning_rate == 1.0
   assert asked.sweep.vary == {"batch_size": (32, 64)}
   assert (asked.meter, asked.dry_run, asked.out) == ("estimate", False, None)
+
+
+def test_a_pretraining_can_be_overridden(
+  tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+  body = (
+    "from jaxpower import Sweep, Transfer, Trial\n"
+    "def get_config(text):\n"
+    "  return Sweep(transfer=Transfer(init_from=Trial()))\n"
+  )
+  given = config(tmp_path, body)
+  field = "--config.transfer.init_from.batch_size"
+  asked = entry.parse(["run.py", given, f"{field}=64"])
+  assert asked.sweep.transfer.init_from is not None
+  assert asked.sweep.transfer.init_from.batch_size == 64
+  assert asked.sweep.batch_size == 128
+  assert call(given, f"{field}=many") == 2
+  assert capsys.readouterr().err == f"error: {field}=many: must be an int\n"
+  seed = "transfer.init_from.seed"
+  assert call(given, f"--config.{seed}=3") == 2
+  assert capsys.readouterr().err == (
+    f"error: {seed}: a pretraining has the seed of its trial\n"
+  )
 
 
 def test_help_is_short(capsys: pytest.CaptureFixture[str]) -> None:

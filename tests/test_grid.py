@@ -11,6 +11,7 @@ from jaxpower.config import (
   Model,
   Optimizer,
   Sweep,
+  Transfer,
   Trial,
   trial_id,
 )
@@ -47,6 +48,23 @@ def test_trials_share_nothing() -> None:
   first, second, *_ = grid.expand(Sweep(seeds=2))
   first.optimizer.learning_rate = 5.0
   assert second.optimizer.learning_rate == 1e-3
+
+
+def test_a_pretraining_has_the_seed_of_its_trial() -> None:
+  pretraining = Trial(data="mnist_5k", seed=9)
+  sweep = Sweep(
+    vary={
+      "transfer": (Transfer(), Transfer(init_from=pretraining)),
+      "data_share": (0.1, 1),
+    },
+    seeds=3,
+  )
+  trials = grid.expand(sweep)
+  sources = [(t.seed, t.transfer.init_from) for t in trials]
+  found = {(seed, s.seed, trial_id(s)) for seed, s in sources if s is not None}
+  assert len(trials) == 12
+  assert sorted(pair[:2] for pair in found) == [(0, 0), (1, 1), (2, 2)]
+  assert pretraining.seed == 9
 
 
 def test_a_whole_number_is_taken_for_a_float() -> None:
@@ -154,6 +172,39 @@ def make(**fields: Any) -> Callable[[], Sweep]:
       "unknown matmul_precision 'hi'; did you mean high?",
     ),
     (make(program="steps"), "unknown program 'steps'; did you mean step?"),
+    (
+      make(transfer=Transfer(init_from=Trial(batch_size=0))),
+      "transfer.init_from.batch_size 0: must be at least 1",
+    ),
+    (
+      make(transfer=Transfer(init_from=Trial(precision="float"))),
+      "transfer.init_from: unknown precision 'float'; did you mean",
+    ),
+    (
+      make(transfer=Transfer(init_from=Trial(dropout="0"))),  # type: ignore
+      "transfer.init_from.dropout = '0': must be a float",
+    ),
+    (
+      make(transfer=Transfer(init_from=Sweep())),  # type: ignore
+      "transfer.init_from = Sweep(",
+    ),
+    (make(transfer="scratch"), "transfer = 'scratch': must be a Transfer"),
+    (
+      make(vary={"transfer": (Transfer(), Transfer(freeze=True))}),
+      "transfer.freeze: without init_from or weights",
+    ),
+    (
+      make(
+        transfer=Transfer(init_from=Trial()), vary={"model.width": (1.0, 0.5)}
+      ),
+      "transfer.init_from: its backbone does not fit the trial's (model.width:"
+      " 1.0 -> 0.5)",
+    ),
+    (
+      make(vary={"transfer": (Transfer(), Transfer())}),
+      "vary.transfer: a value is given twice in ('scratch', 'scratch')",
+    ),
+    (make(model=Model(heads=0)), "model.heads 0: must be at least 1"),
     (make(name="a/b"), "name 'a/b': must be usable as a folder's name"),
   ],
 )

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from jaxpower import progress
-from jaxpower.config import Sweep, to_dict, trial_id
+from jaxpower.config import Sweep, Transfer, Trial, to_dict, trial_id
 from jaxpower.grid import expand
 from jaxpower.messages import Progress, Ready
 from jaxpower.progress import Display
@@ -53,6 +53,37 @@ def plan(*recorded: TrialRecord) -> Plan:
     TRIALS,
     {record.trial_id: record for record in recorded},
   )
+
+
+def test_a_pretraining_and_lost_weights_are_told() -> None:
+  pretraining = Trial(data="mnist_5k")
+  asked = Sweep(
+    name="transfer",
+    data="digits_28",
+    vary={"transfer": (Transfer(init_from=pretraining, freeze=True),)},
+    seeds=1,
+  )
+  name, why = trial_id(pretraining), "checkpoints/d/3 is damaged"
+  todo = Plan(
+    asked,
+    pathlib.Path("runs/transfer"),
+    (pretraining, *expand(asked)),
+    {name: dataclasses.replace(RECORD, trial_id=name)},
+    pretrainings=frozenset({name}),
+    lost={name: why},
+  )
+  assert todo.left == todo.trials
+  lines = progress.outline(todo).splitlines()
+  assert lines[1] == f"   1  {name}  to run    pretraining mnist_5k, seed 0"
+  assert lines[2].endswith("to run    transfer frozen, seed 0")
+  assert lines[3] == f"{why}; that trial is run again"
+  text = io.StringIO()
+  with Display(todo, Console(file=text, width=60)) as display:
+    display.greet(READY)
+    display.watch(1, pretraining, RECORD)
+  shown = text.getvalue()
+  assert f"warning: {why}; that trial is run again\n" in shown
+  assert "trial  1 of 2   pretraining mnist_5k, seed 0   reached" in shown
 
 
 def test_without_a_terminal_a_trial_is_a_line() -> None:

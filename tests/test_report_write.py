@@ -79,6 +79,8 @@ def test_it_says_what_is_not_yet_recorded():
   assert report.make(seeds(64, 204, 212), SWEEP).notes == (
     "Not complete: 2 of 6 trials are recorded.",
   )
+  counted = report.make(seeds(64, 204), SWEEP | {"trials": 7}).notes
+  assert counted == ("Not complete: 1 of 7 trials are recorded.",)
   whole = seeds(64, 204, 212, 221) + seeds(256, 400, 410, 420)
   assert report.make(whole, SWEEP).notes == ()
 

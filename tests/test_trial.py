@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxpower import records, trial
-from jaxpower.config import Model, Optimizer, Trial, trial_id
+from jaxpower.config import Model, Optimizer, Transfer, Trial, trial_id
 from jaxpower.learn.spec import Spec
 from jaxpower.learn.state import make_mesh, replicated
 from jaxpower.learn.train import fresh_state
@@ -18,6 +18,7 @@ from jaxpower.messages import Progress
 from jaxpower.power import Monitor, SimulatedSource
 from jaxpower.records import TrialRecord
 from jaxpower.trial import Made
+from jaxpower.weights import WeightsError
 
 EASY = Trial(
   model=Model(width=0.25),
@@ -158,6 +159,32 @@ def test_a_share_of_the_data_trains_otherwise_and_compiles_nothing(
   assert [e.loss for e in share.curve[1:]] != [e.loss for e in whole.curve[1:]]
   (spec,) = [s for s in made if s.batch_size == EASY.batch_size]
   assert ("train.input", (6000, 28, 28, 1), "uint8") in spec.shapes
+
+
+def test_a_trial_begins_with_the_backbone_of_another(
+  run: Callable[..., TrialRecord],
+  made: dict[Spec, Made],
+  tmp_path: pathlib.Path,
+) -> None:
+  source = run(EASY)
+  known = len(made)
+  tuned = dataclasses.replace(EASY, transfer=Transfer(init_from=EASY))
+  found = run(tuned)
+  assert len(made) == known  # the same program, begun elsewhere
+  assert (found.init_from, found.pretrained) == (source.trial_id, None)
+  assert found.status == "reached"
+  # A fresh head knows no class yet, and learns faster than a fresh network.
+  assert found.curve[0].accuracy < 0.25
+  assert found.curve[1].accuracy > source.curve[1].accuracy
+  path = str(tmp_path / (source.checkpoint or ""))
+  named = run(dataclasses.replace(EASY, transfer=Transfer(weights=path)))
+  assert named.init_from is None
+  assert named.pretrained is not None
+  assert (named.pretrained["path"], named.pretrained["joules"]) == (path, None)
+  assert [e.loss for e in named.curve] == [e.loss for e in found.curve]
+  next((tmp_path / (source.checkpoint or "")).rglob("manifest.ocdbt")).unlink()
+  with pytest.raises(WeightsError, match=r"manifest\.ocdbt is missing"):
+    run(tuned)
 
 
 def test_divergence_ends_the_trial(run: Callable[..., TrialRecord]) -> None:

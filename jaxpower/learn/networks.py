@@ -6,8 +6,6 @@ from flax import linen as nn
 from jaxpower import config
 from jaxpower.learn import cnn, transformer
 
-HEADS = 4
-
 
 def build(
   model: config.Model,
@@ -30,8 +28,8 @@ def build(
 
   stack = {
     "layers": deep(config.NETWORKS[model.name].layers),
-    "features": wide(64, HEADS),
-    "heads": HEADS,
+    "features": wide(64, model.heads),
+    "heads": model.heads,
     "dtype": dtype,
   }
   match model.name:
