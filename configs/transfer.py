@@ -5,7 +5,7 @@ related data reaches an accuracy that a fresh one does not; where they are
 many it hardly saves joules. Frozen, a backbone makes each step cheaper and
 asks for more of them. What pretraining cost is in the same records: one for
 each seed, shared by all trials of that seed.
-Cost: under five minutes on two idle CPU cores; so each bundled pair.
+Cost: under five minutes on two idle CPU cores; `novels` about ten.
 
   python scripts/run.py --config=configs/transfer.py
   python scripts/run.py --config=configs/transfer.py:pair=novels
@@ -40,19 +40,22 @@ class Pair:
   source: str
   source_target: float
   source_budget: int
+  source_every: int  # examples between evaluations
   data: str
   target: float
   budget: int
-  every: int  # examples between evaluations
+  every: int
   shares: tuple[float, ...]
   model: Model
   batch_size: int = 64
+  learning_rate: float = 3e-3
 
 
 DIGITS = Pair(
   source="mnist_5k",
   source_target=0.93,
   source_budget=20_480,
+  source_every=1_024,
   data="digits_28",
   target=0.85,
   budget=7_680,
@@ -67,19 +70,22 @@ PAIRS = {
   ),
   "novels": Pair(
     source="austen_novels_early",
-    source_target=0.75,
-    source_budget=30_720,
+    source_target=0.6,
+    source_budget=16_384,
+    source_every=2_048,
     data="austen_novels_late",
-    target=0.7,
-    budget=20_480,
-    every=1_024,
-    shares=(0.05, 1.0),
-    model=Model(name="transformer", width=0.5),
+    target=0.55,
+    budget=10_240,
+    every=2_048,
+    shares=(0.1, 1.0),
+    model=Model(name="transformer", width=0.5, depth=0.5),
+    learning_rate=1e-2,
   ),
   "cifar": Pair(
     source="cifar100",
     source_target=0.5,
     source_budget=2_000_000,
+    source_every=32_768,
     data="cifar10",
     target=0.8,
     budget=1_000_000,
@@ -104,7 +110,7 @@ def get_config(text: str = "") -> Sweep:
     raise ConfigError(unknown("pair", args.pair, PAIRS))
   pair = PAIRS[args.pair]
   model = Model(name=args.model) if args.model else pair.model
-  optimizer = Optimizer(name="adam", learning_rate=3e-3)
+  optimizer = Optimizer(name="adam", learning_rate=pair.learning_rate)
   # The same model and optimizer, so that an override holds for both trainings.
   pretraining = Trial(
     data=args.source or args.data or pair.source,
@@ -113,7 +119,7 @@ def get_config(text: str = "") -> Sweep:
     batch_size=pair.batch_size,
     target_accuracy=0.6 if args.quick else pair.source_target,
     budget_examples=pair.source_budget,
-    evaluate_every_examples=4 * pair.every,
+    evaluate_every_examples=pair.source_every,
     idle_seconds=0.5,
   )
   return Sweep(

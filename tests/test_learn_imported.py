@@ -11,15 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxpower import lineage, weights
 from jaxpower.config import ConfigError, Model, Transfer, Trial
-from jaxpower.learn import checkpoint, imported, networks, safetensors
+from jaxpower.learn import checkpoint, cnn, imported, networks, safetensors
 from jaxpower.learn.state import TrainState
 from jaxpower.weights import WeightsError
 
+STAGES = (1, 2)  # blocks of the ResNets that are set beside torch's
 ROOT = pathlib.Path(__file__).parent.parent
 NAMES = {np.dtype("float32"): "F32", np.dtype(jnp.bfloat16): "BF16"}
 
@@ -134,8 +136,7 @@ def torch_resnet(torch: Any, bottleneck: bool) -> Any:
       super().__init__()
       self.conv1, self.bn1 = conv(3, 4, 3), nn.BatchNorm2d(4)
       inputs = 4
-      depths = (3, 4, 6, 3) if bottleneck else (1, 1, 1, 1)
-      for stage, depth in enumerate(depths, start=1):
+      for stage, depth in enumerate(STAGES, start=1):
         channels = 4 * 2 ** (stage - 1)
         blocks = []
         for block in range(depth):
@@ -147,7 +148,7 @@ def torch_resnet(torch: Any, bottleneck: bool) -> Any:
 
     def forward(self, x: Any) -> Any:
       x = torch.relu(self.bn1(self.conv1(x)))
-      for stage in range(1, 5):
+      for stage in range(1, len(STAGES) + 1):
         x = getattr(self, f"layer{stage}")(x)
       return self.fc(x.mean((2, 3)))
 
@@ -249,8 +250,9 @@ def as_hugging_face(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
   return found
 
 
-def logits(model: Model, params: Any, stats: Any, images: np.ndarray) -> Any:
-  network = networks.build(model, 5, "float32")
+def logits(
+  network: nn.Module, params: Any, stats: Any, images: np.ndarray
+) -> Any:
   return jax.jit(
     lambda x: network.apply(
       {"params": params, "batch_stats": stats}, x, train=False
@@ -259,9 +261,9 @@ def logits(model: Model, params: Any, stats: Any, images: np.ndarray) -> Any:
 
 
 CASES = {
-  "resnet18": Model(name="resnet18", width=1 / 16, depth=0.5),
-  "resnet50": Model(name="resnet50", width=1 / 16),
-  "vit": Model(name="vit", width=0.375, heads=3),
+  "resnet18": cnn.ResNet(5, STAGES, channels=4),
+  "resnet50": cnn.ResNet(5, STAGES, channels=4, bottleneck=True),
+  "vit": networks.build(Model(name="vit", width=0.375, heads=3), 5, "float32"),
 }
 
 
@@ -316,12 +318,15 @@ def resnet(stem: int = 3) -> dict[str, np.ndarray]:
   return arrays | {"fc.weight": draw(1000, 32), "fc.bias": draw(1000)}
 
 
-def fresh(model: Model) -> TrainState:
+def fresh() -> TrainState:
+  """The state of a small ResNet before anything is restored into it."""
+  model = Model(name="resnet18", width=1 / 16, depth=0.5)
   network = networks.build(model, 10, "float32")
   shape = (1, 9, 9, 3)
-  variables = jax.jit(
+  shapes = jax.eval_shape(
     lambda: network.init(jax.random.key(0), jnp.zeros(shape), train=False)
-  )()
+  )
+  variables = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
   return TrainState(
     jnp.int32(0), variables["params"], variables["batch_stats"], ()
   )
@@ -347,7 +352,7 @@ def test_an_imported_checkpoint_is_restored_under_another_head(
   assert weights.fault(tmp_path / "w") == ""
   told = weights.origin(tmp_path / "w")
   assert (told["joules"], told["source"]) == (3.1e8, "model card, 86 kWh")
-  found = checkpoint.restore_backbone(tmp_path / "w", fresh(CASES["resnet18"]))
+  found = checkpoint.restore_backbone(tmp_path / "w", fresh())
   np.testing.assert_array_equal(
     found.params["stem"]["kernel"],
     arrays["conv1.weight"].transpose(2, 3, 1, 0),
@@ -364,7 +369,7 @@ def test_a_stem_of_another_size_is_named(tmp_path: pathlib.Path) -> None:
     tmp_path / "w.safetensors", tmp_path / "w", said="made in a test"
   )
   with pytest.raises(WeightsError) as error:
-    checkpoint.restore_backbone(tmp_path / "w", fresh(CASES["resnet18"]))
+    checkpoint.restore_backbone(tmp_path / "w", fresh())
   assert str(error.value) == (
     f"the weights in {tmp_path / 'w'} do not fit the network:"
     " params.stem.kernel is [7, 7, 3, 4] float32 there, [3, 3, 3, 4] float32"

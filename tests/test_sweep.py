@@ -17,7 +17,7 @@ from jaxpower.config import (
 )
 from jaxpower.data import DataError
 from jaxpower.messages import Done, Progress, Ready
-from jaxpower.records import TrialRecord
+from jaxpower.records import Status, TrialRecord
 
 READY = Ready(
   platform="gpu",
@@ -39,7 +39,7 @@ class InstantWorker:
   """Answers at once, in this process, with records that say what was asked."""
 
   fails_at: int | None = None
-  status: str = "failed"
+  status: Status = "failed"
   runs: int = 0
   seen: ClassVar[list[Trial]] = []
   ready = READY
@@ -311,7 +311,7 @@ def test_a_pretraining_is_run_once_a_seed_and_before_what_needs_it(
 def test_what_a_lost_pretraining_would_have_given_fails_clearly(
   tmp_path: pathlib.Path,
   instant: type[InstantWorker],
-  status: str,
+  status: Status,
   retried: int,
   end: str,
 ) -> None:
