@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.costs import COUNTINGS, SECONDS, TRAIN, Counting, costs
-from jaxpower.report.ground import comparable, machine
+from jaxpower.report.ground import comparable, devices, machine
 from jaxpower.report.labels import percent
 from jaxpower.report.statistics import Cost, Estimate, median, middle, ratio
 
@@ -69,6 +69,7 @@ class Comparison:
   machine: str
   domains: tuple[str, ...]
   estimated: bool
+  devices: tuple[str, ...] = ()
   groups: tuple[Group, ...]
   rankings: dict[str, Ranking]
 
@@ -113,11 +114,15 @@ def title(comparison: Comparison, among: Sequence[Comparison]) -> str:
     (comparison.machine or "machine unknown", {c.machine for c in among}),
     (" + ".join(comparison.domains) or "no meter", {c.domains for c in among}),
     (
+      " + ".join(d for d in comparison.devices if d not in comparison.domains),
+      {c.devices for c in among},
+    ),
+    (
       "estimated" if comparison.estimated else "measured",
       {c.estimated for c in among},
     ),
   )
-  return ", ".join(fact for fact, found in facts if len(found) > 1)
+  return ", ".join(fact for fact, found in facts if fact and len(found) > 1)
 
 
 def _comparison(records: Sequence[TrialRecord]) -> Comparison:
@@ -135,6 +140,7 @@ def _comparison(records: Sequence[TrialRecord]) -> Comparison:
     machine=next(filter(None, map(machine, records)), ""),
     domains=max(domains, key=len),
     estimated=any(record.estimated for record in records),
+    devices=next(filter(None, map(devices, records)), ()),
     groups=tuple(
       _group(part, base, best=train.order[:1] == (index,))
       for index, part in enumerate(parts)

@@ -142,6 +142,14 @@ def tell(sentence: str, console: Console) -> None:
     say(sentence, console)
 
 
+def warn(line: str, console: Console) -> None:
+  """Prints a line that nobody should miss: red where there is colour."""
+  if console.is_terminal:
+    console.print(Text(f"WARNING: {line}", style="bold red"))
+  else:
+    say(_ascii(f"WARNING: {line}"), console)
+
+
 def _ascii(text: str) -> str:
   return text.encode("ascii", "backslashreplace").decode()
 

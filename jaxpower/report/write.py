@@ -138,6 +138,8 @@ def show(report: Report, console: Console) -> None:
     tables.tell(part.sentence + ("\n" if part.title else ""), console)
   for section in report.sections:
     tables.say(f"\n{section.title}", console)
+    for line in section.warnings:
+      tables.warn(line, console)
     for shown in section.tables:
       tables.show(shown, console)
     for line in section.lines:
