@@ -194,7 +194,7 @@ def _group(
   records: tuple[TrialRecord, ...], base: Sequence[Cost] | None, best: bool
 ) -> Group:
   joules, seconds = costs(records), costs(records, SECONDS)
-  per_1000, bound = _per_1000_examples(records)
+  per_1000, bound = joules_per_1000(records)
   return Group(
     varied=records[0].varied,
     records=records,
@@ -207,9 +207,10 @@ def _group(
   )
 
 
-def _per_1000_examples(
+def joules_per_1000(
   records: Sequence[TrialRecord],
 ) -> tuple[float | None, float | None]:
+  """The median of the trials that ran, and the meter's largest bound."""
   ran = [r for r in records if r.status != "failed"]
   each = [r.joules_per_example for r in ran]
   known = [value for value in each if value is not None]

@@ -55,7 +55,9 @@ def table(comparison: Comparison) -> Table:
       _joules(group),
       estimate(group.seconds),
       estimate(group.ratio),
-      per_1000_examples(group),
+      bounded(
+        group.joules_per_1000_examples, group.joules_per_1000_examples_bound
+      ),
     )
     for group in comparison.groups
   )
@@ -83,10 +85,8 @@ def interval(found: Estimate, to: str = " to ", figures: int = 3) -> str:
   return f"{low}{to}{number(found.high, figures)}"
 
 
-def per_1000_examples(group: Group) -> str:
+def bounded(joules: float | None, bound: float | None) -> str:
   """A cell: "1.84 +- 0.9 %", the bound being the meter's."""
-  joules = group.joules_per_1000_examples
-  bound = group.joules_per_1000_examples_bound
   if joules is None:
     return "unknown"
   if bound is None or not joules:
@@ -155,8 +155,8 @@ def _ascii(text: str) -> str:
 
 
 def _joules(group: Group) -> str:
-  bounded = group.joules is not None and group.joules.at_least
-  return estimate(group.joules) + (" (lower bound)" if bounded else "")
+  at_least = group.joules is not None and group.joules.at_least
+  return estimate(group.joules) + (" (lower bound)" if at_least else "")
 
 
 def _ratio(found: Estimate) -> str:

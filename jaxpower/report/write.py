@@ -10,14 +10,23 @@ from typing import Any
 from rich.console import Console
 
 from jaxpower.records import TrialRecord
-from jaxpower.report import figures, html, pareto, spreadsheets, tables
+from jaxpower.report import (
+  figures,
+  frameworks,
+  html,
+  pareto,
+  spreadsheets,
+  tables,
+)
 from jaxpower.report.grids import grid_table, importance_table
 from jaxpower.report.groups import Comparison, compare, title
 from jaxpower.report.sections import Section
 from jaxpower.report.sentence import sentence
 
 # What else records may have to tell; each answers None where they have not.
-SECTIONS: tuple[Callable[[Sequence[TrialRecord]], Section | None], ...] = ()
+SECTIONS: tuple[Callable[[Sequence[TrialRecord]], Section | None], ...] = (
+  frameworks.section,
+)
 
 
 @dataclass(frozen=True)
