@@ -10,7 +10,7 @@ from rich.console import Console
 from jaxpower import report
 from jaxpower.records import Compilation, TrialRecord
 from jaxpower.report import cases, frameworks
-from jaxpower.report.groups import compare
+from jaxpower.report.groups import compare, title
 from jaxpower.report.sections import Section
 from jaxpower.report.statistics import Cost, paired_ratio, ratio
 
@@ -118,8 +118,8 @@ def test_a_ratio_is_drawn_over_the_seeds_that_both_have():
   assert cell(section, 1, 0, "J per example") == "0.500 (0.500-0.500)"
   assert cell(section, 1, 0, "seeds in pairs") == "3"
   assert section.lines == (
-    "Model resnet18, batch 64: jax cost 0.500 times the joules of torch"
-    " (0.500 to 0.500).",
+    "Model resnet18, batch 64: jax cost 0.500 times (0.500 to 0.500) the joules"
+    " of torch.",
   )
 
 
@@ -163,7 +163,9 @@ def test_the_better_of_eager_and_compiled_is_marked():
   ]
   assert cell(section, 1, 0, "joules").startswith("0.500 ")
   (line,) = section.lines
-  assert "jax cost 0.800 times the joules of torch_compile, the better" in line
+  assert (
+    "jax cost 0.800 times (0.750 to 0.846) the joules of torch_compile" in line
+  )
 
 
 def test_a_miss_that_could_be_cheaper_leaves_no_better():
@@ -285,7 +287,8 @@ def test_one_meter_over_two_gpus_does_not_make_them_one():
     "torch", 180, joules_by_domain=both, provenance=devices(OTHER_GPU)
   )
   assert "were not run on the same devices" in told(jax + torch).warnings[0]
-  assert len(compare(jax + torch)) == 2
+  grounds = compare(jax + torch)
+  assert [title(ground, grounds) for ground in grounds] == [GPU, OTHER_GPU]
 
 
 def test_jax_on_a_gpu_and_torch_on_the_cpu():

@@ -12,7 +12,13 @@ from jaxpower.report.groups import Comparison, compare, joules_per_1000, title
 from jaxpower.report.labels import labels, number, opening, percent, value
 from jaxpower.report.sections import Section
 from jaxpower.report.statistics import Cost, Estimate, median
-from jaxpower.report.tables import Table, bounded, estimate, interval
+from jaxpower.report.tables import (
+  Table,
+  bounded,
+  estimate,
+  interval,
+  interval_note,
+)
 
 PHASES = ("setup", "compile", "warmup", "train", "eval", "infer")
 NOTES = (
@@ -107,8 +113,18 @@ def _costs(head: Head, found: Sequence[Case]) -> Table:
       for case in found
       for framework, side in case.sides.items()
     ),
-    NOTES,
+    _notes(found),
   )
+
+
+def _notes(found: Sequence[Case]) -> tuple[str, ...]:
+  ran = [
+    sum(record.status != "failed" for record in side)
+    for case in found
+    for side in case.sides.values()
+  ]
+  several = [count for count in ran if count > 1]
+  return (*([interval_note(min(several))] if several else []), *NOTES)
 
 
 def _ratios(head: Head, made: Sequence[Ratio]) -> Table:
@@ -180,16 +196,19 @@ def _sentence(ratio: Ratio) -> str:
       f"{at}: {ratio.over} cost at least {number(joules.value)} times the"
       f" joules of {under}."
     )
-  said = f"{number(joules.value)} times the joules of {under}"
+  times = f"{number(joules.value)} times"
   if joules.low is None or joules.high is None:
-    return f"{at}: {ratio.over} cost {said}; one seed tells no interval."
+    return (
+      f"{at}: {ratio.over} cost {times} the joules of {under}; one seed tells"
+      " no interval."
+    )
   ends = interval(joules)
   if joules.low <= 1 <= joules.high:
     return (
       f"{at}: the seeds do not tell {ratio.over} from {under}: ratio"
       f" {number(joules.value)} ({ends})."
     )
-  return f"{at}: {ratio.over} cost {said} ({ends})."
+  return f"{at}: {ratio.over} cost {times} ({ends}) the joules of {under}."
 
 
 def _under(ratio: Ratio) -> str:

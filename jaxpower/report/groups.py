@@ -114,15 +114,15 @@ def title(comparison: Comparison, among: Sequence[Comparison]) -> str:
     (comparison.machine or "machine unknown", {c.machine for c in among}),
     (" + ".join(comparison.domains) or "no meter", {c.domains for c in among}),
     (
-      " + ".join(d for d in comparison.devices if d not in comparison.domains),
-      {c.devices for c in among},
+      " + ".join(comparison.devices) or "devices unknown",
+      {c.devices for c in among if c.domains == comparison.domains},
     ),
     (
       "estimated" if comparison.estimated else "measured",
       {c.estimated for c in among},
     ),
   )
-  return ", ".join(fact for fact, found in facts if fact and len(found) > 1)
+  return ", ".join(fact for fact, found in facts if len(found) > 1)
 
 
 def _comparison(records: Sequence[TrialRecord]) -> Comparison:

@@ -149,7 +149,9 @@ def show(report: Report, console: Console) -> None:
     tables.say(f"\n{section.title}", console)
     for line in section.warnings:
       tables.warn(line, console)
-    for shown in section.tables:
+    for index, shown in enumerate(section.tables):
+      if index:
+        tables.say("", console)
       tables.show(shown, console)
     for line in section.lines:
       tables.tell(line, console)
