@@ -181,10 +181,7 @@ def test_a_miss_that_could_be_cheaper_leaves_no_better():
 
 
 def test_a_side_of_unknown_energy_leaves_no_better():
-  unseen = [
-    record_.__class__(**vars(record_) | {"joules_to_accuracy": None})
-    for record_ in side("torch_compile", 1, 2)
-  ]
+  unseen = side("torch_compile", 1, 2, joules_to_accuracy=None)
   section = told(side("jax", 90, 100) + side("torch", 180, 200) + unseen)
   assert cell(section, 1, 0, "jax over") == "torch"
   assert cell(section, 1, 1, "joules") == "unknown"

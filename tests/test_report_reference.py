@@ -612,7 +612,7 @@ def test_a_target_within_a_tenth_of_a_point_is_the_same():
     ({"batch_size": 512}, "batch 512 there, 128 here"),
     ({"estimated": True}, "joules estimated there, measured here"),
     ({"boundary": ()}, "which parts of the machine its joules cover is not"),
-    ({"phases": ()}, "which phases its joules are of is not said"),
+    ({"phases": ()}, "which phases of its run it counts is not said"),
   ],
 )
 def test_what_may_mislead_is_said_beside_the_ratio(changes, said):
@@ -624,9 +624,15 @@ def test_what_may_mislead_is_said_beside_the_ratio(changes, said):
   assert f"Mind: {note}." in line
 
 
-def test_makers_and_one_card_are_no_difference():
-  found = matches(reference(hardware="1 x H200"), compare(ours(190, 200)))
-  assert found[0].notes == ()
+@pytest.mark.parametrize(
+  ("there", "told"),
+  [("1 x H200", "same"), ("NVIDIA A100", "other"), ("", "unknown")],
+)
+def test_hardware_is_labelled_beside_the_ratio(there, told):
+  section = elsewhere.section([reference(hardware=there)], ours(190, 200))
+  shown = section.tables[1]
+  assert shown.rows[0][shown.columns.index("hardware")] == told
+  assert shown.rows[0][shown.columns.index("ratio of joules")] != "none"
 
 
 def test_another_boundary_gives_no_ratio_of_joules():
@@ -746,8 +752,8 @@ def test_the_command_shows_them_below_one_report(tmp_path, capsys):
   assert (
     "ResNet-18 in PyTorch: here jax, batch 128 took 0.500 times its joules"
     " (0.500 to 0.500) and 0.0356 times its seconds (0.0356 to 0.0356). Mind:"
-    " which parts of the machine its joules cover is not said; which phases its"
-    " joules are of is not said; here training alone." in out
+    " which phases of its run it counts is not said; here training alone; which"
+    " parts of the machine its joules cover is not said." in out
   )
   second = run_folder(tmp_path / "second", ours(20_000, 21_000, batch=64))
   assert main([first, second], references=[path]) == 0

@@ -12,6 +12,7 @@ from jaxpower.report.statistics import Estimate
 from jaxpower.report.tables import Table, estimate, interval
 
 UNKNOWN = "unknown"
+HARDWARE = {True: "same", False: "other", None: UNKNOWN}
 
 
 def section(
@@ -85,6 +86,7 @@ def _beside(found: Sequence[Match]) -> Table:
     (
       "reference",
       "here",
+      "hardware",
       "joules here",
       "joules there",
       "ratio of joules",
@@ -96,6 +98,7 @@ def _beside(found: Sequence[Match]) -> Table:
       (
         match.reference.name,
         _setting(match),
+        HARDWARE[match.same_hardware],
         estimate(match.here_joules),
         number(match.joules) if match.joules else UNKNOWN,
         estimate(match.joules_ratio) if match.joules_ratio else "none",

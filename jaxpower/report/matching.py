@@ -33,7 +33,7 @@ class Match:
 
   Its own `joules` are as many as cover what the group's do. Ratios are the
   group's over the reference's; `apart` says why one is None, `notes` what else
-  to mind.
+  to mind. Hardware is compared by its name; None where one is not known.
   """
 
   reference: Reference
@@ -44,6 +44,7 @@ class Match:
   joules: float | None
   joules_ratio: Estimate | None
   seconds_ratio: Estimate | None
+  same_hardware: bool | None
   apart: tuple[str, ...]
   notes: tuple[str, ...]
 
@@ -145,13 +146,14 @@ def _match(reference: Reference, ground: Comparison, group: Group) -> Match:
     apart.append(f"its joules cover {covers}, here {ours}")
   elif here is None:
     apart.append("the joules of the same phases are not known here")
+  joules_ratio = _over(here, there, reference.joules_low, reference.joules_high)
   seconds = median(costs(group.records, SECONDS) or ())
   if reference.seconds is None:
     apart.append("its seconds are not known")
   elif reference.phases not in ((), ("train",)):
     apart.append(f"its seconds are of {' + '.join(reference.phases)}")
   timed = reference.phases in ((), ("train",))
-  ends = (reference.joules_low, reference.joules_high)
+  same = _same(reference.hardware, hardware(record))
   return Match(
     reference=reference,
     group=group,
@@ -159,10 +161,14 @@ def _match(reference: Reference, ground: Comparison, group: Group) -> Match:
     here_joules=here or group.joules,
     here_seconds=seconds,
     joules=there if counting else None,
-    joules_ratio=_over(here, there, *ends),
+    joules_ratio=joules_ratio,
     seconds_ratio=_over(seconds, reference.seconds) if timed else None,
+    same_hardware=same,
     apart=tuple(apart),
-    notes=tuple(_notes(reference, ground, record, modelled)),
+    notes=(
+      *_notes(reference, record, same),
+      *(_joule_notes(reference, ground, modelled) if joules_ratio else ()),
+    ),
   )
 
 
@@ -198,17 +204,14 @@ def _over(
 
 
 def _notes(
-  reference: Reference,
-  ground: Comparison,
-  record: TrialRecord,
-  modelled: bool | None,
+  reference: Reference, record: TrialRecord, same: bool | None
 ) -> Iterator[str]:
   """What to mind with a ratio that is made all the same."""
-  there, here = reference.hardware, hardware(record)
-  if not there or not here:
+  if same is None:
     yield "whether the hardware is the same is not known"
-  elif _chips(there) != _chips(here):
-    yield f"other hardware ({there} there, {here} here)"
+  elif not same:
+    here = hardware(record)
+    yield f"other hardware ({reference.hardware} there, {here} here)"
   batch = record.config.get("batch_size")
   if reference.batch_size not in (None, batch):
     yield f"batch {reference.batch_size} there, {batch} here"
@@ -217,8 +220,13 @@ def _notes(
     yield f"precision {reference.precision} there, {precision or '?'} here"
   if record.init_from or record.pretrained:
     yield "training here began with pretrained weights"
-  if reference.joules is None:
-    return
+  if not reference.phases:
+    yield "which phases of its run it counts is not said; here training alone"
+
+
+def _joule_notes(
+  reference: Reference, ground: Comparison, modelled: bool | None
+) -> Iterator[str]:
   if modelled or ground.estimated:
     yield (
       f"joules {'estimated' if modelled else 'measured or not said'} there,"
@@ -226,8 +234,6 @@ def _notes(
     )
   if not reference.boundary:
     yield "which parts of the machine its joules cover is not said"
-  if not reference.phases:
-    yield "which phases its joules are of is not said; here training alone"
 
 
 def _nearest(reference: Reference, groups: Sequence[Group]) -> Group:
@@ -262,6 +268,10 @@ def _first(group: Group) -> TrialRecord:
 
 def _plain(text: str) -> str:
   return re.sub(r"[\W_]+", "", text.lower())
+
+
+def _same(there: str, here: str) -> bool | None:
+  return _chips(there) == _chips(here) if there and here else None
 
 
 def _chips(text: str) -> tuple[str, frozenset[str]]:

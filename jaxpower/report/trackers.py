@@ -1,6 +1,6 @@
 """Logs of common trackers as references.
 
-CodeCarbon's emissions.csv (columns as of 2.0 to 3.3: seconds and kWh) and the
+CodeCarbon's emissions.csv (columns as of 2.2 to 3.3: seconds and kWh) and the
 window log of Zeus (`ZeusMonitor(log_file=...)` up to 0.16: seconds and J).
 Neither knows model, data or target.
 """
