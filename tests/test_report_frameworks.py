@@ -120,6 +120,7 @@ def test_a_ratio_is_drawn_over_the_seeds_that_both_have():
   assert section.lines == (
     "Model resnet18, batch 64: jax cost 0.500 times (0.500 to 0.500) the joules"
     " of torch.",
+    f"Same devices, same meter: jax, torch on {GPU}.",
   )
 
 
@@ -128,6 +129,14 @@ def test_seeds_that_only_one_side_has_leave_a_paired_ratio():
   section = told(jax + torch)
   assert cell(section, 1, 0, "joules") == "0.500 (0.500-0.500)"
   assert cell(section, 1, 0, "seeds in pairs") == "2"
+
+
+def test_a_seed_run_twice_counts_twice():
+  jax = side("jax", 50, 500) + side("jax", 150)
+  torch = side("torch", 100, 1000) + side("torch", 300)
+  section = told(jax + torch)
+  assert cell(section, 1, 0, "joules") == "0.500 (0.500-0.500)"
+  assert cell(section, 1, 0, "seeds in pairs") == "3"
 
 
 def test_without_common_seeds_each_side_is_drawn_on_its_own():
@@ -174,7 +183,7 @@ def test_a_miss_that_could_be_cheaper_leaves_no_better():
   rows = section.tables[1].rows
   assert not any("the better" in word for row in rows for word in row)
   assert cell(section, 1, 1, "joules") == "< 1.73"  # 95 over at least 55
-  assert section.lines == (
+  assert section.lines[:1] == (
     "Model resnet18, batch 64: jax cost less than 1.73 times the joules of"
     " torch_compile, which missed too often for a median.",
   )
@@ -296,6 +305,20 @@ def test_jax_on_a_gpu_and_torch_on_the_cpu():
   assert len(section.tables) == 2
 
 
+def test_the_same_cpu_is_told():
+  cpu = [{"platform": "cpu", "kind": "cpu", "index": i} for i in range(2)]
+  where = {
+    "provenance": devices() | {"devices": cpu},
+    "joules_by_domain": {"package-0": 100.0},
+  }
+  section = told(side("jax", 90, **where) + side("torch", 180, **where))
+  assert section.warnings == ()
+  assert section.lines[-1] == (
+    "Same devices, same meter: jax, torch on the CPU of gpu-node-07, AMD EPYC"
+    " 9654."
+  )
+
+
 def test_other_machines_and_meters_are_told():
   jax = side("jax", 90)
   host = side("torch", 180, provenance=devices(GPU) | {"host": "gpu-node-08"})
@@ -333,7 +356,7 @@ def test_what_differs_by_nature_has_a_line_each():
   section = told(
     side("jax", 90, numerics=jax) + side("torch", 95, numerics=torch)
   )
-  assert section.lines[1:] == (
+  assert section.lines[2:] == (
     "By nature: batch statistics: jax global; torch per device.",
     "By nature: layout: jax NHWC; torch not recorded.",
   )

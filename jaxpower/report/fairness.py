@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.cases import Case
-from jaxpower.report.ground import NO_UUID
+from jaxpower.report.ground import CPU, NO_UUID
 from jaxpower.report.groups import Comparison
 
 
@@ -23,6 +23,17 @@ def warnings(found: Sequence[Case], first: str) -> Iterator[str]:
     if len(case.sides) > 1 and not _placed(case.ground):
       who = " and ".join(case.sides)
       yield f"Whether {who} ran on the same device is not recorded."
+
+
+def shared(found: Sequence[Case]) -> Iterator[str]:
+  """Says on which devices frameworks ran side by side."""
+  for case in found:
+    ground = case.ground
+    if len(case.sides) > 1 and ground.devices and _placed(ground):
+      where = " + ".join(ground.devices)
+      if ground.devices == (CPU,):
+        where = f"the CPU of {ground.machine or 'an unnamed machine'}"
+      yield f"Same devices, same meter: {', '.join(case.sides)} on {where}."
 
 
 def unmatched(

@@ -48,6 +48,7 @@ def section(records: Sequence[TrialRecord]) -> Section | None:
     (
       *filter(None, map(_sentence, made)),
       *fairness.unmatched(found, frameworks),
+      *dict.fromkeys(fairness.shared(found)),
       *fairness.numerics(records, frameworks),
     ),
     tuple(dict.fromkeys(fairness.warnings(found, first))),

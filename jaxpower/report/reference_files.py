@@ -95,10 +95,8 @@ def _schema(
   for place, cells in rows:
     try:
       for name in said.keys() & cells.keys():
-        if (found := cell(name, cells[name])) not in (
-          None,
-          cell(name, said[name]),
-        ):
+        found = cell(name, cells[name])
+        if found is not None and found != cell(name, said[name]):
           raise BadReferenceError(
             f"column {name}: {found} here, {said[name]} in the command"
           )
