@@ -11,8 +11,8 @@ from itertools import accumulate
 
 from jaxpower.power.energy import NEIGHBOURS, NORMAL_95, Estimate
 
-# Calibrated on seeds 100 to 139 of benchmarks/meter_accuracy.py, whose work is
-# drawn anew for each seed; it is told on others.
+# Calibrated on seeds 100 to 139 and 200 to 239 of benchmarks/meter_accuracy.py,
+# whose work is drawn anew for each seed; what it says is of others.
 UNSEEN_LOCAL, UNSEEN_TYPICAL = 0.21, 0.26
 INTERIOR = 0.75  # errors of whole intervals cancel in part even by chance
 CHANCE = 1.15
