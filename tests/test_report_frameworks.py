@@ -9,7 +9,7 @@ from rich.console import Console
 
 from jaxpower import report
 from jaxpower.records import Compilation, TrialRecord
-from jaxpower.report import cases, frameworks
+from jaxpower.report import cases, frameworks, html
 from jaxpower.report.groups import compare, title
 from jaxpower.report.sections import Section
 from jaxpower.report.statistics import Cost, paired_ratio, ratio
@@ -171,7 +171,7 @@ def test_the_better_of_eager_and_compiled_is_marked():
     "torch_compile (the better)",
   ]
   assert cell(section, 1, 0, "joules").startswith("0.500 ")
-  (line,) = section.lines
+  line = section.lines[0]
   assert (
     "jax cost 0.800 times (0.750 to 0.846) the joules of torch_compile" in line
   )
@@ -336,9 +336,11 @@ def test_a_device_that_is_not_recorded_is_told():
   package = {"package-0": 100.0}
   where = {"provenance": devices(None), "joules_by_domain": package}
   records = side("jax", 90, **where) + side("torch", 180, **where)
-  assert told(records).warnings == (
+  section = told(records)
+  assert section.warnings == (
     "Whether jax and torch ran on the same device is not recorded.",
   )
+  assert not any("Same devices" in line for line in section.lines)
 
 
 def test_configs_that_differ_in_more_give_no_ratio():
@@ -395,20 +397,29 @@ def test_estimated_energy_is_called_so():
   assert "train estimated J" in section.tables[-1].columns
 
 
-@pytest.mark.parametrize("terminal", [False, True])
-def test_a_warning_is_red_where_there_is_colour(tmp_path, terminal):
+def apart() -> list[TrialRecord]:
   torch = side("torch", 180, provenance=devices(OTHER_GPU))
-  made = report.write(tmp_path, {}, side("jax", 90) + torch)
+  return side("jax", 90) + torch
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_warning_is_red_where_there_is_colour(terminal):
   console = Console(
     file=io.StringIO(),
     width=120,
     force_terminal=terminal,
     color_system="standard" if terminal else None,
   )
-  report.show(made, console)
+  report.show(report.make(apart()), console)
   assert isinstance(console.file, io.StringIO)
   text = console.file.getvalue()
   assert "WARNING: jax and torch were not run on the same devices" in text
   assert ("\x1b[1;31mWARNING" in text) == terminal
-  page = (tmp_path / "report.html").read_text()
+
+
+def test_a_warning_is_red_on_the_page():
+  made = report.make(apart())
+  comparisons = [part.comparison for part in made.parts]
+  page = html.page("x", [], comparisons, {}, made.sections)
   assert '<p class="warning">WARNING: jax and torch were not' in page
+  assert ".warning { color: var(--alarm)" in page
