@@ -1,6 +1,6 @@
 """Tells what the trials of run folders cost: a table and a sentence.
 
-  python scripts/report.py [--reference=FILE] RUN_FOLDER [RUN_FOLDER ...]
+  python scripts/report.py RUN_FOLDER [RUN_FOLDER ...] [--reference=FILE]
   python scripts/report.py --reference_template > FILE
 
 Several folders are told one by one, then compared with each other. Records of

@@ -1,7 +1,10 @@
 """Numbers from elsewhere: how they are read, and what they compare with."""
 
+import dataclasses
 import json
 import pathlib
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -698,6 +701,20 @@ def test_the_same_batch_is_taken_before_a_cheaper_one():
     assert match.group.varied == {"batch_size": taken}
 
 
+def test_a_failed_first_seed_hides_neither_device_nor_boundary():
+  failed = ours(1)[0]
+  failed = dataclasses.replace(
+    failed,
+    status="failed",
+    joules_by_domain={},
+    meter={},
+    provenance={"host": "gpu-node-07"},
+  )
+  others = [dataclasses.replace(r, seed=r.seed + 1) for r in ours(200, 200)]
+  (match,) = matches(reference(), compare([failed, *others]))
+  assert (match.apart, match.notes) == ((), ())
+
+
 def test_each_framework_has_its_own_match():
   torch = ours(
     300,
@@ -770,3 +787,26 @@ def test_a_bad_reference_prints_nothing(tmp_path, capsys):
   assert err == (
     f"report: {path}, row 1, unknown column 'joule'; did you mean joules?\n"
   )
+
+
+def script(*arguments: str) -> subprocess.CompletedProcess[str]:
+  return subprocess.run(
+    [sys.executable, "scripts/report.py", *arguments],
+    cwd=pathlib.Path(__file__).parent.parent,
+    env={"PYTHONPATH": ".", "PATH": ""},
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_the_script_itself(tmp_path):
+  folder = run_folder(tmp_path / "first", ours(24_000))
+  path = file(tmp_path, HEADING + ROW)
+  done = script(folder, f"--reference={path}", f"--reference={path}")
+  assert (done.returncode, done.stderr) == (0, "")
+  assert done.stdout.count("took 0.500 times its joules") == 2
+
+
+def test_the_script_prints_the_template():
+  done = script("--reference_template")
+  assert (done.returncode, done.stderr, done.stdout) == (0, "", template())

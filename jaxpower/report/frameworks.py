@@ -36,7 +36,7 @@ def section(records: Sequence[TrialRecord]) -> Section | None:
   grounds = compare(records)
   found = [case for ground in grounds for case in cases(ground)]
   first = frameworks[0]  # "jax", wherever it is among them
-  made = [each_ratio for case in found for each_ratio in ratios(case, first)]
+  made = [ratio for case in found for ratio in ratios(case, first)]
   head = Head.of(found, grounds)
   return Section(
     "Frameworks side by side",

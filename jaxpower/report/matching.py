@@ -263,7 +263,9 @@ def model(record: TrialRecord) -> str:
 
 
 def _first(group: Group) -> TrialRecord:
-  return group.records[0]
+  """A trial that ran, if any did: a failed one knows no device and no meter."""
+  ran = (record for record in group.records if record.status != "failed")
+  return next(ran, group.records[0])
 
 
 def _plain(text: str) -> str:
