@@ -395,6 +395,8 @@ def test_estimated_energy_is_called_so():
   section = told(side("jax", 90, **facts) + side("torch", 95, **facts))
   assert "estimated joules to 80 %" in section.tables[0].columns
   assert "train estimated J" in section.tables[-1].columns
+  assert section.tables[1].columns[3] == "estimated joules"
+  assert "the estimated joules of torch" in section.lines[0]
 
 
 def apart() -> list[TrialRecord]:

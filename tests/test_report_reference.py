@@ -638,6 +638,16 @@ def test_hardware_is_labelled_beside_the_ratio(there, told):
   assert shown.rows[0][shown.columns.index("ratio of joules")] != "none"
 
 
+def test_estimated_joules_are_called_so_on_both_sides():
+  modelled = ours(190, 200, estimated=True, meter=meter(GPU, "gpu", True))
+  section = elsewhere.section([reference(estimated=True)], modelled)
+  given, beside = section.tables
+  assert given.rows[0][given.columns.index("joules")] == "400, estimated"
+  assert beside.rows[0][3:5] == ("195 (190-200), estimated", "400, estimated")
+  measured = elsewhere.section([reference()], ours(190, 200)).tables[1]
+  assert measured.rows[0][3:5] == ("195 (190-200)", "400")
+
+
 def test_another_boundary_gives_no_ratio_of_joules():
   there = reference(boundary=("gpu", "cpu"))
   (match,) = matches(there, compare(ours(190, 200)))

@@ -77,8 +77,17 @@ def _given(references: Sequence[Reference]) -> Table:
 def _joules(r: Reference) -> str:
   if r.joules is None:
     return UNKNOWN
-  told = estimate(Estimate(r.joules, low=r.joules_low, high=r.joules_high))
-  return f"{told}, estimated" if r.estimated else told
+  given = Estimate(r.joules, low=r.joules_low, high=r.joules_high)
+  return _energy(given, r.estimated)
+
+
+def _energy(found: Estimate | None, estimated: bool | None) -> str:
+  told = estimate(found)
+  return f"{told}, estimated" if found and estimated else told
+
+
+def _exactly(joules: float | None) -> Estimate | None:
+  return None if joules is None else Estimate(joules)
 
 
 def _beside(found: Sequence[Match]) -> Table:
@@ -99,8 +108,8 @@ def _beside(found: Sequence[Match]) -> Table:
         match.reference.name,
         _setting(match),
         HARDWARE[match.same_hardware],
-        estimate(match.here_joules),
-        number(match.joules) if match.joules else UNKNOWN,
+        _energy(match.here_joules, match.estimated_here),
+        _energy(_exactly(match.joules), match.estimated),
         estimate(match.joules_ratio) if match.joules_ratio else "none",
         estimate(match.here_seconds),
         number(match.reference.seconds) if match.reference.seconds else UNKNOWN,

@@ -130,12 +130,13 @@ def _notes(found: Sequence[Case]) -> tuple[str, ...]:
 
 def _ratios(head: Head, made: Sequence[Ratio]) -> Table:
   over = made[0].over
+  energy, short = _energy([ratio.case for ratio in made])
   columns = (
     *head.columns,
     f"{over} over",
-    "joules",
+    energy,
     "seconds",
-    "J per example",
+    f"{short} per example",
     "seeds in pairs",
   )
   return Table(
@@ -182,10 +183,11 @@ def _phases(head: Head, found: Sequence[Case]) -> Table:
 def _sentence(ratio: Ratio) -> str:
   """What the ratio says, where it is the one to the better of the others."""
   at, joules = opening(ratio.case.told), ratio.joules
+  energy = _energy([ratio.case])[0]
   if ratio.at_most is not None:
     return (
       f"{at}: {ratio.over} cost less than {number(ratio.at_most)} times the"
-      f" joules of {ratio.under}, which missed too often for a median."
+      f" {energy} of {ratio.under}, which missed too often for a median."
     )
   if joules is None or not ratio.better:
     return ""
@@ -195,12 +197,12 @@ def _sentence(ratio: Ratio) -> str:
   if joules.at_least:
     return (
       f"{at}: {ratio.over} cost at least {number(joules.value)} times the"
-      f" joules of {under}."
+      f" {energy} of {under}."
     )
   times = f"{number(joules.value)} times"
   if joules.low is None or joules.high is None:
     return (
-      f"{at}: {ratio.over} cost {times} the joules of {under}; one seed tells"
+      f"{at}: {ratio.over} cost {times} the {energy} of {under}; one seed tells"
       " no interval."
     )
   ends = interval(joules)
@@ -209,7 +211,7 @@ def _sentence(ratio: Ratio) -> str:
       f"{at}: the seeds do not tell {ratio.over} from {under}: ratio"
       f" {number(joules.value)} ({ends})."
     )
-  return f"{at}: {ratio.over} cost {times} ({ends}) the joules of {under}."
+  return f"{at}: {ratio.over} cost {times} ({ends}) the {energy} of {under}."
 
 
 def _under(ratio: Ratio) -> str:

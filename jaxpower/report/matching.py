@@ -42,6 +42,8 @@ class Match:
   here_joules: Estimate | None
   here_seconds: Estimate | None
   joules: float | None
+  estimated: bool | None
+  estimated_here: bool
   joules_ratio: Estimate | None
   seconds_ratio: Estimate | None
   same_hardware: bool | None
@@ -158,9 +160,11 @@ def _match(reference: Reference, ground: Comparison, group: Group) -> Match:
     reference=reference,
     group=group,
     framework=record.framework,
-    here_joules=here or group.joules,
+    here_joules=here if counting else group.joules,
     here_seconds=seconds,
     joules=there if counting else None,
+    estimated=modelled,
+    estimated_here=ground.estimated,
     joules_ratio=joules_ratio,
     seconds_ratio=_over(seconds, reference.seconds) if timed else None,
     same_hardware=same,
