@@ -422,29 +422,30 @@ def test_other_networks_are_refused(
 
 
 @pytest.mark.parametrize(
-  ("words", "message"),
+  ("asked", "message"),
   [
-    (["--from=x"], "give --from=FILE, --out=FOLDER and --source=TEXT"),
-    (
-      ["--from=x.safetensors", "--out=y", "--source=z"],
-      "x.safetensors: No such file or directory",
-    ),
-    (
-      ["--from=x", "--out=y", "--source=z", "--joules=5"],
-      "5 joules: say who measured them",
-    ),
-    (
-      ["--from=x", "--out=scripts", "--source=z"],
-      "scripts is there already; name another folder",
-    ),
+    ({}, "x.safetensors: No such file or directory"),
+    ({"joules": 5.0}, "5 joules: say who measured them"),
+    ({"folder": ROOT}, f"{ROOT} is there already; name another folder"),
   ],
 )
-def test_a_wrong_call_is_one_line(words: list[str], message: str) -> None:
+def test_what_cannot_be_imported_is_refused(
+  asked: dict[str, Any], message: str, tmp_path: pathlib.Path
+) -> None:
+  given = {"folder": tmp_path / "w", "said": "made in a test"} | asked
+  with pytest.raises(WeightsError) as error:
+    imported.import_weights(pathlib.Path("x.safetensors"), **given)
+  assert str(error.value) == message
+
+
+def test_a_wrong_call_of_the_script_is_one_line() -> None:
   done = subprocess.run(
-    [sys.executable, "scripts/import_weights.py", *words],
+    [sys.executable, "scripts/import_weights.py", "--from=x"],
     cwd=ROOT,
     capture_output=True,
     text=True,
   )
   assert (done.returncode, done.stdout) == (2, "")
-  assert done.stderr == f"import_weights: {message}\n"
+  assert done.stderr == (
+    "import_weights: give --from=FILE, --out=FOLDER and --source=TEXT\n"
+  )
