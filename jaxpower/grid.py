@@ -13,6 +13,7 @@ import typing
 from collections.abc import Iterable
 from typing import Any
 
+from jaxpower import tasks
 from jaxpower.config import (
   AUGMENTATIONS,
   FRAMEWORKS,
@@ -24,6 +25,7 @@ from jaxpower.config import (
   PROGRAMS,
   SCALINGS,
   SCHEDULES,
+  TASK_WEIGHTINGS,
   Conditions,
   ConfigError,
   Sweep,
@@ -51,8 +53,9 @@ def expand(sweep: Sweep) -> list[Trial]:
     for seed in range(sweep.seeds):
       trial = Trial(**copy.deepcopy(shared), seed=seed)
       for path, value in zip(sweep.vary, values, strict=True):
-        _set(trial, path, value)
+        _set(trial, path, copy.deepcopy(value))
       _check_conditions(trial)
+      tasks.keep_own(trial)
       _check_together(trial)
       trials.append(trial)
   random.Random(sweep.order_seed).shuffle(trials)
@@ -104,6 +107,7 @@ def check(sweep: Sweep) -> None:
   )
   _at_least("seeds", sweep.seeds, 1)
   _check_conditions(sweep, varied=sweep.vary)
+  tasks.check_named(sweep)
   varied = [path for path in field_paths(Trial()) if path != "seed"]
   for path, values in sweep.vary.items():
     if path not in varied:
@@ -131,6 +135,7 @@ def _check_conditions(
     ("augmentation", AUGMENTATIONS),
     ("program", PROGRAMS),
     ("framework", FRAMEWORKS),
+    ("task_weighting", TASK_WEIGHTINGS),
   ):
     value = get(c, path)
     if value not in known and path not in skip:
@@ -141,6 +146,7 @@ def _check_conditions(
     f"target_accuracy {c.target_accuracy}: must lie between 0 and 1"
     " (0.8 means 80 %)",
   )
+  tasks.check(c)
   _at_least("batch_size", c.batch_size, 1)
   _at_least("evaluate_every_examples", c.evaluate_every_examples, 1)
   _at_least("budget_examples", c.budget_examples, c.evaluate_every_examples)
@@ -189,6 +195,10 @@ def _check_together(trial: Trial) -> None:
     t.batch_size % t.accumulation == 0,
     f"accumulation {t.accumulation}: must divide batch_size {t.batch_size}",
   )
+  _require(
+    len(t.tasks) == 1 or t.framework == "jax",
+    f"tasks {', '.join(t.tasks)}: several in one network are for jax only",
+  )
   schedule = t.optimizer.schedule
   _require(
     schedule not in ("one_cycle", "warm_up") or not t.optimizer.warmup_examples,
@@ -211,8 +221,28 @@ def _check_types(config: Any, prefix: str = "") -> None:
       raise ConfigError(f"{path} = {value!r}: must be {article(kind.__name__)}")
     elif kind is float and not math.isfinite(value):
       raise ConfigError(f"{path} = {value}: must be a finite number")
-    elif kind is dict and not all(type(v) is tuple for v in value.values()):
-      raise ConfigError(f"{path}: every value must be a tuple of values")
+    elif kind is dict:
+      setattr(config, field.name, _typed_items(path, value, hint))
+    elif kind is tuple and not all(type(v) is str for v in value):
+      raise ConfigError(f"{path} = {value!r}: must be a tuple of words")
+
+
+def _typed_items(path: str, items: dict[str, Any], hint: Any) -> dict[str, Any]:
+  """The items of a field, whole numbers as floats where floats are asked."""
+  _, kind = typing.get_args(hint)
+  if kind is float:
+    items = {k: float(v) if type(v) is int else v for k, v in items.items()}
+    for key, value in items.items():
+      _require(
+        type(value) is float and math.isfinite(value),
+        f"{path}.{key} = {value!r}: must be a finite number",
+      )
+    return items
+  _require(
+    all(type(value) is tuple for value in items.values()),
+    f"{path}: every value must be a tuple of values",
+  )
+  return items
 
 
 def _set(config: Any, path: str, value: Any) -> None:

@@ -13,7 +13,8 @@ FRAMEWORKS = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "torch"}
 # A room may import from the project only what stands here.
 DOORS = {
   "config": set(),
-  "grid": {"config"},
+  "grid": {"config", "tasks"},
+  "tasks": {"config"},
   "data": set(),
   "power": set(),
   "provenance": set(),
@@ -51,6 +52,7 @@ DOORS = {
     "messages",
     "provenance",
     "records",
+    "tasks",
     "worker",
   },
 }
