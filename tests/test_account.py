@@ -245,7 +245,7 @@ def test_the_crossing_lies_between_its_evaluations(
     )
     for spent, accuracy in ((joules, before), (joules + more, after))
   ]
-  seconds, found = account.at_crossing(curve, 0.8)
+  seconds, found = account.at_crossing(curve, {"label": 0.8})
   assert found is not None
   assert found == seconds
   assert joules * (1 - 1e-9) <= found <= (joules + more) * (1 + 1e-9)
