@@ -10,14 +10,23 @@ from typing import Any
 from rich.console import Console
 
 from jaxpower.records import TrialRecord
-from jaxpower.report import figures, html, pareto, spreadsheets, tables
+from jaxpower.report import (
+  figures,
+  html,
+  multitask,
+  pareto,
+  spreadsheets,
+  tables,
+)
 from jaxpower.report.grids import grid_table, importance_table
 from jaxpower.report.groups import Comparison, compare, title
 from jaxpower.report.sections import Section
 from jaxpower.report.sentence import sentence
 
 # What else records may have to tell; each answers None where they have not.
-SECTIONS: tuple[Callable[[Sequence[TrialRecord]], Section | None], ...] = ()
+SECTIONS: tuple[Callable[[Sequence[TrialRecord]], Section | None], ...] = (
+  multitask.section,
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def make(
   if len(comparisons) > 1:
     notes.append(
       "These are not pooled, and no ratio crosses from one to another: data,"
-      " target, machine or meter differ."
+      " tasks, target, machine or meter differ."
     )
   if (planned := _planned(sweep or {})) > len(records):
     notes.append(
