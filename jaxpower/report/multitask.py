@@ -11,7 +11,7 @@ from jaxpower.report.labels import number, percent, setting
 from jaxpower.report.pairs import Pairing, end_accuracies, pairings
 from jaxpower.report.sections import Section
 from jaxpower.report.statistics import Span, median, paired_ratio, span
-from jaxpower.report.tables import COUNTED, Table, estimate
+from jaxpower.report.tables import COUNTED, Table, estimate, interval_note
 
 
 def section(records: Sequence[TrialRecord]) -> Section | None:
@@ -80,11 +80,11 @@ def _energy(
     f"{joules} in a network each",
     "ratio",
   )
-  note = (
-    "Joules of training to every target. Medians over seeds, the ratio of each"
-    " seed's own pair; in brackets the 95 % bootstrap interval."
-  )
-  return Table(columns, tuple(rows), (note,))
+  notes = ["Joules of training to every target; the ratio of each seed's own."]
+  counts = [len(p.seeds) for p in found if len(p.seeds) > 1]
+  if counts:
+    notes.append(interval_note(min(counts)))
+  return Table(columns, tuple(rows), tuple(notes))
 
 
 def _accuracy(
@@ -115,12 +115,17 @@ def _accuracy(
     "points of difference",
   )
   notes = ["End: accuracy when training ended. A difference below 0 is a loss."]
-  if any(r.config.get("stop_at_target") for p in found for r in p.trials):
+  if any(map(_stopped, found)):
     notes.append(
-      "Training ended at the targets, so little more than a target can be seen"
-      " here; with stop_at_target=false all train on to the budget."
+      "Training ended at the targets, each network's after other examples: no"
+      " loss can be told from it. With stop_at_target=false all train on to the"
+      " budget."
     )
   return Table(columns, tuple(rows), tuple(notes))
+
+
+def _stopped(pairing: Pairing) -> bool:
+  return any(trial.config.get("stop_at_target") for trial in pairing.trials)
 
 
 def _lines(pairing: Pairing) -> list[str]:
@@ -214,6 +219,8 @@ def _counted(pairing: Pairing) -> str:
 
 def _losses(pairing: Pairing) -> str:
   """Which tasks ended less accurate together than alone."""
+  if _stopped(pairing):
+    return ""
   lost, gained = [], []
   for task in pairing.tasks:
     found = _difference(pairing, task)

@@ -163,7 +163,7 @@ def _notes(comparison: Comparison) -> list[str]:
   ran = [len(group.records) - group.count("failed") for group in groups]
   notes = []
   if any(count > 1 for count in ran):
-    notes.append(_interval_note(min(count for count in ran if count > 1)))
+    notes.append(interval_note(min(count for count in ran if count > 1)))
   if 1 in ran:
     notes.append("One seed allows no interval.")
   if any(e and e.at_least for g in groups for e in (g.joules, g.seconds)):
@@ -204,7 +204,8 @@ def _notes(comparison: Comparison) -> list[str]:
   return notes
 
 
-def _interval_note(fewest: int) -> str:
+def interval_note(fewest: int) -> str:
+  """What the brackets hold, and how sure they are with so few seeds."""
   note = "Medians over seeds; in brackets the 95 % bootstrap interval"
   if fewest >= ENOUGH_SEEDS:
     return f"{note}."
