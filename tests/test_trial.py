@@ -160,6 +160,27 @@ def test_a_share_of_the_data_trains_otherwise_and_compiles_nothing(
   assert ("train.input", (6000, 28, 28, 1), "uint8") in spec.shapes
 
 
+def test_several_tasks_are_told_each_by_name(
+  run: Callable[..., TrialRecord],
+) -> None:
+  both = dataclasses.replace(
+    EASY,
+    data="imu",
+    tasks=("subject", "label"),
+    targets={"subject": 0.11},
+    target_accuracy=0.35,
+  )
+  found = run(both)
+  assert found.status == "reached", found
+  for look in found.curve:
+    assert list(look.accuracies) == ["subject", "label"]
+    assert look.accuracy == pytest.approx(sum(look.accuracies.values()) / 2)
+  last = found.curve[-1].accuracies
+  assert last["label"] >= 0.35 > last["subject"] >= 0.11, "told apart"
+  assert found.target_accuracy == pytest.approx(0.23)
+  assert records.from_json(records.to_json(found)).curve == found.curve
+
+
 def test_divergence_ends_the_trial(run: Callable[..., TrialRecord]) -> None:
   wild = dataclasses.replace(EASY, optimizer=Optimizer(learning_rate=1e30))
   found = run(wild)
