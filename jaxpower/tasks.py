@@ -49,7 +49,8 @@ def check_named(sweep: Sweep) -> None:
   weighed against another, or whose weight is learned.
   """
   asked = sweep.vary.get("tasks", (sweep.tasks,))
-  asked = [tasks for tasks in asked if type(tasks) is tuple]
+  if any(type(tasks) is not tuple for tasks in asked):
+    return  # refused with the trial that has it
   weighed = {task for tasks in asked if len(tasks) > 1 for task in tasks}
   _check_keys(sweep, "targets", {task for tasks in asked for task in tasks})
   weightings = sweep.vary.get("task_weighting", (sweep.task_weighting,))

@@ -75,6 +75,14 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
       [f"--config={BATCH}", "--meter=volts"],
       "flag --meter=volts: value should be one of <auto|nvml|rapl|estimate>",
     ),
+    (
+      [f"--config={BATCH}", "--config.targets=0.9"],
+      "config field targets has an entry for each name it speaks of; write",
+    ),
+    (
+      [f"--config={BATCH}", "--config.tasks=('lable',)"],
+      "unknown task of fashion_mnist_6k 'lable'; did you mean label?",
+    ),
     ([f"--config={BATCH}", "x"], "'x': flags are written --name=value"),
   ],
 )

@@ -85,6 +85,10 @@ def test_a_task_without_its_own_target_has_the_shared_one() -> None:
     ({"tasks": (1,)}, "tasks = (1,): must be a tuple of words"),
     ({"vary": {"tasks": ("label",)}}, "tasks = 'label': must be a tuple"),
     ({"vary": {"tasks": (3,)}}, "tasks = 3: must be a tuple"),
+    (
+      {"vary": {"tasks": ("label",)}, "targets": {"label": 0.9}},
+      "tasks = 'label': must be a tuple",
+    ),
     ({"targets": {"label": 0.0}}, "targets.label 0.0: must lie between"),
     ({"targets": {"label": 80}}, "targets.label 80.0: must lie between"),
     ({"targets": {"label": "80"}}, "targets.label = '80': must be a finite"),
