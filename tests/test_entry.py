@@ -77,7 +77,8 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
     ),
     (
       [f"--config={BATCH}", "--config.targets=0.9"],
-      "config field targets has an entry for each name it speaks of; write",
+      "config field targets has an entry for each name it speaks of; write them"
+      " in the config file",
     ),
     (
       [f"--config={BATCH}", "--config.tasks=('lable',)"],
