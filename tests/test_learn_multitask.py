@@ -111,7 +111,9 @@ def gradient(
   }
   state = training.start(where)
   step = step_of(where.spec)
-  after, _ = step(state, batch, hyperparameters(trial, np.float32(1.0)))
+  after, _ = step(
+    state, batch, hyperparameters(trial, np.array(1.0, np.float32))
+  )
   return jax.tree.map(lambda a, b: a - b, state.params, after.params)
 
 
@@ -159,11 +161,11 @@ def test_one_task_asks_for_nothing_of_several(windows: data.DataSet) -> None:
   same = dataclasses.replace(
     windows.facts, labels={**windows.facts.labels, "subject": 7}
   )
-  part = windows.train | {"subject": windows.train["label"]}
+  part = {**windows.train, "subject": windows.train["label"]}
   other = dataclasses.replace(windows, facts=same, train=part)
   subject = dataclasses.replace(BOTH, tasks=("subject",))
   other = dataclasses.replace(
-    other, test=other.test | {"subject": other.test["label"]}
+    other, test={**other.test, "subject": other.test["label"]}
   )
   assert placed(subject, other).spec == spec
 

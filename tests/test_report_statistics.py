@@ -13,7 +13,7 @@ from jaxpower.report.statistics import (
   Estimate,
   Span,
   median,
-  paired_ratio,
+  median_ratio,
   range_coverage,
   ratio,
 )
@@ -181,20 +181,20 @@ def test_order_is_irrelevant(ours, theirs, random):
 
 def test_pairs_are_compared_seed_by_seed():
   pairs = list(zip(reached(6, 60, 600), reached(10, 100, 1000), strict=True))
-  assert paired_ratio(pairs) == Span(0.6, 0.6, 0.6, 0.6)
-  assert paired_ratio(pairs[:1]) == Span(0.6, 0.6)
-  assert paired_ratio([]) is None
-  assert paired_ratio([(Cost(1.0), Cost(0.0))]) is None
+  assert median_ratio(pairs) == Span(0.6, 0.6, 0.6, 0.6)
+  assert median_ratio(pairs[:1]) == Span(0.6, 0.6)
+  assert median_ratio([]) is None
+  assert median_ratio([(Cost(1.0), Cost(0.0))]) is None
 
 
 def test_a_bounded_cost_leaves_its_ratio_open_on_its_side():
   known = (Cost(5.0), Cost(10.0))
   above = (Cost(20.0, censored=True), Cost(10.0))
   below = (Cost(5.0), Cost(10.0, censored=True))
-  assert paired_ratio([known, known, above]) == Span(0.5, 0.5, 0.5, math.inf)
-  assert paired_ratio([above]) == Span(2.0, math.inf)
-  assert paired_ratio([below]) == Span(0.0, 0.5)
-  assert paired_ratio([known, known, below]) == Span(0.5, 0.5, 0.0, 0.5)
+  assert median_ratio([known, known, above]) == Span(0.5, 0.5, 0.5, math.inf)
+  assert median_ratio([above]) == Span(2.0, math.inf)
+  assert median_ratio([below]) == Span(0.0, 0.5)
+  assert median_ratio([known, known, below]) == Span(0.5, 0.5, 0.0, 0.5)
 
 
 @given(
@@ -209,9 +209,9 @@ def test_a_bounded_cost_leaves_its_ratio_open_on_its_side():
 @settings(max_examples=25, deadline=None)
 def test_an_interval_of_pairs_holds_their_median(drawn):
   pairs = [(Cost(a, b), Cost(c, d)) for a, b, c, d in drawn]
-  found = paired_ratio(pairs)
+  found = median_ratio(pairs)
   assert found is not None
   assert found.low is not None
   assert found.high is not None
   assert found.low <= found.least <= found.most <= found.high
-  assert paired_ratio(pairs[::-1]) == found
+  assert median_ratio(pairs[::-1]) == found

@@ -10,7 +10,7 @@ from jaxpower.report.costs import COUNTINGS, costs
 from jaxpower.report.labels import number, percent, setting
 from jaxpower.report.pairs import Pairing, end_accuracies, pairings
 from jaxpower.report.sections import Section
-from jaxpower.report.statistics import Span, median, paired_ratio, span
+from jaxpower.report.statistics import Span, median, median_ratio, span
 from jaxpower.report.tables import COUNTED, Table, estimate, interval_note
 
 
@@ -70,7 +70,7 @@ def _energy(
         str(len(pairing.seeds)),
         estimate(median(together)),
         estimate(median(alone)),
-        _cell(paired_ratio(pairs or ())),
+        _cell(median_ratio(pairs or ())),
       )
     )
   columns = (
@@ -143,7 +143,7 @@ def _saving(pairing: Pairing) -> str:
   if pairs is None:
     why = next((r for t in pairing.trials for r in t.reasons), "no meter")
     return f"What one network for {tasks} saved is unknown: {why.rstrip('.')}."
-  ratio = paired_ratio(pairs)
+  ratio = median_ratio(pairs)
   if ratio is None:
     return f"What one network for {tasks} saved is unknown: 0 J alone."
   told = f"One network for {tasks} cost {_times(ratio)} the joules of"
@@ -212,7 +212,7 @@ def _counted(pairing: Pairing) -> str:
   told = []
   for name, words in COUNTED.items():
     pairs = pairing.costs(COUNTINGS[name]) if name != "train" else None
-    if pairs and (ratio := paired_ratio(pairs)):
+    if pairs and (ratio := median_ratio(pairs)):
       told.append(f"{words} {_cell(ratio)}")
   return f"Ratio {', '.join(told)}." if told else ""
 

@@ -8,6 +8,7 @@ from typing import Any
 from jaxpower.records import TrialRecord
 from jaxpower.report.costs import TRAIN, Counting, costs
 from jaxpower.report.ground import (
+  devices,
   flattened,
   machine,
   target_of,
@@ -137,7 +138,8 @@ def _conditions(record: TrialRecord) -> str:
     for key, value in record.config.items()
     if key not in (*_OF_TASKS, "target_accuracy", "seed")
   }
-  seen = [machine(record), sorted(record.joules_by_domain), record.estimated]
+  domains = sorted(record.joules_by_domain)
+  seen = [machine(record), devices(record), domains, record.estimated]
   return json.dumps([left, seen], sort_keys=True)
 
 
