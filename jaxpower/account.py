@@ -2,10 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jaxpower.config import Trial
+from jaxpower.config import Trial, targets_of
 from jaxpower.power import Window
 from jaxpower.records import (
   Compilation,
@@ -24,7 +24,8 @@ class Look:
   steps: int
   train_loss: float
   loss: float
-  accuracy: float
+  accuracy: float  # with several tasks the mean of theirs
+  accuracies: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +65,21 @@ def named(windows: Iterable[Window], name: str) -> list[Window]:
 
 
 def first_passing(trial: Trial, looks: Sequence[Look]) -> int | None:
-  """The first look that met the target; None where none did."""
+  """The first look that met the target of every task; None where none did."""
   passing = (
     number
     for number, look in enumerate(looks)
-    if look.accuracy >= trial.target_accuracy
+    if all(
+      accuracy_of(look, task) >= target
+      for task, target in targets_of(trial).items()
+    )
   )
   return next(passing, None)
+
+
+def accuracy_of(look: Look | Evaluation, task: str) -> float:
+  """The accuracy of a task, also where it is the only one."""
+  return look.accuracies.get(task, look.accuracy)
 
 
 def status_of(trial: Trial, looks: Sequence[Look]) -> Status:
@@ -186,7 +195,7 @@ def _to_accuracy(
   active = None
   if spent.joules is not None and idle_watts is not None:
     active = spent.joules - idle_watts * spent.seconds
-  seconds, joules = at_crossing(curve[: first + 1], trial.target_accuracy)
+  seconds, joules = at_crossing(curve[: first + 1], targets_of(trial))
   return {
     "seconds_to_accuracy": spent.seconds,
     "seconds_to_accuracy_interpolated": seconds,
@@ -200,18 +209,22 @@ def _to_accuracy(
 
 
 def at_crossing(
-  curve: Sequence[Evaluation], target: float
+  curve: Sequence[Evaluation], targets: Mapping[str, float]
 ) -> tuple[float, float | None]:
-  """Train seconds and joules where the accuracy passed the target.
+  """Train seconds and joules where the last task passed its target.
 
-  Accuracy, seconds and joules are taken as linear between the last two
-  evaluations, of which only the last meets the target.
+  Accuracies, seconds and joules are taken as linear between the last two
+  evaluations, of which only the last meets every target.
   """
   last = curve[-1]
   if len(curve) == 1:
     return last.train_seconds, last.train_joules
   before = curve[-2]
-  share = (target - before.accuracy) / (last.accuracy - before.accuracy)
+  share = max(
+    (target - start) / (accuracy_of(last, task) - start)
+    for task, target in targets.items()
+    if (start := accuracy_of(before, task)) < target
+  )
   seconds = last.train_seconds - before.train_seconds
   joules = None
   if last.train_joules is not None and before.train_joules is not None:

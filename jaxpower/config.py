@@ -31,6 +31,7 @@ SCHEDULES = ("constant", "cosine", "one_cycle", "step", "warm_up")
 SCALINGS = ("none", "linear", "sqrt")
 AUGMENTATIONS = ("none", "crop", "crop_flip")
 PROGRAMS = ("segment", "step")
+TASK_WEIGHTINGS = ("fixed", "uncertainty")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,9 +120,15 @@ class Conditions:
 
   `evaluate_every_examples` is counted in examples, not steps, so that every
   batch size is looked at equally often; a multiple of every batch size.
+
+  `tasks` are labels of the data; where `data` is "a+b", sets mixed in every
+  batch, they are "a" and "b". One network learns them all, with a head each.
+  `targets` and `task_weights` are keyed by task; a task without an own target
+  has `target_accuracy`, one without a weight has 1.
   """
 
   data: str = "fashion_mnist_6k"
+  tasks: tuple[str, ...] = ("label",)
   model: Model = dataclasses.field(default_factory=Model)
   optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
   batch_size: int = 128  # global: examples per update over all devices
@@ -133,7 +140,10 @@ class Conditions:
   augmentation: str = "none"
   data_share: float = 1.0  # of the training set, its classes in proportion
   program: str = "segment"  # between two evaluations one call, or "step"
+  task_weights: dict[str, float] = dataclasses.field(default_factory=dict)
+  task_weighting: str = "fixed"  # or learned with the weights: "uncertainty"
   target_accuracy: float = 0.8
+  targets: dict[str, float] = dataclasses.field(default_factory=dict)
   budget_examples: int = 60_000
   evaluate_every_examples: int = 2_048
   stop_at_target: bool = True  # False: train on to budget or patience
@@ -208,6 +218,14 @@ def word(value: Any, among: Iterable[Any] = ()) -> Any:
 
   fitting = (d for d in (0, 1, 2) if different(d) == different(2))
   return _word(value, next(fitting))
+
+
+def targets_of(conditions: Conditions) -> dict[str, float]:
+  """The accuracy each task is to reach, in the order of the tasks."""
+  return {
+    task: conditions.targets.get(task, conditions.target_accuracy)
+    for task in conditions.tasks
+  }
 
 
 def get(config: Any, path: str) -> Any:

@@ -158,6 +158,11 @@ def _check_overrides(argv: Sequence[str], sweep: Sweep) -> None:
       raise ConfigError(
         f"config field {path} has parts: write --config.{parts[0]}=..."
       )
+    if isinstance(getattr(sweep, path, None), dict):
+      raise ConfigError(
+        f"config field {path} has an entry for each name it speaks of; write"
+        " them in the config file"
+      )
 
 
 def _in_one_line(error: BaseException) -> str:

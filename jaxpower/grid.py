@@ -15,7 +15,7 @@ import typing
 from collections.abc import Iterable
 from typing import Any
 
-from jaxpower import lineage
+from jaxpower import lineage, tasks
 from jaxpower.config import (
   AUGMENTATIONS,
   FRAMEWORKS,
@@ -27,6 +27,7 @@ from jaxpower.config import (
   PROGRAMS,
   SCALINGS,
   SCHEDULES,
+  TASK_WEIGHTINGS,
   Conditions,
   ConfigError,
   Sweep,
@@ -59,6 +60,7 @@ def expand(sweep: Sweep) -> list[Trial]:
         _set(trial, path, copy.deepcopy(value))
       _check_types(trial)
       trial = with_seed(trial, seed)
+      tasks.keep_own(trial)
       lineage.check_chain(trial, _check_trial)
       trials.append(trial)
   random.Random(sweep.order_seed).shuffle(trials)
@@ -110,6 +112,7 @@ def check(sweep: Sweep) -> None:
   )
   _at_least("seeds", sweep.seeds, 1)
   _check_conditions(sweep, varied=sweep.vary)
+  tasks.check_named(sweep)
   varied = [path for path in field_paths(Trial()) if path != "seed"]
   for path, values in sweep.vary.items():
     if path not in varied:
@@ -138,6 +141,7 @@ def _check_conditions(
     ("augmentation", AUGMENTATIONS),
     ("program", PROGRAMS),
     ("framework", FRAMEWORKS),
+    ("task_weighting", TASK_WEIGHTINGS),
   ):
     value = get(c, path)
     if value not in known and path not in skip:
@@ -148,6 +152,7 @@ def _check_conditions(
     f"target_accuracy {c.target_accuracy}: must lie between 0 and 1"
     " (0.8 means 80 %)",
   )
+  tasks.check(c)
   _at_least("batch_size", c.batch_size, 1)
   _at_least("evaluate_every_examples", c.evaluate_every_examples, 1)
   _at_least("budget_examples", c.budget_examples, c.evaluate_every_examples)
@@ -203,6 +208,10 @@ def _check_together(trial: Trial) -> None:
     t.batch_size % t.accumulation == 0,
     f"accumulation {t.accumulation}: must divide batch_size {t.batch_size}",
   )
+  _require(
+    len(t.tasks) == 1 or t.framework == "jax",
+    f"tasks {', '.join(t.tasks)}: several in one network are for jax only",
+  )
   schedule = t.optimizer.schedule
   _require(
     schedule not in ("one_cycle", "warm_up") or not t.optimizer.warmup_examples,
@@ -230,8 +239,28 @@ def _check_types(config: Any, prefix: str = "") -> None:
       raise ConfigError(f"{path} = {told}: must be {article(kind.__name__)}")
     elif kind is float and not math.isfinite(value):
       raise ConfigError(f"{path} = {value}: must be a finite number")
-    elif kind is dict and not all(type(v) is tuple for v in value.values()):
-      raise ConfigError(f"{path}: every value must be a tuple of values")
+    elif kind is dict:
+      setattr(config, field.name, _typed_items(path, value, hint))
+    elif kind is tuple and not all(type(v) is str for v in value):
+      raise ConfigError(f"{path} = {value!r}: must be a tuple of words")
+
+
+def _typed_items(path: str, items: dict[str, Any], hint: Any) -> dict[str, Any]:
+  """The items of a field, whole numbers as floats where floats are asked."""
+  _, kind = typing.get_args(hint)
+  if kind is float:
+    items = {k: float(v) if type(v) is int else v for k, v in items.items()}
+    for key, value in items.items():
+      _require(
+        type(value) is float and math.isfinite(value),
+        f"{path}.{key} = {value!r}: must be a finite number",
+      )
+    return items
+  _require(
+    all(type(value) is tuple for value in items.values()),
+    f"{path}: every value must be a tuple of values",
+  )
+  return items
 
 
 def _set(config: Any, path: str, value: Any) -> None:

@@ -9,9 +9,10 @@ import dataclasses
 import json
 import os
 import pathlib
+import statistics
 from typing import Any, Literal
 
-from jaxpower.config import Trial, to_dict, trial_id
+from jaxpower.config import Trial, targets_of, to_dict, trial_id
 
 SCHEMA_VERSION = 1
 
@@ -59,7 +60,8 @@ class TrialRecord:
   "reached". `train_joules` and `train_seconds` are the whole train phase: for
   a missed trial a lower bound of what the target would have cost. Bounds are
   half-widths at 95 %. A `partial` record lost sight of a domain; `reasons`
-  say of which and why.
+  say of which and why. `target_accuracy` is the mean of the tasks' targets,
+  as every accuracy is the mean over tasks.
   """
 
   trial_id: str
@@ -131,7 +133,7 @@ def identity(trial: Trial, varied: dict[str, Any]) -> dict[str, Any]:
     "varied": varied,
     "seed": trial.seed,
     "framework": trial.framework,
-    "target_accuracy": trial.target_accuracy,
+    "target_accuracy": statistics.fmean(targets_of(trial).values()),
     "init_from": None if source is None else trial_id(source),
   }
 

@@ -24,6 +24,7 @@ from jaxpower.config import (
 from jaxpower.grid import check_cadence, check_kind, expand
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import TrialRecord
+from jaxpower.tasks import check_labels
 from jaxpower.worker import Worker, failed_record
 
 RECORDS = "records.jsonl"
@@ -197,15 +198,28 @@ def _check_data(trial: Trial) -> None:
   """Raises ConfigError where a trial does not go with its data and weights."""
   facts = data.describe(trial.data)
   # Labels that are the next tokens are as many as the tokens.
-  follows = facts.kind == "tokens" and facts.classes == facts.vocabulary
-  check_kind(trial, "text" if follows else facts.kind)
-  examples = max(1, round(trial.data_share * facts.train_examples))
+  follows = (
+    facts.kind == "tokens"
+    and "label" in trial.tasks
+    and facts.labels.get("label") == facts.vocabulary
+  )
+  kind = "text" if follows else facts.kind
+  check_labels(trial, facts.labels, kind)
+  check_kind(trial, kind)
+  examples = max(1, round(trial.data_share * _train_examples(trial, facts)))
   if trial.batch_size > examples:
     share = "" if trial.data_share == 1 else f", {trial.data_share:g} of it"
     raise ConfigError(
       f"batch_size {trial.batch_size}: larger than the training set of"
       f" {trial.data}{share} ({examples} examples)"
     )
+
+
+def _train_examples(trial: Trial, facts: data.Facts) -> int:
+  """Those with a label that is asked for; of mixed sets perhaps not all."""
+  if "+" not in trial.data:
+    return facts.train_examples
+  return sum(data.describe(task).train_examples for task in trial.tasks)
 
 
 def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:

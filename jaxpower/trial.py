@@ -139,6 +139,7 @@ def _train(
       train_loss=float(loss),
       loss=float(found["loss"]),
       accuracy=float(found["accuracy"]),
+      accuracies=_by_task(trial, found),
     )
     looks.append(look)
     tell(
@@ -168,7 +169,15 @@ def _pretrained(trial: Trial) -> dict[str, Any] | None:
 
 
 def _place_data(wing: Wing, trial: Trial) -> Placed:
-  return wing.place(trial, data.load(trial.data))
+  return wing.place(trial, data.for_tasks(data.load(trial.data), trial.tasks))
+
+
+def _by_task(trial: Trial, found: dict[str, Any]) -> dict[str, float]:
+  """The accuracy of each task; empty for one, whose accuracy says it all."""
+  if len(trial.tasks) == 1:
+    return {}
+  each = zip(trial.tasks, found["accuracies"], strict=True)
+  return {task: float(accuracy) for task, accuracy in each}
 
 
 def _programs(wing: Wing, spec: Hashable, earlier: Made | None) -> Any:

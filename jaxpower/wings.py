@@ -37,7 +37,10 @@ class Wing(Protocol):
     ...
 
   def place(self, trial: Trial, sets: DataSet) -> Placed:
-    """Brings a set to the devices of a trial."""
+    """Brings a set to the devices of a trial.
+
+    Its 'label' is what is learned: [n, tasks] where there are several.
+    """
     ...
 
   def compile_programs(self, spec: Any) -> Any:
@@ -74,7 +77,10 @@ class Wing(Protocol):
     ...
 
   def evaluate(self, programs: Any, state: Any, placed: Any) -> dict[str, Any]:
-    """Mean "loss" and "accuracy" over the test set."""
+    """Mean "loss" and "accuracy" over the test set.
+
+    With several tasks also their "accuracies", in the order of the trial's.
+    """
     ...
 
   def save(self, folder: pathlib.Path, state: Any) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -245,7 +246,62 @@ def test_the_crossing_lies_between_its_evaluations(
     )
     for spent, accuracy in ((joules, before), (joules + more, after))
   ]
-  seconds, found = account.at_crossing(curve, 0.8)
+  seconds, found = account.at_crossing(curve, {"label": 0.8})
   assert found is not None
   assert found == seconds
   assert joules * (1 - 1e-9) <= found <= (joules + more) * (1 + 1e-9)
+
+
+BOTH = Trial(
+  tasks=("label", "subject"),
+  target_accuracy=0.8,
+  targets={"subject": 0.6},
+  batch_size=10,
+)
+
+
+def look_of(steps: int, label: float, subject: float) -> Look:
+  accuracies = {"label": label, "subject": subject}
+  mean = (label + subject) / 2
+  return dataclasses.replace(look(steps, mean), accuracies=accuracies)
+
+
+def test_every_task_has_to_meet_its_own_target_at_once() -> None:
+  # Each has met its target once, and never both at the same look.
+  apart = (look_of(0, 0.9, 0.5), look_of(10, 0.7, 0.7), look_of(20, 0.9, 0.59))
+  found = record(apart, trial=BOTH)
+  assert found.status == "missed"
+  assert found.joules_to_accuracy is None
+  assert found.best_accuracy == pytest.approx(0.745)
+  assert found.target_accuracy == pytest.approx(0.7)
+  assert found.curve[-1].accuracies == {"label": 0.9, "subject": 0.59}
+  together = (*apart[:2], look_of(20, 0.8, 0.6))
+  assert record(together, trial=BOTH).status == "reached"
+  assert account.is_over(BOTH, together)
+  assert not account.is_over(BOTH, apart)
+
+
+def test_the_crossing_is_that_of_the_last_task() -> None:
+  # Label crosses at 1/4 of the last stretch, subject at 3/4 of it.
+  looks = (
+    look_of(0, 0.1, 0.1),
+    look_of(10, 0.77, 0.45),
+    look_of(20, 0.89, 0.65),
+  )
+  found = record(looks, trial=BOTH)
+  assert found.seconds_to_accuracy_interpolated == pytest.approx(1.75)
+  assert found.joules_to_accuracy_interpolated == pytest.approx(
+    210 + 0.75 * 190
+  )
+  # A task that met its target before does not move the crossing.
+  looks = (*looks[:1], look_of(10, 0.77, 0.7), look_of(20, 0.89, 0.65))
+  found = record(looks, trial=BOTH)
+  assert found.seconds_to_accuracy_interpolated == pytest.approx(1.25)
+
+
+def test_one_task_can_have_a_target_of_its_own() -> None:
+  one = Trial(tasks=("subject",), targets={"subject": 0.6}, batch_size=10)
+  found = record(trial=one)
+  assert (found.status, found.target_accuracy) == ("reached", 0.6)
+  assert found.seconds_to_accuracy == 1.0
+  assert found.curve[-1].accuracies == {}

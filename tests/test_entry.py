@@ -103,6 +103,15 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
       [f"--config={TRANSFER}:pair=novel"],
       "unknown pair 'novel'; did you mean novels?",
     ),
+    (
+      [f"--config={BATCH}", "--config.targets=0.9"],
+      "config field targets has an entry for each name it speaks of; write them"
+      " in the config file",
+    ),
+    (
+      [f"--config={BATCH}", "--config.tasks=('lable',)"],
+      "unknown task of fashion_mnist_6k 'lable'; did you mean label?",
+    ),
     ([f"--config={BATCH}", "x"], "'x': flags are written --name=value"),
   ],
 )

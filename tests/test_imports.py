@@ -14,8 +14,9 @@ FRAMEWORKS = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "torch"}
 DOORS = {
   "config": set(),
   "lineage": {"config", "data", "records", "weights"},
-  "grid": {"config", "lineage"},
+  "grid": {"config", "lineage", "tasks"},
   "weights": set(),
+  "tasks": {"config"},
   "data": set(),
   "power": set(),
   "provenance": set(),
@@ -55,6 +56,7 @@ DOORS = {
     "messages",
     "provenance",
     "records",
+    "tasks",
     "worker",
   },
 }

@@ -41,6 +41,8 @@ def test_a_setting_names_all_that_varies():
   assert setting(values) == "batch 64, learning rate 0.001"
   assert opening({"precision": "bfloat16"}) == "Precision bfloat16"
   assert opening({"optimizer.name": "SGD"}) == "Optimizer SGD"
+  for both in (["label", "subject"], ("label", "subject")):
+    assert setting({"tasks": both}) == "tasks label + subject"
   assert setting({}) == ""
 
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from jaxpower.report.statistics import (
   Cost,
   Estimate,
+  Span,
   median,
+  median_ratio,
   range_coverage,
   ratio,
 )
@@ -175,3 +177,41 @@ def test_order_is_irrelevant(ours, theirs, random):
   mixed = random.sample(costs, len(costs))
   assert median(mixed) == median(costs)
   assert ratio(mixed, base[::-1]) == ratio(costs, base)
+
+
+def test_pairs_are_compared_seed_by_seed():
+  pairs = list(zip(reached(6, 60, 600), reached(10, 100, 1000), strict=True))
+  assert median_ratio(pairs) == Span(0.6, 0.6, 0.6, 0.6)
+  assert median_ratio(pairs[:1]) == Span(0.6, 0.6)
+  assert median_ratio([]) is None
+  assert median_ratio([(Cost(1.0), Cost(0.0))]) is None
+
+
+def test_a_bounded_cost_leaves_its_ratio_open_on_its_side():
+  known = (Cost(5.0), Cost(10.0))
+  above = (Cost(20.0, censored=True), Cost(10.0))
+  below = (Cost(5.0), Cost(10.0, censored=True))
+  assert median_ratio([known, known, above]) == Span(0.5, 0.5, 0.5, math.inf)
+  assert median_ratio([above]) == Span(2.0, math.inf)
+  assert median_ratio([below]) == Span(0.0, 0.5)
+  assert median_ratio([known, known, below]) == Span(0.5, 0.5, 0.0, 0.5)
+
+
+@given(
+  st.lists(
+    st.tuples(
+      st.floats(1, 100), st.booleans(), st.floats(1, 100), st.booleans()
+    ),
+    min_size=2,
+    max_size=8,
+  )
+)
+@settings(max_examples=25, deadline=None)
+def test_an_interval_of_pairs_holds_their_median(drawn):
+  pairs = [(Cost(a, b), Cost(c, d)) for a, b, c, d in drawn]
+  found = median_ratio(pairs)
+  assert found is not None
+  assert found.low is not None
+  assert found.high is not None
+  assert found.low <= found.least <= found.most <= found.high
+  assert median_ratio(pairs[::-1]) == found

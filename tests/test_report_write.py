@@ -104,7 +104,7 @@ def test_two_machines_are_told_apart():
   ]
   assert made.notes == (
     "These are not pooled, and no ratio crosses from one to another: data,"
-    " target, machine or meter differ.",
+    " tasks, target, machine or meter differ.",
   )
   assert "cheapest" not in made.sentence
   assert made.sentence.splitlines()[1].startswith("gpu-node-08: Batch 64: ")

@@ -187,6 +187,28 @@ def test_a_trial_begins_with_the_backbone_of_another(
     run(tuned)
 
 
+def test_several_tasks_are_told_each_by_name(
+  run: Callable[..., TrialRecord],
+) -> None:
+  both = dataclasses.replace(
+    EASY,
+    batch_size=32,
+    data="imu",
+    tasks=("subject", "label"),
+    targets={"subject": 0.11},
+    target_accuracy=0.35,
+  )
+  found = run(both)
+  assert found.status == "reached", found
+  for look in found.curve:
+    assert list(look.accuracies) == ["subject", "label"]
+    assert look.accuracy == pytest.approx(sum(look.accuracies.values()) / 2)
+  last = found.curve[-1].accuracies
+  assert last["label"] >= 0.35 > last["subject"] >= 0.11, "told apart"
+  assert found.target_accuracy == pytest.approx(0.23)
+  assert records.from_json(records.to_json(found)).curve[1:] == found.curve[1:]
+
+
 def test_divergence_ends_the_trial(run: Callable[..., TrialRecord]) -> None:
   wild = dataclasses.replace(EASY, optimizer=Optimizer(learning_rate=1e30))
   found = run(wild)

@@ -6,6 +6,7 @@ earlier than a prepared set is read.
 
 from jaxpower.data.catalogue import describe, load, names
 from jaxpower.data.facts import DataError, DataSet, Facts
+from jaxpower.data.labels import for_tasks
 from jaxpower.data.order import batch_indices
 from jaxpower.data.streaming import Stream, stream
 
@@ -16,6 +17,7 @@ __all__ = [
   "Stream",
   "batch_indices",
   "describe",
+  "for_tasks",
   "load",
   "names",
   "stream",

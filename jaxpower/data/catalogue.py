@@ -5,7 +5,7 @@ import os
 import pathlib
 import shlex
 
-from jaxpower.data import bundled, prepared
+from jaxpower.data import bundled, mixed, prepared
 from jaxpower.data.facts import DataError, DataSet, Facts
 
 
@@ -18,8 +18,11 @@ def describe(name: str, data_dir: str | os.PathLike | None = None) -> Facts:
   """The facts of a set, at once: no array is read, nothing is fetched.
 
   `data_dir` is where prepared sets lie: by default $TFDS_DATA_DIR, else
-  ~/tensorflow_datasets. Raises DataError with how to mend.
+  ~/tensorflow_datasets. 'a+b' is the sets a and b mixed, with a label under
+  the name of each. Raises DataError with how to mend.
   """
+  if mixed.JOIN in name:
+    return mixed.describe_mixed(name, lambda part: describe(part, data_dir))
   if name in bundled.BUNDLED:
     return bundled.BUNDLED[name]
   return _prepared(name, data_dir).facts
@@ -36,8 +39,12 @@ def load(
   A prepared set is decoded once; its arrays are then kept beside it. Texts are
   cut or padded to 256 bytes and photos of many sizes to 128 x 128 pixels,
   unless the name says otherwise: 'imdb_reviews@512'. If `mapped` the arrays of
-  a prepared set are left on disk, for `stream`; the bundled ones are small.
+  a prepared set are left on disk, for `stream`; the bundled ones are small,
+  and mixed sets are always in memory.
   """
+  if mixed.JOIN in name:
+    facts = describe(name, data_dir)
+    return mixed.load_mixed(facts, lambda part: load(part, data_dir))
   if name in bundled.BUNDLED:
     return bundled.load_bundled(name)
   return prepared.load_prepared(_prepared(name, data_dir), mapped)

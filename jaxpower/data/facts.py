@@ -18,7 +18,8 @@ class Facts:
   `kind` says what one input is: 'image' [height, width, channels], 'window'
   [time, channels], or 'tokens' [length], of which there are `vocabulary`, the
   padding 0 among them. `labels` gives the number of classes of each label;
-  the one a network learns unless told otherwise is 'label'.
+  the one a network learns unless told otherwise is 'label'. Sets that were
+  mixed have a label under the name of each instead.
 
   `fingerprint` is the same on every machine that holds the same set: the hash
   of the arrays for a bundled set, name, version, sizes and features for a
@@ -51,7 +52,8 @@ class DataSet:
   """Both splits in memory.
 
   `train` and `test` map 'input' to [n, *input_shape] and each label to int32
-  [n]; where the next token is to be foretold, 'label' is int32 [n, length].
+  [n], -1 where an example of a mixed set has none; where the next token is to
+  be foretold, 'label' is int32 [n, length].
   `mean` and `std` are float32 [channels], over the training inputs, in their
   own units; the channel is the last axis. Tokens are names, not quantities:
   for them `mean` is 0 and `std` is 1, float32 []. `sha256` is that of all

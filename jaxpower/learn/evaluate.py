@@ -1,5 +1,6 @@
 """Accuracy and loss over a whole test set, as one program."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxpower.learn import tasks
+from jaxpower.learn import heads, tasks
 
 CHUNK = 250  # test examples a forward pass; small enough for a CPU's caches
 
@@ -35,34 +36,59 @@ def evaluate(
   dtype: jnp.dtype,
   variables: dict[str, Any],
   test: dict[str, Any],
+  classes: Sequence[int] = (),
 ) -> dict[str, jax.Array]:
   """Mean "loss" and "accuracy" over a test set in chunks.
+
+  With several tasks "loss" is the sum of theirs and "accuracy" the mean of
+  their "accuracies" [tasks], each over the examples with a label of it.
 
   Args:
     network: Its `apply` takes `train`.
     dtype: Of the arithmetic.
     variables: What `apply` takes: "params" and "batch_stats".
     test: As `in_chunks` gives it, with "mean" and "std".
+    classes: Of each task, where there are several.
   """
   mean, std = test["mean"], test["std"]
+  several = len(classes) > 1
 
   def add_chunk(sums: dict[str, jax.Array], chunk: dict[str, jax.Array]) -> Any:
     inputs = tasks.normalise(chunk["input"], mean, std, dtype)
     logits = network.apply(variables, inputs, train=False)
     assert isinstance(logits, jax.Array)
-    found = {
-      "loss": tasks.losses(logits, chunk["label"]),
-      "accuracy": tasks.correct(logits, chunk["label"]),
-      "weight": jnp.ones_like(chunk["weight"]),
-    }
-    weighted = {
-      name: jnp.sum(values * chunk["weight"]) for name, values in found.items()
-    }
+    label, weight = chunk["label"], chunk["weight"]
+    if several:
+      found = {
+        "loss": heads.losses(logits, label, classes),
+        "accuracy": heads.correct(logits, label, classes),
+        "weight": heads.labelled(label),
+      }
+      weighted = {
+        name: jnp.sum(values * weight[:, None], axis=0)
+        for name, values in found.items()
+      }
+    else:
+      found = {
+        "loss": tasks.losses(logits, label),
+        "accuracy": tasks.correct(logits, label),
+        "weight": jnp.ones_like(weight),
+      }
+      weighted = {
+        name: jnp.sum(values * weight) for name, values in found.items()
+      }
     return jax.tree.map(jnp.add, sums, weighted), None
 
-  zero = jnp.float32(0)
+  zero = jnp.zeros(len(classes) if several else (), jnp.float32)
   chunks = {name: test[name] for name in ("input", "label", "weight")}
   sums, _ = jax.lax.scan(
     add_chunk, {"loss": zero, "accuracy": zero, "weight": zero}, chunks
   )
-  return {name: sums[name] / sums["weight"] for name in ("loss", "accuracy")}
+  means = {name: sums[name] / sums["weight"] for name in ("loss", "accuracy")}
+  if not several:
+    return means
+  return {
+    "loss": means["loss"].sum(),
+    "accuracy": means["accuracy"].mean(),
+    "accuracies": means["accuracy"],
+  }

@@ -1,5 +1,6 @@
 """From the name of an update rule to the rule."""
 
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,13 +11,15 @@ import optax.contrib
 from optax.contrib import MuonDimensionNumbers
 
 from jaxpower import config
+from jaxpower.learn.heads import LOG_VARIANCES
 
 
 class Hyperparameters(NamedTuple):
   """What training takes as data, so that changing it compiles nothing anew.
 
   Each is a float32 scalar, but for `seed`, uint32; inside a segment the rate
-  is [steps].
+  is [steps]. `task_weights` is float32 [tasks] where the loss is a fixed sum
+  over several tasks, else None.
   """
 
   learning_rate: Any
@@ -26,6 +29,7 @@ class Hyperparameters(NamedTuple):
   dropout: Any
   seed: Any  # of dropout and augmentation; with the step it gives their key
   backbone_rate: Any  # the backbone's learning rate over the head's
+  task_weights: Any = None
 
 
 def hyperparameters(
@@ -40,19 +44,40 @@ def hyperparameters(
     np.float32(trial.dropout),
     np.uint32(trial.seed),
     np.float32(trial.transfer.backbone_rate),
+    task_weights(trial),
   )
 
 
-def shapes(steps: int | None = None) -> Hyperparameters:
-  """The shapes of the numbers of one step, or of a segment of so many."""
+def task_weights(trial: config.Trial) -> np.ndarray | None:
+  """What each task's loss is multiplied by; 1 where the trial says nothing."""
+  if len(trial.tasks) == 1 or trial.task_weighting != "fixed":
+    return None
+  weights = [trial.task_weights.get(task, 1.0) for task in trial.tasks]
+  return np.array(weights, np.float32)
+
+
+def shapes(steps: int | None = None, tasks: int = 0) -> Hyperparameters:
+  """The shapes of the numbers of one step, or of a segment of so many.
+
+  `tasks` is how many are weighed by fixed weights.
+  """
   scalar = jax.ShapeDtypeStruct((), jnp.float32)
   rates = scalar if steps is None else jax.ShapeDtypeStruct((steps,), "float32")
   seed = jax.ShapeDtypeStruct((), jnp.uint32)
-  return Hyperparameters(rates, scalar, scalar, scalar, scalar, seed, scalar)
+  weights = jax.ShapeDtypeStruct((tasks,), jnp.float32) if tasks else None
+  return Hyperparameters(
+    rates, scalar, scalar, scalar, scalar, seed, scalar, weights
+  )
 
 
-def rule(name: str, numbers: Hyperparameters) -> optax.GradientTransformation:
+def rule(
+  name: str, numbers: Hyperparameters, uncertainty: bool = False
+) -> optax.GradientTransformation:
   """The update rule of this name; `numbers` may be traced.
+
+  With `uncertainty` the parameters hold the log-variances of tasks: these are
+  no weights of the network, and follow the rule without its decay, or Adam
+  where the rule is one for matrices or scales by a parameter's own size.
 
   Weight decay is decoupled from the gradient for "adamw" (Loshchilov and
   Hutter 2019), "lion" (Chen et al. 2023), "lamb" (You et al. 2020) and "muon",
@@ -60,6 +85,14 @@ def rule(name: str, numbers: Hyperparameters) -> optax.GradientTransformation:
   head's, its update scaled to the size of Adam's (Liu et al. 2025), so that
   rates mean the same to both; all else goes to AdamW.
   """
+  if uncertainty:
+    other = "adam" if name in ("lamb", "muon") else name
+    undecayed = numbers._replace(weight_decay=jnp.float32(0))
+    parts: dict[Hashable, optax.GradientTransformation] = {
+      False: rule(name, numbers),
+      True: rule(other, undecayed),
+    }
+    return optax.partition(parts, _are_log_variances)
   rate, weight_decay = numbers.learning_rate, numbers.weight_decay
   decay = optax.add_decayed_weights(weight_decay)
   match name:
@@ -89,10 +122,20 @@ def rule(name: str, numbers: Hyperparameters) -> optax.GradientTransformation:
   raise ValueError(f"no optimizer is named {name}")
 
 
-def init(name: str, params: optax.Params) -> optax.OptState:
+def init(
+  name: str, params: optax.Params, uncertainty: bool = False
+) -> optax.OptState:
   """The rule's state before the first update."""
   zero = jnp.float32(0)
-  return rule(name, Hyperparameters(*[zero] * 7)).init(params)
+  numbers = Hyperparameters(*[zero] * 7)
+  return rule(name, numbers, uncertainty).init(params)
+
+
+def _are_log_variances(params: optax.Params) -> Any:
+  def is_one(path: tuple[Any, ...], _: jax.Array) -> bool:
+    return getattr(path[-1], "key", "") == LOG_VARIANCES
+
+  return jax.tree_util.tree_map_with_path(is_one, params)
 
 
 def matrices(params: optax.Params) -> Any:

@@ -18,8 +18,8 @@ class Spec:
   """What an executable depends on; trials that share it share the executable.
 
   Learning rate and schedule, weight decay, momentum, label smoothing, how
-  much is dropped, the backbone's rate, the share of the data and the seed are
-  data and not here.
+  much is dropped, the backbone's rate, the weights of tasks, the share of the
+  data and the seed are data and not here.
   """
 
   model: config.Model
@@ -31,12 +31,18 @@ class Spec:
   accumulation: int
   program: str
   freeze: bool  # whether the head alone is trained
-  classes: int
+  tasks: tuple[int, ...]  # the classes of each
+  uncertainty: bool  # whether the weights of the tasks are learned
   vocabulary: int | None  # None: the inputs are no tokens
   batch_size: int
   steps: int  # in a segment
   devices: int  # 0: all
   shapes: tuple[tuple[str, tuple[int, ...], str], ...]  # of the data
+
+  @property
+  def classes(self) -> int:
+    """The outputs of the head: those of every task side by side."""
+    return sum(self.tasks)
 
 
 def spec_of(
@@ -44,10 +50,14 @@ def spec_of(
   train: Data,
   test: Data,
   *,
-  classes: int,
+  classes: int | tuple[int, ...],
   vocabulary: int | None = None,
 ) -> Spec:
-  """The part of a trial that its executables depend on."""
+  """The part of a trial that its executables depend on.
+
+  `classes` are those of each task, where there are several.
+  """
+  tasks = (classes,) if isinstance(classes, int) else classes
   shapes = tuple(
     (f"{split}.{name}", tuple(values.shape), str(values.dtype))
     for split, data in (("train", train), ("test", test))
@@ -63,7 +73,8 @@ def spec_of(
     accumulation=trial.accumulation,
     program=trial.program,
     freeze=trial.transfer.freeze,
-    classes=classes,
+    tasks=tasks,
+    uncertainty=trial.task_weighting == "uncertainty" and len(tasks) > 1,
     vocabulary=vocabulary,
     batch_size=trial.batch_size,
     steps=trial.evaluate_every_examples // trial.batch_size,

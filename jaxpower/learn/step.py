@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxpower.learn import augment, optimizer, tasks
+from jaxpower.learn import augment, heads, optimizer, tasks
 from jaxpower.learn.optimizer import Hyperparameters
 from jaxpower.learn.spec import Data, Spec, network_of
 from jaxpower.learn.state import TrainState, backbone_of, head_of
@@ -23,8 +23,13 @@ def train_step(
   """
   key = jax.random.fold_in(jax.random.key(numbers.seed), state.step)
   find = _gradients if spec.accumulation == 1 else _accumulate
+  if len(spec.tasks) > 1:
+    # Over the whole batch, so that micro-batches with few labels of a task
+    # weigh what they hold.
+    counted = heads.counts(batch["label"]) / spec.accumulation
+    batch = batch | {"counted": counted}
   loss, batch_stats, grads = find(spec, state, batch, numbers, key)
-  rule = optimizer.rule(spec.optimizer, numbers)
+  rule = optimizer.rule(spec.optimizer, numbers, spec.uncertainty)
   trained = trained_of(spec, state.params)
   with jax.numpy_dtype_promotion("standard"):  # optax mixes ints and floats
     updates, opt_state = rule.update(grads, state.opt_state, trained)
@@ -76,13 +81,31 @@ def _gradients(
       rngs=rngs,
       **dropout,
     )
-    losses = tasks.losses(logits, batch["label"], numbers.label_smoothing)
-    return losses.mean(), updated.get("batch_stats", {})
+    loss = _loss(spec, params, logits, batch, numbers)
+    return loss, updated.get("batch_stats", {})
 
   (loss, batch_stats), grads = jax.value_and_grad(loss_of, has_aux=True)(
     trained_of(spec, state.params)
   )
   return loss, batch_stats, grads
+
+
+def _loss(
+  spec: Spec,
+  params: Any,
+  logits: jax.Array,
+  batch: Data,
+  numbers: Hyperparameters,
+) -> jax.Array:
+  """The loss of a batch: the mean over examples, put together over tasks."""
+  labels, smoothing = batch["label"], numbers.label_smoothing
+  if len(spec.tasks) == 1:
+    return tasks.losses(logits, labels, smoothing).mean()
+  each = heads.losses(logits, labels, spec.tasks, smoothing)
+  means = jnp.sum(each, axis=0) / batch["counted"]
+  if spec.uncertainty:
+    return heads.by_uncertainty(means, params["head"][heads.LOG_VARIANCES])
+  return heads.together(means, numbers.task_weights)
 
 
 def _accumulate(

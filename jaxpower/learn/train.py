@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from jaxpower import config
 from jaxpower.learn import networks, optimizer
 from jaxpower.learn.evaluate import evaluate
+from jaxpower.learn.heads import LOG_VARIANCES
 from jaxpower.learn.optimizer import Hyperparameters
 from jaxpower.learn.spec import Data, Spec, network_of, shapes_of
 from jaxpower.learn.state import (
@@ -48,6 +49,7 @@ class Programs:
     "rule",
     "shape",
     "freeze",
+    "uncertain_tasks",
   ),
 )
 def init_state(
@@ -60,21 +62,29 @@ def init_state(
   rule: str,
   shape: tuple[int, ...],
   freeze: bool,
+  uncertain_tasks: int = 0,
 ) -> TrainState:
   """Fresh weights drawn from a seed, and the update rule's state for them.
 
   Nothing here depends on the batch size, so trials of all of them share it;
   `shape` is that of one input. With `freeze` the rule is the head's alone.
+  `uncertain_tasks` is the number of tasks whose weights are learned: each
+  begins at a weight of 1.
   """
   network = networks.build(model, classes, precision, vocabulary)
   inputs = jnp.zeros((1, *shape), "float32" if vocabulary is None else "int32")
   variables = network.init(jax.random.key(seed), inputs, train=False)
   params = variables["params"]
+  if uncertain_tasks:
+    start = jnp.zeros(uncertain_tasks, jnp.float32)
+    params["head"] = {**params["head"], LOG_VARIANCES: start}
   return TrainState(
     step=jnp.int32(0),
     params=params,
     batch_stats=variables.get("batch_stats", {}),
-    opt_state=optimizer.init(rule, head_of(params) if freeze else params),
+    opt_state=optimizer.init(
+      rule, head_of(params) if freeze else params, uncertain_tasks > 0
+    ),
   )
 
 
@@ -161,7 +171,8 @@ def flops_per_step(spec: Spec) -> float | None:
     for name in ("input", "label")
   }
   step = jax.jit(functools.partial(train_step, spec))
-  cost = step.lower(state, batch, optimizer.shapes()).cost_analysis()
+  numbers = optimizer.shapes(tasks=_weighed(spec))
+  cost = step.lower(state, batch, numbers).cost_analysis()
   return (cost or {}).get("flops")
 
 
@@ -184,7 +195,7 @@ def _compile_train(spec: Spec) -> Callable[..., tuple[TrainState, Any]]:
       state,
       shapes_of(spec, "train"),
       jax.ShapeDtypeStruct((*lead, spec.batch_size), jnp.int32),
-      optimizer.shapes(*lead),
+      optimizer.shapes(*lead, tasks=_weighed(spec)),
     )
     .compile()
   )
@@ -215,7 +226,8 @@ def _compile_eval(
 
   def evaluate_state(state: TrainState, test: Data) -> dict[str, jax.Array]:
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    return evaluate(network, jnp.dtype(spec.precision), variables, test)
+    dtype = jnp.dtype(spec.precision)
+    return evaluate(network, dtype, variables, test, spec.tasks)
 
   return (
     jax.jit(
@@ -228,6 +240,11 @@ def _compile_eval(
   )
 
 
+def _weighed(spec: Spec) -> int:
+  """How many tasks have weights that are data."""
+  return 0 if spec.uncertainty or len(spec.tasks) == 1 else len(spec.tasks)
+
+
 def _init(spec: Spec) -> Callable[[np.uint32], TrainState]:
   return functools.partial(
     init_state,
@@ -238,4 +255,5 @@ def _init(spec: Spec) -> Callable[[np.uint32], TrainState]:
     rule=spec.optimizer,
     shape=shapes_of(spec, "train")["input"].shape[1:],
     freeze=spec.freeze,
+    uncertain_tasks=len(spec.tasks) if spec.uncertainty else 0,
   )

@@ -41,7 +41,7 @@ class Placed:
 
 
 def place(trial: Trial, sets: DataSet) -> Placed:
-  """Lays a set on the devices whole."""
+  """Lays a set, of which 'label' alone is learned, on the devices whole."""
   mesh = make_mesh(trial.devices)
   scale = {"mean": sets.mean, "std": sets.std}
   pairs = [
@@ -50,11 +50,12 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   ]
   train: Data = pairs[0] | scale
   test: Data = in_chunks(pairs[1], mesh.size) | scale
+  labels = trial.tasks if len(trial.tasks) > 1 else ("label",)
   spec = spec_of(
     trial,
     train,
     test,
-    classes=sets.facts.classes,
+    classes=tuple(sets.facts.labels[name] for name in labels),
     vocabulary=sets.facts.vocabulary,
   )
   return Placed(
@@ -62,9 +63,19 @@ def place(trial: Trial, sets: DataSet) -> Placed:
     train=jax.device_put(train, replicated(mesh)),
     test=jax.device_put(test, test_shardings(mesh, test)),
     spec=spec,
-    chosen=examples_of(sets.train["label"], trial.data_share),
+    chosen=examples_of(_kinds(sets.train["label"], trial), trial.data_share),
     test_examples=len(sets.test["label"]),
   )
+
+
+def _kinds(labels: np.ndarray, trial: Trial) -> np.ndarray:
+  """What a share of the data holds in proportion: [n], or text as it is.
+
+  With several tasks each combination of their labels is a kind.
+  """
+  if len(trial.tasks) == 1:
+    return labels
+  return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
@@ -118,7 +129,10 @@ def train(
 def evaluate(
   programs: Programs, state: TrainState, placed: Placed
 ) -> dict[str, jax.Array]:
-  """Mean "loss" and "accuracy" over the test set."""
+  """Mean "loss" and "accuracy" over the test set.
+
+  With several tasks also "accuracies" [tasks], of which it is the mean.
+  """
   return programs.evaluate(state, placed.test)
 
 

@@ -1,7 +1,8 @@
 """Which records may be compared: those that stand on common ground.
 
-One data set, one target, one machine, one set of domains and of devices,
-measured or estimated alike. Whatever differs in any of these is never pooled.
+One data set, the same tasks and targets, one machine, one set of domains and
+of devices, measured or estimated alike. Whatever differs in any of these is
+never pooled.
 """
 
 import json
@@ -50,6 +51,19 @@ def machine(record: TrialRecord) -> str:
   return ", ".join(str(word) for word in words if word)
 
 
+def tasks_of(record: TrialRecord) -> tuple[str, ...]:
+  """The tasks a trial learned, in one network."""
+  return tuple(record.config.get("tasks") or ("label",))
+
+
+def target_of(record: TrialRecord, task: str) -> float:
+  """The accuracy that a trial was to reach in one of its tasks."""
+  if len(tasks_of(record)) == 1:
+    return record.target_accuracy
+  shared = record.config["target_accuracy"]
+  return record.config.get("targets", {}).get(task, shared)
+
+
 def devices(record: TrialRecord) -> tuple[str, ...]:
   """Where a trial trained: UUIDs of GPUs, or "CPU"; empty where unrecorded."""
   found = record.provenance.get("devices") or ()
@@ -61,16 +75,17 @@ def devices(record: TrialRecord) -> tuple[str, ...]:
 def across(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
   """Records of several sweeps, with `varied` naming all in which they differ.
 
-  Data and target are left out, since they part the records anyway. The same
-  record read twice, from a copied folder, is taken once.
+  Data, tasks and targets are left out, since they part the records anyway. The
+  same record read twice, from a copied folder, is taken once.
   """
   once = tuple({to_json(record): record for record in records}.values())
-  flat = [_flat(record.config) for record in once]
+  flat = [flattened(record.config) for record in once]
   paths = dict.fromkeys(path for config in flat for path in config)
   differing = [
     path
     for path in paths
-    if path not in ("seed", "data", "target_accuracy")
+    if path not in ("seed", "data", "tasks", "target_accuracy")
+    and not path.startswith("targets.")
     and len({json.dumps(config.get(path)) for config in flat}) > 1
   ]
   return tuple(
@@ -80,9 +95,10 @@ def across(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
 
 
 def _ground(record: TrialRecord) -> tuple:
+  tasks = tasks_of(record)
   return (
-    str(record.config.get("data", "")),
-    record.target_accuracy,
+    (str(record.config.get("data", "")), tasks),
+    tuple(target_of(record, task) for task in tasks),
     machine(record),
     tuple(sorted(record.joules_by_domain)),
     record.estimated,
@@ -101,11 +117,12 @@ def _order(record: TrialRecord) -> tuple:
   return (*values, (0, record.seed), (1, record.trial_id))
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+  """A config with dotted paths for keys."""
   flat = {}
   for key, value in config.items():
     if isinstance(value, dict):
-      flat |= _flat(value, f"{prefix}{key}.")
+      flat |= flattened(value, f"{prefix}{key}.")
     else:
       flat[prefix + key] = value
   return flat

@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.costs import COUNTINGS, SECONDS, TRAIN, Counting, costs
-from jaxpower.report.ground import comparable, devices, machine
+from jaxpower.report.ground import comparable, devices, machine, tasks_of
 from jaxpower.report.labels import percent
 from jaxpower.report.statistics import Cost, Estimate, median, middle, ratio
 
@@ -65,6 +65,7 @@ class Comparison:
   """
 
   data: str
+  tasks: tuple[str, ...] = ("label",)
   target_accuracy: float
   machine: str
   domains: tuple[str, ...]
@@ -79,6 +80,14 @@ class Comparison:
     return tuple(
       dict.fromkeys(path for group in self.groups for path in group.varied)
     )
+
+  @property
+  def goal(self) -> str:
+    """What was to be reached: "80 %"."""
+    mean = percent(self.target_accuracy)
+    if len(self.tasks) == 1:
+      return mean
+    return f"every target ({mean} on average)"
 
   @property
   def best(self) -> Group | None:
@@ -107,6 +116,7 @@ def title(comparison: Comparison, among: Sequence[Comparison]) -> str:
   """What tells a comparison from the others; empty where it stands alone."""
   facts = (
     (comparison.data, {c.data for c in among}),
+    (" + ".join(comparison.tasks), {c.tasks for c in among}),
     (
       f"to {percent(comparison.target_accuracy)}",
       {c.target_accuracy for c in among},
@@ -136,6 +146,7 @@ def _comparison(records: Sequence[TrialRecord]) -> Comparison:
   domains = (tuple(sorted(record.joules_by_domain)) for record in records)
   return Comparison(
     data=str(records[0].config.get("data", "")),
+    tasks=tasks_of(records[0]),
     target_accuracy=records[0].target_accuracy,
     machine=next(filter(None, map(machine, records)), ""),
     domains=max(domains, key=len),

@@ -11,7 +11,7 @@ from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.groups import Comparison
-from jaxpower.report.labels import percent, value
+from jaxpower.report.labels import value
 from jaxpower.report.sections import Section
 from jaxpower.report.tables import Table
 
@@ -195,8 +195,7 @@ def _goal(comparisons: Sequence[Comparison], trials: int) -> str:
   if not comparisons:
     return "No trial is recorded yet."
   goals = dict.fromkeys(
-    f"{c.data or 'unknown data'} to {percent(c.target_accuracy)}"
-    for c in comparisons
+    f"{c.data or 'unknown data'} to {c.goal}" for c in comparisons
   )
   count = "1 trial" if trials == 1 else f"{trials} trials"
   return f"{count}: {', '.join(goals)} test accuracy, fixed before the sweep."

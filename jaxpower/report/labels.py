@@ -49,6 +49,8 @@ def value(item: Any) -> str:
     return item
   if isinstance(item, float):
     return f"{item:g}"
+  if isinstance(item, list | tuple) and all(isinstance(x, str) for x in item):
+    return " + ".join(item)
   return json.dumps(item)
 
 

@@ -20,7 +20,7 @@ def sentence(comparison: Comparison) -> str:
   """Which setting was cheapest, by how much, and what is uncertain of it."""
   groups = comparison.groups
   trials = [record for group in groups for record in group.records]
-  goal = percent(comparison.target_accuracy)
+  goal = comparison.goal
   if all(record.status == "failed" for record in trials):
     return f"Every trial failed: {_first_error(trials)}."
   if not any(record.status == "reached" for record in trials):

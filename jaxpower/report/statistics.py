@@ -128,6 +128,58 @@ def paired_ratio(
   return replace(found, low=low, high=high)
 
 
+@dataclass(frozen=True)
+class Span:
+  """A median over seeds that lies between `least` and `most`.
+
+  The two are equal where no censored value decides it; `most` is infinite
+  where it has no upper end. `low` and `high` are its 95 % bootstrap interval,
+  None for one seed.
+  """
+
+  least: float
+  most: float
+  low: float | None = None
+  high: float | None = None
+
+
+def median_ratio(pairs: Sequence[tuple[Cost, Cost]]) -> Span | None:
+  """The median over seeds of each first cost over its own second.
+
+  Unlike a ratio of medians it is known where either side has misses: a first
+  cost that is only bounded leaves its ratio open above, a second one leaves it
+  open below. None for no pairs, or where a second cost is not above zero,
+  since then there is nothing to divide by.
+  """
+  if not pairs or any(base.value <= 0 for _, base in pairs):
+    return None
+  return span(
+    [
+      (cost.value / base.ceiling, cost.ceiling / base.value)
+      for cost, base in pairs
+    ]
+  )
+
+
+def span(values: Sequence[tuple[float, float]]) -> Span:
+  """The median of values of which only least and most are known.
+
+  The interval runs from the 2.5 % quantile of the resampled medians of the
+  least to the 97.5 % quantile of those of the most.
+  """
+  # Sorted, so that the order of records cannot move an interval.
+  least, most = np.array(sorted(values)).T
+  found = Span(float(np.median(least)), float(np.median(most)))
+  if len(values) < 2:
+    return found
+  generator = np.random.default_rng((SEED, 0))
+  drawn = generator.integers(len(values), size=(RESAMPLES, len(values)))
+  low, high = _interval(
+    np.median(least[drawn], axis=1), np.median(most[drawn], axis=1)
+  )
+  return replace(found, low=low, high=high)
+
+
 def range_coverage(seeds: int) -> float:
   """How often the range of so many values holds their true median."""
   return 1 - 2.0 ** (1 - seeds)

@@ -8,7 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from jaxpower.report.groups import Comparison, Group
-from jaxpower.report.labels import labels, number, opening, percent, value
+from jaxpower.report.labels import labels, number, opening, value
 from jaxpower.report.statistics import (
   ENOUGH_SEEDS,
   Estimate,
@@ -43,7 +43,7 @@ def table(comparison: Comparison) -> Table:
   columns = (
     *(told[path] for path in paths),
     "reached",
-    f"{energy} to {percent(comparison.target_accuracy)}",
+    f"{energy} to {comparison.goal}",
     "seconds",
     "ratio",
     f"{short} per 1000 examples",

@@ -14,6 +14,7 @@ from jaxpower.report import (
   figures,
   frameworks,
   html,
+  multitask,
   pareto,
   spreadsheets,
   tables,
@@ -26,6 +27,7 @@ from jaxpower.report.sentence import sentence
 # What else records may have to tell; each answers None where they have not.
 SECTIONS: tuple[Callable[[Sequence[TrialRecord]], Section | None], ...] = (
   frameworks.section,
+  multitask.section,
 )
 
 
@@ -81,7 +83,7 @@ def make(
   if len(comparisons) > 1:
     notes.append(
       "These are not pooled, and no ratio crosses from one to another: data,"
-      " target, machine or meter differ."
+      " tasks, target, machine or meter differ."
     )
   if (planned := _planned(sweep or {})) > len(records):
     notes.append(

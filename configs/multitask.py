@@ -1,0 +1,60 @@
+"""Energy to several targets in one network, against a network for each.
+
+Claim: whether one network for all tasks is cheaper than one for each depends
+on what they share, and can be told in joules: every target reached, the sum
+over single-task networks beside it, and the accuracy each task ends with, so
+that a saving that was paid for in accuracy is seen. All train on to the same
+number of examples.
+Cost: under five minutes on two idle CPU cores.
+
+  python scripts/run.py --config=configs/multitask.py
+  python scripts/run.py --config=configs/multitask.py:model=transformer
+  python scripts/run.py --config=configs/multitask.py:weighting=uncertainty
+  python scripts/run.py --config=configs/multitask.py:data=mnist_5k+digits_28
+
+For the fine and coarse classes of one set: data=cifar100,model=resnet18.
+"""
+
+from jaxpower.config import NETWORKS, Model, Optimizer, Sweep, arguments
+
+IMU, DIGITS = "imu", "mnist_5k+digits_28"
+# Each task's target: what its own network reaches in a third of the budget.
+TARGETS = {
+  IMU: {"label": 0.85, "subject": 0.55},
+  DIGITS: {"mnist_5k": 0.92, "digits_28": 0.9},
+  "fashion_mnist_6k+mnist_5k": {"fashion_mnist_6k": 0.82, "mnist_5k": 0.93},
+  "cifar100": {"label": 0.4, "coarse_label": 0.5},
+}
+BUDGETS = {"cifar100": 1_536_000}
+
+
+def get_config(text: str = "") -> Sweep:
+  """The sweep; what stands behind the colon may be given.
+
+  `data` is a set with several labels or sets joined by "+"; by default sensor
+  windows, whose exercise ("label") and wearer ("subject") are asked for, or
+  for a model of images two sets of digits.
+  """
+  args = arguments(
+    text, data="", model="cnn", weighting="fixed", seeds=5, quick=False
+  )
+  network = NETWORKS.get(args.model)
+  windows = network is None or "window" in network.reads
+  data = args.data or (IMU if windows else DIGITS)
+  targets = TARGETS.get(data) or dict.fromkeys(data.split("+"), 0.8)
+  budget = BUDGETS.get(data, 40_960)
+  return Sweep(
+    name="multitask",
+    data=data,
+    model=Model(name=args.model),
+    optimizer=Optimizer(name="adam", learning_rate=3e-3),
+    batch_size=64,
+    task_weighting=args.weighting,
+    vary={"tasks": (tuple(targets), *((task,) for task in targets))},
+    seeds=1 if args.quick else args.seeds,
+    targets=dict.fromkeys(targets, 0.4) if args.quick else targets,
+    budget_examples=16_384 if args.quick else budget,
+    evaluate_every_examples=2_048 if data == IMU else 1_024,
+    stop_at_target=args.quick,
+    idle_seconds=0.5,
+  )

@@ -1,0 +1,268 @@
+"""One network for several tasks beside a network for each."""
+
+import dataclasses
+import math
+import re
+from typing import Any
+
+import pytest
+from report_records import curve, record
+
+from jaxpower.records import TrialRecord
+from jaxpower.report.multitask import section
+from jaxpower.report.pairs import pairings
+from jaxpower.report.tables import plain
+from jaxpower.report.write import make
+
+TARGETS = {"label": 0.85, "subject": 0.55}
+
+
+def trial(
+  tasks: tuple[str, ...],
+  seed: int,
+  joules: float | None,
+  ends: tuple[float, ...] = (),
+  status: str = "reached",
+  shared: dict[str, Any] | None = None,
+  **changes: Any,
+) -> TrialRecord:
+  """A trial of some tasks that ended at these accuracies."""
+  ends = ends or tuple(TARGETS[task] + 0.02 for task in tasks)
+  several = len(tasks) > 1
+  mean = sum(ends) / len(ends)
+  target = sum(TARGETS[task] for task in tasks) / len(tasks)
+  found = record(
+    64,
+    seed,
+    joules,
+    status,
+    target_accuracy=target,
+    varied={"tasks": list(tasks)},
+    final_accuracy=mean,
+    **changes,
+  )
+  looks = tuple(
+    dataclasses.replace(
+      look,
+      accuracies=dict(zip(tasks, ends, strict=True)) if several else {},
+    )
+    for look in curve(joules or 1.0, mean)
+  )
+  config = found.config | {
+    "data": "imu",
+    "tasks": list(tasks),
+    "targets": {task: TARGETS[task] for task in tasks},
+    "task_weights": {},
+    "task_weighting": "fixed",
+    "target_accuracy": 0.8,
+    "stop_at_target": False,
+    **(shared or {}),
+  }
+  return dataclasses.replace(
+    found,
+    config=config,
+    curve=() if status == "failed" else looks,
+    trial_id=f"{'-'.join(tasks)}{seed}",
+  )
+
+
+BOTH = ("label", "subject")
+
+
+def sweep(
+  together: tuple[float | None, ...],
+  label: tuple[float, ...],
+  subject: tuple[float, ...],
+  **changes: Any,
+) -> list[TrialRecord]:
+  """Seeds of one network and of one each; negative joules are of a miss."""
+
+  def seeds(tasks: tuple[str, ...], spent: Any) -> list[TrialRecord]:
+    return [
+      trial(
+        tasks,
+        seed,
+        None if joules is None else abs(joules),
+        status="missed" if joules is not None and joules < 0 else "reached",
+        **changes,
+      )
+      for seed, joules in enumerate(spent)
+    ]
+
+  return [
+    *seeds(BOTH, together),
+    *seeds(("label",), label),
+    *seeds(("subject",), subject),
+  ]
+
+
+SAVED = sweep((6.0, 8.0, 7.0), (4.0, 4.0, 5.0), (6.0, 6.0, 5.0))
+
+
+def told(records: list[TrialRecord]) -> str:
+  found = section(records)
+  assert found is not None
+  return "\n".join((*map(plain, found.tables), *found.lines))
+
+
+def test_the_sum_of_each_seed_stands_against_its_own_network() -> None:
+  (found,) = pairings(SAVED)
+  pairs = found.costs()
+  assert pairs is not None
+  assert [(a.value, b.value) for a, b in pairs] == [(6, 10), (8, 10), (7, 10)]
+  text = told(SAVED)
+  assert re.search(r"label \+ subject +3 +7\.00 .* 10\.0 .* 0\.700", text)
+  assert (
+    "One network for label and subject cost 0.700 times (0.600 to 0.800) the"
+    " joules of two networks: multitask saved 30 %." in text
+  )
+
+
+def test_seeds_are_paired_whatever_the_order_of_records() -> None:
+  assert told(SAVED[::-1]) == told(SAVED)
+  crossed = sweep((6.0, 60.0), (4.0, 40.0), (6.0, 60.0))
+  # Each seed saved exactly 40 %, though costs of seeds differ tenfold.
+  assert "cost 0.600 times (0.600 to 0.600)" in told(crossed)
+
+
+def test_a_network_that_costs_more_is_said_to() -> None:
+  text = told(sweep((15.0, 15.0), (4.0, 4.0), (6.0, 6.0)))
+  assert "multitask cost 50 % more" in text
+
+
+def test_seeds_that_disagree_settle_nothing() -> None:
+  text = told(sweep((8.0, 12.0, 10.0), (4.0,) * 3, (6.0,) * 3))
+  assert "3 seeds cannot tell whether it saved" in text
+  assert "saved 0" not in text
+
+
+def test_one_seed_has_no_interval() -> None:
+  text = told(sweep((5.0,), (4.0,), (6.0,)))
+  assert "cost 0.500 times the joules" in text
+  assert "One seed cannot tell how certain this is." in text
+
+
+def test_a_miss_in_one_network_bounds_its_cost_from_below() -> None:
+  text = told(sweep((-20.0, -20.0, -20.0), (4.0,) * 3, (6.0,) * 3))
+  assert "at least 2.00 (2.00 or more)" in text
+  assert "multitask cost at least 100 % more" in text
+
+
+def test_a_miss_alone_bounds_the_saving_from_below() -> None:
+  text = told(sweep((5.0, 5.0, 5.0), (4.0,) * 3, (-6.0,) * 3))
+  assert "at most 0.500" in text
+  assert "multitask saved at least 50 %" in text
+  # A dearer one may still be cheaper than a network that never got there.
+  unsure = told(sweep((15.0,) * 3, (4.0,) * 3, (-6.0,) * 3))
+  assert "too many trials missed a target to tell" in unsure
+
+
+def test_an_accuracy_that_is_lost_is_seen() -> None:
+  ends = [(0.80, 0.60), (0.81, 0.60), (0.82, 0.60)]
+  together = [trial(BOTH, seed, 6.0, found) for seed, found in enumerate(ends)]
+  alone = [
+    trial((task,), seed, 5.0, (0.86 if task == "label" else 0.55,))
+    for task in BOTH
+    for seed in range(3)
+  ]
+  text = told(together + alone)
+  assert re.search(
+    r"label +85 % +5\.00.* 81 % +86 % +-5\.0 \(-6\.0 to -4\.0\)", text
+  )
+  assert (
+    "Less accurate in the end in one network than alone: label by 5" in text
+  )
+  assert "More accurate in the end in one network than alone: subject" in text
+  steady = told(SAVED)
+  assert "No task ended surely more or less accurate" in steady
+  # Where training stopped at the targets nothing is told of a loss.
+  stopped = [
+    dataclasses.replace(r, config=r.config | {"stop_at_target": True})
+    for r in together + alone
+  ]
+  assert "Less accurate" not in told(stopped)
+  assert "no loss can be told" in told(stopped)
+
+
+def test_unknown_joules_stay_unknown() -> None:
+  blind = trial(BOTH, 0, None, reasons=("GPU is lost",), partial=True)
+  text = told([blind, *SAVED[1:]])
+  assert "saved is unknown: GPU is lost." in text
+  assert not re.search(r"\b0 J|nan|None", text)
+
+
+def test_a_seed_with_a_failed_trial_is_left_out_and_said_to() -> None:
+  failed = trial(("label",), 1, None, status="failed")
+  records = [r for r in SAVED if r.trial_id != failed.trial_id] + [failed]
+  text = told(records)
+  assert "Left out, since a trial failed or is not there: seed 1." in text
+  (found,) = pairings(records)
+  assert found.seeds == (0, 2)
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"target_accuracy": 0.9},
+    {"estimated": True},
+    {"provenance": {"host": "other", "cpu": "AMD EPYC 9654"}},
+    {"shared": {"batch_size": 128}},
+    {"shared": {"data": "imu+side"}},
+  ],
+)
+def test_trials_on_other_ground_are_no_pair(changes: dict[str, Any]) -> None:
+  target = changes.pop("target_accuracy", None)
+  odd = [trial(("label",), seed, 4.0, **changes) for seed in range(3)]
+  if target:
+    odd = [dataclasses.replace(r, target_accuracy=target) for r in odd]
+  rest = [r for r in SAVED if r.config["tasks"] != ["label"]]
+  assert section(rest + odd) is None
+  assert section(SAVED[:3]) is None, "no network for each"
+  assert section(SAVED[3:]) is None, "no network for several"
+
+
+def test_two_ways_to_weigh_are_told_apart() -> None:
+  learned = [
+    dataclasses.replace(r, config=r.config | {"task_weighting": "uncertainty"})
+    for r in sweep((5.0,) * 3, (), ())
+  ]
+  text = told(SAVED + learned)
+  assert "task weighting uncertainty: One network" in text
+  assert "0.700" in text
+  assert "0.500" in text
+
+
+def test_estimated_joules_are_called_so() -> None:
+  records = sweep((6.0,) * 2, (4.0,) * 2, (6.0,) * 2, estimated=True)
+  text = told(records)
+  assert "estimated joules in one network" in text
+  assert "estimated, not measured" in text
+  assert "stimated" not in told(SAVED)
+
+
+def test_trials_of_other_tasks_share_no_ratio() -> None:
+  report = make(SAVED)
+  assert [p.comparison.tasks for p in report.parts] != []
+  assert {p.comparison.tasks for p in report.parts} == {
+    BOTH,
+    ("label",),
+    ("subject",),
+  }
+  assert all(p.comparison.energy_ratio is None for p in report.parts)
+  (found,) = (p for p in report.parts if p.comparison.tasks == BOTH)
+  assert "every target (70 % on average)" in found.sentence
+  assert found.title == "label + subject, to 70 %"
+  assert [s.title for s in report.sections] == [
+    "One network for several tasks, against a network for each"
+  ]
+
+
+def test_targets_that_agree_on_average_alone_are_not_pooled() -> None:
+  other = [
+    dataclasses.replace(
+      r, config=r.config | {"targets": {"label": 0.55, "subject": 0.85}}
+    )
+    for r in SAVED[:3]
+  ]
+  assert len(make(SAVED[:3] + other).parts) == 2
+  assert math.isclose(SAVED[0].target_accuracy, other[0].target_accuracy)
