@@ -30,6 +30,7 @@ SCHEDULES = ("constant", "cosine", "one_cycle", "step", "warm_up")
 SCALINGS = ("none", "linear", "sqrt")
 AUGMENTATIONS = ("none", "crop", "crop_flip")
 PROGRAMS = ("segment", "step")
+STREAMING = ("auto", "never", "always")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +115,7 @@ class Conditions:
   augmentation: str = "none"
   data_share: float = 1.0  # of the training set, its classes in proportion
   program: str = "segment"  # between two evaluations one call, or "step"
+  streaming: str = "auto"  # from host or disk: where the set is too large
   target_accuracy: float = 0.8
   budget_examples: int = 60_000
   evaluate_every_examples: int = 2_048

@@ -24,6 +24,7 @@ from jaxpower.config import (
   PROGRAMS,
   SCALINGS,
   SCHEDULES,
+  STREAMING,
   Conditions,
   ConfigError,
   Sweep,
@@ -130,6 +131,7 @@ def _check_conditions(
     ("matmul_precision", MATMUL_PRECISIONS),
     ("augmentation", AUGMENTATIONS),
     ("program", PROGRAMS),
+    ("streaming", STREAMING),
     ("framework", FRAMEWORKS),
   ):
     value = get(c, path)

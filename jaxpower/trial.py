@@ -154,7 +154,9 @@ def _train(
 
 
 def _place_data(wing: Wing, trial: Trial) -> Placed:
-  return wing.place(trial, data.load(trial.data))
+  # A set that may be too large for memory is not to be brought there whole.
+  mapped = trial.streaming != "never"
+  return wing.place(trial, data.load(trial.data, mapped=mapped))
 
 
 def _programs(wing: Wing, spec: Hashable, earlier: Made | None) -> Any:

@@ -7,7 +7,7 @@ earlier than a prepared set is read.
 from jaxpower.data.catalogue import describe, load, names
 from jaxpower.data.facts import DataError, DataSet, Facts
 from jaxpower.data.order import batch_indices
-from jaxpower.data.streaming import Stream, stream
+from jaxpower.data.streaming import Stream, read_ahead, stream
 
 __all__ = [
   "DataError",
@@ -18,5 +18,6 @@ __all__ = [
   "describe",
   "load",
   "names",
+  "read_ahead",
   "stream",
 ]

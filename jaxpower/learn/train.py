@@ -76,6 +76,11 @@ def fresh_state(spec: Spec, seed: int) -> TrainState:
   return jax.device_put(state, replicated(make_mesh(spec.devices)))
 
 
+def shapes_of_state(spec: Spec) -> TrainState:
+  """The shapes of the state, for compiling."""
+  return jax.eval_shape(_init(spec), np.uint32(0))
+
+
 def test_shardings(mesh: Mesh, test: Data) -> dict[str, Any]:
   """Each chunk of a test set divided over the devices, the rest whole."""
   divided = {"input", "label", "weight"}
@@ -144,7 +149,7 @@ def flops_per_step(spec: Spec) -> float | None:
   a loop, over steps or micro-batches, would hold its body only once.
   """
   spec = dataclasses.replace(spec, accumulation=1)
-  state = jax.eval_shape(_init(spec), np.uint32(0))
+  state = shapes_of_state(spec)
   whole = shapes_of(spec, "train")
   batch = whole | {
     name: jax.ShapeDtypeStruct(
@@ -160,7 +165,7 @@ def flops_per_step(spec: Spec) -> float | None:
 def _compile_train(spec: Spec) -> Callable[..., tuple[TrainState, Any]]:
   mesh = make_mesh(spec.devices)
   whole = replicated(mesh)
-  state = jax.eval_shape(_init(spec), np.uint32(0))
+  state = shapes_of_state(spec)
   by_segment = spec.program == "segment"
   lead = (spec.steps,) if by_segment else ()
   program = (
@@ -215,7 +220,7 @@ def _compile_eval(
       in_shardings=(whole, test_shardings(mesh, test)),
       out_shardings=whole,
     )
-    .lower(jax.eval_shape(_init(spec), np.uint32(0)), test)
+    .lower(shapes_of_state(spec), test)
     .compile()
   )
 

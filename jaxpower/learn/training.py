@@ -11,18 +11,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpower import data, schedule
+from jaxpower import schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
-from jaxpower.learn import checkpoint
+from jaxpower.learn import checkpoint, streamed
+from jaxpower.learn import train as resident
 from jaxpower.learn.evaluate import in_chunks
+from jaxpower.learn.memory import is_streamed
 from jaxpower.learn.optimizer import hyperparameters
-from jaxpower.learn.share import examples_of
+from jaxpower.learn.share import examples_of, order
 from jaxpower.learn.spec import Data, Spec, spec_of
 from jaxpower.learn.state import TrainState, make_mesh, replicated
 from jaxpower.learn.state import count_parameters as count_parameters
+from jaxpower.learn.streamed import Streamed
 from jaxpower.learn.train import Programs, fresh_state, test_shardings
-from jaxpower.learn.train import compile_programs as compile_programs
 from jaxpower.learn.train import flops_per_step as flops_per_step
 
 wait = jax.block_until_ready
@@ -40,9 +42,11 @@ class Placed:
   test_examples: int
 
 
-def place(trial: Trial, sets: DataSet) -> Placed:
-  """Lays a set on the devices whole."""
+def place(trial: Trial, sets: DataSet) -> Placed | Streamed:
+  """Lays a set on the devices whole, or leaves it to be streamed."""
   mesh = make_mesh(trial.devices)
+  if is_streamed(trial, sets, mesh):
+    return streamed.place(trial, sets)
   scale = {"mean": sets.mean, "std": sets.std}
   pairs = [
     {name: part[name] for name in ("input", "label")}
@@ -59,7 +63,8 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   )
   return Placed(
     trial=trial,
-    train=jax.device_put(train, replicated(mesh)),
+    # A set left on disk may not stay there under the name of an array.
+    train=jax.device_put(train, replicated(mesh), may_alias=False),
     test=jax.device_put(test, test_shardings(mesh, test)),
     spec=spec,
     chosen=examples_of(sets.train["label"], trial.data_share),
@@ -67,7 +72,12 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   )
 
 
-def start(placed: Placed) -> TrainState:
+def compile_programs(spec: Spec) -> Programs | streamed.Programs:
+  """Compiles what the spec needs, before any of it is called."""
+  return (streamed if spec.chunk else resident).compile_programs(spec)
+
+
+def start(placed: Placed | Streamed) -> TrainState:
   """The state that training starts from."""
   return fresh_state(placed.spec, placed.trial.seed)
 
@@ -78,33 +88,29 @@ def copy(state: TrainState) -> TrainState:
 
 
 def train(
-  programs: Programs, state: TrainState, placed: Placed, segment: int
-) -> tuple[TrainState, jax.Array, float]:
+  programs: Any, state: TrainState, placed: Placed | Streamed, segment: int
+) -> tuple[TrainState, Any, float]:
   """The updates of one segment, its order and rates drawn on the host.
 
   Returns the new state, the mean loss, and the seconds that the devices
   waited for data: 0 where the set lies on them.
   """
+  if isinstance(placed, Streamed):
+    return streamed.train(programs, state, placed, segment)
   trial, steps = placed.trial, placed.spec.steps
-  places = data.batch_indices(
-    seed=trial.seed,
-    examples=len(placed.chosen),
-    batch_size=trial.batch_size,
-    first_step=segment * steps,
-    steps=steps,
-  )
+  rows = order(trial, placed.chosen, segment * steps, steps)
   rates = schedule.learning_rates(trial, segment * steps, steps)
   numbers = hyperparameters(trial, rates)
-  state, loss = programs.train(
-    state, placed.train, placed.chosen[places], numbers
-  )
+  state, loss = programs.train(state, placed.train, rows, numbers)
   return state, loss, 0.0
 
 
 def evaluate(
-  programs: Programs, state: TrainState, placed: Placed
+  programs: Any, state: TrainState, placed: Placed | Streamed
 ) -> dict[str, jax.Array]:
   """Mean "loss" and "accuracy" over the test set."""
+  if isinstance(placed, Streamed):
+    return streamed.evaluate(programs, state, placed)
   return programs.evaluate(state, placed.test)
 
 
