@@ -18,12 +18,11 @@ from jax.sharding import NamedSharding
 
 from jaxpower import data, schedule
 from jaxpower.config import Trial
-from jaxpower.data import DataSet
 from jaxpower.learn import evaluate as evaluation
 from jaxpower.learn import optimizer
 from jaxpower.learn.optimizer import Hyperparameters, hyperparameters
-from jaxpower.learn.share import examples_of, order
-from jaxpower.learn.spec import Data, Spec, network_of, shapes_of, spec_of
+from jaxpower.learn.share import order
+from jaxpower.learn.spec import Data, Spec, network_of, shapes_of
 from jaxpower.learn.state import TrainState, make_mesh, replicated, split
 from jaxpower.learn.step import train_step
 from jaxpower.learn.train import shapes_of_state, test_shardings
@@ -107,36 +106,28 @@ class Parts:
     return jax.block_until_ready(jax.device_put(filled, dict(self.shardings)))
 
 
-def place(trial: Trial, sets: DataSet) -> Streamed:
-  """Leaves a set where it is and says how it is to travel."""
-  mesh = make_mesh(trial.devices)
-  scale = {"mean": sets.mean, "std": sets.std}
-  train, test = (
-    {name: part[name] for name in ("input", "label")}
-    for part in (sets.train, sets.test)
-  )
-  shape = _part_shape(test, mesh.size)
-  part = {
-    name: jax.ShapeDtypeStruct((*shape, *values.shape[1:]), values.dtype)
+def part_shapes(
+  test: Mapping[str, np.ndarray], devices: int
+) -> dict[str, jax.ShapeDtypeStruct]:
+  """The shapes of a part of the test set, as `Parts` gives it."""
+  examples = len(test["label"])
+  chunk = evaluation.chunk_size(examples, devices)
+  most = max(1, CHUNK_BYTES // (chunk * _example_bytes(test)))
+  lead = min(most, math.ceil(examples / (chunk * FEWEST_CHUNKS))), chunk
+  return {"weight": jax.ShapeDtypeStruct(lead, jnp.float32)} | {
+    name: jax.ShapeDtypeStruct((*lead, *values.shape[1:]), values.dtype)
     for name, values in test.items()
   }
-  part["weight"] = jax.ShapeDtypeStruct(shape, jnp.float32)
-  spec = spec_of(
-    trial,
-    train | scale,
-    part | scale,
-    classes=sets.facts.classes,
-    vocabulary=sets.facts.vocabulary,
-  )
-  return Streamed(
-    trial=trial,
-    train=train,
-    test=test,
-    scale=jax.device_put(scale, replicated(mesh)),
-    spec=dataclasses.replace(spec, chunk=_chunk(trial, _example_bytes(train))),
-    chosen=examples_of(train["label"], trial.data_share),
-    test_examples=len(test["label"]),
-  )
+
+
+def steps_together(trial: Trial, train: Mapping[str, np.ndarray]) -> int:
+  """How many steps travel together: a divisor of those of a segment."""
+  if trial.program == "step":
+    return 1
+  steps = trial.evaluate_every_examples // trial.batch_size
+  most = CHUNK_BYTES // (trial.batch_size * _example_bytes(train))
+  most = min(most, steps // FEWEST_CHUNKS)
+  return max(n for n in range(1, max(1, most) + 1) if steps % n == 0)
 
 
 def train_chunk(
@@ -259,23 +250,3 @@ def _example_bytes(arrays: Mapping[str, np.ndarray]) -> int:
     values.dtype.itemsize * int(np.prod(values.shape[1:]))
     for values in arrays.values()
   )
-
-
-def _chunk(trial: Trial, example_bytes: int) -> int:
-  """How many steps travel together: a divisor of those of a segment."""
-  if trial.program == "step":
-    return 1
-  steps = trial.evaluate_every_examples // trial.batch_size
-  most = CHUNK_BYTES // (trial.batch_size * example_bytes)
-  most = min(most, steps // FEWEST_CHUNKS)
-  return max(n for n in range(1, max(1, most) + 1) if steps % n == 0)
-
-
-def _part_shape(
-  test: Mapping[str, np.ndarray], devices: int
-) -> tuple[int, int]:
-  """How many chunks of how many examples travel together."""
-  examples = len(test["label"])
-  chunk = evaluation.chunk_size(examples, devices)
-  most = max(1, CHUNK_BYTES // (chunk * _example_bytes(test)))
-  return min(most, -(-examples // (chunk * FEWEST_CHUNKS))), chunk

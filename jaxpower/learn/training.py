@@ -45,29 +45,42 @@ class Placed:
 def place(trial: Trial, sets: DataSet) -> Placed | Streamed:
   """Lays a set on the devices whole, or leaves it to be streamed."""
   mesh = make_mesh(trial.devices)
-  if is_streamed(trial, sets, mesh):
-    return streamed.place(trial, sets)
   scale = {"mean": sets.mean, "std": sets.std}
-  pairs = [
+  train, test = (
     {name: part[name] for name in ("input", "label")}
     for part in (sets.train, sets.test)
-  ]
-  train: Data = pairs[0] | scale
-  test: Data = in_chunks(pairs[1], mesh.size) | scale
+  )
+  streaming = is_streamed(trial, sets, mesh)
+  part: Data = (streamed.part_shapes if streaming else in_chunks)(
+    test, mesh.size
+  )
   spec = spec_of(
     trial,
-    train,
-    test,
+    train | scale,
+    part | scale,
     classes=sets.facts.classes,
     vocabulary=sets.facts.vocabulary,
   )
+  chosen = examples_of(sets.train["label"], trial.data_share)
+  if streaming:
+    together = streamed.steps_together(trial, train)
+    return Streamed(
+      trial=trial,
+      train=train,
+      test=test,
+      scale=jax.device_put(scale, replicated(mesh)),
+      spec=dataclasses.replace(spec, chunk=together),
+      chosen=chosen,
+      test_examples=len(sets.test["label"]),
+    )
+  chunks = part | scale
   return Placed(
     trial=trial,
-    # A set left on disk may not stay there under the name of an array.
-    train=jax.device_put(train, replicated(mesh), may_alias=False),
-    test=jax.device_put(test, test_shardings(mesh, test)),
+    # What was left on disk must not stay there under the name of an array.
+    train=jax.device_put(train | scale, replicated(mesh), may_alias=False),
+    test=jax.device_put(chunks, test_shardings(mesh, chunks)),
     spec=spec,
-    chosen=examples_of(sets.train["label"], trial.data_share),
+    chosen=chosen,
     test_examples=len(sets.test["label"]),
   )
 
