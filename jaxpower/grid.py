@@ -93,11 +93,6 @@ def check_kind(trial: Trial, kind: str) -> None:
 
 def check(sweep: Sweep) -> None:
   """Raises ConfigError unless every field of the sweep can be run."""
-  if not isinstance(sweep, Sweep):
-    raise ConfigError(
-      f"get_config() gave {article(type(sweep).__name__)}; it must return a"
-      " jaxpower.Sweep"
-    )
   _check_types(sweep)
   _require(
     sweep.name != "" and "/" not in sweep.name,
@@ -190,6 +185,11 @@ def _check_together(trial: Trial) -> None:
   _require(
     t.batch_size % t.accumulation == 0,
     f"accumulation {t.accumulation}: must divide batch_size {t.batch_size}",
+  )
+  _require(
+    t.streaming != "always" or t.framework == "jax",
+    f"streaming always: {t.framework} lays every set on its device; leave"
+    " streaming at auto",
   )
   schedule = t.optimizer.schedule
   _require(

@@ -154,6 +154,10 @@ def make(**fields: Any) -> Callable[[], Sweep]:
       "unknown matmul_precision 'hi'; did you mean high?",
     ),
     (make(program="steps"), "unknown program 'steps'; did you mean step?"),
+    (
+      make(streaming="allways"),
+      "unknown streaming 'allways'; did you mean always?",
+    ),
     (make(name="a/b"), "name 'a/b': must be usable as a folder's name"),
   ],
 )
