@@ -135,7 +135,7 @@ def test_the_wait_is_that_for_chunks_and_not_for_the_devices(
       seen.append([loss.is_ready() for loss in losses])
       return super().__next__()
 
-  losses: list[jax.Array] = []
+  losses: list[Any] = []
 
   def train(*given: Any) -> Any:
     state, loss = programs.train(*given)
