@@ -32,6 +32,7 @@ SCALINGS = ("none", "linear", "sqrt")
 AUGMENTATIONS = ("none", "crop", "crop_flip")
 PROGRAMS = ("segment", "step")
 TASK_WEIGHTINGS = ("fixed", "uncertainty")
+STREAMING = ("auto", "never", "always")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +143,7 @@ class Conditions:
   program: str = "segment"  # between two evaluations one call, or "step"
   task_weights: dict[str, float] = dataclasses.field(default_factory=dict)
   task_weighting: str = "fixed"  # or learned with the weights: "uncertainty"
+  streaming: str = "auto"  # from host or disk: where the set is too large
   target_accuracy: float = 0.8
   targets: dict[str, float] = dataclasses.field(default_factory=dict)
   budget_examples: int = 60_000

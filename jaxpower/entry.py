@@ -130,7 +130,10 @@ def load_config(text: str) -> Sweep:
   except Exception as error:  # noqa: BLE001, whatever the user's file raises
     raise ConfigError(f"{_place(error, path)}: {_in_one_line(error)}") from None
   if not isinstance(sweep, Sweep):
-    raise ConfigError(f"{path}: get_config() must return a jaxpower.Sweep")
+    raise ConfigError(
+      f"{path}: get_config() gave {config.article(type(sweep).__name__)}; it"
+      " must return a jaxpower.Sweep"
+    )
   return sweep
 
 

@@ -27,6 +27,7 @@ from jaxpower.config import (
   PROGRAMS,
   SCALINGS,
   SCHEDULES,
+  STREAMING,
   TASK_WEIGHTINGS,
   Conditions,
   ConfigError,
@@ -100,11 +101,6 @@ def check_kind(trial: Trial, kind: str) -> None:
 
 def check(sweep: Sweep) -> None:
   """Raises ConfigError unless every field of the sweep can be run."""
-  if not isinstance(sweep, Sweep):
-    raise ConfigError(
-      f"get_config() gave {article(type(sweep).__name__)}; it must return a"
-      " jaxpower.Sweep"
-    )
   _check_types(sweep)
   _require(
     sweep.name != "" and "/" not in sweep.name,
@@ -140,6 +136,7 @@ def _check_conditions(
     ("matmul_precision", MATMUL_PRECISIONS),
     ("augmentation", AUGMENTATIONS),
     ("program", PROGRAMS),
+    ("streaming", STREAMING),
     ("framework", FRAMEWORKS),
     ("task_weighting", TASK_WEIGHTINGS),
   ):
@@ -211,6 +208,11 @@ def _check_together(trial: Trial) -> None:
   _require(
     len(t.tasks) == 1 or t.framework == "jax",
     f"tasks {', '.join(t.tasks)}: several in one network are for jax only",
+  )
+  _require(
+    t.streaming != "always" or t.framework == "jax",
+    f"streaming always: {t.framework} lays every set on its device; leave"
+    " streaming at auto",
   )
   schedule = t.optimizer.schedule
   _require(

@@ -169,7 +169,10 @@ def _pretrained(trial: Trial) -> dict[str, Any] | None:
 
 
 def _place_data(wing: Wing, trial: Trial) -> Placed:
-  return wing.place(trial, data.for_tasks(data.load(trial.data), trial.tasks))
+  # A set that may be too large for memory is not to be brought there whole.
+  mapped = trial.streaming != "never"
+  found = data.load(trial.data, mapped=mapped)
+  return wing.place(trial, data.for_tasks(found, trial.tasks))
 
 
 def _by_task(trial: Trial, found: dict[str, Any]) -> dict[str, float]:

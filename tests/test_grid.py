@@ -205,6 +205,10 @@ def make(**fields: Any) -> Callable[[], Sweep]:
       "vary.transfer: a value is given twice in ('scratch', 'scratch')",
     ),
     (make(model=Model(heads=0)), "model.heads 0: must be at least 1"),
+    (
+      make(streaming="allways"),
+      "unknown streaming 'allways'; did you mean always?",
+    ),
     (make(name="a/b"), "name 'a/b': must be usable as a folder's name"),
   ],
 )

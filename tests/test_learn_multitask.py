@@ -53,7 +53,9 @@ def step_of(spec: Any) -> Any:
 
 
 def placed(trial: config.Trial, windows: data.DataSet) -> training.Placed:
-  return training.place(trial, data.for_tasks(windows, trial.tasks))
+  found = training.place(trial, data.for_tasks(windows, trial.tasks))
+  assert isinstance(found, training.Placed)
+  return found
 
 
 def learn(trial: config.Trial, windows: data.DataSet, segments: int = 1) -> Any:
@@ -154,7 +156,7 @@ def test_one_task_asks_for_nothing_of_several(windows: data.DataSet) -> None:
   learned = dataclasses.replace(one, task_weighting="uncertainty")
   spec = placed(one, windows).spec
   assert placed(learned, windows).spec == spec
-  assert len(jax.tree.leaves(hyperparameters(one, np.ones(4, "float32")))) == 6
+  assert len(jax.tree.leaves(hyperparameters(one, np.ones(4, "float32")))) == 7
   state = training.start(placed(learned, windows))
   assert set(state.params["head"]) == {"kernel", "bias"}
   # Another label of as many classes shares the executable.

@@ -226,6 +226,7 @@ def test_every_kind_of_data_is_learned(
   model: str, name: str, kept: tuple[int, ...]
 ) -> None:
   found = data.load(name)
+  layers = config.NETWORKS[model].layers
   part = tuple(slice(side) for side in kept)
   few = {
     "input": found.train["input"][:128][:, *part],
@@ -237,7 +238,7 @@ def test_every_kind_of_data_is_learned(
   trial = dataclasses.replace(
     TRIAL,
     data=name,
-    model=config.Model(name=model, width=0.25, depth=1.0),
+    model=config.Model(name=model, width=0.25, depth=1 / layers),
     optimizer=config.Optimizer(name="adamw", learning_rate=0.01),
     dropout=0.05,
     evaluate_every_examples=640,

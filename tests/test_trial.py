@@ -287,3 +287,19 @@ def test_the_window_closes_on_the_arrays_not_on_the_call() -> None:
     assert result.is_ready()
     (window,) = monitor.windows()
   assert window.joules == pytest.approx(WATTS * window.seconds)
+
+
+def test_a_streamed_trial_is_the_same_and_counts_its_wait(
+  run: Callable[..., TrialRecord],
+) -> None:
+  found = run(EASY)
+  streamed = run(dataclasses.replace(EASY, streaming="always"))
+  assert [e.accuracy for e in streamed.curve] == [
+    e.accuracy for e in found.curve
+  ]
+  assert streamed.joules_to_accuracy == pytest.approx(
+    WATTS * (streamed.seconds_to_accuracy or 0)
+  )
+  assert streamed.compile is not None
+  assert not streamed.compile.cache_hit
+  assert 0 < (streamed.data_wait_seconds or 0) < (streamed.train_seconds or 0)

@@ -8,7 +8,7 @@ from jaxpower.data.catalogue import describe, load, names
 from jaxpower.data.facts import DataError, DataSet, Facts
 from jaxpower.data.labels import for_tasks
 from jaxpower.data.order import batch_indices
-from jaxpower.data.streaming import Stream, stream
+from jaxpower.data.streaming import Stream, read_ahead, stream
 
 __all__ = [
   "DataError",
@@ -20,5 +20,6 @@ __all__ = [
   "for_tasks",
   "load",
   "names",
+  "read_ahead",
   "stream",
 ]

@@ -5,7 +5,7 @@ import concurrent.futures
 import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -15,22 +15,30 @@ from jaxpower.data.order import batch_indices
 Batch = dict[str, np.ndarray]
 
 
-class Stream(Iterator[Batch]):
-  """Batches one after the other; `waited_seconds` is the time spent on them.
+class Source(Protocol):
+  """Items by their place, made as they are asked for, in any thread."""
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, place: int, /) -> Any: ...
+
+
+class Stream(Iterator[Any]):
+  """Items one after the other; `waited_seconds` is the time spent on them.
 
   It is the time in which the one who asked had nothing to compute on. Close
   it, or use it as a context manager, so that no thread is left.
   """
 
-  def __init__(self, batches: Iterator[Batch], close: Callable[[], Any]):
-    self._batches = batches
+  def __init__(self, items: Iterator[Any], close: Callable[[], Any]):
+    self._items = items
     self.close = close
     self.waited_seconds = 0.0
 
-  def __next__(self) -> Batch:
+  def __next__(self) -> Any:
     began = time.monotonic()
     try:
-      return next(self._batches)
+      return next(self._items)
     finally:
       self.waited_seconds += time.monotonic() - began
 
@@ -60,10 +68,6 @@ def stream(
   grain if `grain`; the batches are the same. Raises ValueError where a number
   is out of range, DataError where grain is not installed.
   """
-  if ahead < 1 or threads < 1:
-    raise ValueError(
-      f"ahead and threads must be at least 1, got {ahead} and {threads}"
-    )
   indices = batch_indices(
     seed=seed,
     examples=len(split["input"]),
@@ -72,12 +76,23 @@ def stream(
     steps=steps,
   )
   batches = _Batches(split, indices)
+  return read_ahead(batches, ahead=ahead, threads=threads, grain=grain)
+
+
+def read_ahead(
+  source: Source, *, ahead: int = 4, threads: int = 2, grain: bool = False
+) -> Stream:
+  """The items of a source in their order, read as `stream` reads batches."""
+  if ahead < 1 or threads < 1:
+    raise ValueError(
+      f"ahead and threads must be at least 1, got {ahead} and {threads}"
+    )
   if grain:
-    reading = _read_by_grain(batches, ahead, threads)
+    reading = _read_by_grain(source, ahead, threads)
     return Stream(reading, reading.close)
   pool = concurrent.futures.ThreadPoolExecutor(threads, "stream")
   return Stream(
-    _read_ahead(batches, ahead, pool),
+    _read_in_pool(source, ahead, pool),
     lambda: pool.shutdown(cancel_futures=True),
   )
 
@@ -96,28 +111,28 @@ class _Batches:
     return {name: array[rows] for name, array in self._split.items()}
 
 
-def _read_ahead(
-  batches: _Batches, ahead: int, pool: concurrent.futures.Executor
-) -> Iterator[Batch]:
+def _read_in_pool(
+  source: Source, ahead: int, pool: concurrent.futures.Executor
+) -> Iterator[Any]:
   """Begins reading at once, not at the first `next`."""
-  steps = iter(range(len(batches)))
+  places = iter(range(len(source)))
   waiting = collections.deque(
-    pool.submit(batches.__getitem__, step)
-    for _, step in zip(range(ahead), steps, strict=False)
+    pool.submit(source.__getitem__, place)
+    for _, place in zip(range(ahead), places, strict=False)
   )
 
-  def read() -> Iterator[Batch]:
+  def read() -> Iterator[Any]:
     while waiting:
-      batch = waiting.popleft().result()
-      for step in steps:
-        waiting.append(pool.submit(batches.__getitem__, step))
+      item = waiting.popleft().result()
+      for place in places:
+        waiting.append(pool.submit(source.__getitem__, place))
         break
-      yield batch
+      yield item
 
   return read()
 
 
-def _read_by_grain(batches: _Batches, ahead: int, threads: int) -> Any:
+def _read_by_grain(source: Source, ahead: int, threads: int) -> Any:
   try:
     # It imports jax, which this room else does without.
     grain: Any = importlib.import_module("grain")
@@ -127,6 +142,6 @@ def _read_by_grain(batches: _Batches, ahead: int, threads: int) -> Any:
       "or leave grain out"
     ) from error
   options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
-  reading = iter(grain.MapDataset.source(batches).to_iter_dataset(options))
+  reading = iter(grain.MapDataset.source(source).to_iter_dataset(options))
   reading.start_prefetch()
   return reading

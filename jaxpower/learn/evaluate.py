@@ -10,16 +10,23 @@ from flax import linen as nn
 
 from jaxpower.learn import heads, tasks
 
+Sums = dict[str, jax.Array]
+
 CHUNK = 250  # test examples a forward pass; small enough for a CPU's caches
+
+
+def chunk_size(examples: int, devices: int) -> int:
+  """How many examples a forward pass takes: a multiple of `devices`."""
+  return -(-min(CHUNK, examples) // devices) * devices
 
 
 def in_chunks(test: dict[str, np.ndarray], devices: int) -> dict[str, Any]:
   """The test set as [chunks, chunk, ...], filled up with weightless examples.
 
-  The chunk is a multiple of `devices`, so that each takes an equal part.
+  The chunk is that of `chunk_size`, so that each device takes an equal part.
   """
   examples = len(test["label"])
-  chunk = -(-min(CHUNK, examples) // devices) * devices
+  chunk = chunk_size(examples, devices)
   chunks = -(-examples // chunk)
   filler = chunks * chunk - examples
   weighted = test | {"weight": np.ones(examples, np.float32)}
@@ -50,6 +57,25 @@ def evaluate(
     test: As `in_chunks` gives it, with "mean" and "std".
     classes: Of each task, where there are several.
   """
+  start = zeros(classes)
+  return means(sum_up(network, dtype, variables, test, start, classes))
+
+
+def zeros(classes: Sequence[int] = ()) -> Sums:
+  """The sums over no examples; of several tasks each [tasks]."""
+  zero = jnp.zeros(len(classes) if len(classes) > 1 else (), jnp.float32)
+  return dict.fromkeys(("loss", "accuracy", "weight"), zero)
+
+
+def sum_up(
+  network: nn.Module,
+  dtype: jnp.dtype,
+  variables: dict[str, Any],
+  test: dict[str, Any],
+  before: Sums,
+  classes: Sequence[int] = (),
+) -> Sums:
+  """Adds what `evaluate` takes the means of to the sums `before`."""
   mean, std = test["mean"], test["std"]
   several = len(classes) > 1
 
@@ -79,16 +105,22 @@ def evaluate(
       }
     return jax.tree.map(jnp.add, sums, weighted), None
 
-  zero = jnp.zeros(len(classes) if several else (), jnp.float32)
   chunks = {name: test[name] for name in ("input", "label", "weight")}
-  sums, _ = jax.lax.scan(
-    add_chunk, {"loss": zero, "accuracy": zero, "weight": zero}, chunks
-  )
-  means = {name: sums[name] / sums["weight"] for name in ("loss", "accuracy")}
-  if not several:
-    return means
+  sums, _ = jax.lax.scan(add_chunk, before, chunks)
+  return sums
+
+
+def means(sums: Sums) -> dict[str, jax.Array]:
+  """The mean "loss" and "accuracy" of an example.
+
+  Of several tasks the losses are added, the accuracies averaged, and
+  "accuracies" [tasks] has each.
+  """
+  found = {name: sums[name] / sums["weight"] for name in ("loss", "accuracy")}
+  if found["loss"].ndim == 0:
+    return found
   return {
-    "loss": means["loss"].sum(),
-    "accuracy": means["accuracy"].mean(),
-    "accuracies": means["accuracy"],
+    "loss": found["loss"].sum(),
+    "accuracy": found["accuracy"].mean(),
+    "accuracies": found["accuracy"],
   }

@@ -36,6 +36,7 @@ class Spec:
   vocabulary: int | None  # None: the inputs are no tokens
   batch_size: int
   steps: int  # in a segment
+  chunk: int  # steps whose examples are streamed together; 0: not streamed
   devices: int  # 0: all
   shapes: tuple[tuple[str, tuple[int, ...], str], ...]  # of the data
 
@@ -78,6 +79,7 @@ def spec_of(
     vocabulary=vocabulary,
     batch_size=trial.batch_size,
     steps=trial.evaluate_every_examples // trial.batch_size,
+    chunk=0,
     devices=trial.devices,
     shapes=shapes,
   )

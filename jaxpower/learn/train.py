@@ -94,6 +94,11 @@ def fresh_state(spec: Spec, seed: int | np.uint32) -> TrainState:
   return jax.device_put(state, replicated(make_mesh(spec.devices)))
 
 
+def shapes_of_state(spec: Spec) -> TrainState:
+  """The shapes of the state, for compiling."""
+  return jax.eval_shape(_init(spec), np.uint32(0))
+
+
 def test_shardings(mesh: Mesh, test: Data) -> dict[str, Any]:
   """Each chunk of a test set divided over the devices, the rest whole."""
   divided = {"input", "label", "weight"}
@@ -162,7 +167,7 @@ def flops_per_step(spec: Spec) -> float | None:
   a loop, over steps or micro-batches, would hold its body only once.
   """
   spec = dataclasses.replace(spec, accumulation=1)
-  state = jax.eval_shape(_init(spec), np.uint32(0))
+  state = shapes_of_state(spec)
   whole = shapes_of(spec, "train")
   batch = whole | {
     name: jax.ShapeDtypeStruct(
@@ -171,7 +176,7 @@ def flops_per_step(spec: Spec) -> float | None:
     for name in ("input", "label")
   }
   step = jax.jit(functools.partial(train_step, spec))
-  numbers = optimizer.shapes(tasks=_weighed(spec))
+  numbers = optimizer.shapes(tasks=weighed_tasks(spec))
   cost = step.lower(state, batch, numbers).cost_analysis()
   return (cost or {}).get("flops")
 
@@ -179,7 +184,7 @@ def flops_per_step(spec: Spec) -> float | None:
 def _compile_train(spec: Spec) -> Callable[..., tuple[TrainState, Any]]:
   mesh = make_mesh(spec.devices)
   whole = replicated(mesh)
-  state = jax.eval_shape(_init(spec), np.uint32(0))
+  state = shapes_of_state(spec)
   by_segment = spec.program == "segment"
   lead = (spec.steps,) if by_segment else ()
   program = (
@@ -195,7 +200,7 @@ def _compile_train(spec: Spec) -> Callable[..., tuple[TrainState, Any]]:
       state,
       shapes_of(spec, "train"),
       jax.ShapeDtypeStruct((*lead, spec.batch_size), jnp.int32),
-      optimizer.shapes(*lead, tasks=_weighed(spec)),
+      optimizer.shapes(*lead, tasks=weighed_tasks(spec)),
     )
     .compile()
   )
@@ -235,12 +240,12 @@ def _compile_eval(
       in_shardings=(whole, test_shardings(mesh, test)),
       out_shardings=whole,
     )
-    .lower(jax.eval_shape(_init(spec), np.uint32(0)), test)
+    .lower(shapes_of_state(spec), test)
     .compile()
   )
 
 
-def _weighed(spec: Spec) -> int:
+def weighed_tasks(spec: Spec) -> int:
   """How many tasks have weights that are data."""
   return 0 if spec.uncertainty or len(spec.tasks) == 1 else len(spec.tasks)
 

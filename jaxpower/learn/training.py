@@ -11,18 +11,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpower import config, data, schedule
+from jaxpower import config, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
-from jaxpower.learn import checkpoint
+from jaxpower.learn import checkpoint, streamed
+from jaxpower.learn import train as resident
 from jaxpower.learn.evaluate import in_chunks
+from jaxpower.learn.memory import is_streamed
 from jaxpower.learn.optimizer import hyperparameters
-from jaxpower.learn.share import examples_of
+from jaxpower.learn.share import examples_of, order
 from jaxpower.learn.spec import Data, Spec, spec_of
 from jaxpower.learn.state import TrainState, make_mesh, replicated
 from jaxpower.learn.state import count_parameters as count_parameters
+from jaxpower.learn.streamed import Streamed
 from jaxpower.learn.train import Programs, fresh_state, test_shardings
-from jaxpower.learn.train import compile_programs as compile_programs
 from jaxpower.learn.train import flops_per_step as flops_per_step
 
 wait = jax.block_until_ready
@@ -40,30 +42,49 @@ class Placed:
   test_examples: int
 
 
-def place(trial: Trial, sets: DataSet) -> Placed:
-  """Lays a set, of which 'label' alone is learned, on the devices whole."""
+def place(trial: Trial, sets: DataSet) -> Placed | Streamed:
+  """Lays a set on the devices whole, or leaves it to be streamed.
+
+  Of its labels 'label' alone is learned.
+  """
   mesh = make_mesh(trial.devices)
   scale = {"mean": sets.mean, "std": sets.std}
-  pairs = [
+  train, test = (
     {name: part[name] for name in ("input", "label")}
     for part in (sets.train, sets.test)
-  ]
-  train: Data = pairs[0] | scale
-  test: Data = in_chunks(pairs[1], mesh.size) | scale
+  )
+  streaming = is_streamed(trial, sets, mesh)
+  part: Data = (streamed.part_shapes if streaming else in_chunks)(
+    test, mesh.size
+  )
   labels = trial.tasks if len(trial.tasks) > 1 else ("label",)
   spec = spec_of(
     trial,
-    train,
-    test,
+    train | scale,
+    part | scale,
     classes=tuple(sets.facts.labels[name] for name in labels),
     vocabulary=sets.facts.vocabulary,
   )
+  chosen = examples_of(_kinds(sets.train["label"], trial), trial.data_share)
+  if streaming:
+    together = streamed.steps_together(trial, train)
+    return Streamed(
+      trial=trial,
+      train=train,
+      test=test,
+      scale=jax.device_put(scale, replicated(mesh)),
+      spec=dataclasses.replace(spec, chunk=together),
+      chosen=chosen,
+      test_examples=len(sets.test["label"]),
+    )
+  chunks = part | scale
   return Placed(
     trial=trial,
-    train=jax.device_put(train, replicated(mesh)),
-    test=jax.device_put(test, test_shardings(mesh, test)),
+    # What was left on disk must not stay there under the name of an array.
+    train=jax.device_put(train | scale, replicated(mesh), may_alias=False),
+    test=jax.device_put(chunks, test_shardings(mesh, chunks)),
     spec=spec,
-    chosen=examples_of(_kinds(sets.train["label"], trial), trial.data_share),
+    chosen=chosen,
     test_examples=len(sets.test["label"]),
   )
 
@@ -78,7 +99,14 @@ def _kinds(labels: np.ndarray, trial: Trial) -> np.ndarray:
   return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
+def compile_programs(spec: Spec) -> Programs | streamed.Programs:
+  """Compiles what the spec needs, before any of it is called."""
+  return (streamed if spec.chunk else resident).compile_programs(spec)
+
+
+def start(
+  placed: Placed | Streamed, backbone: pathlib.Path | None = None
+) -> TrainState:
   """The state that training starts from, its head always fresh.
 
   Args:
@@ -103,36 +131,32 @@ def copy(state: TrainState) -> TrainState:
 
 
 def train(
-  programs: Programs, state: TrainState, placed: Placed, segment: int
-) -> tuple[TrainState, jax.Array, float]:
+  programs: Any, state: TrainState, placed: Placed | Streamed, segment: int
+) -> tuple[TrainState, Any, float]:
   """The updates of one segment, its order and rates drawn on the host.
 
   Returns the new state, the mean loss, and the seconds that the devices
   waited for data: 0 where the set lies on them.
   """
+  if isinstance(placed, Streamed):
+    return streamed.train(programs, state, placed, segment)
   trial, steps = placed.trial, placed.spec.steps
-  places = data.batch_indices(
-    seed=trial.seed,
-    examples=len(placed.chosen),
-    batch_size=trial.batch_size,
-    first_step=segment * steps,
-    steps=steps,
-  )
+  rows = order(trial, placed.chosen, segment * steps, steps)
   rates = schedule.learning_rates(trial, segment * steps, steps)
   numbers = hyperparameters(trial, rates)
-  state, loss = programs.train(
-    state, placed.train, placed.chosen[places], numbers
-  )
+  state, loss = programs.train(state, placed.train, rows, numbers)
   return state, loss, 0.0
 
 
 def evaluate(
-  programs: Programs, state: TrainState, placed: Placed
+  programs: Any, state: TrainState, placed: Placed | Streamed
 ) -> dict[str, jax.Array]:
   """Mean "loss" and "accuracy" over the test set.
 
   With several tasks also "accuracies" [tasks], of which it is the mean.
   """
+  if isinstance(placed, Streamed):
+    return streamed.evaluate(programs, state, placed)
   return programs.evaluate(state, placed.test)
 
 

@@ -21,6 +21,7 @@ from jaxpower.report import (
 )
 from jaxpower.report.grids import grid_table, importance_table
 from jaxpower.report.groups import Comparison, compare, title
+from jaxpower.report.past import past_target
 from jaxpower.report.sections import Section
 from jaxpower.report.sentence import sentence
 
@@ -167,10 +168,12 @@ def show(report: Report, console: Console) -> None:
 
 def _part(comparison: Comparison, heading: str) -> Part:
   details = (grid_table(comparison), importance_table(comparison))
+  table = tables.table(comparison)
+  notes = (*table.notes, *past_target(comparison))
   return Part(
     comparison,
     heading,
-    tables.table(comparison),
+    replace(table, notes=notes),
     sentence(comparison),
     tuple(detail for detail in details if detail),
     pareto.fronts_told(comparison),

@@ -1,0 +1,92 @@
+"""What training past the target cost, in a line."""
+
+import dataclasses
+
+import pytest
+from report_records import curve, record
+
+from jaxpower.records import TrialRecord
+from jaxpower.report.groups import compare
+from jaxpower.report.past import past_target
+from jaxpower.report.write import make
+
+
+def went_on(
+  seed: int, joules: float, accuracy: float, first: int = 5, **changes
+) -> TrialRecord:
+  """A trial of ten evaluations, an equal share of the joules each.
+
+  It met the target at the evaluation `first` (from 1), at an accuracy of 0.8,
+  and ended at `accuracy`.
+  """
+  looks = [
+    dataclasses.replace(look, accuracy=0.8 if place + 1 == first else accuracy)
+    for place, look in enumerate(curve(joules, 0.8))
+  ]
+  facts = {
+    "seconds_to_accuracy": looks[first - 1].train_seconds,
+    "joules_to_accuracy": looks[first - 1].train_joules,
+    "curve": tuple(looks),
+    "varied": {"stop_at_target": False},
+    "final_accuracy": accuracy,
+  }
+  return record(seed=seed, joules=joules, **facts | changes)
+
+
+def lines(*records: TrialRecord) -> tuple[str, ...]:
+  (comparison,) = compare(records)
+  return past_target(comparison)
+
+
+def test_what_it_cost_and_what_it_bought() -> None:
+  found = lines(
+    went_on(0, 100, 0.82),
+    went_on(1, 200, 0.83),
+    went_on(2, 300, 0.84, first=2),
+    record(joules=50, varied={"stop_at_target": True}),
+  )
+  # Past the target: 50, 100 and 240 J; in all 2, 2 and 5 times as much.
+  assert found == (
+    "Stop at target false: training past the target cost 100 (50.0 to 240) J,"
+    " in all 2.00 (2.00 to 5.00) times the energy to it, for 3.00 (2.00 to"
+    " 4.00) points of accuracy.",
+  )
+
+
+def test_it_may_have_bought_less_than_nothing() -> None:
+  (line,) = lines(went_on(0, 100, 0.78))
+  assert line.endswith("to it, for -2.00 points of accuracy.")
+
+
+def test_estimated_joules_say_so() -> None:
+  (line,) = lines(went_on(0, 100, 0.82, estimated=True))
+  assert "cost 50.0 estimated J," in line
+
+
+def test_what_is_not_known_stays_so() -> None:
+  unseen = went_on(1, 100, 0.82, train_joules=None, joules_to_accuracy=None)
+  (line,) = lines(went_on(0, 100, 0.82), unseen)
+  assert line == (
+    "Stop at target false: training past the target cost an unknown number of"
+    " J, for 2.00 (2.00 to 2.00) points of accuracy."
+  )
+
+
+def test_trials_that_did_not_go_past_are_not_in_it() -> None:
+  missed = record(
+    seed=1, joules=70, status="missed", varied={"stop_at_target": False}
+  )
+  last = went_on(2, 100, 0.82, first=10)
+  failed = record(seed=3, status="failed", varied={"stop_at_target": False})
+  (line,) = lines(went_on(0, 100, 0.82), missed, last, failed)
+  assert "training past the target (1 of 3 trials) cost 50.0 J," in line
+
+
+@pytest.mark.parametrize("status", ["reached", "missed"])
+def test_trials_that_stop_have_no_line(status: str) -> None:
+  assert lines(record(status=status), record(seed=1, status=status)) == ()
+
+
+def test_it_stands_under_the_table() -> None:
+  (part,) = make([went_on(0, 100, 0.82), went_on(1, 200, 0.83)]).parts
+  assert "past the target cost" in part.table.notes[-1]
