@@ -257,6 +257,17 @@ def test_trials_of_other_tasks_share_no_ratio() -> None:
   ]
 
 
+def test_one_target_for_two_tasks_makes_them_no_ground() -> None:
+  shared = [
+    dataclasses.replace(r, target_accuracy=0.7)
+    for r in SAVED
+    if len(r.config["tasks"]) == 1
+  ]
+  found = make(shared)
+  assert [p.comparison.tasks for p in found.parts] == [("label",), ("subject",)]
+  assert [p.title for p in found.parts] == ["label", "subject"]
+
+
 def test_targets_that_agree_on_average_alone_are_not_pooled() -> None:
   other = [
     dataclasses.replace(

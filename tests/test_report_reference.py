@@ -593,6 +593,16 @@ def test_a_model_of_another_width_is_another_model():
   )
 
 
+def test_a_network_of_several_tasks_is_other_work():
+  both = {"tasks": ["label", "coarse_label"], "target_accuracy": 0.9}
+  several = [
+    dataclasses.replace(r, config=r.config | both) for r in ours(190, 200)
+  ]
+  assert why_not(reference(), compare(several)) == (
+    "one label there, tasks label + coarse_label here"
+  )
+
+
 def test_a_target_within_a_tenth_of_a_point_is_the_same():
   grounds = compare(ours(190, 200))
   assert matches(reference(target_accuracy=0.9008), grounds)

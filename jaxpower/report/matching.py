@@ -118,6 +118,8 @@ def _differences(
       said.append(f"its {field} is not known")
     elif _plain(there) != _plain(here):
       said.append(f"{field} {there} there, {here} here")
+  if ground.tasks != ("label",):
+    said.append(f"one label there, tasks {' + '.join(ground.tasks)} here")
   target, accuracy = reference.target_accuracy, reference.accuracy
   if target is None:
     said.append("its target is not known")
