@@ -32,7 +32,9 @@ from jaxpower.learn.train import (
 )
 
 CHUNK_BYTES = 32 << 20  # what travels in one piece
-FEWEST_CHUNKS = 4  # of a segment: with one, nothing would be read ahead
+# Of a segment: with one, nothing would be read ahead. A call a step took small
+# steps 1.4 times the CPU time of the whole set on the device, four calls 1.0.
+FEWEST_CHUNKS = 4
 AHEAD = 2  # chunks on the devices that are not yet trained on
 
 
