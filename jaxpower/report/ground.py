@@ -10,7 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from jaxpower.records import TrialRecord, to_json
-from jaxpower.report.labels import natural_key
+from jaxpower.report.labels import natural_key, start
+
+ORIGIN = "transfer.init_from."  # fields of the trial that another began from
 
 
 def comparable(
@@ -41,6 +43,19 @@ def comparable(
   )
 
 
+def without_pretraining(
+  records: Iterable[TrialRecord],
+) -> tuple[TrialRecord, ...]:
+  """The records that no other one began from.
+
+  What a trial began from answers another question, mostly on other data; it
+  is never a setting among those that began from it.
+  """
+  records = tuple(records)
+  named = {record.init_from for record in records}
+  return tuple(r for r in records if r.trial_id not in named)
+
+
 def machine(record: TrialRecord) -> str:
   """Host and processor a trial ran on; empty where it is not recorded."""
   words = (record.provenance.get(key) for key in ("host", "cpu"))
@@ -54,18 +69,42 @@ def across(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
   record read twice, from a copied folder, is taken once.
   """
   once = tuple({to_json(record): record for record in records}.values())
-  flat = [_flat(record.config) for record in once]
-  paths = dict.fromkeys(path for config in flat for path in config)
+  configs = [_settings(record) for record in once]
+  compared = [_settings(record) for record in without_pretraining(once)]
+  paths = dict.fromkeys(path for config in compared for path in config)
   differing = [
     path
     for path in paths
     if path not in ("seed", "data", "target_accuracy")
-    and len({json.dumps(config.get(path)) for config in flat}) > 1
+    and len(_values(path, compared)) > 1
   ]
   return tuple(
     replace(record, varied={path: config.get(path) for path in differing})
-    for record, config in zip(once, flat, strict=True)
+    for record, config in zip(once, configs, strict=True)
   )
+
+
+def _settings(record: TrialRecord) -> dict[str, Any]:
+  """The flat config; a transfer is one word and what it began from."""
+  config = dict(record.config)
+  transfer = config.pop("transfer", None)
+  found = flat(config)
+  if isinstance(transfer, dict):
+    found["transfer"] = start(record)
+    if transfer.get("weights"):
+      found[f"{ORIGIN}weights"] = transfer["weights"]
+    if isinstance(origin := transfer.get("init_from"), dict):
+      found |= flat({k: v for k, v in origin.items() if k != "seed"}, ORIGIN)
+  return found
+
+
+def _values(path: str, settings: Iterable[dict[str, Any]]) -> set[str]:
+  """The values a field takes; a trial from scratch has no origin to differ."""
+  return {
+    json.dumps(found.get(path))
+    for found in settings
+    if path in found or not path.startswith(ORIGIN)
+  }
 
 
 def _ground(record: TrialRecord) -> tuple:
@@ -83,11 +122,12 @@ def _order(record: TrialRecord) -> tuple:
   return (*values, (0, record.seed), (1, record.trial_id))
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat = {}
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+  """The fields of a nested config as dotted paths."""
+  found = {}
   for key, value in config.items():
     if isinstance(value, dict):
-      flat |= _flat(value, f"{prefix}{key}.")
+      found |= flat(value, f"{prefix}{key}.")
     else:
-      flat[prefix + key] = value
-  return flat
+      found[prefix + key] = value
+  return found

@@ -10,14 +10,24 @@ from typing import Any
 from rich.console import Console
 
 from jaxpower.records import TrialRecord
-from jaxpower.report import figures, html, pareto, spreadsheets, tables
+from jaxpower.report import (
+  figures,
+  html,
+  pareto,
+  spreadsheets,
+  tables,
+  transfer,
+)
 from jaxpower.report.grids import grid_table, importance_table
+from jaxpower.report.ground import without_pretraining
 from jaxpower.report.groups import Comparison, compare, title
 from jaxpower.report.sections import Section
 from jaxpower.report.sentence import sentence
 
 # What else records may have to tell; each answers None where they have not.
-SECTIONS: tuple[Callable[[Sequence[TrialRecord]], Section | None], ...] = ()
+SECTIONS: tuple[Callable[[Sequence[TrialRecord]], Section | None], ...] = (
+  transfer.section,
+)
 
 
 @dataclass(frozen=True)
@@ -74,10 +84,9 @@ def make(
       "These are not pooled, and no ratio crosses from one to another: data,"
       " target, machine or meter differ."
     )
-  if (planned := _planned(sweep or {})) > len(records):
-    notes.append(
-      f"Not complete: {len(records)} of {planned} trials are recorded."
-    )
+  done = len(without_pretraining(records))
+  if (planned := _planned(sweep or {})) > done:
+    notes.append(f"Not complete: {done} of {planned} trials are recorded.")
   parts = tuple(_part(c, title(c, comparisons)) for c in comparisons)
   sections = [found for tell in SECTIONS if (found := tell(records))]
   return Report(parts, (*sections, *further), tuple(notes))
@@ -91,9 +100,12 @@ def write(
   `sweep` is the content of its sweep.json. Each file appears whole or not at
   all. Raises OSError where the folder cannot be written to.
   """
+  records = tuple(records)
   report = make(records, sweep)
   comparisons = tuple(part.comparison for part in report.parts)
   ordered = [r for c in comparisons for g in c.groups for r in g.records]
+  named = {r.init_from for r in records}
+  ordered += [r for r in records if r.trial_id in named]
   drawn = {"energy_accuracy": figures.energy_accuracy(comparisons)}
   if fronts := pareto.drawable(comparisons):
     drawn["pareto"] = pareto.pareto(fronts)
