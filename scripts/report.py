@@ -1,6 +1,8 @@
 """Tells what the trials of run folders cost: a table and a sentence.
 
   python scripts/report.py RUN_FOLDER [RUN_FOLDER ...]
+  python scripts/report.py --lifecycle=FILE RUN_FOLDER [...]   and life cycles
+  python scripts/report.py --lifecycle=template                a FILE to begin
 
 Several folders are told one by one, then compared with each other. Records of
 different data, targets, machines or meters are never pooled.
@@ -12,6 +14,10 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from jaxpower.report.command import main
+
+LIFECYCLE = flags.DEFINE_string(
+  "lifecycle", None, "TOML file of assumptions for the life cycle"
+)
 
 
 def parse(arguments: Sequence[str]) -> list[str]:
@@ -27,4 +33,7 @@ def parse(arguments: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-  app.run(lambda arguments: main(arguments[1:]), flags_parser=parse)
+  app.run(
+    lambda arguments: main(arguments[1:], lifecycle=LIFECYCLE.value),
+    flags_parser=parse,
+  )

@@ -76,13 +76,20 @@ def break_even(
 
 def told(found: BreakEven | None) -> str:
   """A cell: "12 (5.0 to never)", "at most 12", "never" or "unknown"."""
+  text = bounded_times(found)
   if found is None or found.uses is None:
-    return "unknown"
-  word = "at most " if found.at_most else "at least " if found.at_least else ""
-  text = word + times(found.uses)
+    return text
   if found.low is None or found.high is None or found.low == math.inf:
     return text
   return f"{text} ({times(found.low)} to {times(found.high)})"
+
+
+def bounded_times(found: BreakEven | None) -> str:
+  """The same without its interval."""
+  if found is None or found.uses is None:
+    return "unknown"
+  word = "at most " if found.at_most else "at least " if found.at_least else ""
+  return word + times(found.uses)
 
 
 def times(uses: float) -> str:

@@ -10,33 +10,48 @@ from rich.console import Console
 
 from jaxpower import records
 from jaxpower.records import RecordError, TrialRecord
+from jaxpower.report import assumptions, assumptions_file
+from jaxpower.report import lifecycle as life_cycle
+from jaxpower.report.assumptions_file import AssumptionError
 from jaxpower.report.ground import across
 from jaxpower.report.tables import say
 from jaxpower.report.write import make, show
 
 
-def main(folders: Sequence[str]) -> int:
+def main(folders: Sequence[str], *, lifecycle: str | None = None) -> int:
   """Prints the report of each folder to stdout; returns the exit code.
 
-  Bad input is one line on stderr and exit code 2, and nothing is printed.
+  With `lifecycle`, a TOML file of assumptions, each folder's life cycle too;
+  the word "template" prints such a file instead. Bad input is one line on
+  stderr and exit code 2, and nothing is printed.
   """
+  if lifecycle == "template":
+    print(assumptions.template(), end="")
+    return 0
   try:
+    given = assumptions_file.read(pathlib.Path(lifecycle)) if lifecycle else {}
     if not folders:
       raise RecordError(
         "which run folder? python scripts/report.py RUN_FOLDER [...]"
       )
     runs = {path: read(path) for path in map(pathlib.Path, folders)}
-  except (RecordError, OSError) as error:
+  except (AssumptionError, RecordError, OSError) as error:
     print(f"report: {error}", file=sys.stderr)
     return 2
   console = Console()
   for number, (path, (sweep, found)) in enumerate(runs.items()):
     if len(runs) > 1:
       say(("\n" if number else "") + str(path), console)
-    show(make(found, sweep), console)
+    newest = {record.trial_id: record for record in found}.values()
+    further = [life_cycle.section(found, given)] if given else []
+    show(make(newest, sweep, further), console)
   if len(runs) > 1:
     say(f"\n{len(runs)} run folders compared", console)
-    pooled = across(record for _, found in runs.values() for record in found)
+    pooled = across(
+      record
+      for _, found in runs.values()
+      for record in {record.trial_id: record for record in found}.values()
+    )
     show(make(pooled), console)
   return 0
 

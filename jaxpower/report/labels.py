@@ -86,6 +86,11 @@ def number(item: float, figures: int = 3) -> str:
   return f"{rounded:,.{max(digits, 0)}f}".replace(",", _separator(rounded))
 
 
+def plain(item: float) -> str:
+  """A number that somebody gave, as it was given: 0.125, 1.58, 1,000,000."""
+  return f"{item:,.10g}"
+
+
 def percent(share: float) -> str:
   """A share of one as a percentage: 0.8 is told as "80 %"."""
   return f"{100 * share:.4g} %"

@@ -83,6 +83,16 @@ def interval(found: Estimate, to: str = " to ", figures: int = 3) -> str:
   return f"{low}{to}{number(found.high, figures)}"
 
 
+def bounded(found: Estimate) -> str:
+  """A value in a sentence: "212", or "at least 655" for a lower bound."""
+  return f"{'at least ' if found.at_least else ''}{number(found.value)}"
+
+
+def joules_word(comparison: Comparison) -> str:
+  """What a column of joules is called: modelled ones never only "joules"."""
+  return "estimated joules" if comparison.estimated else "joules"
+
+
 def per_1000_examples(group: Group) -> str:
   """A cell: "1.84 +- 0.9 %", the bound being the meter's."""
   joules = group.joules_per_1000_examples

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.breakeven import BreakEven, times, told
+from jaxpower.report.breakeven import BreakEven, bounded_times, times, told
 from jaxpower.report.costs import TRAIN_COMPILE_EVAL
 from jaxpower.report.ground import comparable, without_pretraining
 from jaxpower.report.labels import (
@@ -178,9 +178,9 @@ def _otherwise(begun: Sequence[Way]) -> list[str]:
   if not both:
     return []
   changed = [
-    f"{_named(way)}: {_uses(way.tasks_in_all)} instead of {_uses(way.tasks)}"
+    f"{_named(way)}: {bounded_times(way.tasks_in_all)} instead of {bounded_times(way.tasks)}"
     for way in both
-    if _uses(way.tasks_in_all) != _uses(way.tasks)
+    if bounded_times(way.tasks_in_all) != bounded_times(way.tasks)
   ]
   if not changed:
     return [
@@ -191,13 +191,6 @@ def _otherwise(begun: Sequence[Way]) -> list[str]:
     "Counting compiling and evaluation too, on both sides, the tasks to break"
     f" even change. {'; '.join(changed)}."
   ]
-
-
-def _uses(found: BreakEven | None) -> str:
-  if found is None or found.uses is None:
-    return "unknown"
-  bound = "at most " if found.at_most else "at least " if found.at_least else ""
-  return bound + times(found.uses)
 
 
 def _named(way: Way) -> str:
