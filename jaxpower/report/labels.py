@@ -91,6 +91,11 @@ def plain(item: float) -> str:
   return f"{item:,.10g}"
 
 
+def counted(count: int, noun: str) -> str:
+  """So many of something: 1 trial, 2 trials."""
+  return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def percent(share: float) -> str:
   """A share of one as a percentage: 0.8 is told as "80 %"."""
   return f"{100 * share:.4g} %"

@@ -74,6 +74,11 @@ def _told(
     *_inference_told(comparison, life),
     *_boundary(comparison, tried),
   ]
+  if hardware.gpus is None and "gpu_embodied" in given:
+    lines.append(
+      "How many GPUs trained is not known or not one number: their carbon is"
+      " not counted."
+    )
   return shown, lines
 
 

@@ -9,7 +9,7 @@ from jaxpower.records import TrialRecord
 from jaxpower.report.breakeven import BreakEven, bounded_times, break_even, told
 from jaxpower.report.costs import costs
 from jaxpower.report.groups import Comparison, Group
-from jaxpower.report.labels import percent, setting
+from jaxpower.report.labels import counted, percent, setting
 from jaxpower.report.statistics import Cost, Estimate
 from jaxpower.report.tables import Table, bounded, estimate, joules_word
 
@@ -99,7 +99,8 @@ def lines(
   if search is None:
     return ["What finding the best setting cost is unknown."]
   more = f" and {origins} of pretraining" if origins else ""
-  said = [f"The whole sweep, {trials} trials{more}, spent {bounded(search)} J."]
+  all_of_it = f"{counted(trials, 'trial')}{more}"
+  said = [f"The whole sweep, {all_of_it}, spent {bounded(search)} J."]
   if comparison.best is None:
     return [*said, "No setting is known to be the best one."]
   if not paid:

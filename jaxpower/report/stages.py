@@ -9,7 +9,7 @@ from jaxpower.report.assumptions import Assumption
 from jaxpower.report.carbon import Hardware, scaled
 from jaxpower.report.costs import SECONDS, costs
 from jaxpower.report.groups import Comparison, Group
-from jaxpower.report.labels import plain, start
+from jaxpower.report.labels import counted, plain, start
 from jaxpower.report.statistics import Cost, Estimate, median, ratio
 from jaxpower.report.ways import SCRATCH
 
@@ -176,7 +176,7 @@ def _gpus_of(records: Iterable[TrialRecord]) -> int | None:
 def _attempts(records: Sequence[TrialRecord]) -> str:
   trials = len({record.trial_id for record in records})
   again = f" in {len(records)} attempts" if len(records) > trials else ""
-  return f"{trials} trials{again}, every phase"
+  return f"{counted(trials, 'trial')}{again}, every phase"
 
 
 def _inference_joules(

@@ -125,6 +125,12 @@ def _lines(part: Sequence[TrialRecord], ways: Sequence[Way]) -> list[str]:
   begun = [way for way in ways if way.start != SCRATCH]
   said = [_verdict(way, scratch.get(str(way.others)), goal) for way in begun]
   said += _otherwise(begun)
+  for way in begun:
+    if way.tasks and way.left_out:
+      said.append(
+        f"{_named(way)}: {way.left_out} of the seeds did not run both ways and"
+        " do not count towards the tasks."
+      )
   fewest = min(len({r.seed for r in way.records}) for way in begun)
   if fewest == 1:
     said.append("One seed cannot tell how certain this is.")
@@ -177,11 +183,11 @@ def _otherwise(begun: Sequence[Way]) -> list[str]:
   both = [way for way in begun if way.tasks and way.tasks_in_all]
   if not both:
     return []
-  changed = [
-    f"{_named(way)}: {bounded_times(way.tasks_in_all)} instead of {bounded_times(way.tasks)}"
-    for way in both
-    if bounded_times(way.tasks_in_all) != bounded_times(way.tasks)
-  ]
+  changed = []
+  for way in both:
+    now, then = bounded_times(way.tasks_in_all), bounded_times(way.tasks)
+    if now != then:
+      changed.append(f"{_named(way)}: {now} instead of {then}")
   if not changed:
     return [
       "Counting compiling and evaluation too, on both sides, no number of tasks"

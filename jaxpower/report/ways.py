@@ -21,6 +21,7 @@ class Way:
   """One way to begin a downstream task, at one setting of all else.
 
   `invested` is the joules of pretraining, None where not known, with `why`.
+  `left_out` seeds ran only this way or only from scratch.
   """
 
   others: dict[str, Any]
@@ -32,6 +33,7 @@ class Way:
   tasks: BreakEven | None = None
   tasks_in_all: BreakEven | None = None
   why: str = ""
+  left_out: int = 0
 
 
 def ways_of(
@@ -114,6 +116,8 @@ def _way(
     why = why or "nothing began from scratch at this setting"
   elif joules is None or costs(scratch) is None:
     why = why or "the meter saw not all of the downstream trials"
+  tasks = None if why else _tasks(group, scratch, records, TRAIN)
+  begun, fresh = _by_seed(group, TRAIN), _by_seed(scratch, TRAIN)
   return Way(
     others,
     word,
@@ -121,9 +125,10 @@ def _way(
     found,
     ratio(joules or (), costs(scratch) or ()),
     median(known) if len(known) == len(spent) else None,
-    None if why else _tasks(group, scratch, records, TRAIN),
+    tasks,
     None if why else _tasks(group, scratch, records, TRAIN_COMPILE_EVAL),
-    why,
+    why or ("" if tasks else "no seed ran both ways"),
+    len(begun.keys() ^ fresh.keys()),
   )
 
 
