@@ -333,6 +333,13 @@ def test_pretraining_that_is_not_shared_is_whole():
   assert rows["pretraining"][:2] == ("not shared", "1050")
 
 
+def test_a_chain_among_the_trials_counts_once():
+  first = trial(256, 0, 90.0, trial_id="aaaa00000000")
+  second = trial(64, 0, 20.0, init_from="aaaa00000000")
+  _, rows = stage_rows([first, second], downstream_tasks=2)
+  assert rows["search"][:2] == ("2 trials, every phase", "210")
+
+
 def test_pretraining_for_nothing_belongs_to_the_search():
   _, rows = stage_rows(study(best_is_scratch=True), downstream_tasks=10)
   assert "pretraining" not in rows

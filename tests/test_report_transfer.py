@@ -482,6 +482,63 @@ def test_several_folders_keep_a_transfer_one_word():
   assert "from the 11th such task on" in lines(pooled)
 
 
+def test_folders_that_began_from_other_data_are_not_pooled():
+  other = [
+    downstream("fine-tuned", s, 20.0, trial_id=f"eeee{s:08x}") for s in range(2)
+  ]
+  for trial in other:
+    trial.config["transfer"]["init_from"] = {"data": "cifar10", "seed": 0}
+  kept = without_pretraining(across([*study(), *other]))
+  assert {tuple(r.varied.values())[:2] for r in kept} == {
+    ("scratch", None),
+    ("fine-tuned", "mnist_5k"),
+    ("fine-tuned", "cifar10"),
+  }
+
+
+def test_a_chain_of_several_seeds_is_one_origin():
+  records = study()
+  for trial in records[:3]:
+    trial.config["transfer"] = {
+      "init_from": {"data": "omniglot", "seed": trial.seed}
+    }
+  found = section(records)
+  assert found is not None
+  assert [row[0] for row in found.tables[0].rows] == ["mnist_5k"]
+
+
+def test_a_word_that_names_its_origin_is_left_as_it_is():
+  records = study()
+  word = "fine-tuned from mnist_5k"
+  more = [
+    downstream(word, s, 50.0, trial_id=f"eeee{s:08x}", init_from=None)
+    for s in range(3)
+  ]
+  found = section([*records, *more])
+  assert found is not None
+  assert [r[1] for r in found.tables[1].rows] == ["scratch", "fine-tuned", word]
+
+
+def test_a_pretraining_that_is_a_setting_too_stays_one():
+  """Asked for by the sweep itself: something is varied in it."""
+  first = record(64, 0, 100.0, trial_id="aaaa00000000")
+  second = record(128, 0, 50.0, init_from="aaaa00000000")
+  assert [len(c.groups) for c in compare([first, second])] == [2]
+  unasked = record(64, 0, 100.0, trial_id="aaaa00000000", varied={})
+  assert [len(c.groups) for c in compare([unasked, second])] == [1]
+
+
+def test_seeds_that_ran_one_way_only_are_told():
+  records = [*study(), downstream("scratch", 3, 500.0)]
+  assert "1 of the seeds did not run both ways" in lines(records)
+  apart = [
+    downstream(word, seed, 50.0)
+    for seed, word in enumerate(["scratch", "fine-tuned"])
+  ]
+  said = lines([pretraining(1, 10.0), *apart])
+  assert "unknown: no seed ran both ways." in said
+
+
 @pytest.mark.parametrize(
   ("transfer", "word"),
   [

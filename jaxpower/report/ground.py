@@ -46,14 +46,23 @@ def comparable(
 def without_pretraining(
   records: Iterable[TrialRecord],
 ) -> tuple[TrialRecord, ...]:
-  """The records that no other one began from.
+  """The records that are settings of a sweep, and no pretraining."""
+  records = tuple(records)
+  apart = {record.trial_id for record in pretraining(records)}
+  return tuple(record for record in records if record.trial_id not in apart)
 
-  What a trial began from answers another question, mostly on other data; it
-  is never a setting among those that began from it.
+
+def pretraining(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
+  """The records that others began from and that no sweep asked for itself.
+
+  What a trial began from answers another question, mostly on other data: it
+  is no setting among those that began from it, unless something was varied
+  in it too.
   """
   records = tuple(records)
   named = {record.init_from for record in records}
-  return tuple(r for r in records if r.trial_id not in named)
+  asked = {record.trial_id for record in records if record.varied}
+  return tuple(r for r in records if r.trial_id in named - asked)
 
 
 def machine(record: TrialRecord) -> str:
@@ -69,18 +78,19 @@ def across(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
   record read twice, from a copied folder, is taken once.
   """
   once = tuple({to_json(record): record for record in records}.values())
-  configs = [_settings(record) for record in once]
-  compared = [_settings(record) for record in without_pretraining(once)]
+  apart = pretraining(once)
+  settings = without_pretraining(once)
+  compared = [_settings(record) for record in settings]
   paths = dict.fromkeys(path for config in compared for path in config)
   differing = [
     path
     for path in paths
-    if path not in ("seed", "data", "target_accuracy")
+    if path not in ("data", "target_accuracy")
     and len(_values(path, compared)) > 1
   ]
-  return tuple(
+  return apart + tuple(
     replace(record, varied={path: config.get(path) for path in differing})
-    for record, config in zip(once, configs, strict=True)
+    for record, config in zip(settings, compared, strict=True)
   )
 
 
@@ -90,12 +100,18 @@ def _settings(record: TrialRecord) -> dict[str, Any]:
   transfer = config.pop("transfer", None)
   found = flat(config)
   if isinstance(transfer, dict):
-    found["transfer"] = start(record)
+    # Another sweep may have told the same start in other words.
+    found["transfer"] = start(replace(record, varied={}))
     if transfer.get("weights"):
       found[f"{ORIGIN}weights"] = transfer["weights"]
     if isinstance(origin := transfer.get("init_from"), dict):
-      found |= flat({k: v for k, v in origin.items() if k != "seed"}, ORIGIN)
-  return found
+      found |= flat(origin, ORIGIN)
+  return {path: item for path, item in found.items() if not is_seed(path)}
+
+
+def is_seed(path: str) -> bool:
+  """Whether a field is a seed, of the trial or of what it began from."""
+  return path.rpartition(".")[2] == "seed"
 
 
 def _values(path: str, settings: Iterable[dict[str, Any]]) -> set[str]:

@@ -81,7 +81,7 @@ def _pretraining(
     for joules in weights.values()
   ]
   missing = {r.init_from for r in tried} - {None}
-  missing -= {r.trial_id for r in origins}
+  missing -= {r.trial_id for r in (*tried, *origins)}
   parts += [measured.joules] if origins else []
   parts += [None] if missing else []
   return Use(add(parts), measured.seconds)
@@ -90,12 +90,16 @@ def _pretraining(
 def began_from(
   tried: Sequence[TrialRecord], records: Sequence[TrialRecord]
 ) -> list[TrialRecord]:
-  """What trials began from, and what that began from, every attempt at it."""
+  """What trials began from, and what that began from, every attempt at it.
+
+  None of the trials themselves, where one began from another.
+  """
   named: set[str | None] = {r.init_from for r in tried}
   before = -1
   while len(named) != before:
     before = len(named)
     named |= {r.init_from for r in records if r.trial_id in named}
+  named -= {r.trial_id for r in tried}
   return [r for r in records if r.trial_id in named]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from jaxpower.records import TrialRecord
 from jaxpower.report.breakeven import BreakEven, break_even
 from jaxpower.report.costs import TRAIN, TRAIN_COMPILE_EVAL, Counting, costs
-from jaxpower.report.ground import flat, machine
+from jaxpower.report.ground import flat, is_seed, machine
 from jaxpower.report.labels import natural_key, setting, start
 from jaxpower.report.statistics import Cost, Estimate, median, ratio
 
@@ -45,10 +45,13 @@ def ways_of(
   """
   groups: dict[tuple[str, str], list[TrialRecord]] = {}
   names = _names(downstream, records)
-  several = len(set(names.values()) - {""}) > 1
+  # The word may name the origin already; it must where two would share one.
+  told: dict[str, set[str]] = {}
+  for record in downstream:
+    told.setdefault(start(record), set()).add(names[record.trial_id])
   for record in downstream:
     word = start(record)
-    if word != SCRATCH and several:
+    if word != SCRATCH and len(told[word]) > 1:
       word = f"{word} from {names[record.trial_id]}"
     key = json.dumps(_others(record), sort_keys=True), word
     groups.setdefault(key, []).append(record)
@@ -208,7 +211,8 @@ def _names(
   differing = [
     path
     for path in dict.fromkeys(path for s in settings.values() for path in s)
-    if path not in ("seed", "data")
+    if path != "data"
+    and not is_seed(path)
     and len({json.dumps(s.get(path)) for s in settings.values()}) > 1
   ]
   names = {}

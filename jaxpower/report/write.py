@@ -19,7 +19,7 @@ from jaxpower.report import (
   transfer,
 )
 from jaxpower.report.grids import grid_table, importance_table
-from jaxpower.report.ground import without_pretraining
+from jaxpower.report.ground import pretraining
 from jaxpower.report.groups import Comparison, compare, title
 from jaxpower.report.sections import Section
 from jaxpower.report.sentence import sentence
@@ -84,9 +84,10 @@ def make(
       "These are not pooled, and no ratio crosses from one to another: data,"
       " target, machine or meter differ."
     )
-  done = len(without_pretraining(records))
-  if (planned := _planned(sweep or {})) > done:
-    notes.append(f"Not complete: {done} of {planned} trials are recorded.")
+  if (planned := _planned(sweep or {})) > len(records):
+    notes.append(
+      f"Not complete: {len(records)} of {planned} trials are recorded."
+    )
   parts = tuple(_part(c, title(c, comparisons)) for c in comparisons)
   sections = [found for tell in SECTIONS if (found := tell(records))]
   return Report(parts, (*sections, *further), tuple(notes))
@@ -104,8 +105,7 @@ def write(
   report = make(records, sweep)
   comparisons = tuple(part.comparison for part in report.parts)
   ordered = [r for c in comparisons for g in c.groups for r in g.records]
-  named = {r.init_from for r in records}
-  ordered += [r for r in records if r.trial_id in named]
+  ordered += pretraining(records)
   drawn = {"energy_accuracy": figures.energy_accuracy(comparisons)}
   if fronts := pareto.drawable(comparisons):
     drawn["pareto"] = pareto.pareto(fronts)
