@@ -1,8 +1,7 @@
 """Tells what the trials of run folders cost: a table and a sentence.
 
-  python scripts/report.py RUN_FOLDER [RUN_FOLDER ...]
-  python scripts/report.py --lifecycle=FILE RUN_FOLDER [...]   and life cycles
-  python scripts/report.py --lifecycle=template                a FILE to begin
+  python scripts/report.py [--lifecycle=FILE] RUN_FOLDER [RUN_FOLDER ...]
+  python scripts/report.py --lifecycle_template > FILE
 
 Several folders are told one by one, then compared with each other. Records of
 different data, targets, machines or meters are never pooled.
@@ -13,10 +12,14 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
+from jaxpower.report import assumptions
 from jaxpower.report.command import main
 
 LIFECYCLE = flags.DEFINE_string(
-  "lifecycle", None, "TOML file of assumptions for the life cycle"
+  "lifecycle", None, "assumptions, a TOML file; tells the life cycle too"
+)
+LIFECYCLE_TEMPLATE = flags.DEFINE_bool(
+  "lifecycle_template", False, "print a file of assumptions to begin with"
 )
 
 
@@ -32,8 +35,13 @@ def parse(arguments: Sequence[str]) -> list[str]:
     sys.exit(2)
 
 
+def report(arguments: Sequence[str]) -> int:
+  """Prints the template, or the report of the folders; the exit code."""
+  if LIFECYCLE_TEMPLATE.value:
+    print(assumptions.template(), end="")
+    return 0
+  return main(arguments[1:], lifecycle=LIFECYCLE.value)
+
+
 if __name__ == "__main__":
-  app.run(
-    lambda arguments: main(arguments[1:], lifecycle=LIFECYCLE.value),
-    flags_parser=parse,
-  )
+  app.run(report, flags_parser=parse)

@@ -480,7 +480,7 @@ def test_dates_of_every_kind():
     ('"2025"', '"2025-13"', "pue.date: is '2025-13'; must be a year"),
     ('"2025"', "2025", "pue.date: is '2025'; must be a year"),
     ("[pue]", "[pue", "not TOML: "),
-    (PUE, "", "no assumption in it; --lifecycle=template prints"),
+    (PUE, "", "no assumption in it; --lifecycle_template prints"),
     (PUE, "pue = 1.5", "pue: must be a table with value, unit, source, date"),
     (
       PUE,
@@ -609,7 +609,7 @@ def test_a_bad_file_prints_nothing_else(tmp_path, capsys):
 
 def test_the_script_prints_the_template():
   done = subprocess.run(
-    [sys.executable, "scripts/report.py", "--lifecycle=template"],
+    [sys.executable, "scripts/report.py", "--lifecycle_template"],
     cwd=ROOT,
     env={"PYTHONPATH": ".", "PATH": ""},
     capture_output=True,

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+import os
 import pathlib
 import tomllib
 from collections.abc import Mapping
@@ -16,10 +17,10 @@ class AssumptionError(Exception):
   """An assumption cannot be used: one line says which field and why."""
 
 
-def read(path: pathlib.Path) -> dict[str, Assumption]:
+def read(path: str | os.PathLike) -> dict[str, Assumption]:
   """The assumptions of a TOML file. Raises AssumptionError, one line."""
   try:
-    return parse(path.read_bytes())
+    return parse(pathlib.Path(path).read_bytes())
   except AssumptionError as error:
     raise AssumptionError(f"{path}: {error}") from None
   except OSError as error:
@@ -42,7 +43,7 @@ def parse(content: bytes) -> dict[str, Assumption]:
       raise AssumptionError(unknown("assumption", _plain(name), KINDS))
   if not tables:
     raise AssumptionError(
-      "no assumption in it; --lifecycle=template prints all there are"
+      "no assumption in it; --lifecycle_template prints all there are"
     )
   return {
     name: _assumption(name, tables[name]) for name in KINDS if name in tables

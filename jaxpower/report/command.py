@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jaxpower import records
 from jaxpower.records import RecordError, TrialRecord
-from jaxpower.report import assumptions, assumptions_file
+from jaxpower.report import assumptions_file
 from jaxpower.report import lifecycle as life_cycle
 from jaxpower.report.assumptions_file import AssumptionError
 from jaxpower.report.ground import across
@@ -21,15 +21,11 @@ from jaxpower.report.write import make, show
 def main(folders: Sequence[str], *, lifecycle: str | None = None) -> int:
   """Prints the report of each folder to stdout; returns the exit code.
 
-  With `lifecycle`, a TOML file of assumptions, each folder's life cycle too;
-  the word "template" prints such a file instead. Bad input is one line on
-  stderr and exit code 2, and nothing is printed.
+  With `lifecycle`, a TOML file of assumptions, each folder's life cycle too.
+  Bad input is one line on stderr and exit code 2, and nothing is printed.
   """
-  if lifecycle == "template":
-    print(assumptions.template(), end="")
-    return 0
   try:
-    given = assumptions_file.read(pathlib.Path(lifecycle)) if lifecycle else {}
+    assumed = {} if lifecycle is None else assumptions_file.read(lifecycle)
     if not folders:
       raise RecordError(
         "which run folder? python scripts/report.py RUN_FOLDER [...]"
@@ -43,7 +39,7 @@ def main(folders: Sequence[str], *, lifecycle: str | None = None) -> int:
     if len(runs) > 1:
       say(("\n" if number else "") + str(path), console)
     newest = {record.trial_id: record for record in found}.values()
-    further = [life_cycle.section(found, given)] if given else []
+    further = [life_cycle.section(found, assumed)] if assumed else []
     show(make(newest, sweep, further), console)
   if len(runs) > 1:
     say(f"\n{len(runs)} run folders compared", console)

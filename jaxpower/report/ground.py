@@ -71,6 +71,11 @@ def machine(record: TrialRecord) -> str:
   return ", ".join(str(word) for word in words if word)
 
 
+def measured_on(record: TrialRecord) -> tuple:
+  """The ground of a trial but for its data and target: how it was measured."""
+  return _ground(record)[2:]
+
+
 def across(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
   """Records of several sweeps, with `varied` naming all in which they differ.
 

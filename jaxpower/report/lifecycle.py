@@ -27,7 +27,7 @@ from jaxpower.report.labels import (
 )
 from jaxpower.report.sections import Section
 from jaxpower.report.stages import Stage, Use
-from jaxpower.report.tables import Table, bounded, estimate, joules_word
+from jaxpower.report.tables import Table, estimate, in_words, joules_word
 
 TITLE = "Life cycle: from first weight to last inference"
 
@@ -165,7 +165,7 @@ def _sum_told(life: Sequence[Stage]) -> list[str]:
   if whole is None:
     return ["What this life spent is unknown: the meter saw no joules."]
   unseen = [stage.name for stage in life if stage.use.joules is None]
-  text = f"In all {bounded(whole)} J"
+  text = f"In all {in_words(whole)} J"
   if unseen:
     text += f" without {' and '.join(unseen)}, unknown"
   elif whole.value > 0:
@@ -184,12 +184,12 @@ def _inference_told(comparison: Comparison, life: Sequence[Stage]) -> list[str]:
   if best is None or (count := stages.half(best)) is None or one is None:
     return ["How many inferences cost what training did is unknown."]
   name = f"At {setting(best.varied)}, " if best.varied else ""
-  text = f"{name}{bounded(count)} inferences cost what one training did"
+  text = f"{name}{in_words(count)} inferences cost what one training did"
   if before := stages.add(
     stage.use.joules for stage in life if stage.name != "inference"
   ):
     all_told = scaled(before, 1 / one.value)
-    text += f", {bounded(all_told or before)} what all before them did"
+    text += f", {in_words(all_told or before)} what all before them did"
   return [f"{text[0].upper()}{text[1:]}."]
 
 

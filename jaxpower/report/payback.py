@@ -11,7 +11,7 @@ from jaxpower.report.costs import costs
 from jaxpower.report.groups import Comparison, Group
 from jaxpower.report.labels import counted, percent, setting
 from jaxpower.report.statistics import Cost, Estimate
-from jaxpower.report.tables import Table, bounded, estimate, joules_word
+from jaxpower.report.tables import Table, estimate, in_words, joules_word
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def lines(
     return ["What finding the best setting cost is unknown."]
   more = f" and {origins} of pretraining" if origins else ""
   all_of_it = f"{counted(trials, 'trial')}{more}"
-  said = [f"The whole sweep, {all_of_it}, spent {bounded(search)} J."]
+  said = [f"The whole sweep, {all_of_it}, spent {in_words(search)} J."]
   if comparison.best is None:
     return [*said, "No setting is known to be the best one."]
   if not paid:

@@ -83,7 +83,7 @@ def interval(found: Estimate, to: str = " to ", figures: int = 3) -> str:
   return f"{low}{to}{number(found.high, figures)}"
 
 
-def bounded(found: Estimate) -> str:
+def in_words(found: Estimate) -> str:
   """A value in a sentence: "212", or "at least 655" for a lower bound."""
   return f"{'at least ' if found.at_least else ''}{number(found.value)}"
 

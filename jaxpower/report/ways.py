@@ -9,7 +9,7 @@ from typing import Any
 from jaxpower.records import TrialRecord
 from jaxpower.report.breakeven import BreakEven, break_even
 from jaxpower.report.costs import TRAIN, TRAIN_COMPILE_EVAL, Counting, costs
-from jaxpower.report.ground import flat, is_seed, machine
+from jaxpower.report.ground import flat, is_seed, measured_on
 from jaxpower.report.labels import natural_key, setting, start
 from jaxpower.report.statistics import Cost, Estimate, median, ratio
 
@@ -86,7 +86,7 @@ def invested(
     found = found_origin(now, records)
     if found is None:
       return None, f"trial {now.init_from}, its origin, is not in these records"
-    if _ground(found) != _ground(record):
+    if measured_on(found) != measured_on(record):
       return None, "pretraining was measured on other ground"
     spent = counting.bound(found)
     if spent is None:
@@ -167,12 +167,8 @@ def found_origin(
 ) -> TrialRecord | None:
   """What a trial began from, of the same machine where there are several."""
   named = [r for r in records if r.trial_id == record.init_from]
-  near = [r for r in named if _ground(r) == _ground(record)]
+  near = [r for r in named if measured_on(r) == measured_on(record)]
   return next(iter(near or named), None)
-
-
-def _ground(record: TrialRecord) -> tuple:
-  return machine(record), set(record.joules_by_domain), record.estimated
 
 
 def origins(
