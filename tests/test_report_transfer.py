@@ -337,6 +337,13 @@ def test_a_chain_of_pretraining_counts_all_of_it():
   assert invested(last, [first, second, last]) == (570.0, "")
 
 
+def test_pretraining_that_began_from_given_weights_counts_both():
+  given = {"path": "weights/vit_b16", "joules": 2000.0, "source": "its card"}
+  first = pretraining(0, 500.0, pretrained=given)
+  last = downstream("fine-tuned", 0, 5.0)
+  assert invested(last, [first, last]) == (2500.0, "")
+
+
 def test_weights_from_elsewhere_count_what_is_given():
   given = {"path": "weights/vit_b16", "joules": 2000, "source": "model card"}
   tuned = [

@@ -19,8 +19,9 @@ class AssumptionError(Exception):
 
 def read(path: str | os.PathLike) -> dict[str, Assumption]:
   """The assumptions of a TOML file. Raises AssumptionError, one line."""
+  path = pathlib.Path(path)
   try:
-    return parse(pathlib.Path(path).read_bytes())
+    return parse(path.read_bytes())
   except AssumptionError as error:
     raise AssumptionError(f"{path}: {error}") from None
   except OSError as error:
