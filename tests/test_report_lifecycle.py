@@ -337,7 +337,9 @@ def test_a_chain_among_the_trials_counts_once():
   first = trial(256, 0, 90.0, trial_id="aaaa00000000")
   second = trial(64, 0, 20.0, init_from="aaaa00000000")
   _, rows = stage_rows([first, second], downstream_tasks=2)
+  assert "pretraining" not in rows
   assert rows["search"][:2] == ("2 trials, every phase", "210")
+  assert rows["all of these"][1] == "230"
 
 
 def test_pretraining_for_nothing_belongs_to_the_search():

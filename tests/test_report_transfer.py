@@ -180,7 +180,7 @@ def test_the_numbers_of_a_study():
   records = study()
   scratch, tuned = ways_of(without_pretraining(records), records)
   assert (scratch.start, tuned.start) == ("scratch", "fine-tuned")
-  assert tuned.others == {"data_share": 0.1}
+  assert tuned.others == {}  # one share of the data: nothing else varies
   assert tuned.invested is not None and tuned.invested.value == 1100.0
   assert tuned.of_scratch is not None
   assert tuned.of_scratch.value == pytest.approx(20 / 120)
@@ -203,7 +203,6 @@ def test_the_tables_and_sentences():
     ("mnist_5k", "3 of 3", "96 %", "1100 (1000-1200)", "1140 (1040-1240)"),
   )
   assert ways.columns == (
-    "data share",
     "start",
     "reached",
     "joules to 80 %",
@@ -211,15 +210,69 @@ def test_the_tables_and_sentences():
     "tasks to break even",
     "with compiling and evaluation",
   )
-  assert ways.rows[0][:4] == ("0.1", "scratch", "3 of 3", "120 (110-130)")
-  assert ways.rows[0][4:] == ("", "", "")
-  assert ways.rows[1][5:] == ("11 (10 to 12)", "11 (10 to 12)")
+  assert ways.rows[0][:3] == ("scratch", "3 of 3", "120 (110-130)")
+  assert ways.rows[0][3:] == ("", "", "")
+  assert ways.rows[1][4:] == ("11 (10 to 12)", "11 (10 to 12)")
   assert found.lines == (
-    "Fine-tuned, data share 0.1: 20.0 J to 80 % against 120 J from scratch;"
+    "Fine-tuned: 20.0 J to 80 % against 120 J from scratch;"
     " the 1100 J of pretraining pay back from the 11th such task on.",
     "Counting compiling and evaluation too, on both sides, no number of tasks"
     " to break even changes.",
   )
+
+
+def test_each_setting_has_its_own_number():
+  records = study() + [
+    downstream(word, seed, joules, share=1.0)
+    for word, joules in (("scratch", 70.0), ("fine-tuned", 20.0))
+    for seed in range(3)
+  ]
+  found = section(records)
+  assert found is not None
+  assert found.tables[1].columns[:2] == ("data share", "start")
+  assert [row[:2] + row[5:6] for row in found.tables[1].rows] == [
+    ("0.1", "scratch", ""),
+    ("0.1", "fine-tuned", "11 (10 to 12)"),
+    ("1", "scratch", ""),
+    ("1", "fine-tuned", "22 (20 to 24)"),
+  ]
+  assert found.lines[1].startswith("Fine-tuned, data share 1: 20.0 J to 80 %")
+
+
+@pytest.mark.parametrize(
+  ("joules", "place"),
+  [
+    (5, "1st"),
+    (25, "3rd"),
+    (11, "2nd"),
+    (105, "11th"),
+    (115, "12th"),
+    (130, "13th"),
+    (135, "14th"),
+    (205, "21st"),
+    (200_000, "20,000th"),
+  ],
+)
+def test_the_first_task_at_which_it_is_paid_back(joules, place):
+  records = [
+    pretraining(0, float(joules)),
+    downstream("scratch", 0, 11.0),
+    downstream("fine-tuned", 0, 1.0),
+  ]
+  assert f"pay back from the {place} such task on." in lines(records)
+
+
+def test_two_targets_are_told_apart():
+  other = [
+    downstream(word, seed, joules, target_accuracy=0.9)
+    for word, joules in (("scratch", 220.0), ("fine-tuned", 120.0))
+    for seed in range(3)
+  ]
+  found = section([*study(), *other])
+  assert found is not None
+  assert len(found.tables) == 4
+  assert found.lines[0].startswith("to 80 %: Fine-tuned")
+  assert any(line.startswith("to 90 %: Fine-tuned") for line in found.lines)
 
 
 def test_never_at_this_accuracy():
@@ -236,7 +289,7 @@ def test_an_interval_that_includes_never_is_told():
   records = study(tuned=(20.0, 10.0, 230.0))
   found = section(records)
   assert found is not None
-  assert found.tables[1].rows[1][5].endswith("to never)")
+  assert found.tables[1].rows[1][4].endswith("to never)")
   assert "from the 11th such task on, though perhaps never" in lines(records)
 
 
@@ -245,8 +298,8 @@ def test_scratch_missed():
   found = section(records)
   assert found is not None
   scratch, tuned = found.tables[1].rows
-  assert scratch[2:4] == ("0 of 3", "> 120")
-  assert tuned[5] == "at most 11 (0 to 12)"
+  assert scratch[1:3] == ("0 of 3", "> 120")
+  assert tuned[4] == "at most 11 (0 to 12)"
   assert "against at least 120 J from scratch" in found.lines[0]
   assert "from the 11th such task on, if not before" in found.lines[0]
 
@@ -279,7 +332,7 @@ def test_unknown_joules_of_pretraining_are_not_zero():
   found = section(records)
   assert found is not None
   assert found.tables[0].rows[0][3] == "unknown"
-  assert found.tables[1].rows[1][5:] == ("unknown", "unknown")
+  assert found.tables[1].rows[1][4:] == ("unknown", "unknown")
   assert (
     "whether pretraining pays back is unknown: the joules of pretraining are"
     " unknown." in found.lines[0]
@@ -357,7 +410,7 @@ def test_weights_from_elsewhere_count_what_is_given():
   assert found.tables[0].notes == (
     "vit_b16: its joules are not measured here; model card.",
   )
-  assert found.tables[1].rows[1][5] == "20 (20 to 20)"
+  assert found.tables[1].rows[1][4] == "20 (20 to 20)"
   unknown = [
     downstream(
       "fine-tuned", 0, 20.0, init_from=None, pretrained=given | {"joules": None}
@@ -395,7 +448,7 @@ def test_two_origins_are_told_apart():
     "mnist_5k, batch 32",
     "mnist_5k, batch 256",
   ]
-  assert [row[1] for row in found.tables[1].rows] == [
+  assert [row[0] for row in found.tables[1].rows] == [
     "scratch",
     "fine-tuned from mnist_5k, batch 256",
     "fine-tuned from mnist_5k, batch 32",
@@ -422,7 +475,7 @@ def test_compiling_and_evaluation_may_change_it():
       index, 1100.0, compile=Compilation(seconds=90.0, joules=4000.0)
     )
   said = lines(records)
-  assert "Fine-tuned, data share 0.1: 51 instead of 11." in said
+  assert "Fine-tuned: 51 instead of 11." in said
 
 
 def test_no_scratch_to_compare_with():
@@ -438,7 +491,7 @@ def test_estimated_is_said():
   found = section(records)
   assert found is not None
   assert found.tables[0].columns[3] == "estimated joules of training"
-  assert found.tables[1].columns[3] == "estimated joules to 80 %"
+  assert found.tables[1].columns[2] == "estimated joules to 80 %"
   assert "Power is estimated, not measured." in found.lines
   assert "One seed cannot tell how certain this is." in found.lines
 
@@ -486,6 +539,10 @@ def test_several_folders_keep_a_transfer_one_word():
   pooled = across(study())
   kept = without_pretraining(pooled)
   assert {tuple(r.varied) for r in kept} == {("transfer",)}
+  renamed = downstream("fine-tuned", 3, 1.0)
+  renamed.varied["transfer"] = "fine-tuned from mnist_5k"
+  (last,) = (r for r in across([*study(), renamed]) if r.seed == 3)
+  assert last.varied == {"transfer": "fine-tuned"}
   assert "from the 11th such task on" in lines(pooled)
 
 
@@ -523,7 +580,7 @@ def test_a_word_that_names_its_origin_is_left_as_it_is():
   ]
   found = section([*records, *more])
   assert found is not None
-  assert [r[1] for r in found.tables[1].rows] == ["scratch", "fine-tuned", word]
+  assert [r[0] for r in found.tables[1].rows] == ["scratch", "fine-tuned", word]
 
 
 def test_a_pretraining_that_is_a_setting_too_stays_one():

@@ -45,9 +45,8 @@ def life(
   best = comparison.best
   begun = best and any(start(r) != SCRATCH for r in best.records)
   found = []
-  if begun:
+  if begun and (whole := _pretraining(tried, origins)):
     tasks = given.get("downstream_tasks")
-    whole = _pretraining(tried, origins)
     counts = f"1 of {plain(tasks.value)} tasks" if tasks else "not shared"
     share = whole.times(1 / tasks.value if tasks else 1)
     found.append(Stage("pretraining", counts, share))
@@ -68,8 +67,11 @@ def life(
 
 def _pretraining(
   tried: Sequence[TrialRecord], origins: Sequence[TrialRecord]
-) -> Use:
-  """All that was spent on what trials began from, weights given included."""
+) -> Use | None:
+  """All that was spent on what trials began from, weights given included.
+
+  None where that were trials of the sweep alone, which its search counts.
+  """
   measured = spent(origins)
   weights = {
     str(r.pretrained.get("path")): r.pretrained.get("joules")
@@ -84,7 +86,7 @@ def _pretraining(
   missing -= {r.trial_id for r in (*tried, *origins)}
   parts += [measured.joules] if origins else []
   parts += [None] if missing else []
-  return Use(add(parts), measured.seconds)
+  return Use(add(parts), measured.seconds) if parts else None
 
 
 def began_from(

@@ -8,6 +8,7 @@ from jaxpower.records import TrialRecord
 from jaxpower.report.breakeven import BreakEven, bounded_times, times, told
 from jaxpower.report.costs import TRAIN_COMPILE_EVAL
 from jaxpower.report.ground import comparable, without_pretraining
+from jaxpower.report.groups import compare, title
 from jaxpower.report.labels import (
   labels,
   number,
@@ -40,14 +41,21 @@ def section(records: Sequence[TrialRecord]) -> Section | None:
   ]
   if not parts:
     return None
-  shown = [_pretraining([r for part in parts for r in part], records)]
-  lines = []
-  for part in parts:
+  shown, lines = [], []
+  leads = _leads(parts)
+  for part, lead in zip(parts, leads, strict=True):
     ways = ways_of(part, records)
-    shown.append(_table(part, ways))
-    lead = f"{part[0].config.get('data', '')}: " if len(parts) > 1 else ""
+    shown += [_pretraining(part, records), _table(part, ways)]
     lines += [lead + line for line in _lines(part, ways)]
   return Section(TITLE, tuple(shown), tuple(lines))
+
+
+def _leads(parts: Sequence[Sequence[TrialRecord]]) -> list[str]:
+  """What tells each part from the others; empty where there is one."""
+  if len(parts) == 1:
+    return [""]
+  comparisons = [compare(part)[0] for part in parts]
+  return [f"{title(c, comparisons)}: " for c in comparisons]
 
 
 def _pretraining(

@@ -9,7 +9,7 @@ from typing import Any
 from jaxpower.records import TrialRecord
 from jaxpower.report.breakeven import BreakEven, break_even
 from jaxpower.report.costs import TRAIN, TRAIN_COMPILE_EVAL, Counting, costs
-from jaxpower.report.ground import flat, is_seed, measured_on
+from jaxpower.report.ground import ORIGIN, flat, is_seed, measured_on
 from jaxpower.report.labels import natural_key, setting, start
 from jaxpower.report.statistics import Cost, Estimate, median, ratio
 
@@ -53,10 +53,16 @@ def ways_of(
     word = start(record)
     if word != SCRATCH and len(told[word]) > 1:
       word = f"{word} from {names[record.trial_id]}"
-    key = json.dumps(_others(record), sort_keys=True), word
+    key = json.dumps(_others(record, downstream), sort_keys=True), word
     groups.setdefault(key, []).append(record)
   ways = [
-    _way(word, group, groups.get((others, SCRATCH), ()), records)
+    _way(
+      _others(group[0], downstream),
+      word,
+      group,
+      groups.get((others, SCRATCH), ()),
+      records,
+    )
     for (others, word), group in groups.items()
   ]
   return tuple(
@@ -102,12 +108,13 @@ def invested(
 
 
 def _way(
+  others: dict[str, Any],
   word: str,
   group: Sequence[TrialRecord],
   scratch: Sequence[TrialRecord],
   records: Sequence[TrialRecord],
 ) -> Way:
-  others, joules = _others(group[0]), costs(group)
+  joules = costs(group)
   found = median(joules or ())
   if word == SCRATCH:
     return Way(others, word, tuple(group), found)
@@ -226,9 +233,14 @@ def _names(
   return names
 
 
-def _others(record: TrialRecord) -> dict[str, Any]:
+def _others(
+  record: TrialRecord, among: Sequence[TrialRecord]
+) -> dict[str, Any]:
+  """What varies beside the start among trials on common ground."""
   return {
     path: item
     for path, item in record.varied.items()
-    if path != "transfer" and not path.startswith("transfer.")
+    if path != "transfer"
+    and not path.startswith(ORIGIN)
+    and any(other.varied.get(path) != item for other in among)
   }
