@@ -358,6 +358,10 @@ def test_weights_from_elsewhere_count_what_is_given_once():
 
   _, rows = stage_rows(tuned(5000.0), downstream_tasks=10)
   assert rows["pretraining"][:2] == ("1 of 10 tasks", "500")
+  assert (
+    "What weights/vit cost to make is given, not measured here: its card."
+    in said(tuned(5000.0), trainings=1)
+  )
   _, rows = stage_rows(tuned(None), downstream_tasks=10)
   assert rows["pretraining"][1] == "unknown"
 

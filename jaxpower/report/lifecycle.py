@@ -201,6 +201,14 @@ def _boundary(
     f"The joules cover {domains}. What else a computer draws, its power supply"
     " and fans with it, is in no column; a PUE only adds the building to it."
   ]
+  weights = {
+    str(r.pretrained.get("path")): r.pretrained for r in tried if r.pretrained
+  }
+  said += [
+    f"What {path} cost to make is given, not measured here:"
+    f" {facts.get('source') or 'without a source'}."
+    for path, facts in weights.items()
+  ]
   unseen = sum(not record.joules_by_phase for record in tried)
   if unseen:
     said.append(
