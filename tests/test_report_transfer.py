@@ -531,7 +531,8 @@ def test_the_report_has_the_section_and_keeps_pretraining_in_its_csv(tmp_path):
   made = report.write(tmp_path, sweep, study())
   assert [s.title for s in made.sections] == ["Does pretraining pay back?"]
   assert made.notes == ()
-  assert "aaaa00000001" in (tmp_path / "trials.csv").read_text()
+  rows = (tmp_path / "trials.csv").read_text().splitlines()
+  assert sum(row.startswith("aaaa00000001,") for row in rows) == 1
   assert "Does pretraining pay back?" in (tmp_path / "report.html").read_text()
 
 
