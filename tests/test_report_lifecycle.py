@@ -274,6 +274,7 @@ def test_inferences_at_which_training_is_half():
     "At batch 64, 2500 inferences cost what one training did, 55,000 what all"
     " before them did." in lines
   )
+  assert "55,000 what all before them did" in said(records, inferences=1e6)
   table = section(records, assume(trainings=1)).tables[2]
   assert table.columns[1:] == (
     "joules per inference",
@@ -380,6 +381,34 @@ def test_a_failed_attempt_counts_though_it_was_repeated():
   assert "What 1 of 2 trials spent is unknown, and not zero." in said(
     records, trainings=1
   )
+
+
+def test_a_trial_trained_again_is_told_by_its_newest_record():
+  """As where its checkpoint was damaged and others were to begin from it."""
+  records = [trial(64, 0, 100.0), trial(64, 0, 200.0)]
+  _, rows = stage_rows(records, trainings=1)
+  assert rows["search"][:2] == ("1 trial in 2 attempts, every phase", "400")
+  assert rows["training"][1] == "200"
+
+
+def test_the_first_one_tried_is_so_by_its_first_attempt():
+  records = sweep()
+  failed = record(128, 0, status="failed")
+  (comparison,) = compare(records)
+  tried = [failed, *records]
+  found = payback.instead_of(comparison, tried, Estimate(2100.0))
+  assert [i.group.varied["batch_size"] for i in found] == [128, 256]
+  assert [i.name for i in found] == ["the median setting", "the worst setting"]
+
+
+def test_what_pretraining_began_from_counts_too():
+  first = trial(256, 0, 500.0, trial_id="cccc00000000", varied={})
+  records = study()
+  records[0] = trial(
+    256, 0, 1000.0, trial_id="aaaa00000000", varied={}, init_from=first.trial_id
+  )
+  _, rows = stage_rows([first, *records], downstream_tasks=10)
+  assert rows["pretraining"][1] == "160"  # (1050 + 550) / 10
 
 
 def test_the_boundary_is_named():
@@ -600,7 +629,9 @@ def test_a_repeated_trial_is_one_of_the_report(tmp_path, capsys):
     tmp_path / "batch", [record(64, 0, status="failed"), trial(64, 0, 100.0)]
   )
   assert main([run]) == 0
-  assert "1 of 1" in capsys.readouterr().out
+  out = capsys.readouterr().out
+  assert "1 of 1" in out
+  assert "failed" not in out
 
 
 def test_a_bad_file_prints_nothing_else(tmp_path, capsys):
