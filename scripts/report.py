@@ -1,10 +1,13 @@
 """Tells what the trials of run folders cost: a table and a sentence.
 
-  python scripts/report.py [--lifecycle=FILE] RUN_FOLDER [RUN_FOLDER ...]
+  python scripts/report.py RUN_FOLDER... [--reference=FILE] [--lifecycle=FILE]
+  python scripts/report.py --reference_template > FILE
   python scripts/report.py --lifecycle_template > FILE
 
 Several folders are told one by one, then compared with each other. Records of
-different data, targets, machines or meters are never pooled.
+different data, targets, machines or meters are never pooled. Numbers from
+elsewhere stand beside them: a CSV or JSON, or a log of CodeCarbon or Zeus; a
+log is told what it ran: --reference=FILE:model=resnet18,target_accuracy=0.8.
 """
 
 import sys
@@ -12,9 +15,15 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from jaxpower.report import assumptions
+from jaxpower.report import assumptions, references
 from jaxpower.report.command import main
 
+REFERENCE = flags.DEFINE_multi_string(
+  "reference", [], "numbers from elsewhere; may be given several times"
+)
+REFERENCE_TEMPLATE = flags.DEFINE_bool(
+  "reference_template", False, "print an empty file of references"
+)
 LIFECYCLE = flags.DEFINE_string(
   "lifecycle", None, "assumptions, a TOML file; tells the life cycle too"
 )
@@ -37,10 +46,15 @@ def parse(arguments: Sequence[str]) -> list[str]:
 
 def report(arguments: Sequence[str]) -> int:
   """Prints the template, or the report of the folders; the exit code."""
+  if REFERENCE_TEMPLATE.value:
+    print(references.template(), end="")
+    return 0
   if LIFECYCLE_TEMPLATE.value:
     print(assumptions.template(), end="")
     return 0
-  return main(arguments[1:], lifecycle=LIFECYCLE.value)
+  return main(
+    arguments[1:], references=REFERENCE.value, lifecycle=LIFECYCLE.value
+  )
 
 
 if __name__ == "__main__":

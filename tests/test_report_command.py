@@ -151,7 +151,7 @@ def test_the_script_itself(tmp_path):
 def test_help_is_short():
   told = script("--help")
   assert told.returncode == 0
-  assert "RUN_FOLDER [RUN_FOLDER ...]" in told.stdout
+  assert "python scripts/report.py RUN_FOLDER" in told.stdout
   assert len(told.stdout.splitlines()) < 12
 
 

@@ -436,7 +436,8 @@ def test_nothing_reached_and_nothing_known():
 
 
 def test_two_machines_are_told_apart():
-  other = [trial(64, 7, 70.0, provenance={"host": "gpu-node-08"})]
+  elsewhere = {"host": "gpu-node-08", "devices": [GPU_DEVICE]}
+  other = [trial(64, 7, 70.0, provenance=elsewhere)]
   lines = said([*sweep(), *other], trainings=1)
   assert "gpu-node-08: The whole sweep, 1 trial, spent 120 J." in lines
 
