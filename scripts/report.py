@@ -1,7 +1,8 @@
 """Tells what the trials of run folders cost: a table and a sentence.
 
-  python scripts/report.py RUN_FOLDER [RUN_FOLDER ...] [--reference=FILE]
+  python scripts/report.py RUN_FOLDER... [--reference=FILE] [--lifecycle=FILE]
   python scripts/report.py --reference_template > FILE
+  python scripts/report.py --lifecycle_template > FILE
 
 Several folders are told one by one, then compared with each other. Records of
 different data, targets, machines or meters are never pooled. Numbers from
@@ -14,14 +15,20 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
+from jaxpower.report import assumptions, references
 from jaxpower.report.command import main
-from jaxpower.report.references import template
 
 REFERENCE = flags.DEFINE_multi_string(
   "reference", [], "numbers from elsewhere; may be given several times"
 )
-TEMPLATE = flags.DEFINE_bool(
+REFERENCE_TEMPLATE = flags.DEFINE_bool(
   "reference_template", False, "print an empty file of references"
+)
+LIFECYCLE = flags.DEFINE_string(
+  "lifecycle", None, "assumptions, a TOML file; tells the life cycle too"
+)
+LIFECYCLE_TEMPLATE = flags.DEFINE_bool(
+  "lifecycle_template", False, "print a file of assumptions to begin with"
 )
 
 
@@ -39,10 +46,15 @@ def parse(arguments: Sequence[str]) -> list[str]:
 
 def report(arguments: Sequence[str]) -> int:
   """Prints the template, or the report of the folders; the exit code."""
-  if TEMPLATE.value:
-    print(template(), end="")
+  if REFERENCE_TEMPLATE.value:
+    print(references.template(), end="")
     return 0
-  return main(arguments[1:], references=REFERENCE.value)
+  if LIFECYCLE_TEMPLATE.value:
+    print(assumptions.template(), end="")
+    return 0
+  return main(
+    arguments[1:], references=REFERENCE.value, lifecycle=LIFECYCLE.value
+  )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from rich.console import Console
 
 from jaxpower import records
 from jaxpower.records import RecordError, TrialRecord
-from jaxpower.report import elsewhere, reference_files
+from jaxpower.report import assumptions_file, elsewhere, reference_files
+from jaxpower.report import lifecycle as life_cycle
+from jaxpower.report.assumptions_file import AssumptionError
 from jaxpower.report.ground import across
 from jaxpower.report.references import BadReferenceError, Reference
 from jaxpower.report.sections import Section
@@ -18,30 +20,41 @@ from jaxpower.report.tables import say
 from jaxpower.report.write import make, show
 
 
-def main(folders: Sequence[str], references: Sequence[str] = ()) -> int:
+def main(
+  folders: Sequence[str],
+  references: Sequence[str] = (),
+  lifecycle: str | None = None,
+) -> int:
   """Prints the report of each folder to stdout; returns the exit code.
 
   Numbers from elsewhere, in files of `references`, stand beside all of them.
+  With `lifecycle`, a TOML file of assumptions, each folder's life cycle too.
   Bad input is one line on stderr and exit code 2, and nothing is printed.
   """
   try:
+    assumed = {} if lifecycle is None else assumptions_file.read(lifecycle)
     if not folders:
       raise RecordError(
         "which run folder? python scripts/report.py RUN_FOLDER [...]"
       )
     runs = {path: read(path) for path in map(pathlib.Path, folders)}
     given = [r for file in references for r in reference_files.read(file)]
-  except (RecordError, BadReferenceError, OSError) as error:
+  except (AssumptionError, BadReferenceError, RecordError, OSError) as error:
     print(f"report: {error}", file=sys.stderr)
     return 2
   console = Console()
   for number, (path, (sweep, found)) in enumerate(runs.items()):
     if len(runs) > 1:
       say(("\n" if number else "") + str(path), console)
-    show(make(found, sweep, _further(given, found, len(runs) == 1)), console)
+    newest = _newest(found)
+    further = (
+      *_further(given, newest, len(runs) == 1),
+      *([life_cycle.section(found, assumed)] if assumed else []),
+    )
+    show(make(newest, sweep, further), console)
   if len(runs) > 1:
     say(f"\n{len(runs)} run folders compared", console)
-    pooled = across(record for _, found in runs.values() for record in found)
+    pooled = across(r for _, found in runs.values() for r in _newest(found))
     show(make(pooled, further=_further(given, pooled)), console)
   return 0
 
@@ -70,6 +83,11 @@ def read(folder: pathlib.Path) -> tuple[dict[str, Any], list[TrialRecord]]:
   if not found:
     raise RecordError(f"{file}: no trial has ended yet; run the sweep first")
   return _sweep(folder / "sweep.json"), found
+
+
+def _newest(found: Sequence[TrialRecord]) -> list[TrialRecord]:
+  """The last record of each trial: one that failed may have been repeated."""
+  return list({record.trial_id: record for record in found}.values())
 
 
 def _further(

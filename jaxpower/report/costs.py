@@ -29,6 +29,16 @@ def _active(record: TrialRecord) -> float | None:
 
 TRAIN = Counting(lambda r: r.joules_to_accuracy, lambda r: r.train_joules)
 SECONDS = Counting(lambda r: r.seconds_to_accuracy, lambda r: r.train_seconds)
+TRAIN_COMPILE_EVAL = Counting(
+  lambda r: _sum(
+    r.joules_to_accuracy_with_eval, r.compile and r.compile.joules
+  ),
+  lambda r: _sum(
+    r.train_joules,
+    r.compile and r.compile.joules,
+    r.joules_by_phase.get("eval"),
+  ),
+)
 # The joules that may be asked for; `train` alone is the headline.
 COUNTINGS = {
   "train": TRAIN,

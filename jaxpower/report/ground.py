@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from jaxpower.records import TrialRecord, to_json
-from jaxpower.report.labels import natural_key
+from jaxpower.report.labels import natural_key, start
+
+ORIGIN = "transfer.init_from."  # fields of the trial that another began from
 
 CPU = "CPU"
 NO_UUID = "of unknown UUID"
@@ -45,6 +47,28 @@ def comparable(
   )
 
 
+def without_pretraining(
+  records: Iterable[TrialRecord],
+) -> tuple[TrialRecord, ...]:
+  """The records that are settings of a sweep, and no pretraining."""
+  records = tuple(records)
+  apart = {record.trial_id for record in pretraining(records)}
+  return tuple(record for record in records if record.trial_id not in apart)
+
+
+def pretraining(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
+  """The records that others began from and that no sweep asked for itself.
+
+  What a trial began from answers another question, mostly on other data: it
+  is no setting among those that began from it, unless something was varied
+  in it too.
+  """
+  records = tuple(records)
+  named = {record.init_from for record in records}
+  asked = {record.trial_id for record in records if record.varied}
+  return tuple(r for r in records if r.trial_id in named - asked)
+
+
 def machine(record: TrialRecord) -> str:
   """Host and processor a trial ran on; empty where it is not recorded."""
   words = (record.provenance.get(key) for key in ("host", "cpu"))
@@ -64,6 +88,11 @@ def target_of(record: TrialRecord, task: str) -> float:
   return record.config.get("targets", {}).get(task, shared)
 
 
+def measured_on(record: TrialRecord) -> tuple:
+  """The ground of a trial but for its data and target: how it was measured."""
+  return _ground(record)[2:]
+
+
 def devices(record: TrialRecord) -> tuple[str, ...]:
   """Where a trial trained: UUIDs of GPUs, or "CPU"; empty where unrecorded."""
   found = record.provenance.get("devices") or ()
@@ -79,19 +108,50 @@ def across(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
   same record read twice, from a copied folder, is taken once.
   """
   once = tuple({to_json(record): record for record in records}.values())
-  flat = [flattened(record.config) for record in once]
-  paths = dict.fromkeys(path for config in flat for path in config)
+  apart = pretraining(once)
+  settings = without_pretraining(once)
+  compared = [_settings(record) for record in settings]
+  paths = dict.fromkeys(path for config in compared for path in config)
   differing = [
     path
     for path in paths
-    if path not in ("seed", "data", "tasks", "target_accuracy")
+    if path not in ("data", "tasks", "target_accuracy")
     and not path.startswith("targets.")
-    and len({json.dumps(config.get(path)) for config in flat}) > 1
+    and len(_values(path, compared)) > 1
   ]
-  return tuple(
+  return apart + tuple(
     replace(record, varied={path: config.get(path) for path in differing})
-    for record, config in zip(once, flat, strict=True)
+    for record, config in zip(settings, compared, strict=True)
   )
+
+
+def _settings(record: TrialRecord) -> dict[str, Any]:
+  """The flat config; a transfer is one word and what it began from."""
+  config = dict(record.config)
+  transfer = config.pop("transfer", None)
+  found = flat(config)
+  if isinstance(transfer, dict):
+    # Another sweep may have told the same start in other words.
+    found["transfer"] = start(replace(record, varied={}))
+    if transfer.get("weights"):
+      found[f"{ORIGIN}weights"] = transfer["weights"]
+    if isinstance(origin := transfer.get("init_from"), dict):
+      found |= flat(origin, ORIGIN)
+  return {path: item for path, item in found.items() if not is_seed(path)}
+
+
+def is_seed(path: str) -> bool:
+  """Whether a field is a seed, of the trial or of what it began from."""
+  return path.rpartition(".")[2] == "seed"
+
+
+def _values(path: str, settings: Iterable[dict[str, Any]]) -> set[str]:
+  """The values a field takes; a trial from scratch has no origin to differ."""
+  return {
+    json.dumps(found.get(path))
+    for found in settings
+    if path in found or not path.startswith(ORIGIN)
+  }
 
 
 def _ground(record: TrialRecord) -> tuple:
@@ -117,12 +177,12 @@ def _order(record: TrialRecord) -> tuple:
   return (*values, (0, record.seed), (1, record.trial_id))
 
 
-def flattened(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-  """A config with dotted paths for keys."""
-  flat = {}
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+  """The fields of a nested config as dotted paths."""
+  found = {}
   for key, value in config.items():
     if isinstance(value, dict):
-      flat |= flattened(value, f"{prefix}{key}.")
+      found |= flat(value, f"{prefix}{key}.")
     else:
-      flat[prefix + key] = value
-  return flat
+      found[prefix + key] = value
+  return found

@@ -9,7 +9,13 @@ from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.costs import COUNTINGS, SECONDS, TRAIN, Counting, costs
-from jaxpower.report.ground import comparable, devices, machine, tasks_of
+from jaxpower.report.ground import (
+  comparable,
+  devices,
+  machine,
+  tasks_of,
+  without_pretraining,
+)
 from jaxpower.report.labels import percent
 from jaxpower.report.statistics import Cost, Estimate, median, middle, ratio
 
@@ -108,8 +114,12 @@ class Comparison:
 
 
 def compare(records: Iterable[TrialRecord]) -> tuple[Comparison, ...]:
-  """One comparison for each set of records that may be compared."""
-  return tuple(_comparison(part) for part in comparable(records))
+  """One comparison for each set of records that may be compared.
+
+  Trials that others began from are not among them.
+  """
+  compared = without_pretraining(records)
+  return tuple(_comparison(part) for part in comparable(compared))
 
 
 def title(comparison: Comparison, among: Sequence[Comparison]) -> str:

@@ -5,7 +5,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-SHORT = {"batch_size": "batch", "init_from": "start"}
+from jaxpower.records import TrialRecord
+
+SHORT = {"batch_size": "batch", "init_from": "start", "transfer": "start"}
 
 
 def label(path: str) -> str:
@@ -54,6 +56,25 @@ def value(item: Any) -> str:
   return json.dumps(item)
 
 
+def start(record: TrialRecord) -> str:
+  """What a trial's weights began as: "scratch", "fine-tuned" or "frozen".
+
+  With " at 0.1" where the backbone learns at another rate than the head.
+  """
+  word = record.varied.get("transfer")
+  if isinstance(word, str):
+    return word
+  transfer = record.config.get("transfer")
+  transfer = transfer if isinstance(transfer, dict) else {}
+  given = transfer.get("init_from") or transfer.get("weights")
+  if not (record.init_from or record.pretrained or given):
+    return "scratch"
+  if transfer.get("freeze"):
+    return "frozen"
+  rate = transfer.get("backbone_rate", 1.0)
+  return "fine-tuned" if rate == 1 else f"fine-tuned at {value(rate)}"
+
+
 def number(item: float, figures: int = 3) -> str:
   """So many significant figures: 4.10, 212, 12,300."""
   if not math.isfinite(item):
@@ -65,6 +86,16 @@ def number(item: float, figures: int = 3) -> str:
   if digits > 6:
     return f"{item:.{figures - 1}e}"
   return f"{rounded:,.{max(digits, 0)}f}".replace(",", _separator(rounded))
+
+
+def plain(item: float) -> str:
+  """A number that somebody gave, as it was given: 0.125, 1.58, 1,000,000."""
+  return f"{item:,.10g}"
+
+
+def counted(count: int, noun: str) -> str:
+  """So many of something: 1 trial, 2 trials."""
+  return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def percent(share: float) -> str:

@@ -9,7 +9,7 @@ from jaxpower.records import TrialRecord
 from jaxpower.report.costs import TRAIN, Counting, costs
 from jaxpower.report.ground import (
   devices,
-  flattened,
+  flat,
   machine,
   target_of,
   tasks_of,
@@ -123,7 +123,7 @@ def _pair(
     seeds=tuple(seeds),
     together=networks[0],
     alone=tuple(networks[1:]),
-    config=flattened(first.config),
+    config=flat(first.config),
     left_out=tuple(sorted(asked - set(seeds))),
   )
 

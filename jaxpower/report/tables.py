@@ -85,6 +85,16 @@ def interval(found: Estimate, to: str = " to ", figures: int = 3) -> str:
   return f"{low}{to}{number(found.high, figures)}"
 
 
+def in_words(found: Estimate) -> str:
+  """A value in a sentence: "212", or "at least 655" for a lower bound."""
+  return f"{'at least ' if found.at_least else ''}{number(found.value)}"
+
+
+def joules_word(comparison: Comparison) -> str:
+  """What a column of joules is called: modelled ones never only "joules"."""
+  return "estimated joules" if comparison.estimated else "joules"
+
+
 def bounded(joules: float | None, bound: float | None) -> str:
   """A cell: "1.84 +- 0.9 %", the bound being the meter's."""
   if joules is None:

@@ -18,8 +18,10 @@ from jaxpower.report import (
   pareto,
   spreadsheets,
   tables,
+  transfer,
 )
 from jaxpower.report.grids import grid_table, importance_table
+from jaxpower.report.ground import pretraining
 from jaxpower.report.groups import Comparison, compare, title
 from jaxpower.report.past import past_target
 from jaxpower.report.sections import Section
@@ -28,6 +30,7 @@ from jaxpower.report.sentence import sentence
 # What else records may have to tell; each answers None where they have not.
 SECTIONS: tuple[Callable[[Sequence[TrialRecord]], Section | None], ...] = (
   frameworks.section,
+  transfer.section,
   multitask.section,
 )
 
@@ -103,9 +106,11 @@ def write(
   `sweep` is the content of its sweep.json. Each file appears whole or not at
   all. Raises OSError where the folder cannot be written to.
   """
+  records = tuple(records)
   report = make(records, sweep)
   comparisons = tuple(part.comparison for part in report.parts)
   ordered = [r for c in comparisons for g in c.groups for r in g.records]
+  ordered += pretraining(records)
   drawn = {"energy_accuracy": figures.energy_accuracy(comparisons)}
   if fronts := pareto.drawable(comparisons):
     drawn["pareto"] = pareto.pareto(fronts)

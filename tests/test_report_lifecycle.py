@@ -1,0 +1,657 @@
+"""A life cycle from records and assumptions; one line for each bad file."""
+
+import math
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_records import GPU, meter, record
+
+from jaxpower import records as store
+from jaxpower.report import payback, stages
+from jaxpower.report.assumptions import KINDS, Assumption, template
+from jaxpower.report.assumptions_file import AssumptionError, parse, read
+from jaxpower.report.breakeven import BreakEven
+from jaxpower.report.carbon import (
+  GRIDS,
+  Hardware,
+  embodied_grams,
+  kwh,
+  operational_grams,
+)
+from jaxpower.report.command import main
+from jaxpower.report.groups import compare
+from jaxpower.report.lifecycle import section
+from jaxpower.report.statistics import Estimate
+
+ROOT = pathlib.Path(__file__).parent.parent
+GPU_DEVICE = {"platform": "gpu", "kind": "NVIDIA H200", "index": 0, "uuid": GPU}
+
+
+def trial(batch, seed, joules, **changes):
+  """A trial whose phases are all known: 50 J beside its training."""
+  facts = {
+    "joules_by_phase": {"train": joules, "eval": 10.0, "infer": 40.0},
+    "seconds_by_phase": {"train": 4.0, "eval": 0.5, "infer": 0.5},
+    "wall_seconds": 36.0,
+    "infer_examples": 1000,
+    "infer_joules_per_example": 0.04,
+    "provenance": {"host": "gpu-node-07", "devices": [GPU_DEVICE]},
+  }
+  return record(batch, seed, joules, **facts | changes)
+
+
+def sweep():
+  """Three settings of three seeds: 100, 150 and 300 J in the median."""
+  return [
+    trial(batch, seed, joules + 10.0 * seed)
+    for batch, joules in ((256, 290.0), (64, 90.0), (128, 140.0))
+    for seed in range(3)
+  ]
+
+
+def assume(**values: float) -> dict[str, Assumption]:
+  return {
+    name: Assumption(value, KINDS[name].unit, "a test", "2026")
+    for name, value in values.items()
+  }
+
+
+EMBODIED = {
+  "gpu_embodied": 150.0,
+  "gpu_lifetime": 1000.0,
+  "host_embodied": 2000.0,
+  "host_lifetime": 10_000.0,
+  "host_share": 0.5,
+}
+
+
+def said(records, **values):
+  return "\n".join(section(records, assume(**values)).lines)
+
+
+def stage_rows(records, **values):
+  table = section(records, assume(**values)).tables[0]
+  return table.columns, {row[0]: row[1:] for row in table.rows}
+
+
+def test_the_search_is_every_phase_of_every_trial():
+  use = stages.spent(sweep())
+  train = 3 * (290 + 90 + 140 + 30)
+  assert use.joules == Estimate(train + 9 * 50.0)
+  assert use.seconds == Estimate(9 * 36.0)
+
+
+def test_a_miss_counts_in_the_search_like_any_other():
+  missed = [trial(64, 0, 100.0, status="missed")]
+  assert stages.spent(missed).joules == Estimate(150.0)
+
+
+def test_what_was_not_seen_makes_a_lower_bound():
+  failed = record(64, 1, status="failed")
+  assert stages.spent([trial(64, 0, 100.0), failed]).joules == Estimate(
+    150.0, at_least=True
+  )
+  blind = trial(64, 0, 100.0, joules_by_phase={"train": 100.0, "eval": None})
+  assert stages.spent([blind]).joules == Estimate(100.0, at_least=True)
+  assert stages.spent([failed]) == stages.Use(None, None)
+  assert stages.spent([]) == stages.Use(None, None)
+
+
+def test_the_stages_and_their_sum():
+  _, rows = stage_rows(sweep(), trainings=10, inferences=1e6)
+  assert rows["search"][:2] == ("9 trials, every phase", "2100")
+  assert rows["training"][:2] == ("10 trainings", "1000 (900-1100)")
+  assert rows["inference"][:2] == (
+    "1,000,000 examples",
+    "40,000 (40,000-40,000)",
+  )
+  # 2100 + 1000 (900 to 1100) + 40000
+  assert rows["all of these"][1] == "43,100 (43,000-43,200)"
+  assert "pretraining" not in rows
+
+
+def test_without_plans_one_training_and_no_inference():
+  _, rows = stage_rows(sweep(), pue=1.5)
+  assert rows["training"][:2] == ("1 training", "100 (90.0-110)")
+  assert "inference" not in rows
+  assert "Not given, so not counted: downstream tasks, trainings," in said(
+    sweep(), pue=1.5
+  )
+
+
+def test_multipliers_stand_in_columns_of_their_own():
+  columns, rows = stage_rows(sweep(), pue=2.0, grid_intensity=500.0, **EMBODIED)
+  assert columns == (
+    "stage",
+    "counts",
+    "joules",
+    "Wh at the meter",
+    "Wh with PUE",
+    "g CO2e operational",
+    "g CO2e embodied, GPUs and host",
+  )
+  # 2100 J are 0.5833 Wh; 324 s are 0.09 h, at 150 + 100 g an hour.
+  assert rows["search"][1:] == ("2100", "0.583", "1.17", "0.583", "22.5")
+
+
+def test_joules_are_the_same_under_any_assumption():
+  plain, changed = (
+    stage_rows(sweep(), **values)[1]
+    for values in ({"trainings": 1}, {"trainings": 1, "pue": 3.0} | EMBODIED)
+  )
+  assert {k: v[1] for k, v in plain.items()} == {
+    k: v[1] for k, v in changed.items()
+  }
+
+
+def test_large_energies_are_told_in_kwh():
+  columns, rows = stage_rows(sweep(), inferences=9e8)
+  assert columns[3] == "kWh at the meter"
+  assert rows["inference"][2] == "10.0 (10.0-10.0)"
+
+
+def test_no_pue_is_said_not_taken_as_one():
+  columns, _ = stage_rows(sweep(), grid_intensity=500.0)
+  assert "g CO2e operational, no PUE" in columns
+  assert not any("with PUE" in column for column in columns)
+
+
+def test_kwh_and_grams():
+  joules = Estimate(7.2e6, low=3.6e6, high=math.inf)
+  energy, grams = kwh(joules), operational_grams(joules, 1.5, 100.0)
+  assert energy is not None and grams is not None
+  assert (energy.value, energy.low) == pytest.approx((2.0, 1.0))
+  assert (grams.value, grams.low) == pytest.approx((300.0, 150.0))
+  assert energy.high == grams.high == math.inf
+  assert kwh(None) is None
+  assert operational_grams(None, 1.5, 100.0) is None
+
+
+def test_embodied_carbon_is_shared_by_hours_of_use():
+  hour = Estimate(3600.0)
+  gpus = Hardware(gpus=2, gpu_kg_co2e=150.0, gpu_hours=1000.0)
+  assert embodied_grams(hour, gpus) == Estimate(300.0)
+  assert gpus.counted == "GPUs alone"
+  host = Hardware(
+    gpus=0, host_kg_co2e=2000.0, host_hours=10_000.0, host_share=0.5
+  )
+  assert embodied_grams(hour, host) == Estimate(100.0)
+  assert host.counted == "host alone"
+  assert embodied_grams(None, gpus) is None
+
+
+@pytest.mark.parametrize(
+  "hardware",
+  [
+    Hardware(gpus=2),
+    Hardware(gpus=2, gpu_kg_co2e=150.0),
+    Hardware(gpus=None, gpu_kg_co2e=150.0, gpu_hours=1000.0),
+    Hardware(gpus=0, gpu_kg_co2e=150.0, gpu_hours=1000.0),
+    Hardware(gpus=2, host_kg_co2e=2000.0, host_hours=10_000.0),
+  ],
+)
+def test_embodied_carbon_that_is_not_known_is_not_zero(hardware):
+  assert embodied_grams(Estimate(3600.0), hardware) is None
+  assert hardware.counted == ""
+
+
+def test_gpus_are_counted_where_trials_ran_on_as_many():
+  cpu = {"provenance": {"devices": [{"platform": "cpu"}]}}
+  two = {"provenance": {"devices": [GPU_DEVICE] * 2}}
+  given = assume(**EMBODIED)
+  count = lambda trials: stages.hardware(trials, given).gpus
+  assert count([trial(64, 0, 1.0), trial(64, 1, 1.0)]) == 1
+  assert count([trial(64, 0, 1.0, **cpu)]) == 0
+  assert count([trial(64, 0, 1.0), trial(64, 1, 1.0, **two)]) is None
+  assert count([record(64, 0)]) == 1  # told by its meter
+  assert count([record(64, 0, meter=meter("package-0", "cpu"))]) is None
+  assert count([]) is None
+
+
+def test_gpus_that_cannot_be_counted_are_said():
+  records = [trial(64, 0, 100.0, provenance={}, meter={})]
+  table = section(records, assume(**EMBODIED)).tables[0]
+  assert table.columns[-1] == "g CO2e embodied, host alone"
+  assert "How many GPUs trained is not known" in said(records, **EMBODIED)
+  assert "How many GPUs" not in said(sweep(), **EMBODIED)
+
+
+def test_the_search_is_paid_back():
+  records = sweep()
+  (comparison,) = compare(records)
+  found = payback.instead_of(comparison, records, Estimate(2100.0))
+  assert [(i.name, i.group.varied["batch_size"]) for i in found] == [
+    ("the median setting", 128),
+    ("the first one tried", 256),
+  ]
+  # 2100 J over 50 J and over 200 J a training; every seed saves the same.
+  assert found[0].trainings == BreakEven(42.0, low=42.0, high=42.0)
+  assert found[1].trainings == BreakEven(10.5, low=10.5, high=10.5)
+  lines = said(records, trainings=1)
+  assert (
+    "Taking batch 64 instead of the median setting (batch 128) pays the search"
+    " back after 42 trainings." in lines
+  )
+  assert "The whole sweep, 9 trials, spent 2100 J." in lines
+
+
+def test_a_search_seen_in_part_is_paid_back_after_at_least():
+  records = sweep()
+  (comparison,) = compare(records)
+  bounded = Estimate(2100.0, at_least=True)
+  found = payback.instead_of(comparison, records, bounded)
+  assert found[0].trainings == BreakEven(42.0, at_least=True, low=42.0)
+  missed = [
+    trial(b.varied["batch_size"], b.seed, b.train_joules or 0, status="missed")
+    if b.varied["batch_size"] == 128
+    else b
+    for b in records
+  ]
+  (comparison,) = compare(missed)
+  median, _ = payback.instead_of(comparison, missed, bounded)
+  assert median.trainings == BreakEven(None)
+  assert (
+    "pays the search back nobody can tell when"
+    in payback.lines(comparison, [median], bounded, 9, 0)[1]
+  )
+
+
+def test_one_setting_has_no_search():
+  records = [trial(64, seed, 100.0) for seed in range(2)]
+  assert "There was no other setting to search among." in said(records, pue=1.5)
+  assert len(section(records, assume(pue=1.5)).tables) == 3
+
+
+def test_inferences_at_which_training_is_half():
+  records = sweep()
+  lines = said(records, trainings=1)
+  # 100 J over 0.04 J; before all inference 2100 + 100 J.
+  assert (
+    "At batch 64, 2500 inferences cost what one training did, 55,000 what all"
+    " before them did." in lines
+  )
+  assert "55,000 what all before them did" in said(records, inferences=1e6)
+  table = section(records, assume(trainings=1)).tables[2]
+  assert table.columns[1:] == (
+    "joules per inference",
+    "inferences at which training is half",
+  )
+  assert [row[2] for row in table.rows] == [
+    "2500 (2250-2750)",
+    "3750 (3500-4000)",
+    "7500 (7250-7750)",
+  ]
+
+
+def test_unknown_inference_is_not_zero():
+  records = [trial(64, 0, 100.0, infer_joules_per_example=None)]
+  _, rows = stage_rows(records, inferences=1000)
+  assert rows["inference"][1] == "unknown"
+  assert rows["all of these"][1] == "> 250"
+  assert "In all at least 250 J without inference, unknown." in said(
+    records, inferences=1000
+  )
+  assert "How many inferences cost what training did is unknown." in said(
+    records, pue=1.5
+  )
+
+
+def study(best_is_scratch=False):
+  """One pretraining of 1000 + 50 J, a trial from it, one from scratch."""
+  pretrained = trial(256, 0, 1000.0, trial_id="aaaa00000000", varied={})
+  word = {"init_from": "aaaa00000000", "trial_id": "bbbb00000000"}
+  return [
+    pretrained,
+    trial(64, 0, 90.0, varied={"transfer": "scratch"}),
+    trial(
+      64,
+      0,
+      200.0 if best_is_scratch else 20.0,
+      varied={"transfer": "fine-tuned"},
+      **word,
+    ),
+  ]
+
+
+def test_pretraining_is_shared_over_tasks():
+  _, rows = stage_rows(study(), downstream_tasks=10)
+  assert rows["pretraining"][:2] == ("1 of 10 tasks", "105")
+  assert rows["search"][:2] == ("2 trials, every phase", "210")
+  assert rows["all of these"][1] == "335"
+  lines = said(study(), downstream_tasks=10)
+  assert (
+    "The whole sweep, 2 trials and 1 of pretraining, spent 1260 J." in lines
+  )
+  assert "In all 335 J: pretraining 31 %, search 63 %, training 6.0 %." in lines
+
+
+def test_pretraining_that_is_not_shared_is_whole():
+  _, rows = stage_rows(study(), trainings=1)
+  assert rows["pretraining"][:2] == ("not shared", "1050")
+
+
+def test_a_chain_among_the_trials_counts_once():
+  first = trial(256, 0, 90.0, trial_id="aaaa00000000")
+  second = trial(64, 0, 20.0, init_from="aaaa00000000")
+  _, rows = stage_rows([first, second], downstream_tasks=2)
+  assert "pretraining" not in rows
+  assert rows["search"][:2] == ("2 trials, every phase", "210")
+  assert rows["all of these"][1] == "230"
+
+
+def test_pretraining_for_nothing_belongs_to_the_search():
+  _, rows = stage_rows(study(best_is_scratch=True), downstream_tasks=10)
+  assert "pretraining" not in rows
+  assert rows["search"][:2] == ("3 trials, every phase", str(1050 + 140 + 250))
+
+
+def test_weights_from_elsewhere_count_what_is_given_once():
+  def tuned(joules):
+    given = {"path": "weights/vit", "joules": joules, "source": "its card"}
+    return [
+      trial(64, s, 20.0, varied={"transfer": "fine-tuned"}, pretrained=given)
+      for s in range(2)
+    ]
+
+  _, rows = stage_rows(tuned(5000.0), downstream_tasks=10)
+  assert rows["pretraining"][:2] == ("1 of 10 tasks", "500")
+  assert (
+    "What weights/vit cost to make is given, not measured here: its card."
+    in said(tuned(5000.0), trainings=1)
+  )
+  _, rows = stage_rows(tuned(None), downstream_tasks=10)
+  assert rows["pretraining"][1] == "unknown"
+
+
+def test_pretraining_that_is_not_recorded_is_unknown():
+  _, rows = stage_rows(study()[1:], downstream_tasks=10)
+  assert rows["pretraining"][1] == "unknown"
+  assert rows["all of these"][1].startswith("> ")
+
+
+def test_a_failed_attempt_counts_though_it_was_repeated():
+  failed = record(64, 0, status="failed")
+  records = [failed, trial(64, 0, 100.0)]
+  _, rows = stage_rows(records, trainings=1)
+  assert rows["search"][:2] == ("1 trial in 2 attempts, every phase", "> 150")
+  assert "What 1 of 2 trials spent is unknown, and not zero." in said(
+    records, trainings=1
+  )
+
+
+def test_a_trial_trained_again_is_told_by_its_newest_record():
+  """As where its checkpoint was damaged and others were to begin from it."""
+  records = [trial(64, 0, 100.0), trial(64, 0, 200.0)]
+  _, rows = stage_rows(records, trainings=1)
+  assert rows["search"][:2] == ("1 trial in 2 attempts, every phase", "400")
+  assert rows["training"][1] == "200"
+
+
+def test_the_first_one_tried_is_so_by_its_first_attempt():
+  records = sweep()
+  failed = record(128, 0, status="failed")
+  (comparison,) = compare(records)
+  tried = [failed, *records]
+  found = payback.instead_of(comparison, tried, Estimate(2100.0))
+  assert [i.group.varied["batch_size"] for i in found] == [128, 256]
+  assert [i.name for i in found] == ["the median setting", "the worst setting"]
+
+
+def test_what_pretraining_began_from_counts_too():
+  first = trial(256, 0, 500.0, trial_id="cccc00000000", varied={})
+  records = study()
+  records[0] = trial(
+    256, 0, 1000.0, trial_id="aaaa00000000", varied={}, init_from=first.trial_id
+  )
+  _, rows = stage_rows([first, *records], downstream_tasks=10)
+  assert rows["pretraining"][1] == "160"  # (1050 + 550) / 10
+
+
+def test_the_boundary_is_named():
+  lines = said(sweep(), pue=1.5)
+  assert f"The joules cover {GPU}." in lines
+  assert "The meter's own bound, at 95 %, is at most 1.0 %" in lines
+
+
+def test_estimated_is_said_everywhere():
+  records = [trial(64, 0, 100.0, estimated=True)]
+  found = section(records, assume(trainings=1))
+  assert found.tables[0].columns[2] == "estimated joules"
+  assert found.tables[1].columns[1] == "estimated joules per inference"
+  assert "Power is estimated, not measured" in "\n".join(found.lines)
+
+
+def test_nothing_reached_and_nothing_known():
+  missed = [trial(64, seed, 100.0, status="missed") for seed in range(2)]
+  lines = said(missed, inferences=10)
+  assert "without training and inference, unknown." in lines
+  assert "No setting is known to be the best one." in lines
+  failed = [record(64, 0, status="failed")]
+  assert "What this life spent is unknown" in said(failed, trainings=1)
+  assert section([], assume(trainings=1)).lines
+
+
+def test_two_machines_are_told_apart():
+  elsewhere = {"host": "gpu-node-08", "devices": [GPU_DEVICE]}
+  other = [trial(64, 7, 70.0, provenance=elsewhere)]
+  lines = said([*sweep(), *other], trainings=1)
+  assert "gpu-node-08: The whole sweep, 1 trial, spent 120 J." in lines
+
+
+def test_every_assumption_is_shown_with_its_source():
+  shown = section(sweep(), assume(pue=1.58, inferences=1e6)).tables[-1]
+  assert shown.columns == ("assumption", "value", "unit", "source", "date")
+  assert shown.rows == (
+    ("pue", "1.58", "ratio", "a test", "2026"),
+    ("inferences", "1,000,000", "examples", "a test", "2026"),
+  )
+
+
+def test_the_template_parses_and_has_every_assumption():
+  found = parse(template().encode())
+  assert list(found) == list(KINDS)
+  assert found["pue"] == Assumption(
+    1.58,
+    "ratio",
+    "Uptime Institute Global Data Center Survey, industry average",
+    "2023",
+  )
+  assert all(f"# {kind.means[:20]}" in template() for kind in KINDS.values())
+
+
+def test_a_region_stands_for_its_number():
+  found = parse(b'[grid_intensity]\nregion = "France"\n')["grid_intensity"]
+  assert (found.value, found.unit, found.date) == (56, "g CO2e/kWh", "2023")
+  assert found.source.startswith("France: Ember")
+
+
+def test_every_grid_has_a_source_and_a_year():
+  for grid in GRIDS.values():
+    assert grid.source
+    assert grid.year.isdigit()
+    assert 0 < grid.grams_co2e_per_kwh < 1000
+
+
+PUE = '[pue]\nvalue = 1.5\nunit = "ratio"\nsource = "a bill"\ndate = "2025"\n'
+
+
+def test_dates_of_every_kind():
+  for written, meant in (
+    ('"2025"', "2025"),
+    ('"2025-07"', "2025-07"),
+    ('"2025-07-14"', "2025-07-14"),
+    ("2025-07-14", "2025-07-14"),
+    ("2025-07-14T10:00:00Z", "2025-07-14"),
+  ):
+    text = PUE.replace('"2025"', written)
+    assert parse(text.encode())["pue"].date == meant
+
+
+@pytest.mark.parametrize(
+  ("old", "new", "message"),
+  [
+    ("[pue]", "[pu]", "unknown assumption 'pu'; did you mean pue?"),
+    ("value = 1.5\n", "", "pue.value: is missing; no field may be"),
+    ('unit = "ratio"\n', "", "pue.unit: is missing"),
+    ('source = "a bill"\n', "", "pue.source: is missing"),
+    ('date = "2025"\n', "", "pue.date: is missing"),
+    ("value", "valeu", "unknown field of pue 'valeu'; did you mean value?"),
+    ("1.5", '"1.5"', "pue.value: is '1.5'; must be a number"),
+    ("1.5", "true", "pue.value: is 'True'; must be a number"),
+    ("1.5", "nan", "pue.value: must be a finite number"),
+    ("1.5", "-inf", "pue.value: must be a finite number"),
+    ("1.5", "0x" + "f" * 300, "pue.value: must be a finite number"),
+    ("1.5", "0.9", "pue.value: is 0.9; must be at least 1"),
+    ('"ratio"', '"%"', "pue.unit: is '%'; must be 'ratio'"),
+    ('"ratio"', "1", "pue.unit: is '1'; must be 'ratio'"),
+    ('"ratio"', "0x" + "f" * 9000, "pue.unit: is too long; must be 'ratio'"),
+    ('"a bill"', '"  "', "pue.source: must say where the number is from"),
+    ('"a bill"', "7", "pue.source: must say where the number is from"),
+    ('"a bill"', '"a\\u001b[31mbill"', "must be one line of printable text"),
+    ('"2025"', '"last year"', "pue.date: is 'last year'; must be a year"),
+    ('"2025"', '"2025-13"', "pue.date: is '2025-13'; must be a year"),
+    ('"2025"', "2025", "pue.date: is '2025'; must be a year"),
+    ("[pue]", "[pue", "not TOML: "),
+    (PUE, "", "no assumption in it; --lifecycle_template prints"),
+    (PUE, "pue = 1.5", "pue: must be a table with value, unit, source, date"),
+    (
+      PUE,
+      '[grid_intensity]\nregion = "Farnce"',
+      "grid_intensity.region: unknown region ''Farnce''; did you mean France?",
+    ),
+    (
+      PUE,
+      '[grid_intensity]\nregion = "France"\nvalue = 1',
+      "grid_intensity: give either region alone or value, unit, source, date",
+    ),
+    (
+      PUE,
+      '[host_share]\nvalue = 2\nunit = "share"\nsource = "me"\ndate = "2025"',
+      "host_share.value: is 2; must be above 0 and at most 1",
+    ),
+    (
+      PUE,
+      '[gpu_lifetime]\nvalue = 0\nunit = "h"\nsource = "me"\ndate = "2025"',
+      "gpu_lifetime.value: is 0; must be above 0",
+    ),
+  ],
+)
+def test_a_bad_file_is_one_line(old, new, message):
+  with pytest.raises(AssumptionError) as raised:
+    parse(PUE.replace(old, new, 1).encode())
+  assert message in str(raised.value)
+  assert "\n" not in str(raised.value)
+
+
+def survives(content: bytes) -> None:
+  try:
+    found = parse(content)
+  except AssumptionError as error:
+    assert str(error).isprintable(), ascii(str(error))
+  else:
+    assert found.keys() <= KINDS.keys()
+    assert all(math.isfinite(item.value) for item in found.values())
+    assert all(item.source.isprintable() for item in found.values())
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_give_a_traceback(content):
+  survives(content)
+
+
+VALUES = st.one_of(
+  st.integers().map(str),
+  st.floats().map(str),
+  st.sampled_from(
+    ["true", "[[1]]", "{a = 1}", "07:30:00", "2025-07-14", '"\\u0007"', "''"]
+  ),
+  st.text("a7 -%\n\u001b\u00e9'", max_size=8).map(lambda t: f"'{t}'"),
+)
+
+
+@given(
+  st.lists(
+    st.tuples(
+      st.sampled_from([*KINDS, "pu\\u0001e", "x"]),
+      st.dictionaries(
+        st.sampled_from(["value", "unit", "source", "date", "region", "y"]),
+        VALUES,
+      ),
+    ),
+    max_size=3,
+  )
+)
+def test_no_tables_give_a_traceback(tables):
+  survives(
+    "\n".join(
+      f'["{name}"]\n'
+      + "\n".join(f"{field} = {value}" for field, value in fields.items())
+      for name, fields in tables
+    ).encode()
+  )
+
+
+def test_deep_nesting_is_one_line():
+  survives(b"pue = " + b"[" * 100_000)
+
+
+def test_no_file_and_a_folder(tmp_path):
+  for path in (tmp_path, tmp_path / "none.toml"):
+    with pytest.raises(AssumptionError, match=f"^{path}: "):
+      read(path)
+
+
+def folder(path, trials):
+  for one in trials:
+    store.append(path / "records.jsonl", one)
+  return str(path)
+
+
+def test_the_command_tells_it_after_the_report(tmp_path, capsys):
+  file = tmp_path / "life.toml"
+  file.write_text(template())
+  run = folder(tmp_path / "batch", sweep())
+  assert main([run], lifecycle=str(file)) == 0
+  out, err = capsys.readouterr()
+  report, _, life = out.partition("Life cycle: from first weight to last")
+  assert "Batch 64 was cheapest" in report
+  assert "pays the search back after 42 trainings" in life
+  assert err == ""
+  assert main([run]) == 0
+  assert "Life cycle" not in capsys.readouterr().out
+
+
+def test_a_repeated_trial_is_one_of_the_report(tmp_path, capsys):
+  run = folder(
+    tmp_path / "batch", [record(64, 0, status="failed"), trial(64, 0, 100.0)]
+  )
+  assert main([run]) == 0
+  out = capsys.readouterr().out
+  assert "1 of 1" in out
+  assert "failed" not in out
+
+
+def test_a_bad_file_prints_nothing_else(tmp_path, capsys):
+  file = tmp_path / "life.toml"
+  file.write_text("[pue]\nvalue = 1.5")
+  run = folder(tmp_path / "batch", sweep())
+  assert main([run], lifecycle=str(file)) == 2
+  out, err = capsys.readouterr()
+  assert out == ""
+  assert err == f"report: {file}: pue.unit: is missing; no field may be\n"
+
+
+def test_the_script_prints_the_template():
+  done = subprocess.run(
+    [sys.executable, "scripts/report.py", "--lifecycle_template"],
+    cwd=ROOT,
+    env={"PYTHONPATH": ".", "PATH": ""},
+    capture_output=True,
+    text=True,
+  )
+  assert (done.returncode, done.stderr) == (0, "")
+  assert done.stdout == template()

@@ -1,0 +1,617 @@
+"""What transfer saves, and after how many tasks pretraining is paid back."""
+
+import math
+
+import pytest
+from report_records import GPU, curve, record
+
+from jaxpower import report
+from jaxpower.records import Compilation
+from jaxpower.report.breakeven import BreakEven, break_even, told
+from jaxpower.report.ground import across, without_pretraining
+from jaxpower.report.groups import compare
+from jaxpower.report.labels import start
+from jaxpower.report.statistics import Cost
+from jaxpower.report.transfer import section
+from jaxpower.report.ways import invested, ways_of
+
+DATA = {"data": "digits_28", "optimizer": {"name": "adam"}}
+
+
+def pretraining(seed, joules, **changes):
+  """A trial that others begin from: other data, nothing varied."""
+  return record(
+    256,
+    seed,
+    joules,
+    trial_id=f"aaaa{seed:08x}",
+    config={"data": "mnist_5k", "seed": seed, "batch_size": 256},
+    varied={},
+    final_accuracy=0.96,
+    target_accuracy=0.95,
+    **changes,
+  )
+
+
+def downstream(word, seed, joules, share=0.1, **changes):
+  """A trial of one downstream task, begun as `word` says."""
+  began = word != "scratch"
+  varied = {"data_share": share, "transfer": word}
+  origin = {"data": "mnist_5k", "seed": seed, "batch_size": 256}
+  transfer = {
+    "init_from": origin if began else None,
+    "weights": "",
+    "freeze": word.startswith("frozen"),
+    "backbone_rate": 1.0,
+  }
+  facts = {
+    "trial_id": f"{word[:4]:0<4}{share:.2f}{seed:04x}",
+    "config": DATA | {"seed": seed, "data_share": share, "transfer": transfer},
+    "varied": varied,
+    "init_from": f"aaaa{seed:08x}" if began else None,
+  }
+  return record(64, seed, joules, **facts | changes)
+
+
+def study(scratch=(120.0, 110.0, 130.0), tuned=(20.0, 10.0, 30.0)):
+  """Three seeds each; negative joules are those of a missed trial."""
+  return [
+    *(pretraining(seed, 1000.0 + 100 * seed) for seed in range(3)),
+    *(
+      downstream(
+        word, seed, abs(joules), status="missed" if joules < 0 else "reached"
+      )
+      for word, spent in (("scratch", scratch), ("fine-tuned", tuned))
+      for seed, joules in enumerate(spent)
+    ),
+  ]
+
+
+def lines(records):
+  found = section(records)
+  assert found is not None
+  return "\n".join(found.lines)
+
+
+def exact(*values):
+  return [Cost(value) for value in values]
+
+
+def at_least(*values):
+  return [Cost(value, censored=True) for value in values]
+
+
+def test_break_even_is_the_investment_over_the_saving():
+  found = break_even(
+    exact(900, 1000, 1100), exact(110, 120, 130), exact(10, 20, 30)
+  )
+  assert found is not None
+  assert found.uses == 10.0
+  # Each draw of one seed saves 100; only the investment varies.
+  assert (found.low, found.high) == (9.0, 11.0)
+  assert told(found) == "10 (9.0 to 11)"
+
+
+def test_seeds_are_drawn_together():
+  """What one seed costs more before and after costs no certainty."""
+  before = exact(110, 210, 310, 410, 510)
+  together = break_even(
+    exact(*[1000] * 5), before, exact(10, 110, 210, 310, 410)
+  )
+  assert together == BreakEven(10.0, low=10.0, high=10.0)
+  crossed = break_even(
+    exact(*[1000] * 5), before, exact(410, 310, 210, 110, 10)
+  )
+  assert crossed is not None
+  assert (crossed.uses, crossed.high) == (10.0, math.inf)
+  assert told(crossed).endswith("to never)")
+
+
+def test_never_where_nothing_is_saved():
+  found = break_even(exact(100, 100), exact(50, 50), exact(50, 50))
+  assert found == BreakEven(math.inf, low=math.inf, high=math.inf)
+  assert found is not None and found.never
+  assert told(found) == "never"
+
+
+def test_one_seed_has_no_interval():
+  assert break_even(exact(100), exact(50), exact(10)) == BreakEven(2.5)
+  assert told(BreakEven(2.5)) == "2.5"
+
+
+def test_nothing_invested_is_paid_back_at_once():
+  assert break_even(exact(0), exact(50), exact(10)) == BreakEven(0.0)
+
+
+def test_a_miss_from_scratch_makes_it_an_upper_bound():
+  found = break_even(
+    exact(100, 100, 100), at_least(50, 50, 50), exact(10, 10, 10)
+  )
+  assert found == BreakEven(2.5, at_most=True, low=0.0, high=2.5)
+  assert told(found) == "at most 2.5 (0 to 2.5)"
+
+
+def test_a_miss_after_makes_it_a_lower_bound_up_to_never():
+  found = break_even(
+    exact(100, 100, 100), exact(50, 50, 50), at_least(10, 10, 10)
+  )
+  assert found == BreakEven(2.5, at_least=True, low=2.5, high=math.inf)
+  assert told(found) == "at least 2.5 (2.5 to never)"
+
+
+def test_a_miss_after_at_more_than_the_cost_before_is_never():
+  found = break_even(exact(100), exact(50), at_least(60))
+  assert found == BreakEven(math.inf)
+
+
+def test_a_cheap_miss_before_says_nothing():
+  """Scratch gave up at 5 J: it may have cost 6 or 6000."""
+  found = break_even(exact(100), at_least(5), exact(10))
+  assert found == BreakEven(None)
+  assert told(found) == "unknown"
+
+
+def test_misses_on_both_sides_say_nothing():
+  assert break_even(exact(100), at_least(50), at_least(10)) == BreakEven(None)
+
+
+def test_a_miss_that_cannot_move_the_median_leaves_it_exact():
+  before = [*exact(100, 100), *at_least(100)]
+  found = break_even(exact(90, 90, 90), before, exact(10, 10, 10))
+  assert found is not None
+  assert (found.uses, found.at_most, found.high) == (1.0, False, 1.0)
+  assert found.low == 0.0  # a draw of the miss alone saves no one knows what
+
+
+def test_an_investment_only_bounded_makes_it_a_lower_bound():
+  assert break_even(at_least(100), exact(50), exact(10)) == BreakEven(
+    2.5, at_least=True
+  )
+
+
+def test_no_seeds_and_unequal_seeds():
+  assert break_even([], [], []) is None
+  assert told(None) == "unknown"
+  with pytest.raises(ValueError, match="1, 2, 1 seeds"):
+    break_even(exact(1), exact(1, 2), exact(1))
+
+
+def test_the_numbers_of_a_study():
+  records = study()
+  scratch, tuned = ways_of(without_pretraining(records), records)
+  assert (scratch.start, tuned.start) == ("scratch", "fine-tuned")
+  assert tuned.others == {}  # one share of the data: nothing else varies
+  assert tuned.invested is not None and tuned.invested.value == 1100.0
+  assert tuned.of_scratch is not None
+  assert tuned.of_scratch.value == pytest.approx(20 / 120)
+  assert tuned.tasks is not None
+  assert tuned.tasks.uses == pytest.approx(1100 / 100)
+  # Compiling 30 J and evaluation 10 J on every side: only pretraining grows.
+  assert tuned.tasks_in_all is not None
+  assert tuned.tasks_in_all.uses == pytest.approx(1140 / 100)
+
+
+def test_the_tables_and_sentences():
+  found = section(study())
+  assert found is not None
+  pretrained, ways = found.tables
+  assert pretrained.columns[3:] == (
+    "joules of training",
+    "with compiling and evaluation",
+  )
+  assert pretrained.rows == (
+    ("mnist_5k", "3 of 3", "96 %", "1100 (1000-1200)", "1140 (1040-1240)"),
+  )
+  assert ways.columns == (
+    "start",
+    "reached",
+    "joules to 80 %",
+    "of scratch",
+    "tasks to break even",
+    "with compiling and evaluation",
+  )
+  assert ways.rows[0][:3] == ("scratch", "3 of 3", "120 (110-130)")
+  assert ways.rows[0][3:] == ("", "", "")
+  assert ways.rows[1][4:] == ("11 (10 to 12)", "11 (10 to 12)")
+  assert found.lines == (
+    "Fine-tuned: 20.0 J to 80 % against 120 J from scratch;"
+    " the 1100 J of pretraining pay back from the 11th such task on.",
+    "Counting compiling and evaluation too, on both sides, no number of tasks"
+    " to break even changes.",
+  )
+
+
+def test_each_setting_has_its_own_number():
+  records = study() + [
+    downstream(word, seed, joules, share=1.0)
+    for word, joules in (("scratch", 70.0), ("fine-tuned", 20.0))
+    for seed in range(3)
+  ]
+  found = section(records)
+  assert found is not None
+  assert found.tables[1].columns[:2] == ("data share", "start")
+  assert [row[:2] + row[5:6] for row in found.tables[1].rows] == [
+    ("0.1", "scratch", ""),
+    ("0.1", "fine-tuned", "11 (10 to 12)"),
+    ("1", "scratch", ""),
+    ("1", "fine-tuned", "22 (20 to 24)"),
+  ]
+  assert found.lines[1].startswith("Fine-tuned, data share 1: 20.0 J to 80 %")
+
+
+@pytest.mark.parametrize(
+  ("joules", "place"),
+  [
+    (5, "1st"),
+    (25, "3rd"),
+    (11, "2nd"),
+    (105, "11th"),
+    (115, "12th"),
+    (130, "13th"),
+    (135, "14th"),
+    (205, "21st"),
+    (200_000, "20,000th"),
+  ],
+)
+def test_the_first_task_at_which_it_is_paid_back(joules, place):
+  records = [
+    pretraining(0, float(joules)),
+    downstream("scratch", 0, 11.0),
+    downstream("fine-tuned", 0, 1.0),
+  ]
+  assert f"pay back from the {place} such task on." in lines(records)
+
+
+def test_two_targets_are_told_apart():
+  other = [
+    downstream(word, seed, joules, target_accuracy=0.9)
+    for word, joules in (("scratch", 220.0), ("fine-tuned", 120.0))
+    for seed in range(3)
+  ]
+  found = section([*study(), *other])
+  assert found is not None
+  assert len(found.tables) == 4
+  assert found.lines[0].startswith("to 80 %: Fine-tuned")
+  assert any(line.startswith("to 90 %: Fine-tuned") for line in found.lines)
+
+
+def test_never_at_this_accuracy():
+  said = lines(study(tuned=(220.0, 210.0, 230.0)))
+  assert "the 1100 J of pretraining never pay back at this accuracy." in said
+
+
+def test_never_that_the_seeds_do_not_exclude():
+  said = lines(study(tuned=(120.0, 10.0, 230.0)))
+  assert "never pay back at this accuracy, though the seeds do not" in said
+
+
+def test_an_interval_that_includes_never_is_told():
+  records = study(tuned=(20.0, 10.0, 230.0))
+  found = section(records)
+  assert found is not None
+  assert found.tables[1].rows[1][4].endswith("to never)")
+  assert "from the 11th such task on, though perhaps never" in lines(records)
+
+
+def test_scratch_missed():
+  records = study(scratch=(-120.0, -110.0, -130.0))
+  found = section(records)
+  assert found is not None
+  scratch, tuned = found.tables[1].rows
+  assert scratch[1:3] == ("0 of 3", "> 120")
+  assert tuned[4] == "at most 11 (0 to 12)"
+  assert "against at least 120 J from scratch" in found.lines[0]
+  assert "from the 11th such task on, if not before" in found.lines[0]
+
+
+def test_fine_tuned_missed():
+  said = lines(study(tuned=(-20.0, -10.0, -30.0)))
+  assert "after at least 11 such tasks, if ever" in said
+
+
+def test_both_missed():
+  records = study((-120.0, -110.0, -130.0), (-20.0, -10.0, -30.0))
+  assert "cannot be told, too many trials missed the target" in lines(records)
+
+
+def test_pretraining_counts_all_its_training_though_it_missed():
+  records = [
+    r
+    if r.init_from or r.varied
+    else pretraining(r.seed, r.train_joules, status="missed")
+    for r in study()
+  ]
+  assert "pay back from the 11th such task on" in lines(records)
+
+
+def test_unknown_joules_of_pretraining_are_not_zero():
+  records = [
+    r if r.varied else pretraining(r.seed, None if r.seed == 1 else 1000.0)
+    for r in study()
+  ]
+  found = section(records)
+  assert found is not None
+  assert found.tables[0].rows[0][3] == "unknown"
+  assert found.tables[1].rows[1][4:] == ("unknown", "unknown")
+  assert (
+    "whether pretraining pays back is unknown: the joules of pretraining are"
+    " unknown." in found.lines[0]
+  )
+
+
+def test_unknown_joules_of_a_task_are_not_zero():
+  records = study()
+  records[-1] = downstream("fine-tuned", 2, None)
+  assert "the meter saw not all of the downstream trials" in lines(records)
+
+
+def test_pretraining_that_is_not_there():
+  records = [r for r in study() if r.varied]
+  found = section(records)
+  assert found is not None
+  assert found.tables[0].rows == (
+    ("trials not in these records", "unknown", "unknown", "unknown", "unknown"),
+  )
+  assert "is not in these records" in found.lines[0]
+
+
+def test_pretraining_of_another_machine_is_not_divided():
+  records = [
+    r
+    if r.varied
+    else pretraining(r.seed, 1000.0, provenance={"host": "gpu-node-08"})
+    for r in study()
+  ]
+  assert "pretraining was measured on other ground" in lines(records)
+
+
+def test_a_failed_trial_is_left_out_with_its_seed():
+  records = study()
+  records[-1] = downstream("fine-tuned", 2, 30.0, status="failed")
+  _, tuned = ways_of(without_pretraining(records), records)
+  # Seeds 0 and 1 are left: 1050 over 115 - 15.
+  assert tuned.tasks is not None
+  assert tuned.tasks.uses == pytest.approx(10.5)
+
+
+def test_a_chain_of_pretraining_counts_all_of_it():
+  first = pretraining(0, 500.0)
+  second = pretraining(0, 70.0)
+  second = record(
+    **{
+      "seed": 0,
+      "joules": 70.0,
+      "trial_id": "bbbb00000000",
+      "varied": {},
+      "init_from": first.trial_id,
+    }
+  )
+  last = downstream("fine-tuned", 0, 5.0, init_from=second.trial_id)
+  assert invested(last, [first, second, last]) == (570.0, "")
+
+
+def test_pretraining_that_began_from_given_weights_counts_both():
+  given = {"path": "weights/vit_b16", "joules": 2000.0, "source": "its card"}
+  first = pretraining(0, 500.0, pretrained=given)
+  last = downstream("fine-tuned", 0, 5.0)
+  assert invested(last, [first, last]) == (2500.0, "")
+
+
+def test_weights_from_elsewhere_count_what_is_given():
+  given = {"path": "weights/vit_b16", "joules": 2000, "source": "model card"}
+  tuned = [
+    downstream("fine-tuned", s, 20.0, init_from=None, pretrained=given)
+    for s in range(2)
+  ]
+  scratch = [downstream("scratch", s, 120.0) for s in range(2)]
+  found = section([*scratch, *tuned])
+  assert found is not None
+  assert found.tables[0].rows == (("vit_b16", "given", "", "2000", "unknown"),)
+  assert found.tables[0].notes == (
+    "vit_b16: its joules are not measured here; model card.",
+  )
+  assert found.tables[1].rows[1][4] == "20 (20 to 20)"
+  unknown = [
+    downstream(
+      "fine-tuned", 0, 20.0, init_from=None, pretrained=given | {"joules": None}
+    )
+  ]
+  said = lines([*scratch, *unknown])
+  assert "what the given weights cost to make is unknown" in said
+
+
+def test_two_origins_are_told_apart():
+  records = study()
+  other = [
+    record(
+      trial_id=f"cccc{seed:08x}",
+      seed=seed,
+      joules=50.0,
+      config={"data": "mnist_5k", "seed": seed, "batch_size": 32},
+      varied={},
+    )
+    for seed in range(3)
+  ]
+  more = [
+    downstream(
+      "fine-tuned",
+      seed,
+      60.0,
+      init_from=f"cccc{seed:08x}",
+      trial_id=f"dddd{seed:08x}",
+    )
+    for seed in range(3)
+  ]
+  found = section([*records, *other, *more])
+  assert found is not None
+  assert [row[0] for row in found.tables[0].rows] == [
+    "mnist_5k, batch 32",
+    "mnist_5k, batch 256",
+  ]
+  assert [row[0] for row in found.tables[1].rows] == [
+    "scratch",
+    "fine-tuned from mnist_5k, batch 256",
+    "fine-tuned from mnist_5k, batch 32",
+  ]
+
+
+def test_one_pretraining_for_all_seeds_is_told():
+  records = [
+    pretraining(0, 1000.0),
+    *(downstream("scratch", seed, 120.0) for seed in range(2)),
+    *(
+      downstream("fine-tuned", seed, 20.0, init_from="aaaa00000000")
+      for seed in range(2)
+    ),
+  ]
+  assert "All seeds began from one pretraining" in lines(records)
+  assert "All seeds began" not in lines(study())
+
+
+def test_compiling_and_evaluation_may_change_it():
+  records = study()
+  for index in (0, 1, 2):
+    records[index] = pretraining(
+      index, 1100.0, compile=Compilation(seconds=90.0, joules=4000.0)
+    )
+  said = lines(records)
+  assert "Fine-tuned: 51 instead of 11." in said
+
+
+def test_no_scratch_to_compare_with():
+  records = [r for r in study() if r.varied.get("transfer") != "scratch"]
+  assert "nothing began from scratch at this setting" in lines(records)
+
+
+def test_estimated_is_said():
+  records = [pretraining(0, 100.0, estimated=True)] + [
+    downstream(word, 0, joules, estimated=True)
+    for word, joules in (("scratch", 50.0), ("frozen", 10.0))
+  ]
+  found = section(records)
+  assert found is not None
+  assert found.tables[0].columns[3] == "estimated joules of training"
+  assert found.tables[1].columns[2] == "estimated joules to 80 %"
+  assert "Power is estimated, not measured." in found.lines
+  assert "One seed cannot tell how certain this is." in found.lines
+
+
+def test_no_section_without_transfer():
+  plain = {"init_from": None, "weights": "", "freeze": False}
+  assert section([record(), record(seed=1)]) is None
+  assert section([record(config=DATA | {"transfer": plain})]) is None
+  assert section([]) is None
+
+
+def test_pretraining_is_no_setting_of_the_comparison():
+  """Not even where data and target are those of the downstream task."""
+  same = [
+    record(
+      trial_id=r.trial_id,
+      seed=r.seed,
+      joules=1.0,
+      varied={},
+      config=DATA,
+      curve=curve(1.0, 0.9),
+    )
+    if not r.varied
+    else r
+    for r in study()
+  ]
+  (comparison,) = compare(same)
+  assert [g.varied["transfer"] for g in comparison.groups] == [
+    "fine-tuned",
+    "scratch",
+  ]
+  assert comparison.domains == (GPU,)
+
+
+def test_the_report_has_the_section_and_keeps_pretraining_in_its_csv(tmp_path):
+  sweep = {"config": {"vary": {"transfer": [0, 1]}, "seeds": 3}}
+  made = report.write(tmp_path, sweep, study())
+  assert [s.title for s in made.sections] == ["Does pretraining pay back?"]
+  assert made.notes == ()
+  rows = (tmp_path / "trials.csv").read_text().splitlines()
+  assert sum(row.startswith("aaaa00000001,") for row in rows) == 1
+  assert "Does pretraining pay back?" in (tmp_path / "report.html").read_text()
+
+
+def test_several_folders_keep_a_transfer_one_word():
+  pooled = across(study())
+  kept = without_pretraining(pooled)
+  assert {tuple(r.varied) for r in kept} == {("transfer",)}
+  renamed = downstream("fine-tuned", 3, 1.0)
+  renamed.varied["transfer"] = "fine-tuned from mnist_5k"
+  (last,) = (r for r in across([*study(), renamed]) if r.seed == 3)
+  assert last.varied == {"transfer": "fine-tuned"}
+  assert "from the 11th such task on" in lines(pooled)
+
+
+def test_folders_that_began_from_other_data_are_not_pooled():
+  other = [
+    downstream("fine-tuned", s, 20.0, trial_id=f"eeee{s:08x}") for s in range(2)
+  ]
+  for trial in other:
+    trial.config["transfer"]["init_from"] = {"data": "cifar10", "seed": 0}
+  kept = without_pretraining(across([*study(), *other]))
+  assert {tuple(r.varied.values())[:2] for r in kept} == {
+    ("scratch", None),
+    ("fine-tuned", "mnist_5k"),
+    ("fine-tuned", "cifar10"),
+  }
+
+
+def test_a_chain_of_several_seeds_is_one_origin():
+  records = study()
+  for trial in records[:3]:
+    trial.config["transfer"] = {
+      "init_from": {"data": "omniglot", "seed": trial.seed}
+    }
+  found = section(records)
+  assert found is not None
+  assert [row[0] for row in found.tables[0].rows] == ["mnist_5k"]
+
+
+def test_a_word_that_names_its_origin_is_left_as_it_is():
+  records = study()
+  word = "fine-tuned from mnist_5k"
+  more = [
+    downstream(word, s, 50.0, trial_id=f"eeee{s:08x}", init_from=None)
+    for s in range(3)
+  ]
+  found = section([*records, *more])
+  assert found is not None
+  assert [r[0] for r in found.tables[1].rows] == ["scratch", "fine-tuned", word]
+
+
+def test_a_pretraining_that_is_a_setting_too_stays_one():
+  """Asked for by the sweep itself: something is varied in it."""
+  first = record(64, 0, 100.0, trial_id="aaaa00000000")
+  second = record(128, 0, 50.0, init_from="aaaa00000000")
+  assert [len(c.groups) for c in compare([first, second])] == [2]
+  unasked = record(64, 0, 100.0, trial_id="aaaa00000000", varied={})
+  assert [len(c.groups) for c in compare([unasked, second])] == [1]
+
+
+def test_seeds_that_ran_one_way_only_are_told():
+  records = [*study(), downstream("scratch", 3, 500.0)]
+  assert "1 of the seeds did not run both ways" in lines(records)
+  apart = [
+    downstream(word, seed, 50.0)
+    for seed, word in enumerate(["scratch", "fine-tuned"])
+  ]
+  said = lines([pretraining(1, 10.0), *apart])
+  assert "unknown: no seed ran both ways." in said
+
+
+@pytest.mark.parametrize(
+  ("transfer", "word"),
+  [
+    ({"init_from": None, "weights": "", "freeze": True}, "scratch"),
+    ({"weights": "vit_b16"}, "fine-tuned"),
+    ({"weights": "vit_b16", "backbone_rate": 0.1}, "fine-tuned at 0.1"),
+    ({"init_from": {"data": "mnist_5k"}, "freeze": True}, "frozen"),
+  ],
+)
+def test_a_start_is_told_from_the_config(transfer, word):
+  assert start(record(config=DATA | {"transfer": transfer})) == word
