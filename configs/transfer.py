@@ -1,10 +1,10 @@
 """Energy to accuracy from scratch and from a pretrained backbone.
 
 Claim: where labels are few, a network that begins from a backbone trained on
-related data reaches an accuracy that a fresh one does not; where they are
-many it hardly saves joules. Frozen, a backbone makes each step cheaper and
-asks for more of them. What pretraining cost is in the same records: one for
-each seed, shared by all trials of that seed.
+related data reaches an accuracy that a fresh one mostly does not; where they
+are many it saves some updates, fewer than pretraining took. Frozen, a backbone
+makes each update cheaper and asks for more of them. What pretraining cost is
+in the same records: one for each seed, shared by all trials of that seed.
 Cost: under five minutes on two idle CPU cores; `novels` about ten.
 
   python scripts/run.py --config=configs/transfer.py
