@@ -15,6 +15,7 @@ from jaxpower import data, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.learn import checkpoint
+from jaxpower.learn.augment import draws_of
 from jaxpower.learn.evaluate import in_chunks
 from jaxpower.learn.optimizer import hyperparameters
 from jaxpower.learn.share import examples_of
@@ -95,8 +96,10 @@ def train(
   )
   rates = schedule.learning_rates(trial, segment * steps, steps)
   numbers = hyperparameters(trial, rates)
+  shape = placed.train["input"].shape[1:]
+  draws = draws_of(trial, shape, segment * steps, steps)
   state, loss = programs.train(
-    state, placed.train, placed.chosen[places], numbers
+    state, placed.train, placed.chosen[places], numbers, *draws
   )
   return state, loss, 0.0
 
