@@ -3,7 +3,9 @@
 In Flax they are nested dicts of arrays, here named tensors. A kernel is
 [height, width, inputs, outputs] or [inputs, outputs] there and [outputs,
 inputs, height, width] or [outputs, inputs] here; query, key and value lie in
-one matrix in the same order in both.
+one matrix in the same order in both. Networks of `cnn` see mirrored images, so
+their windows are mirrored, and the rows of the dense layer over what they
+find.
 """
 
 import collections
@@ -15,10 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from jaxpower.learn_torch.cnn import ResNet, SmallCnn
+
 # Flax numbers by their kind, in order, the layers that it was given no name
 # for: these of ours.
 UNNAMED = re.compile(
-  r"convs\.\d+|hidden|blocks\.\d+\.(conv_\d|norm_\d|around\.\d)"
+  r"convs\.\d+|hidden|blocks\.\d+\.(around\.)?(conv|norm)(_\d)?"
 )
 KINDS = {nn.Conv2d: "Conv", nn.BatchNorm2d: "BatchNorm", nn.Linear: "Dense"}
 RENAMED = (
@@ -62,7 +66,8 @@ def from_jax(
   for name, path in known.items():
     if path not in given:
       continue
-    moved[name] = torch.tensor(_to_torch(np.asarray(given[path]), path))
+    values = np.asarray(given[path])
+    moved[name] = torch.tensor(_to_torch(network, name, path[-1], values))
     found, needed = tuple(moved[name].shape), tuple(state[name].shape)
     if found != needed:
       wrong.append(f"{'/'.join(path)} is {found}, not {needed}, as {name}")
@@ -95,7 +100,7 @@ def to_jax(
     inner = both
     for folder in folders:
       inner = inner.setdefault(folder, {})
-    inner[leaf] = _to_numpy(value.detach().cpu().numpy(), leaf)
+    inner[leaf] = _to_flax(network, name, leaf, value.detach().cpu().numpy())
   return both["params"], both["batch_stats"]
 
 
@@ -133,13 +138,31 @@ def _leaves(tree: Mapping[str, Any], at: tuple[str, ...] = ()) -> Any:
       yield (*at, name), value
 
 
-def _to_torch(values: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
-  if path[-1] != "kernel":
-    return values
-  return values.T if values.ndim == 2 else values.transpose(3, 2, 0, 1)
+def _to_torch(
+  network: nn.Module, name: str, leaf: str, values: np.ndarray
+) -> np.ndarray:
+  if leaf == "kernel":
+    values = _mirrored(network, name, values)
+    values = values.T if values.ndim == 2 else values.transpose(3, 2, 0, 1)
+  return np.array(values, order="C")
 
 
-def _to_numpy(values: np.ndarray, leaf: str) -> np.ndarray:
+def _to_flax(
+  network: nn.Module, name: str, leaf: str, values: np.ndarray
+) -> np.ndarray:
   if leaf == "kernel":
     values = values.T if values.ndim == 2 else values.transpose(2, 3, 1, 0)
+    values = _mirrored(network, name, values)
   return np.array(values, order="C")
+
+
+def _mirrored(network: nn.Module, name: str, kernel: np.ndarray) -> np.ndarray:
+  """A kernel of Flax's as it is for mirrored images, or back."""
+  if not isinstance(network, SmallCnn | ResNet):
+    return kernel
+  if kernel.ndim == 4:
+    return kernel[::-1, ::-1]
+  if name != "hidden.weight" or not isinstance(network, SmallCnn):
+    return kernel
+  rows = kernel.reshape(*network.sides, -1, kernel.shape[-1])
+  return np.flip(rows, range(len(network.sides))).reshape(kernel.shape)
