@@ -50,8 +50,11 @@ def from_jax(
 
   Raises ValueError naming whatever is missing, in excess or of another shape.
   """
-  given = {("params", *path): leaf for path, leaf in _leaves(params)}
-  given |= {("batch_stats", *path): leaf for path, leaf in _leaves(batch_stats)}
+  given: dict[tuple[str, ...], np.ndarray] = {
+    (collection, *path): np.asarray(leaf)
+    for collection, tree in (("params", params), ("batch_stats", batch_stats))
+    for path, leaf in _leaves(tree)
+  }
   known = _paths(network)
   wrong = [
     f"{'/'.join(path)} is {problem}"
@@ -61,19 +64,19 @@ def from_jax(
     )
     for path in sorted(paths)
   ]
-  state = network.state_dict()
-  moved = {}
-  for name, path in known.items():
+  for name, values in network.state_dict().items():
+    path = known.get(name, ())
     if path not in given:
       continue
-    values = np.asarray(given[path])
-    moved[name] = torch.tensor(_to_torch(network, name, path[-1], values))
-    found, needed = tuple(moved[name].shape), tuple(state[name].shape)
+    needed, found = _flax_shape(values, path[-1]), given[path].shape
     if found != needed:
       wrong.append(f"{'/'.join(path)} is {found}, not {needed}, as {name}")
   if wrong:
     raise ValueError("weights do not fit: " + "; ".join(wrong))
-  return moved
+  return {
+    name: torch.tensor(_to_torch(network, name, path[-1], given[path]))
+    for name, path in known.items()
+  }
 
 
 def to_jax(
@@ -138,6 +141,13 @@ def _leaves(tree: Mapping[str, Any], at: tuple[str, ...] = ()) -> Any:
       yield (*at, name), value
 
 
+def _flax_shape(values: Tensor, leaf: str) -> tuple[int, ...]:
+  if leaf != "kernel":
+    return tuple(values.shape)
+  features, inputs, *window = values.shape
+  return (*window, inputs, features)
+
+
 def _to_torch(
   network: nn.Module, name: str, leaf: str, values: np.ndarray
 ) -> np.ndarray:
@@ -165,4 +175,5 @@ def _mirrored(network: nn.Module, name: str, kernel: np.ndarray) -> np.ndarray:
   if name != "hidden.weight" or not isinstance(network, SmallCnn):
     return kernel
   rows = kernel.reshape(*network.sides, -1, kernel.shape[-1])
-  return np.flip(rows, range(len(network.sides))).reshape(kernel.shape)
+  sides = tuple(range(len(network.sides)))
+  return np.flip(rows, sides).reshape(kernel.shape)
