@@ -23,6 +23,7 @@ DOORS = {
   "records": {"config"},
   "schedule": {"config"},
   "learn": {"config", "data", "schedule", "weights"},
+  "learn_torch": {"config", "data", "schedule"},
   "wings": {"config", "data", "learn"},
   "report": {"config", "records"},
   "account": {"config", "power", "records"},
@@ -61,7 +62,7 @@ DOORS = {
   },
 }
 # Rooms that load no framework; the worker does so only in its own process.
-LIGHT = set(DOORS) - {"learn", "trial", "wings", "worker"}
+LIGHT = set(DOORS) - {"learn", "learn_torch", "trial", "wings", "worker"}
 
 
 def room_of(path: pathlib.Path) -> str:
@@ -101,6 +102,15 @@ def test_light_rooms_import_no_framework(room: str) -> None:
   for path in files(room):
     used = {name.split(".")[0] for name in imported(path)}
     assert not used & FRAMEWORKS, path
+
+
+def test_torch_is_imported_in_its_wing_alone() -> None:
+  knowing = {
+    room_of(path)
+    for path in (ROOT / "jaxpower").rglob("*.py")
+    if "torch" in {name.split(".")[0] for name in imported(path)}
+  }
+  assert knowing == {"learn_torch"}
 
 
 def test_nothing_imports_scripts_or_configs() -> None:

@@ -27,7 +27,7 @@ class Hyperparameters(NamedTuple):
   weight_decay: Any
   label_smoothing: Any
   dropout: Any
-  seed: Any  # of dropout and augmentation; with the step it gives their key
+  seed: Any  # of dropout; with the step it gives its key
   backbone_rate: Any  # the backbone's learning rate over the head's
   task_weights: Any = None
 

@@ -20,6 +20,7 @@ from jaxpower import data, schedule
 from jaxpower.config import Trial
 from jaxpower.learn import evaluate as evaluation
 from jaxpower.learn import optimizer
+from jaxpower.learn.augment import draws_of
 from jaxpower.learn.optimizer import Hyperparameters, hyperparameters
 from jaxpower.learn.share import order
 from jaxpower.learn.spec import Data, Spec, network_of, shapes_of
@@ -67,6 +68,7 @@ class Chunks:
 
   arrays: Mapping[str, np.ndarray]
   rows: np.ndarray  # int32 [chunks, steps, batch]
+  draws: np.ndarray | None  # int8 [chunks, steps, batch, 3]
   sharding: NamedSharding
 
   def __len__(self) -> int:
@@ -75,6 +77,8 @@ class Chunks:
   def __getitem__(self, place: int) -> Data:
     rows = self.rows[place]
     chunk = {name: values[rows] for name, values in self.arrays.items()}
+    if self.draws is not None:
+      chunk["draws"] = self.draws[place]
     return jax.block_until_ready(jax.device_put(chunk, self.sharding))
 
 
@@ -168,6 +172,9 @@ def compile_programs(spec: Spec) -> Programs:
     )
     for name, values in examples.items()
   }
+  if spec.augmentation != "none":
+    shape = (spec.chunk, spec.batch_size, 3)
+    chunk["draws"] = jax.ShapeDtypeStruct(shape, jnp.int8)
   _, part = _apart(shapes_of(spec, "test"))
 
   def sum_up(state: TrainState, scale: Data, part: Data, before: Any) -> Any:
@@ -220,9 +227,13 @@ def train(
   rows = order(trial, placed.chosen, first, spec.steps)
   rates = schedule.learning_rates(trial, first, spec.steps)
   numbers = hyperparameters(trial, rates)
+  shape = placed.train["input"].shape[1:]
+  drawn = draws_of(trial, shape, first, spec.steps)
+  lead = (-1, spec.chunk, trial.batch_size)
   source = Chunks(
     placed.train,
-    rows.reshape(-1, spec.chunk, trial.batch_size),
+    rows.reshape(lead),
+    drawn[0].reshape(*lead, 3) if drawn else None,
     split(make_mesh(spec.devices), axis=1),
   )
   losses = []

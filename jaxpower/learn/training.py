@@ -16,6 +16,7 @@ from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.learn import checkpoint, streamed
 from jaxpower.learn import train as resident
+from jaxpower.learn.augment import draws_of
 from jaxpower.learn.evaluate import in_chunks
 from jaxpower.learn.memory import is_streamed
 from jaxpower.learn.optimizer import hyperparameters
@@ -144,7 +145,9 @@ def train(
   rows = order(trial, placed.chosen, segment * steps, steps)
   rates = schedule.learning_rates(trial, segment * steps, steps)
   numbers = hyperparameters(trial, rates)
-  state, loss = programs.train(state, placed.train, rows, numbers)
+  shape = placed.train["input"].shape[1:]
+  draws = draws_of(trial, shape, segment * steps, steps)
+  state, loss = programs.train(state, placed.train, rows, numbers, *draws)
   return state, loss, 0.0
 
 
