@@ -5,7 +5,7 @@ on what they share, and can be told in joules: every target reached, the sum
 over single-task networks beside it, and the accuracy each task ends with, so
 that a saving that was paid for in accuracy is seen. All train on to the same
 number of examples.
-Cost: under five minutes on two idle CPU cores.
+Cost: under five minutes on two idle CPU cores; a transformer takes longer.
 
   python scripts/run.py --config=configs/multitask.py
   python scripts/run.py --config=configs/multitask.py:model=transformer
