@@ -17,7 +17,7 @@ from jaxpower.data import DataSet
 from jaxpower.learn import checkpoint
 from jaxpower.learn.evaluate import in_chunks
 from jaxpower.learn.optimizer import hyperparameters
-from jaxpower.learn.share import examples_of
+from jaxpower.data.share import examples_of
 from jaxpower.learn.spec import Data, Spec, spec_of
 from jaxpower.learn.state import TrainState, make_mesh, replicated
 from jaxpower.learn.state import count_parameters as count_parameters

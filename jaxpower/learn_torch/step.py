@@ -1,0 +1,37 @@
+"""From a micro-batch to its loss: what is compiled, where anything is."""
+
+import torch
+from torch import Tensor, nn
+
+from jaxpower.learn_torch import augment, tasks
+from jaxpower.learn_torch.spec import Spec, dtype_of
+
+
+def loss_of(
+  spec: Spec,
+  network: nn.Module,
+  inputs: Tensor,
+  labels: Tensor,
+  mean: Tensor,
+  std: Tensor,
+  draws: Tensor | None,
+) -> Tensor:
+  """The mean loss of some examples, to go back from.
+
+  Args:
+    spec: What the network was made for.
+    network: In training mode.
+    inputs: [examples, ...], as the data set holds them.
+    labels: As the data set holds them.
+    mean: Of the set, [channels].
+    std: Of the set, [channels].
+    draws: What `augment.crop` moves the images by; None: it does not.
+  """
+  if draws is not None:
+    inputs = augment.crop(inputs, draws)
+  inputs = tasks.normalise(inputs, mean, std, dtype_of(spec))
+  with torch.autocast(
+    inputs.device.type, torch.bfloat16, spec.precision == "bfloat16"
+  ):
+    logits = network(inputs)
+  return tasks.losses(logits, labels, spec.label_smoothing).mean()
