@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import importlib.util
 import json
 import os
 import pathlib
@@ -23,6 +24,7 @@ from jaxpower.config import (
 from jaxpower.grid import check_cadence, check_kind, expand
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import TrialRecord
+from jaxpower.shift import Shift
 from jaxpower.worker import Worker
 
 RECORDS = "records.jsonl"
@@ -80,6 +82,7 @@ def plan(
   """
   trials = tuple(expand(sweep))
   for trial in trials:
+    _check_installed(trial)
     _check_data(trial)
     check_cadence(trial)
   folder = pathlib.Path(folder or pathlib.Path("runs") / sweep.name)
@@ -105,13 +108,15 @@ def execute(
   """
   left, found = plan.left, dict(plan.recorded)
   if left:
-    with Worker(plan.meter) as worker:
-      _check_devices(left, worker.ready)
-      greet(worker.ready)
+    with Shift(plan.meter) as shift:
+      for trials in _by_framework(left):
+        _check_devices(trials, shift.worker(trials[0].framework).ready)
+      greet(shift.worker(left[0].framework).ready)
       with _claimed(plan.folder):
         _write_sweep(plan)
         for trial in left:
           number = plan.trials.index(trial) + 1
+          worker = shift.worker(trial.framework)
           record = _run(worker, plan, trial, number, watch)
           records.append(plan.folder / RECORDS, record)
           found[record.trial_id] = record
@@ -159,6 +164,26 @@ def _run(
     worker.terminate()
     raise
   raise AssertionError("a worker ends every trial with a record")
+
+
+def _by_framework(trials: tuple[Trial, ...]) -> list[tuple[Trial, ...]]:
+  """The trials of each framework; last those of the one that begins."""
+  frameworks = dict.fromkeys(trial.framework for trial in trials)
+  return [
+    tuple(trial for trial in trials if trial.framework == framework)
+    for framework in reversed(frameworks)
+  ]
+
+
+def _check_installed(trial: Trial) -> None:
+  """Raises ConfigError where a trial's framework is not installed."""
+  if trial.framework == "jax" or importlib.util.find_spec("torch"):
+    return
+  raise ConfigError(
+    f"framework {trial.framework}: PyTorch is not installed; run"
+    " `pip install torch`, or install jaxpower with its extra: pip install"
+    " 'jaxpower[torch]'"
+  )
 
 
 def _check_data(trial: Trial) -> None:

@@ -74,6 +74,7 @@ def run(
   state, looks, waited = _train(
     trial, wing, programs, state, placed, monitor, tell
   )
+  peak = wing.peak_memory_bytes(programs, placed)
   tell(Progress(phase="infer", accuracy=looks[-1].accuracy))
   inferred = monitor.measure("infer", _infer, wing, programs, state, placed)
   tell(Progress(phase="checkpoint", accuracy=looks[-1].accuracy))
@@ -105,6 +106,8 @@ def run(
     meter=monitor.describe(),
     flops_per_step=made[spec].flops_per_step,
     parameters=parameters,
+    peak_memory_bytes=peak,
+    numerics=wing.numerics(placed),
     checkpoint=str(saved),
     provenance=provenance | {"devices": _devices(trial)},
   )

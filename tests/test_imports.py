@@ -20,7 +20,9 @@ DOORS = {
   "records": {"config"},
   "schedule": {"config"},
   "learn": {"config", "data", "schedule"},
-  "wings": {"config", "data", "learn"},
+  "learn_torch": {"config", "data", "schedule"},
+  "bridge": {"config", "data", "learn", "learn_torch"},
+  "wings": {"bridge", "config", "data", "learn"},
   "report": {"config", "records"},
   "account": {"config", "power", "records"},
   "timelines": {"power"},
@@ -51,11 +53,14 @@ DOORS = {
     "messages",
     "provenance",
     "records",
+    "shift",
     "worker",
   },
+  "shift": {"worker"},
 }
 # Rooms that load no framework; the worker does so only in its own process.
-LIGHT = set(DOORS) - {"learn", "trial", "wings", "worker"}
+HEAVY = {"bridge", "learn", "learn_torch", "trial", "wings", "worker"}
+LIGHT = set(DOORS) - HEAVY
 
 
 def room_of(path: pathlib.Path) -> str:
@@ -95,6 +100,12 @@ def test_light_rooms_import_no_framework(room: str) -> None:
   for path in files(room):
     used = {name.split(".")[0] for name in imported(path)}
     assert not used & FRAMEWORKS, path
+
+
+def test_the_pytorch_wing_knows_no_jax() -> None:
+  for path in files("learn_torch"):
+    used = {name.split(".")[0] for name in imported(path)}
+    assert not used & (FRAMEWORKS - {"torch"}), path
 
 
 def test_nothing_imports_scripts_or_configs() -> None:

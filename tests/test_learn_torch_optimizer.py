@@ -125,7 +125,8 @@ def train_in_torch(
   losses = []
   for batch, label, rate in zip(images, labels, rates, strict=True):
     loss = torch.nn.functional.cross_entropy(
-      network(torch.tensor(batch.transpose(0, 3, 1, 2))), torch.tensor(label.astype(np.int64))
+      network(torch.tensor(batch.transpose(0, 3, 1, 2))),
+      torch.tensor(label.astype(np.int64)),
     )
     optimizer.zero_grad()
     loss.backward()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jaxpower import config, records, sweep
+from jaxpower import config, records, shift, sweep
 from jaxpower.config import ConfigError, Model, Sweep, Trial, trial_id
 from jaxpower.data import DataError
 from jaxpower.messages import Done, Progress, Ready
@@ -35,8 +35,9 @@ class InstantWorker:
   runs: int = 0
   ready = READY
 
-  def __init__(self, meter: str):
+  def __init__(self, meter: str, framework: str = "jax"):
     self.meter = meter
+    self.framework = framework
     self.terminated = False
     type(self).last = self
 
@@ -75,7 +76,7 @@ class InstantWorker:
 @pytest.fixture(autouse=True)
 def instant(monkeypatch: pytest.MonkeyPatch) -> type[InstantWorker]:
   fresh = type("FreshWorker", (InstantWorker,), {})
-  monkeypatch.setattr(sweep, "Worker", fresh)
+  monkeypatch.setattr(shift, "Worker", fresh)
   return fresh
 
 

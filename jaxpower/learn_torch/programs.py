@@ -1,6 +1,5 @@
 """A network's place in memory and the functions over it, made once."""
 
-import copy
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from jaxpower import config
 from jaxpower.learn_torch import networks, optimizer
 from jaxpower.learn_torch.evaluate import evaluate
-from jaxpower.learn_torch.segment import matmul_precision
 from jaxpower.learn_torch.spec import Spec, device_of
 from jaxpower.learn_torch.step import loss_of
 

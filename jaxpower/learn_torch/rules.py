@@ -162,7 +162,9 @@ def _orthogonal(update: Tensor) -> Tensor:
   a, b, c = NEWTON_SCHULZ
   for _ in range(NEWTON_SCHULZ_STEPS):
     gram = x @ x.T
-    x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    x = torch.addmm(
+      x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a
+    )
   x = x.T if columns < rows else x
   return (x * (MUON_RMS * math.sqrt(max(rows, columns)))).view_as(update)
 

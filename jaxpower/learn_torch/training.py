@@ -8,19 +8,17 @@ gradient.
 
 import copy as copying
 import dataclasses
-import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from jaxpower import data, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.data.share import examples_of
-from jaxpower.learn_torch import feed, segment, weights
+from jaxpower.learn_torch import feed, weights
 from jaxpower.learn_torch.programs import Programs, TrainState, build
 from jaxpower.learn_torch.programs import compile_programs as compile_programs
 from jaxpower.learn_torch.programs import flops_per_step as flops_per_step

@@ -1,1 +1,0 @@
-"""The PyTorch wing: the JAX wing's trials again; does not know of power."""
