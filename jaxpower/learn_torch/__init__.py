@@ -1,0 +1,1 @@
+"""Training in PyTorch: the same work as `jaxpower.learn`, in another house."""

@@ -1,0 +1,208 @@
+"""Transformers: an encoder to classify, a ViT for images, a decoder for text.
+
+The twins of those in `jaxpower.learn.transformer`, all three pre-norm stacks
+of one block.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from jaxpower.learn_torch.layers import Conv, LayerNorm, arithmetic
+
+
+class Attention(nn.Module):
+  """Multi-head self-attention (Vaswani et al. 2017)."""
+
+  def __init__(self, features: int, heads: int) -> None:
+    super().__init__()
+    self.heads = heads
+    self.qkv = nn.Linear(features, 3 * features)
+    self.out = nn.Linear(features, features)
+
+  def forward(self, x: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """[batch, length, features] to the same; `mask` is added to scores."""
+    batch, length, features = x.shape
+    qkv = self.qkv(x).view(batch, length, 3, self.heads, -1)
+    query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind()
+    mixed = F.scaled_dot_product_attention(
+      query, key, value, attn_mask=mask, is_causal=causal
+    )
+    return self.out(mixed.transpose(1, 2).reshape(batch, length, features))
+
+
+class Block(nn.Module):
+  """Attention and a two-layer perceptron, each behind a norm."""
+
+  def __init__(self, features: int, heads: int, dropout: float) -> None:
+    super().__init__()
+    self.norm_a = LayerNorm(features)
+    self.attention = Attention(features, heads)
+    self.norm_b = LayerNorm(features)
+    self.up = nn.Linear(features, 4 * features)
+    self.down = nn.Linear(4 * features, features)
+    self.dropout = nn.Dropout(dropout)
+
+  def forward(self, x: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """[batch, length, features] to the same."""
+    x = x + self.dropout(self.attention(self.norm_a(x), mask, causal))
+    y = F.gelu(self.up(self.norm_b(x)), approximate="tanh")
+    return x + self.dropout(self.down(y))
+
+
+class Blocks(nn.Module):
+  """A stack of blocks and a last norm."""
+
+  def __init__(
+    self, layers: int, features: int, heads: int, dropout: float
+  ) -> None:
+    super().__init__()
+    self.dropout = nn.Dropout(dropout)
+    self.layers = nn.ModuleList(
+      Block(features, heads, dropout) for _ in range(layers)
+    )
+    self.norm = LayerNorm(features)
+
+  def forward(
+    self, x: Tensor, mask: Tensor | None = None, causal: bool = False
+  ) -> Tensor:
+    """[batch, length, features] to the same, in the arithmetic's type.
+
+    `mask` broadcasts to [batch, heads, length, length] and is of that type;
+    where `causal`, no position looks at a later one.
+    """
+    x = self.dropout(x.to(arithmetic(x)))
+    for layer in self.layers:
+      x = layer(x, mask, causal)
+    return self.norm(x)
+
+
+class Encoder(nn.Module):
+  """Classifies tokens or the windows of a sensor.
+
+  Fixed sinusoidal positions, and the mean over all that is not padding under
+  the head. Token 0 is padding and is neither looked at nor counted.
+  """
+
+  sinusoids: Tensor
+
+  def __init__(
+    self,
+    classes: int,
+    vocabulary: int | None,
+    input_shape: Sequence[int],
+    layers: int = 2,
+    features: int = 64,
+    heads: int = 4,
+    dropout: float = 0.0,
+  ) -> None:
+    super().__init__()
+    self.embed = (
+      nn.Linear(input_shape[-1], features)
+      if vocabulary is None
+      else nn.Embedding(vocabulary, features)
+    )
+    table = sinusoids(input_shape[0], features)
+    self.register_buffer("sinusoids", table, persistent=False)
+    self.blocks = Blocks(layers, features, heads, dropout)
+    self.head = nn.Linear(features, classes)
+
+  def forward(self, inputs: Tensor) -> Tensor:
+    """Tokens [batch, length] or [batch, time, channels] to [batch, classes]."""
+    if isinstance(self.embed, nn.Linear):
+      x = self.blocks(self.embed(inputs) + self.sinusoids)
+      return self.head(x.mean(1))
+    real = inputs > 0
+    x = embed(self.embed, inputs, self.sinusoids)
+    dtype = arithmetic(x)
+    # The lowest number, not minus infinity: a text of padding alone has a
+    # softmax too.
+    mask = torch.zeros_like(real, dtype=dtype)
+    mask = mask.masked_fill_(~real, torch.finfo(dtype).min)[:, None, None]
+    x = self.blocks(x, mask)
+    weights = real.to(dtype)[:, :, None]
+    return self.head((x * weights).sum(1) / weights.sum(1).clamp_min(1))
+
+
+class Decoder(nn.Module):
+  """Predicts each next token from those before it; learned positions."""
+
+  def __init__(
+    self,
+    vocabulary: int,
+    length: int,
+    layers: int = 2,
+    features: int = 64,
+    heads: int = 4,
+    dropout: float = 0.0,
+  ) -> None:
+    super().__init__()
+    self.embed = nn.Embedding(vocabulary, features)
+    self.positions = nn.Parameter(torch.zeros(length, features))
+    self.blocks = Blocks(layers, features, heads, dropout)
+    self.head = nn.Linear(features, vocabulary)
+
+  def forward(self, tokens: Tensor) -> Tensor:
+    """[batch, length] to logits [batch, length, vocabulary]."""
+    x = embed(self.embed, tokens, self.positions)
+    return self.head(self.blocks(x, causal=True))
+
+
+class ViT(nn.Module):
+  """Vision transformer (Dosovitskiy et al. 2021) with a class token."""
+
+  def __init__(
+    self,
+    classes: int,
+    input_shape: Sequence[int],
+    layers: int = 2,
+    features: int = 64,
+    heads: int = 4,
+    patch: int | None = None,
+    dropout: float = 0.0,
+  ) -> None:
+    super().__init__()
+    height, width, channels = input_shape
+    side = patch or patch_side(height)
+    patches = -(-height // side) * -(-width // side)
+    window = (side, side)
+    self.embed = Conv(channels, features, window, window)
+    self.class_token = nn.Parameter(torch.zeros(1, 1, features))
+    self.positions = nn.Parameter(torch.zeros(1 + patches, features))
+    self.blocks = Blocks(layers, features, heads, dropout)
+    self.head = nn.Linear(features, classes)
+
+  def forward(self, images: Tensor) -> Tensor:
+    """[batch, height, width, channels] to logits [batch, classes]."""
+    x = self.embed(images.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)
+    first = self.class_token.to(x.dtype).expand(len(x), -1, -1)
+    x = torch.cat([first, x], 1) + self.positions.to(x.dtype)
+    return self.head(self.blocks(x)[:, 0])
+
+
+def patch_side(height: int) -> int:
+  """Pixels a patch: 2 for digits, 4 for CIFAR and its like, 16 from 64 on."""
+  if height >= 64:
+    return 16
+  return 4 if height >= 16 else 2
+
+
+def embed(table: nn.Embedding, tokens: Tensor, positions: Tensor) -> Tensor:
+  """Learned vectors of tokens, of unit variance, and positions added."""
+  scale = math.sqrt(table.embedding_dim)
+  return torch.add(positions, table(tokens.int()), alpha=scale)
+
+
+def sinusoids(length: int, features: int) -> Tensor:
+  """Positions as sines and cosines (Vaswani et al. 2017, section 3.5).
+
+  Returns:
+    float32 [length, features]; the first half sines, the second cosines.
+  """
+  half = features // 2
+  steps = torch.arange(half, dtype=torch.float64)
+  angles = torch.arange(length)[:, None] * 10_000.0 ** (-steps / half)
+  return torch.cat([angles.sin(), angles.cos()], 1).float()
