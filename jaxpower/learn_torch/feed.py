@@ -1,6 +1,5 @@
 """How micro-batches reach the network: from the device, or from the host."""
 
-import contextlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -19,6 +18,15 @@ def fits(arrays: Mapping[str, np.ndarray], device: torch.device) -> bool:
     return True
   free, _ = torch.cuda.mem_get_info(device)
   return sum(a.nbytes for a in arrays.values()) <= LARGEST_SHARE * free
+
+
+def share_of(
+  arrays: Mapping[str, np.ndarray], chosen: np.ndarray
+) -> dict[str, np.ndarray]:
+  """The chosen examples; the arrays themselves where that is all of them."""
+  if len(chosen) == len(arrays["label"]):
+    return dict(arrays)
+  return {name: values[chosen] for name, values in arrays.items()}
 
 
 def to_device(
@@ -43,49 +51,45 @@ def in_parts(places: np.ndarray, parts: int) -> np.ndarray:
 
 
 def from_device(
-  inputs: Tensor, labels: Tensor, places: np.ndarray
+  input: Tensor, label: Tensor, places: np.ndarray
 ) -> Iterator[Batch]:
   """Micro-batches gathered where the set lies.
 
   Args:
-    inputs: Of the whole set.
-    labels: Of the whole set.
+    input: Of the whole set.
+    label: Of the whole set.
     places: [micro-batches, examples], as `in_parts` gives them.
   """
   # All indices in one copy that is not waited for.
-  index = on_its_way(torch.from_numpy(places.astype(np.int64)), inputs.device)
+  index = on_its_way(torch.from_numpy(places.astype(np.int64)), input.device)
   for row in index:
-    yield inputs.index_select(0, row), labels.index_select(0, row)
+    yield input.index_select(0, row), label.index_select(0, row)
 
 
-@contextlib.contextmanager
 def from_host(
-  batches: data.Stream, parts: int, device: torch.device
-) -> Iterator[Iterator[Batch]]:
-  """Micro-batches of a set in the host's memory or on its disk.
+  stream: data.Stream, parts: int, device: torch.device
+) -> Iterator[Batch]:
+  """Micro-batches of a set that lies in the host's memory or on its disk.
 
   Copies are pinned and not waited for, and the next batch is on its way while
   the device computes on one.
   """
 
-  def copied() -> Iterator[list[Batch]]:
-    for batch in batches:
+  def copied() -> Iterator[tuple[Tensor, Tensor]]:
+    for batch in stream:
       inputs, labels = (
-        on_its_way(torch.from_numpy(np.ascontiguousarray(batch[name])), device)
+        on_its_way(torch.from_numpy(batch[name]), device)
         for name in ("input", "label")
       )
-      yield [(inputs[i::parts], labels[i::parts]) for i in range(parts)]
+      yield inputs, labels
 
-  def ahead() -> Iterator[Batch]:
-    coming = copied()
-    now = next(coming, None)
-    while now is not None:
-      following = next(coming, None)
-      yield from now
-      now = following
-
-  with batches:
-    yield ahead()
+  coming = copied()
+  now = next(coming, None)
+  while now is not None:
+    following = next(coming, None)
+    for part in range(parts):
+      yield now[0][part::parts], now[1][part::parts]
+    now = following
 
 
 def on_its_way(values: Tensor, device: torch.device) -> Tensor:

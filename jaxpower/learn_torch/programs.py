@@ -1,8 +1,10 @@
 """A network's place in memory and the functions over it, made once."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -11,12 +13,12 @@ from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from jaxpower import config
-from jaxpower.learn_torch import networks, optimizer
-from jaxpower.learn_torch.evaluate import evaluate
+from jaxpower.learn_torch import evaluate, networks, optimizer
+from jaxpower.learn_torch.segment import matmul_precision
 from jaxpower.learn_torch.spec import Spec, device_of
-from jaxpower.learn_torch.step import loss_of
+from jaxpower.learn_torch.step import logits_of, loss_of
 
-CALLS = 3  # of a compiled function until a CUDA graph of it is replayed
+CALLS = 3  # of a compiled function, until a CUDA graph of it is replayed
 
 
 @dataclasses.dataclass
@@ -25,12 +27,14 @@ class TrainState:
 
   Attributes:
     step: Updates made.
-    weights: The network's state dict.
+    weights: What training learns, by the network's names.
+    statistics: What batch norms keep.
     moments: The update rule's state dict; None before the first update.
   """
 
   step: int
   weights: dict[str, Tensor]
+  statistics: dict[str, Tensor]
   moments: dict[str, Any] | None = None
 
 
@@ -38,22 +42,21 @@ class TrainState:
 class Programs:
   """One network for all states of a spec, and the functions over it.
 
-  What is compiled reads weights where it was compiled to, and a CUDA graph at
-  the very addresses, so states come to the network and not the other way: it
-  holds one at a time, and the state that training returns is the network's
-  own.
+  What is compiled reads weights where it was compiled to read them, a CUDA
+  graph at the very addresses. So states come to the network: it holds one at
+  a time, and the state that training returns is the network's own.
   """
 
   network: nn.Module
   loss_of: Callable[..., Tensor]
-  evaluate: Callable[..., dict[str, Tensor]]
+  logits_of: Callable[..., Tensor]
   held: TrainState | None = None
   optimizer: Optimizer | None = None
 
   def hold(self, state: TrainState, rule: config.Optimizer) -> Optimizer:
     """Brings a state to the network; returns the update rule over it."""
     if self.held is not state or self.optimizer is None:
-      self.network.load_state_dict(state.weights)
+      self.network.load_state_dict(state.weights | state.statistics)
       self.optimizer = optimizer.build(rule, self.network)
       if state.moments is not None:
         self.optimizer.load_state_dict(state.moments)
@@ -63,10 +66,23 @@ class Programs:
   def keep(self, step: int) -> TrainState:
     """The state that the network holds now, after so many updates."""
     assert self.optimizer is not None
-    self.held = TrainState(
-      step, self.network.state_dict(), self.optimizer.state_dict()
-    )
+    moments = self.optimizer.state_dict()
+    self.held = state_of(self.network, step, moments)
     return self.held
+
+
+def state_of(
+  network: nn.Module, step: int = 0, moments: dict[str, Any] | None = None
+) -> TrainState:
+  """A state whose tensors are the network's own."""
+  values = network.state_dict()
+  learned = {name for name, _ in network.named_parameters()}
+  return TrainState(
+    step,
+    {name: values[name] for name in values if name in learned},
+    {name: values[name] for name in values if name not in learned},
+    moments,
+  )
 
 
 def build(spec: Spec) -> nn.Module:
@@ -81,37 +97,87 @@ def build(spec: Spec) -> nn.Module:
 
 
 def compile_programs(spec: Spec) -> Programs:
-  """Makes what the spec needs; nothing is left to be compiled afterwards.
-
-  A compiled function is compiled by calling it on zeros, forwards and
-  backwards.
-  """
+  """Makes what the spec needs, so that nothing is compiled afterwards."""
   network = build(spec).to(device_of())
-  train = functools.partial(loss_of, spec, network)
-  test = functools.partial(evaluate, network)
-  return Programs(network, train, test)
+  programs = Programs(
+    network,
+    functools.partial(loss_of, spec, network),
+    functools.partial(logits_of, spec, network),
+  )
+  return _compiled(programs, spec) if spec.compiled else programs
+
+
+def _compiled(programs: Programs, spec: Spec) -> Programs:
+  """The programs compiled, by calling them on zeros, forwards and backwards.
+
+  Small networks starve a GPU of orders, so there CUDA graphs are taken; not
+  with several micro-batches, whose gradients add up in memory that a graph
+  takes for its own.
+  """
+  make = functools.partial(torch.compile, fullgraph=True, dynamic=False)
+  graphs = device_of().type == "cuda" and spec.accumulation == 1
+  train = (
+    _each_a_step(make(programs.loss_of, mode="reduce-overhead"))
+    if graphs
+    else make(programs.loss_of)
+  )
+  test = make(programs.logits_of)
+  compiled = dataclasses.replace(programs, loss_of=train, logits_of=test)
+  batch = zeros(spec, spec.micro_batch, device_of())
+  network = programs.network
+  before = {name: v.clone() for name, v in network.state_dict().items()}
+  with matmul_precision(spec.matmul_precision), _own_cache():
+    network.train()
+    for _ in range(CALLS if graphs else 1):
+      compiled.loss_of(*batch).backward()
+      network.zero_grad()
+    network.eval()
+    with torch.inference_mode():
+      inputs, _, mean, std, _ = zeros(spec, evaluate.CHUNK, device_of())
+      compiled.logits_of(inputs, mean, std)
+  network.load_state_dict(before)
+  return compiled
+
+
+def _each_a_step(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
+  """Each call may write over what the graphs of the last one left."""
+
+  def called(*arguments: Any) -> Tensor:
+    torch.compiler.cudagraph_mark_step_begin()
+    return call(*arguments)
+
+  return called
+
+
+@contextlib.contextmanager
+def _own_cache() -> Iterator[None]:
+  """Compiles for oneself: no result of an earlier process is taken.
+
+  What compiling costs would else depend on what ran on the machine before.
+  """
+  inductor: Any = importlib.import_module("torch._inductor.config")
+  with inductor.patch(force_disable_caches=True):
+    yield
 
 
 def flops_per_step(spec: Spec) -> float | None:
-  """Floating-point operations of one update's products and convolutions.
+  """Operations of one update's products and convolutions.
 
   Counted by PyTorch on shapes alone, forwards and backwards.
   """
-  with torch.device("meta"):
-    network = build(spec)
-    inputs, labels = _zeros(spec, spec.batch_size)
-    channels = spec.input_shape[-1:]
-    scale = [torch.zeros(channels), torch.ones(channels)]
-  network = network.to("meta")
+  plain = dataclasses.replace(spec, precision="float32", augmentation="none")
+  network = build(plain).to("meta")
   with FlopCounterMode(display=False) as counter:
-    plain = dataclasses.replace(spec, precision="float32")
-    loss_of(plain, network, inputs, labels, *scale, None).backward()
+    batch = zeros(plain, spec.batch_size, torch.device("meta"))
+    loss_of(plain, network, *batch).backward()
   return float(counter.get_total_flops())
 
 
-def _zeros(spec: Spec, examples: int) -> tuple[Tensor, Tensor]:
-  inputs = torch.zeros(
-    (examples, *spec.input_shape), dtype=getattr(torch, spec.input_dtype)
-  )
+def zeros(spec: Spec, examples: int, device: torch.device) -> tuple[Any, ...]:
+  """Arguments of `step.loss_of` of the right shapes and types."""
+  images = (examples, *spec.input_shape)
+  inputs = torch.zeros(images, dtype=getattr(torch, spec.input_dtype))
   labels = torch.zeros((examples, *spec.label_shape), dtype=torch.int32)
-  return inputs, labels
+  channels = () if spec.vocabulary else spec.input_shape[-1:]
+  values = inputs, labels, torch.zeros(channels), torch.ones(channels)
+  return *(value.to(device) for value in values), None

@@ -29,9 +29,16 @@ def loss_of(
   """
   if draws is not None:
     inputs = augment.crop(inputs, draws)
-  inputs = tasks.normalise(inputs, mean, std, dtype_of(spec))
-  with torch.autocast(
-    inputs.device.type, torch.bfloat16, spec.precision == "bfloat16"
-  ):
-    logits = network(inputs)
+  logits = logits_of(spec, network, inputs, mean, std)
   return tasks.losses(logits, labels, spec.label_smoothing).mean()
+
+
+def logits_of(
+  spec: Spec, network: nn.Module, inputs: Tensor, mean: Tensor, std: Tensor
+) -> Tensor:
+  """What the network says of some examples."""
+  inputs = tasks.normalise(inputs, mean, std, dtype_of(spec))
+  if spec.precision == "float32":
+    return network(inputs)
+  with torch.autocast(inputs.device.type, dtype_of(spec)):
+    return network(inputs)

@@ -6,23 +6,34 @@ does. "torch" calls each operation; "torch_compile" compiles the loss and its
 gradient.
 """
 
+import contextlib
 import copy as copying
 import dataclasses
-from collections.abc import Mapping
+import functools
+import itertools
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from jaxpower import data, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.data.share import examples_of
+from jaxpower.learn_torch import evaluate as evaluating
 from jaxpower.learn_torch import feed, weights
-from jaxpower.learn_torch.programs import Programs, TrainState, build
+from jaxpower.learn_torch.numerics import numerics_of
+from jaxpower.learn_torch.programs import Programs, TrainState, build, state_of
 from jaxpower.learn_torch.programs import compile_programs as compile_programs
 from jaxpower.learn_torch.programs import flops_per_step as flops_per_step
+from jaxpower.learn_torch.segment import matmul_precision, run
 from jaxpower.learn_torch.spec import Spec, device_of, spec_of
+
+STATE = "state.pt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +41,8 @@ class Placed:
   """A trial with its data where training wants it."""
 
   trial: Trial
-  train: Mapping[str, Tensor] | Mapping[str, np.ndarray]  # host: not resident
+  train: dict[str, Tensor]
+  host: dict[str, np.ndarray]  # in place of `train` where it does not fit
   test: dict[str, Tensor]
   scale: dict[str, Tensor]
   spec: Spec
@@ -56,16 +68,16 @@ def place(trial: Trial, sets: DataSet) -> Placed:
     {name: part[name] for name in ("input", "label")}
     for part in (sets.train, sets.test)
   ]
-  train = pairs[0]
-  if feed.fits(train, device):
-    train = feed.to_device(train, device)
+  chosen = examples_of(sets.train["label"], trial.data_share)
+  resident = feed.fits(pairs[0], device)
   return Placed(
     trial=trial,
-    train=train,
+    train=feed.to_device(pairs[0], device) if resident else {},
+    host={} if resident else feed.share_of(pairs[0], chosen),
     test=feed.to_device(pairs[1], device),
     scale=feed.to_device({"mean": sets.mean, "std": sets.std}, device),
     spec=spec_of(trial, sets),
-    chosen=examples_of(sets.train["label"], trial.data_share),
+    chosen=chosen,
     test_examples=len(sets.test["label"]),
   )
 
@@ -74,9 +86,9 @@ def start(
   placed: Placed, params: Mapping[str, Any], batch_stats: Mapping[str, Any]
 ) -> TrainState:
   """The state that training starts from: weights as Flax names them."""
-  values = weights.from_jax(build(placed.spec), params, batch_stats)
-  device = device_of()
-  return TrainState(0, {name: v.to(device) for name, v in values.items()})
+  network = build(placed.spec)
+  network.load_state_dict(weights.from_jax(network, params, batch_stats))
+  return state_of(network.to(device_of()))
 
 
 def copy(state: TrainState) -> TrainState:
@@ -96,4 +108,92 @@ def train(
   steps = trial.evaluate_every_examples // trial.batch_size
   first = segment * steps
   optimizer = programs.hold(state, trial.optimizer)
+  programs.network.train()
   torch.manual_seed((trial.seed << 32) + first)  # of dropout
+  with (
+    matmul_precision(trial.matmul_precision),
+    _batches(placed, first, steps) as (batches, waited_seconds),
+  ):
+    loss = run(
+      programs.loss_of,
+      optimizer,
+      batches,
+      itertools.repeat(None),
+      schedule.learning_rates(trial, first, steps),
+      trial.accumulation,
+      placed.scale,
+    )
+  return programs.keep(first + steps), loss, waited_seconds()
+
+
+def evaluate(
+  programs: Programs, state: TrainState, placed: Placed
+) -> dict[str, Tensor]:
+  """Mean "loss" and "accuracy" over the test set."""
+  programs.hold(state, placed.trial.optimizer)
+  programs.network.eval()
+  with matmul_precision(placed.trial.matmul_precision):
+    return evaluating.evaluate(
+      functools.partial(programs.logits_of, **placed.scale), placed.test
+    )
+
+
+def save(folder: pathlib.Path, state: TrainState) -> None:
+  """Writes the state into a folder of its own, in place of any other."""
+  shutil.rmtree(folder, ignore_errors=True)
+  folder.mkdir(parents=True)
+  unfinished = folder / "state.unfinished"
+  torch.save(dataclasses.asdict(state), unfinished)
+  unfinished.replace(folder / STATE)
+
+
+def count_parameters(state: TrainState) -> int:
+  """How many numbers training learns."""
+  return sum(values.numel() for values in state.weights.values())
+
+
+def peak_memory_bytes(programs: Programs, placed: Placed) -> int | None:
+  """Most memory of one device that training took; None on CPUs."""
+  del programs
+  if device_of().type == "cpu":
+    return None
+  return torch.cuda.max_memory_allocated(device_of())
+
+
+def numerics(placed: Placed) -> dict[str, Any]:
+  """What differs by nature between frameworks, as this trial had it."""
+  return numerics_of(placed.trial, device_of())
+
+
+def devices(trial: Trial) -> list[dict[str, Any]]:
+  """The devices a trial is trained on: platform, kind, index here."""
+  del trial  # one, until there is training over several
+  device = device_of()
+  if device.type == "cpu":
+    return [{"platform": "cpu", "kind": "cpu", "index": 0}]
+  kind = torch.cuda.get_device_name(device)
+  return [{"platform": "gpu", "kind": kind, "index": device.index}]
+
+
+@contextlib.contextmanager
+def _batches(
+  placed: Placed, first_step: int, steps: int
+) -> Iterator[tuple[Iterator[feed.Batch], Callable[[], float]]]:
+  """Micro-batches of some steps, and how long they were waited for so far."""
+  trial, parts = placed.trial, placed.trial.accumulation
+  order: dict[str, int] = {
+    "seed": trial.seed,
+    "batch_size": trial.batch_size,
+    "first_step": first_step,
+    "steps": steps,
+  }
+  if placed.host:
+    with data.stream(placed.host, **order) as stream:
+      yield (
+        feed.from_host(stream, parts, device_of()),
+        lambda: stream.waited_seconds,
+      )
+    return
+  places = data.batch_indices(examples=len(placed.chosen), **order)
+  chosen = feed.in_parts(placed.chosen[places], parts)
+  yield feed.from_device(**placed.train, places=chosen), lambda: 0.0
