@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from jaxpower import data
+from jaxpower.learn_torch import augment
 
 Batch = tuple[Tensor, Tensor]  # inputs and labels
 LARGEST_SHARE = 0.5  # of a GPU's free memory, for a set to lie on it
@@ -40,60 +41,72 @@ def to_device(
   }
 
 
-def in_parts(places: np.ndarray, parts: int) -> np.ndarray:
-  """[steps, batch] to [steps * parts, batch / parts], as the JAX wing does.
+def in_parts(values: np.ndarray, parts: int) -> np.ndarray:
+  """[steps, batch, ...] to [steps * parts, batch / parts, ...].
 
-  Each micro-batch takes every so many-th example of its batch.
+  Each micro-batch takes every so many-th example of its batch, as in the JAX
+  wing.
   """
-  steps = len(places)
-  divided = places.reshape(steps, -1, parts).swapaxes(1, 2)
-  return divided.reshape(steps * parts, -1)
+  steps, batch, *rest = values.shape
+  divided = values.reshape(steps, batch // parts, parts, *rest).swapaxes(1, 2)
+  return divided.reshape(steps * parts, batch // parts, *rest)
 
 
 def from_device(
-  input: Tensor, label: Tensor, places: np.ndarray
+  train: Mapping[str, Tensor], places: np.ndarray, draws: np.ndarray | None
 ) -> Iterator[Batch]:
   """Micro-batches gathered where the set lies.
 
   Args:
-    input: Of the whole set.
-    label: Of the whole set.
-    places: [micro-batches, examples], as `in_parts` gives them.
+    train: The whole set; its images in their frame where there are draws.
+    places: [micro-batches, examples], their places in the set.
+    draws: [micro-batches, examples, 3], how each image is moved.
   """
+  inputs, labels = train["input"], train["label"]
   # All indices in one copy that is not waited for.
-  index = on_its_way(torch.from_numpy(places.astype(np.int64)), input.device)
-  for row in index:
-    yield input.index_select(0, row), label.index_select(0, row)
+  index = on_its_way(places.astype(np.int64), labels.device)
+  moves = [None] * len(index)
+  if draws is not None:
+    moves = on_its_way(draws, labels.device)
+  for row, move in zip(index, moves, strict=True):
+    picked = labels.index_select(0, row)
+    if move is None:
+      yield inputs.index_select(0, row), picked
+    else:
+      yield augment.take(inputs, row, move), picked
 
 
 def from_host(
-  stream: data.Stream, parts: int, device: torch.device
+  stream: data.Stream,
+  parts: int,
+  draws: np.ndarray | None,
+  device: torch.device,
 ) -> Iterator[Batch]:
   """Micro-batches of a set that lies in the host's memory or on its disk.
 
   Copies are pinned and not waited for, and the next batch is on its way while
-  the device computes on one.
+  the device computes on one. `parts` and `draws` are as in `from_device`.
   """
-
-  def copied() -> Iterator[tuple[Tensor, Tensor]]:
-    for batch in stream:
-      inputs, labels = (
-        on_its_way(torch.from_numpy(batch[name]), device)
-        for name in ("input", "label")
-      )
-      yield inputs, labels
-
-  coming = copied()
-  now = next(coming, None)
+  moves = None if draws is None else on_its_way(draws, device)
+  coming = (
+    [on_its_way(batch[name], device) for name in ("input", "label")]
+    for batch in stream
+  )
+  now, micro = next(coming, None), 0
   while now is not None:
     following = next(coming, None)
     for part in range(parts):
-      yield now[0][part::parts], now[1][part::parts]
+      inputs, labels = (values[part::parts] for values in now)
+      if moves is not None:
+        inputs = augment.crop(inputs, moves[micro])
+      yield inputs, labels
+      micro += 1
     now = following
 
 
-def on_its_way(values: Tensor, device: torch.device) -> Tensor:
+def on_its_way(values: np.ndarray, device: torch.device) -> Tensor:
   """The values on the device; a copy to a GPU is not waited for."""
+  tensor = torch.from_numpy(values)
   if device.type == "cpu":
-    return values
-  return values.pin_memory().to(device, non_blocking=True)
+    return tensor
+  return tensor.pin_memory().to(device, non_blocking=True)

@@ -133,7 +133,8 @@ def _compiled(programs: Programs, spec: Spec) -> Programs:
       network.zero_grad()
     network.eval()
     with torch.inference_mode():
-      inputs, _, mean, std, _ = zeros(spec, evaluate.CHUNK, device_of())
+      chunk = min(evaluate.CHUNK, spec.test_examples)
+      inputs, _, mean, std = zeros(spec, chunk, device_of())
       compiled.logits_of(inputs, mean, std)
   network.load_state_dict(before)
   return compiled
@@ -165,7 +166,7 @@ def flops_per_step(spec: Spec) -> float | None:
 
   Counted by PyTorch on shapes alone, forwards and backwards.
   """
-  plain = dataclasses.replace(spec, precision="float32", augmentation="none")
+  plain = dataclasses.replace(spec, precision="float32")
   network = build(plain).to("meta")
   with FlopCounterMode(display=False) as counter:
     batch = zeros(plain, spec.batch_size, torch.device("meta"))
@@ -180,4 +181,4 @@ def zeros(spec: Spec, examples: int, device: torch.device) -> tuple[Any, ...]:
   labels = torch.zeros((examples, *spec.label_shape), dtype=torch.int32)
   channels = () if spec.vocabulary else spec.input_shape[-1:]
   values = inputs, labels, torch.zeros(channels), torch.ones(channels)
-  return *(value.to(device) for value in values), None
+  return tuple(value.to(device) for value in values)

@@ -16,7 +16,6 @@ def run(
   loss_of: Callable[..., Tensor],
   optimizer: Optimizer,
   batches: Iterable[Batch],
-  draws: Iterable[Tensor | None],
   rates: np.ndarray,
   parts: int,
   scale: dict[str, Tensor],
@@ -29,7 +28,6 @@ def run(
     loss_of: Of a micro-batch; compiled or not.
     optimizer: Over the network's weights.
     batches: Micro-batches, `parts` for each update.
-    draws: What each of them is augmented by.
     rates: Of each update.
     parts: Micro-batches an update is gathered from.
     scale: "mean" and "std" of the inputs.
@@ -37,11 +35,11 @@ def run(
   device = scale["mean"].device
   share = torch.full((), 1 / parts, device=device)
   total = torch.zeros((), device=device)
-  micros = zip(batches, draws, strict=False)
+  micros = iter(batches)
   for rate in rates:
     for _ in range(parts):
-      (inputs, labels), drawn = next(micros)
-      loss = loss_of(inputs, labels, scale["mean"], scale["std"], drawn)
+      inputs, labels = next(micros)
+      loss = loss_of(inputs, labels, scale["mean"], scale["std"])
       loss.backward(share)
       total += loss.detach()
     set_rate(optimizer, float(rate))

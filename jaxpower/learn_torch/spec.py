@@ -27,6 +27,7 @@ class Spec:
   input_shape: tuple[int, ...]  # of one input
   input_dtype: str
   label_shape: tuple[int, ...]  # of one label
+  test_examples: int
   batch_size: int
   accumulation: int
   compiled: bool
@@ -52,6 +53,7 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     input_shape=tuple(sets.train["input"].shape[1:]),
     input_dtype=str(sets.train["input"].dtype),
     label_shape=tuple(sets.train["label"].shape[1:]),
+    test_examples=len(sets.test["label"]),
     batch_size=trial.batch_size,
     accumulation=trial.accumulation,
     compiled=trial.framework == "torch_compile",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from jaxpower.learn_torch import augment, tasks
+from jaxpower.learn_torch import tasks
 from jaxpower.learn_torch.spec import Spec, dtype_of
 
 
@@ -14,21 +14,17 @@ def loss_of(
   labels: Tensor,
   mean: Tensor,
   std: Tensor,
-  draws: Tensor | None,
 ) -> Tensor:
   """The mean loss of some examples, to go back from.
 
   Args:
     spec: What the network was made for.
     network: In training mode.
-    inputs: [examples, ...], as the data set holds them.
+    inputs: [examples, ...], in the data set's units.
     labels: As the data set holds them.
     mean: Of the set, [channels].
     std: Of the set, [channels].
-    draws: What `augment.crop` moves the images by; None: it does not.
   """
-  if draws is not None:
-    inputs = augment.crop(inputs, draws)
   logits = logits_of(spec, network, inputs, mean, std)
   return tasks.losses(logits, labels, spec.label_smoothing).mean()
 

@@ -10,7 +10,6 @@ import contextlib
 import copy as copying
 import dataclasses
 import functools
-import itertools
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -24,8 +23,8 @@ from jaxpower import data, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.data.share import examples_of
+from jaxpower.learn_torch import augment, feed, weights
 from jaxpower.learn_torch import evaluate as evaluating
-from jaxpower.learn_torch import feed, weights
 from jaxpower.learn_torch.numerics import numerics_of
 from jaxpower.learn_torch.programs import Programs, TrainState, build, state_of
 from jaxpower.learn_torch.programs import compile_programs as compile_programs
@@ -47,7 +46,11 @@ class Placed:
   scale: dict[str, Tensor]
   spec: Spec
   chosen: np.ndarray  # int32, indices into `train`
-  test_examples: int
+
+  @property
+  def test_examples(self) -> int:
+    """How many examples an evaluation looks at."""
+    return self.spec.test_examples
 
 
 def wait(values: Any) -> Any:
@@ -72,14 +75,20 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   resident = feed.fits(pairs[0], device)
   return Placed(
     trial=trial,
-    train=feed.to_device(pairs[0], device) if resident else {},
+    train=_framed(trial, feed.to_device(pairs[0], device)) if resident else {},
     host={} if resident else feed.share_of(pairs[0], chosen),
     test=feed.to_device(pairs[1], device),
     scale=feed.to_device({"mean": sets.mean, "std": sets.std}, device),
     spec=spec_of(trial, sets),
     chosen=chosen,
-    test_examples=len(sets.test["label"]),
   )
+
+
+def _framed(trial: Trial, train: dict[str, Tensor]) -> dict[str, Tensor]:
+  """With the frame that images are moved in, where they are."""
+  if trial.augmentation == "none":
+    return train
+  return train | {"input": augment.pad(train["input"])}
 
 
 def start(
@@ -118,7 +127,6 @@ def train(
       programs.loss_of,
       optimizer,
       batches,
-      itertools.repeat(None),
       schedule.learning_rates(trial, first, steps),
       trial.accumulation,
       placed.scale,
@@ -187,13 +195,19 @@ def _batches(
     "first_step": first_step,
     "steps": steps,
   }
+  draws = None
+  if trial.augmentation != "none":
+    height, width, _ = placed.spec.input_shape
+    flip = trial.augmentation == "crop_flip"
+    draws = feed.in_parts(
+      data.augmentation_draws(**order, height=height, width=width, flip=flip),
+      parts,
+    )
   if placed.host:
     with data.stream(placed.host, **order) as stream:
-      yield (
-        feed.from_host(stream, parts, device_of()),
-        lambda: stream.waited_seconds,
-      )
+      batches = feed.from_host(stream, parts, draws, device_of())
+      yield batches, lambda: stream.waited_seconds
     return
   places = data.batch_indices(examples=len(placed.chosen), **order)
-  chosen = feed.in_parts(placed.chosen[places], parts)
-  yield feed.from_device(**placed.train, places=chosen), lambda: 0.0
+  places = feed.in_parts(placed.chosen[places], parts)
+  yield feed.from_device(placed.train, places, draws), lambda: 0.0
