@@ -9,7 +9,7 @@ Cost: under ten minutes on two idle CPU cores; `:quick` about one.
 
   python scripts/run.py --config=configs/frameworks.py
   python scripts/run.py --config=configs/frameworks.py:model=transformer
-  python scripts/run.py --config=configs/frameworks.py:model=resnet18,precision=bfloat16
+  python scripts/run.py --config=configs/frameworks.py:precision=bfloat16
 """
 
 from jaxpower.config import FRAMEWORKS, Model, Optimizer, Sweep, arguments

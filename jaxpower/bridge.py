@@ -37,7 +37,7 @@ def start(placed: Placed) -> TrainState:
     classes=spec.classes,
     vocabulary=spec.vocabulary,
     precision=spec.precision,
-    rule="sgd",  # has no state, and weights do not depend on it
+    rule=placed.trial.optimizer.name,  # the very program of a trial in JAX
     shape=spec.input_shape,
   )
   return training.start(placed, drawn.params, drawn.batch_stats)

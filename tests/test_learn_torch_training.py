@@ -73,32 +73,41 @@ def losses(seen: Course) -> np.ndarray:
   return np.array([numbers[:2] for numbers in seen])
 
 
-# Eight updates; what is left is the order of sums in float32.
-@pytest.mark.parametrize(
-  "trial", [CNN, TRANSFORMER], ids=["cnn", "transformer"]
-)
-def test_both_wings_train_the_same(trial: Trial) -> None:
-  ours = course(trial)
-  theirs = course(dataclasses.replace(trial, framework="jax"))
+# Eight updates; what is left is the order of sums in float32. The CNN is held
+# to JAX in test_trial_torch.py.
+def test_both_wings_train_a_transformer_the_same() -> None:
+  ours = course(TRANSFORMER)
+  theirs = course(dataclasses.replace(TRANSFORMER, framework="jax"))
   np.testing.assert_allclose(losses(ours), losses(theirs), rtol=2e-5)
   assert ours[0][0] > 1.02 * ours[1][0]  # it learned
 
 
 def test_both_wings_say_the_same_things() -> None:
-  facts = {}
+  facts = []
+  for framework in ("jax", "torch"):
+    trial = dataclasses.replace(CNN, framework=framework, dropout=0.1)
+    wing = wing_of(framework)
+    placed = wing.place(trial, small(trial.data))
+    facts.append(
+      (
+        set(wing.numerics(placed)),
+        placed.test_examples,
+        wing.peak_memory_bytes(None, placed),
+        [set(device) for device in wing.devices(trial)],
+      )
+    )
+  assert facts[0] == facts[1]
+
+
+def test_both_wings_count_about_the_same_operations() -> None:
+  counts = []
   for framework in ("jax", "torch"):
     trial = dataclasses.replace(CNN, framework=framework)
-    wing, placed, made, state = parts(trial)
-    facts[framework] = (
-      set(wing.numerics(placed)),
-      wing.count_parameters(state),
-      placed.test_examples,
-      wing.peak_memory_bytes(made, placed),
-      [set(device) for device in wing.devices(trial)],
-    )
-    flops = wing.flops_per_step(placed.spec)
-    facts[framework] += (pytest.approx(flops, rel=0.2),)
-  assert facts["jax"] == facts["torch"]
+    wing = wing_of(framework)
+    spec = wing.place(trial, small(trial.data)).spec
+    counts.append(wing.flops_per_step(spec))
+  # XLA counts every operation, PyTorch products and convolutions alone.
+  assert counts[1] < counts[0] < 1.2 * counts[1]
 
 
 def test_numerics_name_what_differs() -> None:

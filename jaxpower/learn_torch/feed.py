@@ -1,5 +1,6 @@
 """How micro-batches reach the network: from the device, or from the host."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -7,9 +8,8 @@ import torch
 from torch import Tensor
 
 from jaxpower import data
-from jaxpower.learn_torch import augment
 
-Batch = tuple[Tensor, Tensor]  # inputs and labels
+Batch = tuple[Tensor, ...]  # inputs, labels, and draws where images move
 LARGEST_SHARE = 0.5  # of a GPU's free memory, for a set to lie on it
 
 
@@ -58,22 +58,17 @@ def from_device(
   """Micro-batches gathered where the set lies.
 
   Args:
-    train: The whole set; its images in their frame where there are draws.
+    train: The whole set.
     places: [micro-batches, examples], their places in the set.
     draws: [micro-batches, examples, 3], how each image is moved.
   """
   inputs, labels = train["input"], train["label"]
   # All indices in one copy that is not waited for.
   index = on_its_way(places.astype(np.int64), labels.device)
-  moves = [None] * len(index)
-  if draws is not None:
-    moves = on_its_way(draws, labels.device)
-  for row, move in zip(index, moves, strict=True):
-    picked = labels.index_select(0, row)
-    if move is None:
-      yield inputs.index_select(0, row), picked
-    else:
-      yield augment.take(inputs, row, move), picked
+  moves = _each(draws, labels.device)
+  for row in index:
+    picked = inputs.index_select(0, row), labels.index_select(0, row)
+    yield *picked, *next(moves)
 
 
 def from_host(
@@ -87,21 +82,26 @@ def from_host(
   Copies are pinned and not waited for, and the next batch is on its way while
   the device computes on one. `parts` and `draws` are as in `from_device`.
   """
-  moves = None if draws is None else on_its_way(draws, device)
+  moves = _each(draws, device)
   coming = (
     [on_its_way(batch[name], device) for name in ("input", "label")]
     for batch in stream
   )
-  now, micro = next(coming, None), 0
+  now = next(coming, None)
   while now is not None:
     following = next(coming, None)
     for part in range(parts):
-      inputs, labels = (values[part::parts] for values in now)
-      if moves is not None:
-        inputs = augment.crop(inputs, moves[micro])
-      yield inputs, labels
-      micro += 1
+      yield *(values[part::parts] for values in now), *next(moves)
     now = following
+
+
+def _each(
+  draws: np.ndarray | None, device: torch.device
+) -> Iterator[tuple[Tensor, ...]]:
+  """The draws of each micro-batch; nothing where there are none."""
+  if draws is None:
+    return itertools.repeat(())
+  return zip(on_its_way(draws, device), strict=True)
 
 
 def on_its_way(values: np.ndarray, device: torch.device) -> Tensor:

@@ -134,8 +134,7 @@ def _compiled(programs: Programs, spec: Spec) -> Programs:
     network.eval()
     with torch.inference_mode():
       chunk = min(evaluate.CHUNK, spec.test_examples)
-      inputs, _, mean, std = zeros(spec, chunk, device_of())
-      compiled.logits_of(inputs, mean, std)
+      compiled.logits_of(*zeros(spec, chunk, device_of())[:3])
   network.load_state_dict(before)
   return compiled
 
@@ -166,7 +165,7 @@ def flops_per_step(spec: Spec) -> float | None:
 
   Counted by PyTorch on shapes alone, forwards and backwards.
   """
-  plain = dataclasses.replace(spec, precision="float32")
+  plain = dataclasses.replace(spec, precision="float32", augmentation="none")
   network = build(plain).to("meta")
   with FlopCounterMode(display=False) as counter:
     batch = zeros(plain, spec.batch_size, torch.device("meta"))
@@ -174,11 +173,18 @@ def flops_per_step(spec: Spec) -> float | None:
   return float(counter.get_total_flops())
 
 
-def zeros(spec: Spec, examples: int, device: torch.device) -> tuple[Any, ...]:
-  """Arguments of `step.loss_of` of the right shapes and types."""
-  images = (examples, *spec.input_shape)
-  inputs = torch.zeros(images, dtype=getattr(torch, spec.input_dtype))
-  labels = torch.zeros((examples, *spec.label_shape), dtype=torch.int32)
+def zeros(
+  spec: Spec, examples: int, device: torch.device
+) -> tuple[Tensor, ...]:
+  """Arguments of `step.loss_of`, of the right shapes and types."""
   channels = () if spec.vocabulary else spec.input_shape[-1:]
-  values = inputs, labels, torch.zeros(channels), torch.ones(channels)
+  images = (examples, *spec.input_shape)
+  values = [
+    torch.zeros(channels),
+    torch.ones(channels),
+    torch.zeros(images, dtype=getattr(torch, spec.input_dtype)),
+    torch.zeros((examples, *spec.label_shape), dtype=torch.int32),
+  ]
+  if spec.augmentation != "none":
+    values.append(torch.zeros((examples, 3), dtype=torch.int8))
   return tuple(value.to(device) for value in values)

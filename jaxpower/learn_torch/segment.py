@@ -38,8 +38,7 @@ def run(
   micros = iter(batches)
   for rate in rates:
     for _ in range(parts):
-      inputs, labels = next(micros)
-      loss = loss_of(inputs, labels, scale["mean"], scale["std"])
+      loss = loss_of(scale["mean"], scale["std"], *next(micros))
       loss.backward(share)
       total += loss.detach()
     set_rate(optimizer, float(rate))

@@ -3,34 +3,38 @@
 import torch
 from torch import Tensor, nn
 
-from jaxpower.learn_torch import tasks
+from jaxpower.learn_torch import augment, tasks
 from jaxpower.learn_torch.spec import Spec, dtype_of
 
 
 def loss_of(
   spec: Spec,
   network: nn.Module,
-  inputs: Tensor,
-  labels: Tensor,
   mean: Tensor,
   std: Tensor,
+  inputs: Tensor,
+  labels: Tensor,
+  draws: Tensor | None = None,
 ) -> Tensor:
   """The mean loss of some examples, to go back from.
 
   Args:
     spec: What the network was made for.
     network: In training mode.
-    inputs: [examples, ...], in the data set's units.
+    mean: Of the data set, [channels].
+    std: Of the data set, [channels].
+    inputs: [examples, ...], as the data set holds them.
     labels: As the data set holds them.
-    mean: Of the set, [channels].
-    std: Of the set, [channels].
+    draws: [examples, 3], how each image is moved, where they are.
   """
-  logits = logits_of(spec, network, inputs, mean, std)
+  if draws is not None:
+    inputs = augment.crop(inputs, draws)
+  logits = logits_of(spec, network, mean, std, inputs)
   return tasks.losses(logits, labels, spec.label_smoothing).mean()
 
 
 def logits_of(
-  spec: Spec, network: nn.Module, inputs: Tensor, mean: Tensor, std: Tensor
+  spec: Spec, network: nn.Module, mean: Tensor, std: Tensor, inputs: Tensor
 ) -> Tensor:
   """What the network says of some examples."""
   inputs = tasks.normalise(inputs, mean, std, dtype_of(spec))

@@ -23,8 +23,8 @@ from jaxpower import data, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.data.share import examples_of
-from jaxpower.learn_torch import augment, feed, weights
 from jaxpower.learn_torch import evaluate as evaluating
+from jaxpower.learn_torch import feed, weights
 from jaxpower.learn_torch.numerics import numerics_of
 from jaxpower.learn_torch.programs import Programs, TrainState, build, state_of
 from jaxpower.learn_torch.programs import compile_programs as compile_programs
@@ -75,20 +75,13 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   resident = feed.fits(pairs[0], device)
   return Placed(
     trial=trial,
-    train=_framed(trial, feed.to_device(pairs[0], device)) if resident else {},
+    train=feed.to_device(pairs[0], device) if resident else {},
     host={} if resident else feed.share_of(pairs[0], chosen),
     test=feed.to_device(pairs[1], device),
     scale=feed.to_device({"mean": sets.mean, "std": sets.std}, device),
     spec=spec_of(trial, sets),
     chosen=chosen,
   )
-
-
-def _framed(trial: Trial, train: dict[str, Tensor]) -> dict[str, Tensor]:
-  """With the frame that images are moved in, where they are."""
-  if trial.augmentation == "none":
-    return train
-  return train | {"input": augment.pad(train["input"])}
 
 
 def start(
@@ -140,9 +133,10 @@ def evaluate(
   """Mean "loss" and "accuracy" over the test set."""
   programs.hold(state, placed.trial.optimizer)
   programs.network.eval()
+  scale = placed.scale["mean"], placed.scale["std"]
   with matmul_precision(placed.trial.matmul_precision):
     return evaluating.evaluate(
-      functools.partial(programs.logits_of, **placed.scale), placed.test
+      functools.partial(programs.logits_of, *scale), placed.test
     )
 
 
