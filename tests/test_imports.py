@@ -108,6 +108,15 @@ def test_the_pytorch_wing_knows_no_jax() -> None:
     assert not used & (FRAMEWORKS - {"torch"}), path
 
 
+def test_torch_is_imported_in_its_wing_alone() -> None:
+  knowing = {
+    room_of(path)
+    for path in (ROOT / "jaxpower").rglob("*.py")
+    if "torch" in {name.split(".")[0] for name in imported(path)}
+  }
+  assert knowing == {"learn_torch"}
+
+
 def test_nothing_imports_scripts_or_configs() -> None:
   for path in (ROOT / "jaxpower").rglob("*.py"):
     used = {name.split(".")[0] for name in imported(path)}

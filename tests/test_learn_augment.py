@@ -2,6 +2,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxpower import config, data
 from jaxpower.learn import augment
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (64, 16, 12, 3), np.uint8)
@@ -15,37 +16,35 @@ def shifted(image: np.ndarray, down: int, across: int) -> np.ndarray:
   return padded[down : down + height, across : across + width]
 
 
-def candidates(image: np.ndarray) -> dict[tuple[int, int, bool], np.ndarray]:
-  return {
-    (down, across, flip): moved[:, ::-1] if flip else moved
-    for down in (-2, -1, 0, 1, 2)
-    for across in (-1, 0, 1)
-    for moved in [shifted(image, down, across)]
-    for flip in (False, True)
-  }
-
-
 @pytest.mark.parametrize("flip", [False, True])
-def test_every_image_is_a_shift_of_itself(flip: bool) -> None:
-  crop = jax.jit(augment.crop, static_argnames="flip")
-  moved = np.asarray(crop(IMAGES, jax.random.key(0), flip=flip))
+def test_every_image_is_moved_as_drawn(flip: bool) -> None:
+  (draws,) = data.augmentation_draws(
+    seed=0,
+    first_step=0,
+    steps=1,
+    batch_size=len(IMAGES),
+    height=16,
+    width=12,
+    flip=flip,
+  )
+  moved = np.asarray(jax.jit(augment.crop)(IMAGES, draws))
   assert (moved.dtype, moved.shape) == (np.float32, IMAGES.shape)
-  drawn = []
-  for image, found in zip(IMAGES, moved, strict=True):
-    drawn += [
-      move
-      for move, expected in candidates(image).items()
-      if np.array_equal(found, expected)
-    ]
-  assert len(drawn) == len(IMAGES)
-  assert {down for down, _, _ in drawn} == {-2, -1, 0, 1, 2}
-  assert {across for _, across, _ in drawn} == {-1, 0, 1}
-  mirrored = sum(flipped for _, _, flipped in drawn)
-  assert (16 < mirrored < 48) if flip else mirrored == 0
+  for image, found, draw in zip(IMAGES, moved, draws, strict=True):
+    down, across, mirrored = draw.tolist()
+    expected = shifted(image, down, across)
+    if mirrored:
+      expected = expected[:, ::-1]
+    np.testing.assert_array_equal(found, expected)
 
 
-def test_another_key_moves_otherwise() -> None:
-  crop = jax.jit(augment.crop, static_argnames="flip")
-  first = crop(IMAGES, jax.random.key(0), flip=True)
-  second = crop(IMAGES, jax.random.key(1), flip=True)
-  assert (np.asarray(first) != np.asarray(second)).any()
+def test_draws_are_those_of_the_trial() -> None:
+  trial = config.Trial(augmentation="crop_flip", batch_size=8, seed=3)
+  (draws,) = augment.draws_of(trial, (28, 32, 1), 5, 2)
+  numbers = {"height": 28, "width": 32, "first_step": 5, "steps": 2}
+  expected = data.augmentation_draws(seed=3, batch_size=8, flip=True, **numbers)
+  np.testing.assert_array_equal(draws, expected)
+  trial = config.Trial(augmentation="crop", batch_size=8, seed=3)
+  (draws,) = augment.draws_of(trial, (28, 32, 1), 5, 2)
+  np.testing.assert_array_equal(draws[..., :2], expected[..., :2])
+  assert not draws[..., 2].any()
+  assert augment.draws_of(config.Trial(), (28, 28, 1), 0, 2) == ()

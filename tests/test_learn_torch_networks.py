@@ -12,7 +12,9 @@ from jaxpower.learn import tasks as jax_tasks
 from jaxpower.learn_torch import networks, tasks, weights
 from tests import twins
 
-CASES = twins.cases(depth=0.3)
+# Shallow, but for one where convolutions without strides follow.
+DEEPER = config.Model(name="cnn", width=0.25, depth=2.0)
+CASES = [*twins.cases(depth=0.3), twins.Case(DEEPER, "image")]
 
 
 def torch_network(case: twins.Case, **given: Any) -> Any:
@@ -21,15 +23,18 @@ def torch_network(case: twins.Case, **given: Any) -> Any:
   )
 
 
-@pytest.mark.parametrize("depth", [0.5, 1.0, 2.0])
-@pytest.mark.parametrize("width", [0.25, 1.0, 1.5])
+@pytest.mark.parametrize(
+  ("width", "depth"), [(0.25, 1.0), (1.0, 1.0), (1.5, 0.3)]
+)
 def test_both_learn_as_many_numbers(width: float, depth: float) -> None:
   for case in twins.cases(width, depth):
     expected = sum(
       leaf.size for leaf in jax.tree.leaves(twins.shapes(case)["params"])
     )
     with torch.device("meta"):
-      assert networks.count_parameters(torch_network(case)) == expected, case
+      network = torch_network(case)
+    found = sum(weights.numel() for weights in network.parameters())
+    assert found == expected, case
 
 
 def jax_pass(case: twins.Case, variables: Any, inputs: Any, labels: Any) -> Any:
@@ -53,19 +58,22 @@ def jax_pass(case: twins.Case, variables: Any, inputs: Any, labels: Any) -> Any:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_outputs_and_gradients_are_those_of_flax(case: twins.Case) -> None:
   variables, (inputs, labels) = twins.drawn(case), twins.batch(case)
-  given = (variables, inputs, labels)
-  program = jax.jit(lambda *given: jax_pass(case, *given)).lower(*given)
-  # Compiled as fast as can be, not to run fast.
-  expected = program.compile({"xla_backend_optimization_level": 0})(*given)
+  program = jax.jit(
+    jax_pass,
+    static_argnames="case",
+    compiler_options=twins.COMPILER_OPTIONS,
+  )
+  expected = program(case, variables, inputs, labels)
   evaluated, trained, batch_stats, loss, grads = expected
   network = torch_network(case)
-  network.load_state_dict(weights.from_jax(network, **variables))
-  there = torch.tensor(inputs)
+  before = weights.from_jax(network, **variables)
+  network.load_state_dict(before)
   close = {"rtol": 1e-5, "atol": 1e-5}
   with torch.inference_mode():
-    found = network.eval()(there)
+    found = network.eval()(torch.tensor(inputs))
   np.testing.assert_allclose(found, evaluated, **close)
-  logits = network.train()(there)
+  sizes = watch_sizes(network)
+  logits = network.train()(torch.tensor(inputs))
   np.testing.assert_allclose(logits.detach(), trained, **close)
   found_loss = tasks.losses(logits, torch.tensor(labels), 0.1).mean()
   found_loss.backward()
@@ -73,16 +81,36 @@ def test_outputs_and_gradients_are_those_of_flax(case: twins.Case) -> None:
   found_grads, _ = weights.to_jax(
     network, {name: p.grad for name, p in network.named_parameters()}
   )
-  equal(found_grads, grads, rtol=1e-3, atol=2e-5)
-  _, found_stats = weights.to_jax(network, network.state_dict())
-  equal(found_stats, batch_stats, rtol=1e-5, atol=1e-5)
+  equal(found_grads, grads, 2e-4)
+  state = network.state_dict()
+  for name, values in sizes.items():
+    # The one thing that differs by nature: the variance kept is unbiased.
+    taken = state[f"{name}.running_var"] - 0.9 * before[f"{name}.running_var"]
+    state[f"{name}.running_var"] -= taken / values
+  equal(weights.to_jax(network, state)[1], batch_stats, 1e-5)
 
 
-def equal(found: Any, expected: Any, **close: float) -> None:
+def watch_sizes(network: Any) -> dict[str, int]:
+  """How many values a channel each batch norm sees, filled in by a pass."""
+  sizes = {}
+
+  def see(name: str, inputs: Any) -> None:
+    sizes[name] = inputs[0][:, 0].numel()
+
+  for name, module in network.named_modules():
+    if isinstance(module, torch.nn.BatchNorm2d):
+      module.register_forward_pre_hook(
+        lambda _, inputs, name=name: see(name, inputs)
+      )
+  return sizes
+
+
+def equal(found: Any, expected: Any, share: float) -> None:
+  """The same to this share of the largest value of each array."""
   assert jax.tree.structure(found) == jax.tree.structure(expected)
   jax.tree_util.tree_map_with_path(
     lambda path, a, b: np.testing.assert_allclose(
-      a, b, err_msg=str(path), **close
+      a, b, rtol=0, atol=share * np.abs(b).max(), err_msg=str(path)
     ),
     found,
     expected,

@@ -15,7 +15,7 @@ from jaxpower.learn import optimizer as in_jax
 
 torch = pytest.importorskip("torch")
 
-from jaxpower.learn_torch import optimizer as in_torch  # noqa: E402
+from jaxpower.learn_torch import optimizer as in_torch
 
 STEPS = 10
 BATCH, CLASSES = 8, 5

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from jaxpower.wings import Wing, wing_of
 
 torch = pytest.importorskip("torch")
 
-from jaxpower.learn_torch import feed, programs  # noqa: E402
+from jaxpower.learn_torch import feed, programs
 
 CNN = Trial(
   model=Model(width=0.25),
@@ -31,15 +30,6 @@ TRANSFORMER = dataclasses.replace(
   CNN, data="imu", model=Model(name="transformer", width=0.25, depth=0.5)
 )
 Course = list[tuple[float, float, float]]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-  """Tests run side by side; PyTorch's threads would wait for each other."""
-  before = torch.get_num_threads()
-  torch.set_num_threads(1)
-  yield
-  torch.set_num_threads(before)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from jaxpower import config, data, schedule
 from jaxpower.data.share import examples_of
 from jaxpower.learn import spec as specs
 from jaxpower.learn import train
+from jaxpower.learn.augment import draws_of
 from jaxpower.learn.evaluate import in_chunks
 from jaxpower.learn.optimizer import hyperparameters
 from jaxpower.learn.spec import Spec
@@ -60,7 +61,8 @@ def segment(trial: config.Trial, sets: Any, segments: int = 1) -> Any:
     )
     rates = schedule.learning_rates(trial, first, spec.steps)
     numbers = hyperparameters(trial, rates)
-    state, loss = programs.train(state, placed, indices, numbers)
+    draws = draws_of(trial, sets[0]["input"].shape[1:], first, spec.steps)
+    state, loss = programs.train(state, placed, indices, numbers, *draws)
     losses.append(float(loss))
   return state, losses, programs.evaluate(state, test)
 
@@ -180,6 +182,22 @@ def test_what_is_not_data_has_its_own_executable(
   assert spec_of(other, sets) != spec_of(TRIAL, sets)
 
 
+def test_each_example_is_moved_as_drawn_for_it(sets: Any) -> None:
+  # However a batch is cut up, over devices, micro-batches or calls.
+  trial = dataclasses.replace(TRIAL, augmentation="crop_flip")
+  state, losses, _ = segment(trial, sets)
+  _, unmoved, _ = segment(TRIAL, sets)
+  assert abs(losses[0] - unmoved[0]) > 1e-3
+  cut = dataclasses.replace(trial, program="step", accumulation=4, devices=2)
+  other, found, _ = segment(cut, sets)
+  np.testing.assert_allclose(losses, found, rtol=1e-5)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
+    state.params,
+    other.params,
+  )
+
+
 @pytest.mark.parametrize("devices", [1, 4])
 def test_micro_batches_give_the_gradient_of_the_batch(
   devices: int, sets: Any
@@ -264,7 +282,7 @@ def test_every_kind_of_data_is_learned(
 
 
 def test_what_is_random_follows_seed_and_step(sets: Any) -> None:
-  trial = dataclasses.replace(TRIAL, dropout=0.3, augmentation="crop_flip")
+  trial = dataclasses.replace(TRIAL, dropout=0.3)
   spec = spec_of(trial, sets)
   step = jax.jit(lambda *given: train_step(spec, *given)[1])
   state = train.fresh_state(spec, 0)

@@ -4,6 +4,7 @@ Knows neither jax nor TensorFlow: numpy only, and tensorflow-datasets no
 earlier than a prepared set is read.
 """
 
+from jaxpower.data.augmentation import augmentation_draws
 from jaxpower.data.catalogue import describe, load, names
 from jaxpower.data.facts import DataError, DataSet, Facts
 from jaxpower.data.order import batch_indices
@@ -14,6 +15,7 @@ __all__ = [
   "DataSet",
   "Facts",
   "Stream",
+  "augmentation_draws",
   "batch_indices",
   "describe",
   "load",

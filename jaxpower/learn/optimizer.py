@@ -24,7 +24,7 @@ class Hyperparameters(NamedTuple):
   weight_decay: Any
   label_smoothing: Any
   dropout: Any
-  seed: Any  # of dropout and augmentation; with the step it gives their key
+  seed: Any  # of dropout; with the step it gives its key
 
 
 def hyperparameters(

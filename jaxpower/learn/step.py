@@ -18,8 +18,9 @@ def train_step(
 ) -> tuple[TrainState, jax.Array]:
   """One update; returns the new state and the batch's mean loss.
 
-  What is random in it is drawn from the seed and the number of the step, so
-  that a step is the same whatever came before it.
+  Dropout is drawn from the seed and the number of the step, so that a step is
+  the same whatever came before it; how images are moved is given with them,
+  as "draws".
   """
   key = jax.random.fold_in(jax.random.key(numbers.seed), state.step)
   find = _gradients if spec.accumulation == 1 else _accumulate
@@ -41,14 +42,12 @@ def _gradients(
   """Mean loss of a batch, the new batch statistics, and the gradients."""
   network = network_of(spec)
   dtype = jnp.dtype(spec.precision)
-  augment_key, dropout_key = jax.random.split(key)
   images = batch["input"]
-  if spec.augmentation != "none":
-    flip = spec.augmentation == "crop_flip"
-    images = augment.crop(images, augment_key, flip=flip)
+  if "draws" in batch:
+    images = augment.crop(images, batch["draws"])
   inputs = tasks.normalise(images, batch["mean"], batch["std"], dtype)
   dropout = {"dropout": numbers.dropout} if spec.dropout else {}
-  rngs = {"dropout": dropout_key} if spec.dropout else {}
+  rngs = {"dropout": key} if spec.dropout else {}
 
   def loss_of(params: Any) -> tuple[jax.Array, Any]:
     logits, updated = network.apply(
@@ -101,7 +100,11 @@ def _accumulate(
     grads_sum = jax.tree.map(jnp.add, grads_sum, grads)
     return (batch_stats, loss_sum + loss, grads_sum), None
 
-  micros = {name: divide(batch[name]) for name in ("input", "label")}
+  micros = {
+    name: divide(batch[name])
+    for name in ("input", "label", "draws")
+    if name in batch
+  }
   zeros = jax.tree.map(jnp.zeros_like, state.params)
   start = (state.batch_stats, jnp.float32(0), zeros)
   keys = jax.random.split(key, parts)

@@ -1,8 +1,9 @@
 """The segment between two evaluations, and its compilation.
 
 A segment is one program on the device: the host sends the indices of the
-examples and the learning rates, nothing else, and is not asked again until
-the next evaluation. Or, to see what that is worth, a call a step.
+examples, how each is moved where images are augmented, and the learning rates,
+nothing else, and is not asked again until the next evaluation. Or, to see what
+that is worth, a call a step.
 """
 
 import dataclasses
@@ -97,11 +98,19 @@ def step_of_set(
   data: Data,
   index: jax.Array,
   numbers: Hyperparameters,
+  draws: jax.Array | None = None,
 ) -> tuple[TrainState, jax.Array]:
-  """One update on the examples that `index`, int32 [batch], picks."""
-  batch = data | {name: data[name][index] for name in ("input", "label")}
-  for name in ("input", "label"):
-    batch[name] = jax.lax.with_sharding_constraint(batch[name], split(mesh))
+  """One update on the examples that `index`, int32 [batch], picks.
+
+  `draws`, int8 [batch, 3], is how each is moved where images are augmented.
+  """
+  picked = {name: data[name][index] for name in ("input", "label")}
+  if draws is not None:
+    picked["draws"] = draws
+  batch = data | {
+    name: jax.lax.with_sharding_constraint(values, split(mesh))
+    for name, values in picked.items()
+  }
   return train_step(spec, state, batch, numbers)
 
 
@@ -112,6 +121,7 @@ def train_segment(
   data: Data,
   indices: jax.Array,
   numbers: Hyperparameters,
+  draws: jax.Array | None = None,
 ) -> tuple[TrainState, jax.Array]:
   """The updates up to the next evaluation.
 
@@ -122,17 +132,20 @@ def train_segment(
     data: The whole training set, on every device.
     indices: int32 [steps, batch], the examples of each update.
     numbers: `learning_rate` is float32 [steps], the others scalars.
+    draws: int8 [steps, batch, 3], how each example is moved; None where
+      images are not augmented.
 
   Returns:
     The state after, and the mean loss over the segment's steps.
   """
 
   def body(state: TrainState, step: Any) -> tuple[TrainState, jax.Array]:
-    index, rate = step
+    index, rate, drawn = step
     numbers_now = numbers._replace(learning_rate=rate)
-    return step_of_set(spec, mesh, state, data, index, numbers_now)
+    return step_of_set(spec, mesh, state, data, index, numbers_now, drawn)
 
-  state, losses = jax.lax.scan(body, state, (indices, numbers.learning_rate))
+  steps = (indices, numbers.learning_rate, draws)
+  state, losses = jax.lax.scan(body, state, steps)
   return state, losses.mean()
 
 
@@ -164,6 +177,9 @@ def flops_per_step(spec: Spec) -> float | None:
     )
     for name in ("input", "label")
   }
+  if spec.augmentation != "none":
+    shape = (spec.batch_size, 3)
+    batch["draws"] = jax.ShapeDtypeStruct(shape, jnp.int8)
   step = jax.jit(functools.partial(train_step, spec))
   cost = step.lower(state, batch, optimizer.shapes()).cost_analysis()
   return (cost or {}).get("flops")
@@ -175,13 +191,19 @@ def _compile_train(spec: Spec) -> jax.stages.Compiled:
   state = jax.eval_shape(_init(spec), np.uint32(0))
   by_segment = spec.program == "segment"
   lead = (spec.steps,) if by_segment else ()
+  divided = split(mesh, axis=len(lead))
+  drawn = (
+    (jax.ShapeDtypeStruct((*lead, spec.batch_size, 3), jnp.int8),)
+    if spec.augmentation != "none"
+    else ()
+  )
   return (
     jax.jit(
       functools.partial(
         train_segment if by_segment else step_of_set, spec, mesh
       ),
       donate_argnums=0,
-      in_shardings=(whole, whole, split(mesh, axis=len(lead)), whole),
+      in_shardings=(whole, whole, divided, whole, *[divided] * len(drawn)),
       out_shardings=whole,
     )
     .lower(
@@ -189,6 +211,7 @@ def _compile_train(spec: Spec) -> jax.stages.Compiled:
       shapes_of(spec, "train"),
       jax.ShapeDtypeStruct((*lead, spec.batch_size), jnp.int32),
       optimizer.shapes(*lead),
+      *drawn,
     )
     .compile()
   )
@@ -207,12 +230,14 @@ def _call_by_step(
   data: Data,
   indices: np.ndarray,
   numbers: Hyperparameters,
+  *draws: np.ndarray,
 ) -> tuple[TrainState, np.floating]:
   """What `train_segment` does, with a call a step."""
   losses = []
-  for index, rate in zip(indices, numbers.learning_rate, strict=True):
+  steps = zip(indices, numbers.learning_rate, *draws, strict=True)
+  for index, rate, *drawn in steps:
     numbers_now = numbers._replace(learning_rate=rate)
-    state, loss = step(state, data, index, numbers_now)
+    state, loss = step(state, data, index, numbers_now, *drawn)
     losses.append(loss)
   return state, np.mean(jax.device_get(losses))
 

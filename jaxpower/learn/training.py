@@ -16,6 +16,7 @@ from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.data.share import examples_of
 from jaxpower.learn import checkpoint
+from jaxpower.learn.augment import draws_of
 from jaxpower.learn.evaluate import in_chunks
 from jaxpower.learn.numerics import numerics_of
 from jaxpower.learn.optimizer import hyperparameters
@@ -96,8 +97,10 @@ def train(
   )
   rates = schedule.learning_rates(trial, segment * steps, steps)
   numbers = hyperparameters(trial, rates)
+  shape = placed.train["input"].shape[1:]
+  draws = draws_of(trial, shape, segment * steps, steps)
   state, loss = programs.train(
-    state, placed.train, placed.chosen[places], numbers
+    state, placed.train, placed.chosen[places], numbers, *draws
   )
   return state, loss, 0.0
 

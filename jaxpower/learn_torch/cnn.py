@@ -6,7 +6,7 @@ width] that is PyTorch's channels-last format, and nothing is copied.
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jaxpower.learn_torch.layers import BatchNorm, Conv
@@ -106,7 +106,6 @@ class Block(nn.Module):
     self.norm_1 = BatchNorm(channels)
     self.conv_2 = Conv(channels, channels, bias=False)
     self.norm_2 = BatchNorm(channels)
-    nn.init.zeros_(self.norm_2.weight)  # each block begins as the identity
     self.around = around(inputs, channels, stride)
 
   def forward(self, x: Tensor) -> Tensor:
@@ -129,7 +128,6 @@ class Bottleneck(nn.Module):
     self.norm_2 = BatchNorm(channels)
     self.conv_3 = Conv(channels, self.features, (1, 1), bias=False)
     self.norm_3 = BatchNorm(self.features)
-    nn.init.zeros_(self.norm_3.weight)
     self.around = around(inputs, self.features, stride)
 
   def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""From the name of a network to the network, and its first weights."""
+"""From the name of a network to the network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,8 @@ def build(
 
   `vocabulary` is the number of tokens where it reads tokens, `input_shape`
   that of one input. Its weights are float32, those of convolutions in
-  channels-last format; lower precision is autocast's affair.
+  channels-last format, and of no worth until those of its twin are loaded;
+  lower precision is autocast's affair.
   """
 
   def wide(channels: int, parts: int = 1) -> int:
@@ -69,41 +70,4 @@ def build(
       )
     case _:
       raise ValueError(f"no network is named {model.name}")
-  # pyright knows no overload of `to` with a memory format alone.
   return network.to(memory_format=torch.channels_last)
-
-
-def initialise(network: nn.Module, seed: int) -> None:
-  """Draws first weights from a seed, distributed as Flax's are.
-
-  Kernels: normal, cut off at two deviations, their variance one over the
-  number of inputs (LeCun et al. 1998). Norms and biases are as PyTorch and the
-  networks set them, or zero.
-  """
-  generator = torch.Generator().manual_seed(seed)
-
-  def draw(weight: torch.Tensor, deviation: float) -> None:
-    nn.init.normal_(weight, std=deviation, generator=generator)
-
-  for module in network.modules():
-    if isinstance(module, nn.Conv2d | nn.Linear):
-      # What the cut takes from a normal's deviation of 1.
-      deviation = module.weight[0].numel() ** -0.5 / 0.87962566103423978
-      nn.init.trunc_normal_(
-        module.weight,
-        std=deviation,
-        a=-2 * deviation,
-        b=2 * deviation,
-        generator=generator,
-      )
-      if module.bias is not None:
-        nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Embedding):
-      draw(module.weight, module.embedding_dim**-0.5)
-    elif isinstance(module, transformer.Decoder | transformer.ViT):
-      draw(module.positions, 0.02)
-
-
-def count_parameters(network: nn.Module) -> int:
-  """How many numbers training learns."""
-  return sum(weight.numel() for weight in network.parameters())

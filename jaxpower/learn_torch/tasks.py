@@ -5,7 +5,7 @@ Labels are one class an example, [batch], or the next token at each position,
 """
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 
