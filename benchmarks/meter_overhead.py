@@ -159,7 +159,7 @@ def usable_arms() -> tuple[list[str], dict[str, str]]:
       with meter() as measure:
         measure(lambda: None)
       usable.append(arm)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a peer may fail in any way
       why[arm] = f"{type(error).__name__}: {error}"
   return usable, why
 

@@ -127,7 +127,7 @@ def load_config(text: str) -> Sweep:
     sweep = get_config(arguments)
   except ConfigError:
     raise
-  except Exception as error:
+  except Exception as error:  # noqa: BLE001, whatever the user's file raises
     raise ConfigError(f"{_place(error, path)}: {_in_one_line(error)}") from None
   if not isinstance(sweep, Sweep):
     raise ConfigError(f"{path}: get_config() must return a jaxpower.Sweep")

@@ -77,7 +77,7 @@ class Worker:
   def _start(self) -> None:
     inbox, self._to = _pipe()
     self._from, outbox = _pipe()
-    self._stderr = tempfile.TemporaryFile()
+    self._stderr = tempfile.TemporaryFile()  # noqa: SIM115, closed in _stop
     ends = [inbox.fileno(), outbox.fileno()]
     package = pathlib.Path(__file__).parent.parent
     path = os.pathsep.join(
@@ -212,7 +212,7 @@ def serve(
         )
     except BrokenPipeError:  # the sweep is gone
       return
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001, one trial must not end the rest
       record = failed_record(
         task.trial, task.varied, f"{type(error).__name__}: {error}"
       )

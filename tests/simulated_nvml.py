@@ -163,32 +163,32 @@ class Calls:
   """The functions, each with the library in front of its C arguments."""
 
   @staticmethod
-  def nvmlInitWithFlags(library, _flags):
+  def nvmlInitWithFlags(library, _flags):  # noqa: N802
     if library.init_error:
       return library.init_error
     library.initialised += 1
     return OK
 
   @staticmethod
-  def nvmlShutdown(library):
+  def nvmlShutdown(library):  # noqa: N802
     library.initialised -= 1
     return OK
 
   @staticmethod
-  def nvmlSystemGetDriverVersion(library, text, _size):
+  def nvmlSystemGetDriverVersion(library, text, _size):  # noqa: N802
     return write_text(text, library.driver)
 
   @staticmethod
-  def nvmlDeviceGetCount_v2(library, count):
+  def nvmlDeviceGetCount_v2(library, count):  # noqa: N802
     return write(c_uint, count, len(library.gpus))
 
   @staticmethod
-  def nvmlDeviceGetHandleByIndex_v2(library, index, handle):
+  def nvmlDeviceGetHandleByIndex_v2(library, index, handle):  # noqa: N802
     error = library.gpus[index].call_errors.get("nvmlDeviceGetHandleByIndex")
     return error or write(c_void_p, handle, 0x1000 + index)
 
   @staticmethod
-  def nvmlDeviceGetUUID(library, handle, text, _size):
+  def nvmlDeviceGetUUID(library, handle, text, _size):  # noqa: N802
     if handle >= MIG_BASE:
       slot = (handle - MIG_BASE) // 0x100
       gpu = library.gpus[(handle - MIG_BASE) % 0x100]
@@ -197,17 +197,17 @@ class Calls:
     return error or write_text(text, gpu.uuid)
 
   @staticmethod
-  def nvmlDeviceGetName(library, handle, text, _size):
+  def nvmlDeviceGetName(library, handle, text, _size):  # noqa: N802
     return write_text(text, library.gpu(handle)[0].name)
 
   @staticmethod
-  def nvmlDeviceGetPciInfo_v3(library, handle, info):
+  def nvmlDeviceGetPciInfo_v3(library, handle, info):  # noqa: N802
     pci = pynvml.nvmlPciInfo_t.from_address(info)
     pci.busId = library.gpu(handle)[0].pci.encode()
     return OK
 
   @staticmethod
-  def nvmlDeviceGetFieldValues(library, handle, count, values):
+  def nvmlDeviceGetFieldValues(library, handle, count, values):  # noqa: N802
     gpu, error = library.gpu(handle, "nvmlDeviceGetFieldValues")
     if gpu.read_seconds:
       time.sleep(gpu.read_seconds)
@@ -220,39 +220,47 @@ class Calls:
     return OK
 
   @staticmethod
-  def nvmlDeviceGetTotalEnergyConsumption(library, handle, millijoules):
+  def nvmlDeviceGetTotalEnergyConsumption(  # noqa: N802
+    library, handle, millijoules
+  ):
     gpu, error = library.gpu(handle, "nvmlDeviceGetTotalEnergyConsumption")
     return error or write(c_ulonglong, millijoules, gpu.millijoules())
 
   @staticmethod
-  def nvmlDeviceGetMigMode(library, handle, current, pending):
+  def nvmlDeviceGetMigMode(library, handle, current, pending):  # noqa: N802
     gpu, error = library.gpu(handle, "nvmlDeviceGetMigMode")
     write(c_uint, pending, int(gpu.mig))
     return error or write(c_uint, current, int(gpu.mig))
 
   @staticmethod
-  def nvmlDeviceGetMigDeviceHandleByIndex(library, handle, slot, part):
+  def nvmlDeviceGetMigDeviceHandleByIndex(  # noqa: N802
+    library, handle, slot, part
+  ):
     gpu, _ = library.gpu(handle)
     if slot >= len(gpu.mig_uuids):
       return pynvml.NVML_ERROR_NOT_FOUND
     return write(c_void_p, part, MIG_BASE + slot * 0x100 + handle - 0x1000)
 
   @staticmethod
-  def nvmlDeviceGetCudaComputeCapability(library, handle, major, minor):
+  def nvmlDeviceGetCudaComputeCapability(  # noqa: N802
+    library, handle, major, minor
+  ):
     write(c_int, major, 9)
     return write(c_int, minor, 0)
 
   @staticmethod
-  def nvmlDeviceGetEccMode(library, handle, current, pending):
+  def nvmlDeviceGetEccMode(library, handle, current, pending):  # noqa: N802
     write(c_uint, pending, 1)
     return write(c_uint, current, 1)
 
   @staticmethod
-  def nvmlDeviceGetCurrentClocksEventReasons(library, handle, reasons):
+  def nvmlDeviceGetCurrentClocksEventReasons(  # noqa: N802
+    library, handle, reasons
+  ):
     return write(c_ulonglong, reasons, library.gpu(handle)[0].throttle)
 
   @staticmethod
-  def nvmlDeviceGetComputeRunningProcesses_v3(
+  def nvmlDeviceGetComputeRunningProcesses_v3(  # noqa: N802
     library, handle, count, processes
   ):
     pids = library.gpu(handle)[0].pids
@@ -269,28 +277,30 @@ class Calls:
     return OK
 
   @staticmethod
-  def nvmlDeviceGetGraphicsRunningProcesses_v3(
+  def nvmlDeviceGetGraphicsRunningProcesses_v3(  # noqa: N802
     library, handle, count, processes
   ):
     return write(c_uint, count, 0)
 
-  nvmlDeviceGetPowerUsage = uint(
+  nvmlDeviceGetPowerUsage = uint(  # noqa: N815
     "nvmlDeviceGetPowerUsage", lambda gpu: gpu.milliwatts(gpu.average)
   )
-  nvmlDeviceGetArchitecture = uint("architecture", lambda gpu: 9)
-  nvmlDeviceGetMaxMigDeviceCount = uint("mig count", lambda gpu: 7)
-  nvmlDeviceGetNumGpuCores = uint("cores", lambda gpu: gpu.cores)
-  nvmlDeviceGetMaxClockInfo = uint("clock", lambda gpu: 1980)
-  nvmlDeviceGetClockInfo = uint("clock", lambda gpu: 1755)
-  nvmlDeviceGetPerformanceState = uint("state", lambda gpu: 0)
-  nvmlDeviceGetTemperature = uint("temperature", lambda gpu: gpu.temperature)
-  nvmlDeviceGetPersistenceMode = uint(
+  nvmlDeviceGetArchitecture = uint("architecture", lambda gpu: 9)  # noqa: N815
+  nvmlDeviceGetMaxMigDeviceCount = uint("mig count", lambda gpu: 7)  # noqa: N815
+  nvmlDeviceGetNumGpuCores = uint("cores", lambda gpu: gpu.cores)  # noqa: N815
+  nvmlDeviceGetMaxClockInfo = uint("clock", lambda gpu: 1980)  # noqa: N815
+  nvmlDeviceGetClockInfo = uint("clock", lambda gpu: 1755)  # noqa: N815
+  nvmlDeviceGetPerformanceState = uint("state", lambda gpu: 0)  # noqa: N815
+  nvmlDeviceGetTemperature = uint(  # noqa: N815
+    "temperature", lambda gpu: gpu.temperature
+  )
+  nvmlDeviceGetPersistenceMode = uint(  # noqa: N815
     "persistence", lambda gpu: gpu.persistence
   )
-  nvmlDeviceGetEnforcedPowerLimit = uint(
+  nvmlDeviceGetEnforcedPowerLimit = uint(  # noqa: N815
     "limit", lambda gpu: round(gpu.limit_watts * 1e3)
   )
-  nvmlDeviceGetPowerManagementDefaultLimit = uint(
+  nvmlDeviceGetPowerManagementDefaultLimit = uint(  # noqa: N815
     "limit", lambda gpu: round(gpu.default_limit_watts * 1e3)
   )
 

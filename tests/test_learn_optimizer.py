@@ -72,7 +72,7 @@ def test_rules_with_traced_numbers_are_those_of_optax(name: str) -> None:
   ours, state = params, optimizer.init(name, params)
   theirs, their_state = params, reference(name, 0.0).init(params)
   for step, rate in enumerate(RATES):
-    grads = jax.tree.map(lambda w: jnp.cos(w + step), ours)
+    grads = jax.tree.map(lambda w: jnp.cos(w + step), ours)  # noqa: B023
     rules = Optimizer(momentum=MOMENTUM, weight_decay=DECAY)
     numbers = optimizer.hyperparameters(Trial(optimizer=rules), rate)
     ours, state = update(ours, state, grads, numbers)

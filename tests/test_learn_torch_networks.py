@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from jaxpower import config
 from jaxpower.learn import tasks as jax_tasks
 from jaxpower.learn_torch import networks, tasks, weights
 from tests import twins

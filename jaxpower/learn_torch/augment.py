@@ -1,7 +1,7 @@
 """Training images moved and mirrored on the device, as drawn on the host."""
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 

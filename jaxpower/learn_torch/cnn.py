@@ -6,7 +6,7 @@ width] that is PyTorch's channels-last format, and nothing is copied.
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from jaxpower.learn_torch.layers import BatchNorm, Conv

@@ -1,7 +1,7 @@
 """Layers that several networks share."""
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 

@@ -5,7 +5,7 @@ Labels are one class an example, [batch], or the next token at each position,
 """
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 

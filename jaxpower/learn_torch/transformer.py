@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from jaxpower.learn_torch.layers import Conv, LayerNorm, arithmetic

@@ -95,7 +95,7 @@ class Monitor:
     try:
       self.windows()
       self._look()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - never raise into training
       self._warnings.append(f"the meter failed at its end: {error!r}")
     if not self._sampler.stop():
       self._warnings.append("a sensor hangs: its thread was left behind")
@@ -103,7 +103,7 @@ class Monitor:
   def _look(self) -> None:
     try:
       self._watch.look()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - never raise into training
       self._warnings.append(f"the GPUs' state could not be read: {error!r}")
 
   def measure(

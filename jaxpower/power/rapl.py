@@ -97,7 +97,10 @@ class RaplSource:
     if not zones:
       raise MeterError(_why_not(root, self.denied))
     self._zones = zones
-    self._files = [open(zone.folder / "energy_uj", "rb", 0) for zone in zones]
+    self._files = [
+      open(zone.folder / "energy_uj", "rb", 0)  # noqa: SIM115 - until close
+      for zone in zones
+    ]
     self._last: list[int | None] = [None] * len(zones)
     self._total = [0] * len(zones)
     self._last_seconds = [0.0] * len(zones)

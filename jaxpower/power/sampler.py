@@ -49,7 +49,7 @@ class Channel:
     """Reads the source. A source that breaks its promise is a failed read."""
     try:
       return self.source.read()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - never raise into training
       failure = f"{type(error).__name__}: {error}"
       names = [history.domain.name for history in self.histories]
       return [Reading(name, now, now, failure=failure) for name in names]
