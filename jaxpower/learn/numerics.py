@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import jax
-
 from jaxpower.config import Trial
 
 
-def numerics_of(trial: Trial, device: jax.Device) -> dict[str, Any]:
-  """Words that both wings use, on a trial and its first device."""
+def numerics_of(trial: Trial, device: Any) -> dict[str, Any]:
+  """Words that both wings use, on a trial and its first `jax.Device`."""
   gpu = device.platform == "gpu"
   found: dict[str, Any] = {
     "products": trial.precision,

@@ -218,7 +218,7 @@ def _compile_train(spec: Spec) -> jax.stages.Compiled:
 
 
 def _workspace_bytes(program: jax.stages.Compiled) -> int:
-  needs = program.memory_analysis()
+  needs: Any = program.memory_analysis()
   # What is donated is written over and needs no place of its own.
   results = needs.output_size_in_bytes - needs.alias_size_in_bytes
   return needs.temp_size_in_bytes + max(0, results)

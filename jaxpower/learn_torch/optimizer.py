@@ -5,7 +5,7 @@ and Muon, `jaxpower.learn_torch.rules`.
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from jaxpower import config
 from jaxpower.learn_torch.rules import Lamb, Lion, Muon
@@ -54,7 +54,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     group["lr"] = rate
 
 
-def matrices(network: nn.Module) -> list[nn.Parameter]:
+def matrices(network: nn.Module) -> list[Tensor]:
   """The weights that Muon takes: kernels, but for a head's.
 
   Those of dense layers are [outputs, inputs], those of convolutions [outputs,

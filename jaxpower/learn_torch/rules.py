@@ -5,12 +5,15 @@ kernel for many tensors where the device has them), equal to optax's rule of
 the name with optax's constants.
 """
 
+# Operations over lists of tensors have no other name in PyTorch.
+# pyright: reportPrivateImportUsage=false
+
 import math
 from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan 2024
@@ -23,7 +26,7 @@ TINY = 1e-8
 class Lion(Optimizer):
   """The sign of a mixture of gradient and momentum (Chen et al. 2023)."""
 
-  def __init__(self, weights: Iterable[nn.Parameter], weight_decay: float):
+  def __init__(self, weights: Iterable[Tensor], weight_decay: float):
     super().__init__(weights, {"lr": 0.0, "weight_decay": weight_decay})
 
   @torch.no_grad()
@@ -32,7 +35,7 @@ class Lion(Optimizer):
     del closure
     for group in self.param_groups:
       weights, grads, (means,) = _gathered(self, group, "mean")
-      updates = torch._foreach_lerp(means, grads, 1 - 0.9)
+      updates = list(torch._foreach_lerp(means, grads, 1 - 0.9))
       torch._foreach_sign_(updates)
       torch._foreach_lerp_(means, grads, 1 - 0.99)
       _descend(weights, updates, group)
@@ -41,7 +44,7 @@ class Lion(Optimizer):
 class Lamb(Optimizer):
   """Adam, each layer's update scaled to its weights (You et al. 2020)."""
 
-  def __init__(self, weights: Iterable[nn.Parameter], weight_decay: float):
+  def __init__(self, weights: Iterable[Tensor], weight_decay: float):
     super().__init__(weights, {"lr": 0.0, "weight_decay": weight_decay})
 
   @torch.no_grad()
@@ -50,7 +53,7 @@ class Lamb(Optimizer):
     del closure
     for group in self.param_groups:
       weights, grads, moments = _gathered(self, group, "mean", "square")
-      updates = _adam(grads, *moments, _count(group), epsilon=1e-6)
+      updates = _adam(grads, moments, _count(group), epsilon=1e-6)
       torch._foreach_add_(updates, weights, alpha=group["weight_decay"])
       sizes = torch._foreach_norm(weights)
       update_sizes = torch._foreach_norm(updates)
@@ -71,8 +74,8 @@ class Muon(Optimizer):
 
   def __init__(
     self,
-    matrices: Iterable[nn.Parameter],
-    others: Iterable[nn.Parameter],
+    matrices: Iterable[Tensor],
+    others: Iterable[Tensor],
     weight_decay: float,
   ):
     groups = [
@@ -95,7 +98,7 @@ class Muon(Optimizer):
         updates = [_orthogonal(update) for update in ahead]
       else:
         weights, grads, moments = _gathered(self, group, "mean", "square")
-        updates = _adam(grads, *moments, count, epsilon=TINY, nesterov=True)
+        updates = _adam(grads, moments, count, epsilon=TINY, nesterov=True)
       _descend(weights, updates, group)
 
 
@@ -122,14 +125,14 @@ def _count(group: dict[str, Any]) -> int:
 
 def _adam(
   grads: list[Tensor],
-  means: list[Tensor],
-  squares: list[Tensor],
+  moments: list[list[Tensor]],
   count: int,
   *,
   epsilon: float,
   nesterov: bool = False,
 ) -> list[Tensor]:
   """Adam's direction (Kingma and Ba 2015), with or without looking ahead."""
+  means, squares = moments
   torch._foreach_lerp_(means, grads, 1 - 0.9)
   torch._foreach_mul_(squares, 0.999)
   torch._foreach_addcmul_(squares, grads, grads, 1 - 0.999)

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,8 @@ def matmul_precision(name: str) -> Iterator[None]:
   On GPUs XLA takes TF32 for "default" and "high", and neither for "highest";
   on CPUs all three are float32.
   """
-  places = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+  backends: Any = torch.backends
+  places = backends.cuda.matmul, backends.cudnn.conv
   before = [place.fp32_precision for place in places]
   for place in places:
     place.fp32_precision = "ieee" if name == "highest" else "tf32"

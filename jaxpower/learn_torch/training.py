@@ -183,7 +183,7 @@ def _batches(
 ) -> Iterator[tuple[Iterator[feed.Batch], Callable[[], float]]]:
   """Micro-batches of some steps, and how long they were waited for so far."""
   trial, parts = placed.trial, placed.trial.accumulation
-  order: dict[str, int] = {
+  order: dict[str, Any] = {
     "seed": trial.seed,
     "batch_size": trial.batch_size,
     "first_step": first_step,
