@@ -69,7 +69,7 @@ def test_outputs_and_gradients_are_those_of_flax(case: twins.Case) -> None:
   network = torch_network(case)
   before = weights.from_jax(network, **variables)
   network.load_state_dict(before)
-  close = {"rtol": 1e-5, "atol": 1e-5}
+  close: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
   with torch.inference_mode():
     found = network.eval()(torch.tensor(inputs))
   np.testing.assert_allclose(found, evaluated, **close)

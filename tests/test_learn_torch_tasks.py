@@ -24,7 +24,7 @@ LABELS[3] = 0  # nothing else
 def test_losses_and_hits_are_those_of_jax(text: bool, smoothing: float) -> None:
   values = (LOGITS, LABELS) if text else (LOGITS[0], LABELS[0])
   logits, labels = (torch.tensor(array) for array in values)
-  there = [jnp.asarray(array) for array in values]
+  there = jnp.asarray(values[0]), jnp.asarray(values[1])
   expected = jax_tasks.losses(*there, smoothing)
   found = tasks.losses(logits, labels, smoothing)
   np.testing.assert_allclose(found, expected, rtol=1e-6)

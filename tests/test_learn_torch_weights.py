@@ -72,11 +72,13 @@ def test_weights_that_do_not_fit_are_named() -> None:
   params["tail"] = {"kernel": params["head"]["kernel"]}
   del params["Conv_0"]["bias"]
   params["head"]["bias"] = np.zeros(3, np.float32)
+  params["Dense_0"]["kernel"] = np.zeros((9, 16), np.float32)
   with pytest.raises(ValueError) as raised:
     weights.from_jax(network, params, {})
   assert str(raised.value) == (
     "weights do not fit: params/Conv_0/bias is missing; "
     "params/tail/kernel is unknown; "
+    "params/Dense_0/kernel is (9, 16), not (32, 16), as hidden.weight; "
     "params/head/bias is (3,), not (7,), as head.bias"
   )
   with pytest.raises(ValueError, match=r"do not fit: tail\.weight unknown"):

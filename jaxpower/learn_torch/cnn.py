@@ -2,14 +2,20 @@
 
 Inputs lie as the data does, channels last; seen as [batch, channels, height,
 width] that is PyTorch's channels-last format, and nothing is copied.
+
+Images are seen mirrored, top to bottom and left to right, with mirrored
+kernels. Where a stride of 2 halves an even side, Flax's "SAME" padding is one
+row after the last and PyTorch's is one before the first: mirrored they are the
+same, while padding beforehand would copy what every such layer reads.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from jaxpower.learn_torch.layers import BatchNorm, Conv
+from jaxpower.learn_torch.layers import BatchNorm
 
 
 class SmallCnn(nn.Module):
@@ -30,17 +36,16 @@ class SmallCnn(nn.Module):
     super().__init__()
     self.over_time = len(input_shape) == 2
     window, halved = ((3, 1), (2, 1)) if self.over_time else ((3, 3), (2, 2))
-    inputs, sides = input_shape[-1], list(input_shape[:-1])
+    inputs, self.sides = input_shape[-1], list(input_shape[:-1])
     self.convs = nn.ModuleList()
     for features in channels:
       for layer in range(layers):
         strides = halved if layer == 0 else (1, 1)
-        self.convs.append(Conv(inputs, features, window, strides))
+        padding = (window[0] // 2, window[1] // 2)
+        self.convs.append(nn.Conv2d(inputs, features, window, strides, padding))
         inputs = features
-      sides = [-(-side // 2) for side in sides]
-    for side in sides:
-      inputs *= side
-    self.hidden = nn.Linear(inputs, hidden)
+      self.sides = [-(-side // 2) for side in self.sides]
+    self.hidden = nn.Linear(math.prod(self.sides) * inputs, hidden)
     self.dropout = nn.Dropout(dropout)
     self.head = nn.Linear(hidden, classes)
 
@@ -50,7 +55,7 @@ class SmallCnn(nn.Module):
     Windows [batch, time, channels] are convolved over time alone.
     """
     x = inputs[:, :, None] if self.over_time else inputs
-    x = x.permute(0, 3, 1, 2)
+    x = x.flip(1, 2).permute(0, 3, 1, 2)
     for conv in self.convs:
       x = F.relu(conv(x), inplace=True)
     # As the values lie in memory, which is also Flax's order: no copy.
@@ -75,7 +80,7 @@ class ResNet(nn.Module):
     bottleneck: bool = False,
   ) -> None:
     super().__init__()
-    self.stem = Conv(input_channels, channels, bias=False)
+    self.stem = conv_3x3(input_channels, channels)
     self.stem_norm = BatchNorm(channels)
     kind = Bottleneck if bottleneck else Block
     blocks, inputs = [], channels
@@ -89,7 +94,7 @@ class ResNet(nn.Module):
 
   def forward(self, images: Tensor) -> Tensor:
     """[batch, height, width, channels] to logits [batch, classes]."""
-    x = images.permute(0, 3, 1, 2)
+    x = images.flip(1, 2).permute(0, 3, 1, 2)
     x = F.relu(self.stem_norm(self.stem(x)), inplace=True)
     x = self.blocks(x)
     return self.head(x.mean((2, 3)))
@@ -101,12 +106,11 @@ class Block(nn.Module):
   def __init__(self, inputs: int, channels: int, stride: int) -> None:
     super().__init__()
     self.features = channels
-    strides = (stride, stride)
-    self.conv_1 = Conv(inputs, channels, strides=strides, bias=False)
+    self.conv_1 = conv_3x3(inputs, channels, stride)
     self.norm_1 = BatchNorm(channels)
-    self.conv_2 = Conv(channels, channels, bias=False)
+    self.conv_2 = conv_3x3(channels, channels)
     self.norm_2 = BatchNorm(channels)
-    self.around = around(inputs, channels, stride)
+    self.around = around(inputs, self.features, stride)
 
   def forward(self, x: Tensor) -> Tensor:
     """[batch, inputs, height, width] to [batch, features, ...]."""
@@ -121,12 +125,11 @@ class Bottleneck(nn.Module):
   def __init__(self, inputs: int, channels: int, stride: int) -> None:
     super().__init__()
     self.features = 4 * channels
-    strides = (stride, stride)
-    self.conv_1 = Conv(inputs, channels, (1, 1), bias=False)
+    self.conv_1 = nn.Conv2d(inputs, channels, 1, bias=False)
     self.norm_1 = BatchNorm(channels)
-    self.conv_2 = Conv(channels, channels, strides=strides, bias=False)
+    self.conv_2 = conv_3x3(channels, channels, stride)
     self.norm_2 = BatchNorm(channels)
-    self.conv_3 = Conv(channels, self.features, (1, 1), bias=False)
+    self.conv_3 = nn.Conv2d(channels, self.features, 1, bias=False)
     self.norm_3 = BatchNorm(self.features)
     self.around = around(inputs, self.features, stride)
 
@@ -138,11 +141,32 @@ class Bottleneck(nn.Module):
     return F.relu(y + self.around(x), inplace=True)
 
 
+class Projection(nn.Module):
+  """The way around a block where shapes differ: a 1x1 convolution, normed."""
+
+  def __init__(self, inputs: int, features: int, stride: int) -> None:
+    super().__init__()
+    self.stride = stride
+    self.conv = nn.Conv2d(inputs, features, 1, bias=False)
+    self.norm = BatchNorm(features)
+
+  def forward(self, x: Tensor) -> Tensor:
+    """[batch, inputs, height, width] to [batch, features, ...]."""
+    if self.stride > 1:
+      # Every so many-th counted from the mirrored image's end, which is where
+      # Flax begins.
+      top, left = ((side - 1) % self.stride for side in x.shape[2:])
+      x = x[:, :, top :: self.stride, left :: self.stride]
+    return self.norm(self.conv(x))
+
+
 def around(inputs: int, features: int, stride: int) -> nn.Module:
-  """The way around a block: projected where shapes differ."""
+  """The way around a block: as it is, or projected where shapes differ."""
   if inputs == features and stride == 1:
     return nn.Identity()
-  strides = (stride, stride)
-  return nn.Sequential(
-    Conv(inputs, features, (1, 1), strides, bias=False), BatchNorm(features)
-  )
+  return Projection(inputs, features, stride)
+
+
+def conv_3x3(inputs: int, features: int, stride: int = 1) -> nn.Conv2d:
+  """A convolution in front of a norm, which has the bias."""
+  return nn.Conv2d(inputs, features, 3, stride, padding=1, bias=False)

@@ -5,39 +5,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 
-class Conv(nn.Conv2d):
-  """A two-dimensional convolution with Flax's "SAME" padding.
-
-  Where that is the same on both sides the convolution pads by itself. A window
-  of 3 with stride 2 over an even size wants one row below and none above; that
-  is padded beforehand.
-  """
-
-  def __init__(
-    self,
-    channels: int,
-    features: int,
-    window: tuple[int, int] = (3, 3),
-    strides: tuple[int, int] = (1, 1),
-    bias: bool = True,
-  ) -> None:
-    super().__init__(channels, features, window, strides, bias=bias)
-
-  def forward(self, input: Tensor) -> Tensor:
-    """[batch, channels, height, width] to [batch, features, ...]."""
-    down, across = (
-      same_padding(size, window, stride)
-      for size, window, stride in zip(
-        input.shape[2:], self.kernel_size, self.stride, strict=True
-      )
-    )
-    if down[0] == down[1] and across[0] == across[1]:
-      padding = (down[0], across[0])
-    else:
-      input, padding = F.pad(input, (*across, *down)), 0
-    return F.conv2d(input, self.weight, self.bias, self.stride, padding)
-
-
 class LayerNorm(nn.LayerNorm):
   """A layer norm that stays in the arithmetic of its input.
 
@@ -81,12 +48,6 @@ class BatchNorm(nn.BatchNorm2d):
       0.1,
       self.eps,
     )
-
-
-def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
-  """Zeros before and after, for ceil(size / stride) outputs."""
-  total = max((-(-size // stride) - 1) * stride + window - size, 0)
-  return total // 2, total - total // 2
 
 
 def arithmetic(values: Tensor) -> torch.dtype:

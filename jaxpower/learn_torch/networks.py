@@ -70,4 +70,5 @@ def build(
       )
     case _:
       raise ValueError(f"no network is named {model.name}")
-  return network.to(memory_format=torch.channels_last)
+  # PyTorch's types know no `to` with a memory format alone.
+  return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from jaxpower.learn_torch.layers import Conv, LayerNorm, arithmetic
+from jaxpower.learn_torch.layers import LayerNorm, arithmetic
 
 
 class Attention(nn.Module):
@@ -168,8 +168,14 @@ class ViT(nn.Module):
     height, width, channels = input_shape
     side = patch or patch_side(height)
     patches = -(-height // side) * -(-width // side)
-    window = (side, side)
-    self.embed = Conv(channels, features, window, window)
+    # Zeros around images that are no whole number of patches, as Flax lays
+    # them: half before, half after.
+    down, across = -height % side, -width % side
+    self.frame = (
+      *(across // 2, across - across // 2),
+      *(down // 2, down - down // 2),
+    )
+    self.embed = nn.Conv2d(channels, features, side, side)
     self.class_token = nn.Parameter(torch.zeros(1, 1, features))
     self.positions = nn.Parameter(torch.zeros(1 + patches, features))
     self.blocks = Blocks(layers, features, heads, dropout)
@@ -177,7 +183,10 @@ class ViT(nn.Module):
 
   def forward(self, images: Tensor) -> Tensor:
     """[batch, height, width, channels] to logits [batch, classes]."""
-    x = self.embed(images.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)
+    x = images.permute(0, 3, 1, 2)
+    if any(self.frame):
+      x = F.pad(x, self.frame)
+    x = self.embed(x).flatten(2).transpose(1, 2)
     first = self.class_token.to(x.dtype).expand(len(x), -1, -1)
     x = torch.cat([first, x], 1) + self.positions.to(x.dtype)
     return self.head(self.blocks(x)[:, 0])

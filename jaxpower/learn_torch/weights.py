@@ -3,7 +3,9 @@
 In Flax they are nested dicts of arrays, here named tensors. A kernel is
 [height, width, inputs, outputs] or [inputs, outputs] there and [outputs,
 inputs, height, width] or [outputs, inputs] here; query, key and value lie in
-one matrix in the same order in both.
+one matrix in the same order in both. Networks of `cnn` see mirrored images, so
+their windows are mirrored, and the rows of the dense layer over what they
+find.
 """
 
 import collections
@@ -15,10 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from jaxpower.learn_torch.cnn import ResNet, SmallCnn
+
 # Flax numbers by their kind, in order, the layers that it was given no name
 # for: these of ours.
 UNNAMED = re.compile(
-  r"convs\.\d+|hidden|blocks\.\d+\.(conv_\d|norm_\d|around\.\d)"
+  r"convs\.\d+|hidden|blocks\.\d+\.(around\.)?(conv|norm)(_\d)?"
 )
 KINDS = {nn.Conv2d: "Conv", nn.BatchNorm2d: "BatchNorm", nn.Linear: "Dense"}
 RENAMED = (
@@ -46,8 +50,11 @@ def from_jax(
 
   Raises ValueError naming whatever is missing, in excess or of another shape.
   """
-  given = {("params", *path): leaf for path, leaf in _leaves(params)}
-  given |= {("batch_stats", *path): leaf for path, leaf in _leaves(batch_stats)}
+  given: dict[tuple[str, ...], np.ndarray] = {
+    (collection, *path): np.asarray(leaf)
+    for collection, tree in (("params", params), ("batch_stats", batch_stats))
+    for path, leaf in _leaves(tree)
+  }
   known = _paths(network)
   wrong = [
     f"{'/'.join(path)} is {problem}"
@@ -57,18 +64,19 @@ def from_jax(
     )
     for path in sorted(paths)
   ]
-  state = network.state_dict()
-  moved = {}
-  for name, path in known.items():
+  for name, values in network.state_dict().items():
+    path = known.get(name, ())
     if path not in given:
       continue
-    moved[name] = torch.tensor(_to_torch(np.asarray(given[path]), path))
-    found, needed = tuple(moved[name].shape), tuple(state[name].shape)
+    needed, found = _flax_shape(values, path[-1]), given[path].shape
     if found != needed:
       wrong.append(f"{'/'.join(path)} is {found}, not {needed}, as {name}")
   if wrong:
     raise ValueError("weights do not fit: " + "; ".join(wrong))
-  return moved
+  return {
+    name: torch.tensor(_to_torch(network, name, path[-1], given[path]))
+    for name, path in known.items()
+  }
 
 
 def to_jax(
@@ -95,7 +103,7 @@ def to_jax(
     inner = both
     for folder in folders:
       inner = inner.setdefault(folder, {})
-    inner[leaf] = _to_numpy(value.detach().cpu().numpy(), leaf)
+    inner[leaf] = _to_flax(network, name, leaf, value.detach().cpu().numpy())
   return both["params"], both["batch_stats"]
 
 
@@ -133,13 +141,39 @@ def _leaves(tree: Mapping[str, Any], at: tuple[str, ...] = ()) -> Any:
       yield (*at, name), value
 
 
-def _to_torch(values: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
-  if path[-1] != "kernel":
-    return values
-  return values.T if values.ndim == 2 else values.transpose(3, 2, 0, 1)
+def _flax_shape(values: Tensor, leaf: str) -> tuple[int, ...]:
+  if leaf != "kernel":
+    return tuple(values.shape)
+  features, inputs, *window = values.shape
+  return (*window, inputs, features)
 
 
-def _to_numpy(values: np.ndarray, leaf: str) -> np.ndarray:
+def _to_torch(
+  network: nn.Module, name: str, leaf: str, values: np.ndarray
+) -> np.ndarray:
+  if leaf == "kernel":
+    values = _mirrored(network, name, values)
+    values = values.T if values.ndim == 2 else values.transpose(3, 2, 0, 1)
+  return np.array(values, order="C")
+
+
+def _to_flax(
+  network: nn.Module, name: str, leaf: str, values: np.ndarray
+) -> np.ndarray:
   if leaf == "kernel":
     values = values.T if values.ndim == 2 else values.transpose(2, 3, 1, 0)
+    values = _mirrored(network, name, values)
   return np.array(values, order="C")
+
+
+def _mirrored(network: nn.Module, name: str, kernel: np.ndarray) -> np.ndarray:
+  """A kernel of Flax's as it is for mirrored images, or back."""
+  if not isinstance(network, SmallCnn | ResNet):
+    return kernel
+  if kernel.ndim == 4:
+    return kernel[::-1, ::-1]
+  if name != "hidden.weight" or not isinstance(network, SmallCnn):
+    return kernel
+  rows = kernel.reshape(*network.sides, -1, kernel.shape[-1])
+  sides = tuple(range(len(network.sides)))
+  return np.flip(rows, sides).reshape(kernel.shape)
