@@ -117,7 +117,15 @@ def test_numerics_name_what_differs() -> None:
     ({"accumulation": 4}, 1e-5),
     ({"framework": "torch_compile"}, 1e-5),
     ({"program": "step"}, 0),
-    ({"precision": "bfloat16"}, 2e-2),
+    # One update: CPUs without bfloat16 take seconds for it.
+    (
+      {
+        "precision": "bfloat16",
+        "batch_size": 16,
+        "evaluate_every_examples": 16,
+      },
+      2e-2,
+    ),
   ],
   ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -128,9 +136,18 @@ def test_the_way_of_computing_changes_no_loss(
   compile_ = functools.partial(torch.compile, backend="aot_eager")
   monkeypatch.setattr(torch, "compile", compile_)
   monkeypatch.setattr(programs, "_own_cache", programs.contextlib.nullcontext)
-  plain = course(CNN)
-  changed = course(dataclasses.replace(CNN, **change))
-  np.testing.assert_allclose(losses(changed), losses(plain), rtol=tolerance)
+  changed = dataclasses.replace(CNN, **change)
+  segments = 1 if changed.precision == "bfloat16" else 2
+  plain = dataclasses.replace(
+    CNN,
+    batch_size=changed.batch_size,
+    evaluate_every_examples=changed.evaluate_every_examples,
+  )
+  np.testing.assert_allclose(
+    losses(course(changed, segments)),
+    losses(course(plain, segments)),
+    rtol=tolerance,
+  )
 
 
 def test_a_set_on_the_host_trains_the_same(
