@@ -116,3 +116,67 @@ def equal(found: Any, expected: Any, share: float) -> None:
     found,
     expected,
   )
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_lower_precision_is_near_and_stays_low(case: twins.Case) -> None:
+  network, inputs = torch_network(case), torch.tensor(twins.batch(case)[0])
+  network.load_state_dict(weights.from_jax(network, **twins.drawn(case)))
+  kinds = {}
+  for name, module in network.named_modules():
+    if not list(module.children()) and list(module.parameters()):
+      module.register_forward_hook(
+        lambda _, given, found, name=name: kinds.update({name: found.dtype})
+      )
+  with torch.inference_mode():
+    expected = network.eval()(inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+      found = network(inputs)
+  # Looking tokens up is no arithmetic.
+  lookup = {"embed"} if case.vocabulary else set()
+  low = {name for name, kind in kinds.items() if kind == torch.bfloat16}
+  assert low == kinds.keys() - lookup
+  assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+  away = (found.float() - expected).abs().max() / expected.abs().max()
+  assert 0 < away < 0.05
+
+
+def test_a_text_of_padding_alone_gives_numbers() -> None:
+  case = twins.Case(config.Model(name="transformer", width=0.25), "tokens")
+  network = torch_network(case)
+  tokens = torch.zeros((2, *case.shape), dtype=torch.int32)
+  for dtype in (torch.float32, torch.bfloat16):
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+      logits = network(tokens)
+    logits.float().sum().backward()
+    assert logits.isfinite().all()
+    assert all(weight.grad.isfinite().all() for weight in network.parameters())
+
+
+@pytest.mark.parametrize("name", ["cnn", "transformer", "vit", "decoder"])
+def test_dropout_is_for_training_alone(name: str) -> None:
+  kind = config.NETWORKS[name].reads[0]
+  case = twins.Case(config.Model(name=name, width=0.25), kind)
+  network, inputs = torch_network(case, dropout=0.5), twins.batch(case)[0]
+  inputs = torch.tensor(inputs)
+  with torch.inference_mode():
+    assert not torch.equal(network(inputs), network(inputs))
+    network.eval()
+    assert torch.equal(network(inputs), network(inputs))
+
+
+def test_images_are_not_copied_into_another_order() -> None:
+  case = twins.Case(config.Model(name="resnet18", width=0.25), "image")
+  network, seen = torch_network(case), []
+  network.stem.register_forward_pre_hook(lambda _, inputs: seen.append(*inputs))
+  network(torch.zeros(2, *case.shape))
+  (images,) = seen
+  for values in (images, network.stem.weight, network.blocks[2].conv_1.weight):
+    assert values.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_images_of_no_whole_number_of_patches_have_a_frame() -> None:
+  case = twins.Case(config.Model(name="vit", width=0.25), "image")
+  network = networks.build(case.model, 3, None, (17, 19, 2))
+  assert network(torch.ones(1, 17, 19, 2)).shape == (1, 3)
+  assert network.positions.shape[0] == 1 + 5 * 5

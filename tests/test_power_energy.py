@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.meter_accuracy import LENGTHS, TARGETS, measure_cells, merge
-from jaxpower.power.energy import from_counter, from_power
+from jaxpower.power.energy import from_counter
 from jaxpower.power.ticks import Tracker
 from jaxpower.power.waveform import (
   Constant,
@@ -106,27 +106,6 @@ def test_a_break_inside_is_unknown_and_outside_is_not():
   outside = from_counter(seconds, errors, joules, broken, 0.55, 0.8)
   assert inside.joules is None and inside.reasons == (broken[5],)
   assert outside.joules == pytest.approx(25.0)
-
-
-@given(watts, st.floats(0.0, 0.9), st.floats(0.05, 0.9))
-def test_constant_power_is_integrated_exactly(power, start, length):
-  seconds = [i / 10 for i in range(25)]
-  energy = from_power(seconds, [power] * 25, start, start + length)
-  assert energy.joules == pytest.approx(power * length, rel=1e-9)
-
-
-def test_a_ramp_is_integrated_exactly_with_interpolated_edges():
-  seconds = [i / 10 for i in range(25)]
-  ramp = [100 + 50 * s for s in seconds]
-  energy = from_power(seconds, ramp, 0.33, 1.77)
-  truth = 100 * 1.44 + 25 * (1.77**2 - 0.33**2)
-  assert energy.joules == pytest.approx(truth, rel=1e-9)
-
-
-def test_a_hole_in_the_power_is_unknown():
-  seconds = [0.0, 0.1, 2.5, 2.6]
-  energy = from_power(seconds, [100.0] * 4, 0.05, 2.55, gap=1.0)
-  assert energy.joules is None and "no power reading for" in energy.reasons[0]
 
 
 @given(

@@ -10,6 +10,8 @@ from report_records import grid, record, seeds
 from rich.console import Console
 
 from jaxpower import report
+from jaxpower.report.sections import Section
+from jaxpower.report.tables import Table
 
 SWEEP = {"config": {"vary": {"batch_size": [64, 256]}, "seeds": 3}}
 FILES = [
@@ -154,3 +156,25 @@ def test_matplotlib_is_loaded_only_to_draw():
     " sys.exit('matplotlib' in sys.modules or 'jax' in sys.modules)"
   )
   assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_sections_stand_after_the_comparisons(tmp_path, monkeypatch):
+  table = Table(("start", "joules"), (("scratch", "212"),), ("A note.",))
+  told = Section("Pretraining & <transfer>", (table,), ("It pays from 3 on.",))
+  monkeypatch.setattr(
+    sys.modules["jaxpower.report.write"],
+    "SECTIONS",
+    (lambda records: None, lambda records: told if records else None),
+  )
+  assert report.make([]).sections == ()
+  made = report.write(tmp_path, SWEEP, seeds(64, 204, 212))
+  text = printed(made)
+  lines = ["Pretraining & <transfer>", "scratch  212", "A note.", "It pays"]
+  places = [text.index(line) for line in ("Batch", *lines)]
+  assert places == sorted(places)
+  page = (tmp_path / "report.html").read_text()
+  assert "<h2>Pretraining &amp; &lt;transfer&gt;</h2>" in page
+  assert "<td>scratch</td>" in page
+  assert "<p>It pays from 3 on.</p>" in page
+  further = Section("Life cycle")
+  assert report.make(seeds(64, 204), None, [further]).sections[1:] == (further,)

@@ -1,4 +1,4 @@
-"""Energy between two instants, from points of a sensor: pure functions.
+"""Energy between two instants, from the ticks of a counter: pure functions.
 
 The counter is known at its ticks; between two ticks the cumulative energy is
 drawn as a straight line. What the power did inside the tick is not known:
@@ -19,8 +19,6 @@ MEDIAN_TO_SD = 1.48  # of a normal distribution
 # benchmarks/meter_accuracy.py to cover the truth in 95 % of windows.
 LOCAL, TYPICAL, RARE, INNER = 0.13, 0.27, 0.06, 0.09
 KINSHIP = 0.4
-UNSEEN_LOCAL, UNSEEN_TYPICAL = 0.2, 0.25
-INTERIOR = 0.4  # errors of whole intervals cancel in part
 
 
 @dataclass(frozen=True)
@@ -233,56 +231,3 @@ def _inside(scale: _Scale, i: int, part: float) -> float:
   if not 0.0 < knee < 1.0:
     return part * here
   return min(part, knee) * before + max(0.0, part - knee) * later
-
-
-def from_power(
-  seconds: Sequence[float],
-  watts: Sequence[float],
-  start: float,
-  end: float,
-  *,
-  gap: float = math.inf,
-  extrapolate: bool = False,
-) -> Estimate:
-  """Joules by the trapezoid rule over power updates, edges interpolated.
-
-  A hole longer than `gap` seconds gives None. The bound takes the changes
-  from update to update as the measure of what was not seen between them.
-  """
-  low = max(0, bisect_right(seconds, start) - 1)
-  high = bisect_right(seconds, end)
-  if len(seconds) < 2:
-    return Estimate(None, None, 0, ("too few power readings",))
-  if seconds[low] > start:
-    return Estimate(None, None, 0, ("it began before the first reading",))
-  if high == len(seconds) and seconds[-1] < end and not extrapolate:
-    return Estimate(None, None, 0, ("no power reading after its end",))
-  typical = _typical_change(watts, low, high)
-  joules = variance = 0.0
-  for i in range(low, min(high, len(seconds) - 1)):
-    span = seconds[i + 1] - seconds[i]
-    if span > gap:
-      reason = f"no power reading for {span:.2g} s"
-      return Estimate(None, None, i - low, (reason,))
-    begin, stop = max(seconds[i], start), min(seconds[i + 1], end)
-    if stop <= begin or span <= 0:
-      continue
-    change = watts[i + 1] - watts[i]
-    middle = watts[i] + change * ((begin + stop) / 2 - seconds[i]) / span
-    joules += middle * (stop - begin)
-    swing = (UNSEEN_LOCAL * change) ** 2 + (UNSEEN_TYPICAL * typical) ** 2
-    whole = stop - begin >= span
-    variance += swing * (stop - begin) * span * (INTERIOR if whole else 1.0)
-  beyond = end - max(start, seconds[-1])
-  if beyond > 0:
-    joules += watts[-1] * beyond
-    variance += (beyond * max(typical, watts[-1] / 2)) ** 2
-  return Estimate(joules, NORMAL_95 * math.sqrt(variance), high - low)
-
-
-def _typical_change(watts: Sequence[float], low: int, high: int) -> float:
-  """Root mean square of the change from update to update, around a window."""
-  first = max(1, low - NEIGHBOURS)
-  last = min(len(watts), high + NEIGHBOURS)
-  squares = [(watts[i] - watts[i - 1]) ** 2 for i in range(first, last)]
-  return math.sqrt(sum(squares) / len(squares)) if squares else 0.0

@@ -5,8 +5,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jaxpower.power.energy import Estimate, from_counter, from_power
+from jaxpower.power.energy import Estimate, from_counter
 from jaxpower.power.history import History
+from jaxpower.power.integral import from_power
 from jaxpower.power.reading import Domain
 from jaxpower.power.sampler import Sampler
 from jaxpower.power.sensor import is_resonant

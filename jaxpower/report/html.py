@@ -12,6 +12,7 @@ from typing import Any
 from jaxpower.records import TrialRecord
 from jaxpower.report.groups import Comparison
 from jaxpower.report.labels import percent, value
+from jaxpower.report.sections import Section
 from jaxpower.report.tables import Table
 
 STYLE = """
@@ -69,6 +70,7 @@ def page(
   parts: Sequence[tuple[str, str, Sequence[Table], Sequence[str]]],
   comparisons: Sequence[Comparison],
   figures: Mapping[str, bytes],
+  sections: Sequence[Section] = (),
   notes: Sequence[str] = (),
 ) -> str:
   """One self-contained HTML page.
@@ -89,6 +91,7 @@ def page(
       _figure(index, name, svg, joules)
       for index, (name, svg) in enumerate(figures.items())
     ),
+    *(_part(s.title, "", s.tables, s.lines) for s in sections),
     "<h2>What was measured, and what not</h2>",
     _facts(_measured(comparisons, trials)),
     "<h2>Machine and versions</h2>",

@@ -3,7 +3,7 @@
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,11 @@ from jaxpower.records import TrialRecord
 from jaxpower.report import figures, html, pareto, spreadsheets, tables
 from jaxpower.report.grids import grid_table, importance_table
 from jaxpower.report.groups import Comparison, compare, title
+from jaxpower.report.sections import Section
 from jaxpower.report.sentence import sentence
+
+# What else records may have to tell; each answers None where they have not.
+SECTIONS: tuple[Callable[[Sequence[TrialRecord]], Section | None], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Report:
   """What the records say; `paths` are the files that were written."""
 
   parts: tuple[Part, ...]
+  sections: tuple[Section, ...] = ()
   notes: tuple[str, ...] = ()
   paths: tuple[pathlib.Path, ...] = ()
 
@@ -52,11 +57,14 @@ class Report:
 
 
 def make(
-  records: Iterable[TrialRecord], sweep: Mapping[str, Any] | None = None
+  records: Iterable[TrialRecord],
+  sweep: Mapping[str, Any] | None = None,
+  further: Sequence[Section] = (),
 ) -> Report:
   """The tables and the sentences of some records; writes nothing.
 
-  With the content of a sweep.json it says how many trials are left.
+  With the content of a sweep.json it says how many trials are left. Sections
+  in `further` stand after those that the records themselves give.
   """
   records = tuple(records)
   comparisons = compare(records)
@@ -71,7 +79,8 @@ def make(
       f"Not complete: {len(records)} of {planned} trials are recorded."
     )
   parts = tuple(_part(c, title(c, comparisons)) for c in comparisons)
-  return Report(parts, tuple(notes))
+  sections = [found for tell in SECTIONS if (found := tell(records))]
+  return Report(parts, (*sections, *further), tuple(notes))
 
 
 def write(
@@ -101,6 +110,7 @@ def write(
     ],
     comparisons,
     {name: images[f"{name}.svg"] for name in drawn},
+    report.sections,
     report.notes,
   )
   files = {
@@ -126,6 +136,12 @@ def show(report: Report, console: Console) -> None:
     for line in part.fronts:
       tables.tell(line, console)
     tables.tell(part.sentence + ("\n" if part.title else ""), console)
+  for section in report.sections:
+    tables.say(f"\n{section.title}", console)
+    for shown in section.tables:
+      tables.show(shown, console)
+    for line in section.lines:
+      tables.tell(line, console)
   if not report.parts:
     tables.tell(report.sentence, console)
   for note in report.notes:
