@@ -10,14 +10,18 @@ from rich.console import Console
 
 from jaxpower import records
 from jaxpower.records import RecordError, TrialRecord
+from jaxpower.report import elsewhere, reference_files
 from jaxpower.report.ground import across
+from jaxpower.report.references import BadReferenceError, Reference
+from jaxpower.report.sections import Section
 from jaxpower.report.tables import say
 from jaxpower.report.write import make, show
 
 
-def main(folders: Sequence[str]) -> int:
+def main(folders: Sequence[str], references: Sequence[str] = ()) -> int:
   """Prints the report of each folder to stdout; returns the exit code.
 
+  Numbers from elsewhere, in files of `references`, stand beside all of them.
   Bad input is one line on stderr and exit code 2, and nothing is printed.
   """
   try:
@@ -26,18 +30,19 @@ def main(folders: Sequence[str]) -> int:
         "which run folder? python scripts/report.py RUN_FOLDER [...]"
       )
     runs = {path: read(path) for path in map(pathlib.Path, folders)}
-  except (RecordError, OSError) as error:
+    given = [r for file in references for r in reference_files.read(file)]
+  except (RecordError, BadReferenceError, OSError) as error:
     print(f"report: {error}", file=sys.stderr)
     return 2
   console = Console()
   for number, (path, (sweep, found)) in enumerate(runs.items()):
     if len(runs) > 1:
       say(("\n" if number else "") + str(path), console)
-    show(make(found, sweep), console)
+    show(make(found, sweep, _further(given, found, len(runs) == 1)), console)
   if len(runs) > 1:
     say(f"\n{len(runs)} run folders compared", console)
     pooled = across(record for _, found in runs.values() for record in found)
-    show(make(pooled), console)
+    show(make(pooled, further=_further(given, pooled)), console)
   return 0
 
 
@@ -65,6 +70,13 @@ def read(folder: pathlib.Path) -> tuple[dict[str, Any], list[TrialRecord]]:
   if not found:
     raise RecordError(f"{file}: no trial has ended yet; run the sweep first")
   return _sweep(folder / "sweep.json"), found
+
+
+def _further(
+  given: Sequence[Reference], found: Sequence[TrialRecord], whole: bool = True
+) -> tuple[Section, ...]:
+  """What stands below a report of the whole of the records."""
+  return (elsewhere.section(given, found),) if given and whole else ()
 
 
 def _sweep(path: pathlib.Path) -> dict[str, Any]:

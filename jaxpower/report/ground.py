@@ -1,7 +1,7 @@
 """Which records may be compared: those that stand on common ground.
 
-One data set, one target, one machine, one set of domains, measured or
-estimated alike. Whatever differs in any of these is never pooled.
+One data set, one target, one machine, one set of domains and of devices,
+measured or estimated alike. Whatever differs in any of these is never pooled.
 """
 
 import json
@@ -11,6 +11,9 @@ from typing import Any
 
 from jaxpower.records import TrialRecord, to_json
 from jaxpower.report.labels import natural_key
+
+CPU = "CPU"
+NO_UUID = "of unknown UUID"
 
 
 def comparable(
@@ -47,6 +50,14 @@ def machine(record: TrialRecord) -> str:
   return ", ".join(str(word) for word in words if word)
 
 
+def devices(record: TrialRecord) -> tuple[str, ...]:
+  """Where a trial trained: UUIDs of GPUs, or "CPU"; empty where unrecorded."""
+  found = record.provenance.get("devices") or ()
+  names = [_device(each) for each in found if isinstance(each, dict)]
+  gpus = [name for name in names if name != CPU]
+  return tuple(sorted(gpus)) or tuple(names[:1])
+
+
 def across(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
   """Records of several sweeps, with `varied` naming all in which they differ.
 
@@ -75,7 +86,14 @@ def _ground(record: TrialRecord) -> tuple:
     machine(record),
     tuple(sorted(record.joules_by_domain)),
     record.estimated,
+    devices(record),
   )
+
+
+def _device(facts: dict[str, Any]) -> str:
+  if facts.get("platform") == "cpu":
+    return CPU
+  return str(facts.get("uuid") or f"{facts.get('kind', 'a GPU')} {NO_UUID}")
 
 
 def _order(record: TrialRecord) -> tuple:

@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.costs import COUNTINGS, SECONDS, TRAIN, Counting, costs
-from jaxpower.report.ground import comparable, machine
+from jaxpower.report.ground import comparable, devices, machine
 from jaxpower.report.labels import percent
 from jaxpower.report.statistics import Cost, Estimate, median, middle, ratio
 
@@ -69,6 +69,7 @@ class Comparison:
   machine: str
   domains: tuple[str, ...]
   estimated: bool
+  devices: tuple[str, ...] = ()
   groups: tuple[Group, ...]
   rankings: dict[str, Ranking]
 
@@ -113,6 +114,10 @@ def title(comparison: Comparison, among: Sequence[Comparison]) -> str:
     (comparison.machine or "machine unknown", {c.machine for c in among}),
     (" + ".join(comparison.domains) or "no meter", {c.domains for c in among}),
     (
+      " + ".join(comparison.devices) or "devices unknown",
+      {c.devices for c in among if c.domains == comparison.domains},
+    ),
+    (
       "estimated" if comparison.estimated else "measured",
       {c.estimated for c in among},
     ),
@@ -135,6 +140,7 @@ def _comparison(records: Sequence[TrialRecord]) -> Comparison:
     machine=next(filter(None, map(machine, records)), ""),
     domains=max(domains, key=len),
     estimated=any(record.estimated for record in records),
+    devices=next(filter(None, map(devices, records)), ()),
     groups=tuple(
       _group(part, base, best=train.order[:1] == (index,))
       for index, part in enumerate(parts)
@@ -188,7 +194,7 @@ def _group(
   records: tuple[TrialRecord, ...], base: Sequence[Cost] | None, best: bool
 ) -> Group:
   joules, seconds = costs(records), costs(records, SECONDS)
-  per_1000, bound = _per_1000_examples(records)
+  per_1000, bound = joules_per_1000(records)
   return Group(
     varied=records[0].varied,
     records=records,
@@ -201,9 +207,10 @@ def _group(
   )
 
 
-def _per_1000_examples(
+def joules_per_1000(
   records: Sequence[TrialRecord],
 ) -> tuple[float | None, float | None]:
+  """The median of the trials that ran, and the meter's largest bound."""
   ran = [r for r in records if r.status != "failed"]
   each = [r.joules_per_example for r in ran]
   known = [value for value in each if value is not None]

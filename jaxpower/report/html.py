@@ -17,9 +17,11 @@ from jaxpower.report.tables import Table
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #24282e; --soft: #5d646e;
-  --paper: #fcfcfb; --line: #e2e4e8; --band: #f3f4f6; --card: #ffffff; }
+  --paper: #fcfcfb; --line: #e2e4e8; --band: #f3f4f6; --card: #ffffff;
+  --alarm: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e6ea; --soft: #9aa2ad;
-  --paper: #16181c; --line: #30343b; --band: #1e2127; --card: #ffffff; } }
+  --paper: #16181c; --line: #30343b; --band: #1e2127; --card: #ffffff;
+  --alarm: #ff8a80; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
@@ -29,6 +31,7 @@ h2 { font-size: 1.15rem; margin: 2.75rem 0 .75rem; }
 p { max-width: 44rem; margin: .6rem 0; }
 .lead { font-size: 1.15rem; line-height: 1.5; margin: 1.25rem 0; }
 .soft, .notes, figcaption, caption { color: var(--soft); font-size: .875rem; }
+.warning { color: var(--alarm); font-weight: 600; }
 .notes { padding-left: 1.1rem; max-width: 44rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums;
@@ -91,7 +94,7 @@ def page(
       _figure(index, name, svg, joules)
       for index, (name, svg) in enumerate(figures.items())
     ),
-    *(_part(s.title, "", s.tables, s.lines) for s in sections),
+    *map(_section, sections),
     "<h2>What was measured, and what not</h2>",
     _facts(_measured(comparisons, trials)),
     "<h2>Machine and versions</h2>",
@@ -128,6 +131,12 @@ def _part(
   told += map(_table, shown)
   told += map(_paragraph, lines)
   return "\n".join(told)
+
+
+def _section(section: Section) -> str:
+  alarms = [_paragraph(f"WARNING: {w}", "warning") for w in section.warnings]
+  told = _part("", "", section.tables, section.lines)
+  return "\n".join((f"<h2>{escape(section.title)}</h2>", *alarms, told))
 
 
 def _table(shown: Table) -> str:

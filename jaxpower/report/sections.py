@@ -7,8 +7,12 @@ from jaxpower.report.tables import Table
 
 @dataclass(frozen=True)
 class Section:
-  """A heading, tables, and the lines to stand below them."""
+  """A heading, tables, and the lines to stand below them.
+
+  `warnings` are lines nobody should miss: in red, above the tables.
+  """
 
   title: str
   tables: tuple[Table, ...] = ()
   lines: tuple[str, ...] = ()
+  warnings: tuple[str, ...] = ()

@@ -6,8 +6,9 @@ all the same; leaving it out would make a setup that often misses look cheap.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -98,6 +99,35 @@ def ratio(costs: Sequence[Cost], base: Sequence[Cost]) -> Estimate | None:
   return replace(found, low=low, high=high)
 
 
+def paired_ratio(
+  costs: Mapping[Any, Cost], base: Mapping[Any, Cost]
+) -> Estimate | None:
+  """The ratio of medians over the keys, such as seeds, that both have.
+
+  Each resample draws whole pairs, so that what a seed does to both sides
+  cancels. Where fewer than two keys are shared nothing can be paired: then
+  `ratio` of all.
+  """
+  shared = sorted(costs.keys() & base.keys())
+  if len(shared) < 2:
+    return ratio(tuple(costs.values()), tuple(base.values()))
+  over = [costs[key] for key in shared]
+  under = [base[key] for key in shared]
+  found = ratio(over, under)
+  if found is None:
+    return None
+  generator = np.random.default_rng((SEED, 2))
+  drawn = generator.integers(len(shared), size=(RESAMPLES, len(shared)))
+  with np.errstate(divide="ignore"):
+    low, high = _interval(
+      _drawn([c.value for c in over], drawn)
+      / _drawn([c.ceiling for c in under], drawn),
+      _drawn([c.ceiling for c in over], drawn)
+      / _drawn([c.value for c in under], drawn),
+    )
+  return replace(found, low=low, high=high)
+
+
 def range_coverage(seeds: int) -> float:
   """How often the range of so many values holds their true median."""
   return 1 - 2.0 ** (1 - seeds)
@@ -118,8 +148,11 @@ def _medians(
   """Medians of resampled floors and ceilings; shape (RESAMPLES,) each."""
   generator = np.random.default_rng((SEED, stream))
   drawn = generator.integers(len(costs), size=(RESAMPLES, len(costs)))
-  floors, ceilings = np.array(_floors(costs)), np.array(_ceilings(costs))
-  return np.median(floors[drawn], axis=1), np.median(ceilings[drawn], axis=1)
+  return _drawn(_floors(costs), drawn), _drawn(_ceilings(costs), drawn)
+
+
+def _drawn(values: Sequence[float], drawn: np.ndarray) -> np.ndarray:
+  return np.median(np.array(values)[drawn], axis=1)
 
 
 def _interval(lower: np.ndarray, upper: np.ndarray) -> tuple[float, float]:

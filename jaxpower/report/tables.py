@@ -55,7 +55,9 @@ def table(comparison: Comparison) -> Table:
       _joules(group),
       estimate(group.seconds),
       estimate(group.ratio),
-      per_1000_examples(group),
+      bounded(
+        group.joules_per_1000_examples, group.joules_per_1000_examples_bound
+      ),
     )
     for group in comparison.groups
   )
@@ -83,10 +85,8 @@ def interval(found: Estimate, to: str = " to ", figures: int = 3) -> str:
   return f"{low}{to}{number(found.high, figures)}"
 
 
-def per_1000_examples(group: Group) -> str:
+def bounded(joules: float | None, bound: float | None) -> str:
   """A cell: "1.84 +- 0.9 %", the bound being the meter's."""
-  joules = group.joules_per_1000_examples
-  bound = group.joules_per_1000_examples_bound
   if joules is None:
     return "unknown"
   if bound is None or not joules:
@@ -142,13 +142,21 @@ def tell(sentence: str, console: Console) -> None:
     say(sentence, console)
 
 
+def warn(line: str, console: Console) -> None:
+  """Prints a line that nobody should miss: red where there is colour."""
+  if console.is_terminal:
+    console.print(Text(f"WARNING: {line}", style="bold red"))
+  else:
+    say(_ascii(f"WARNING: {line}"), console)
+
+
 def _ascii(text: str) -> str:
   return text.encode("ascii", "backslashreplace").decode()
 
 
 def _joules(group: Group) -> str:
-  bounded = group.joules is not None and group.joules.at_least
-  return estimate(group.joules) + (" (lower bound)" if bounded else "")
+  at_least = group.joules is not None and group.joules.at_least
+  return estimate(group.joules) + (" (lower bound)" if at_least else "")
 
 
 def _ratio(found: Estimate) -> str:
@@ -163,7 +171,7 @@ def _notes(comparison: Comparison) -> list[str]:
   ran = [len(group.records) - group.count("failed") for group in groups]
   notes = []
   if any(count > 1 for count in ran):
-    notes.append(_interval_note(min(count for count in ran if count > 1)))
+    notes.append(interval_note(min(count for count in ran if count > 1)))
   if 1 in ran:
     notes.append("One seed allows no interval.")
   if any(e and e.at_least for g in groups for e in (g.joules, g.seconds)):
@@ -204,7 +212,8 @@ def _notes(comparison: Comparison) -> list[str]:
   return notes
 
 
-def _interval_note(fewest: int) -> str:
+def interval_note(fewest: int) -> str:
+  """What brackets hold, where the fewest trials of a setting are so many."""
   note = "Medians over seeds; in brackets the 95 % bootstrap interval"
   if fewest >= ENOUGH_SEEDS:
     return f"{note}."

@@ -10,14 +10,23 @@ from typing import Any
 from rich.console import Console
 
 from jaxpower.records import TrialRecord
-from jaxpower.report import figures, html, pareto, spreadsheets, tables
+from jaxpower.report import (
+  figures,
+  frameworks,
+  html,
+  pareto,
+  spreadsheets,
+  tables,
+)
 from jaxpower.report.grids import grid_table, importance_table
 from jaxpower.report.groups import Comparison, compare, title
 from jaxpower.report.sections import Section
 from jaxpower.report.sentence import sentence
 
 # What else records may have to tell; each answers None where they have not.
-SECTIONS: tuple[Callable[[Sequence[TrialRecord]], Section | None], ...] = ()
+SECTIONS: tuple[Callable[[Sequence[TrialRecord]], Section | None], ...] = (
+  frameworks.section,
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,11 @@ def show(report: Report, console: Console) -> None:
     tables.tell(part.sentence + ("\n" if part.title else ""), console)
   for section in report.sections:
     tables.say(f"\n{section.title}", console)
-    for shown in section.tables:
+    for line in section.warnings:
+      tables.warn(line, console)
+    for index, shown in enumerate(section.tables):
+      if index:
+        tables.say("", console)
       tables.show(shown, console)
     for line in section.lines:
       tables.tell(line, console)

@@ -1,0 +1,427 @@
+"""Frameworks side by side: what is paired, what is refused, what is told."""
+
+import io
+from typing import Any
+
+import pytest
+from report_records import GPU, meter, record, seeds
+from rich.console import Console
+
+from jaxpower import report
+from jaxpower.records import Compilation, TrialRecord
+from jaxpower.report import cases, frameworks, html
+from jaxpower.report.groups import compare, title
+from jaxpower.report.sections import Section
+from jaxpower.report.statistics import Cost, paired_ratio, ratio
+
+OTHER_GPU = "GPU-91bc77e2-0d4f-4a3b-8c61-7e5f2a9b0c1d"
+
+
+def devices(*uuids: str | None) -> dict[str, Any]:
+  facts = [
+    {"platform": "gpu", "kind": "NVIDIA H200", "index": i, "uuid": uuid}
+    for i, uuid in enumerate(uuids)
+  ]
+  return {"host": "gpu-node-07", "cpu": "AMD EPYC 9654", "devices": facts}
+
+
+def side(
+  framework: str, *joules: float, batch: int = 64, **changes: Any
+) -> list[TrialRecord]:
+  """A trial per seed; negative joules are those of a missed target."""
+  varied = {"batch_size": batch, "framework": framework}
+  changes.setdefault("provenance", devices(GPU))
+  changes.setdefault("first_seed", 0)
+  first = changes.pop("first_seed")
+  return [
+    record(
+      batch,
+      seed,
+      abs(spent),
+      "missed" if spent < 0 else "reached",
+      framework=framework,
+      varied=varied,
+      config={
+        "data": "fashion_mnist_6k",
+        "model": {"name": "resnet18"},
+        "batch_size": batch,
+        "framework": framework,
+        "seed": seed,
+        "target_accuracy": 0.8,
+      },
+      **{
+        "joules_by_phase": {
+          "setup": 5.0,
+          "compile": 0.0,
+          "warmup": 2.0,
+          "train": abs(spent),
+          "eval": 10.0,
+          "infer": 1.0,
+        }
+      }
+      | changes,
+    )
+    for seed, spent in enumerate(joules, start=first)
+  ]
+
+
+def told(records: list[TrialRecord]) -> Section:
+  found = frameworks.section(records)
+  assert found is not None
+  return found
+
+
+def cell(section: Section, table: int, row: int, column: str) -> str:
+  shown = section.tables[table]
+  return shown.rows[row][shown.columns.index(column)]
+
+
+def test_one_framework_has_no_section():
+  assert frameworks.section(side("jax", 200, 210)) is None
+  assert frameworks.section([]) is None
+  assert report.make(seeds(64, 204, 212)).sections == ()
+
+
+def test_what_each_framework_cost():
+  jax = side("jax", 200, 210, 220, peak_memory_bytes=3 * 2**29)
+  torch = side("torch", 300, 310, 320, train_seconds=8.0)
+  section = told(jax + torch)
+  assert section.tables[0].columns[:4] == (
+    "model",
+    "batch",
+    "framework",
+    "reached",
+  )
+  assert section.tables[0].rows[0] == (
+    "resnet18",
+    "64",
+    "jax",
+    "3 of 3",
+    "210 (200-220)",
+    "4.00 (4.00-4.00)",
+    "10.3 +- 1.0 %",
+    "5120 (5120-5120)",
+    "32.0",
+    "1.50 GiB",
+  )
+  assert cell(section, 0, 1, "framework") == "torch"
+  assert cell(section, 0, 1, "examples per second") == "2560 (2560-2560)"
+  assert cell(section, 0, 1, "peak memory") == "unknown"
+  assert section.warnings == ()
+
+
+def test_a_ratio_is_drawn_over_the_seeds_that_both_have():
+  # Seed by seed JAX took exactly half, though seeds differ tenfold.
+  section = told(side("jax", 50, 500, 100) + side("torch", 100, 1000, 200))
+  assert cell(section, 1, 0, "jax over") == "torch"
+  assert cell(section, 1, 0, "joules") == "0.500 (0.500-0.500)"
+  assert cell(section, 1, 0, "J per example") == "0.500 (0.500-0.500)"
+  assert cell(section, 1, 0, "seeds in pairs") == "3"
+  assert section.lines == (
+    "Model resnet18, batch 64: jax cost 0.500 times (0.500 to 0.500) the joules"
+    " of torch.",
+    f"Same devices, same meter: jax, torch on {GPU}.",
+  )
+
+
+def test_seeds_that_only_one_side_has_leave_a_paired_ratio():
+  jax, torch = side("jax", 50, 500, 9000), side("torch", 100, 1000)
+  section = told(jax + torch)
+  assert cell(section, 1, 0, "joules") == "0.500 (0.500-0.500)"
+  assert cell(section, 1, 0, "seeds in pairs") == "2"
+
+
+def test_a_seed_run_twice_counts_twice():
+  jax = side("jax", 50, 500) + side("jax", 150)
+  torch = side("torch", 100, 1000) + side("torch", 300)
+  section = told(jax + torch)
+  assert cell(section, 1, 0, "joules") == "0.500 (0.500-0.500)"
+  assert cell(section, 1, 0, "seeds in pairs") == "3"
+
+
+def test_without_common_seeds_each_side_is_drawn_on_its_own():
+  jax = {0: Cost(50), 1: Cost(500), 2: Cost(100)}
+  torch = {7: Cost(100), 8: Cost(1000), 9: Cost(200)}
+  alone = ratio(tuple(jax.values()), tuple(torch.values()))
+  assert paired_ratio(jax, torch) == alone
+  assert alone is not None and (alone.low, alone.high) == (0.05, 5.0)
+  records = side("jax", 50, 500) + side("torch", 100, 1000, first_seed=7)
+  assert cell(told(records), 1, 0, "seeds in pairs") == "none"
+
+
+def test_misses_bound_a_paired_ratio():
+  jax = {0: Cost(100), 1: Cost(100), 2: Cost(300, censored=True)}
+  torch = {0: Cost(200), 1: Cost(200), 2: Cost(200)}
+  found = paired_ratio(jax, torch)
+  assert found is not None
+  assert (found.value, found.at_least) == (0.5, False)
+  assert (found.low, found.high) == (0.5, float("inf"))
+  assert paired_ratio(torch, jax | {1: Cost(9, censored=True)}) is None
+
+
+def test_the_better_of_eager_and_compiled_is_marked():
+  section = told(
+    side("jax", 90, 100, 110)
+    + side("torch", 180, 200, 220)
+    + side("torch_compile", 120, 125, 130)
+  )
+  column = section.tables[1].columns.index("jax over")
+  assert [row[column] for row in section.tables[1].rows] == [
+    "torch",
+    "torch_compile (the better)",
+  ]
+  assert cell(section, 1, 0, "joules").startswith("0.500 ")
+  line = section.lines[0]
+  assert (
+    "jax cost 0.800 times (0.750 to 0.846) the joules of torch_compile" in line
+  )
+
+
+def test_a_miss_that_could_be_cheaper_leaves_no_better():
+  eager, compiled = side("torch", 180, 200), side("torch_compile", -50, -60)
+  section = told(side("jax", 90, 100) + eager + compiled)
+  rows = section.tables[1].rows
+  assert not any("the better" in word for row in rows for word in row)
+  assert cell(section, 1, 1, "joules") == "< 1.73"  # 95 over at least 55
+  assert section.lines[:1] == (
+    "Model resnet18, batch 64: jax cost less than 1.73 times the joules of"
+    " torch_compile, which missed too often for a median.",
+  )
+
+
+def test_a_side_of_unknown_energy_leaves_no_better():
+  unseen = side("torch_compile", 1, 2, joules_to_accuracy=None)
+  section = told(side("jax", 90, 100) + side("torch", 180, 200) + unseen)
+  assert cell(section, 1, 0, "jax over") == "torch"
+  assert cell(section, 1, 1, "joules") == "unknown"
+
+
+def test_lower_bounds_stay_lower_bounds():
+  section = told(side("jax", -400, -410, 390) + side("torch", 100, 100, 100))
+  assert cell(section, 0, 0, "joules to 80 %") == "> 400"
+  assert cell(section, 1, 0, "joules") == "> 4.00"
+  assert "jax cost at least 4.00 times" in section.lines[0]
+
+
+def test_seeds_that_do_not_tell_them_apart():
+  section = told(side("jax", 90, 110, 100) + side("torch", 100, 100, 101))
+  assert "the seeds do not tell jax from torch: ratio 1.00" in section.lines[0]
+
+
+def test_one_seed_tells_no_interval():
+  section = told(side("jax", 90) + side("torch", 100))
+  assert "one seed tells no interval" in section.lines[0]
+  assert cell(section, 1, 0, "joules") == "0.900"
+
+
+def test_phases_stand_beside_each_other():
+  compiled = Compilation(seconds=40.0, joules=900.0, cache_hit=True)
+  section = told(side("jax", 90) + side("torch_compile", 95, compile=compiled))
+  shown = section.tables[-1]
+  assert shown.columns[2:] == (
+    "framework",
+    "setup J",
+    "compile J",
+    "warmup J",
+    "train J",
+    "eval J",
+    "infer J",
+  )
+  assert shown.rows[0][2:] == (
+    "jax",
+    "5.00",
+    "30.0",
+    "2.00",
+    "90.0",
+    "10.0",
+    "1.00",
+  )
+  assert cell(section, -1, 1, "compile J") == "900"
+  assert cell(section, 0, 1, "compile + warm-up J") == "902"
+
+
+def test_an_unknown_phase_is_not_zero():
+  section = told(
+    side("jax", 90) + side("torch", 95, joules_by_phase={"train": 95.0})
+  )
+  assert cell(section, -1, 1, "warmup J") == "unknown"
+  assert cell(section, 0, 1, "compile + warm-up J") == "unknown"
+
+
+def test_every_case_has_its_own_ratio():
+  records = [
+    trial
+    for batch, joules in ((64, 100.0), (256, 300.0))
+    for trial in side("jax", joules, batch=batch)
+    + side("torch", 2 * joules, batch=batch)
+  ]
+  section = told(records)
+  assert [row[1] for row in section.tables[1].rows] == ["64", "256"]
+  assert [row[3] for row in section.tables[1].rows] == ["0.500", "0.500"]
+
+
+def test_the_framework_is_a_column_of_the_main_table():
+  made = report.make(side("jax", 90, 95) + side("torch", 180, 190))
+  (part,) = made.parts
+  assert part.table.columns[:2] == ("batch", "framework")
+  assert [row[1] for row in part.table.rows] == ["jax", "torch"]
+
+
+def test_other_gpus_are_told_in_red_and_give_no_ratio():
+  elsewhere = side(
+    "torch",
+    180,
+    190,
+    provenance=devices(OTHER_GPU),
+    joules_by_domain={OTHER_GPU: 185.0},
+  )
+  section = told(side("jax", 90, 95) + elsewhere)
+  assert section.warnings == (
+    f"jax and torch were not run on the same devices: jax: {GPU}; torch:"
+    f" {OTHER_GPU}. No ratio between them is made.",
+  )
+  assert len(section.tables) == 2
+  assert [cell(section, 0, row, "where") for row in (0, 1)] == [GPU, OTHER_GPU]
+  assert section.lines == ()
+
+
+def test_one_meter_over_two_gpus_does_not_make_them_one():
+  # A meter that bills every visible GPU sees the same domains of both.
+  both = {GPU: 100.0, OTHER_GPU: 100.0}
+  jax = side("jax", 90, joules_by_domain=both)
+  torch = side(
+    "torch", 180, joules_by_domain=both, provenance=devices(OTHER_GPU)
+  )
+  assert "were not run on the same devices" in told(jax + torch).warnings[0]
+  grounds = compare(jax + torch)
+  assert [title(ground, grounds) for ground in grounds] == [GPU, OTHER_GPU]
+
+
+def test_jax_on_a_gpu_and_torch_on_the_cpu():
+  cpu = [{"platform": "cpu", "kind": "cpu", "index": i} for i in range(4)]
+  torch = side("torch", 900, provenance=devices() | {"devices": cpu})
+  section = told(side("jax", 90) + torch)
+  assert f"jax: {GPU}; torch: CPU." in section.warnings[0]
+  assert len(section.tables) == 2
+
+
+def test_the_same_cpu_is_told():
+  cpu = [{"platform": "cpu", "kind": "cpu", "index": i} for i in range(2)]
+  where = {
+    "provenance": devices() | {"devices": cpu},
+    "joules_by_domain": {"package-0": 100.0},
+  }
+  section = told(side("jax", 90, **where) + side("torch", 180, **where))
+  assert section.warnings == ()
+  assert section.lines[-1] == (
+    "Same devices, same meter: jax, torch on the CPU of gpu-node-07, AMD EPYC"
+    " 9654."
+  )
+
+
+def test_other_machines_and_meters_are_told():
+  jax = side("jax", 90)
+  host = side("torch", 180, provenance=devices(GPU) | {"host": "gpu-node-08"})
+  assert (
+    "not run on the same machine: jax: gpu-node-07"
+    in (told(jax + host).warnings[0])
+  )
+  seen = side("torch", 180, joules_by_domain={GPU: 180.0, "package-0": 20.0})
+  assert "not seen by the same meter" in told(jax + seen).warnings[0]
+  modelled = side("torch", 180, estimated=True, meter=meter(GPU, "gpu", True))
+  assert "jax: measured; torch: estimated." in told(jax + modelled).warnings[0]
+
+
+def test_a_device_that_is_not_recorded_is_told():
+  package = {"package-0": 100.0}
+  where = {"provenance": devices(None), "joules_by_domain": package}
+  records = side("jax", 90, **where) + side("torch", 180, **where)
+  section = told(records)
+  assert section.warnings == (
+    "Whether jax and torch ran on the same device is not recorded.",
+  )
+  assert not any("Same devices" in line for line in section.lines)
+
+
+def test_configs_that_differ_in_more_give_no_ratio():
+  section = told(side("jax", 90, batch=64) + side("torch", 90, batch=128))
+  assert len(section.tables) == 2
+  assert section.lines == (
+    "torch ran nothing that jax ran too: their configs differ in more than the"
+    " framework, so no ratio is made.",
+  )
+
+
+def test_what_differs_by_nature_has_a_line_each():
+  jax = {"batch_statistics": "global", "tf32": False, "layout": "NHWC"}
+  torch = {"batch_statistics": "per device", "tf32": False}
+  section = told(
+    side("jax", 90, numerics=jax) + side("torch", 95, numerics=torch)
+  )
+  assert section.lines[2:] == (
+    "By nature: batch statistics: jax global; torch per device.",
+    "By nature: layout: jax NHWC; torch not recorded.",
+  )
+
+
+def test_failed_trials_are_counted_and_give_no_ratio():
+  failed = [
+    record(
+      64,
+      0,
+      status="failed",
+      framework="torch",
+      varied={"batch_size": 64, "framework": "torch"},
+      config=side("torch", 1)[0].config,
+    )
+  ]
+  section = told(side("jax", 90, 95) + failed)
+  assert cell(section, 0, 1, "reached") == "0 of 1"
+  assert cell(section, 0, 1, "joules to 80 %") == "unknown"
+  assert cell(section, 1, 0, "joules") == "unknown"
+
+
+def test_a_start_in_its_own_framework_is_the_same_case():
+  jax, torch = side("jax", 90)[0], side("torch", 95)[0]
+  for trial in (jax, torch):
+    start = {"framework": trial.framework, "seed": 3, "data": "cifar10"}
+    trial.config["transfer"] = {"init_from": start}
+  (ground,) = compare([jax, torch])
+  assert len(cases.cases(ground)) == 1
+
+
+def test_estimated_energy_is_called_so():
+  facts = {"estimated": True, "meter": meter(GPU, "gpu", True)}
+  section = told(side("jax", 90, **facts) + side("torch", 95, **facts))
+  assert "estimated joules to 80 %" in section.tables[0].columns
+  assert "train estimated J" in section.tables[-1].columns
+  assert section.tables[1].columns[3] == "estimated joules"
+  assert "the estimated joules of torch" in section.lines[0]
+
+
+def apart() -> list[TrialRecord]:
+  torch = side("torch", 180, provenance=devices(OTHER_GPU))
+  return side("jax", 90) + torch
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_warning_is_red_where_there_is_colour(terminal):
+  console = Console(
+    file=io.StringIO(),
+    width=120,
+    force_terminal=terminal,
+    color_system="standard" if terminal else None,
+  )
+  report.show(report.make(apart()), console)
+  assert isinstance(console.file, io.StringIO)
+  text = console.file.getvalue()
+  assert "WARNING: jax and torch were not run on the same devices" in text
+  assert ("\x1b[1;31mWARNING" in text) == terminal
+
+
+def test_a_warning_is_red_on_the_page():
+  made = report.make(apart())
+  comparisons = [part.comparison for part in made.parts]
+  page = html.page("x", [], comparisons, {}, made.sections)
+  assert '<p class="warning">WARNING: jax and torch were not' in page
+  assert ".warning { color: var(--alarm)" in page
