@@ -162,7 +162,7 @@ def test_ten_updates_are_equal_in_float64(name: str) -> None:
 
 # optax takes powers for Adam's bias corrections in float32, where 1 - 0.999
 # is good to 3e-5 only; PyTorch takes them in float64.
-@pytest.mark.parametrize("name", ["adam", "lion", "muon"])
+@pytest.mark.parametrize("name", ["adam", "muon"])
 def test_ten_updates_are_close_in_float32(name: str) -> None:
   rule = Optimizer(name=name, learning_rate=0.02, weight_decay=0.1)
   assert_equal_courses(rule, "float32", 1e-4)

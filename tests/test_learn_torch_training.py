@@ -168,7 +168,7 @@ def test_a_set_on_the_host_trains_the_same(
     {"label_smoothing": 0.1},
     {"data_share": 0.05},
     {"seed": 1},
-    {"optimizer": Optimizer(name="sgd")},
+    {"optimizer": Optimizer(learning_rate=0.03)},
   ],
   ids=lambda change: next(iter(change)),
 )

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, distributed, multiprocessing
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from jaxpower import config
@@ -50,7 +51,7 @@ def train(
   """
   with tempfile.TemporaryDirectory() as folder:
     shared = spec, rule, state, dict(arrays), places, rates, processes, folder
-    multiprocessing.spawn(_train_share, shared, processes)
+    spawn(_train_share, shared, processes)
     weights, statistics, moments, loss = torch.load(
       pathlib.Path(folder) / "result.pt"
     )

@@ -44,7 +44,8 @@ class Programs:
 
   What is compiled reads weights where it was compiled to read them, a CUDA
   graph at the very addresses. So states come to the network: it holds one at
-  a time, and the state that training returns is the network's own.
+  a time, and the state that training returns is the network's own. `peaks`
+  are the bytes that training took, by update rule.
   """
 
   network: nn.Module
@@ -52,6 +53,7 @@ class Programs:
   logits_of: Callable[..., Tensor]
   held: TrainState | None = None
   optimizer: Optimizer | None = None
+  peaks: dict[str, int] = dataclasses.field(default_factory=dict)
 
   def hold(self, state: TrainState, rule: config.Optimizer) -> Optimizer:
     """Brings a state to the network; returns the update rule over it."""

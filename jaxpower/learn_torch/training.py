@@ -46,6 +46,7 @@ class Placed:
   scale: dict[str, Tensor]
   spec: Spec
   chosen: np.ndarray  # int32, indices into `train`
+  bytes_before: int | None  # on the GPU, before any of it was placed
 
   @property
   def test_examples(self) -> int:
@@ -64,9 +65,12 @@ def wait(values: Any) -> Any:
 def place(trial: Trial, sets: DataSet) -> Placed:
   """Lays a set on the device whole, or keeps it where it would not fit."""
   device = device_of()
+  before = None
   if device.type == "cuda":
     torch.backends.cudnn.benchmark = True  # warm-up is there to choose in
+    torch.cuda.init()
     torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
   pairs = [
     {name: part[name] for name in ("input", "label")}
     for part in (sets.train, sets.test)
@@ -81,6 +85,7 @@ def place(trial: Trial, sets: DataSet) -> Placed:
     scale=feed.to_device({"mean": sets.mean, "std": sets.std}, device),
     spec=spec_of(trial, sets),
     chosen=chosen,
+    bytes_before=before,
   )
 
 
@@ -155,11 +160,16 @@ def count_parameters(state: TrainState) -> int:
 
 
 def peak_memory_bytes(programs: Programs, placed: Placed) -> int | None:
-  """Most memory of one device that training took; None on CPUs."""
-  del programs
-  if device_of().type == "cpu":
+  """Most memory of one device that training took; None on CPUs.
+
+  Beyond what earlier trials of the process had left there. Trials that share
+  programs and update rule take the same; it is seen in the first of them.
+  """
+  if placed.bytes_before is None:
     return None
-  return torch.cuda.max_memory_allocated(device_of())
+  rule = placed.trial.optimizer.name
+  peak = torch.cuda.max_memory_allocated(device_of()) - placed.bytes_before
+  return programs.peaks.setdefault(rule, peak)
 
 
 def numerics(placed: Placed) -> dict[str, Any]:
