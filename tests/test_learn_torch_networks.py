@@ -24,9 +24,7 @@ def torch_network(case: twins.Case, **given: Any) -> Any:
   )
 
 
-@pytest.mark.parametrize(
-  ("width", "depth"), [(0.25, 1.0), (1.0, 1.0), (1.5, 0.3)]
-)
+@pytest.mark.parametrize(("width", "depth"), [(0.25, 1.0), (1.5, 0.3)])
 def test_both_learn_as_many_numbers(width: float, depth: float) -> None:
   for case in twins.cases(width, depth):
     expected = sum(
@@ -177,6 +175,6 @@ def test_images_are_not_copied_into_another_order() -> None:
 
 def test_images_of_no_whole_number_of_patches_have_a_frame() -> None:
   case = twins.Case(config.Model(name="vit", width=0.25), "image")
-  network = networks.build(case.model, 3, None, (17, 19, 2))
+  network: Any = networks.build(case.model, 3, None, (17, 19, 2))
   assert network(torch.ones(1, 17, 19, 2)).shape == (1, 3)
   assert network.positions.shape[0] == 1 + 5 * 5

@@ -47,7 +47,7 @@ def test_inputs_are_scaled_as_in_jax(kind: str) -> None:
   found = tasks.normalise(image, mean, std, torch.float32)
   image, mean, std = (jnp.asarray(array) for array in values)
   expected = jax_tasks.normalise(image, mean, std, jnp.dtype("float32"))
-  np.testing.assert_array_equal(found, expected)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_tokens_are_not_scaled() -> None:

@@ -118,8 +118,8 @@ class Encoder(nn.Module):
     real = inputs > 0
     x = embed(self.embed, inputs, self.sinusoids)
     dtype = arithmetic(x)
-    # The lowest number, not minus infinity: a text of padding alone has a
-    # softmax too.
+    # The lowest number, as in Flax, and not minus infinity: not every kernel
+    # gives numbers for a text of padding alone.
     mask = torch.zeros_like(real, dtype=dtype)
     mask = mask.masked_fill_(~real, torch.finfo(dtype).min)[:, None, None]
     x = self.blocks(x, mask)
