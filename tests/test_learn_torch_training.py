@@ -1,5 +1,6 @@
 """The same training in both wings, and what PyTorch's alone has to keep."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -100,6 +101,19 @@ def test_both_wings_count_about_the_same_operations() -> None:
   assert counts[1] < counts[0] < 1.2 * counts[1]
 
 
+def test_operations_of_attention_are_counted() -> None:
+  wing = wing_of("torch")
+  spec = wing.place(TRANSFORMER, small(TRANSFORMER.data)).spec
+  network = programs.build(spec)
+  weights = sum(w.numel() for w in network.parameters() if w.ndim == 2)
+  positions = spec.input_shape[0] * spec.batch_size
+  linear = 6 * weights * positions  # each weight thrice, twice an operation
+  found = wing.flops_per_step(spec)
+  # The head sees no positions; attention's own products come to it.
+  assert found is not None
+  assert 1.1 * linear < found < 3 * linear
+
+
 def test_numerics_name_what_differs() -> None:
   resnet = dataclasses.replace(
     CNN, model=Model(name="resnet18", width=0.1), dropout=0.0, accumulation=2
@@ -135,7 +149,7 @@ def test_the_way_of_computing_changes_no_loss(
   # Inductor's C++ compiler takes half a minute; all before it is the same.
   compile_ = functools.partial(torch.compile, backend="aot_eager")
   monkeypatch.setattr(torch, "compile", compile_)
-  monkeypatch.setattr(programs, "_own_cache", programs.contextlib.nullcontext)
+  monkeypatch.setattr(programs, "_for_oneself", contextlib.nullcontext)
   changed = dataclasses.replace(CNN, **change)
   segments = 1 if changed.precision == "bfloat16" else 2
   plain = dataclasses.replace(

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -128,7 +129,7 @@ def _compiled(programs: Programs, spec: Spec) -> Programs:
   batch = zeros(spec, spec.micro_batch, device_of())
   network = programs.network
   before = {name: v.clone() for name, v in network.state_dict().items()}
-  with matmul_precision(spec.matmul_precision), _own_cache():
+  with matmul_precision(spec.matmul_precision), _for_oneself():
     network.train()
     for _ in range(CALLS if graphs else 1):
       compiled.loss_of(*batch).backward()
@@ -152,27 +153,32 @@ def _each_a_step(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 @contextlib.contextmanager
-def _own_cache() -> Iterator[None]:
-  """Compiles for oneself: no result of an earlier process is taken.
+def _for_oneself() -> Iterator[None]:
+  """Compiles whatever is asked for, and takes no earlier process's result.
 
   What compiling costs would else depend on what ran on the machine before.
+  PyTorch gives a function up after eight forms of it; here each spec of a
+  sweep is one.
   """
   inductor: Any = importlib.import_module("torch._inductor.config")
-  with inductor.patch(force_disable_caches=True):
+  dynamo: Any = importlib.import_module("torch._dynamo.config")
+  forms = {"recompile_limit": 10_000, "accumulated_recompile_limit": 10_000}
+  with inductor.patch(force_disable_caches=True), dynamo.patch(**forms):
     yield
 
 
 def flops_per_step(spec: Spec) -> float | None:
-  """Operations of one update's products and convolutions.
+  """Operations of one update's products and convolutions, as PyTorch counts.
 
-  Counted by PyTorch on shapes alone, forwards and backwards.
+  Counted forwards and backwards on a few examples, to which they are
+  proportional; attention as the plain products that it is.
   """
+  few = 2
   plain = dataclasses.replace(spec, precision="float32", augmentation="none")
-  network = build(plain).to("meta")
-  with FlopCounterMode(display=False) as counter:
-    batch = zeros(plain, spec.batch_size, torch.device("meta"))
-    loss_of(plain, network, *batch).backward()
-  return float(counter.get_total_flops())
+  batch = zeros(plain, few, torch.device("cpu"))
+  with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    loss_of(plain, build(plain), *batch).backward()
+  return counter.get_total_flops() / few * spec.batch_size
 
 
 def zeros(
