@@ -103,7 +103,7 @@ def test_both_wings_count_about_the_same_operations() -> None:
 
 def test_operations_of_attention_are_counted() -> None:
   wing = wing_of("torch")
-  spec = wing.place(TRANSFORMER, small(TRANSFORMER.data)).spec
+  spec: Any = wing.place(TRANSFORMER, small(TRANSFORMER.data)).spec
   network = programs.build(spec)
   weights = sum(w.numel() for w in network.parameters() if w.ndim == 2)
   positions = spec.input_shape[0] * spec.batch_size
