@@ -1,11 +1,14 @@
 # make run    install, then the main job: energy to accuracy over batch sizes
 # make test   install, then what CI runs: format, lint, types, tests
 # make check  the same checks in the environment that is active now
+#
+# TORCH=2.13.0 installs that version of PyTorch too, for the PyTorch wing
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= runs/batch
+TORCH ?=
 
 .PHONY: run test check install clean
 
@@ -37,6 +40,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo 'installing jaxpower and its checks into $(VENV), once'
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@[ -z '$(TORCH)' ] || $(BIN)/pip install --quiet torch==$(TORCH)
 	@touch $@ $(VENV)/installed
 
 clean:

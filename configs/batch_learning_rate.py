@@ -14,9 +14,14 @@ from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `data`, `model`, `scaling` and `quick` go behind the colon."""
+  """The sweep; words as the defaults below go behind the colon."""
   args = arguments(
-    text, data="fashion_mnist_6k", model="cnn", scaling="none", quick=False
+    text,
+    data="fashion_mnist_6k",
+    model="cnn",
+    scaling="none",
+    framework="jax",
+    quick=False,
   )
   return Sweep(
     name="batch_learning_rate",
@@ -34,4 +39,5 @@ def get_config(text: str = "") -> Sweep:
     budget_examples=8_192 if args.quick else 40_960,
     evaluate_every_examples=1_024,
     idle_seconds=0.5,
+    framework=args.framework,
   )

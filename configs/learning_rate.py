@@ -23,6 +23,7 @@ def get_config(text: str = "") -> Sweep:
     model="cnn",
     batch=128,
     target=0.84,
+    framework="jax",
     quick=False,
   )
   return Sweep(
@@ -41,4 +42,5 @@ def get_config(text: str = "") -> Sweep:
     budget_examples=8_192 if args.quick else 40_960,
     evaluate_every_examples=1_024,
     idle_seconds=0.5,
+    framework=args.framework,
   )

@@ -12,8 +12,10 @@ from jaxpower.config import OPTIMIZERS, Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `data`, `model` and `quick` may be given behind the colon."""
-  args = arguments(text, data="fashion_mnist_6k", model="cnn", quick=False)
+  """The sweep; `data`, `model`, `framework` and `quick` go behind the colon."""
+  args = arguments(
+    text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
+  )
   return Sweep(
     name="optimizer",
     data=args.data,
@@ -29,4 +31,5 @@ def get_config(text: str = "") -> Sweep:
     budget_examples=8_192 if args.quick else 24_576,
     evaluate_every_examples=1_024,
     idle_seconds=0.5,
+    framework=args.framework,
   )

@@ -14,7 +14,7 @@ import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-FRAMEWORKS = ("jax",)
+FRAMEWORKS = ("jax", "torch", "torch_compile")
 OPTIMIZERS = (
   "adam",
   "adamw",

@@ -41,12 +41,18 @@ from jaxpower.config import (
   word,
 )
 
+# What the PyTorch wing does of what the JAX wing does: the fields where it does
+# not do everything, and the values that it takes.
+TORCH_TAKES: dict[str, tuple[Any, ...]] = {
+  "devices": (0, 1),
+  "streaming": ("auto", "never"),
+}
+
 
 def expand(sweep: Sweep) -> list[Trial]:
   """The trials of a sweep, in the order they are to be run.
 
-  The order is random, so that a machine that warms up or slows down during
-  the sweep does not favour one value. Raises ConfigError on a bad sweep.
+  Raises ConfigError on a bad sweep.
   """
   check(sweep)
   shared = {
@@ -64,8 +70,27 @@ def expand(sweep: Sweep) -> list[Trial]:
       tasks.keep_own(trial)
       lineage.check_chain(trial, _check_trial)
       trials.append(trial)
-  random.Random(sweep.order_seed).shuffle(trials)
-  return trials
+  return _in_order(trials, sweep.order_seed)
+
+
+def _in_order(trials: list[Trial], order_seed: int) -> list[Trial]:
+  """The trials in random order, frameworks taking turns.
+
+  So a machine that warms up or slows down during the sweep favours no value.
+  A framework's trials of one seed are run together, since it is a process of
+  its own that compiles its own; the frameworks' order turns round from seed to
+  seed (A B, B A), which cancels a steady drift and spares a change of process.
+  """
+  random.Random(order_seed).shuffle(trials)
+  frameworks = list(dict.fromkeys(trial.framework for trial in trials))
+  if len(frameworks) == 1:
+    return trials
+
+  def turn(trial: Trial) -> tuple[int, int]:
+    place = frameworks.index(trial.framework)
+    return trial.seed, place if trial.seed % 2 == 0 else -place
+
+  return sorted(trials, key=turn)
 
 
 def check_cadence(trial: Trial) -> None:
@@ -209,11 +234,12 @@ def _check_together(trial: Trial) -> None:
     len(t.tasks) == 1 or t.framework == "jax",
     f"tasks {', '.join(t.tasks)}: several in one network are for jax only",
   )
-  _require(
-    t.streaming != "always" or t.framework == "jax",
-    f"streaming always: {t.framework} lays every set on its device; leave"
-    " streaming at auto",
-  )
+  for path, values in TORCH_TAKES.items() if t.framework != "jax" else ():
+    _require(
+      get(t, path) in values,
+      f"{path} {get(t, path)}: {t.framework} does not do it yet; take"
+      f" {' or '.join(map(str, values))}, or framework jax",
+    )
   schedule = t.optimizer.schedule
   _require(
     schedule not in ("one_cycle", "warm_up") or not t.optimizer.warmup_examples,

@@ -17,6 +17,7 @@ PACKAGES = (
   "orbax-checkpoint",
   "numpy",
   "nvidia-ml-py",
+  "torch",
 )
 
 

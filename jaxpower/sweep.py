@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import importlib.util
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ from jaxpower.config import (
 from jaxpower.grid import check_cadence, check_kind, expand
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import TrialRecord
+from jaxpower.shift import Shift
 from jaxpower.tasks import check_labels
 from jaxpower.worker import Worker, failed_record
 
@@ -89,6 +91,7 @@ def plan(
   """
   asked = expand(sweep)
   for trial in asked:
+    _check_installed(trial)
     lineage.check_chain(trial, _check_data)
     lineage.check_chain(trial, check_cadence)
     lineage.check_weights(trial)
@@ -126,9 +129,10 @@ def execute(
   """
   left, found = plan.left, dict(plan.recorded)
   if left:
-    with Worker(plan.meter) as worker:
-      _check_devices(left, worker.ready)
-      greet(worker.ready)
+    with Shift(plan.meter) as shift:
+      for trials in _by_framework(left):
+        _check_devices(trials, shift.worker(trials[0].framework).ready)
+      greet(shift.worker(left[0].framework).ready)
       with _claimed(plan.folder):
         _write_sweep(plan)
         for trial in left:
@@ -136,6 +140,7 @@ def execute(
           if why := lineage.obstacle(trial, found):
             record = failed_record(trial, plan.varied(trial), why)
           else:
+            worker = shift.worker(trial.framework)
             record = _run(worker, plan, trial, number, watch)
           records.append(plan.folder / RECORDS, record)
           found[record.trial_id] = record
@@ -192,6 +197,26 @@ def _done(recorded: dict[str, TrialRecord], retry_failed: bool) -> set[str]:
     for name, record in recorded.items()
     if not (retry_failed and record.status == "failed")
   }
+
+
+def _by_framework(trials: tuple[Trial, ...]) -> list[tuple[Trial, ...]]:
+  """The trials of each framework; last those of the one that begins."""
+  frameworks = dict.fromkeys(trial.framework for trial in trials)
+  return [
+    tuple(trial for trial in trials if trial.framework == framework)
+    for framework in reversed(frameworks)
+  ]
+
+
+def _check_installed(trial: Trial) -> None:
+  """Raises ConfigError where a trial's framework is not installed."""
+  if trial.framework == "jax" or importlib.util.find_spec("torch"):
+    return
+  raise ConfigError(
+    f"framework {trial.framework}: PyTorch is not installed; run"
+    " `pip install torch`, or install jaxpower with its extra: pip install"
+    " 'jaxpower[torch]'"
+  )
 
 
 def _check_data(trial: Trial) -> None:

@@ -74,6 +74,7 @@ def run(
   state, looks, waited = _train(
     trial, wing, programs, state, placed, monitor, tell
   )
+  peak = wing.peak_memory_bytes(programs, placed)
   tell(Progress(phase="infer", accuracy=looks[-1].accuracy))
   inferred = monitor.measure("infer", _infer, wing, programs, state, placed)
   tell(Progress(phase="checkpoint", accuracy=looks[-1].accuracy))
@@ -106,6 +107,8 @@ def run(
     flops_per_step=made[spec].flops_per_step,
     parameters=parameters,
     pretrained=_pretrained(trial),
+    peak_memory_bytes=peak,
+    numerics=wing.numerics(placed),
     checkpoint=str(saved),
     provenance=provenance | {"devices": _devices(trial)},
   )
@@ -170,7 +173,7 @@ def _pretrained(trial: Trial) -> dict[str, Any] | None:
 
 def _place_data(wing: Wing, trial: Trial) -> Placed:
   # A set that may be too large for memory is not to be brought there whole.
-  mapped = trial.streaming != "never"
+  mapped = trial.framework == "jax" and trial.streaming != "never"
   found = data.load(trial.data, mapped=mapped)
   return wing.place(trial, data.for_tasks(found, trial.tasks))
 

@@ -87,6 +87,14 @@ class Wing(Protocol):
     """Writes the state into a folder of its own, in place of any other."""
     ...
 
+  def peak_memory_bytes(self, programs: Any, placed: Any) -> int | None:
+    """Most memory of one device that training took; None where not known."""
+    ...
+
+  def numerics(self, placed: Any) -> dict[str, Any]:
+    """What differs by nature between frameworks, as this trial had it."""
+    ...
+
   def devices(self, trial: Trial) -> list[dict[str, Any]]:
     """The devices of a trial: "platform", "kind" and "index" of each."""
     ...
@@ -98,4 +106,8 @@ def wing_of(framework: str) -> Wing:
     from jaxpower.learn import training
 
     return training
+  if framework in ("torch", "torch_compile"):
+    from jaxpower import bridge
+
+    return bridge
   raise ValueError(f"no wing is named {framework}")

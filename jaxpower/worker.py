@@ -83,6 +83,10 @@ class Worker:
     path = os.pathsep.join(
       filter(None, [str(package), os.environ.get("PYTHONPATH")])
     )
+    environment = os.environ | {"PYTHONPATH": path}
+    if self._framework != "jax":
+      # There JAX draws the first weights, and is to leave the GPUs alone.
+      environment["JAX_PLATFORMS"] = "cpu"
     self._process = subprocess.Popen(
       [
         *(sys.executable, "-c", CHILD),
@@ -92,7 +96,7 @@ class Worker:
       stdout=self._stderr,
       stderr=self._stderr,
       pass_fds=ends,
-      env=os.environ | {"PYTHONPATH": path},
+      env=environment,
     )
     inbox.close()
     outbox.close()

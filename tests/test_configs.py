@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import importlib.util
 import pathlib
 
 import pytest
@@ -24,6 +25,14 @@ def test_a_config_expands(path: pathlib.Path, arguments: str) -> None:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_takes_a_framework(path: pathlib.Path) -> None:
+  asked = entry.load_config(f"{path}:framework=torch_compile,quick")
+  frameworks = {trial.framework for trial in grid.expand(asked)}
+  assert "torch_compile" in frameworks
+  assert frameworks <= {"jax", "torch_compile"}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_says_claim_cost_and_command(path: pathlib.Path) -> None:
   text = ast.get_docstring(ast.parse(path.read_text())) or ""
   assert "Claim: " in text
@@ -38,6 +47,8 @@ def test_a_config_says_claim_cost_and_command(path: pathlib.Path) -> None:
 def test_a_config_takes_a_transformer(
   path: pathlib.Path, arguments: str, tmp_path: pathlib.Path
 ) -> None:
+  if path.stem == "frameworks" and not importlib.util.find_spec("torch"):
+    pytest.skip("PyTorch is not installed")
   plan = sweep.plan(entry.load_config(f"{path}:{arguments}"), tmp_path)
   assert len(plan.left) > 1
 

@@ -13,6 +13,7 @@ from jaxpower.config import (
   Sweep,
   Transfer,
   Trial,
+  get,
   trial_id,
 )
 
@@ -42,6 +43,42 @@ def test_the_order_is_random_and_recorded() -> None:
   other = [trial_id(trial) for trial in grid.expand(sweep)]
   assert order != other
   assert sorted(order) == sorted(other)
+
+
+def test_frameworks_take_turns_whose_order_turns_round() -> None:
+  sweep = Sweep(
+    vary={"batch_size": (16, 32, 64), "framework": ("jax", "torch")}, seeds=4
+  )
+  order = grid.expand(sweep)
+  assert len({trial_id(trial) for trial in order}) == 24
+  turns = [order[i : i + 3] for i in range(0, 24, 3)]
+  a, b = turns[0][0].framework, turns[1][0].framework
+  assert {a, b} == {"jax", "torch"}
+  assert [turn[0].framework for turn in turns] == [a, b, b, a, a, b, b, a]
+  assert [turn[0].seed for turn in turns] == [0, 0, 1, 1, 2, 2, 3, 3]
+  for turn in turns:
+    assert len({(t.framework, t.seed) for t in turn}) == 1
+    assert {t.batch_size for t in turn} == {16, 32, 64}
+  batches = {tuple(t.batch_size for t in turn) for turn in turns}
+  assert len(batches) > 1  # random inside a turn
+  assert [trial_id(t) for t in grid.expand(sweep)] == [
+    trial_id(t) for t in order
+  ]
+
+
+def test_what_the_pytorch_wing_does_not_do_is_refused() -> None:
+  with pytest.raises(ConfigError) as error:
+    grid.expand(Sweep(framework="torch", devices=2))
+  assert str(error.value) == (
+    "devices 2: torch does not do it yet; take 0 or 1, or framework jax"
+  )
+  grid.expand(Sweep(framework="jax", devices=2))
+  grid.expand(Sweep(framework="torch_compile", devices=1))
+
+
+@pytest.mark.parametrize("path", grid.TORCH_TAKES)
+def test_the_pytorch_wing_takes_the_defaults(path: str) -> None:
+  assert get(Trial(), path) in grid.TORCH_TAKES[path]
 
 
 def test_trials_share_nothing() -> None:

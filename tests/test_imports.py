@@ -24,7 +24,8 @@ DOORS = {
   "schedule": {"config"},
   "learn": {"config", "data", "schedule", "weights"},
   "learn_torch": {"config", "data", "schedule"},
-  "wings": {"config", "data", "learn"},
+  "bridge": {"config", "data", "learn", "learn_torch"},
+  "wings": {"bridge", "config", "data", "learn"},
   "report": {"config", "records"},
   "account": {"config", "power", "records"},
   "timelines": {"power"},
@@ -57,12 +58,15 @@ DOORS = {
     "messages",
     "provenance",
     "records",
+    "shift",
     "tasks",
     "worker",
   },
+  "shift": {"worker"},
 }
 # Rooms that load no framework; the worker does so only in its own process.
-LIGHT = set(DOORS) - {"learn", "learn_torch", "trial", "wings", "worker"}
+HEAVY = {"bridge", "learn", "learn_torch", "trial", "wings", "worker"}
+LIGHT = set(DOORS) - HEAVY
 
 
 def room_of(path: pathlib.Path) -> str:
@@ -102,6 +106,12 @@ def test_light_rooms_import_no_framework(room: str) -> None:
   for path in files(room):
     used = {name.split(".")[0] for name in imported(path)}
     assert not used & FRAMEWORKS, path
+
+
+def test_the_pytorch_wing_knows_no_jax() -> None:
+  for path in files("learn_torch"):
+    used = {name.split(".")[0] for name in imported(path)}
+    assert not used & (FRAMEWORKS - {"torch"}), path
 
 
 def test_torch_is_imported_in_its_wing_alone() -> None:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from jaxpower import config, data, schedule
+from jaxpower.data.share import examples_of
 from jaxpower.learn import spec as specs
 from jaxpower.learn import train
 from jaxpower.learn.augment import draws_of
 from jaxpower.learn.evaluate import in_chunks
 from jaxpower.learn.optimizer import hyperparameters
-from jaxpower.learn.share import examples_of
 from jaxpower.learn.spec import Spec
 from jaxpower.learn.state import count_parameters, make_mesh, replicated
 from jaxpower.learn.step import train_step

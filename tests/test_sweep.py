@@ -1,12 +1,13 @@
 import dataclasses
 import json
 import pathlib
+import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
 
-from jaxpower import config, records, sweep, weights
+from jaxpower import config, records, shift, sweep, weights
 from jaxpower.config import (
   ConfigError,
   Model,
@@ -44,8 +45,9 @@ class InstantWorker:
   seen: ClassVar[list[Trial]] = []
   ready = READY
 
-  def __init__(self, meter: str):
+  def __init__(self, meter: str, framework: str = "jax"):
     self.meter = meter
+    self.framework = framework
     self.terminated = False
     type(self).last = self
 
@@ -94,7 +96,7 @@ class InstantWorker:
 @pytest.fixture(autouse=True)
 def instant(monkeypatch: pytest.MonkeyPatch) -> type[InstantWorker]:
   fresh = type("FreshWorker", (InstantWorker,), {"seen": []})
-  monkeypatch.setattr(sweep, "Worker", fresh)
+  monkeypatch.setattr(shift, "Worker", fresh)
   return fresh
 
 
@@ -375,6 +377,49 @@ def test_a_pretraining_that_is_also_asked_for_keeps_its_setting(
   found = sweep.run(both, tmp_path)
   assert len(found) == 4
   assert {r.varied["transfer"] for r in found} == {"scratch", "fine-tuned"}
+
+
+def test_a_framework_that_is_not_installed_is_refused(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not there
+  both = asked(vary={"framework": ("jax", "torch")})
+  with pytest.raises(ConfigError) as error:
+    sweep.plan(both, tmp_path / "run")
+  line = str(error.value)
+  assert line.startswith("framework torch: PyTorch is not installed")
+  assert "pip install torch" in line
+  assert "\n" not in line
+  assert not (tmp_path / "run").exists()
+  assert len(sweep.plan(asked(), tmp_path).left) == 4
+
+
+def test_every_framework_is_looked_at_before_any_trial(
+  tmp_path: pathlib.Path,
+  instant: type[InstantWorker],
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  monkeypatch.setattr(sweep, "_check_installed", lambda trial: None)
+  shifts = []
+  started = instant.__init__
+
+  def start(worker: InstantWorker, meter: str, framework: str) -> None:
+    shifts.append((framework, instant.runs))
+    started(worker, meter, framework)
+
+  monkeypatch.setattr(instant, "__init__", start)
+  both = asked(vary={"framework": ("jax", "torch")}, devices=1, seeds=3)
+  assert len(sweep.run(both, tmp_path)) == 6
+  first = sweep.plan(both, tmp_path).trials[0].framework
+  (second,) = {"jax", "torch"} - {first}
+  # B is looked at and A, which stays; then the turns are A BB AA B.
+  assert shifts == [
+    (second, 0),
+    (first, 0),
+    (second, 1),
+    (first, 3),
+    (second, 5),
+  ]
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: pathlib.Path) -> None:

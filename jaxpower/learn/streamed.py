@@ -22,7 +22,7 @@ from jaxpower.learn import evaluate as evaluation
 from jaxpower.learn import optimizer
 from jaxpower.learn.augment import draws_of
 from jaxpower.learn.optimizer import Hyperparameters, hyperparameters
-from jaxpower.learn.share import order
+from jaxpower.learn.order import order_of
 from jaxpower.learn.spec import Data, Spec, network_of, shapes_of
 from jaxpower.learn.state import TrainState, make_mesh, replicated, split
 from jaxpower.learn.step import train_step
@@ -30,6 +30,7 @@ from jaxpower.learn.train import (
   shapes_of_state,
   test_shardings,
   weighed_tasks,
+  workspace_bytes,
 )
 
 CHUNK_BYTES = 32 << 20  # what travels in one piece
@@ -60,6 +61,7 @@ class Programs:
   add: Callable[..., Any]  # a part of the test set to the sums before it
   zeros: Any  # the sums of nothing
   means: Callable[[Any], dict[str, jax.Array]]
+  workspace_bytes: int  # of training, beyond what lies on a device before it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,8 +188,8 @@ def compile_programs(spec: Spec) -> Programs:
 
   with jax.default_matmul_precision(spec.matmul_precision):
     sums = evaluation.zeros(spec.tasks)
-    return Programs(
-      train=jax.jit(
+    train = (
+      jax.jit(
         functools.partial(train_chunk, spec),
         donate_argnums=0,
         in_shardings=(whole, whole, split(mesh, axis=1), whole),
@@ -199,7 +201,11 @@ def compile_programs(spec: Spec) -> Programs:
         chunk,
         optimizer.shapes(spec.chunk, tasks=weighed_tasks(spec)),
       )
-      .compile(),
+      .compile()
+    )
+    return Programs(
+      train=train,
+      workspace_bytes=workspace_bytes(train),
       add=jax.jit(
         sum_up,
         in_shardings=(whole, whole, test_shardings(mesh, part), whole),
@@ -224,7 +230,7 @@ def train(
   """
   spec, trial = placed.spec, placed.trial
   first = segment * spec.steps
-  rows = order(trial, placed.chosen, first, spec.steps)
+  rows = order_of(trial, placed.chosen, first, spec.steps)
   rates = schedule.learning_rates(trial, first, spec.steps)
   numbers = hyperparameters(trial, rates)
   shape = placed.train["input"].shape[1:]

@@ -34,10 +34,15 @@ from jaxpower.learn.step import train_step
 
 @dataclasses.dataclass(frozen=True)
 class Programs:
-  """The executables of a spec, compiled ahead of any call."""
+  """The executables of a spec, compiled ahead of any call.
+
+  `workspace_bytes` is what training needs on a device beyond what lies there
+  before it: XLA plans all memory when it compiles.
+  """
 
   train: Callable[..., tuple[TrainState, Any]]
   evaluate: Callable[[TrainState, Data], dict[str, jax.Array]]
+  workspace_bytes: int
 
 
 @functools.partial(
@@ -170,7 +175,14 @@ def train_segment(
 def compile_programs(spec: Spec) -> Programs:
   """Compiles what the spec needs, before any of it is called."""
   with jax.default_matmul_precision(spec.matmul_precision):
-    return Programs(train=_compile_train(spec), evaluate=_compile_eval(spec))
+    program = _compile_train(spec)
+    return Programs(
+      train=program
+      if spec.program == "segment"
+      else functools.partial(_call_by_step, program),
+      evaluate=_compile_eval(spec),
+      workspace_bytes=workspace_bytes(program),
+    )
 
 
 def flops_per_step(spec: Spec) -> float | None:
@@ -197,7 +209,7 @@ def flops_per_step(spec: Spec) -> float | None:
   return (cost or {}).get("flops")
 
 
-def _compile_train(spec: Spec) -> Callable[..., tuple[TrainState, Any]]:
+def _compile_train(spec: Spec) -> jax.stages.Compiled:
   mesh = make_mesh(spec.devices)
   whole = replicated(mesh)
   state = shapes_of_state(spec)
@@ -209,7 +221,7 @@ def _compile_train(spec: Spec) -> Callable[..., tuple[TrainState, Any]]:
     if spec.augmentation != "none"
     else ()
   )
-  program = (
+  return (
     jax.jit(
       functools.partial(
         train_segment if by_segment else step_of_set, spec, mesh
@@ -227,7 +239,14 @@ def _compile_train(spec: Spec) -> Callable[..., tuple[TrainState, Any]]:
     )
     .compile()
   )
-  return program if by_segment else functools.partial(_call_by_step, program)
+
+
+def workspace_bytes(program: jax.stages.Compiled) -> int:
+  """What a program needs on a device beyond its arguments."""
+  needs: Any = program.memory_analysis()
+  # What is donated is written over and needs no place of its own.
+  results = needs.output_size_in_bytes - needs.alias_size_in_bytes
+  return needs.temp_size_in_bytes + max(0, results)
 
 
 def _call_by_step(

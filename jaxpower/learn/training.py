@@ -14,13 +14,15 @@ import numpy as np
 from jaxpower import config, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
+from jaxpower.data.share import examples_of
 from jaxpower.learn import checkpoint, streamed
 from jaxpower.learn import train as resident
 from jaxpower.learn.augment import draws_of
 from jaxpower.learn.evaluate import in_chunks
 from jaxpower.learn.memory import is_streamed
+from jaxpower.learn.numerics import numerics_of
 from jaxpower.learn.optimizer import hyperparameters
-from jaxpower.learn.share import examples_of, order
+from jaxpower.learn.order import order_of
 from jaxpower.learn.spec import Data, Spec, spec_of
 from jaxpower.learn.state import TrainState, make_mesh, replicated
 from jaxpower.learn.state import count_parameters as count_parameters
@@ -142,7 +144,7 @@ def train(
   if isinstance(placed, Streamed):
     return streamed.train(programs, state, placed, segment)
   trial, steps = placed.trial, placed.spec.steps
-  rows = order(trial, placed.chosen, segment * steps, steps)
+  rows = order_of(trial, placed.chosen, segment * steps, steps)
   rates = schedule.learning_rates(trial, segment * steps, steps)
   numbers = hyperparameters(trial, rates)
   shape = placed.train["input"].shape[1:]
@@ -166,6 +168,30 @@ def evaluate(
 def save(folder: pathlib.Path, state: TrainState) -> None:
   """Writes the state into a folder of its own, in place of any other."""
   checkpoint.save(folder, state)
+
+
+def peak_memory_bytes(
+  programs: Programs | streamed.Programs, placed: Placed | Streamed
+) -> int | None:
+  """Most memory of one device that training took; None on CPUs.
+
+  What lies there after training and what XLA planned for it. The allocator's
+  own peak is that of the process, of whatever trial.
+  """
+  held = [
+    (device.memory_stats() or {}).get("bytes_in_use")
+    for device in make_mesh(placed.trial.devices).devices.flat
+  ]
+  known = [number for number in held if number is not None]
+  if len(known) < len(held):
+    return None
+  return max(known) + programs.workspace_bytes
+
+
+def numerics(placed: Placed | Streamed) -> dict[str, Any]:
+  """What differs by nature between frameworks, as this trial had it."""
+  mesh = make_mesh(placed.trial.devices)
+  return numerics_of(placed.trial, mesh.devices.flat[0])
 
 
 def devices(trial: Trial) -> list[dict[str, Any]]:

@@ -9,8 +9,6 @@ from torch import nn
 from jaxpower import config
 from jaxpower.learn_torch import cnn, transformer
 
-HEADS = 4
-
 
 def build(
   model: config.Model,
@@ -36,8 +34,8 @@ def build(
 
   stack: dict[str, Any] = {
     "layers": deep(config.NETWORKS[model.name].layers),
-    "features": wide(64, HEADS),
-    "heads": HEADS,
+    "features": wide(64, model.heads),
+    "heads": model.heads,
     "dropout": dropout,
   }
   match model.name:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxpower.learn.share import examples_of
+from jaxpower.data.share import examples_of
 
 
 @given(

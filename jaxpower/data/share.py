@@ -1,9 +1,6 @@
-"""Which examples of a training set are trained on, and in which order."""
+"""A share of a training set, the same for every seed."""
 
 import numpy as np
-
-from jaxpower.config import Trial
-from jaxpower.data import batch_indices
 
 
 def examples_of(labels: np.ndarray, share: float) -> np.ndarray:
@@ -19,20 +16,3 @@ def examples_of(labels: np.ndarray, share: float) -> np.ndarray:
     order = np.argsort(labels, kind="stable")
   places = np.arange(count) * len(labels) // count
   return np.sort(order[places]).astype(np.int32)
-
-
-def order(
-  trial: Trial, chosen: np.ndarray, first_step: int, steps: int
-) -> np.ndarray:
-  """The examples of some steps of a trial: int32 [steps, batch].
-
-  `chosen` are the examples of its share.
-  """
-  places = batch_indices(
-    seed=trial.seed,
-    examples=len(chosen),
-    batch_size=trial.batch_size,
-    first_step=first_step,
-    steps=steps,
-  )
-  return chosen[places]

@@ -1,0 +1,50 @@
+"""JAX and PyTorch side by side: energy to accuracy over batch sizes.
+
+Claim: with the same data order, first weights, arithmetic and meter, what is
+left between the two is the framework. PyTorch is written as its users write
+it for speed, eager and compiled. The frameworks take turns, each in a process
+of its own, and their order turns round from seed to seed, so that a machine
+that drifts favours none (docs/frameworks.md).
+Cost: under ten minutes on two idle CPU cores; `:quick` about one.
+
+  python scripts/run.py --config=configs/frameworks.py
+  python scripts/run.py --config=configs/frameworks.py:model=transformer
+  python scripts/run.py --config=configs/frameworks.py:precision=bfloat16
+"""
+
+from jaxpower.config import FRAMEWORKS, Model, Optimizer, Sweep, arguments
+
+
+def get_config(text: str = "") -> Sweep:
+  """The sweep; words as the defaults below go behind the colon.
+
+  Without `data` a transformer reads imu and all else images. `framework` is
+  "all", or the one that JAX is to be held against.
+  """
+  args = arguments(
+    text,
+    data="",
+    model="cnn",
+    precision="float32",
+    framework="all",
+    quick=False,
+  )
+  usual = "imu" if args.model == "transformer" else "fashion_mnist_6k"
+  chosen = FRAMEWORKS if args.framework == "all" else ("jax", args.framework)
+  return Sweep(
+    name="frameworks",
+    data=args.data or usual,
+    model=Model(name=args.model),
+    optimizer=Optimizer(name="adam", learning_rate=3e-3),
+    precision=args.precision,
+    vary={
+      "framework": tuple(dict.fromkeys(chosen)),
+      "batch_size": (64, 512) if args.quick else (32, 128, 512),
+    },
+    seeds=1 if args.quick else 3,
+    target_accuracy=0.7 if args.quick else 0.84,
+    budget_examples=8_192 if args.quick else 40_960,
+    evaluate_every_examples=1_024,
+    idle_seconds=0.5,
+    devices=1,
+  )

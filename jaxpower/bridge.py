@@ -1,0 +1,49 @@
+"""The PyTorch wing whose first weights are drawn by JAX.
+
+So both frameworks start from the same numbers. They are drawn in the setup
+phase, on JAX's CPU backend (the worker allows it no other), and JAX does
+nothing after.
+"""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from jaxpower.learn.train import init_state
+from jaxpower.learn_torch import training
+from jaxpower.learn_torch.training import Placed, TrainState
+from jaxpower.learn_torch.training import compile_programs as compile_programs
+from jaxpower.learn_torch.training import copy as copy
+from jaxpower.learn_torch.training import count_parameters as count_parameters
+from jaxpower.learn_torch.training import devices as devices
+from jaxpower.learn_torch.training import evaluate as evaluate
+from jaxpower.learn_torch.training import flops_per_step as flops_per_step
+from jaxpower.learn_torch.training import numerics as numerics
+from jaxpower.learn_torch.training import (
+  peak_memory_bytes as peak_memory_bytes,
+)
+from jaxpower.learn_torch.training import place as place
+from jaxpower.learn_torch.training import save as save
+from jaxpower.learn_torch.training import train as train
+from jaxpower.learn_torch.training import wait as wait
+
+
+def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
+  """The state that training starts from, the same as JAX's to the bit.
+
+  Always with a fresh backbone: a trial that asks for another is refused.
+  """
+  assert backbone is None
+  spec = placed.spec
+  drawn: Any = init_state(
+    np.uint32(placed.trial.seed),
+    model=spec.model,
+    classes=spec.classes,
+    vocabulary=spec.vocabulary,
+    precision="float32",  # of weights, whatever the arithmetic
+    rule=placed.trial.optimizer.name,
+    shape=spec.input_shape,
+    freeze=False,
+  )
+  return training.start(placed, drawn.params, drawn.batch_stats)

@@ -1,0 +1,30 @@
+"""What is not the same in every framework, said for a trial in PyTorch."""
+
+from typing import Any
+
+import torch
+
+from jaxpower.config import Trial
+
+
+def numerics_of(trial: Trial, device: torch.device) -> dict[str, Any]:
+  """Words that both wings use, on a trial and its device."""
+  gpu = device.type == "cuda"
+  compiled = trial.framework == "torch_compile"
+  found: dict[str, Any] = {
+    "products": trial.precision,
+    "tf32": gpu
+    and trial.precision == "float32"
+    and trial.matmul_precision != "highest"
+    and torch.cuda.get_device_capability(device) >= (8, 0),
+    "convolution": "cudnn" if gpu else "onednn",
+    "call": "loss and gradient compiled, the update one operation"
+    if compiled
+    else "an operation",
+  }
+  if trial.model.name.startswith("resnet"):
+    part = "micro-batch" if trial.accumulation > 1 else "global batch"
+    found |= {"batch_norm": part, "running_variance": "unbiased"}
+  if trial.dropout > 0:
+    found["dropout_draws"] = "PyTorch's, by seed and segment"
+  return found

@@ -1,0 +1,73 @@
+"""What a network and its functions are made for, and nothing else."""
+
+import dataclasses
+
+import torch
+
+from jaxpower import config
+from jaxpower.data import DataSet
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What programs depend on; trials that share it share the programs.
+
+  Learning rate and schedule, update rule, weight decay, momentum, the share
+  of the data and the seed are no part of what is compiled and not here.
+  """
+
+  model: config.Model
+  precision: str
+  matmul_precision: str
+  dropout: float
+  label_smoothing: float
+  augmentation: str
+  classes: int
+  vocabulary: int | None  # None: the inputs are no tokens
+  input_shape: tuple[int, ...]  # of one input
+  input_dtype: str
+  label_shape: tuple[int, ...]  # of one label
+  test_examples: int
+  batch_size: int
+  accumulation: int
+  compiled: bool
+  devices: int
+
+  @property
+  def micro_batch(self) -> int:
+    """Examples that one call of the network sees."""
+    return self.batch_size // self.accumulation
+
+
+def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
+  """The part of a trial that its programs depend on."""
+  return Spec(
+    model=trial.model,
+    precision=trial.precision,
+    matmul_precision=trial.matmul_precision,
+    dropout=trial.dropout,
+    label_smoothing=trial.label_smoothing,
+    augmentation=trial.augmentation,
+    classes=sets.facts.classes,
+    vocabulary=sets.facts.vocabulary,
+    input_shape=tuple(sets.train["input"].shape[1:]),
+    input_dtype=str(sets.train["input"].dtype),
+    label_shape=tuple(sets.train["label"].shape[1:]),
+    test_examples=len(sets.test["label"]),
+    batch_size=trial.batch_size,
+    accumulation=trial.accumulation,
+    compiled=trial.framework == "torch_compile",
+    devices=trial.devices,
+  )
+
+
+def dtype_of(spec: Spec) -> torch.dtype:
+  """The type of the arithmetic."""
+  return torch.bfloat16 if spec.precision == "bfloat16" else torch.float32
+
+
+def device_of(index: int = 0) -> torch.device:
+  """The GPU of this index where there is one, else the CPU."""
+  if torch.cuda.is_available():
+    return torch.device("cuda", index)
+  return torch.device("cpu")

@@ -1,0 +1,241 @@
+"""The same training in both wings, and what PyTorch's alone has to keep."""
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jaxpower import data
+from jaxpower.config import Model, Optimizer, Trial
+from jaxpower.data import DataSet
+from jaxpower.wings import Wing, wing_of
+
+torch = pytest.importorskip("torch")
+
+from jaxpower.learn_torch import feed, programs
+
+CNN = Trial(
+  model=Model(width=0.25),
+  optimizer=Optimizer(learning_rate=0.003, schedule="cosine"),
+  batch_size=32,
+  evaluate_every_examples=128,
+  budget_examples=1_024,
+  devices=1,
+  framework="torch",
+)
+TRANSFORMER = dataclasses.replace(
+  CNN, data="imu", model=Model(name="transformer", width=0.25, depth=0.5)
+)
+Course = list[tuple[float, float, float]]
+
+
+@functools.cache
+def small(name: str) -> DataSet:
+  """A set with few test examples."""
+  found = data.load(name)
+  test = {key: values[:100] for key, values in found.test.items()}
+  return dataclasses.replace(found, test=test)
+
+
+def parts(trial: Trial) -> tuple[Wing, Any, Any, Any]:
+  """Wing, placed data, programs and first state of a trial."""
+  wing = wing_of(trial.framework)
+  placed = wing.place(trial, small(trial.data))
+  made = wing.compile_programs(placed.spec)
+  return wing, placed, made, wing.start(placed)
+
+
+def course(trial: Trial, segments: int = 2) -> Course:
+  """Mean loss of each segment, then loss and accuracy on the test set."""
+  wing, placed, made, state = parts(trial)
+  seen = []
+  for segment in range(segments):
+    state, loss, _ = wing.train(made, state, placed, segment)
+    found = wing.evaluate(made, state, placed)
+    seen.append((float(loss), float(found["loss"]), float(found["accuracy"])))
+  return seen
+
+
+def losses(seen: Course) -> np.ndarray:
+  return np.array([numbers[:2] for numbers in seen])
+
+
+# Eight updates; what is left is the order of sums in float32. The CNN is held
+# to JAX in test_trial_torch.py.
+def test_both_wings_train_a_transformer_the_same() -> None:
+  ours = course(TRANSFORMER)
+  theirs = course(dataclasses.replace(TRANSFORMER, framework="jax"))
+  np.testing.assert_allclose(losses(ours), losses(theirs), rtol=2e-5)
+  assert ours[0][0] > 1.02 * ours[1][0]  # it learned
+
+
+def test_both_wings_say_the_same_things() -> None:
+  facts = []
+  for framework in ("jax", "torch"):
+    trial = dataclasses.replace(CNN, framework=framework, dropout=0.1)
+    wing = wing_of(framework)
+    placed = wing.place(trial, small(trial.data))
+    facts.append(
+      (
+        set(wing.numerics(placed)),
+        placed.test_examples,
+        wing.peak_memory_bytes(None, placed),
+        [set(device) for device in wing.devices(trial)],
+      )
+    )
+  assert facts[0] == facts[1]
+
+
+def test_both_wings_count_about_the_same_operations() -> None:
+  counts = []
+  for framework in ("jax", "torch"):
+    trial = dataclasses.replace(CNN, framework=framework)
+    wing = wing_of(framework)
+    spec = wing.place(trial, small(trial.data)).spec
+    counts.append(wing.flops_per_step(spec))
+  # XLA counts every operation, PyTorch products and convolutions alone.
+  assert counts[1] < counts[0] < 1.2 * counts[1]
+
+
+def test_operations_of_attention_are_counted() -> None:
+  wing = wing_of("torch")
+  spec: Any = wing.place(TRANSFORMER, small(TRANSFORMER.data)).spec
+  network = programs.build(spec)
+  weights = sum(w.numel() for w in network.parameters() if w.ndim == 2)
+  positions = spec.input_shape[0] * spec.batch_size
+  linear = 6 * weights * positions  # each weight thrice, twice an operation
+  found = wing.flops_per_step(spec)
+  # The head sees no positions; attention's own products come to it.
+  assert found is not None
+  assert 1.1 * linear < found < 3 * linear
+
+
+def test_numerics_name_what_differs() -> None:
+  resnet = dataclasses.replace(
+    CNN, model=Model(name="resnet18", width=0.1), dropout=0.0, accumulation=2
+  )
+  wing = wing_of("torch")
+  found = wing.numerics(wing.place(resnet, small(CNN.data)))
+  assert found["batch_norm"] == "micro-batch"
+  assert found["running_variance"] == "unbiased"
+  assert found["tf32"] is False
+
+
+@pytest.mark.parametrize(
+  ("change", "tolerance"),
+  [
+    ({"accumulation": 4}, 1e-5),
+    ({"framework": "torch_compile"}, 1e-5),
+    ({"program": "step"}, 0),
+    # One update: CPUs without bfloat16 take seconds for it.
+    (
+      {
+        "precision": "bfloat16",
+        "batch_size": 16,
+        "evaluate_every_examples": 16,
+      },
+      2e-2,
+    ),
+  ],
+  ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_the_way_of_computing_changes_no_loss(
+  change: dict[str, Any], tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  # Inductor's C++ compiler takes half a minute; all before it is the same.
+  compile_ = functools.partial(torch.compile, backend="aot_eager")
+  monkeypatch.setattr(torch, "compile", compile_)
+  monkeypatch.setattr(programs, "_for_oneself", contextlib.nullcontext)
+  changed = dataclasses.replace(CNN, **change)
+  segments = 1 if changed.precision == "bfloat16" else 2
+  plain = dataclasses.replace(
+    CNN,
+    batch_size=changed.batch_size,
+    evaluate_every_examples=changed.evaluate_every_examples,
+  )
+  np.testing.assert_allclose(
+    losses(course(changed, segments)),
+    losses(course(plain, segments)),
+    rtol=tolerance,
+  )
+
+
+def test_a_set_on_the_host_trains_the_same(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  trial = dataclasses.replace(CNN, accumulation=2, data_share=0.5)
+  resident = course(trial)
+  monkeypatch.setattr(feed, "fits", lambda arrays, device: False)
+  assert course(trial) == resident
+  wing, placed, made, state = parts(trial)
+  assert wing.train(made, state, placed, 0)[2] > 0
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    {"dropout": 0.5},
+    {"label_smoothing": 0.1},
+    {"data_share": 0.05},
+    {"seed": 1},
+    {"optimizer": Optimizer(learning_rate=0.03)},
+  ],
+  ids=lambda change: next(iter(change)),
+)
+def test_what_a_trial_asks_for_has_its_effect(change: dict[str, Any]) -> None:
+  trial = dataclasses.replace(CNN, **change)
+  changed = course(trial, 1)
+  assert changed == course(trial, 1)
+  assert changed[0][0] != pytest.approx(course(CNN, 1)[0][0], rel=1e-3)
+
+
+def test_states_come_and_go() -> None:
+  wing, placed, made, first = parts(CNN)
+  other = wing.copy(first)
+  trained, loss, _ = wing.train(made, first, placed, 0)
+  kept = wing.copy(trained)  # its moments, too
+  once, _, _ = wing.train(made, trained, placed, 1)
+  expected = wing.copy(once).weights
+  # Another training in between, from the first weights.
+  _, loss_again, _ = wing.train(made, other, placed, 0)
+  assert loss_again.item() == loss.item()
+  twice, _, _ = wing.train(made, kept, placed, 1)
+  assert twice.step == 8
+  for name, values in expected.items():
+    torch.testing.assert_close(twice.weights[name], values, rtol=0, atol=0)
+
+
+def test_a_state_is_saved_in_place_of_any_other(
+  tmp_path: pathlib.Path,
+) -> None:
+  wing, placed, made, state = parts(CNN)
+  folder = tmp_path / "checkpoint"
+  wing.save(folder, state)
+  (folder / "torn").write_text("of an attempt that died")
+  state, _, _ = wing.train(made, state, placed, 0)
+  wing.save(folder, state)
+  (path,) = folder.iterdir()
+  held = torch.load(path, weights_only=True)
+  assert held["step"] == 4
+  assert held["weights"].keys() == state.weights.keys()
+  for name, values in held["weights"].items():
+    assert torch.equal(values, state.weights[name])
+  assert held["moments"]["state"]
+
+
+def test_waiting_needs_no_gpu() -> None:
+  values = torch.ones(3)
+  wing = wing_of("torch")
+  assert wing.wait(values) is values
+  device = torch.device("cpu")
+  assert feed.fits({"input": np.zeros(3)}, device)
+
+
+def test_micro_batches_take_every_so_many_th_example() -> None:
+  places = np.arange(8).reshape(2, 4)
+  found = feed.in_parts(places, 2)
+  assert found.tolist() == [[0, 2], [1, 3], [4, 6], [5, 7]]

@@ -1,0 +1,83 @@
+"""A trial in PyTorch, whole, and the same trial in JAX."""
+
+import dataclasses
+import pathlib
+
+import pytest
+
+from jaxpower import trial
+from jaxpower.config import Model, Optimizer, Trial
+from jaxpower.power import Monitor, SimulatedSource
+from jaxpower.records import TrialRecord
+from jaxpower.wings import wing_of
+from jaxpower.worker import Worker, failed_record
+
+torch = pytest.importorskip("torch")
+
+EASY = Trial(
+  model=Model(width=0.25),
+  optimizer=Optimizer(learning_rate=0.01),
+  batch_size=64,
+  augmentation="crop_flip",
+  evaluate_every_examples=512,
+  budget_examples=1_024,
+  target_accuracy=0.9,
+  idle_seconds=0.05,
+  devices=1,
+  framework="torch",
+)
+WATTS = 100.0
+
+
+def run(
+  asked: Trial, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> TrialRecord:
+  """Runs a trial under a meter that reads 100 W all the time."""
+  monkeypatch.setattr(trial, "INFER_SECONDS", 0.05)
+  wing = wing_of(asked.framework)
+  with Monitor([SimulatedSource(WATTS)], wait=wing.wait) as monitor:
+    return trial.run(
+      asked, {}, monitor=monitor, made={}, folder=folder, provenance={}
+    )
+
+
+def test_a_trial_is_the_same_in_both_frameworks(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  ours = run(EASY, tmp_path, monkeypatch)
+  in_jax = dataclasses.replace(EASY, framework="jax")
+  theirs = run(in_jax, tmp_path, monkeypatch)
+  assert (ours.framework, theirs.framework) == ("torch", "jax")
+  assert ours.trial_id != theirs.trial_id
+  assert ours.status == theirs.status == "missed"
+  assert ours.parameters == theirs.parameters
+  assert len(ours.curve) == len(theirs.curve) == 3
+  for a, b in zip(ours.curve, theirs.curve, strict=True):
+    assert (a.examples, a.steps) == (b.examples, b.steps)
+    # Sixteen updates in float32; one of a thousand test examples may turn.
+    assert a.loss == pytest.approx(b.loss, rel=1e-4)
+    assert a.accuracy == pytest.approx(b.accuracy, abs=0.0021)
+    if a.steps:
+      assert a.train_loss == pytest.approx(b.train_loss, rel=1e-4)
+  # And exactly the joules of a constant meter.
+  for phase, seconds in ours.seconds_by_phase.items():
+    assert ours.joules_by_phase[phase] == pytest.approx(WATTS * seconds)
+  assert list(ours.seconds_by_phase) == list(theirs.seconds_by_phase)
+  assert ours.train_joules == pytest.approx(WATTS * (ours.train_seconds or 0))
+  assert ours.numerics["call"] == "an operation"
+  assert theirs.numerics["call"] == "one program a segment"
+  assert ours.peak_memory_bytes is None  # not known on a CPU
+  assert ours.checkpoint is not None
+  assert (tmp_path / ours.checkpoint / "state.pt").stat().st_size > 0
+
+
+def test_a_worker_of_its_own_trains_in_pytorch(tmp_path: pathlib.Path) -> None:
+  asked = dataclasses.replace(EASY, budget_examples=512)
+  with Worker("estimate", "torch") as worker:
+    assert (worker.ready.platform, worker.ready.devices) == ("cpu", 1)
+    *_, done = worker.run(asked, {}, tmp_path)
+  record = getattr(done, "record", failed_record(asked, {}, "no record"))
+  assert (record.status, record.error) == ("missed", None)
+  environment = record.provenance["environment"]
+  assert environment["JAX_PLATFORMS"] == "cpu"  # the GPU is PyTorch's
+  assert record.provenance["versions"]["torch"] == torch.__version__
