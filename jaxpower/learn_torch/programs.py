@@ -135,9 +135,12 @@ def _compiled(programs: Programs, spec: Spec) -> Programs:
       compiled.loss_of(*batch).backward()
       network.zero_grad()
     network.eval()
-    with torch.inference_mode():
-      chunk = min(evaluate.CHUNK, spec.test_examples)
-      compiled.logits_of(*zeros(spec, chunk, device_of())[:3])
+    chunk = min(evaluate.CHUNK, spec.test_examples)
+    mean, std, inputs, labels, *_ = zeros(spec, chunk, device_of())
+    evaluate.evaluate(
+      functools.partial(compiled.logits_of, mean, std),
+      {"input": inputs, "label": labels},
+    )
   network.load_state_dict(before)
   return compiled
 
