@@ -36,7 +36,13 @@ def get_config(text: str = "") -> Sweep:
   for a model of images two sets of digits.
   """
   args = arguments(
-    text, data="", model="cnn", weighting="fixed", seeds=5, quick=False
+    text,
+    data="",
+    model="cnn",
+    weighting="fixed",
+    framework="jax",
+    seeds=5,
+    quick=False,
   )
   network = NETWORKS.get(args.model)
   windows = network is None or "window" in network.reads
@@ -50,6 +56,7 @@ def get_config(text: str = "") -> Sweep:
     optimizer=Optimizer(name="adam", learning_rate=3e-3),
     batch_size=64,
     task_weighting=args.weighting,
+    framework=args.framework,
     vary={"tasks": (tuple(targets), *((task,) for task in targets))},
     seeds=1 if args.quick else args.seeds,
     targets=dict.fromkeys(targets, 0.4) if args.quick else targets,

@@ -104,7 +104,13 @@ def get_config(text: str = "") -> Sweep:
   for both sets.
   """
   args = arguments(
-    text, pair="digits", source="", data="", model="", quick=False
+    text,
+    pair="digits",
+    source="",
+    data="",
+    model="",
+    framework="jax",
+    quick=False,
   )
   if args.pair not in PAIRS:
     raise ConfigError(unknown("pair", args.pair, PAIRS))
@@ -121,6 +127,7 @@ def get_config(text: str = "") -> Sweep:
     budget_examples=pair.source_budget,
     evaluate_every_examples=pair.source_every,
     idle_seconds=0.5,
+    framework=args.framework,
   )
   return Sweep(
     name="transfer" if args.pair == "digits" else f"transfer_{args.pair}",
@@ -141,4 +148,5 @@ def get_config(text: str = "") -> Sweep:
     budget_examples=pair.budget,
     evaluate_every_examples=pair.every,
     idle_seconds=0.5,
+    framework=args.framework,
   )

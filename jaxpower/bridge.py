@@ -44,6 +44,5 @@ def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
     precision="float32",  # of weights, whatever the arithmetic
     rule=placed.trial.optimizer.name,
     shape=spec.input_shape,
-    freeze=False,
   )
   return training.start(placed, drawn.params, drawn.batch_stats)

@@ -95,7 +95,7 @@ def train_in_jax(
     losses = []
     for step, rate in enumerate(rates):
       loss, grads = gradients_in_jax(params, images[step], labels[step])
-      words = (rate, rule.momentum, rule.weight_decay, 0, 0, 0)
+      words = (rate, rule.momentum, rule.weight_decay, 0, 0, 0, 1)
       numbers = in_jax.Hyperparameters(
         *[np.asarray(word, dtype) for word in words]
       )

@@ -75,7 +75,7 @@ def test_a_pretraining_and_lost_weights_are_told() -> None:
   assert todo.left == todo.trials
   lines = progress.outline(todo).splitlines()
   assert lines[1] == f"   1  {name}  to run    pretraining mnist_5k, seed 0"
-  assert lines[2].endswith("to run    transfer frozen, seed 0")
+  assert lines[2].endswith("to run    start frozen, seed 0")
   assert lines[3] == f"{why}; that trial is run again"
   text = io.StringIO()
   with Display(todo, Console(file=text, width=60)) as display:

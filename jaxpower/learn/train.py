@@ -67,7 +67,7 @@ def init_state(
   precision: str,
   rule: str,
   shape: tuple[int, ...],
-  freeze: bool,
+  freeze: bool = False,
   uncertain_tasks: int = 0,
 ) -> TrainState:
   """Fresh weights drawn from a seed, and the update rule's state for them.
