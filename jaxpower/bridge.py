@@ -45,5 +45,6 @@ def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
     rule=placed.trial.optimizer.name,
     shape=spec.input_shape,
     freeze=False,
+    uncertain_tasks=len(spec.tasks) if spec.uncertainty else 0,
   )
   return training.start(placed, drawn.params, drawn.batch_stats)
