@@ -32,8 +32,9 @@ def loss_of(
   if draws is not None:
     inputs = augment.crop(inputs, draws)
   logits = logits_of(spec, network, mean, std, inputs)
-  if shares is None:
+  if len(spec.tasks) == 1:
     return tasks.losses(logits, labels, spec.label_smoothing).mean()
+  assert shares is not None
   each = heads.losses(logits, labels, spec.tasks, spec.label_smoothing)
   means = (each * shares).sum(0)
   if spec.uncertainty:
