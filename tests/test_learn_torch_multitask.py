@@ -60,8 +60,10 @@ def test_losses_and_hits_are_those_of_jax(smoothing: float) -> None:
 
 
 @pytest.mark.parametrize("uncertainty", [False, True])
-@pytest.mark.parametrize("parts", [1, 3])
-def test_gradients_are_those_of_jax(parts: int, uncertainty: bool) -> None:
+@pytest.mark.parametrize(("parts", "processes"), [(1, 1), (3, 1), (2, 3)])
+def test_gradients_are_those_of_jax(
+  parts: int, processes: int, uncertainty: bool
+) -> None:
   trial = dataclasses.replace(
     BOTH,
     task_weights={"subject": 3.0},
@@ -82,15 +84,15 @@ def test_gradients_are_those_of_jax(parts: int, uncertainty: bool) -> None:
   # The same loss as micro-batches with unequal numbers of labels give it.
   logits = torch.tensor(LOGITS, requires_grad=True)
   logs = torch.tensor(noises, requires_grad=True)
-  shares = torch.tensor(heads.shares(LABELS[None], trial, parts))
+  shares = torch.tensor(heads.shares(LABELS[None], trial, parts, processes))
   assert shares.shape == (parts, 2)
-  total = 0.0
-  for part, share in enumerate(shares):
-    own = logits[part::parts], torch.tensor(LABELS[part::parts])
-    means = (heads.losses(*own, CLASSES, 0.1) * share).sum(0)
+  total, pieces = 0.0, parts * processes
+  for piece in range(pieces):
+    own = logits[piece::pieces], torch.tensor(LABELS[piece::pieces])
+    means = (heads.losses(*own, CLASSES, 0.1) * shares[piece % parts]).sum(0)
     loss = heads.by_uncertainty(means, logs) if uncertainty else means.sum()
-    (loss / parts).backward()
-    total += loss.item() / parts
+    (loss / pieces).backward()
+    total += loss.item() / pieces
   assert total == pytest.approx(float(expected), rel=1e-6)
   np.testing.assert_allclose(logits.grad, slopes[0], rtol=1e-6, atol=1e-6)
   if uncertainty:

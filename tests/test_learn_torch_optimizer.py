@@ -95,7 +95,7 @@ def train_in_jax(
     losses = []
     for step, rate in enumerate(rates):
       loss, grads = gradients_in_jax(params, images[step], labels[step])
-      words = (rate, rule.momentum, rule.weight_decay, 0, 0, 0)
+      words = (rate, rule.momentum, rule.weight_decay, 0, 0, 0, 1)
       numbers = in_jax.Hyperparameters(
         *[np.asarray(word, dtype) for word in words]
       )
@@ -178,7 +178,7 @@ def test_muon_leaves_the_head_and_the_biases_to_adam() -> None:
   network = Network()
   muon = in_torch.build(Optimizer(name="muon"), network)
   orthogonal, others = muon.param_groups
-  assert orthogonal["orthogonal"]
+  assert (orthogonal["rule"], others["rule"]) == ("muon", "nesterov")
   assert orthogonal["params"] == [network.conv.weight, network.dense.weight]
   assert len(others["params"]) == 4
 

@@ -49,17 +49,20 @@ def correct(logits: Tensor, labels: Tensor, classes: Sequence[int]) -> Tensor:
   )
 
 
-def shares(labels: np.ndarray, trial: Trial, parts: int) -> np.ndarray:
+def shares(
+  labels: np.ndarray, trial: Trial, parts: int, processes: int = 1
+) -> np.ndarray:
   """What one example's loss of each task counts in its micro-batch's.
 
   The task's weight over its labels in the whole batch, so that micro-batches
-  with few labels of a task weigh what they hold, times the micro-batches,
-  whose losses are averaged.
+  with few labels of a task weigh what they hold, times the micro-batches of
+  all processes, whose losses are averaged.
 
   Args:
-    labels: int32 [steps, batch, tasks], of each update.
+    labels: int32 [steps, batch, tasks], of each update, over all processes.
     trial: Its weights; 1 where it says nothing, or learns them.
-    parts: Micro-batches that an update is gathered from.
+    parts: Micro-batches that each process gathers an update from.
+    processes: Those that each batch is divided over.
 
   Returns:
     float32 [steps * parts, tasks].
@@ -67,8 +70,8 @@ def shares(labels: np.ndarray, trial: Trial, parts: int) -> np.ndarray:
   fixed = trial.task_weights if trial.task_weighting == "fixed" else {}
   weights = [fixed.get(task, 1.0) for task in trial.tasks]
   counts = np.maximum((labels >= 0).sum(axis=1), 1)
-  found = (parts * np.array(weights) / counts).astype(np.float32)
-  return np.repeat(found, parts, axis=0)
+  found = parts * processes * np.array(weights) / counts
+  return np.repeat(found.astype(np.float32), parts, axis=0)
 
 
 def add_log_variances(network: nn.Module, count: int) -> None:
@@ -79,9 +82,8 @@ def add_log_variances(network: nn.Module, count: int) -> None:
 
 def log_variances(network: nn.Module) -> Tensor:
   """Those of a network, [tasks]."""
-  # DistributedDataParallel keeps the network that it wraps as its `module`.
-  inner: Any = getattr(network, "module", network)
-  return inner.head.log_variances
+  head: Any = network.head
+  return head.log_variances
 
 
 def by_uncertainty(losses: Tensor, log_variances: Tensor) -> Tensor:
