@@ -36,7 +36,13 @@ def get_config(text: str = "") -> Sweep:
   for a model of images two sets of digits.
   """
   args = arguments(
-    text, data="", model="cnn", weighting="fixed", seeds=5, quick=False
+    text,
+    data="",
+    model="cnn",
+    framework="jax",
+    weighting="fixed",
+    seeds=5,
+    quick=False,
   )
   network = NETWORKS.get(args.model)
   windows = network is None or "window" in network.reads
@@ -47,6 +53,7 @@ def get_config(text: str = "") -> Sweep:
     name="multitask",
     data=data,
     model=Model(name=args.model),
+    framework=args.framework,
     optimizer=Optimizer(name="adam", learning_rate=3e-3),
     batch_size=64,
     task_weighting=args.weighting,
