@@ -39,8 +39,8 @@ def get_config(text: str = "") -> Sweep:
     text,
     data="",
     model="cnn",
-    weighting="fixed",
     framework="jax",
+    weighting="fixed",
     seeds=5,
     quick=False,
   )
@@ -53,6 +53,7 @@ def get_config(text: str = "") -> Sweep:
     name="multitask",
     data=data,
     model=Model(name=args.model),
+    framework=args.framework,
     optimizer=Optimizer(name="adam", learning_rate=3e-3),
     batch_size=64,
     task_weighting=args.weighting,

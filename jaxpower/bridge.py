@@ -44,5 +44,6 @@ def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
     precision="float32",  # of weights, whatever the arithmetic
     rule=placed.trial.optimizer.name,
     shape=spec.input_shape,
+    uncertain_tasks=len(spec.tasks) if spec.uncertainty else 0,
   )
   return training.start(placed, drawn.params, drawn.batch_stats)

@@ -230,10 +230,6 @@ def _check_together(trial: Trial) -> None:
     t.batch_size % t.accumulation == 0,
     f"accumulation {t.accumulation}: must divide batch_size {t.batch_size}",
   )
-  _require(
-    len(t.tasks) == 1 or t.framework == "jax",
-    f"tasks {', '.join(t.tasks)}: several in one network are for jax only",
-  )
   for path, values in TORCH_TAKES.items() if t.framework != "jax" else ():
     _require(
       get(t, path) in values,

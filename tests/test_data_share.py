@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxpower.data.share import examples_of
+from jaxpower.data.share import examples_of, kinds_of
 
 
 @given(
@@ -29,3 +29,9 @@ def test_the_whole_set_is_the_whole_set(labels: np.ndarray) -> None:
 def test_text_is_taken_at_even_distances() -> None:
   labels = np.arange(40)[::-1].reshape(10, 4)
   np.testing.assert_array_equal(examples_of(labels, 0.5), [0, 2, 4, 6, 8])
+
+
+def test_each_combination_of_several_labels_is_a_kind() -> None:
+  labels = np.array([[0, 1], [1, 0], [0, -1], [0, 1]])
+  assert kinds_of(labels, 2).tolist() == [1, 2, 0, 1]
+  assert kinds_of(labels, 1) is labels, "text, of which each is its own"

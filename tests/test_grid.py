@@ -74,6 +74,8 @@ def test_what_the_pytorch_wing_does_not_do_is_refused() -> None:
   )
   grid.expand(Sweep(framework="jax", devices=2))
   grid.expand(Sweep(framework="torch_compile", devices=1))
+  both = {"data": "imu", "tasks": ("label", "subject")}
+  grid.expand(Sweep(framework="torch", **both))
 
 
 @pytest.mark.parametrize("path", grid.TORCH_TAKES)

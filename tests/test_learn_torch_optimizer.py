@@ -178,7 +178,7 @@ def test_muon_leaves_the_head_and_the_biases_to_adam() -> None:
   network = Network()
   muon = in_torch.build(Optimizer(name="muon"), network)
   orthogonal, others = muon.param_groups
-  assert orthogonal["orthogonal"]
+  assert (orthogonal["rule"], others["rule"]) == ("muon", "nesterov")
   assert orthogonal["params"] == [network.conv.weight, network.dense.weight]
   assert len(others["params"]) == 4
 

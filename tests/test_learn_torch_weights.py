@@ -51,6 +51,7 @@ def test_first_weights_come_over_from_jax() -> None:
     precision="float32",
     rule="sgd",
     shape=CNN.shape,
+    freeze=False,
   )
   network = torch_network(CNN)
   given = jax.device_get(state.params), jax.device_get(state.batch_stats)

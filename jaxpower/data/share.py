@@ -16,3 +16,13 @@ def examples_of(labels: np.ndarray, share: float) -> np.ndarray:
     order = np.argsort(labels, kind="stable")
   places = np.arange(count) * len(labels) // count
   return np.sort(order[places]).astype(np.int32)
+
+
+def kinds_of(labels: np.ndarray, tasks: int) -> np.ndarray:
+  """What a share of the data holds in proportion: [n], or text as it is.
+
+  With several tasks, labels [n, tasks], each combination of them is a kind.
+  """
+  if tasks == 1:
+    return labels
+  return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxpower import config, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
-from jaxpower.data.share import examples_of
+from jaxpower.data.share import examples_of, kinds_of
 from jaxpower.learn import checkpoint, streamed
 from jaxpower.learn import train as resident
 from jaxpower.learn.augment import draws_of
@@ -68,7 +68,8 @@ def place(trial: Trial, sets: DataSet) -> Placed | Streamed:
     classes=tuple(sets.facts.labels[name] for name in labels),
     vocabulary=sets.facts.vocabulary,
   )
-  chosen = examples_of(_kinds(sets.train["label"], trial), trial.data_share)
+  kinds = kinds_of(sets.train["label"], len(trial.tasks))
+  chosen = examples_of(kinds, trial.data_share)
   if streaming:
     together = streamed.steps_together(trial, train)
     return Streamed(
@@ -90,16 +91,6 @@ def place(trial: Trial, sets: DataSet) -> Placed | Streamed:
     chosen=chosen,
     test_examples=len(sets.test["label"]),
   )
-
-
-def _kinds(labels: np.ndarray, trial: Trial) -> np.ndarray:
-  """What a share of the data holds in proportion: [n], or text as it is.
-
-  With several tasks each combination of their labels is a kind.
-  """
-  if len(trial.tasks) == 1:
-    return labels
-  return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def compile_programs(spec: Spec) -> Programs | streamed.Programs:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from jaxpower import data
 
-Batch = tuple[Tensor, ...]  # inputs, labels, and draws where images move
+# Inputs and labels; draws where images move, shares where there are tasks.
+Batch = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 LARGEST_SHARE = 0.5  # of a GPU's free memory, for a set to lie on it
 
 
@@ -53,7 +54,10 @@ def in_parts(values: np.ndarray, parts: int) -> np.ndarray:
 
 
 def from_device(
-  train: Mapping[str, Tensor], places: np.ndarray, draws: np.ndarray | None
+  train: Mapping[str, Tensor],
+  places: np.ndarray,
+  draws: np.ndarray | None,
+  shares: np.ndarray | None = None,
 ) -> Iterator[Batch]:
   """Micro-batches gathered where the set lies.
 
@@ -61,28 +65,31 @@ def from_device(
     train: The whole set.
     places: [micro-batches, examples], their places in the set.
     draws: [micro-batches, examples, 3], how each image is moved.
+    shares: [micro-batches, tasks], as `jaxpower.learn_torch.heads` has them.
   """
   inputs, labels = train["input"], train["label"]
   # All indices in one copy that is not waited for.
   index = on_its_way(places.astype(np.int64), labels.device)
-  moves = _each(draws, labels.device)
+  moves, counted = (_each(v, labels.device) for v in (draws, shares))
   for row in index:
     picked = inputs.index_select(0, row), labels.index_select(0, row)
-    yield *picked, *next(moves)
+    yield *picked, next(moves), next(counted)
 
 
 def from_host(
   stream: data.Stream,
   parts: int,
   draws: np.ndarray | None,
+  shares: np.ndarray | None,
   device: torch.device,
 ) -> Iterator[Batch]:
   """Micro-batches of a set that lies in the host's memory or on its disk.
 
   Copies are pinned and not waited for, and the next batch is on its way while
-  the device computes on one. `parts` and `draws` are as in `from_device`.
+  the device computes on one. `parts` are the micro-batches of each update;
+  `draws` and `shares` are as in `from_device`.
   """
-  moves = _each(draws, device)
+  moves, counted = (_each(v, device) for v in (draws, shares))
   coming = (
     [on_its_way(batch[name], device) for name in ("input", "label")]
     for batch in stream
@@ -90,18 +97,20 @@ def from_host(
   now = next(coming, None)
   while now is not None:
     following = next(coming, None)
+    inputs, labels = now
     for part in range(parts):
-      yield *(values[part::parts] for values in now), *next(moves)
+      picked = inputs[part::parts], labels[part::parts]
+      yield *picked, next(moves), next(counted)
     now = following
 
 
 def _each(
-  draws: np.ndarray | None, device: torch.device
-) -> Iterator[tuple[Tensor, ...]]:
-  """The draws of each micro-batch; nothing where there are none."""
-  if draws is None:
-    return itertools.repeat(())
-  return zip(on_its_way(draws, device), strict=True)
+  values: np.ndarray | None, device: torch.device
+) -> Iterator[Tensor | None]:
+  """What each micro-batch has of it; None where there is nothing."""
+  if values is None:
+    return itertools.repeat(None)
+  return iter(on_its_way(values, device))
 
 
 def on_its_way(values: np.ndarray, device: torch.device) -> Tensor:

@@ -4,10 +4,13 @@ PyTorch's own fused rules where they are the same arithmetic; for Lion, LAMB
 and Muon, `jaxpower.learn_torch.rules`.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from jaxpower import config
+from jaxpower.learn_torch.heads import LOG_VARIANCES
 from jaxpower.learn_torch.rules import Lamb, Lion, Muon
 
 
@@ -15,10 +18,17 @@ def build(rule: config.Optimizer, network: nn.Module) -> torch.optim.Optimizer:
   """The update rule of a config for the weights of a network.
 
   Weight decay is decoupled from the gradient for "adamw", "lion", "lamb" and
-  "muon", and added to it for the others, as in the JAX wing. The rate is set
-  before each update with `set_rate`.
+  "muon", and added to it for the others, as in the JAX wing. Log-variances of
+  tasks are no weights of the network: they follow the rule without its decay,
+  or Adam where the rule is one for matrices or scales by a parameter's own
+  size. The rate is set before each update with `set_rate`.
   """
-  weights = [p for p in network.parameters() if p.requires_grad]
+  trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
+  noises = [p for n, p in trained.items() if n.endswith(LOG_VARIANCES)]
+  plain = [p for n, p in trained.items() if not n.endswith(LOG_VARIANCES)]
+  weights: list[dict[str, Any]] = [{"params": plain}]
+  if noises:
+    weights.append({"params": noises, "weight_decay": 0.0})
   decay = rule.weight_decay
   match rule.name:
     case "sgd":
@@ -40,11 +50,11 @@ def build(rule: config.Optimizer, network: nn.Module) -> torch.optim.Optimizer:
     case "lion":
       return Lion(weights, weight_decay=decay)
     case "lamb":
-      return Lamb(weights, weight_decay=decay)
+      return Lamb(plain, noises, weight_decay=decay)
     case "muon":
       chosen = matrices(network)
-      of_adam = [p for p in weights if all(p is not m for m in chosen)]
-      return Muon(chosen, of_adam, weight_decay=decay)
+      others = [p for p in plain if all(p is not m for m in chosen)]
+      return Muon(chosen, others, noises, weight_decay=decay)
   raise ValueError(f"no optimizer is named {rule.name}")
 
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from jaxpower import config
-from jaxpower.learn_torch import evaluate, networks, optimizer
+from jaxpower.learn_torch import evaluate, heads, networks, optimizer
 from jaxpower.learn_torch.segment import matmul_precision
 from jaxpower.learn_torch.spec import Spec, device_of
 from jaxpower.learn_torch.step import logits_of, loss_of
@@ -90,13 +90,16 @@ def state_of(
 
 def build(spec: Spec) -> nn.Module:
   """The network of a spec, on the CPU, its weights not yet of any worth."""
-  return networks.build(
+  network = networks.build(
     spec.model,
     spec.classes,
     spec.vocabulary,
     spec.input_shape,
     dropout=spec.dropout,
   )
+  if spec.uncertainty:
+    heads.add_log_variances(network, len(spec.tasks))
+  return network
 
 
 def compile_programs(spec: Spec) -> Programs:
@@ -140,6 +143,7 @@ def _compiled(programs: Programs, spec: Spec) -> Programs:
     evaluate.evaluate(
       functools.partial(compiled.logits_of, mean, std),
       {"input": inputs, "label": labels},
+      spec.tasks,
     )
   network.load_state_dict(before)
   return compiled
@@ -184,18 +188,18 @@ def flops_per_step(spec: Spec) -> float | None:
   return counter.get_total_flops() / few * spec.batch_size
 
 
-def zeros(
-  spec: Spec, examples: int, device: torch.device
-) -> tuple[Tensor, ...]:
+def zeros(spec: Spec, examples: int, device: torch.device) -> tuple[Any, ...]:
   """Arguments of `step.loss_of`, of the right shapes and types."""
   channels = () if spec.vocabulary else spec.input_shape[-1:]
   images = (examples, *spec.input_shape)
-  values = [
+  values = (
     torch.zeros(channels),
     torch.ones(channels),
     torch.zeros(images, dtype=getattr(torch, spec.input_dtype)),
     torch.zeros((examples, *spec.label_shape), dtype=torch.int32),
-  ]
-  if spec.augmentation != "none":
-    values.append(torch.zeros((examples, 3), dtype=torch.int8))
-  return tuple(value.to(device) for value in values)
+    None
+    if spec.augmentation == "none"
+    else torch.zeros((examples, 3), dtype=torch.int8),
+    None if len(spec.tasks) == 1 else torch.zeros(len(spec.tasks)),
+  )
+  return tuple(v if v is None else v.to(device) for v in values)

@@ -2,7 +2,8 @@
 
 Each is a few operations over all weights at once (`torch._foreach_*`, one
 kernel for many tensors where the device has them), equal to optax's rule of
-the name with optax's constants.
+the name with optax's constants. Where these are no rules for numbers that are
+no weights, such as the log-variances of tasks, those follow Adam undecayed.
 """
 
 # Operations over lists of tensors have no other name in PyTorch.
@@ -26,7 +27,7 @@ TINY = 1e-8
 class Lion(Optimizer):
   """The sign of a mixture of gradient and momentum (Chen et al. 2023)."""
 
-  def __init__(self, weights: Iterable[Tensor], weight_decay: float):
+  def __init__(self, weights: Iterable[dict[str, Any]], weight_decay: float):
     super().__init__(weights, {"lr": 0.0, "weight_decay": weight_decay})
 
   @torch.no_grad()
@@ -44,14 +45,24 @@ class Lion(Optimizer):
 class Lamb(Optimizer):
   """Adam, each layer's update scaled to its weights (You et al. 2020)."""
 
-  def __init__(self, weights: Iterable[Tensor], weight_decay: float):
-    super().__init__(weights, {"lr": 0.0, "weight_decay": weight_decay})
+  def __init__(
+    self,
+    weights: Iterable[Tensor],
+    no_weights: Iterable[Tensor],
+    weight_decay: float,
+  ):
+    groups = [_group("lamb", weights), _undecayed(no_weights)]
+    defaults = {"lr": 0.0, "weight_decay": weight_decay}
+    super().__init__([g for g in groups if g["params"]], defaults)
 
   @torch.no_grad()
   def step(self, closure: Any = None) -> None:  # type: ignore[override]
     """One update from the gradients at hand."""
     del closure
     for group in self.param_groups:
+      if group["rule"] == "adam":
+        _step_of_adam(self, group)
+        continue
       weights, grads, moments = _gathered(self, group, "mean", "square")
       updates = _adam(grads, moments, _count(group), epsilon=1e-6)
       torch._foreach_add_(updates, weights, alpha=group["weight_decay"])
@@ -76,11 +87,13 @@ class Muon(Optimizer):
     self,
     matrices: Iterable[Tensor],
     others: Iterable[Tensor],
+    no_weights: Iterable[Tensor],
     weight_decay: float,
   ):
     groups = [
-      {"params": list(matrices), "orthogonal": True},
-      {"params": list(others), "orthogonal": False},
+      _group("muon", matrices),
+      _group("nesterov", others),
+      _undecayed(no_weights),
     ]
     defaults = {"lr": 0.0, "weight_decay": weight_decay}
     super().__init__([g for g in groups if g["params"]], defaults)
@@ -90,16 +103,33 @@ class Muon(Optimizer):
     """One update from the gradients at hand."""
     del closure
     for group in self.param_groups:
-      count = _count(group)
-      if group["orthogonal"]:
-        weights, grads, (means,) = _gathered(self, group, "mean")
-        torch._foreach_lerp_(means, grads, 1 - MUON_BETA)
-        ahead = _look_ahead(means, grads, MUON_BETA, count)
-        updates = [_orthogonal(update) for update in ahead]
-      else:
-        weights, grads, moments = _gathered(self, group, "mean", "square")
-        updates = _adam(grads, moments, count, epsilon=TINY, nesterov=True)
-      _descend(weights, updates, group)
+      if group["rule"] != "muon":
+        _step_of_adam(self, group, nesterov=group["rule"] == "nesterov")
+        continue
+      weights, grads, (means,) = _gathered(self, group, "mean")
+      torch._foreach_lerp_(means, grads, 1 - MUON_BETA)
+      ahead = _look_ahead(means, grads, MUON_BETA, _count(group))
+      _descend(weights, [_orthogonal(update) for update in ahead], group)
+
+
+def _group(rule: str, params: Iterable[Tensor]) -> dict[str, Any]:
+  """Parameters that follow one rule of several."""
+  return {"params": list(params), "rule": rule}
+
+
+def _undecayed(params: Iterable[Tensor]) -> dict[str, Any]:
+  """Parameters that are no weights: Adam, and no decay."""
+  return _group("adam", params) | {"weight_decay": 0.0}
+
+
+def _step_of_adam(
+  rule: Optimizer, group: dict[str, Any], *, nesterov: bool = False
+) -> None:
+  """AdamW on one group, with or without looking ahead."""
+  weights, grads, moments = _gathered(rule, group, "mean", "square")
+  count = _count(group)
+  updates = _adam(grads, moments, count, epsilon=TINY, nesterov=nesterov)
+  _descend(weights, updates, group)
 
 
 def _gathered(

@@ -12,8 +12,9 @@ from jaxpower.data import DataSet
 class Spec:
   """What programs depend on; trials that share it share the programs.
 
-  Learning rate and schedule, update rule, weight decay, momentum, the share
-  of the data and the seed are no part of what is compiled and not here.
+  Learning rate and schedule, update rule, weight decay, momentum, the weights
+  of tasks, the share of the data and the seed are no part of what is compiled
+  and not here.
   """
 
   model: config.Model
@@ -22,7 +23,8 @@ class Spec:
   dropout: float
   label_smoothing: float
   augmentation: str
-  classes: int
+  tasks: tuple[int, ...]  # the classes of each
+  uncertainty: bool  # whether the weights of the tasks are learned
   vocabulary: int | None  # None: the inputs are no tokens
   input_shape: tuple[int, ...]  # of one input
   input_dtype: str
@@ -34,6 +36,11 @@ class Spec:
   devices: int
 
   @property
+  def classes(self) -> int:
+    """The outputs of the head: those of every task side by side."""
+    return sum(self.tasks)
+
+  @property
   def micro_batch(self) -> int:
     """Examples that one call of the network sees."""
     return self.batch_size // self.accumulation
@@ -41,6 +48,8 @@ class Spec:
 
 def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
   """The part of a trial that its programs depend on."""
+  several = len(trial.tasks) > 1
+  labels = trial.tasks if several else ("label",)
   return Spec(
     model=trial.model,
     precision=trial.precision,
@@ -48,7 +57,8 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     dropout=trial.dropout,
     label_smoothing=trial.label_smoothing,
     augmentation=trial.augmentation,
-    classes=sets.facts.classes,
+    tasks=tuple(sets.facts.labels[name] for name in labels),
+    uncertainty=several and trial.task_weighting == "uncertainty",
     vocabulary=sets.facts.vocabulary,
     input_shape=tuple(sets.train["input"].shape[1:]),
     input_dtype=str(sets.train["input"].dtype),

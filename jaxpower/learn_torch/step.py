@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from jaxpower.learn_torch import augment, tasks
+from jaxpower.learn_torch import augment, heads, tasks
 from jaxpower.learn_torch.spec import Spec, dtype_of
 
 
@@ -15,8 +15,9 @@ def loss_of(
   inputs: Tensor,
   labels: Tensor,
   draws: Tensor | None = None,
+  shares: Tensor | None = None,
 ) -> Tensor:
-  """The mean loss of some examples, to go back from.
+  """The mean loss of some examples, put together over tasks; to go back from.
 
   Args:
     spec: What the network was made for.
@@ -26,11 +27,19 @@ def loss_of(
     inputs: [examples, ...], as the data set holds them.
     labels: As the data set holds them.
     draws: [examples, 3], how each image is moved, where they are.
+    shares: [tasks], what an example's loss counts, where there are several.
   """
   if draws is not None:
     inputs = augment.crop(inputs, draws)
   logits = logits_of(spec, network, mean, std, inputs)
-  return tasks.losses(logits, labels, spec.label_smoothing).mean()
+  if len(spec.tasks) == 1:
+    return tasks.losses(logits, labels, spec.label_smoothing).mean()
+  assert shares is not None
+  each = heads.losses(logits, labels, spec.tasks, spec.label_smoothing)
+  means = (each * shares).sum(0)
+  if spec.uncertainty:
+    return heads.by_uncertainty(means, heads.log_variances(network))
+  return means.sum()
 
 
 def logits_of(

@@ -1,7 +1,8 @@
 """A task: how inputs reach the network and what its outputs are held to.
 
 Labels are one class an example, [batch], or the next token at each position,
-[batch, length], where 0 is padding and counts for nothing.
+[batch, length], where 0 is padding and counts for nothing. A class of -1 is no
+label.
 """
 
 import torch
@@ -26,12 +27,13 @@ def losses(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
 
   With `smoothing` that share of the label is spread evenly over all classes
   (Szegedy et al. 2016). Over next tokens it is the mean over an example's
-  positions. Of float64 logits it is float64.
+  positions. 0 without a label. Of float64 logits it is float64.
   """
   scores = logits.to(torch.promote_types(logits.dtype, torch.float32))
   found = F.cross_entropy(
     scores.flatten(0, -2),
     labels.flatten().long(),
+    ignore_index=-1,
     reduction="none",
     label_smoothing=smoothing,
   )

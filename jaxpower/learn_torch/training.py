@@ -22,9 +22,9 @@ from torch import Tensor
 from jaxpower import data, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
-from jaxpower.data.share import examples_of
+from jaxpower.data.share import examples_of, kinds_of
 from jaxpower.learn_torch import evaluate as evaluating
-from jaxpower.learn_torch import feed, weights
+from jaxpower.learn_torch import feed, heads, weights
 from jaxpower.learn_torch.numerics import numerics_of
 from jaxpower.learn_torch.programs import Programs, TrainState, build, state_of
 from jaxpower.learn_torch.programs import compile_programs as compile_programs
@@ -46,6 +46,7 @@ class Placed:
   scale: dict[str, Tensor]
   spec: Spec
   chosen: np.ndarray  # int32, indices into `train`
+  labels: np.ndarray  # those of `train`, on the host
   bytes_before: int | None  # on the GPU, before any of it was placed
 
   @property
@@ -75,7 +76,9 @@ def place(trial: Trial, sets: DataSet) -> Placed:
     {name: part[name] for name in ("input", "label")}
     for part in (sets.train, sets.test)
   ]
-  chosen = examples_of(sets.train["label"], trial.data_share)
+  labels = sets.train["label"]
+  kinds = kinds_of(labels, len(trial.tasks))
+  chosen = examples_of(kinds, trial.data_share)
   resident = feed.fits(pairs[0], device)
   return Placed(
     trial=trial,
@@ -85,6 +88,7 @@ def place(trial: Trial, sets: DataSet) -> Placed:
     scale=feed.to_device({"mean": sets.mean, "std": sets.std}, device),
     spec=spec_of(trial, sets),
     chosen=chosen,
+    labels=labels,
     bytes_before=before,
   )
 
@@ -135,13 +139,18 @@ def train(
 def evaluate(
   programs: Programs, state: TrainState, placed: Placed
 ) -> dict[str, Tensor]:
-  """Mean "loss" and "accuracy" over the test set."""
+  """Mean "loss" and "accuracy" over the test set.
+
+  With several tasks also "accuracies" [tasks], of which it is the mean.
+  """
   programs.hold(state, placed.trial.optimizer)
   programs.network.eval()
   scale = placed.scale["mean"], placed.scale["std"]
   with matmul_precision(placed.trial.matmul_precision):
     return evaluating.evaluate(
-      functools.partial(programs.logits_of, *scale), placed.test
+      functools.partial(programs.logits_of, *scale),
+      placed.test,
+      placed.spec.tasks,
     )
 
 
@@ -207,11 +216,17 @@ def _batches(
       data.augmentation_draws(**order, height=height, width=width, flip=flip),
       parts,
     )
+  several = len(trial.tasks) > 1
+  places, shares = np.empty((0, 0), np.int32), None
+  if several or not placed.host:  # what is streamed has its own order
+    places = data.batch_indices(examples=len(placed.chosen), **order)
+    places = placed.chosen[places]
+  if several:
+    shares = heads.shares(placed.labels[places], trial, parts)
   if placed.host:
     with data.stream(placed.host, **order) as stream:
-      batches = feed.from_host(stream, parts, draws, device_of())
+      batches = feed.from_host(stream, parts, draws, shares, device_of())
       yield batches, lambda: stream.waited_seconds
     return
-  places = data.batch_indices(examples=len(placed.chosen), **order)
-  places = feed.in_parts(placed.chosen[places], parts)
-  yield feed.from_device(placed.train, places, draws), lambda: 0.0
+  places = feed.in_parts(places, parts)
+  yield feed.from_device(placed.train, places, draws, shares), lambda: 0.0

@@ -1,0 +1,95 @@
+"""Several tasks in one network: a head each, and one loss from theirs.
+
+The twin of `jaxpower.learn.heads`: the outputs of the one last layer are cut at
+the tasks' borders. Labels are int32 [batch, tasks], -1 where an example has
+none.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from jaxpower.config import Trial
+from jaxpower.learn_torch import tasks
+
+# Of the head's parameters: learned weights of the tasks are no backbone.
+LOG_VARIANCES = "log_variances"
+
+
+def losses(
+  logits: Tensor,
+  labels: Tensor,
+  classes: Sequence[int],
+  smoothing: float = 0.0,
+) -> Tensor:
+  """Cross entropy in nats: float32 [batch, tasks], 0 without a label."""
+  cut = logits.split(list(classes), dim=-1)
+  return torch.stack(
+    [
+      tasks.losses(scores, labels[:, task], smoothing)
+      for task, scores in enumerate(cut)
+    ],
+    dim=1,
+  )
+
+
+def correct(logits: Tensor, labels: Tensor, classes: Sequence[int]) -> Tensor:
+  """Whether the largest logit of a task's head is its label's.
+
+  Returns:
+    float32 [batch, tasks] of 0 and 1, 0 without a label.
+  """
+  cut = logits.split(list(classes), dim=-1)
+  return torch.stack(
+    [tasks.correct(scores, labels[:, task]) for task, scores in enumerate(cut)],
+    dim=1,
+  )
+
+
+def shares(
+  labels: np.ndarray, trial: Trial, parts: int, processes: int = 1
+) -> np.ndarray:
+  """What one example's loss of each task counts in its micro-batch's.
+
+  The task's weight over its labels in the whole batch, so that micro-batches
+  with few labels of a task weigh what they hold, times the micro-batches of
+  all processes, whose losses are averaged.
+
+  Args:
+    labels: int32 [steps, batch, tasks], of each update, over all processes.
+    trial: Its weights; 1 where it says nothing, or learns them.
+    parts: Micro-batches that each process gathers an update from.
+    processes: Those that each batch is divided over.
+
+  Returns:
+    float32 [steps * parts, tasks].
+  """
+  fixed = trial.task_weights if trial.task_weighting == "fixed" else {}
+  weights = [fixed.get(task, 1.0) for task in trial.tasks]
+  counts = np.maximum((labels >= 0).sum(axis=1), 1)
+  found = parts * processes * np.array(weights) / counts
+  return np.repeat(found.astype(np.float32), parts, axis=0)
+
+
+def add_log_variances(network: nn.Module, count: int) -> None:
+  """Lets a network learn its tasks' weights too; each begins at 1."""
+  head: Any = network.get_submodule("head")
+  head.register_parameter(LOG_VARIANCES, nn.Parameter(torch.zeros(count)))
+
+
+def log_variances(network: nn.Module) -> Tensor:
+  """Those of a network, [tasks]."""
+  head: Any = network.head
+  return head.log_variances
+
+
+def by_uncertainty(losses: Tensor, log_variances: Tensor) -> Tensor:
+  """The tasks' losses weighed by what is learned of their noise.
+
+  With s = log(sigma ** 2) of each task it is the sum of exp(-s) * loss + s / 2,
+  the form for classification of Kendall, Gal and Cipolla (2018), equation 10.
+  """
+  return (torch.exp(-log_variances) * losses + log_variances / 2).sum()
