@@ -57,7 +57,6 @@ def get_config(text: str = "") -> Sweep:
     optimizer=Optimizer(name="adam", learning_rate=3e-3),
     batch_size=64,
     task_weighting=args.weighting,
-    framework=args.framework,
     vary={"tasks": (tuple(targets), *((task,) for task in targets))},
     seeds=1 if args.quick else args.seeds,
     targets=dict.fromkeys(targets, 0.4) if args.quick else targets,

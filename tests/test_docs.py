@@ -20,6 +20,7 @@ def test_the_example_in_python(
   capsys: pytest.CaptureFixture[str],
 ) -> None:
   monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+  monkeypatch.delenv("XLA_FLAGS", raising=False)  # as a user runs it
   monkeypatch.chdir(tmp_path)
   (code,) = blocks("python.md")
   exec(compile(code, "docs/python.md", "exec"), {})

@@ -214,7 +214,10 @@ def test_a_dry_run_trains_nothing(
   assert not folder.exists()
 
 
-def test_the_main_job_from_the_shell(tmp_path: pathlib.Path) -> None:
+def test_the_main_job_from_the_shell(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.delenv("XLA_FLAGS", raising=False)  # as a user runs it
   folder = tmp_path / "run"
   command = [
     sys.executable,

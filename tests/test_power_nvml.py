@@ -38,7 +38,7 @@ def two_gpus(**kwargs):
 def test_the_counter_gives_the_energy_of_a_square_wave():
   gpu = Gpu(power=Square(100.0, 500.0, 0.09))
   with installed(gpu), Monitor("nvml") as monitor:
-    monitor.measure("train", time.sleep, 0.35)
+    monitor.measure("train", time.sleep, 0.6)
     (window,) = monitor.windows()
   truth = gpu.truth(window.start_seconds, window.start_seconds + window.seconds)
   assert window.energies[0].domain == UUIDS[0]
