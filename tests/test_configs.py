@@ -58,6 +58,7 @@ def test_a_config_takes_a_transformer(
   assert len(plan.left) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "words",
   [

@@ -14,6 +14,7 @@ def blocks(page: str) -> list[str]:
   return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_example_in_python(
   tmp_path: pathlib.Path,
   monkeypatch: pytest.MonkeyPatch,
