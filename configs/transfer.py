@@ -5,7 +5,7 @@ related data reaches an accuracy that a fresh one mostly does not; where they
 are many it saves some updates, fewer than pretraining took. Frozen, a backbone
 makes each update cheaper and asks for more of them. What pretraining cost is
 in the same records: one for each seed, shared by all trials of that seed.
-Cost: under five minutes on two idle CPU cores; `novels` about ten.
+Cost: under five minutes on two idle CPU cores; `novels` takes longer.
 
   python scripts/run.py --config=configs/transfer.py
   python scripts/run.py --config=configs/transfer.py:pair=novels
@@ -14,7 +14,7 @@ Cost: under five minutes on two idle CPU cores; `novels` about ten.
 
 The default goes from MNIST to the digits of other writers and another
 scanner, `novels` from early novels of Austen to late ones. `clothes` goes from
-Fashion-MNIST to digits, where pretraining is not paid back at all. `cifar`
+Fashion-MNIST to digits, where pretraining saves nothing. `cifar`
 goes from CIFAR-100 to CIFAR-10 and is meant for a GPU; both are prepared by
 scripts/prepare_data.py.
 """
