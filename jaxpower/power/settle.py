@@ -35,6 +35,11 @@ def energy_of(
   domain = history.domain
   counter = _counter(history, start, end, extrapolate)
   integral = _integral(history, start, end, extrapolate)
+  lost = counter is not None and counter.joules is None
+  if lost and integral.joules is None and _is_near(history, end):
+    # The sampler waits for the counter's tick; where the counter cannot be
+    # used, the power's next reading may be yet to come.
+    integral = _integral(history, start, end, extrapolate=True)
   chosen, method = _choose(domain, counter, integral)
   reasons = list(chosen.reasons)
   if chosen is integral and counter is not None:
@@ -95,6 +100,12 @@ def _integral(
     gap=history.longest_gap,
     extrapolate=extrapolate,
   )
+
+
+def _is_near(history: History, end: float) -> bool:
+  """Whether power was read shortly before an instant."""
+  points = history.power_points
+  return len(points) > 0 and end - points[-1] <= history.longest_gap
 
 
 def _choose(
