@@ -1,5 +1,6 @@
 """From what the sensors said to the energies of a window, doubts included."""
 
+import math
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -36,9 +37,8 @@ def energy_of(
   counter = _counter(history, start, end, extrapolate)
   integral = _integral(history, start, end, extrapolate)
   lost = counter is not None and counter.joules is None
-  if lost and integral.joules is None and _is_near(history, end):
-    # The sampler waits for the counter's tick; where the counter cannot be
-    # used, the power's next reading may be yet to come.
+  if lost and integral.joules is None and _was_read_after(history, end):
+    # Power that stays is noted as a point only now and then.
     integral = _integral(history, start, end, extrapolate=True)
   chosen, method = _choose(domain, counter, integral)
   reasons = list(chosen.reasons)
@@ -102,10 +102,12 @@ def _integral(
   )
 
 
-def _is_near(history: History, end: float) -> bool:
-  """Whether power was read shortly before an instant."""
-  points = history.power_points
-  return len(points) > 0 and end - points[-1] <= history.longest_gap
+def _was_read_after(history: History, end: float) -> bool:
+  """Whether power was read after an instant, and shortly before it."""
+  points, read = history.power_points, history.seconds
+  if not points or end - points[-1] > history.longest_gap:
+    return False
+  return read[-1] >= end and not math.isnan(history.watts[-1])
 
 
 def _choose(
