@@ -15,8 +15,7 @@ from jaxpower.data import DataSet
 from jaxpower.wings import Wing, wing_of
 
 torch = pytest.importorskip("torch")
-
-from torch._dynamo import utils as dynamo_utils
+dynamo_utils = pytest.importorskip("torch._dynamo.utils")
 
 from jaxpower.learn_torch import feed, programs
 

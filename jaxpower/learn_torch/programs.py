@@ -60,10 +60,10 @@ class Programs:
     """Brings a state to the network; returns the update rule over it."""
     if self.held is not state or self.optimizer is None:
       self.network.load_state_dict(state.weights | state.statistics)
-      self.optimizer = optimizer.build(rule, self.network)
+      update = optimizer.build(rule, self.network)
       if state.moments is not None:
-        self.optimizer.load_state_dict(state.moments)
-      self.held = state
+        update.load_state_dict(state.moments)
+      self.held, self.optimizer = state, update
     return self.optimizer
 
   def keep(self, step: int) -> TrainState:
