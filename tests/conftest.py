@@ -10,10 +10,7 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 # Most of a test's time is compiling; unoptimised it takes a third of it.
-os.environ.setdefault(
-  "XLA_FLAGS",
-  "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
-)
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # Tests run side by side; PyTorch's threads would wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
