@@ -47,13 +47,18 @@ class Network:
   reads: tuple[str, ...]
   layers: int
   dropout: bool
+  batch_norm: bool = False
 
 
 NETWORKS = {
   "cnn": Network(reads=("image", "window"), layers=1, dropout=True),
   "decoder": Network(reads=("text",), layers=2, dropout=True),
-  "resnet18": Network(reads=("image",), layers=2, dropout=False),
-  "resnet50": Network(reads=("image",), layers=1, dropout=False),
+  "resnet18": Network(
+    reads=("image",), layers=2, dropout=False, batch_norm=True
+  ),
+  "resnet50": Network(
+    reads=("image",), layers=1, dropout=False, batch_norm=True
+  ),
   "transformer": Network(reads=("tokens", "window"), layers=2, dropout=True),
   "vit": Network(reads=("image",), layers=2, dropout=True),
 }
@@ -122,6 +127,9 @@ class Conditions:
   `evaluate_every_examples` is counted in examples, not steps, so that every
   batch size is looked at equally often; a multiple of every batch size.
 
+  Where `accumulation` is left open, a batch is one piece, on CPUs as many as
+  fit the caches if the update is then the same but for rounding.
+
   `tasks` are labels of the data; where `data` is "a+b", sets mixed in every
   batch, they are "a" and "b". One network learns them all, with a head each.
   `targets` and `task_weights` are keyed by task; a task without an own target
@@ -133,7 +141,7 @@ class Conditions:
   model: Model = dataclasses.field(default_factory=Model)
   optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
   batch_size: int = 128  # global: examples per update over all devices
-  accumulation: int = 1  # micro-batches an update is gathered from
+  accumulation: int = 0  # micro-batches an update is gathered from; 0: open
   precision: str = "float32"  # of the arithmetic; weights stay float32
   matmul_precision: str = "default"  # of float32 products; GPUs: TF32
   dropout: float = 0.0

@@ -186,7 +186,7 @@ def _check_conditions(
   _at_least(
     "optimizer.reference_batch_size", c.optimizer.reference_batch_size, 1
   )
-  _at_least("accumulation", c.accumulation, 1)
+  _at_least("accumulation", c.accumulation, 0)
   _at_least("patience", c.patience, 0)
   _above_zero("model.width", c.model.width)
   _above_zero("model.depth", c.model.depth)
@@ -227,7 +227,7 @@ def _check_together(trial: Trial) -> None:
     f"augmentation {t.augmentation}: {name} reads no images",
   )
   _require(
-    t.batch_size % t.accumulation == 0,
+    t.batch_size % (t.accumulation or 1) == 0,
     f"accumulation {t.accumulation}: must divide batch_size {t.batch_size}",
   )
   for path, values in TORCH_TAKES.items() if t.framework != "jax" else ():

@@ -281,8 +281,9 @@ def _check_devices(trials: tuple[Trial, ...], ready: Ready) -> None:
         f"devices {devices}: this machine has {ready.devices}"
         f" ({ready.device_kind})"
       )
-    if trial.batch_size % (devices * trial.accumulation):
-      parts = "" if trial.accumulation == 1 else f"{trial.accumulation} times "
+    asked = trial.accumulation or 1
+    if trial.batch_size % (devices * asked):
+      parts = "" if asked == 1 else f"{asked} times "
       raise ConfigError(
         f"batch_size {trial.batch_size}: not a multiple of {parts}the"
         f" {devices} devices it is divided over; change it or set devices"

@@ -197,7 +197,7 @@ def make(**fields: Any) -> Callable[[], Sweep]:
     (make(data_share=1.5), "data_share 1.5: must lie between 0 and 1"),
     (make(patience=-1), "patience -1: must be at least 0"),
     (make(stop_at_target=1), "stop_at_target = 1: must be a bool"),
-    (make(accumulation=0), "accumulation 0: must be at least 1"),
+    (make(accumulation=-1), "accumulation -1: must be at least 0"),
     (
       make(accumulation=3),
       "accumulation 3: must divide batch_size 128",

@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from jaxpower.config import Trial
+from jaxpower.config import NETWORKS, Trial
+from jaxpower.learn.spec import Spec
 
 
-def numerics_of(trial: Trial, device: Any) -> dict[str, Any]:
-  """Words that both wings use, on a trial and its first `jax.Device`."""
+def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
+  """Words that both wings use, on a trial, its spec and its first device."""
   gpu = device.platform == "gpu"
   found: dict[str, Any] = {
+    "micro_batch": spec.micro_batch,
     "products": trial.precision,
     "tf32": gpu
     and trial.precision == "float32"
@@ -17,7 +19,7 @@ def numerics_of(trial: Trial, device: Any) -> dict[str, Any]:
     "convolution": "cudnn" if gpu else "one matrix product over patches",
     "call": f"one program a {trial.program}",
   }
-  if trial.model.name.startswith("resnet"):
+  if NETWORKS[trial.model.name].batch_norm:
     part = "micro-batch" if trial.accumulation > 1 else "global batch"
     found |= {"batch_norm": part, "running_variance": "biased"}
   if trial.dropout > 0:

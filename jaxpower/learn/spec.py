@@ -9,6 +9,8 @@ from flax import linen as nn
 
 from jaxpower import config
 from jaxpower.learn import networks
+from jaxpower.learn.state import make_mesh
+from jaxpower.pieces import accumulation_of
 
 Data = dict[str, Any]  # "input", "label", "mean", "std"; test sets "weight"
 
@@ -45,6 +47,11 @@ class Spec:
     """The outputs of the head: those of every task side by side."""
     return sum(self.tasks)
 
+  @property
+  def micro_batch(self) -> int:
+    """Examples that one pass of the network sees, over all devices."""
+    return self.batch_size // self.accumulation
+
 
 def spec_of(
   trial: config.Trial,
@@ -58,6 +65,7 @@ def spec_of(
 
   `classes` are those of each task, where there are several.
   """
+  mesh = make_mesh(trial.devices)
   tasks = (classes,) if isinstance(classes, int) else classes
   shapes = tuple(
     (f"{split}.{name}", tuple(values.shape), str(values.dtype))
@@ -71,7 +79,9 @@ def spec_of(
     matmul_precision=trial.matmul_precision,
     dropout=trial.dropout > 0,
     augmentation=trial.augmentation,
-    accumulation=trial.accumulation,
+    accumulation=accumulation_of(
+      trial, on_cpu=mesh.devices.flat[0].platform == "cpu", devices=mesh.size
+    ),
     program=trial.program,
     freeze=trial.transfer.freeze,
     tasks=tasks,

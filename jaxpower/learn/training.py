@@ -182,7 +182,7 @@ def peak_memory_bytes(
 def numerics(placed: Placed | Streamed) -> dict[str, Any]:
   """What differs by nature between frameworks, as this trial had it."""
   mesh = make_mesh(placed.trial.devices)
-  return numerics_of(placed.trial, mesh.devices.flat[0])
+  return numerics_of(placed.trial, placed.spec, mesh.devices.flat[0])
 
 
 def devices(trial: Trial) -> list[dict[str, Any]]:

@@ -4,14 +4,18 @@ from typing import Any
 
 import torch
 
-from jaxpower.config import Trial
+from jaxpower.config import NETWORKS, Trial
+from jaxpower.learn_torch.spec import Spec
 
 
-def numerics_of(trial: Trial, device: torch.device) -> dict[str, Any]:
-  """Words that both wings use, on a trial and its device."""
+def numerics_of(
+  trial: Trial, spec: Spec, device: torch.device
+) -> dict[str, Any]:
+  """Words that both wings use, on a trial, its spec and its device."""
   gpu = device.type == "cuda"
   compiled = trial.framework == "torch_compile"
   found: dict[str, Any] = {
+    "micro_batch": spec.micro_batch,
     "products": trial.precision,
     "tf32": gpu
     and trial.precision == "float32"
@@ -22,7 +26,7 @@ def numerics_of(trial: Trial, device: torch.device) -> dict[str, Any]:
     if compiled
     else "an operation",
   }
-  if trial.model.name.startswith("resnet"):
+  if NETWORKS[trial.model.name].batch_norm:
     part = "micro-batch" if trial.accumulation > 1 else "global batch"
     found |= {"batch_norm": part, "running_variance": "unbiased"}
   if trial.dropout > 0:

@@ -42,7 +42,7 @@ class Spec:
 
   @property
   def micro_batch(self) -> int:
-    """Examples that one call of the network sees."""
+    """Examples that one pass of the network sees."""
     return self.batch_size // self.accumulation
 
 
@@ -65,7 +65,7 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     label_shape=tuple(sets.train["label"].shape[1:]),
     test_examples=len(sets.test["label"]),
     batch_size=trial.batch_size,
-    accumulation=trial.accumulation,
+    accumulation=trial.accumulation or 1,
     compiled=trial.framework == "torch_compile",
     devices=trial.devices,
   )

@@ -130,7 +130,7 @@ def train(
       optimizer,
       batches,
       schedule.learning_rates(trial, first, steps),
-      trial.accumulation,
+      placed.spec.accumulation,
       placed.scale,
     )
   return programs.keep(first + steps), loss, waited_seconds()
@@ -183,7 +183,7 @@ def peak_memory_bytes(programs: Programs, placed: Placed) -> int | None:
 
 def numerics(placed: Placed) -> dict[str, Any]:
   """What differs by nature between frameworks, as this trial had it."""
-  return numerics_of(placed.trial, device_of())
+  return numerics_of(placed.trial, placed.spec, device_of())
 
 
 def devices(trial: Trial) -> list[dict[str, Any]]:
@@ -201,7 +201,7 @@ def _batches(
   placed: Placed, first_step: int, steps: int
 ) -> Iterator[tuple[Iterator[feed.Batch], Callable[[], float]]]:
   """Micro-batches of some steps, and how long they were waited for so far."""
-  trial, parts = placed.trial, placed.trial.accumulation
+  trial, parts = placed.trial, placed.spec.accumulation
   order: dict[str, Any] = {
     "seed": trial.seed,
     "batch_size": trial.batch_size,

@@ -96,8 +96,9 @@ def _how(estimated: bool) -> str:
 
 def _numeric(records: Sequence[TrialRecord], framework: str, key: str) -> str:
   facts = [r.numerics for r in records if r.framework == framework]
-  words = sorted({_word(fact[key]) for fact in facts if key in fact})
-  return " or ".join(words) or "not recorded"
+  words = {_word(fact[key]) for fact in facts if key in fact}
+  by_length = sorted(words, key=lambda word: (len(word), word))  # 64 or 512
+  return " or ".join(by_length) or "not recorded"
 
 
 def _word(item: object) -> str:
