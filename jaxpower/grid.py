@@ -45,7 +45,6 @@ from jaxpower.config import (
 # not do everything, and the values that it takes.
 TORCH_TAKES: dict[str, tuple[Any, ...]] = {
   "devices": (0, 1),
-  "streaming": ("auto", "never"),
 }
 
 

@@ -14,12 +14,13 @@ import numpy as np
 from jaxpower import config, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
+from jaxpower.data.memory import is_streamed
 from jaxpower.data.share import examples_of, kinds_of
 from jaxpower.learn import checkpoint, streamed
 from jaxpower.learn import train as resident
 from jaxpower.learn.augment import draws_of
 from jaxpower.learn.evaluate import in_chunks
-from jaxpower.learn.memory import is_streamed
+from jaxpower.learn.memory import memory_bytes
 from jaxpower.learn.numerics import numerics_of
 from jaxpower.learn.optimizer import hyperparameters
 from jaxpower.learn.order import order_of
@@ -56,7 +57,7 @@ def place(trial: Trial, sets: DataSet) -> Placed | Streamed:
     {name: part[name] for name in ("input", "label")}
     for part in (sets.train, sets.test)
   )
-  streaming = is_streamed(trial, sets, mesh)
+  streaming = is_streamed(trial.streaming, sets, memory_bytes(mesh))
   part: Data = (streamed.part_shapes if streaming else in_chunks)(
     test, mesh.size
   )
