@@ -38,8 +38,8 @@ from jaxpower.config import (
   get,
   unknown,
   with_seed,
-  word,
 )
+from jaxpower.words import word
 
 # What the PyTorch wing does of what the JAX wing does: the fields where it does
 # not do everything, and the values that it takes.

@@ -19,12 +19,12 @@ from jaxpower.config import (
   get,
   to_dict,
   trial_id,
-  word,
 )
 from jaxpower.grid import check_cadence, expand
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.shift import Shift
+from jaxpower.words import word
 from jaxpower.worker import Worker, failed_record
 
 RECORDS = "records.jsonl"
