@@ -29,7 +29,6 @@ from jaxpower.learn.state import TrainState, make_mesh, replicated
 from jaxpower.learn.state import count_parameters as count_parameters
 from jaxpower.learn.streamed import Streamed
 from jaxpower.learn.train import Programs, fresh_state, test_shardings
-from jaxpower.learn.train import flops_per_step as flops_per_step
 
 wait = jax.block_until_ready
 
