@@ -14,6 +14,7 @@ import numpy as np
 from jaxpower import config, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
+from jaxpower.data.labels import classes_of
 from jaxpower.data.memory import is_streamed
 from jaxpower.data.share import examples_of, kinds_of
 from jaxpower.learn import checkpoint, streamed
@@ -60,12 +61,11 @@ def place(trial: Trial, sets: DataSet) -> Placed | Streamed:
   part: Data = (streamed.part_shapes if streaming else in_chunks)(
     test, mesh.size
   )
-  labels = trial.tasks if len(trial.tasks) > 1 else ("label",)
   spec = spec_of(
     trial,
     train | scale,
     part | scale,
-    classes=tuple(sets.facts.labels[name] for name in labels),
+    classes=classes_of(sets.facts, trial.tasks),
     vocabulary=sets.facts.vocabulary,
   )
   kinds = kinds_of(sets.train["label"], len(trial.tasks))
