@@ -21,6 +21,7 @@ from jaxpower.learn import checkpoint, streamed
 from jaxpower.learn import train as resident
 from jaxpower.learn.augment import draws_of
 from jaxpower.learn.evaluate import in_chunks
+from jaxpower.learn.flops import flops_per_step as flops_per_step
 from jaxpower.learn.memory import memory_bytes
 from jaxpower.learn.numerics import numerics_of
 from jaxpower.learn.optimizer import hyperparameters
