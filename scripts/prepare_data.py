@@ -1,15 +1,17 @@
 """Prepares a data set of tensorflow-datasets, once.
 
-python scripts/prepare_data.py --data=cifar10
-python scripts/prepare_data.py --data=imdb_reviews@512  # bytes of a text
-python scripts/prepare_data.py --data=imagenette/160px-v2@64  # pixels a side
+  python scripts/prepare_data.py --data=cifar10
+  python scripts/prepare_data.py --data=imdb_reviews@512  # bytes of a text
+  python scripts/prepare_data.py --data=imagenette/160px-v2@64  # pixels a side
 
---data=NAME        the set
---data_dir=FOLDER  of prepared sets; else $TFDS_DATA_DIR, else
-                   ~/tensorflow_datasets
---from=FOLDER      holds the published files already, instead of a download;
-                   or Debian's dataset-fashion-mnist, also found where apt
-                   puts it
+  --data=NAME        the set
+  --data_dir=FOLDER  of prepared sets; else $TFDS_DATA_DIR, else
+                     ~/tensorflow_datasets
+  --from=FOLDER      holds the published files already, instead of a download;
+                     or Debian's dataset-fashion-mnist, also found where apt
+                     puts it
+
+A set that is prepared already is left as it is.
 """
 
 import sys
