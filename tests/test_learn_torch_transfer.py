@@ -236,8 +236,8 @@ def test_a_compiled_training_is_frozen_alike(
   imported: tuple[pathlib.Path, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
   folder, _ = imported
-  # Inductor's C++ compiler takes half a minute; all before it is the same.
-  compile_ = functools.partial(torch.compile, backend="aot_eager")
+  # What is captured is all that matters here; making it fast takes a minute.
+  compile_ = functools.partial(torch.compile, backend="eager")
   monkeypatch.setattr(torch, "compile", compile_)
   monkeypatch.setattr(programs, "_for_oneself", contextlib.nullcontext)
   asked = {"weights": str(folder), "freeze": True}
