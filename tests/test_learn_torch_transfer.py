@@ -96,7 +96,7 @@ def course(
 
 def as_jax(trial: Trial, state: Any) -> Any:
   """What a state of the PyTorch wing holds, as Flax names and lays it."""
-  network = programs.build(wing_of("torch").place(trial, small()).spec)
+  network = programs.build(training.place(trial, small()).spec)
   return weights.to_jax(network, state.weights | state.statistics)
 
 
@@ -171,17 +171,15 @@ def test_a_rule_keeps_nothing_for_what_is_frozen(
 
 
 def test_no_gradient_goes_through_a_frozen_backbone() -> None:
-  counts = [
-    wing_of("torch").flops_per_step(
-      wing_of("torch").place(of(TRIAL, "torch", freeze=freeze), small()).spec
-    )
-    for freeze in (False, True)
-  ]
+  whole, head = (
+    programs.flops_per_step(training.place(trial, small()).spec) or 0.0
+    for trial in (of(TRIAL, "torch"), of(TRIAL, "torch", freeze=True))
+  )
   # Forwards, and the gradient of the head's kernel alone: it is as large as the
   # head's own product.
   layers = [4 * 4 * 9 * 4, 2 * 2 * 9 * 4 * 8, 2 * 2 * 8 * 16, 16 * 10]
-  assert counts[1] == 2 * 32 * (sum(layers) + layers[-1])
-  assert counts[1] < 0.5 * counts[0]
+  assert head == 2 * 32 * (sum(layers) + layers[-1])
+  assert head < 0.5 * whole
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +228,19 @@ def test_imported_weights_come_over_and_stay_where_frozen(
     assert np.array_equal(found, expected) == freeze
   if freeze:
     same(batch_stats, drawn["batch_stats"])
+
+
+def test_a_backbone_s_statistics_come_with_it(
+  imported: tuple[pathlib.Path, Any], tmp_path: pathlib.Path
+) -> None:
+  folder, _ = imported
+  _, wing, _, held = begun(of(RESNET, "torch", weights=str(folder)), folder)
+  wing.save(tmp_path / "weights", held)
+  state = begun(of(RESNET, "torch"), tmp_path / "weights")[-1]
+  assert (state.step, state.moments) == (0, None)
+  for name, values in (held.weights | held.statistics).items():
+    found = (state.weights | state.statistics)[name]
+    assert torch.equal(found, values), name
 
 
 def test_a_compiled_training_is_frozen_alike(
