@@ -115,9 +115,7 @@ def train(
   trial = placed.trial
   steps = trial.evaluate_every_examples // trial.batch_size
   first = segment * steps
-  optimizer = programs.hold(
-    state, trial.optimizer, trial.transfer.backbone_rate
-  )
+  optimizer = programs.hold(state, trial)
   programs.network.train()
   torch.manual_seed((trial.seed << 32) + first)  # of dropout
   with (
@@ -142,8 +140,7 @@ def evaluate(
 
   With several tasks also "accuracies" [tasks], of which it is the mean.
   """
-  asked = placed.trial
-  programs.hold(state, asked.optimizer, asked.transfer.backbone_rate)
+  programs.hold(state, placed.trial)
   programs.network.eval()
   scale = placed.scale["mean"], placed.scale["std"]
   with matmul_precision(placed.trial.matmul_precision):
