@@ -1,7 +1,7 @@
 """A sweep checked and expanded into its trials.
 
 What can be known from the config alone is checked here, before anything loads;
-what depends on the data or the machine is checked by `jaxpower.sweep`.
+what depends on the data or the machine is checked by `jaxpower.needs`.
 """
 
 import copy
@@ -38,14 +38,13 @@ from jaxpower.config import (
   get,
   unknown,
   with_seed,
-  word,
 )
+from jaxpower.words import word
 
 # What the PyTorch wing does of what the JAX wing does: the fields where it does
 # not do everything, and the values that it takes.
 TORCH_TAKES: dict[str, tuple[Any, ...]] = {
   "devices": (0, 1),
-  "streaming": ("auto", "never"),
 }
 
 
@@ -101,26 +100,6 @@ def check_cadence(trial: Trial) -> None:
     f"evaluate_every_examples {every}: not a multiple of batch_size {batch},"
     " so batch sizes would be evaluated unequally; take"
     f" {max(batch, every // batch * batch)}",
-  )
-
-
-def check_kind(trial: Trial, kind: str) -> None:
-  """Raises ConfigError unless the model can be trained on such data.
-
-  `kind` is "image", "window", "tokens" or "text": tokens with the next ones
-  as labels.
-  """
-  name = trial.model.name
-  fitting = [n for n in MODELS if kind in NETWORKS[n].reads]
-  _require(
-    name in fitting,
-    f"model {name}: does not read {trial.data} ({kind}); models that do:"
-    f" {', '.join(fitting)}",
-  )
-  _require(
-    kind == "image" or trial.augmentation == "none",
-    f"augmentation {trial.augmentation}: for images only, {trial.data} is"
-    f" {kind}",
   )
 
 

@@ -260,54 +260,6 @@ def test_bad_sweeps_are_refused(
   assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-  ("model", "kind", "augmentation", "message"),
-  [
-    ("cnn", "image", "crop_flip", ""),
-    ("cnn", "window", "none", ""),
-    ("transformer", "tokens", "none", ""),
-    ("decoder", "text", "none", ""),
-    (
-      "cnn",
-      "tokens",
-      "none",
-      "model cnn: does not read austen (tokens); models that do: transformer",
-    ),
-    (
-      "transformer",
-      "text",
-      "none",
-      "model transformer: does not read austen (text); models that do: decoder",
-    ),
-    (
-      "vit",
-      "window",
-      "none",
-      "model vit: does not read austen (window); models that do: cnn,"
-      " transformer",
-    ),
-    (
-      "cnn",
-      "window",
-      "crop",
-      "augmentation crop: for images only, austen is window",
-    ),
-  ],
-)
-def test_a_model_must_read_the_data(
-  model: str, kind: str, augmentation: str, message: str
-) -> None:
-  trial = Trial(
-    data="austen", model=Model(name=model), augmentation=augmentation
-  )
-  if not message:
-    grid.check_kind(trial, kind)
-    return
-  with pytest.raises(ConfigError) as error:
-    grid.check_kind(trial, kind)
-  assert str(error.value) == message
-
-
 @given(every=st.integers(1, 10_000), batch=st.integers(1, 10_000))
 def test_the_suggested_cadence_holds(every: int, batch: int) -> None:
   (trial,) = grid.expand(

@@ -56,26 +56,28 @@ def stream(
   batch_size: int,
   first_step: int,
   steps: int,
+  chosen: np.ndarray | None = None,
   ahead: int = 4,
   threads: int = 2,
   grain: bool = False,
 ) -> Stream:
   """The batches of some steps, in exactly the order of `batch_indices`.
 
-  `split` is one of `load(name, mapped=True)`. Each batch maps the names of
-  `split` to arrays [batch_size, ...]. Up to `ahead` batches are read before
+  `split` is one of `load(name, mapped=True)`; `chosen` are the examples of it
+  that are used, int [n], all by default. Each batch maps the names of `split`
+  to arrays [batch_size, ...]. Up to `ahead` batches are read before
   they are asked for, by `threads` threads of this process, or of the package
   grain if `grain`; the batches are the same. Raises ValueError where a number
   is out of range, DataError where grain is not installed.
   """
   indices = batch_indices(
     seed=seed,
-    examples=len(split["input"]),
+    examples=len(split["input"] if chosen is None else chosen),
     batch_size=batch_size,
     first_step=first_step,
     steps=steps,
   )
-  batches = _Batches(split, indices)
+  batches = _Batches(split, indices if chosen is None else chosen[indices])
   return read_ahead(batches, ahead=ahead, threads=threads, grain=grain)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from jaxpower import data, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
+from jaxpower.data.memory import is_streamed
 from jaxpower.data.share import examples_of, kinds_of
 from jaxpower.learn_torch import evaluate as evaluating
 from jaxpower.learn_torch import feed, heads, weights
@@ -38,8 +39,8 @@ class Placed:
 
   trial: Trial
   train: dict[str, Tensor]
-  host: dict[str, np.ndarray]  # in place of `train` where it does not fit
-  test: dict[str, Tensor]
+  host: dict[str, np.ndarray]  # in place of `train` where it is streamed
+  test: Mapping[str, Tensor | feed.HostArray]
   scale: dict[str, Tensor]
   spec: Spec
   chosen: np.ndarray  # int32, indices into `train`
@@ -61,7 +62,7 @@ def wait(values: Any) -> Any:
 
 
 def place(trial: Trial, sets: DataSet) -> Placed:
-  """Lays a set on the device whole, or keeps it where it would not fit."""
+  """Lays a set on the device whole, or leaves it to be streamed."""
   device = device_of()
   before = None
   if device.type == "cuda":
@@ -76,12 +77,12 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   labels = sets.train["label"]
   kinds = kinds_of(labels, len(trial.tasks))
   chosen = examples_of(kinds, trial.data_share)
-  resident = feed.fits(pairs[0], device)
+  streaming = is_streamed(trial.streaming, sets, feed.memory_bytes(device))
   return Placed(
     trial=trial,
-    train=feed.to_device(pairs[0], device) if resident else {},
-    host={} if resident else feed.share_of(pairs[0], chosen),
-    test=feed.to_device(pairs[1], device),
+    train={} if streaming else feed.to_device(pairs[0], device),
+    host=pairs[0] if streaming else {},
+    test=(feed.on_host if streaming else feed.to_device)(pairs[1], device),
     scale=feed.to_device({"mean": sets.mean, "std": sets.std}, device),
     spec=spec_of(trial, sets),
     chosen=chosen,
@@ -212,7 +213,8 @@ def _batches(
   if several:
     shares = heads.shares(placed.labels[places], trial, parts)
   if placed.host:
-    with data.stream(placed.host, **order) as stream:
+    chosen = placed.chosen
+    with data.stream(placed.host, chosen=chosen, **order) as stream:
       batches = feed.from_host(stream, parts, draws, shares, device_of())
       yield batches, lambda: stream.waited_seconds
     return
