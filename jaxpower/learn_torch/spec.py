@@ -13,9 +13,9 @@ from jaxpower.data.labels import classes_of
 class Spec:
   """What programs depend on; trials that share it share the programs.
 
-  Learning rate and schedule, update rule, weight decay, momentum, the weights
-  of tasks, the share of the data and the seed are no part of what is compiled
-  and not here.
+  Learning rate and schedule, the backbone's rate, update rule, weight decay,
+  momentum, the weights of tasks, the share of the data and the seed are no part
+  of what is compiled and not here.
   """
 
   model: config.Model
@@ -33,6 +33,7 @@ class Spec:
   test_examples: int
   batch_size: int
   accumulation: int
+  freeze: bool  # whether the head alone is trained
   compiled: bool
   devices: int
 
@@ -66,6 +67,7 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     test_examples=len(sets.test["label"]),
     batch_size=trial.batch_size,
     accumulation=trial.accumulation or 1,
+    freeze=trial.transfer.freeze,
     compiled=trial.framework == "torch_compile",
     devices=trial.devices,
   )

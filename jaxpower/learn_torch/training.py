@@ -10,8 +10,6 @@ import contextlib
 import copy as copying
 import dataclasses
 import functools
-import pathlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,14 +24,13 @@ from jaxpower.data.memory import is_streamed
 from jaxpower.data.share import examples_of, kinds_of
 from jaxpower.learn_torch import evaluate as evaluating
 from jaxpower.learn_torch import feed, heads, weights
+from jaxpower.learn_torch.checkpoint import save as save
 from jaxpower.learn_torch.numerics import numerics_of
 from jaxpower.learn_torch.programs import Programs, TrainState, build, state_of
 from jaxpower.learn_torch.programs import compile_programs as compile_programs
 from jaxpower.learn_torch.programs import flops_per_step as flops_per_step
 from jaxpower.learn_torch.segment import matmul_precision, run
 from jaxpower.learn_torch.spec import Spec, device_of, spec_of
-
-STATE = "state.pt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +116,7 @@ def train(
   trial = placed.trial
   steps = trial.evaluate_every_examples // trial.batch_size
   first = segment * steps
-  optimizer = programs.hold(state, trial.optimizer)
+  optimizer = programs.hold(state, trial)
   programs.network.train()
   torch.manual_seed((trial.seed << 32) + first)  # of dropout
   with (
@@ -144,7 +141,7 @@ def evaluate(
 
   With several tasks also "accuracies" [tasks], of which it is the mean.
   """
-  programs.hold(state, placed.trial.optimizer)
+  programs.hold(state, placed.trial)
   programs.network.eval()
   scale = placed.scale["mean"], placed.scale["std"]
   with matmul_precision(placed.trial.matmul_precision):
@@ -155,17 +152,8 @@ def evaluate(
     )
 
 
-def save(folder: pathlib.Path, state: TrainState) -> None:
-  """Writes the state into a folder of its own, in place of any other."""
-  shutil.rmtree(folder, ignore_errors=True)
-  folder.mkdir(parents=True)
-  unfinished = folder / "state.unfinished"
-  torch.save(dataclasses.asdict(state), unfinished)
-  unfinished.replace(folder / STATE)
-
-
 def count_parameters(state: TrainState) -> int:
-  """How many numbers training learns."""
+  """How many numbers the network has, those of a frozen backbone too."""
   return sum(values.numel() for values in state.weights.values())
 
 
