@@ -44,7 +44,6 @@ from jaxpower.config import (
 # What the PyTorch wing does of what the JAX wing does: the fields where it does
 # not do everything, and the values that it takes.
 TORCH_TAKES: dict[str, tuple[Any, ...]] = {
-  "devices": (0, 1),
   "streaming": ("auto", "never"),
 }
 

@@ -56,6 +56,7 @@ def stream(
   batch_size: int,
   first_step: int,
   steps: int,
+  part: slice = slice(None),
   ahead: int = 4,
   threads: int = 2,
   grain: bool = False,
@@ -63,10 +64,11 @@ def stream(
   """The batches of some steps, in exactly the order of `batch_indices`.
 
   `split` is one of `load(name, mapped=True)`. Each batch maps the names of
-  `split` to arrays [batch_size, ...]. Up to `ahead` batches are read before
-  they are asked for, by `threads` threads of this process, or of the package
-  grain if `grain`; the batches are the same. Raises ValueError where a number
-  is out of range, DataError where grain is not installed.
+  `split` to arrays [batch_size, ...], or to the `part` of them that is asked
+  for. Up to `ahead` batches are read before they are wanted, by `threads`
+  threads of this process, or of the package grain if `grain`; the batches are
+  the same. Raises ValueError where a number is out of range, DataError where
+  grain is not installed.
   """
   indices = batch_indices(
     seed=seed,
@@ -75,7 +77,7 @@ def stream(
     first_step=first_step,
     steps=steps,
   )
-  batches = _Batches(split, indices)
+  batches = _Batches(split, indices[:, part])
   return read_ahead(batches, ahead=ahead, threads=threads, grain=grain)
 
 

@@ -7,8 +7,10 @@ import torch
 from jaxpower.config import Trial
 
 
-def numerics_of(trial: Trial, device: torch.device) -> dict[str, Any]:
-  """Words that both wings use, on a trial and its device."""
+def numerics_of(
+  trial: Trial, device: torch.device, devices: int = 1
+) -> dict[str, Any]:
+  """Words that both wings use, on a trial and its devices, one of them."""
   gpu = device.type == "cuda"
   compiled = trial.framework == "torch_compile"
   found: dict[str, Any] = {
@@ -24,6 +26,7 @@ def numerics_of(trial: Trial, device: torch.device) -> dict[str, Any]:
   }
   if trial.model.name.startswith("resnet"):
     part = "micro-batch" if trial.accumulation > 1 else "global batch"
+    part = "per device" if devices > 1 else part
     found |= {"batch_norm": part, "running_variance": "unbiased"}
   if trial.dropout > 0:
     found["dropout_draws"] = "PyTorch's, by seed and segment"

@@ -1,0 +1,147 @@
+"""The life of a process that trains under another one, and its orders.
+
+Started by `jaxpower.learn_torch.team`. It holds the trial's data and a network
+of its own, does as it is told and says so, until its pipe is closed. The two
+speak over two pipes: an order goes one way, and back comes None once it is
+done, on the device too, or a line that says why it cannot be.
+"""
+
+import contextlib
+import ctypes
+import dataclasses
+import os
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection
+
+import torch
+
+from jaxpower import config, data
+from jaxpower.config import Trial
+from jaxpower.learn_torch import group, rank
+from jaxpower.learn_torch.programs import Programs, compile_programs
+from jaxpower.learn_torch.rank import Placed
+from jaxpower.learn_torch.spec import Spec
+
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """Bring the data of a trial to the device."""
+
+  trial: Trial
+  spec: Spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Compile:
+  """Make what a spec needs."""
+
+  spec: Spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Unite:
+  """Let the gradients of a spec's network be averaged from now on."""
+
+  spec: Spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Hold:
+  """Take over the first process's state, which comes through the group."""
+
+  spec: Spec
+  rule: config.Optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+  """Make the updates of a segment of the trial that was placed last."""
+
+  segment: int
+
+
+Order = Place | Compile | Unite | Hold | Train
+
+
+class Peer:
+  """What one process has of all that it was told to make."""
+
+  def __init__(self, number: int):
+    self._rank = number
+    self._programs: dict[Spec, Programs] = {}
+    self._losses: dict[Spec, group.LossOf] = {}
+    self._placed: Placed | None = None
+
+  def obey(self, order: Order) -> None:
+    """Does as it is told; a GPU may not be ready when this returns."""
+    match order:
+      case Place(trial, spec):
+        self._placed = None  # before the next one needs its place
+        sets = data.for_tasks(data.load(trial.data), trial.tasks)
+        self._placed = rank.place(trial, sets, spec, self._rank)
+      case Compile(spec):
+        self._programs[spec] = compile_programs(spec)
+      case Unite(spec):
+        made = self._programs[spec]
+        self._losses[spec] = group.unite(made, spec.accumulation)
+      case Hold(spec, rule):
+        group.share_state(self._programs[spec], rule)
+      case Train(segment):
+        placed = self._placed
+        assert placed is not None
+        loss_of = self._losses[placed.spec]
+        programs = self._programs[placed.spec]
+        loss, _ = rank.train(loss_of, programs, placed, segment)
+        group.average(loss)
+
+
+def main(arguments: list[str]) -> None:
+  """The beginning and end of a peer.
+
+  `arguments` are the file descriptors of its inbox and its outbox, the id of
+  the process that started it, its rank, and how many processes there are.
+  """
+  # An interrupt from the terminal reaches the sweep, which decides.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  first, second, parent, number, processes = map(int, arguments)
+  _die_with(parent)
+  for descriptor in (first, second):
+    os.set_inheritable(descriptor, False)  # an end held open hides a death
+  inbox = Connection(first, writable=False)
+  outbox = Connection(second, readable=False)
+  try:
+    outbox.send(None)
+    group.join(group.store_at(inbox.recv()), number, processes)
+    with group.threads(processes):
+      _serve(Peer(number), inbox, outbox)
+  except (EOFError, BrokenPipeError):
+    pass  # the first one is gone
+  except Exception as error:  # noqa: BLE001, the first one is to hear of it
+    traceback.print_exc()
+    with contextlib.suppress(OSError):
+      outbox.send(f"{type(error).__name__}: {error}".splitlines()[0])
+  sys.stderr.flush()
+  os._exit(0)  # nothing here is worth waiting for others, as a group would
+
+
+def _serve(peer: Peer, inbox: Connection, outbox: Connection) -> None:
+  while True:
+    peer.obey(inbox.recv())
+    if torch.cuda.is_available():
+      torch.cuda.synchronize()
+    outbox.send(None)
+
+
+def _die_with(parent: int) -> None:
+  """Lets the kernel end this process with its parent, however that ends.
+
+  Elsewhere than on Linux it ends when it next looks at its pipe.
+  """
+  if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(DIE_WITH_PARENT, int(signal.SIGKILL))
+  if os.getppid() != parent:
+    os._exit(0)
