@@ -68,12 +68,13 @@ def test_frameworks_take_turns_whose_order_turns_round() -> None:
 
 def test_what_the_pytorch_wing_does_not_do_is_refused() -> None:
   with pytest.raises(ConfigError) as error:
-    grid.expand(Sweep(framework="torch", devices=2))
+    grid.expand(Sweep(framework="torch", streaming="always"))
   assert str(error.value) == (
-    "devices 2: torch does not do it yet; take 0 or 1, or framework jax"
+    "streaming always: torch does not do it yet; take auto or never, or"
+    " framework jax"
   )
-  grid.expand(Sweep(framework="jax", devices=2))
-  grid.expand(Sweep(framework="torch_compile", devices=1))
+  grid.expand(Sweep(framework="jax", streaming="always"))
+  grid.expand(Sweep(framework="torch_compile", devices=2))
   both = {"data": "imu", "tasks": ("label", "subject")}
   grid.expand(Sweep(framework="torch", **both))
 

@@ -1,20 +1,24 @@
-"""Other processes of a training as the first one sees them."""
+"""Processes that train under the first one: their start, pipes and death.
+
+Knows no PyTorch, which takes seconds to load: from before that on, a process
+dies with the one that started it.
+"""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 from multiprocessing import connection
+from multiprocessing.connection import Connection
 from typing import Any
 
 import jaxpower
-from jaxpower.learn_torch.spec import device_of
 
-CHILD = (
-  "import sys; from jaxpower.learn_torch import peers; peers.main(sys.argv[1:])"
-)
+CHILD = "from jaxpower.learn_torch import links; links.begin()"
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 REAP_SECONDS = 30.0  # from being killed to being gone
 
 
@@ -24,11 +28,13 @@ class Link:
   Args:
     rank: Of that process, from 1.
     size: How many processes train.
+    gpu: The one that it is to see, in CUDA_VISIBLE_DEVICES' words; None: as
+      this process.
 
   Raises OSError where it cannot be started.
   """
 
-  def __init__(self, rank: int, size: int):
+  def __init__(self, rank: int, size: int, gpu: str | None = None):
     self.name = f"process {rank + 1} of the {size} that train"
     inbox, self._to = connection.Pipe(duplex=False)
     self.answers, outbox = connection.Pipe(duplex=False)
@@ -39,7 +45,7 @@ class Link:
         [sys.executable, "-c", CHILD, *map(str, numbers)],
         stdin=subprocess.DEVNULL,
         pass_fds=ends,
-        env=_environment(rank),
+        env=_environment(gpu),
       )
 
   @property
@@ -98,13 +104,38 @@ class Link:
       self._process.wait(REAP_SECONDS)
 
 
-def _environment(rank: int) -> dict[str, str]:
-  """That of this process, but one GPU to be seen, and this package."""
+def begin() -> None:
+  """What such a process does first, then `jaxpower.learn_torch.peers`.
+
+  The arguments it was started with are the file descriptors of its inbox and its outbox, the id of
+  the process that started it, its rank, and how many processes there are.
+  """
+  # An interrupt from the terminal reaches the sweep, which decides.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  first, second, parent, rank, size = map(int, sys.argv[1:])
+  _die_with(parent)
+  for descriptor in (first, second):
+    os.set_inheritable(descriptor, False)  # an end held open hides a death
+  from jaxpower.learn_torch import peers
+
+  inbox = Connection(first, writable=False)
+  peers.follow(inbox, Connection(second, readable=False), rank, size)
+
+
+def _die_with(parent: int) -> None:
+  """Lets the kernel end this process with its parent, however that ends.
+
+  Elsewhere than on Linux it ends when it next looks at its pipe.
+  """
+  if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(DIE_WITH_PARENT, int(signal.SIGKILL))
+  if os.getppid() != parent:
+    os._exit(0)
+
+
+def _environment(gpu: str | None) -> dict[str, str]:
+  """That of this process, but for one GPU to be seen, and this package."""
   package = pathlib.Path(jaxpower.__file__).parent.parent
   paths = filter(None, [str(package), os.environ.get("PYTHONPATH")])
   found = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-  if device_of().type == "cuda":
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpu = visible.split(",")[rank] if visible else str(rank)
-    found["CUDA_VISIBLE_DEVICES"] = gpu
-  return found
+  return found if gpu is None else found | {"CUDA_VISIBLE_DEVICES": gpu}

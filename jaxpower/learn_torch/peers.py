@@ -1,16 +1,14 @@
 """The life of a process that trains under another one, and its orders.
 
-Started by `jaxpower.learn_torch.team`. It holds the trial's data and a network
+Started by `jaxpower.learn_torch.links`. It holds the trial's data and a network
 of its own, does as it is told and says so, until its pipe is closed. The two
 speak over two pipes: an order goes one way, and back comes None once it is
 done, on the device too, or a line that says why it cannot be.
 """
 
 import contextlib
-import ctypes
 import dataclasses
 import os
-import signal
 import sys
 import traceback
 from multiprocessing.connection import Connection
@@ -23,8 +21,6 @@ from jaxpower.learn_torch import group, rank
 from jaxpower.learn_torch.programs import Programs, compile_programs
 from jaxpower.learn_torch.rank import Placed
 from jaxpower.learn_torch.spec import Spec
-
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,20 +95,10 @@ class Peer:
         group.average(loss)
 
 
-def main(arguments: list[str]) -> None:
-  """The beginning and end of a peer.
-
-  `arguments` are the file descriptors of its inbox and its outbox, the id of
-  the process that started it, its rank, and how many processes there are.
-  """
-  # An interrupt from the terminal reaches the sweep, which decides.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  first, second, parent, number, processes = map(int, arguments)
-  _die_with(parent)
-  for descriptor in (first, second):
-    os.set_inheritable(descriptor, False)  # an end held open hides a death
-  inbox = Connection(first, writable=False)
-  outbox = Connection(second, readable=False)
+def follow(
+  inbox: Connection, outbox: Connection, number: int, processes: int
+) -> None:
+  """The life of the process of this rank; it does not return."""
   try:
     outbox.send(None)
     group.join(group.store_at(inbox.recv()), number, processes)
@@ -134,14 +120,3 @@ def _serve(peer: Peer, inbox: Connection, outbox: Connection) -> None:
     if torch.cuda.is_available():
       torch.cuda.synchronize()
     outbox.send(None)
-
-
-def _die_with(parent: int) -> None:
-  """Lets the kernel end this process with its parent, however that ends.
-
-  Elsewhere than on Linux it ends when it next looks at its pipe.
-  """
-  if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(DIE_WITH_PARENT, int(signal.SIGKILL))
-  if os.getppid() != parent:
-    os._exit(0)

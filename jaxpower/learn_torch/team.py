@@ -12,6 +12,7 @@ others are killed before the group is left: so nothing waits for anyone.
 import atexit
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import connection
@@ -70,7 +71,7 @@ class Team:
     with self._or_why():
       store = group.store_at(0)
       for number in range(1, size):
-        self._peers.append(Link(number, size))
+        self._peers.append(Link(number, size, _gpu(number)))
       self._hear(PATIENCE_SECONDS)
       self._tell(store.port)
       group.join(store, 0, size)
@@ -256,6 +257,17 @@ def team_of(spec: Spec) -> Team | None:
   if _now is None or _now.number != spec.team:
     raise TeamError("the processes of this training were ended")
   return _now
+
+
+def _gpu(number: int) -> str | None:
+  """What CUDA_VISIBLE_DEVICES calls the GPU of this number; None on CPUs.
+
+  To see one alone keeps a process from taking memory of the first.
+  """
+  if device_of().type == "cpu":
+    return None
+  visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+  return visible.split(",")[number] if visible else str(number)
 
 
 def _patience(began: float) -> float:
