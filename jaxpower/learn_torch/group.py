@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from jaxpower import config
+from jaxpower.config import Trial
 from jaxpower.learn_torch.programs import Programs, state_of
 from jaxpower.learn_torch.spec import device_of
 
@@ -116,7 +116,7 @@ class _Loss(nn.Module):
     return self._loss_of(*batch)
 
 
-def share_state(programs: Programs, rule: config.Optimizer) -> None:
+def share_state(programs: Programs, trial: Trial) -> None:
   """Gives every process the state that the first one's programs hold."""
   first = distributed.get_rank() == 0
   values = programs.network.state_dict().values()
@@ -134,7 +134,7 @@ def share_state(programs: Programs, rule: config.Optimizer) -> None:
   for value, piece in zip(numbers, pieces, strict=True):
     value.copy_(piece.view(value.shape))
   state = state_of(programs.network, moments=_from_bytes(moments[0]))
-  programs.hold(state, rule)
+  programs.hold(state, trial.optimizer)
 
 
 def average(loss: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ class Link:
 def begin() -> None:
   """What such a process does first, then `jaxpower.learn_torch.peers`.
 
-  The arguments it was started with are the file descriptors of its inbox and its outbox, the id of
+  Its arguments are the file descriptors of its inbox and its outbox, the id of
   the process that started it, its rank, and how many processes there are.
   """
   # An interrupt from the terminal reaches the sweep, which decides.

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from jaxpower import config, data
+from jaxpower import data
 from jaxpower.config import Trial
 from jaxpower.learn_torch import group, rank
 from jaxpower.learn_torch.programs import Programs, compile_programs
@@ -50,7 +50,6 @@ class Hold:
   """Take over the first process's state, which comes through the group."""
 
   spec: Spec
-  rule: config.Optimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,15 +83,18 @@ class Peer:
       case Unite(spec):
         made = self._programs[spec]
         self._losses[spec] = group.unite(made, spec.accumulation)
-      case Hold(spec, rule):
-        group.share_state(self._programs[spec], rule)
+      case Hold(spec):
+        group.share_state(self._programs[spec], self._now().trial)
       case Train(segment):
-        placed = self._placed
-        assert placed is not None
+        placed = self._now()
         loss_of = self._losses[placed.spec]
         programs = self._programs[placed.spec]
         loss, _ = rank.train(loss_of, programs, placed, segment)
         group.average(loss)
+
+  def _now(self) -> Placed:
+    assert self._placed is not None
+    return self._placed
 
 
 def follow(

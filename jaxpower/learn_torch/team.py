@@ -122,8 +122,8 @@ class Team:
     with self._or_why(), group.or_exit() as progress:
       if not self._holds(programs):
         assert programs.held is not None
-        self._tell(Hold(placed.spec, placed.trial.optimizer))
-        group.share_state(programs, placed.trial.optimizer)
+        self._tell(Hold(placed.spec))
+        group.share_state(programs, placed.trial)
         self._hear(PATIENCE_SECONDS)
       self._held = None  # until it is known what comes of it
       loss_of = self._losses[placed.spec]
