@@ -259,6 +259,18 @@ def test_the_devices_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
   assert count(0) == 1
 
 
+def test_each_process_sees_its_gpu_alone(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  assert team._gpu(1) is None  # here is none
+  monkeypatch.setattr(team, "device_of", lambda: torch.device("cuda", 0))
+  monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+  assert team._gpu(1) == "1"
+  uuid = "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f"
+  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"3,{uuid}")
+  assert [team._gpu(number) for number in (0, 1)] == ["3", uuid]
+
+
 def test_more_devices_than_there_are_is_one_line(
   tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

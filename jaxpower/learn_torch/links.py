@@ -125,6 +125,7 @@ def begin() -> None:
 def _die_with(parent: int) -> None:
   """Lets the kernel end this process with its parent, however that ends.
 
+  With the thread that started it, to be exact: it must be one that stays.
   Elsewhere than on Linux it ends when it next looks at its pipe.
   """
   if sys.platform == "linux":
