@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -76,17 +76,11 @@ def two_processes() -> Iterator[None]:
 
 
 def run(
-  asked: Trial, folder: pathlib.Path, kill_in: str | None = None
+  asked: Trial,
+  folder: pathlib.Path,
+  tell: Callable[[Progress], None] = lambda progress: None,
 ) -> TrialRecord:
-  """Runs a trial under a meter that reads 100 W all the time.
-
-  Where a phase is named the other process is killed when it begins.
-  """
-
-  def tell(progress: Progress) -> None:
-    if progress.phase == kill_in:
-      kill_the_other()
-
+  """Runs a trial under a meter that reads 100 W all the time."""
   wing = wing_of("torch")
   with Monitor([SimulatedSource(WATTS)], wait=wing.wait) as monitor:
     return trial.run(
@@ -98,11 +92,6 @@ def run(
       provenance={},
       tell=tell,
     )
-
-
-def kill_the_other() -> None:
-  (pid,) = other_pids()
-  os.kill(pid, signal.SIGKILL)
 
 
 def other_pids() -> list[int]:
@@ -202,10 +191,17 @@ def test_states_come_and_go_and_so_does_what_is_streamed(
 def test_a_dead_process_costs_one_trial(tmp_path: pathlib.Path) -> None:
   team.gather(2)  # that of the tests before
   (dead,) = other_pids()
-  began = time.monotonic()
+  killed = []
+
+  def tell(progress: Progress) -> None:
+    if progress.phase == "train":
+      os.kill(dead, signal.SIGKILL)
+      killed.append(time.monotonic())
+
   with pytest.raises(team.TeamError) as error:
-    run(TWO, tmp_path, kill_in="train")
-  assert time.monotonic() - began < 60  # of a patience of two minutes
+    run(TWO, tmp_path, tell)
+  (when,) = killed
+  assert time.monotonic() - when < 30  # of a patience of two minutes
   assert str(error.value) == (
     "process 2 of the 2 that train was ended by signal 9 (SIGKILL)"
   )
