@@ -1,8 +1,8 @@
 """The PyTorch wing whose first weights are drawn by JAX.
 
 So both frameworks start from the same numbers. They are drawn in the setup
-phase, on JAX's CPU backend (the worker allows it no other), and JAX does
-nothing after.
+phase, or restored where JAX's wing or the importer wrote them, on JAX's CPU
+backend (the worker allows it no other), and JAX does nothing after.
 """
 
 import pathlib
@@ -10,8 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from jaxpower import weights
+from jaxpower.learn import checkpoint
+from jaxpower.learn.seeds import head_seed
 from jaxpower.learn.train import init_state
 from jaxpower.learn_torch import training
+from jaxpower.learn_torch.checkpoint import restore_backbone
 from jaxpower.learn_torch.training import Placed, TrainState
 from jaxpower.learn_torch.training import compile_programs as compile_programs
 from jaxpower.learn_torch.training import copy as copy
@@ -32,18 +36,26 @@ from jaxpower.learn_torch.training import wait as wait
 def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
   """The state that training starts from, the same as JAX's to the bit.
 
-  Always with a fresh backbone: a trial that asks for another is refused.
+  Args:
+    placed: The trial.
+    backbone: A folder of weights to begin with, of either wing; None: fresh
+      ones.
+
+  Raises WeightsError where the folder is damaged or does not fit.
   """
-  assert backbone is None
-  spec = placed.spec
+  spec, trial = placed.spec, placed.trial
   drawn: Any = init_state(
-    np.uint32(placed.trial.seed),
+    np.uint32(trial.seed) if backbone is None else head_seed(trial),
     model=spec.model,
     classes=spec.classes,
     vocabulary=spec.vocabulary,
     precision="float32",  # of weights, whatever the arithmetic
-    rule=placed.trial.optimizer.name,
+    rule=trial.optimizer.name,
     shape=spec.input_shape,
     uncertain_tasks=len(spec.tasks) if spec.uncertainty else 0,
   )
-  return training.start(placed, drawn.params, drawn.batch_stats)
+  ours = backbone is not None and weights.by_torch(backbone)
+  if backbone is not None and not ours:
+    drawn = checkpoint.restore_backbone(backbone, drawn)
+  state = training.start(placed, drawn.params, drawn.batch_stats)
+  return restore_backbone(backbone, state) if backbone and ours else state

@@ -73,10 +73,6 @@ def check(trial: Trial) -> None:
       f"transfer.backbone_rate {asked.backbone_rate:g}: a frozen backbone has"
       " no rate; leave it at 1"
     )
-  if (source or asked.weights) and trial.framework != "jax":
-    raise ConfigError(
-      f"transfer: framework {trial.framework} restores no backbone; take jax"
-    )
   if source is None:
     return
   for name in ("model", "framework"):
@@ -96,6 +92,11 @@ def check_weights(trial: Trial) -> None:
   path = trial.transfer.weights
   if path and (why := weights.fault(pathlib.Path(path))):
     raise ConfigError(f"transfer.weights: {why}")
+  if path and trial.framework == "jax" and weights.by_torch(pathlib.Path(path)):
+    raise ConfigError(
+      f"transfer.weights: {path} was written by PyTorch; take framework torch"
+      " or torch_compile, or weights that JAX wrote"
+    )
   heads = path and weights.facts(pathlib.Path(path)).get("heads")
   if heads and heads != trial.model.heads:
     # The arrays would fit and mean something else.

@@ -9,10 +9,15 @@ import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 SUMS = "SHA256SUMS"
 ORIGIN = "origin.json"
+TORCH_STATE = "state.pt"  # what the PyTorch wing writes; the JAX wing, Orbax's
+NAMED = 3  # so many arrays that do not fit are named, the others counted
+
+Form = tuple[tuple[int, ...], str]  # shape and type of an array
 
 
 class WeightsError(Exception):
@@ -61,6 +66,39 @@ def require_whole(folder: pathlib.Path) -> None:
   """Raises WeightsError where a folder of weights is not as it was written."""
   if why := fault(folder):
     raise WeightsError(why)
+
+
+def require_fit(
+  folder: pathlib.Path, held: Mapping[str, Form], wanted: Mapping[str, Form]
+) -> None:
+  """Raises WeightsError unless a folder holds just the arrays of a backbone.
+
+  Args:
+    folder: Where they lie.
+    held: The form of each array there, by name.
+    wanted: What each must be.
+  """
+
+  def told(form: Form | None) -> str:
+    return f"{list(form[0])} {form[1]}" if form else "absent"
+
+  lines = [
+    f"{name} is {told(held.get(name))} there, {told(wanted.get(name))} here"
+    for name in sorted(held.keys() | wanted.keys())
+    if held.get(name) != wanted.get(name)
+  ]
+  if lines:
+    more = len(lines) - NAMED
+    rest = [f"{more} more"] if more > 0 else []
+    raise WeightsError(
+      f"the weights in {folder} do not fit the network:"
+      f" {'; '.join([*lines[:NAMED], *rest])}"
+    )
+
+
+def by_torch(folder: pathlib.Path) -> bool:
+  """Whether the PyTorch wing wrote a folder of weights."""
+  return (folder / TORCH_STATE).is_file()
 
 
 def origin(folder: pathlib.Path) -> dict[str, Any]:

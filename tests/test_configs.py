@@ -7,8 +7,7 @@ import pathlib
 
 import pytest
 
-from jaxpower import entry, grid, sweep
-from jaxpower.config import ConfigError
+from jaxpower import entry, grid, lineage, sweep
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -26,15 +25,16 @@ def test_a_config_expands(path: pathlib.Path, arguments: str) -> None:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_config_takes_a_framework(path: pathlib.Path) -> None:
-  asked = entry.load_config(f"{path}:framework=torch_compile,quick")
-  if path.stem == "transfer":
-    with pytest.raises(ConfigError, match="jax"):
-      grid.expand(asked)
-    return
-  frameworks = {trial.framework for trial in grid.expand(asked)}
-  assert "torch_compile" in frameworks
-  assert frameworks <= {"jax", "torch_compile"}
+@pytest.mark.parametrize(
+  ("framework", "quick"), [("torch", ""), ("torch_compile", ",quick")]
+)
+def test_a_config_takes_a_framework(
+  path: pathlib.Path, framework: str, quick: str
+) -> None:
+  asked = entry.load_config(f"{path}:framework={framework}{quick}")
+  trials = lineage.with_sources(grid.expand(asked))
+  beside = {"jax"} if path.stem == "frameworks" else set()
+  assert {trial.framework for trial in trials} == {framework} | beside
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -65,11 +65,14 @@ def test_a_config_takes_a_transformer(
     "epoch_program.py:quick",
     "learning_rate.py:quick,data=imu",
     "transfer.py:quick",
+    "transfer.py:framework=torch,quick",
   ],
 )
 def test_a_quick_form_trains(
   words: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+  if "torch" in words:
+    pytest.importorskip("torch")
   monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
   asked = entry.load_config(f"{ROOT / 'configs' / words}")
   asked = dataclasses.replace(asked, idle_seconds=0.0)

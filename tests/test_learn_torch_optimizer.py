@@ -15,6 +15,7 @@ from jaxpower.learn import optimizer as in_jax
 
 torch = pytest.importorskip("torch")
 
+from jaxpower.learn_torch import heads
 from jaxpower.learn_torch import optimizer as in_torch
 
 STEPS = 10
@@ -191,3 +192,32 @@ def test_what_is_frozen_is_not_updated() -> None:
     chosen = [p for group in groups for p in group["params"]]
     assert len(chosen) == 5
     assert all(p is not network.conv.weight for p in chosen)
+
+
+@pytest.mark.parametrize("name", config.OPTIMIZERS)
+def test_the_backbone_s_rate_multiplies_its_updates_alone(name: str) -> None:
+  rule = Optimizer(name=name, weight_decay=0.1)
+  moves = []
+  for rate in (1.0, 0.25):
+    torch.manual_seed(0)
+    network = Network().double()
+    heads.add_log_variances(network, 2)
+    before = {n: p.detach().clone() for n, p in network.named_parameters()}
+    update = in_torch.build(rule, network, rate)
+    for p in network.parameters():
+      p.grad = torch.randn_like(p)
+    in_torch.set_rate(update, 0.5)
+    # A state may come from elsewhere between two updates.
+    state = update.state_dict()
+    update = in_torch.build(rule, network, rate)
+    update.load_state_dict(state)
+    in_torch.set_rate(update, 0.1)
+    update.step()
+    moves.append(
+      {n: p.detach() - before[n] for n, p in network.named_parameters()}
+    )
+  whole, slow = moves
+  for part, move in whole.items():
+    factor = 1 if part.startswith("head.") else 0.25
+    assert move.abs().max() > 1e-4
+    torch.testing.assert_close(slow[part], factor * move, rtol=1e-9, atol=1e-12)

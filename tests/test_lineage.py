@@ -106,7 +106,16 @@ def test_what_is_wrong_with_a_pretraining_has_its_path(
     ),
     (
       Trial(framework="torch", transfer=Transfer(init_from=FIRST)),
-      "transfer: framework torch restores no backbone; take jax",
+      "transfer.init_from: its backbone does not fit the trial's (framework:"
+      " jax -> torch); both must be the same",
+    ),
+    (
+      Trial(
+        framework="torch_compile",
+        transfer=Transfer(init_from=Trial(framework="torch")),
+      ),
+      "transfer.init_from: its backbone does not fit the trial's (framework:"
+      " torch -> torch_compile); both must be the same",
     ),
   ],
 )
@@ -131,6 +140,22 @@ def test_a_backbone_takes_inputs_of_one_form(tmp_path: pathlib.Path) -> None:
   lacking = Trial(transfer=Transfer(weights=str(tmp_path / "resnet18")))
   with pytest.raises(ConfigError, match="resnet18 is not there"):
     lineage.check_weights(lacking)
+
+
+def test_weights_that_pytorch_wrote_are_no_weights_for_jax(
+  tmp_path: pathlib.Path,
+) -> None:
+  (tmp_path / weights.TORCH_STATE).write_text("0.5")
+  weights.seal(tmp_path)
+  asked = Trial(framework="torch", transfer=Transfer(weights=str(tmp_path)))
+  lineage.check(asked)
+  lineage.check_weights(asked)
+  with pytest.raises(ConfigError) as error:
+    lineage.check_weights(dataclasses.replace(asked, framework="jax"))
+  assert str(error.value) == (
+    f"transfer.weights: {tmp_path} was written by PyTorch; take framework torch"
+    " or torch_compile, or weights that JAX wrote"
+  )
 
 
 def written(folder: pathlib.Path, trial: Trial) -> pathlib.Path:

@@ -1,5 +1,6 @@
 """What transfer saves, and after how many tasks pretraining is paid back."""
 
+import dataclasses
 import math
 
 import pytest
@@ -557,6 +558,38 @@ def test_folders_that_began_from_other_data_are_not_pooled():
     ("fine-tuned", "mnist_5k"),
     ("fine-tuned", "cifar10"),
   }
+
+
+def test_a_framework_is_told_once_and_not_of_its_pretraining_too():
+  pooled = []
+  for framework in ("jax", "torch"):
+    for trial in study():
+      trial.config["framework"] = framework
+      if trial.init_from:
+        trial.config["transfer"]["init_from"]["framework"] = framework
+      pooled.append(
+        dataclasses.replace(
+          trial,
+          trial_id=framework + trial.trial_id,
+          init_from=trial.init_from and framework + trial.init_from,
+          framework=framework,
+        )
+      )
+  pooled = across(pooled)
+  kept = without_pretraining(pooled)
+  assert {tuple(r.varied) for r in kept} == {("framework", "transfer")}
+  found = section(pooled)
+  assert found is not None
+  assert [row[0] for row in found.tables[0].rows] == [
+    "mnist_5k, framework jax",
+    "mnist_5k, framework torch",
+  ]
+  assert [row[:2] for row in found.tables[1].rows] == [
+    (framework, start)
+    for framework in ("jax", "torch")
+    for start in ("scratch", "fine-tuned")
+  ]
+  assert "Fine-tuned, framework torch: 20.0 J to" in "\n".join(found.lines)
 
 
 def test_a_chain_of_several_seeds_is_one_origin():

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import json
 import pathlib
@@ -280,8 +281,13 @@ TRANSFERS = (
 )
 
 
-def transferred() -> Sweep:
-  return asked(data="digits_28", vary={"transfer": TRANSFERS})
+def transferred(framework: str = "jax") -> Sweep:
+  begun = copy.deepcopy(TRANSFERS)
+  for transfer in begun:
+    if transfer.init_from is not None:
+      transfer.init_from.framework = framework
+  vary = {"transfer": begun}
+  return asked(data="digits_28", vary=vary, framework=framework)
 
 
 def test_a_pretraining_is_run_once_a_seed_and_before_what_needs_it(
@@ -337,10 +343,15 @@ def test_what_a_lost_pretraining_would_have_given_fails_clearly(
   assert len(failed) == (0 if status == "failed" else 3)
 
 
+@pytest.mark.parametrize("framework", config.FRAMEWORKS)
 def test_a_damaged_checkpoint_is_trained_again_where_it_is_needed(
-  tmp_path: pathlib.Path, instant: type[InstantWorker]
+  framework: str,
+  tmp_path: pathlib.Path,
+  instant: type[InstantWorker],
+  monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-  plan = sweep.plan(transferred(), tmp_path)
+  monkeypatch.setattr(sweep, "_check_installed", lambda trial: None)
+  plan = sweep.plan(transferred(framework), tmp_path)
   needy = next(t for t in plan.trials if t.transfer.init_from is not None)
   assert needy.transfer.init_from is not None
   source = trial_id(needy.transfer.init_from)
@@ -353,7 +364,7 @@ def test_a_damaged_checkpoint_is_trained_again_where_it_is_needed(
     sweep.execute(plan, watch=interrupt)
   saved = tmp_path / weights.folder_of(source)
   (saved / "array").write_text("0.25")
-  plan = sweep.plan(transferred(), tmp_path)
+  plan = sweep.plan(transferred(framework), tmp_path)
   assert plan.lost == {
     source: f"{saved / 'array'} is damaged: its checksum is another"
   }
@@ -364,7 +375,7 @@ def test_a_damaged_checkpoint_is_trained_again_where_it_is_needed(
   assert [trial_id(t) for t in instant.seen].count(source) == 1
   # What nothing needs any more may lie broken.
   (saved / "array").write_text("0.25")
-  assert sweep.plan(transferred(), tmp_path).left == ()
+  assert sweep.plan(transferred(framework), tmp_path).left == ()
 
 
 def test_a_pretraining_that_is_also_asked_for_keeps_its_setting(

@@ -6,9 +6,10 @@ import pathlib
 import pytest
 
 from jaxpower import trial
-from jaxpower.config import Model, Optimizer, Trial
+from jaxpower.config import Model, Optimizer, Transfer, Trial
 from jaxpower.power import Monitor, SimulatedSource
 from jaxpower.records import TrialRecord
+from jaxpower.weights import WeightsError, origin
 from jaxpower.wings import wing_of
 from jaxpower.worker import Worker, failed_record
 
@@ -69,6 +70,25 @@ def test_a_trial_is_the_same_in_both_frameworks(
   assert ours.peak_memory_bytes is None  # not known on a CPU
   assert ours.checkpoint is not None
   assert (tmp_path / ours.checkpoint / "state.pt").stat().st_size > 0
+
+
+def test_a_trial_begins_with_the_backbone_of_another(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  source = run(EASY, tmp_path, monkeypatch)
+  tuned = dataclasses.replace(EASY, transfer=Transfer(init_from=EASY))
+  found = run(tuned, tmp_path, monkeypatch)
+  assert (found.init_from, found.pretrained) == (source.trial_id, None)
+  assert found.curve[0].accuracy < 0.25  # a fresh head knows no class yet
+  assert found.curve[0].loss != source.curve[0].loss
+  folder = tmp_path / (source.checkpoint or "")
+  asked = dataclasses.replace(EASY, transfer=Transfer(weights=str(folder)))
+  named = run(asked, tmp_path, monkeypatch)
+  assert (named.init_from, named.pretrained) == (None, origin(folder))
+  assert [e.loss for e in named.curve] == [e.loss for e in found.curve]
+  (folder / "state.pt").unlink()
+  with pytest.raises(WeightsError, match=r"state\.pt is missing"):
+    run(tuned, tmp_path, monkeypatch)
 
 
 def test_a_worker_of_its_own_trains_in_pytorch(tmp_path: pathlib.Path) -> None:

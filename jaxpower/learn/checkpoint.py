@@ -12,11 +12,7 @@ from orbax.checkpoint.checkpoint_managers import LatestN
 
 from jaxpower import weights
 from jaxpower.learn.state import TrainState, backbone_of
-from jaxpower.weights import WeightsError
-
-NAMED = 3  # so many arrays that do not fit are named, the others counted
-
-Form = tuple[tuple[int, ...], str]  # shape and type of an array
+from jaxpower.weights import Form
 
 
 def save(folder: pathlib.Path, state: TrainState) -> None:
@@ -75,7 +71,7 @@ def restore_backbone(folder: pathlib.Path, state: TrainState) -> TrainState:
     step = manager.latest_step()
     held = dict(manager.item_metadata(step).tree)
     held["params"] = backbone_of(held["params"])
-    _require_fit(folder, _forms(held), _forms(wanted))
+    weights.require_fit(folder, _forms(held), _forms(wanted))
     abstract = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
       wanted,
@@ -103,23 +99,3 @@ def _forms(tree: Mapping[str, Any]) -> dict[str, Form]:
     ".".join(part.key for part in path): (tuple(leaf.shape), str(leaf.dtype))
     for path, leaf in leaves
   }
-
-
-def _require_fit(
-  folder: pathlib.Path, held: dict[str, Form], wanted: dict[str, Form]
-) -> None:
-  def told(form: Form | None) -> str:
-    return f"{list(form[0])} {form[1]}" if form else "absent"
-
-  lines = [
-    f"{name} is {told(held.get(name))} there, {told(wanted.get(name))} here"
-    for name in sorted(held.keys() | wanted.keys())
-    if held.get(name) != wanted.get(name)
-  ]
-  if lines:
-    more = len(lines) - NAMED
-    rest = [f"{more} more"] if more > 0 else []
-    raise WeightsError(
-      f"the weights in {folder} do not fit the network:"
-      f" {'; '.join([*lines[:NAMED], *rest])}"
-    )

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpower import config, schedule
+from jaxpower import schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.data.labels import classes_of
@@ -26,6 +26,7 @@ from jaxpower.learn.memory import memory_bytes
 from jaxpower.learn.numerics import numerics_of
 from jaxpower.learn.optimizer import hyperparameters
 from jaxpower.learn.order import order_of
+from jaxpower.learn.seeds import head_seed
 from jaxpower.learn.spec import Data, Spec, spec_of
 from jaxpower.learn.state import TrainState, make_mesh, replicated
 from jaxpower.learn.state import count_parameters as count_parameters
@@ -113,11 +114,8 @@ def start(
   trial = placed.trial
   if backbone is None:
     return fresh_state(placed.spec, trial.seed)
-  # The seed's own head may be the one that the backbone was trained under,
-  # and would know the classes before any training.
-  depth = len(tuple(config.sources(trial))) or 1
-  (seed,) = np.random.SeedSequence([trial.seed, depth]).generate_state(1)
-  return checkpoint.restore_backbone(backbone, fresh_state(placed.spec, seed))
+  fresh = fresh_state(placed.spec, head_seed(trial))
+  return checkpoint.restore_backbone(backbone, fresh)
 
 
 def copy(state: TrainState) -> TrainState:

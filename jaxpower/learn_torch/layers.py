@@ -44,7 +44,8 @@ class BatchNorm(nn.BatchNorm2d):
       self.running_var,
       self.weight,
       self.bias,
-      self.training,
+      # A frozen norm uses the statistics it came with, and leaves them.
+      self.training and self.weight.requires_grad,
       0.1,
       self.eps,
     )

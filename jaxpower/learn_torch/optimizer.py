@@ -10,12 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from jaxpower import config
+from jaxpower.learn_torch.backbone import in_backbone
 from jaxpower.learn_torch.heads import LOG_VARIANCES
 from jaxpower.learn_torch.rules import Lamb, Lion, Muon
 
+FACTOR = "backbone_rate"  # of a group, where its rate is not the head's
 
-def build(rule: config.Optimizer, network: nn.Module) -> torch.optim.Optimizer:
-  """The update rule of a config for the weights of a network.
+
+def build(
+  rule: config.Optimizer, network: nn.Module, backbone_rate: float = 1.0
+) -> torch.optim.Optimizer:
+  """The update rule of a config for what of a network is trained.
+
+  The backbone's rate is `backbone_rate` times the head's; every rule's update,
+  decay included, is proportional to its rate.
 
   Weight decay is decoupled from the gradient for "adamw", "lion", "lamb" and
   "muon", and added to it for the others, as in the JAX wing. Log-variances of
@@ -23,6 +31,13 @@ def build(rule: config.Optimizer, network: nn.Module) -> torch.optim.Optimizer:
   or Adam where the rule is one for matrices or scales by a parameter's own
   size. The rate is set before each update with `set_rate`.
   """
+  update = _rule(rule, network)
+  if backbone_rate != 1:
+    _slow_down(update, network, backbone_rate)
+  return update
+
+
+def _rule(rule: config.Optimizer, network: nn.Module) -> torch.optim.Optimizer:
   trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
   noises = [p for n, p in trained.items() if n.endswith(LOG_VARIANCES)]
   plain = [p for n, p in trained.items() if not n.endswith(LOG_VARIANCES)]
@@ -61,7 +76,7 @@ def build(rule: config.Optimizer, network: nn.Module) -> torch.optim.Optimizer:
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
   """The learning rate of the next update; nothing waits for a device."""
   for group in optimizer.param_groups:
-    group["lr"] = rate
+    group["lr"] = rate * group.get(FACTOR, 1.0)
 
 
 def matrices(network: nn.Module) -> list[Tensor]:
@@ -78,3 +93,19 @@ def matrices(network: nn.Module) -> list[Tensor]:
     and "head" not in name.split(".")
     and module.weight.requires_grad
   ]
+
+
+def _slow_down(
+  update: torch.optim.Optimizer, network: nn.Module, rate: float
+) -> None:
+  """Gives the backbone's part of each group a rate of its own."""
+  backbone = {id(p) for n, p in network.named_parameters() if in_backbone(n)}
+  for group in tuple(update.param_groups):
+    slow = [p for p in group["params"] if id(p) in backbone]
+    rest = [p for p in group["params"] if id(p) not in backbone]
+    if not slow:
+      continue
+    group["params"] = slow
+    if rest:
+      update.add_param_group({**group, "params": rest})
+    group[FACTOR] = rate

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from jaxpower import config
 from jaxpower.learn_torch import evaluate, heads, networks, optimizer
+from jaxpower.learn_torch.backbone import freeze
 from jaxpower.learn_torch.segment import matmul_precision
 from jaxpower.learn_torch.spec import Spec, device_of
 from jaxpower.learn_torch.step import logits_of, loss_of
@@ -28,7 +29,7 @@ class TrainState:
 
   Attributes:
     step: Updates made.
-    weights: What training learns, by the network's names.
+    weights: By the network's names, those of a frozen backbone too.
     statistics: What batch norms keep.
     moments: The update rule's state dict; None before the first update.
   """
@@ -56,11 +57,16 @@ class Programs:
   optimizer: Optimizer | None = None
   peaks: dict[str, int] = dataclasses.field(default_factory=dict)
 
-  def hold(self, state: TrainState, rule: config.Optimizer) -> Optimizer:
+  def hold(
+    self,
+    state: TrainState,
+    rule: config.Optimizer,
+    backbone_rate: float = 1.0,
+  ) -> Optimizer:
     """Brings a state to the network; returns the update rule over it."""
     if self.held is not state or self.optimizer is None:
       self.network.load_state_dict(state.weights | state.statistics)
-      update = optimizer.build(rule, self.network)
+      update = optimizer.build(rule, self.network, backbone_rate)
       if state.moments is not None:
         update.load_state_dict(state.moments)
       self.held, self.optimizer = state, update
@@ -99,6 +105,8 @@ def build(spec: Spec) -> nn.Module:
   )
   if spec.uncertainty:
     heads.add_log_variances(network, len(spec.tasks))
+  if spec.freeze:
+    freeze(network)
   return network
 
 

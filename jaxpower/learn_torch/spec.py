@@ -16,9 +16,9 @@ CPU_PROCESSES = "JAXPOWER_TORCH_CPU_PROCESSES"
 class Spec:
   """What programs depend on; trials that share it share the programs.
 
-  Learning rate and schedule, update rule, weight decay, momentum, the weights
-  of tasks, the share of the data and the seed are no part of what is compiled
-  and not here.
+  Learning rate and schedule, the backbone's rate, update rule, weight decay,
+  momentum, the weights of tasks, the share of the data and the seed are no part
+  of what is compiled and not here.
   """
 
   model: config.Model
@@ -36,6 +36,7 @@ class Spec:
   test_examples: int
   batch_size: int
   accumulation: int
+  freeze: bool  # whether the head alone is trained
   compiled: bool
   devices: int  # how many, a process each
   team: int = 0  # the number of those processes' team; 0: one process alone
@@ -70,6 +71,7 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     test_examples=len(sets.test["label"]),
     batch_size=trial.batch_size,
     accumulation=trial.accumulation,
+    freeze=trial.transfer.freeze,
     compiled=trial.framework == "torch_compile",
     devices=len(devices_of(trial)),
   )

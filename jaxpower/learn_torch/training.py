@@ -9,8 +9,6 @@ gradient.
 import copy as copying
 import dataclasses
 import functools
-import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +19,7 @@ from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.learn_torch import evaluate as evaluating
 from jaxpower.learn_torch import rank, team, weights
+from jaxpower.learn_torch.checkpoint import save as save
 from jaxpower.learn_torch.numerics import numerics_of
 from jaxpower.learn_torch.programs import Programs, TrainState, build, state_of
 from jaxpower.learn_torch.programs import compile_programs as programs_of
@@ -28,8 +27,6 @@ from jaxpower.learn_torch.programs import flops_per_step as flops_per_step
 from jaxpower.learn_torch.rank import Placed
 from jaxpower.learn_torch.segment import matmul_precision
 from jaxpower.learn_torch.spec import Spec, device_of, devices_of, spec_of
-
-STATE = "state.pt"
 
 
 def wait(values: Any) -> Any:
@@ -85,7 +82,7 @@ def train(
   processes dies or fails.
   """
   trial = placed.trial
-  programs.hold(state, trial.optimizer)
+  programs.hold(state, trial.optimizer, trial.transfer.backbone_rate)
   steps = (segment + 1) * (trial.evaluate_every_examples // trial.batch_size)
   together = team.team_of(placed.spec)
   if together is None:
@@ -104,7 +101,8 @@ def evaluate(
 
   With several tasks also "accuracies" [tasks], of which it is the mean.
   """
-  programs.hold(state, placed.trial.optimizer)
+  asked = placed.trial
+  programs.hold(state, asked.optimizer, asked.transfer.backbone_rate)
   programs.network.eval()
   scale = placed.scale["mean"], placed.scale["std"]
   with matmul_precision(placed.trial.matmul_precision):
@@ -115,17 +113,8 @@ def evaluate(
     )
 
 
-def save(folder: pathlib.Path, state: TrainState) -> None:
-  """Writes the state into a folder of its own, in place of any other."""
-  shutil.rmtree(folder, ignore_errors=True)
-  folder.mkdir(parents=True)
-  unfinished = folder / "state.unfinished"
-  torch.save(dataclasses.asdict(state), unfinished)
-  unfinished.replace(folder / STATE)
-
-
 def count_parameters(state: TrainState) -> int:
-  """How many numbers training learns."""
+  """How many numbers the network has, those of a frozen backbone too."""
   return sum(values.numel() for values in state.weights.values())
 
 

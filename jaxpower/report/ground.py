@@ -137,7 +137,12 @@ def _settings(record: TrialRecord) -> dict[str, Any]:
       found[f"{ORIGIN}weights"] = transfer["weights"]
     if isinstance(origin := transfer.get("init_from"), dict):
       found |= flat(origin, ORIGIN)
-  return {path: item for path, item in found.items() if not is_seed(path)}
+  return {
+    path: item
+    for path, item in found.items()
+    # What a trial began from was trained in its framework.
+    if not is_seed(path) and not path.endswith(".init_from.framework")
+  }
 
 
 def is_seed(path: str) -> bool:

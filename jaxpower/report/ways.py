@@ -45,16 +45,20 @@ def ways_of(
   """
   groups: dict[tuple[str, str], list[TrialRecord]] = {}
   names = _names(downstream, records)
+  besides = {
+    r.trial_id: json.dumps(_others(r, downstream), sort_keys=True)
+    for r in downstream
+  }
   # The word may name the origin already; it must where two would share one.
-  told: dict[str, set[str]] = {}
+  told: dict[tuple[str, str], set[str]] = {}
   for record in downstream:
-    told.setdefault(start(record), set()).add(names[record.trial_id])
+    key = besides[record.trial_id], start(record)
+    told.setdefault(key, set()).add(names[record.trial_id])
   for record in downstream:
-    word = start(record)
-    if word != SCRATCH and len(told[word]) > 1:
+    others, word = besides[record.trial_id], start(record)
+    if word != SCRATCH and len(told[others, word]) > 1:
       word = f"{word} from {names[record.trial_id]}"
-    key = json.dumps(_others(record, downstream), sort_keys=True), word
-    groups.setdefault(key, []).append(record)
+    groups.setdefault((others, word), []).append(record)
   ways = [
     _way(
       _others(group[0], downstream),
