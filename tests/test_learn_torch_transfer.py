@@ -208,7 +208,7 @@ def test_imported_weights_come_over_and_stay_where_frozen(
   same(params, drawn["params"])
   same(batch_stats, drawn["batch_stats"])
   # In training a frozen network answers as in a test.
-  made.hold(state, trial.optimizer)
+  made.hold(state, trial)
   shown = placed.train["input"][:32].float()
   with torch.inference_mode():
     tested = made.network.eval()(shown)

@@ -134,7 +134,7 @@ def share_state(programs: Programs, trial: Trial) -> None:
   for value, piece in zip(numbers, pieces, strict=True):
     value.copy_(piece.view(value.shape))
   state = state_of(programs.network, moments=_from_bytes(moments[0]))
-  programs.hold(state, trial.optimizer, trial.transfer.backbone_rate)
+  programs.hold(state, trial)
 
 
 def average(loss: Tensor) -> Tensor:

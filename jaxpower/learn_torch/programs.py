@@ -57,16 +57,13 @@ class Programs:
   optimizer: Optimizer | None = None
   peaks: dict[str, int] = dataclasses.field(default_factory=dict)
 
-  def hold(
-    self,
-    state: TrainState,
-    rule: config.Optimizer,
-    backbone_rate: float = 1.0,
-  ) -> Optimizer:
-    """Brings a state to the network; returns the update rule over it."""
+  def hold(self, state: TrainState, trial: config.Trial) -> Optimizer:
+    """Brings a state to the network; returns the trial's rule over it."""
     if self.held is not state or self.optimizer is None:
       self.network.load_state_dict(state.weights | state.statistics)
-      update = optimizer.build(rule, self.network, backbone_rate)
+      update = optimizer.build(
+        trial.optimizer, self.network, trial.transfer.backbone_rate
+      )
       if state.moments is not None:
         update.load_state_dict(state.moments)
       self.held, self.optimizer = state, update

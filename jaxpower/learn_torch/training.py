@@ -82,7 +82,7 @@ def train(
   processes dies or fails.
   """
   trial = placed.trial
-  programs.hold(state, trial.optimizer, trial.transfer.backbone_rate)
+  programs.hold(state, trial)
   steps = (segment + 1) * (trial.evaluate_every_examples // trial.batch_size)
   together = team.team_of(placed.spec)
   if together is None:
@@ -101,8 +101,7 @@ def evaluate(
 
   With several tasks also "accuracies" [tasks], of which it is the mean.
   """
-  asked = placed.trial
-  programs.hold(state, asked.optimizer, asked.transfer.backbone_rate)
+  programs.hold(state, placed.trial)
   programs.network.eval()
   scale = placed.scale["mean"], placed.scale["std"]
   with matmul_precision(placed.trial.matmul_precision):
