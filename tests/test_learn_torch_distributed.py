@@ -20,6 +20,7 @@ from jaxpower.config import (
   Model,
   Optimizer,
   Sweep,
+  Transfer,
   Trial,
 )
 from jaxpower.messages import Progress, Ready
@@ -63,11 +64,16 @@ TASKS = dataclasses.replace(
   task_weights={"mnist_5k": 2.0},
   augmentation="none",
 )
-BY_UNCERTAINTY = dataclasses.replace(
-  TASKS, task_weighting="uncertainty", task_weights={}
-)
-
-
+COURSES = {
+  "tasks": TASKS,
+  "uncertain tasks": dataclasses.replace(
+    TASKS, task_weighting="uncertainty", task_weights={}
+  ),
+  "slower backbone": dataclasses.replace(
+    ONE, transfer=Transfer(backbone_rate=0.1)
+  ),
+  "frozen backbone": dataclasses.replace(ONE, transfer=Transfer(freeze=True)),
+}
 Course = list[list[float]]
 
 
@@ -139,8 +145,7 @@ def alone(
   del two_processes
   return {
     "record": run(ONE, tmp_path_factory.mktemp("alone")),
-    "fixed": course(TASKS),
-    "uncertainty": course(BY_UNCERTAINTY),
+    **{name: course(asked) for name, asked in COURSES.items()},
   }
 
 
@@ -164,13 +169,12 @@ def test_two_processes_train_as_one(
   assert len(one.provenance["devices"]) == 1
 
 
-@pytest.mark.parametrize("asked", [TASKS, BY_UNCERTAINTY])
-def test_tasks_count_as_in_the_whole_batch(
-  asked: Trial, alone: dict[str, Any]
+@pytest.mark.parametrize("name", COURSES)
+def test_what_is_learned_is_that_of_the_whole_batch(
+  name: str, alone: dict[str, Any]
 ) -> None:
-  together = course(dataclasses.replace(asked, devices=2))
-  expected = alone[asked.task_weighting]
-  np.testing.assert_allclose(together, expected, rtol=1e-4)
+  together = course(dataclasses.replace(COURSES[name], devices=2))
+  np.testing.assert_allclose(together, alone[name], rtol=1e-4)
 
 
 def test_states_come_and_go_and_so_does_what_is_streamed() -> None:
