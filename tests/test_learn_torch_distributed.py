@@ -29,7 +29,15 @@ from jaxpower.wings import wing_of
 
 torch = pytest.importorskip("torch")
 
-from jaxpower.learn_torch import feed, heads, programs, spec, team, training
+from jaxpower.learn_torch import (
+  feed,
+  heads,
+  links,
+  programs,
+  spec,
+  team,
+  training,
+)
 from jaxpower.learn_torch.numerics import numerics_of
 
 WATTS = 100.0
@@ -221,8 +229,16 @@ def test_what_fails_in_another_process_is_told() -> None:
   assert other_pids() == [], "nobody is kept for one device"
 
 
+def test_a_process_that_hangs_is_killed() -> None:
+  other = links.Link(1, 2)
+  os.kill(other.pid, signal.SIGSTOP)  # it sees no pipe being closed
+  other.cut()
+  other.bury()
+  assert not psutil.pid_exists(other.pid)
+
+
 def test_a_process_ends_with_the_first() -> None:
-  # It is stopped, as one that hangs somewhere: it sees no pipe being closed.
+  # It is stopped: it sees no pipe being closed.
   code = (
     "import os, signal\n"
     "from jaxpower.learn_torch import links\n"
