@@ -248,9 +248,12 @@ def test_a_process_ends_with_the_first() -> None:
     "print(other.pid, flush=True)\n"
     "os.kill(os.getpid(), signal.SIGKILL)\n"
   )
-  parent = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE)
-  assert parent.returncode == -signal.SIGKILL
-  child = int(parent.stdout)
+  command = [sys.executable, "-c", code]
+  # Not read to its end, which a child that lives on would never let come.
+  with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert parent.wait(60) == -signal.SIGKILL
   try:
     deadline = time.monotonic() + 20
     while psutil.pid_exists(child) and time.monotonic() < deadline:
