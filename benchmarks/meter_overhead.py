@@ -188,6 +188,18 @@ def use_c(library: Any, period: float, folder: str) -> bool:
   return True
 
 
+def write(path: Path, results: list[dict[str, Any]]) -> None:
+  """Keeps results with what is to be known of the machine they are of."""
+  machine = {
+    "python": platform.python_version(),
+    "jax": jax.__version__,
+    "cores": os.cpu_count(),
+    "nvml": "simulated, no GPU",
+  }
+  told = {"machine": machine, "results": results}
+  path.write_text(json.dumps(told, indent=1) + "\n")
+
+
 def run(
   rounds: int, seconds: float, period: float, gpus: int
 ) -> dict[str, Any]:
@@ -262,14 +274,7 @@ def main() -> None:
     for arm, reason in result["not_run"].items():
       print(f"  {arm:22} did not run: {reason}")
   if args.out:
-    machine = {
-      "python": platform.python_version(),
-      "jax": jax.__version__,
-      "cores": os.cpu_count(),
-      "nvml": "simulated, no GPU",
-    }
-    told = {"machine": machine, "results": results}
-    args.out.write_text(json.dumps(told, indent=1) + "\n")
+    write(args.out, results)
 
 
 if __name__ == "__main__":

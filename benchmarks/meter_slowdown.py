@@ -13,9 +13,6 @@ three minutes on two cores.
 """
 
 import argparse
-import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.meter_overhead import PCI, use_c
+from benchmarks.meter_overhead import PCI, use_c, write
 from jaxpower.power import Monitor, SensorModel
 from tests.simulated_nvml import UUIDS, Gpu, installed
 
@@ -140,14 +137,7 @@ def main() -> None:
       f"   {result['reads_in_steps']} reads"
     )
   if args.out:
-    machine = {
-      "python": platform.python_version(),
-      "jax": jax.__version__,
-      "cores": os.cpu_count(),
-      "nvml": "simulated, no GPU",
-    }
-    found = {"machine": machine, "results": results}
-    args.out.write_text(json.dumps(found, indent=1) + "\n")
+    write(args.out, results)
 
 
 if __name__ == "__main__":

@@ -205,23 +205,6 @@ def sources(trial: Trial) -> Iterator[Trial]:
     source = source.transfer.init_from
 
 
-def word(value: Any, among: Iterable[Any] = ()) -> Any:
-  """A value that a sweep varies, as a record holds it.
-
-  A Transfer is "scratch", "fine-tuned" or "frozen", with a backbone's rate
-  that is not 1; what it came from is told where the words of the values
-  `among` which it stands would be the same without. Every seed of a setting
-  has the same word. Numbers and words are themselves.
-  """
-  among = tuple(among)
-
-  def different(detail: int) -> int:
-    return len({json.dumps(_word(item, detail)) for item in among})
-
-  fitting = (d for d in (0, 1, 2) if different(d) == different(2))
-  return _word(value, next(fitting))
-
-
 def targets_of(conditions: Conditions) -> dict[str, float]:
   """The accuracy each task is to reach, in the order of the tasks."""
   return {
@@ -292,21 +275,6 @@ def field_paths(config: Any, prefix: str = "") -> Iterator[str]:
       yield from field_paths(value, f"{prefix}{field.name}.")
     elif isinstance(value, dict):
       yield from (f"{prefix}{field.name}.{key}" for key in value)
-
-
-def _word(value: Any, detail: int) -> Any:
-  if isinstance(value, Trial):
-    name = trial_id(with_seed(value, 0))[:6]
-    return f"{value.data} {name}" if detail == 2 else value.data
-  if not isinstance(value, Transfer):
-    return to_dict(value) if dataclasses.is_dataclass(value) else value
-  text = "scratch"
-  if origin := value.init_from or value.weights:
-    text = "frozen" if value.freeze else "fine-tuned"
-    if detail:
-      text += f" from {_word(origin, detail)}"
-  rate = value.backbone_rate
-  return text if rate == 1 else f"{text} at {rate:g}"
 
 
 def _read(text: str, kind: type) -> Any:

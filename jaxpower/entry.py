@@ -21,12 +21,12 @@ from rich.console import Console
 from jaxpower import config, report
 from jaxpower.config import ConfigError, Sweep
 from jaxpower.data import DataError
+from jaxpower.power.sources import METERS
 from jaxpower.progress import Display, outline
 from jaxpower.records import RecordError
 from jaxpower.sweep import SWEEP, execute, plan, read_sweep
 from jaxpower.worker import WorkerError
 
-METERS = ("auto", "nvml", "rapl", "estimate")
 OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]+)")
 
 

@@ -1,7 +1,7 @@
 """A sweep checked and expanded into its trials.
 
 What can be known from the config alone is checked here, before anything loads;
-what depends on the data or the machine is checked by `jaxpower.sweep`.
+what depends on the data or the machine is checked by `jaxpower.needs`.
 """
 
 import copy
@@ -38,14 +38,8 @@ from jaxpower.config import (
   get,
   unknown,
   with_seed,
-  word,
 )
-
-# What the PyTorch wing does of what the JAX wing does: the fields where it does
-# not do everything, and the values that it takes.
-TORCH_TAKES: dict[str, tuple[Any, ...]] = {
-  "streaming": ("auto", "never"),
-}
+from jaxpower.words import word
 
 
 def expand(sweep: Sweep) -> list[Trial]:
@@ -100,26 +94,6 @@ def check_cadence(trial: Trial) -> None:
     f"evaluate_every_examples {every}: not a multiple of batch_size {batch},"
     " so batch sizes would be evaluated unequally; take"
     f" {max(batch, every // batch * batch)}",
-  )
-
-
-def check_kind(trial: Trial, kind: str) -> None:
-  """Raises ConfigError unless the model can be trained on such data.
-
-  `kind` is "image", "window", "tokens" or "text": tokens with the next ones
-  as labels.
-  """
-  name = trial.model.name
-  fitting = [n for n in MODELS if kind in NETWORKS[n].reads]
-  _require(
-    name in fitting,
-    f"model {name}: does not read {trial.data} ({kind}); models that do:"
-    f" {', '.join(fitting)}",
-  )
-  _require(
-    kind == "image" or trial.augmentation == "none",
-    f"augmentation {trial.augmentation}: for images only, {trial.data} is"
-    f" {kind}",
   )
 
 
@@ -229,12 +203,6 @@ def _check_together(trial: Trial) -> None:
     t.batch_size % t.accumulation == 0,
     f"accumulation {t.accumulation}: must divide batch_size {t.batch_size}",
   )
-  for path, values in TORCH_TAKES.items() if t.framework != "jax" else ():
-    _require(
-      get(t, path) in values,
-      f"{path} {get(t, path)}: {t.framework} does not do it yet; take"
-      f" {' or '.join(map(str, values))}, or framework jax",
-    )
   schedule = t.optimizer.schedule
   _require(
     schedule not in ("one_cycle", "warm_up") or not t.optimizer.warmup_examples,

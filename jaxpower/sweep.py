@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import fcntl
-import importlib.util
 import json
 import os
 import pathlib
@@ -11,7 +10,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jaxpower import data, lineage, provenance, records
+from jaxpower import lineage, needs, provenance, records
 from jaxpower.config import (
   ConfigError,
   Sweep,
@@ -20,13 +19,12 @@ from jaxpower.config import (
   get,
   to_dict,
   trial_id,
-  word,
 )
-from jaxpower.grid import check_cadence, check_kind, expand
+from jaxpower.grid import check_cadence, expand
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.shift import Shift
-from jaxpower.tasks import check_labels
+from jaxpower.words import word
 from jaxpower.worker import Worker, failed_record
 
 RECORDS = "records.jsonl"
@@ -91,8 +89,8 @@ def plan(
   """
   asked = expand(sweep)
   for trial in asked:
-    _check_installed(trial)
-    lineage.check_chain(trial, _check_data)
+    needs.check_installed(trial)
+    lineage.check_chain(trial, needs.check_data)
     lineage.check_chain(trial, check_cadence)
     lineage.check_weights(trial)
   trials = tuple(lineage.with_sources(asked))
@@ -131,7 +129,7 @@ def execute(
   if left:
     with Shift(plan.meter) as shift:
       for trials in _by_framework(left):
-        _check_devices(trials, shift.worker(trials[0].framework).ready)
+        needs.check_devices(trials, shift.worker(trials[0].framework).ready)
       greet(shift.worker(left[0].framework).ready)
       with _claimed(plan.folder):
         _write_sweep(plan)
@@ -208,45 +206,6 @@ def _by_framework(trials: tuple[Trial, ...]) -> list[tuple[Trial, ...]]:
   ]
 
 
-def _check_installed(trial: Trial) -> None:
-  """Raises ConfigError where a trial's framework is not installed."""
-  if trial.framework == "jax" or importlib.util.find_spec("torch"):
-    return
-  raise ConfigError(
-    f"framework {trial.framework}: PyTorch is not installed; run"
-    " `pip install torch`, or install jaxpower with its extra: pip install"
-    " 'jaxpower[torch]'"
-  )
-
-
-def _check_data(trial: Trial) -> None:
-  """Raises ConfigError where a trial does not go with its data and weights."""
-  facts = data.describe(trial.data)
-  # Labels that are the next tokens are as many as the tokens.
-  follows = (
-    facts.kind == "tokens"
-    and "label" in trial.tasks
-    and facts.labels.get("label") == facts.vocabulary
-  )
-  kind = "text" if follows else facts.kind
-  check_labels(trial, facts.labels, kind)
-  check_kind(trial, kind)
-  examples = max(1, round(trial.data_share * _train_examples(trial, facts)))
-  if trial.batch_size > examples:
-    share = "" if trial.data_share == 1 else f", {trial.data_share:g} of it"
-    raise ConfigError(
-      f"batch_size {trial.batch_size}: larger than the training set of"
-      f" {trial.data}{share} ({examples} examples)"
-    )
-
-
-def _train_examples(trial: Trial, facts: data.Facts) -> int:
-  """Those with a label that is asked for; of mixed sets perhaps not all."""
-  if "+" not in trial.data:
-    return facts.train_examples
-  return sum(data.describe(task).train_examples for task in trial.tasks)
-
-
 def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
   """Raises ConfigError where the folder holds another config's records."""
   if folder.exists() and not folder.is_dir():
@@ -270,23 +229,6 @@ def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
       f"{folder} holds records of another config ({'; '.join(changes)});"
       " name another folder with --out"
     )
-
-
-def _check_devices(trials: tuple[Trial, ...], ready: Ready) -> None:
-  """Raises ConfigError where a trial asks for what the machine has not."""
-  for trial in trials:
-    devices = trial.devices or ready.devices
-    if devices > ready.devices:
-      raise ConfigError(
-        f"devices {devices}: this machine has {ready.devices}"
-        f" ({ready.device_kind})"
-      )
-    if trial.batch_size % (devices * trial.accumulation):
-      parts = "" if trial.accumulation == 1 else f"{trial.accumulation} times "
-      raise ConfigError(
-        f"batch_size {trial.batch_size}: not a multiple of {parts}the"
-        f" {devices} devices it is divided over; change it or set devices"
-      )
 
 
 def _write_sweep(plan: Plan) -> None:

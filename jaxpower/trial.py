@@ -173,8 +173,7 @@ def _pretrained(trial: Trial) -> dict[str, Any] | None:
 
 def _place_data(wing: Wing, trial: Trial) -> Placed:
   # A set that may be too large for memory is not to be brought there whole.
-  mapped = trial.framework == "jax" and trial.streaming != "never"
-  found = data.load(trial.data, mapped=mapped)
+  found = data.load(trial.data, mapped=trial.streaming != "never")
   return wing.place(trial, data.for_tasks(found, trial.tasks))
 
 

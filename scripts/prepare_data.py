@@ -1,45 +1,45 @@
 """Prepares a data set of tensorflow-datasets, once.
 
-python scripts/prepare_data.py --data=cifar10
-python scripts/prepare_data.py --data=imdb_reviews@512  # bytes of a text
-python scripts/prepare_data.py --data=imagenette/160px-v2@64  # pixels a side
+  python scripts/prepare_data.py --data=cifar10
+  python scripts/prepare_data.py --data=imdb_reviews@512  # bytes of a text
+  python scripts/prepare_data.py --data=imagenette/160px-v2@64  # pixels a side
+
+  --data=NAME        the set
+  --data_dir=FOLDER  of prepared sets; else $TFDS_DATA_DIR, else
+                     ~/tensorflow_datasets
+  --from=FOLDER      holds the published files already, instead of a download;
+                     or Debian's dataset-fashion-mnist, also found where apt
+                     puts it
+
+A set that is prepared already is left as it is.
 """
 
 import sys
-from typing import NoReturn
 
-from absl import app, flags, logging
+from absl import flags, logging
 
+from jaxpower.cli.script import refuse, run
 from jaxpower.data.facts import DataError
 from jaxpower.data.prepare import prepare
 
-_DATA = flags.DEFINE_string("data", None, "Name of the set, such as cifar10.")
-_DATA_DIR = flags.DEFINE_string(
-  "data_dir",
-  None,
-  "Folder of prepared sets; else $TFDS_DATA_DIR, else ~/tensorflow_datasets.",
-)
-_FROM = flags.DEFINE_string(
-  "from",
-  None,
-  "Folder that holds the published files already, instead of a download; "
-  "or that of Debian's dataset-fashion-mnist, also found where apt puts it.",
-)
+_DATA = flags.DEFINE_string("data", None, "")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "")
+_FROM = flags.DEFINE_string("from", None, "")
 
 
 def main(argv: list[str]) -> None:
   """Prepares and says what was done, or says in one line why not."""
   if argv[1:]:
-    _refuse(f"unexpected argument {argv[1]!r}")
+    refuse(f"unexpected argument {argv[1]!r}")
   if not _DATA.value:
-    _refuse("which set? give --data=NAME, such as --data=cifar10")
+    refuse("which set? give --data=NAME, such as --data=cifar10")
   logging.set_verbosity(logging.ERROR)
   try:
     done = prepare(_DATA.value, _DATA_DIR.value, _FROM.value)
   except DataError as error:
-    _refuse(str(error))
+    refuse(str(error))
   except KeyboardInterrupt:
-    print("\nprepare_data.py: interrupted; no set is left", file=sys.stderr)
+    print("\nprepare_data: interrupted; no set is left", file=sys.stderr)
     sys.exit(130)
   facts = done.facts
   how = f"in {done.seconds:.0f} s" if done.seconds else "before; left as it is"
@@ -50,17 +50,5 @@ def main(argv: list[str]) -> None:
   )
 
 
-def _parse(argv: list[str]) -> list[str]:
-  try:
-    return flags.FLAGS(argv)
-  except flags.Error as error:
-    _refuse(str(error))
-
-
-def _refuse(why: str) -> NoReturn:
-  print(f"prepare_data.py: {' '.join(why.split())}", file=sys.stderr)
-  sys.exit(2)
-
-
 if __name__ == "__main__":
-  app.run(main, flags_parser=_parse)
+  run(main, __doc__ or "")

@@ -10,11 +10,11 @@ elsewhere stand beside them: a CSV or JSON, or a log of CodeCarbon or Zeus; a
 log is told what it ran: --reference=FILE:model=resnet18,target_accuracy=0.8.
 """
 
-import sys
 from collections.abc import Sequence
 
-from absl import app, flags
+from absl import flags
 
+from jaxpower.cli.script import run
 from jaxpower.report import assumptions, references
 from jaxpower.report.command import main
 
@@ -32,18 +32,6 @@ LIFECYCLE_TEMPLATE = flags.DEFINE_bool(
 )
 
 
-def parse(arguments: Sequence[str]) -> list[str]:
-  """The arguments without flags; a wrong flag is one line and exit code 2."""
-  if {"-h", "-help", "--help"} & set(arguments):
-    print(str(__doc__).strip())
-    sys.exit(0)
-  try:
-    return flags.FLAGS(arguments)
-  except flags.Error as error:
-    print(f"report: {str(error).splitlines()[0]}; see --help", file=sys.stderr)
-    sys.exit(2)
-
-
 def report(arguments: Sequence[str]) -> int:
   """Prints the template, or the report of the folders; the exit code."""
   if REFERENCE_TEMPLATE.value:
@@ -58,4 +46,4 @@ def report(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-  app.run(report, flags_parser=parse)
+  run(report, __doc__ or "")

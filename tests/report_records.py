@@ -11,13 +11,18 @@ def record(
   batch: int = 64,
   seed: int = 0,
   joules: float | None = 212.0,
-  status: str = "reached",
+  status: str | None = None,
   **changes: Any,
 ) -> TrialRecord:
-  """A trial that spent so many joules of training, on an H200."""
+  """A trial that spent so many joules of training, on an H200.
+
+  Negative joules are those of a trial that missed its target.
+  """
+  if status is None:
+    status = "missed" if (joules or 0) < 0 else "reached"
   reached = status == "reached"
   failed = status == "failed"
-  spent = None if failed else joules
+  spent = None if failed or joules is None else abs(joules)
   idle, seconds = 88.0, None if failed else 4.0
   target = changes.pop("target_accuracy", 0.8)
   varied = changes.pop("varied", {"batch_size": batch})
@@ -98,16 +103,12 @@ def seeds(batch: int, *joules: float, **changes: Any) -> list[TrialRecord]:
 def grid(
   cells: dict[tuple[int, float], tuple[float, ...]], **changes: Any
 ) -> list[TrialRecord]:
-  """Trials of a grid of batch size and learning rate, a seed per joules.
-
-  Negative joules are those of a trial that missed its target.
-  """
+  """Trials of a grid of batch size and learning rate, a seed per joules."""
   return [
     record(
       batch,
       seed,
-      abs(spent),
-      "missed" if spent < 0 else "reached",
+      spent,
       varied={"batch_size": batch, "optimizer.learning_rate": rate},
       **changes,
     )

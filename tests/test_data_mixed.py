@@ -6,6 +6,7 @@ import pytest
 
 from jaxpower import data
 from jaxpower.data.facts import channel_moments
+from jaxpower.data.labels import classes_of
 
 NAMES = ("mnist_5k", "digits_28")
 
@@ -89,6 +90,7 @@ def test_one_task_of_a_mixed_set_is_its_own_set(mixed: data.DataSet) -> None:
 def test_several_tasks_are_columns_in_their_order(mixed: data.DataSet) -> None:
   found = data.for_tasks(mixed, ("digits_28", "mnist_5k"))
   assert list(found.facts.labels) == ["digits_28", "mnist_5k"]
+  assert classes_of(found.facts, ("digits_28", "mnist_5k")) == (10, 10)
   assert found.train["label"].shape == (5437, 2)
   np.testing.assert_array_equal(
     found.train["label"][:, 0], mixed.train["digits_28"]
@@ -100,6 +102,7 @@ def test_other_labels_stay_behind() -> None:
   found = data.for_tasks(windows, ("subject",))
   assert set(found.train) == {"input", "label"}
   assert found.facts.classes == windows.facts.labels["subject"]
+  assert classes_of(found.facts, ("subject",)) == (found.facts.classes,)
   assert found.train["input"] is windows.train["input"], "no copy"
   np.testing.assert_array_equal(found.test["label"], windows.test["subject"])
 

@@ -60,6 +60,14 @@ def test_the_batches_are_those_of_the_whole_set_in_memory(
       assert type(batch[name]) is np.ndarray
 
 
+def test_a_stream_may_be_of_chosen_examples(split: dict[str, np.ndarray]):
+  chosen = np.arange(0, 37, 3)
+  with stream(split, **ORDER, chosen=chosen) as batches:
+    labels = np.stack([batch["label"] for batch in batches])
+  places = batch_indices(examples=len(chosen), **ORDER)
+  np.testing.assert_array_equal(labels, chosen[places])
+
+
 def test_a_stream_of_no_steps_is_empty():
   assert list(stream(SPLIT, **(ORDER | {"steps": 0}))) == []
 

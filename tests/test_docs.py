@@ -1,9 +1,14 @@
 """The pages' examples are run, and the files they point to are there."""
 
+import functools
+import json
 import pathlib
 import re
+from typing import Any
 
 import pytest
+
+from jaxpower import config
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,3 +41,42 @@ def test_links_lead_somewhere(page: pathlib.Path) -> None:
   for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
     if "://" not in target:
       assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_field_of_a_config_is_told_with_its_default() -> None:
+  text = (ROOT / "docs" / "config.md").read_text()
+  rows = re.findall(r"^\| `([\w.]+)` \| `(.*?)` \|", text, re.MULTILINE)
+  whole: Any = config.to_dict(config.Sweep())
+  defaults = {
+    path: functools.reduce(
+      lambda part, name: part[name], path.split("."), whole
+    )
+    for path in config.field_paths(config.Sweep())
+    if path not in ("model", "optimizer", "transfer")
+  }
+  assert {path: json.loads(default) for path, default in rows} == defaults
+
+
+@pytest.mark.parametrize(
+  ("field", "words"),
+  [
+    ("model.name", config.MODELS),
+    ("optimizer.name", config.OPTIMIZERS),
+    ("optimizer.schedule", config.SCHEDULES),
+    ("optimizer.scaling", config.SCALINGS),
+    ("augmentation", config.AUGMENTATIONS),
+    ("framework", config.FRAMEWORKS),
+    ("matmul_precision", config.MATMUL_PRECISIONS),
+    ("precision", config.PRECISIONS),
+    ("program", config.PROGRAMS),
+    ("streaming", config.STREAMING),
+    ("task_weighting", config.TASK_WEIGHTINGS),
+  ],
+)
+def test_every_word_of_a_field_is_told(
+  field: str, words: tuple[str, ...]
+) -> None:
+  text = (ROOT / "docs" / "config.md").read_text()
+  (row,) = re.findall(rf"^\| `{re.escape(field)}` .*", text, re.MULTILINE)
+  told = set(re.findall(r'`"?([a-z_0-9]+)"?`', row.split("|", 2)[2]))
+  assert set(words) <= told

@@ -208,7 +208,7 @@ def test_uncertainty_is_learned_and_begins_as_equal_weights(
   assert (np.asarray(state.params["head"][LOG_VARIANCES]) > 0.02).all()
   assert losses[-1] < losses[0]
   assert look["accuracies"].shape == (2,)
-  assert train.flops_per_step(placed(learned, windows).spec)
+  assert training.flops_per_step(placed(learned, windows).spec)
 
 
 @pytest.mark.parametrize("name", config.OPTIMIZERS)

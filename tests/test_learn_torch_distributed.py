@@ -30,7 +30,6 @@ from jaxpower.wings import wing_of
 torch = pytest.importorskip("torch")
 
 from jaxpower.learn_torch import (
-  feed,
   heads,
   links,
   programs,
@@ -174,14 +173,10 @@ def test_tasks_count_as_in_the_whole_batch(
   np.testing.assert_allclose(together, expected, rtol=1e-4)
 
 
-def test_states_come_and_go_and_so_does_what_is_streamed(
-  monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_states_come_and_go_and_so_does_what_is_streamed() -> None:
   expected = np.array(course(TWO))
   pids = other_pids()
-  # Here the first process alone reads its share of each batch on the host.
-  monkeypatch.setattr(feed, "fits", lambda arrays, device: False)
-  placed, made, state = parts(TWO)
+  placed, made, state = parts(dataclasses.replace(TWO, streaming="always"))
   assert other_pids() == pids, "a team lives from trial to trial"
   trained, _, waited = training.train(made, training.copy(state), placed, 0)
   assert waited > 0

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+import types
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,13 @@ import pytest
 
 from jaxpower import data
 from jaxpower.config import Model, Optimizer, Trial
-from jaxpower.data import DataSet
+from jaxpower.data import DataSet, cache
 from jaxpower.wings import Wing, wing_of
 
 torch = pytest.importorskip("torch")
 dynamo_utils = pytest.importorskip("torch._dynamo.utils")
 
-from jaxpower.learn_torch import feed, programs
+from jaxpower.learn_torch import evaluate, feed, programs
 
 CNN = Trial(
   model=Model(width=0.25),
@@ -42,17 +43,21 @@ def small(name: str) -> DataSet:
   return dataclasses.replace(found, test=test)
 
 
-def parts(trial: Trial) -> tuple[Wing, Any, Any, Any]:
+def parts(
+  trial: Trial, sets: DataSet | None = None
+) -> tuple[Wing, Any, Any, Any]:
   """Wing, placed data, programs and first state of a trial."""
   wing = wing_of(trial.framework)
-  placed = wing.place(trial, small(trial.data))
+  placed = wing.place(trial, sets or small(trial.data))
   made = wing.compile_programs(placed.spec)
   return wing, placed, made, wing.start(placed)
 
 
-def course(trial: Trial, segments: int = 2) -> Course:
+def course(
+  trial: Trial, segments: int = 2, sets: DataSet | None = None
+) -> Course:
   """Mean loss of each segment, then loss and accuracy on the test set."""
-  wing, placed, made, state = parts(trial)
+  wing, placed, made, state = parts(trial, sets)
   seen = []
   for segment in range(segments):
     state, loss, _ = wing.train(made, state, placed, segment)
@@ -183,15 +188,45 @@ def test_nothing_is_compiled_while_it_trains(
   )
 
 
-def test_a_set_on_the_host_trains_the_same(
+def test_a_streamed_set_trains_the_same_from_disk(
+  monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+  monkeypatch.setattr(evaluate, "CHUNK", 40)  # three passes, one of them short
+  trial = dataclasses.replace(CNN, accumulation=2, data_share=0.5)
+  sets, mapped = small(trial.data), {}
+  for split in ("train", "test"):
+    cache.write(tmp_path / split, "key", getattr(sets, split))
+    mapped[split] = cache.map_arrays(tmp_path / split, "key")
+  on_disk = dataclasses.replace(sets, **mapped)
+  streamed = dataclasses.replace(trial, streaming="always")
+  assert course(streamed, sets=on_disk) == course(trial, sets=on_disk)
+  wing, placed, made, state = parts(streamed, on_disk)
+  assert wing.train(made, state, placed, 0)[2] > 0
+
+
+@pytest.mark.parametrize("streaming", ["auto", "never", "always"])
+@pytest.mark.parametrize("room", [1, 1 << 40])
+def test_what_is_asked_or_memory_decides_where_a_set_lies(
+  streaming: str, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setattr(feed, "memory_bytes", lambda device: room)
+  trial = dataclasses.replace(CNN, streaming=streaming)
+  placed: Any = wing_of("torch").place(trial, small(trial.data))
+  expected = streaming == "always" or (streaming == "auto" and room == 1)
+  assert bool(placed.host) == expected
+  assert bool(placed.train) != expected
+
+
+def test_the_memory_of_a_device_is_all_that_it_has(
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-  trial = dataclasses.replace(CNN, accumulation=2, data_share=0.5)
-  resident = course(trial)
-  monkeypatch.setattr(feed, "fits", lambda arrays, device: False)
-  assert course(trial) == resident
-  wing, placed, made, state = parts(trial)
-  assert wing.train(made, state, placed, 0)[2] > 0
+  monkeypatch.setattr(feed, "host_bytes", lambda: 24 << 30)
+  facts = types.SimpleNamespace(total_memory=80 << 30)
+  monkeypatch.setattr(
+    torch.cuda, "get_device_properties", {torch.device("cuda", 1): facts}.get
+  )
+  assert feed.memory_bytes(torch.device("cpu")) == 24 << 30
+  assert feed.memory_bytes(torch.device("cuda", 1)) == 80 << 30
 
 
 @pytest.mark.parametrize(
@@ -250,8 +285,6 @@ def test_waiting_needs_no_gpu() -> None:
   values = torch.ones(3)
   wing = wing_of("torch")
   assert wing.wait(values) is values
-  device = torch.device("cpu")
-  assert feed.fits({"input": np.zeros(3)}, device)
 
 
 def test_micro_batches_take_every_so_many_th_example() -> None:

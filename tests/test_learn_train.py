@@ -12,6 +12,7 @@ from jaxpower.learn import spec as specs
 from jaxpower.learn import train
 from jaxpower.learn.augment import draws_of
 from jaxpower.learn.evaluate import in_chunks
+from jaxpower.learn.flops import flops_per_step
 from jaxpower.learn.optimizer import hyperparameters
 from jaxpower.learn.spec import Spec
 from jaxpower.learn.state import count_parameters, make_mesh, replicated
@@ -319,7 +320,7 @@ def test_products_are_as_precise_as_asked(sets: Any) -> None:
 
 def test_flops_are_counted_for_a_whole_step(sets: Any) -> None:
   spec = spec_of(dataclasses.replace(TRIAL, model=config.Model()), sets)
-  flops = train.flops_per_step(spec)
+  flops = flops_per_step(spec)
   # Products alone, forward: 14*14*9*16 + 7*7*144*32 + 1568*64 + 64*10 pairs of
   # a multiplication and an addition; backward twice that but for the first
   # layer, whose input needs no gradient.

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from jaxpower import config, data
 from jaxpower.config import Transfer
-from jaxpower.learn import checkpoint, optimizer, step, train, training
+from jaxpower.learn import checkpoint, optimizer, step, training
 from jaxpower.learn.optimizer import hyperparameters
 from jaxpower.learn.spec import Spec, spec_of
 from jaxpower.learn.state import TrainState, head_of, make_mesh, replicated
@@ -76,7 +76,7 @@ def test_no_backward_pass_goes_through_a_frozen_backbone(
   full = dataclasses.replace(TRIAL, model=config.Model(), devices=1)
   frozen = dataclasses.replace(full, transfer=Transfer(freeze=True))
   flops = [
-    train.flops_per_step(training.place(trial, sets).spec)
+    training.flops_per_step(training.place(trial, sets).spec)
     for trial in (full, frozen)
   ]
   # Products alone: the whole network forward, and the gradient of the head's

@@ -25,6 +25,16 @@ def devices(*uuids: str | None) -> dict[str, Any]:
   return {"host": "gpu-node-07", "cpu": "AMD EPYC 9654", "devices": facts}
 
 
+PHASES: Any = {
+  "setup": 5.0,
+  "compile": 0.0,
+  "warmup": 2.0,
+  "train": 0.0,
+  "eval": 10.0,
+  "infer": 1.0,
+}
+
+
 def side(
   framework: str, *joules: float, batch: int = 64, **changes: Any
 ) -> list[TrialRecord]:
@@ -37,8 +47,7 @@ def side(
     record(
       batch,
       seed,
-      abs(spent),
-      "missed" if spent < 0 else "reached",
+      spent,
       framework=framework,
       varied=varied,
       config={
@@ -49,17 +58,7 @@ def side(
         "seed": seed,
         "target_accuracy": 0.8,
       },
-      **{
-        "joules_by_phase": {
-          "setup": 5.0,
-          "compile": 0.0,
-          "warmup": 2.0,
-          "train": abs(spent),
-          "eval": 10.0,
-          "infer": 1.0,
-        }
-      }
-      | changes,
+      **{"joules_by_phase": PHASES | {"train": abs(spent)}, **changes},
     )
     for seed, spent in enumerate(joules, start=first)
   ]

@@ -501,8 +501,7 @@ def ours(*joules: float, batch: int = 128, **changes: Any) -> list[TrialRecord]:
     record(
       batch,
       seed,
-      abs(spent),
-      "missed" if spent < 0 else "reached",
+      spent,
       target_accuracy=0.9,
       config=config | {"precision": "bfloat16"},
       **{

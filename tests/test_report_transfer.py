@@ -58,9 +58,7 @@ def study(scratch=(120.0, 110.0, 130.0), tuned=(20.0, 10.0, 30.0)):
   return [
     *(pretraining(seed, 1000.0 + 100 * seed) for seed in range(3)),
     *(
-      downstream(
-        word, seed, abs(joules), status="missed" if joules < 0 else "reached"
-      )
+      downstream(word, seed, joules)
       for word, spent in (("scratch", scratch), ("fine-tuned", tuned))
       for seed, joules in enumerate(spent)
     ),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from jaxpower import config, records, shift, sweep, weights
+from jaxpower import config, needs, records, shift, sweep, weights
 from jaxpower.config import (
   ConfigError,
   Model,
@@ -399,7 +399,7 @@ def test_every_framework_is_looked_at_before_any_trial(
   instant: type[InstantWorker],
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-  monkeypatch.setattr(sweep, "_check_installed", lambda trial: None)
+  monkeypatch.setattr(needs, "check_installed", lambda trial: None)
   shifts = []
   started = instant.__init__
 

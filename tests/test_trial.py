@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import pathlib
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import pyarrow.parquet as pq
 import pytest
 
-from jaxpower import records, trial
+from jaxpower import data, records, trial
 from jaxpower.config import Model, Optimizer, Transfer, Trial, trial_id
 from jaxpower.learn.spec import Spec
 from jaxpower.learn.state import make_mesh, replicated
@@ -301,3 +302,24 @@ def test_a_streamed_trial_is_the_same_and_counts_its_wait(
   assert streamed.compile is not None
   assert not streamed.compile.cache_hit
   assert 0 < (streamed.data_wait_seconds or 0) < (streamed.train_seconds or 0)
+
+
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+@pytest.mark.parametrize("streaming", ["auto", "never", "always"])
+def test_a_set_that_may_stay_on_disk_is_not_read_whole(
+  framework: str, streaming: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  whole, asked = data.load("digits"), []
+
+  def load(name: str, *, mapped: bool) -> data.DataSet:
+    asked.append((name, mapped))
+    return whole
+
+  monkeypatch.setattr(data, "load", load)
+  wing: Any = types.SimpleNamespace(place=lambda trial, sets: sets)
+  given = dataclasses.replace(
+    EASY, data="digits", framework=framework, streaming=streaming
+  )
+  placed: Any = trial._place_data(wing, given)
+  assert placed.train["input"] is whole.train["input"]
+  assert asked == [("digits", streaming != "never")]

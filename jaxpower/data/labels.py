@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jaxpower.data.facts import DataSet
+from jaxpower.data.facts import DataSet, Facts
 
 
 def for_tasks(found: DataSet, tasks: Sequence[str]) -> DataSet:
@@ -18,10 +18,9 @@ def for_tasks(found: DataSet, tasks: Sequence[str]) -> DataSet:
   the whole set.
   """
   train, test = (_narrow(split, tasks) for split in (found.train, found.test))
-  names = ("label",) if len(tasks) == 1 else tasks
   labels = {
     name: found.facts.labels[task]
-    for name, task in zip(names, tasks, strict=True)
+    for name, task in zip(_names(tasks), tasks, strict=True)
   }
   facts = dataclasses.replace(
     found.facts,
@@ -30,6 +29,16 @@ def for_tasks(found: DataSet, tasks: Sequence[str]) -> DataSet:
     test_examples=len(test["input"]),
   )
   return dataclasses.replace(found, facts=facts, train=train, test=test)
+
+
+def classes_of(facts: Facts, tasks: Sequence[str]) -> tuple[int, ...]:
+  """The classes of each task, of facts that `for_tasks` has narrowed."""
+  return tuple(facts.labels[name] for name in _names(tasks))
+
+
+def _names(tasks: Sequence[str]) -> Sequence[str]:
+  """What the labels of tasks are called once they alone are left."""
+  return ("label",) if len(tasks) == 1 else tasks
 
 
 def _narrow(

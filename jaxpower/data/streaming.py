@@ -56,6 +56,7 @@ def stream(
   batch_size: int,
   first_step: int,
   steps: int,
+  chosen: np.ndarray | None = None,
   part: slice = slice(None),
   ahead: int = 4,
   threads: int = 2,
@@ -63,21 +64,23 @@ def stream(
 ) -> Stream:
   """The batches of some steps, in exactly the order of `batch_indices`.
 
-  `split` is one of `load(name, mapped=True)`. Each batch maps the names of
-  `split` to arrays [batch_size, ...], or to the `part` of them that is asked
-  for. Up to `ahead` batches are read before they are wanted, by `threads`
-  threads of this process, or of the package grain if `grain`; the batches are
-  the same. Raises ValueError where a number is out of range, DataError where
-  grain is not installed.
+  `split` is one of `load(name, mapped=True)`; `chosen` are the examples of it
+  that are used, int [n], all by default. Each batch maps the names of `split`
+  to arrays [batch_size, ...], or to the `part` of them that is asked for. Up
+  to `ahead` batches are read before they are wanted, by `threads` threads of
+  this process, or of the package grain if `grain`; the batches are the same.
+  Raises ValueError where a number is out of range, DataError where grain is not
+  installed.
   """
   indices = batch_indices(
     seed=seed,
-    examples=len(split["input"]),
+    examples=len(split["input"] if chosen is None else chosen),
     batch_size=batch_size,
     first_step=first_step,
     steps=steps,
   )
-  batches = _Batches(split, indices[:, part])
+  rows = indices[:, part]
+  batches = _Batches(split, rows if chosen is None else chosen[rows])
   return read_ahead(batches, ahead=ahead, threads=threads, grain=grain)
 
 

@@ -14,12 +14,15 @@ import numpy as np
 from jaxpower import config, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
+from jaxpower.data.labels import classes_of
+from jaxpower.data.memory import is_streamed
 from jaxpower.data.share import examples_of, kinds_of
 from jaxpower.learn import checkpoint, streamed
 from jaxpower.learn import train as resident
 from jaxpower.learn.augment import draws_of
 from jaxpower.learn.evaluate import in_chunks
-from jaxpower.learn.memory import is_streamed
+from jaxpower.learn.flops import flops_per_step as flops_per_step
+from jaxpower.learn.memory import memory_bytes
 from jaxpower.learn.numerics import numerics_of
 from jaxpower.learn.optimizer import hyperparameters
 from jaxpower.learn.order import order_of
@@ -28,7 +31,6 @@ from jaxpower.learn.state import TrainState, make_mesh, replicated
 from jaxpower.learn.state import count_parameters as count_parameters
 from jaxpower.learn.streamed import Streamed
 from jaxpower.learn.train import Programs, fresh_state, test_shardings
-from jaxpower.learn.train import flops_per_step as flops_per_step
 
 wait = jax.block_until_ready
 
@@ -56,16 +58,15 @@ def place(trial: Trial, sets: DataSet) -> Placed | Streamed:
     {name: part[name] for name in ("input", "label")}
     for part in (sets.train, sets.test)
   )
-  streaming = is_streamed(trial, sets, mesh)
+  streaming = is_streamed(trial.streaming, sets, memory_bytes(mesh))
   part: Data = (streamed.part_shapes if streaming else in_chunks)(
     test, mesh.size
   )
-  labels = trial.tasks if len(trial.tasks) > 1 else ("label",)
   spec = spec_of(
     trial,
     train | scale,
     part | scale,
-    classes=tuple(sets.facts.labels[name] for name in labels),
+    classes=classes_of(sets.facts, trial.tasks),
     vocabulary=sets.facts.vocabulary,
   )
   kinds = kinds_of(sets.train["label"], len(trial.tasks))

@@ -1,5 +1,6 @@
 """How micro-batches reach the network: from the device, or from the host."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
 
@@ -8,27 +9,32 @@ import torch
 from torch import Tensor
 
 from jaxpower import data
+from jaxpower.data.memory import host_bytes
 
 # Inputs and labels; draws where images move, shares where there are tasks.
 Batch = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
-LARGEST_SHARE = 0.5  # of a GPU's free memory, for a set to lie on it
 
 
-def fits(arrays: Mapping[str, np.ndarray], device: torch.device) -> bool:
-  """Whether a set can lie on the device and leave room for training."""
+@dataclasses.dataclass(frozen=True)
+class HostArray:
+  """An array that stays on the host; slices of it are brought to a device."""
+
+  values: np.ndarray
+  device: torch.device
+
+  def __len__(self) -> int:
+    return len(self.values)
+
+  def __getitem__(self, part: slice) -> Tensor:
+    # A copy: it may lie on disk, where it is read-only.
+    return on_its_way(np.array(self.values[part]), self.device)
+
+
+def memory_bytes(device: torch.device) -> int:
+  """The memory of a GPU, or of the machine where it is the device."""
   if device.type == "cpu":
-    return True
-  free, _ = torch.cuda.mem_get_info(device)
-  return sum(a.nbytes for a in arrays.values()) <= LARGEST_SHARE * free
-
-
-def share_of(
-  arrays: Mapping[str, np.ndarray], chosen: np.ndarray
-) -> dict[str, np.ndarray]:
-  """The chosen examples; the arrays themselves where that is all of them."""
-  if len(chosen) == len(arrays["label"]):
-    return dict(arrays)
-  return {name: values[chosen] for name, values in arrays.items()}
+    return host_bytes()
+  return torch.cuda.get_device_properties(device).total_memory
 
 
 def to_device(
@@ -40,6 +46,13 @@ def to_device(
     name: torch.tensor(values, device=device)
     for name, values in arrays.items()
   }
+
+
+def on_host(
+  arrays: Mapping[str, np.ndarray], device: torch.device
+) -> dict[str, HostArray]:
+  """The arrays where they are, ready to be brought to the device in slices."""
+  return {name: HostArray(values, device) for name, values in arrays.items()}
 
 
 def in_parts(values: np.ndarray, parts: int) -> np.ndarray:

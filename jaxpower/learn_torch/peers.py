@@ -76,7 +76,9 @@ class Peer:
     match order:
       case Place(trial, spec):
         self._placed = None  # before the next one needs its place
-        sets = data.for_tasks(data.load(trial.data), trial.tasks)
+        # As the first process loads it: left on disk where it may stay there.
+        found = data.load(trial.data, mapped=trial.streaming != "never")
+        sets = data.for_tasks(found, trial.tasks)
         self._placed = rank.place(trial, sets, spec, self._rank)
       case Compile(spec):
         self._programs[spec] = compile_programs(spec)

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from jaxpower import data, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
+from jaxpower.data.memory import is_streamed
 from jaxpower.data.share import examples_of, kinds_of
 from jaxpower.learn_torch import feed, heads
 from jaxpower.learn_torch.programs import Programs
@@ -25,8 +26,8 @@ class Placed:
 
   trial: Trial
   train: dict[str, Tensor]
-  host: dict[str, np.ndarray]  # in place of `train` where it does not fit
-  test: dict[str, Tensor]
+  host: dict[str, np.ndarray]  # in place of `train` where it is streamed
+  test: Mapping[str, Tensor | feed.HostArray]
   scale: dict[str, Tensor]
   spec: Spec
   chosen: np.ndarray  # int32, indices into `train`
@@ -41,9 +42,9 @@ class Placed:
 
 
 def place(trial: Trial, sets: DataSet, spec: Spec, rank: int = 0) -> Placed:
-  """Lays a set on the device whole, or keeps it where it would not fit.
+  """Lays a set on the device whole, or leaves it to be streamed.
 
-  The test set lies on the first device alone, which evaluates.
+  The test set is for the first process alone, which evaluates.
   """
   device = device_of()
   before = None
@@ -59,12 +60,16 @@ def place(trial: Trial, sets: DataSet, spec: Spec, rank: int = 0) -> Placed:
   labels = sets.train["label"]
   kinds = kinds_of(labels, len(trial.tasks))
   chosen = examples_of(kinds, trial.data_share)
-  resident = feed.fits(pairs[0], device)
+  room = feed.memory_bytes(device)
+  if device.type == "cpu":
+    room //= spec.devices  # parts of one machine
+  streaming = is_streamed(trial.streaming, sets, room)
+  lay = feed.on_host if streaming else feed.to_device
   return Placed(
     trial=trial,
-    train=feed.to_device(pairs[0], device) if resident else {},
-    host={} if resident else feed.share_of(pairs[0], chosen),
-    test=feed.to_device(pairs[1], device) if rank == 0 else {},
+    train={} if streaming else feed.to_device(pairs[0], device),
+    host=pairs[0] if streaming else {},
+    test=lay(pairs[1], device) if rank == 0 else {},
     scale=feed.to_device({"mean": sets.mean, "std": sets.std}, device),
     spec=spec,
     chosen=chosen,
@@ -139,7 +144,8 @@ def _batches(
     labels = placed.labels[places]
     shares = heads.shares(labels, trial, parts, placed.spec.devices)
   if placed.host:
-    with data.stream(placed.host, **order, part=part) as stream:
+    chosen = placed.chosen
+    with data.stream(placed.host, chosen=chosen, part=part, **order) as stream:
       batches = feed.from_host(stream, parts, draws, shares, device_of())
       yield batches, lambda: stream.waited_seconds
     return

@@ -7,6 +7,7 @@ import torch
 
 from jaxpower import config
 from jaxpower.data import DataSet
+from jaxpower.data.labels import classes_of
 
 CPU_PROCESSES = "JAXPOWER_TORCH_CPU_PROCESSES"
 
@@ -52,8 +53,7 @@ class Spec:
 
 def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
   """The part of a trial that its programs depend on."""
-  several = len(trial.tasks) > 1
-  labels = trial.tasks if several else ("label",)
+  tasks = classes_of(sets.facts, trial.tasks)
   return Spec(
     model=trial.model,
     precision=trial.precision,
@@ -61,8 +61,8 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     dropout=trial.dropout,
     label_smoothing=trial.label_smoothing,
     augmentation=trial.augmentation,
-    tasks=tuple(sets.facts.labels[name] for name in labels),
-    uncertainty=several and trial.task_weighting == "uncertainty",
+    tasks=tasks,
+    uncertainty=trial.task_weighting == "uncertainty" and len(tasks) > 1,
     vocabulary=sets.facts.vocabulary,
     input_shape=tuple(sets.train["input"].shape[1:]),
     input_dtype=str(sets.train["input"].dtype),

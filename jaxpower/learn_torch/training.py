@@ -43,7 +43,7 @@ def wait(values: Any) -> Any:
 
 
 def place(trial: Trial, sets: DataSet) -> Placed:
-  """Lays a set on each device whole, or keeps it where it would not fit.
+  """Lays a set on each device whole, or leaves it to be streamed.
 
   Each further device has a process, which is started now unless it lives.
   """

@@ -156,11 +156,6 @@ class History:
       self.noise = max(self.noise, _roughness(self.points, self.energies))
 
   @property
-  def failing(self) -> bool:
-    """Whether the last read failed."""
-    return self._failing
-
-  @property
   def has_counter(self) -> bool:
     """Whether the counter has moved at all."""
     return len(self.points) > 1

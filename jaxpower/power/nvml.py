@@ -203,7 +203,6 @@ class NvmlSource:
         end,
         joules,
         instant if instant is not None else average,
-        average,
         _stamp(values.get(COUNTER), begin, end),
         failure,
       ),

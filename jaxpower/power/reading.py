@@ -54,7 +54,6 @@ class Reading:
   end: float
   joules: float | None = None
   watts: float | None = None
-  average_watts: float | None = None
   stamp_seconds: float | None = None
   failure: str | None = None
 

@@ -96,7 +96,7 @@ def page(
     ),
     *map(_section, sections),
     "<h2>What was measured, and what not</h2>",
-    _facts(_measured(comparisons, trials)),
+    _facts(_measured(trials)),
     "<h2>Machine and versions</h2>",
     _facts(_provenance(trials)),
     "<h2>Records</h2>",
@@ -201,9 +201,7 @@ def _goal(comparisons: Sequence[Comparison], trials: int) -> str:
   return f"{count}: {', '.join(goals)} test accuracy, fixed before the sweep."
 
 
-def _measured(
-  comparisons: Sequence[Comparison], trials: Sequence[TrialRecord]
-) -> dict[str, str]:
+def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
   domains: dict[str, str] = {}
   for trial in trials:
     for domain in trial.meter.get("domains", ()):

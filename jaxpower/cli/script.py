@@ -1,0 +1,34 @@
+"""What every script does with its flags: help, or one line on what is wrong."""
+
+import functools
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from absl import app, flags
+
+
+def run(main: Callable[[list[str]], int | None], help_text: str) -> None:
+  """Calls `main` with the arguments that are no flags; exits with its code.
+
+  A wrong flag is one line and exit code 2.
+  """
+  app.run(main, flags_parser=functools.partial(_parse, help_text))
+
+
+def refuse(why: str) -> NoReturn:
+  """Ends the script with exit code 2 and one line."""
+  name = pathlib.Path(sys.argv[0]).stem
+  print(f"{name}: {' '.join(why.split())}", file=sys.stderr)
+  sys.exit(2)
+
+
+def _parse(help_text: str, arguments: Sequence[str]) -> list[str]:
+  if {"-h", "-help", "--help"} & set(arguments):
+    print(help_text.strip())
+    sys.exit(0)
+  try:
+    return flags.FLAGS(arguments)
+  except flags.Error as error:
+    refuse(f"{str(error).splitlines()[0]}; see --help")
