@@ -11,6 +11,8 @@ Cost: under five minutes on two idle CPU cores; `novels` takes longer.
   python scripts/run.py --config=configs/transfer.py:pair=novels
   python scripts/run.py --config=configs/transfer.py:pair=clothes
   python scripts/run.py --config=configs/transfer.py:pair=cifar
+  python scripts/run.py --config=configs/transfer.py:framework=torch \\
+    --out=runs/transfer_torch
 
 The default goes from MNIST to the digits of other writers and another
 scanner, `novels` from early novels of Austen to late ones. `clothes` goes from

@@ -65,14 +65,11 @@ def test_a_config_takes_a_transformer(
     "epoch_program.py:quick",
     "learning_rate.py:quick,data=imu",
     "transfer.py:quick",
-    "transfer.py:framework=torch,quick",
   ],
 )
 def test_a_quick_form_trains(
   words: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-  if "torch" in words:
-    pytest.importorskip("torch")
   monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
   asked = entry.load_config(f"{ROOT / 'configs' / words}")
   asked = dataclasses.replace(asked, idle_seconds=0.0)
