@@ -350,7 +350,7 @@ def test_a_damaged_checkpoint_is_trained_again_where_it_is_needed(
   instant: type[InstantWorker],
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-  monkeypatch.setattr(sweep, "_check_installed", lambda trial: None)
+  monkeypatch.setattr(needs, "check_installed", lambda trial: None)
   plan = sweep.plan(transferred(framework), tmp_path)
   needy = next(t for t in plan.trials if t.transfer.init_from is not None)
   assert needy.transfer.init_from is not None
