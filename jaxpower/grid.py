@@ -41,12 +41,6 @@ from jaxpower.config import (
 )
 from jaxpower.words import word
 
-# What the PyTorch wing does of what the JAX wing does: the fields where it does
-# not do everything, and the values that it takes.
-TORCH_TAKES: dict[str, tuple[Any, ...]] = {
-  "devices": (0, 1),
-}
-
 
 def expand(sweep: Sweep) -> list[Trial]:
   """The trials of a sweep, in the order they are to be run.
@@ -209,12 +203,6 @@ def _check_together(trial: Trial) -> None:
     t.batch_size % (t.accumulation or 1) == 0,
     f"accumulation {t.accumulation}: must divide batch_size {t.batch_size}",
   )
-  for path, values in TORCH_TAKES.items() if t.framework != "jax" else ():
-    _require(
-      get(t, path) in values,
-      f"{path} {get(t, path)}: {t.framework} does not do it yet; take"
-      f" {' or '.join(map(str, values))}, or framework jax",
-    )
   schedule = t.optimizer.schedule
   _require(
     schedule not in ("one_cycle", "warm_up") or not t.optimizer.warmup_examples,

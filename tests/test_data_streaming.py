@@ -160,3 +160,11 @@ def test_grain_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch):
   monkeypatch.setitem(sys.modules, "grain", None)
   with pytest.raises(DataError, match="mend: pip install grain"):
     stream(SPLIT, **ORDER, grain=True)
+
+
+def test_a_process_reads_its_part_of_each_batch_alone() -> None:
+  with stream(SPLIT, **ORDER) as whole:
+    expected = [batch["label"] for batch in whole]
+  with stream(SPLIT, **ORDER, part=slice(1, 3)) as batches:
+    for batch, labels in zip(batches, expected, strict=True):
+      np.testing.assert_array_equal(batch["label"], labels[1:3])

@@ -13,7 +13,6 @@ from jaxpower.config import (
   Sweep,
   Transfer,
   Trial,
-  get,
   trial_id,
 )
 
@@ -66,21 +65,19 @@ def test_frameworks_take_turns_whose_order_turns_round() -> None:
   ]
 
 
-def test_what_the_pytorch_wing_does_not_do_is_refused() -> None:
-  with pytest.raises(ConfigError) as error:
-    grid.expand(Sweep(framework="torch", devices=2))
-  assert str(error.value) == (
-    "devices 2: torch does not do it yet; take 0 or 1, or framework jax"
-  )
-  grid.expand(Sweep(framework="jax", devices=2))
-  grid.expand(Sweep(framework="torch_compile", devices=1))
-  both = {"data": "imu", "tasks": ("label", "subject")}
-  grid.expand(Sweep(framework="torch", **both))
-
-
-@pytest.mark.parametrize("path", grid.TORCH_TAKES)
-def test_the_pytorch_wing_takes_the_defaults(path: str) -> None:
-  assert get(Trial(), path) in grid.TORCH_TAKES[path]
+@pytest.mark.parametrize(
+  "asked",
+  [
+    {"devices": 2},
+    {"streaming": "always"},
+    {"data": "imu", "tasks": ("label", "subject")},
+  ],
+)
+@pytest.mark.parametrize("framework", ["jax", "torch", "torch_compile"])
+def test_every_framework_takes_it(
+  framework: str, asked: dict[str, Any]
+) -> None:
+  grid.expand(Sweep(framework=framework, **asked))
 
 
 def test_trials_share_nothing() -> None:

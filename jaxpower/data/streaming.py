@@ -57,6 +57,7 @@ def stream(
   first_step: int,
   steps: int,
   chosen: np.ndarray | None = None,
+  part: slice = slice(None),
   ahead: int = 4,
   threads: int = 2,
   grain: bool = False,
@@ -65,10 +66,11 @@ def stream(
 
   `split` is one of `load(name, mapped=True)`; `chosen` are the examples of it
   that are used, int [n], all by default. Each batch maps the names of `split`
-  to arrays [batch_size, ...]. Up to `ahead` batches are read before
-  they are asked for, by `threads` threads of this process, or of the package
-  grain if `grain`; the batches are the same. Raises ValueError where a number
-  is out of range, DataError where grain is not installed.
+  to arrays [batch_size, ...], or to the `part` of them that is asked for. Up
+  to `ahead` batches are read before they are wanted, by `threads` threads of
+  this process, or of the package grain if `grain`; the batches are the same.
+  Raises ValueError where a number is out of range, DataError where grain is not
+  installed.
   """
   indices = batch_indices(
     seed=seed,
@@ -77,7 +79,8 @@ def stream(
     first_step=first_step,
     steps=steps,
   )
-  batches = _Batches(split, indices if chosen is None else chosen[indices])
+  rows = indices[:, part]
+  batches = _Batches(split, rows if chosen is None else chosen[rows])
   return read_ahead(batches, ahead=ahead, threads=threads, grain=grain)
 
 

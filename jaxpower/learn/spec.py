@@ -49,8 +49,9 @@ class Spec:
 
   @property
   def micro_batch(self) -> int:
-    """Examples that one pass of the network sees, over all devices."""
-    return self.batch_size // self.accumulation
+    """Examples that one pass of the network sees on a device."""
+    devices = make_mesh(self.devices).size
+    return self.batch_size // self.accumulation // devices
 
 
 def spec_of(

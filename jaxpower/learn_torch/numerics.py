@@ -28,6 +28,7 @@ def numerics_of(
   }
   if NETWORKS[trial.model.name].batch_norm:
     part = "micro-batch" if trial.accumulation > 1 else "global batch"
+    part = "per device" if spec.devices > 1 else part
     found |= {"batch_norm": part, "running_variance": "unbiased"}
   if trial.dropout > 0:
     found["dropout_draws"] = "PyTorch's, by seed and segment"

@@ -122,11 +122,12 @@ def _compiled(programs: Programs, spec: Spec) -> Programs:
   """The programs compiled, by calling them on zeros, forwards and backwards.
 
   Small networks starve a GPU of orders, so there CUDA graphs are taken; not
-  with several micro-batches, whose gradients add up in memory that a graph
-  takes for its own.
+  with several micro-batches or devices, whose gradients add up in memory that
+  a graph takes for its own.
   """
   make = functools.partial(torch.compile, fullgraph=True, dynamic=False)
-  graphs = device_of().type == "cuda" and spec.accumulation == 1
+  one_call = spec.accumulation == spec.devices == 1
+  graphs = device_of().type == "cuda" and one_call
   train = (
     _each_a_step(make(programs.loss_of, mode="reduce-overhead"))
     if graphs

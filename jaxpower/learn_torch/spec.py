@@ -1,12 +1,15 @@
 """What a network and its functions are made for, and nothing else."""
 
 import dataclasses
+import os
 
 import torch
 
 from jaxpower import config
 from jaxpower.data import DataSet
 from jaxpower.data.labels import classes_of
+
+CPU_PROCESSES = "JAXPOWER_TORCH_CPU_PROCESSES"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Spec:
   accumulation: int
   freeze: bool  # whether the head alone is trained
   compiled: bool
-  devices: int
+  devices: int  # how many, a process each
+  team: int = 0  # the number of those processes' team; 0: one process alone
 
   @property
   def classes(self) -> int:
@@ -44,8 +48,8 @@ class Spec:
 
   @property
   def micro_batch(self) -> int:
-    """Examples that one pass of the network sees."""
-    return self.batch_size // self.accumulation
+    """Examples that one pass of the network sees on a device."""
+    return self.batch_size // self.accumulation // self.devices
 
 
 def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
@@ -69,7 +73,7 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     accumulation=trial.accumulation or 1,
     freeze=trial.transfer.freeze,
     compiled=trial.framework == "torch_compile",
-    devices=trial.devices,
+    devices=len(devices_of(trial)),
   )
 
 
@@ -83,3 +87,14 @@ def device_of(index: int = 0) -> torch.device:
   if torch.cuda.is_available():
     return torch.device("cuda", index)
   return torch.device("cpu")
+
+
+def devices_of(trial: config.Trial) -> list[torch.device]:
+  """The devices a trial is trained on, a process each: all where it says 0.
+
+  A machine without a GPU counts as one device, or as many as the environment
+  variable JAXPOWER_TORCH_CPU_PROCESSES says.
+  """
+  gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+  count = gpus or int(os.environ.get(CPU_PROCESSES, "1"))
+  return [device_of(index) for index in range(count)][: trial.devices or None]
