@@ -117,7 +117,7 @@ def prepare(batch: int) -> Any:
   found = data.load(trial.data)
   scale = {"mean": found.mean, "std": found.std}
   arrays = {**found.train, **scale}
-  test = {**in_chunks(dict(found.test), 1), **scale}
+  test = {**in_chunks(dict(found.test), make_mesh(1)), **scale}
   spec = spec_of(trial, arrays, test, classes=found.facts.classes)
   placed = jax.device_put(arrays, replicated(make_mesh(1)))
   indices = data.batch_indices(

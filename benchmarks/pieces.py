@@ -1,6 +1,6 @@
 """What an update costs when its batch is computed in smaller pieces.
 
-  python benchmarks/pieces.py [--framework=jax] [--out=benchmarks/pieces.json]
+  python benchmarks/pieces.py [--framework=torch] [--out=FILE]
 
 One segment of training at batch 512, its updates gathered from micro-batches
 of each size. The gradients are the same but for rounding. Rounds are
@@ -22,7 +22,7 @@ from jaxpower.wings import wing_of
 BATCH: int = 512
 SIZES: tuple[int, ...] = (16, 32, 64, 128, 256, 512)  # examples of a piece
 STEPS = 2  # updates of a segment
-ROUNDS = 5
+ROUNDS = 3
 CASES = {
   "cnn": Trial(model=Model(name="cnn"), data="fashion_mnist_6k"),
   "vit": Trial(model=Model(name="vit"), data="fashion_mnist_6k"),

@@ -33,7 +33,7 @@ def sets() -> tuple[dict[str, Any], dict[str, Any]]:
   scale = {"mean": found.mean, "std": found.std}
   few = {name: values[:300] for name, values in found.test.items()}
   part = {name: values[:600] for name, values in found.train.items()}
-  return {**part, **scale}, {**in_chunks(few, 4), **scale}
+  return {**part, **scale}, {**in_chunks(few, make_mesh(4)), **scale}
 
 
 def spec_of(trial: config.Trial, sets: Any) -> Spec:
@@ -263,7 +263,7 @@ def test_every_kind_of_data_is_learned(
     evaluate_every_examples=640,
   )
   train_set = few | scale
-  test_set = in_chunks(few, 1) | scale
+  test_set = in_chunks(few, make_mesh(1)) | scale
   spec = specs.spec_of(
     trial,
     train_set,

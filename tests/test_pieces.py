@@ -32,10 +32,18 @@ def test_a_batch_on_a_cpu(batch: int, devices: int, parts: int) -> None:
     (Trial(batch_size=512), False),
     (Trial(batch_size=512, model=Model(name="resnet18")), True),
     (Trial(batch_size=512, dropout=0.1), True),
+    (Trial(batch_size=512, framework="torch"), True),
   ],
 )
 def test_in_one_piece(trial: Trial, on_cpu: bool) -> None:
   assert accumulation_of(trial, on_cpu=on_cpu, devices=1) == 1
+
+
+def test_pytorch_takes_a_transformers_batch_in_pieces() -> None:
+  trial = Trial(
+    batch_size=512, framework="torch", model=Model(name="transformer")
+  )
+  assert accumulation_of(trial, on_cpu=True, devices=1) == 8
 
 
 @pytest.mark.parametrize("asked", [1, 4])

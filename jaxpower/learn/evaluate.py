@@ -7,26 +7,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.sharding import Mesh
 
 from jaxpower.learn import heads, tasks
 
 Sums = dict[str, jax.Array]
 
-CHUNK = 250  # test examples a forward pass; small enough for a CPU's caches
+CHUNK = 250  # test examples a forward pass and device
+CPU_CHUNK = 80  # there, to fit the caches
 
 
-def chunk_size(examples: int, devices: int) -> int:
-  """How many examples a forward pass takes: a multiple of `devices`."""
-  return -(-min(CHUNK, examples) // devices) * devices
+def chunk_size(examples: int, mesh: Mesh) -> int:
+  """How many examples a forward pass takes: a multiple of the devices."""
+  on_cpu = mesh.devices.flat[0].platform == "cpu"
+  most = (CPU_CHUNK if on_cpu else CHUNK) * mesh.size
+  return -(-min(most, examples) // mesh.size) * mesh.size
 
 
-def in_chunks(test: dict[str, np.ndarray], devices: int) -> dict[str, Any]:
+def in_chunks(test: dict[str, np.ndarray], mesh: Mesh) -> dict[str, Any]:
   """The test set as [chunks, chunk, ...], filled up with weightless examples.
 
   The chunk is that of `chunk_size`, so that each device takes an equal part.
   """
   examples = len(test["label"])
-  chunk = chunk_size(examples, devices)
+  chunk = chunk_size(examples, mesh)
   chunks = -(-examples // chunk)
   filler = chunks * chunk - examples
   weighted = test | {"weight": np.ones(examples, np.float32)}

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 
 from jaxpower import data, schedule
 from jaxpower.config import Trial
@@ -119,11 +119,11 @@ class Parts:
 
 
 def part_shapes(
-  test: Mapping[str, np.ndarray], devices: int
+  test: Mapping[str, np.ndarray], mesh: Mesh
 ) -> dict[str, jax.ShapeDtypeStruct]:
   """The shapes of a part of the test set, as `Parts` gives it."""
   examples = len(test["label"])
-  chunk = evaluation.chunk_size(examples, devices)
+  chunk = evaluation.chunk_size(examples, mesh)
   most = max(1, CHUNK_BYTES // (chunk * _example_bytes(test)))
   lead = min(most, math.ceil(examples / (chunk * FEWEST_CHUNKS))), chunk
   return {"weight": jax.ShapeDtypeStruct(lead, jnp.float32)} | {

@@ -60,9 +60,7 @@ def place(trial: Trial, sets: DataSet) -> Placed | Streamed:
     for part in (sets.train, sets.test)
   )
   streaming = is_streamed(trial.streaming, sets, memory_bytes(mesh))
-  part: Data = (streamed.part_shapes if streaming else in_chunks)(
-    test, mesh.size
-  )
+  part: Data = (streamed.part_shapes if streaming else in_chunks)(test, mesh)
   spec = spec_of(
     trial,
     train | scale,

@@ -8,6 +8,7 @@ import torch
 from jaxpower import config
 from jaxpower.data import DataSet
 from jaxpower.data.labels import classes_of
+from jaxpower.pieces import accumulation_of
 
 CPU_PROCESSES = "JAXPOWER_TORCH_CPU_PROCESSES"
 
@@ -54,7 +55,7 @@ class Spec:
 
 def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
   """The part of a trial that its programs depend on."""
-  tasks = classes_of(sets.facts, trial.tasks)
+  tasks, devices = classes_of(sets.facts, trial.tasks), devices_of(trial)
   return Spec(
     model=trial.model,
     precision=trial.precision,
@@ -70,10 +71,12 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     label_shape=tuple(sets.train["label"].shape[1:]),
     test_examples=len(sets.test["label"]),
     batch_size=trial.batch_size,
-    accumulation=trial.accumulation or 1,
+    accumulation=accumulation_of(
+      trial, on_cpu=devices[0].type == "cpu", devices=len(devices)
+    ),
     freeze=trial.transfer.freeze,
     compiled=trial.framework == "torch_compile",
-    devices=len(devices_of(trial)),
+    devices=len(devices),
   )
 
 
