@@ -5,7 +5,7 @@ left between the two is the framework. PyTorch is written as its users write
 it for speed, eager and compiled. The frameworks take turns, each in a process
 of its own, and their order turns round from seed to seed, so that a machine
 that drifts favours none (docs/frameworks.md).
-Cost: under ten minutes on two idle CPU cores; `:quick` under two.
+Cost: under five minutes on two idle CPU cores; `:quick` under two.
 
   python scripts/run.py --config=configs/frameworks.py
   python scripts/run.py --config=configs/frameworks.py:model=transformer
