@@ -4,8 +4,7 @@ Claim: on the same model, machine and accuracy, a learning rate that is
 too small or too large costs several times the energy of the best one, or never
 gets there. All rates share one executable.
 Cost: under five minutes on two idle CPU cores, for the transformer (the second
-command) as well: a ViT on images of 8 x 8 pixels. Its batches are smaller,
-since large ones no longer fit into a CPU's caches.
+command) as well: a ViT on images of 8 x 8 pixels.
 
   python scripts/run.py --config=configs/learning_rate.py
   python scripts/run.py \\
