@@ -112,7 +112,10 @@ def steps(batch: int, convolve: Callable[..., Any]) -> Callable[[], None]:
 def prepare(batch: int) -> Any:
   """Spec, data, fresh state, order and numbers of one segment."""
   trial = config.Trial(
-    batch_size=batch, evaluate_every_examples=EXAMPLES, devices=1
+    batch_size=batch,
+    accumulation=1,  # the forms are compared on whole batches
+    evaluate_every_examples=EXAMPLES,
+    devices=1,
   )
   found = data.load(trial.data)
   scale = {"mean": found.mean, "std": found.std}

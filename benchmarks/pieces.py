@@ -8,6 +8,7 @@ interleaved and the best of each size counts, so that other work on the
 machine disturbs all alike.
 """
 
+import dataclasses
 import json
 import pathlib
 import time
@@ -69,9 +70,8 @@ def measure(trial: Trial) -> dict[int, float]:
 
 def prepare(wing: Any, case: Trial, size: int) -> tuple[Any, Any]:
   """A trial placed and its programs, which have run once."""
-  trial = Trial(
-    model=case.model,
-    data=case.data,
+  trial = dataclasses.replace(
+    case,
     framework=_FRAMEWORK.value,
     batch_size=BATCH,
     accumulation=BATCH // size,
