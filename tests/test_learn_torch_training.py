@@ -210,7 +210,7 @@ def test_a_streamed_set_trains_the_same_from_disk(
 def test_what_is_asked_or_memory_decides_where_a_set_lies(
   streaming: str, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-  monkeypatch.setattr(feed, "memory_bytes", lambda device: room)
+  monkeypatch.setattr(feed, "memory_bytes", lambda device, devices: room)
   trial = dataclasses.replace(CNN, streaming=streaming)
   placed: Any = wing_of("torch").place(trial, small(trial.data))
   expected = streaming == "always" or (streaming == "auto" and room == 1)
@@ -226,8 +226,9 @@ def test_the_memory_of_a_device_is_all_that_it_has(
   monkeypatch.setattr(
     torch.cuda, "get_device_properties", {torch.device("cuda", 1): facts}.get
   )
-  assert feed.memory_bytes(torch.device("cpu")) == 24 << 30
-  assert feed.memory_bytes(torch.device("cuda", 1)) == 80 << 30
+  assert feed.memory_bytes(torch.device("cpu"), 1) == 24 << 30
+  assert feed.memory_bytes(torch.device("cpu"), 4) == 6 << 30
+  assert feed.memory_bytes(torch.device("cuda", 1), 4) == 80 << 30
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
     "call": f"one program a {trial.program}",
   }
   if NETWORKS[trial.model.name].batch_norm:
-    part = "micro-batch" if trial.accumulation > 1 else "global batch"
+    part = "micro-batch" if spec.accumulation > 1 else "global batch"
     found |= {"batch_norm": part, "running_variance": "biased"}
   if trial.dropout > 0:
     found["dropout_draws"] = "threefry, by seed and step"

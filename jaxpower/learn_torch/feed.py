@@ -30,10 +30,10 @@ class HostArray:
     return on_its_way(np.array(self.values[part]), self.device)
 
 
-def memory_bytes(device: torch.device) -> int:
-  """The memory of a GPU, or of the machine where it is the device."""
+def memory_bytes(device: torch.device, devices: int) -> int:
+  """The memory of one of so many devices; on a CPU they share it."""
   if device.type == "cpu":
-    return host_bytes()
+    return host_bytes() // devices
   return torch.cuda.get_device_properties(device).total_memory
 
 

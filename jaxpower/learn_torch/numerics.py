@@ -27,7 +27,7 @@ def numerics_of(
     else "an operation",
   }
   if NETWORKS[trial.model.name].batch_norm:
-    part = "micro-batch" if trial.accumulation > 1 else "global batch"
+    part = "micro-batch" if spec.accumulation > 1 else "global batch"
     part = "per device" if spec.devices > 1 else part
     found |= {"batch_norm": part, "running_variance": "unbiased"}
   if trial.dropout > 0:

@@ -60,9 +60,7 @@ def place(trial: Trial, sets: DataSet, spec: Spec, rank: int = 0) -> Placed:
   labels = sets.train["label"]
   kinds = kinds_of(labels, len(trial.tasks))
   chosen = examples_of(kinds, trial.data_share)
-  room = feed.memory_bytes(device)
-  if device.type == "cpu":
-    room //= spec.devices  # parts of one machine
+  room = feed.memory_bytes(device, spec.devices)
   streaming = is_streamed(trial.streaming, sets, room)
   lay = feed.on_host if streaming else feed.to_device
   return Placed(
