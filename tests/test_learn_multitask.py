@@ -16,6 +16,7 @@ from jaxpower.learn.optimizer import Hyperparameters, hyperparameters
 from jaxpower.learn.optimizer import init as init_optimizer
 from jaxpower.learn.optimizer import rule as rule_of
 from jaxpower.learn.step import train_step
+from tests import twins
 
 BOTH = config.Trial(
   data="imu",
@@ -30,17 +31,7 @@ BOTH = config.Trial(
 
 @pytest.fixture(scope="module")
 def windows() -> data.DataSet:
-  """A few short windows; a third has no subject, as if of another set."""
-  found = data.load("imu")
-
-  def few(split: Any, examples: int) -> dict[str, np.ndarray]:
-    part = {name: values[:examples] for name, values in split.items()}
-    part["subject"] = np.where(np.arange(examples) % 3, part["subject"], -1)
-    return part | {"input": part["input"][:, :20]}
-
-  return dataclasses.replace(
-    found, train=few(found.train, 256), test=few(found.test, 100)
-  )
+  return twins.windows()
 
 
 compiled = functools.cache(train.compile_programs)

@@ -10,19 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.core import Tracer
 
 from jaxpower import config, data
 from jaxpower.config import Model, Optimizer, Trial
 from jaxpower.learn import heads as in_jax
 from jaxpower.learn import optimizer as optimizer_in_jax
-from jaxpower.learn import train
 from jaxpower.wings import wing_of
-from tests.twins import COMPILER_OPTIONS
+from tests.twins import windows
 
 torch = pytest.importorskip("torch")
 
-from jaxpower import bridge
 from jaxpower.learn_torch import heads, optimizer, programs, weights
 from jaxpower.learn_torch.evaluate import evaluate
 
@@ -31,7 +28,6 @@ RANDOM = np.random.default_rng(0)
 LOGITS = 2 * RANDOM.standard_normal((12, 7)).astype(np.float32)
 LABELS = np.stack([RANDOM.integers(-1, n, 12) for n in CLASSES], 1).astype("i4")
 LABELS[3] = -1  # none at all
-quick = functools.partial(jax.jit, compiler_options=COMPILER_OPTIONS)
 BOTH = Trial(
   data="imu",
   tasks=("label", "subject"),
@@ -49,12 +45,12 @@ BOTH = Trial(
 def test_losses_and_hits_are_those_of_jax(smoothing: float) -> None:
   logits, labels = torch.tensor(LOGITS), torch.tensor(LABELS)
   there = jnp.asarray(LOGITS), jnp.asarray(LABELS), CLASSES
-  expected = quick(in_jax.losses, static_argnums=(2, 3))(*there, smoothing)
+  expected = jax.jit(in_jax.losses, static_argnums=(2, 3))(*there, smoothing)
   found = heads.losses(logits, labels, CLASSES, smoothing)
   np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
   assert not found.numpy()[LABELS < 0].any()
   hits = heads.correct(logits, labels, CLASSES)
-  expected = quick(in_jax.correct, static_argnums=2)(*there)
+  expected = jax.jit(in_jax.correct, static_argnums=2)(*there)
   np.testing.assert_array_equal(hits, expected)
   assert 0 < hits.sum() < hits.numel() / 2
 
@@ -80,7 +76,7 @@ def test_gradients_are_those_of_jax(
       return in_jax.by_uncertainty(means, noises)
     return in_jax.together(means, jnp.array([1.0, 3.0]))
 
-  expected, slopes = quick(whole)(LOGITS, noises)
+  expected, slopes = jax.jit(whole)(LOGITS, noises)
   # The same loss as micro-batches with unequal numbers of labels give it.
   logits = torch.tensor(LOGITS, requires_grad=True)
   logs = torch.tensor(noises, requires_grad=True)
@@ -120,7 +116,7 @@ def test_log_variances_follow_the_rules_of_jax(name: str) -> None:
   )
   rule = Optimizer(name=name, learning_rate=0.1, weight_decay=0.5)
 
-  @quick
+  @jax.jit
   def moved(params: Any, slopes: Any) -> Any:
     trial = Trial(optimizer=rule)
     numbers = optimizer_in_jax.hyperparameters(trial, np.array(0.1, "f4"))
@@ -160,39 +156,6 @@ def test_log_variances_follow_the_rules_of_jax(name: str) -> None:
   )
 
 
-@pytest.fixture
-def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-  """Lets XLA compile whole programs as fast as can be: a fifth of the time."""
-  compile_, init = jax.stages.Lowered.compile, train.init_state
-
-  def compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-    return compile_(lowered, COMPILER_OPTIONS)
-
-  def drawn(seed: Any, **words: Any) -> Any:
-    if isinstance(seed, Tracer):
-      return init(seed, **words)
-    return init.lower(seed, **words).compile()(seed)
-
-  monkeypatch.setattr(jax.stages.Lowered, "compile", compiled)
-  monkeypatch.setattr(train, "init_state", drawn)
-  monkeypatch.setattr(bridge, "init_state", drawn)
-
-
-@functools.cache
-def windows() -> data.DataSet:
-  """A few short windows; a third has no subject, as if of another set."""
-  found = data.load("imu")
-
-  def few(split: Any, examples: int) -> dict[str, np.ndarray]:
-    part = {name: values[:examples] for name, values in split.items()}
-    part["subject"] = np.where(np.arange(examples) % 3, part["subject"], -1)
-    return part | {"input": part["input"][:, :20]}
-
-  return dataclasses.replace(
-    found, train=few(found.train, 256), test=few(found.test, 100)
-  )
-
-
 def course(trial: Trial, segments: int = 2) -> Any:
   """Losses and looks of some segments, and the number of parameters."""
   wing = wing_of(trial.framework)
@@ -216,7 +179,6 @@ def course(trial: Trial, segments: int = 2) -> Any:
   ],
   ids=["fixed", "uncertainty", "one"],
 )
-@pytest.mark.usefixtures("quickly")
 def test_both_wings_learn_the_same(change: dict[str, Any]) -> None:
   trial = dataclasses.replace(BOTH, **change)
   ours, counted = course(trial)
@@ -231,7 +193,6 @@ def test_both_wings_learn_the_same(change: dict[str, Any]) -> None:
   assert ("accuracies" in ours[0]) == (len(trial.tasks) > 1)
 
 
-@pytest.mark.usefixtures("quickly")
 def test_noises_are_learned() -> None:
   trial = dataclasses.replace(BOTH, task_weighting="uncertainty")
   wing = wing_of("torch")
@@ -250,14 +211,12 @@ def test_noises_are_learned() -> None:
   assert wing.flops_per_step(placed.spec) == wing.flops_per_step(spec)
 
 
-@pytest.mark.usefixtures("quickly")
 def test_a_streamed_set_trains_the_same() -> None:
   trial = dataclasses.replace(BOTH, accumulation=2, data_share=0.5)
   streamed = dataclasses.replace(trial, streaming="always")
   np.testing.assert_equal(course(streamed, 1), course(trial, 1))
 
 
-@pytest.mark.usefixtures("quickly")
 def test_what_is_compiled_is_not_compiled_again(
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:

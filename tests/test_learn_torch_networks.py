@@ -57,11 +57,7 @@ def jax_pass(case: twins.Case, variables: Any, inputs: Any, labels: Any) -> Any:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_outputs_and_gradients_are_those_of_flax(case: twins.Case) -> None:
   variables, (inputs, labels) = twins.drawn(case), twins.batch(case)
-  program = jax.jit(
-    jax_pass,
-    static_argnames="case",
-    compiler_options=twins.COMPILER_OPTIONS,
-  )
+  program = jax.jit(jax_pass, static_argnames="case")
   expected = program(case, variables, inputs, labels)
   evaluated, trained, batch_stats, loss, grads = expected
   network = torch_network(case)

@@ -1,4 +1,4 @@
-"""Networks of both wings with the same weights, for tests of parity."""
+"""What tests of both wings share: networks of the same weights, small sets."""
 
 import dataclasses
 import functools
@@ -8,14 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpower import config
+from jaxpower import config, data
 from jaxpower.learn import networks
 
-# Compiled as fast as can be, not to run fast: a fourth of the time.
-COMPILER_OPTIONS = {
-  "xla_backend_optimization_level": 0,
-  "xla_cpu_use_fusion_emitters": False,
-}
 CLASSES = 7
 SHAPES = {
   "image": (8, 8, 3),
@@ -95,3 +90,18 @@ def batch(case: Case, examples: int = 5) -> tuple[np.ndarray, np.ndarray]:
   label_shape = shape if case.kind == "text" else shape[:1]
   labels = random.integers(0, CLASSES, label_shape).astype(np.int32)
   return inputs, labels
+
+
+@functools.cache
+def windows() -> data.DataSet:
+  """A few short windows; a third has no subject, as if of another set."""
+  found = data.load("imu")
+
+  def few(split: Any, examples: int) -> dict[str, np.ndarray]:
+    part = {name: values[:examples] for name, values in split.items()}
+    part["subject"] = np.where(np.arange(examples) % 3, part["subject"], -1)
+    return part | {"input": part["input"][:, :20]}
+
+  return dataclasses.replace(
+    found, train=few(found.train, 256), test=few(found.test, 100)
+  )
