@@ -106,7 +106,8 @@ def _cell(item: Any) -> str:
     return ""
   if isinstance(item, bool):
     return str(item).lower()
-  if isinstance(item, tuple) and all(isinstance(part, str) for part in item):
+  # A tuple that has been through JSON is a list, and the same cell.
+  if isinstance(item, tuple | list) and all(isinstance(x, str) for x in item):
     return "; ".join(item)
   if isinstance(item, dict | list | tuple):
     return json.dumps(item)

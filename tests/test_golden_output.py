@@ -1,0 +1,171 @@
+"""Holds what jaxpower says of fixed records, byte for byte.
+
+Each case makes some text from committed records or from values written here; a
+file in `tests/golden/` holds what it is to be. After a change that is meant:
+
+  JAXPOWER_WRITE_GOLDEN=1 python -m pytest tests/test_golden_output.py -n0
+"""
+
+import io
+import json
+import os
+import pathlib
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from jaxpower import records, report
+from jaxpower.cli.table import document, table
+from jaxpower.power import Domain, Energy, Sample, Window
+from jaxpower.report import assumptions, spreadsheets
+from jaxpower.report.command import main
+from jaxpower.report.groups import compare
+
+ROOT = pathlib.Path(__file__).parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+RUNS = ROOT / "benchmarks" / "regimes_cpu"
+FOLDERS = sorted(path.name for path in RUNS.iterdir())
+POOLED = (
+  ("batch", "learning_rate", "batch_learning_rate"),
+  ("frameworks", "optimizer"),
+  ("transfer", "transfer_clothes"),
+)
+REFERENCES = """\
+name,source,hardware,model,data,batch_size,target_accuracy,joules,seconds,\
+joules_low,joules_high,boundary,phases,estimated
+a paper,Somebody 2024,NVIDIA H100,cnn,fashion_mnist_6k,64,0.84,12.5,2,10,15,\
+cpu,train,true
+a log,CodeCarbon,,cnn,fashion_mnist_6k,,0.84,0.5,,,,cpu,,
+another set,Somebody else,NVIDIA H100,resnet18,cifar10,64,0.9,1e6,,,,gpu,,
+"""
+
+
+def hold(name: str, text: str) -> None:
+  """Compares the text with the file of that name."""
+  path = GOLDEN / name
+  if os.environ.get("JAXPOWER_WRITE_GOLDEN"):
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text.encode())
+  assert text == path.read_bytes().decode()
+
+
+def told(
+  folders: tuple[str, ...],
+  capsys: pytest.CaptureFixture[str],
+  monkeypatch: pytest.MonkeyPatch,
+  **options: Any,
+) -> str:
+  """What the report of the folders prints."""
+  monkeypatch.chdir(RUNS)
+  monkeypatch.setenv("COLUMNS", "80")
+  assert main(folders, **options) == 0
+  return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_report_of_each_committed_folder(
+  folder: str,
+  capsys: pytest.CaptureFixture[str],
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  hold(f"report_{folder}.txt", told((folder,), capsys, monkeypatch))
+
+
+@pytest.mark.parametrize("folders", POOLED, ids=" ".join)
+def test_the_report_of_several_folders(
+  folders: tuple[str, ...],
+  capsys: pytest.CaptureFixture[str],
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  name = f"report_together_{'_'.join(folders)}.txt"
+  hold(name, told(folders, capsys, monkeypatch))
+
+
+@pytest.mark.parametrize("folder", ["batch", "transfer"])
+def test_the_report_with_a_life_cycle(
+  folder: str,
+  tmp_path: pathlib.Path,
+  capsys: pytest.CaptureFixture[str],
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  file = tmp_path / "assumptions.toml"
+  file.write_text(assumptions.template())
+  text = told((folder,), capsys, monkeypatch, lifecycle=str(file))
+  hold(f"report_lifecycle_{folder}.txt", text)
+
+
+def test_the_report_with_references(
+  tmp_path: pathlib.Path,
+  capsys: pytest.CaptureFixture[str],
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  file = tmp_path / "references.csv"
+  file.write_text(REFERENCES)
+  text = told(("batch",), capsys, monkeypatch, references=[str(file)])
+  hold("report_references_batch.txt", text)
+
+
+@pytest.mark.parametrize("folder", ["batch", "transfer", "batch_learning_rate"])
+def test_what_a_run_writes_and_prints(
+  folder: str, tmp_path: pathlib.Path
+) -> None:
+  """What `make run` ends with, and the tables it leaves in its folder."""
+  found = records.read(RUNS / folder / "records.jsonl")
+  sweep = {"config": {"name": folder}, "trials": len(found) + 1}
+  text = io.StringIO()
+  written = report.write(tmp_path, sweep, found)
+  report.show(written, Console(file=text, width=80))
+  hold(f"run_{folder}.txt", text.getvalue().replace(str(tmp_path), "RUN"))
+  hold(f"trials_{folder}.csv", (tmp_path / "trials.csv").read_text())
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_committed_summary_of_each_folder(folder: str) -> None:
+  found = records.read(RUNS / folder / "records.jsonl")
+  made = spreadsheets.summary(compare(found))
+  assert made == (RUNS / folder / "summary.csv").read_text()
+
+
+def test_the_document_of_measure() -> None:
+  """Its JSON and its table, of a GPU that is known and a CPU that is not."""
+  gpu, cpu = "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f", "cpu-0"
+  apart = "GPU-77aa3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f"
+  domains = tuple(
+    Domain(name, kind, method, text, estimated=estimated, counted=counted)
+    for name, kind, method, text, estimated, counted in (
+      (gpu, "gpu", "counter", "NVIDIA H200, index 0", False, True),
+      (cpu, "cpu", "model", "2 cores of a CPU", True, True),
+      (apart, "gpu", "counter", "NVIDIA H200, index 1", False, False),
+    )
+  )
+  energies = (
+    Energy(
+      *(gpu, 41_834.0, 120.0, "counter"),
+      ticks=1_014,
+      integral_joules=41_620.0,
+      counter_joules=41_834.0,
+    ),
+    Energy(cpu, None, None, "model", estimated=True, reasons=("it is gone",)),
+  )
+  window = Window(
+    *("command", 2.0, 101.5, None, None, energies),
+    estimated=True,
+    partial=True,
+    reasons=("cpu-0: it is gone",),
+    apart=(Energy(apart, 8_900.0, 20.0, "counter"),),
+  )
+  monitor: Any = SimpleNamespace(
+    domains=domains,
+    idle_watts={gpu: 88.0},
+    timeline=lambda: (Sample(gpu, 3.0, 655.0), Sample(gpu, 200.0, 700.0)),
+    describe=lambda: {
+      "failures": ["DRAM: permission denied; mend: sudo chmod g+r FILE"],
+      "warnings": ["another process used it for 9 s"],
+    },
+  )
+  usage = SimpleNamespace(ru_utime=0.5, ru_stime=0.1)
+  told = document(["python", "a b.py"], 256, 0.0, window, monitor, usage)
+  hold("measure.json", json.dumps(told, indent=1) + "\n")
+  hold("measure.txt", table(told))
