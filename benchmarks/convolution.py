@@ -19,7 +19,8 @@ import jax
 from absl import app, flags
 
 from jaxpower import config, data, provenance, schedule
-from jaxpower.learn import layers, train
+from jaxpower.learn import layers
+from jaxpower.learn import segment as segment_program
 from jaxpower.learn.evaluate import in_chunks
 from jaxpower.learn.optimizer import hyperparameters
 from jaxpower.learn.spec import spec_of
@@ -78,7 +79,7 @@ def segment(batch: int, convolve: Callable[..., Any]) -> Callable[[], None]:
   mesh = make_mesh(1)
   program = _compile(
     convolve,
-    functools.partial(train.train_segment, spec, mesh),
+    functools.partial(segment_program.train_segment, spec, mesh),
     state,
     placed,
     indices,
@@ -93,7 +94,7 @@ def steps(batch: int, convolve: Callable[..., Any]) -> Callable[[], None]:
 
   def step(state: Any, data: Any, index: Any, rate: Any) -> Any:
     chosen = data | {n: data[n][index] for n in ("input", "label")}
-    return train.train_step(
+    return segment_program.train_step(
       spec, state, chosen, numbers._replace(learning_rate=rate)
     )
 
@@ -132,7 +133,7 @@ def prepare(batch: int) -> Any:
   )
   rates = schedule.learning_rates(trial, 0, spec.steps)
   numbers = hyperparameters(trial, rates)
-  return spec, placed, train.fresh_state(spec, 0), indices, numbers
+  return spec, placed, segment_program.fresh_state(spec, 0), indices, numbers
 
 
 def _compile(convolve: Callable[..., Any], function: Any, *args: Any) -> Any:

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxpower.power.energy import from_counter
+from jaxpower.power.counter import from_counter
 from jaxpower.power.reading import Reading
 from jaxpower.power.sampler import Sampler
-from jaxpower.power.settle import energy_of
 from jaxpower.power.simulated import SensorModel, SimulatedSource
 from jaxpower.power.waveform import Sine, Square, Steps, Waveform
+from jaxpower.power.window_energy import energy_of
 
 LENGTHS = (0.1, 0.5, 2.0, 10.0)
 LIMITS = {  # mean error of the interpolated-edges limit, or the target itself

@@ -37,7 +37,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxpower.power import Monitor, SensorModel
-from tests.simulated_nvml import UUIDS, Gpu, installed
+from jaxpower.power.simulated_nvml import UUIDS, Gpu, installed
 
 PCI = ("00000000:17:00.0", "00000000:65:00.0")
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.meter_overhead import PCI, use_c, write
 from jaxpower.power import Monitor, SensorModel
-from tests.simulated_nvml import UUIDS, Gpu, installed
+from jaxpower.power.simulated_nvml import UUIDS, Gpu, installed
 
 NEAR = 5  # neighbours on each side
 REACH = 5e-4  # seconds before a noted read in which its thread may have woken

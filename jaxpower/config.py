@@ -127,7 +127,7 @@ class Conditions:
   `evaluate_every_examples` is counted in examples, not steps, so that every
   batch size is looked at equally often; a multiple of every batch size.
 
-  Where `accumulation` is left open, `jaxpower.pieces` says what it is.
+  Where `accumulation` is left open, `jaxpower.accumulation` says what it is.
 
   `tasks` are labels of the data; where `data` is "a+b", sets mixed in every
   batch, they are "a" and "b". One network learns them all, with a head each.

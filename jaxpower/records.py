@@ -1,4 +1,6 @@
-"""All facts of one trial, and the file they are kept in.
+"""How a record names a value that a sweep varies.
+
+All facts of one trial, and the file they are kept in.
 
 One JSON object a line, appended and synced when a trial ends. Field names are
 stable: a reader of schema version 1 can read every record of version 1. An
@@ -10,11 +12,20 @@ import json
 import os
 import pathlib
 import statistics
+from collections.abc import Iterable
 from typing import Any, Literal
 
-from jaxpower.config import Trial, targets_of, to_dict, trial_id
+from jaxpower.config import (
+  Transfer,
+  Trial,
+  targets_of,
+  to_dict,
+  trial_id,
+  with_seed,
+)
 
 SCHEMA_VERSION = 1
+
 
 Status = Literal["reached", "missed", "diverged", "failed"]
 
@@ -208,3 +219,35 @@ def _finite(value: Any) -> Any:
   if isinstance(value, float) and value - value != 0:
     return None
   return value
+
+
+def varied_value(value: Any, among: Iterable[Any] = ()) -> Any:
+  """A value that a sweep varies, as a record holds it.
+
+  A Transfer is "scratch", "fine-tuned" or "frozen", with a backbone's rate
+  that is not 1; what it came from is told where the words of the values
+  `among` which it stands would be the same without. Every seed of a setting
+  has the same word. Numbers and words are themselves.
+  """
+  among = tuple(among)
+
+  def different(detail: int) -> int:
+    return len({json.dumps(_varied_value(item, detail)) for item in among})
+
+  fitting = (d for d in (0, 1, 2) if different(d) == different(2))
+  return _varied_value(value, next(fitting))
+
+
+def _varied_value(value: Any, detail: int) -> Any:
+  if isinstance(value, Trial):
+    name = trial_id(with_seed(value, 0))[:6]
+    return f"{value.data} {name}" if detail == 2 else value.data
+  if not isinstance(value, Transfer):
+    return to_dict(value) if dataclasses.is_dataclass(value) else value
+  text = "scratch"
+  if origin := value.init_from or value.weights:
+    text = "frozen" if value.freeze else "fine-tuned"
+    if detail:
+      text += f" from {_varied_value(origin, detail)}"
+  rate = value.backbone_rate
+  return text if rate == 1 else f"{text} at {rate:g}"

@@ -10,7 +10,8 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jaxpower import lineage, needs, provenance, records
+from jaxpower import pretraining, provenance, records, requirements
+from jaxpower.checks import check_cadence
 from jaxpower.config import (
   ConfigError,
   Sweep,
@@ -20,12 +21,10 @@ from jaxpower.config import (
   to_dict,
   trial_id,
 )
-from jaxpower.grid import check_cadence, expand
+from jaxpower.grid import expand
 from jaxpower.messages import Done, Progress, Ready
-from jaxpower.records import TrialRecord
-from jaxpower.shift import Shift
-from jaxpower.words import word
-from jaxpower.worker import Worker, failed_record
+from jaxpower.records import TrialRecord, varied_value
+from jaxpower.worker import Shift, Worker, failed_record
 
 RECORDS = "records.jsonl"
 SWEEP = "sweep.json"
@@ -68,7 +67,7 @@ class Plan:
     if trial_id(trial) in self.pretrainings:
       return {}
     return {
-      path: word(get(trial, path), values)
+      path: varied_value(get(trial, path), values)
       for path, values in self.sweep.vary.items()
     }
 
@@ -89,11 +88,11 @@ def plan(
   """
   asked = expand(sweep)
   for trial in asked:
-    needs.check_installed(trial)
-    lineage.check_chain(trial, needs.check_data)
-    lineage.check_chain(trial, check_cadence)
-    lineage.check_weights(trial)
-  trials = tuple(lineage.with_sources(asked))
+    requirements.check_installed(trial)
+    pretraining.check_chain(trial, requirements.check_data)
+    pretraining.check_chain(trial, check_cadence)
+    pretraining.check_weights(trial)
+  trials = tuple(pretraining.with_sources(asked))
   folder = pathlib.Path(folder or pathlib.Path("runs") / sweep.name)
   _check_folder(folder, sweep, meter)
   recorded = {r.trial_id: r for r in records.read(folder / RECORDS)}
@@ -106,7 +105,7 @@ def plan(
     meter,
     retry_failed,
     pretrainings=frozenset(map(trial_id, trials)) - {*map(trial_id, asked)},
-    lost=lineage.lost(trials, {n: recorded[n] for n in done}, folder),
+    lost=pretraining.lost(trials, {n: recorded[n] for n in done}, folder),
   )
 
 
@@ -129,13 +128,15 @@ def execute(
   if left:
     with Shift(plan.meter) as shift:
       for trials in _by_framework(left):
-        needs.check_devices(trials, shift.worker(trials[0].framework).ready)
+        requirements.check_devices(
+          trials, shift.worker(trials[0].framework).ready
+        )
       greet(shift.worker(left[0].framework).ready)
       with _claimed(plan.folder):
         _write_sweep(plan)
         for trial in left:
           number = plan.trials.index(trial) + 1
-          if why := lineage.obstacle(trial, found):
+          if why := pretraining.obstacle(trial, found):
             record = failed_record(trial, plan.varied(trial), why)
           else:
             worker = shift.worker(trial.framework)

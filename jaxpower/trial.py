@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from jaxpower import account, data, timelines, weights
-from jaxpower.account import Look
+from jaxpower import accounting, data, timelines, weights
+from jaxpower.accounting import Look
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, gpu_uuid
@@ -83,16 +83,16 @@ def run(
 
   windows = monitor.windows()
   if earlier is None:
-    spent = account.add_up(account.named(windows, "compile"))
+    spent = accounting.add_up(accounting.named(windows, "compile"))
     paid = Compilation(seconds=spent.seconds, joules=spent.joules)
     made[spec] = Made(programs, paid, wing.flops_per_step(spec))
   compilation = dataclasses.replace(
     made[spec].compilation, cache_hit=earlier is not None
   )
-  infer = account.add_up(account.named(windows, "infer")).joules
+  infer = accounting.add_up(accounting.named(windows, "infer")).joules
   timeline = folder / "timelines" / f"{name}.parquet"
   timelines.write(timeline, monitor.timeline(), windows)
-  return account.record(
+  return accounting.record(
     trial,
     varied,
     looks,
@@ -153,7 +153,7 @@ def _train(
         joules=monitor.joules_so_far("train"),
       )
     )
-    if account.is_over(trial, looks):
+    if accounting.is_over(trial, looks):
       break
   return state, looks, math.fsum(waits)
 

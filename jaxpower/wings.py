@@ -103,11 +103,11 @@ class Wing(Protocol):
 def wing_of(framework: str) -> Wing:
   """The wing of a framework, which is imported now and not before."""
   if framework == "jax":
-    from jaxpower.learn import training
+    from jaxpower.learn import wing
 
-    return training
+    return wing
   if framework in ("torch", "torch_compile"):
-    from jaxpower import bridge
+    from jaxpower import torch_wing
 
-    return bridge
+    return torch_wing
   raise ValueError(f"no wing is named {framework}")

@@ -1,10 +1,13 @@
-"""The process that trials run in: a dead worker costs one trial.
+"""Workers taking turns: two frameworks never hold a device at once.
+
+The process that trials run in: a dead worker costs one trial.
 
 `Worker` is the sweep's end and imports no framework; `main` is the other end,
 in a process of its own. They speak in `jaxpower.messages` over two pipes, so a
 script or a notebook can start a sweep without being imported a second time.
 """
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -22,6 +25,7 @@ from jaxpower.messages import Done, Progress, Ready, Refused, Task
 from jaxpower.records import TrialRecord, identity
 
 PATIENCE_SECONDS = 10.0
+
 CHILD = "import sys; from jaxpower import worker; worker.main(sys.argv[1:])"
 
 
@@ -233,3 +237,32 @@ def main(arguments: list[str]) -> None:
     meter,
     framework,
   )
+
+
+class Shift:
+  """At most one worker at a time; a context manager."""
+
+  def __init__(self, meter: str):
+    self._meter = meter
+    self._framework: str | None = None
+    self._on_duty = contextlib.ExitStack()
+    self._worker: Worker | None = None
+
+  def __enter__(self) -> "Shift":
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self._on_duty.close()
+
+  def worker(self, framework: str) -> Worker:
+    """The worker of a framework; that of another one is ended before.
+
+    Raises WorkerError as a worker does when it is started.
+    """
+    if self._worker is None or self._framework != framework:
+      self._worker = None
+      self._on_duty.close()
+      worker = Worker(self._meter, framework)
+      self._worker = self._on_duty.enter_context(worker)
+      self._framework = framework
+    return self._worker

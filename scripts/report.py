@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from jaxpower.cli.report import main
 from jaxpower.cli.script import run
-from jaxpower.report import assumptions, references
-from jaxpower.report.command import main
+from jaxpower.report.given import assumptions, references
 
 REFERENCE = flags.DEFINE_multi_string(
   "reference", [], "numbers from elsewhere; may be given several times"

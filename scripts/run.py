@@ -15,7 +15,7 @@ nothing written.
 
 import sys
 
-from jaxpower import entry
+from jaxpower.cli import run
 
 if __name__ == "__main__":
-  sys.exit(entry.main(sys.argv, __doc__ or ""))
+  sys.exit(run.main(sys.argv, __doc__ or ""))

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from jaxpower.cli.main import main
-from jaxpower.cli.numbers import figures, percent, quantity
-from tests.simulated_nvml import UUIDS
+from jaxpower.power.simulated_nvml import UUIDS
+from jaxpower.wording import figures, quantity, relative_bound
 
 ROOT = Path(__file__).parent.parent
 TWO_GPUS = """
 from jaxpower.power.simulated import SensorModel
-from tests.simulated_nvml import UUIDS, Gpu, Library, install
+from jaxpower.power.simulated_nvml import UUIDS, Gpu, Library, install
 install(Library((
   Gpu(power=300.0, persistence=0),
   Gpu(power=70.0, uuid=UUIDS[1], pci="00000000:65:00.0"),
@@ -258,7 +258,7 @@ def test_three_figures(value, text):
 
 
 def test_bounds_as_shares():
-  assert percent(0.4, 100) == "+- 0.4 %"
-  assert percent(None, 100) == "" and percent(1.0, None) == ""
-  assert percent(30, 100) == "+- 30 %"
+  assert relative_bound(0.4, 100) == "+- 0.4 %"
+  assert relative_bound(None, 100) == "" and relative_bound(1.0, None) == ""
+  assert relative_bound(30, 100) == "+- 30 %"
   assert figures(0.0) == "0"

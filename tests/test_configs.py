@@ -7,7 +7,8 @@ import pathlib
 
 import pytest
 
-from jaxpower import entry, grid, lineage, sweep
+from jaxpower import checks, grid, pretraining, sweep
+from jaxpower.cli import run
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -16,12 +17,12 @@ CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("arguments", ["", ":quick"])
 def test_a_config_expands(path: pathlib.Path, arguments: str) -> None:
-  asked = entry.load_config(f"{path}{arguments}")
+  asked = run.load_config(f"{path}{arguments}")
   trials = grid.expand(asked)
   assert asked.name == path.stem
   assert len(trials) > 1
   for trial in trials:
-    grid.check_cadence(trial)
+    checks.check_cadence(trial)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -31,8 +32,8 @@ def test_a_config_expands(path: pathlib.Path, arguments: str) -> None:
 def test_a_config_takes_a_framework(
   path: pathlib.Path, framework: str, quick: str
 ) -> None:
-  asked = entry.load_config(f"{path}:framework={framework}{quick}")
-  trials = lineage.with_sources(grid.expand(asked))
+  asked = run.load_config(f"{path}:framework={framework}{quick}")
+  trials = pretraining.with_sources(grid.expand(asked))
   beside = {"jax"} if path.stem == "frameworks" else set()
   assert {trial.framework for trial in trials} == {framework} | beside
 
@@ -54,7 +55,7 @@ def test_a_config_takes_a_transformer(
 ) -> None:
   if path.stem == "frameworks" and not importlib.util.find_spec("torch"):
     pytest.skip("PyTorch is not installed")
-  plan = sweep.plan(entry.load_config(f"{path}:{arguments}"), tmp_path)
+  plan = sweep.plan(run.load_config(f"{path}:{arguments}"), tmp_path)
   assert len(plan.left) > 1
 
 
@@ -71,7 +72,7 @@ def test_a_quick_form_trains(
   words: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
-  asked = entry.load_config(f"{ROOT / 'configs' / words}")
+  asked = run.load_config(f"{ROOT / 'configs' / words}")
   asked = dataclasses.replace(asked, idle_seconds=0.0)
   found = sweep.run(asked, tmp_path, meter="estimate")
   assert {record.status for record in found} <= {"reached", "missed"}

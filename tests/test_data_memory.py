@@ -3,7 +3,7 @@ import pathlib
 import pytest
 
 from jaxpower import data
-from jaxpower.data import memory
+from jaxpower.data import streaming
 
 SETS = data.load("digits")
 # 1,797 images of 64 bytes with a label of four.
@@ -11,7 +11,7 @@ NEEDED = 1_797 * (64 + 4)
 
 
 @pytest.mark.parametrize(
-  ("streaming", "room", "expected"),
+  ("choice", "room", "expected"),
   [
     ("auto", 2 * NEEDED, False),
     ("auto", 2 * NEEDED - 2, True),
@@ -21,9 +21,9 @@ NEEDED = 1_797 * (64 + 4)
   ],
 )
 def test_a_set_is_streamed_where_it_takes_more_than_half(
-  streaming: str, room: int | None, expected: bool
+  choice: str, room: int | None, expected: bool
 ) -> None:
-  assert memory.is_streamed(streaming, SETS, room) == expected
+  assert streaming.is_streamed(choice, SETS, room) == expected
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,6 @@ def test_a_container_is_smaller_than_its_machine(
   file = tmp_path / "memory.max"
   if content:
     file.write_text(content)
-  monkeypatch.setattr(memory, "LIMIT", file)
-  found = memory.host_bytes()
+  monkeypatch.setattr(streaming, "LIMIT", file)
+  found = streaming.host_bytes()
   assert found == expected if expected else found > 1 << 28

@@ -18,7 +18,7 @@ from tensorflow_datasets.core.download import checksums, extractor
 from tensorflow_datasets.image_classification import cifar
 
 from jaxpower import records
-from jaxpower.data import DataError, debian, load, prepare, reach
+from jaxpower.data import DataError, debian, load, prepare
 from jaxpower.data.tensorflow_free import tensorflow_free
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -239,25 +239,25 @@ def test_a_site_without_the_file_is_told(site: str, tmp_path: pathlib.Path):
 
 
 def test_a_closed_port_is_told_at_once():
-  why = reach.why_unreachable(["http://127.0.0.1:9/file"])
+  why = prepare.why_unreachable(["http://127.0.0.1:9/file"])
   assert why == "127.0.0.1:9 is not reached (ConnectionError)"
 
 
 def test_a_silent_site_is_given_up_within_the_time(
   monkeypatch: pytest.MonkeyPatch,
 ):
-  monkeypatch.setattr(reach, "_get", lambda url, seconds: time.sleep(60))
+  monkeypatch.setattr(prepare, "_get", lambda url, seconds: time.sleep(60))
   begin = time.monotonic()
-  why = reach.why_unreachable(["https://example.org/a"], seconds=0.05)
+  why = prepare.why_unreachable(["https://example.org/a"], seconds=0.05)
   assert why == "example.org gave no answer in 0.1 s"
   assert time.monotonic() - begin < 10
 
 
 def test_every_site_is_asked_once(monkeypatch: pytest.MonkeyPatch):
   asked = []
-  monkeypatch.setattr(reach, "_get", lambda url, seconds: asked.append(url))
+  monkeypatch.setattr(prepare, "_get", lambda url, seconds: asked.append(url))
   urls = ["https://a.org/1", "https://a.org/2", "http://b.org/1"]
-  assert reach.why_unreachable(urls) is None
+  assert prepare.why_unreachable(urls) is None
   assert asked == ["https://a.org/2", "http://b.org/1"]
 
 

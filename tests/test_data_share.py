@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxpower.data.share import examples_of, kinds_of
+from jaxpower.data.labels import examples_of, kinds_of
 
 
 @given(

@@ -8,13 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxpower.data import (
-  DataError,
-  batch_indices,
-  cache,
-  stream,
-  streaming,
-)
+from jaxpower.data import DataError, batch_indices, cache, stream, streaming
 
 SPLIT = {
   "input": np.arange(37 * 6, dtype=np.uint8).reshape(37, 3, 2),

@@ -17,11 +17,12 @@ import pytest
 from rich.console import Console
 
 from jaxpower import records, report
+from jaxpower.cli.report import main
 from jaxpower.cli.table import document, table
 from jaxpower.power import Domain, Energy, Sample, Window
-from jaxpower.report import assumptions, spreadsheets
-from jaxpower.report.command import main
-from jaxpower.report.groups import compare
+from jaxpower.report.compare.comparison import compare
+from jaxpower.report.given import assumptions
+from jaxpower.report.render import csv_files
 
 ROOT = pathlib.Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -124,7 +125,7 @@ def test_what_a_run_writes_and_prints(
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_committed_summary_of_each_folder(folder: str) -> None:
   found = records.read(RUNS / folder / "records.jsonl")
-  made = spreadsheets.summary(compare(found))
+  made = csv_files.summary(compare(found))
   assert made == (RUNS / folder / "summary.csv").read_text()
 
 
@@ -132,13 +133,10 @@ def test_the_document_of_measure() -> None:
   """Its JSON and its table, of a GPU that is known and a CPU that is not."""
   gpu, cpu = "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f", "cpu-0"
   apart = "GPU-77aa3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f"
-  domains = tuple(
-    Domain(name, kind, method, text, estimated=estimated, counted=counted)
-    for name, kind, method, text, estimated, counted in (
-      (gpu, "gpu", "counter", "NVIDIA H200, index 0", False, True),
-      (cpu, "cpu", "model", "2 cores of a CPU", True, True),
-      (apart, "gpu", "counter", "NVIDIA H200, index 1", False, False),
-    )
+  domains = (
+    Domain(gpu, "gpu", "counter", "NVIDIA H200, index 0"),
+    Domain(cpu, "cpu", "model", "2 cores of a CPU", estimated=True),
+    Domain(apart, "gpu", "counter", "NVIDIA H200, index 1", counted=False),
   )
   energies = (
     Energy(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxpower import grid
+from jaxpower import checks, grid
 from jaxpower.config import (
   ConfigError,
   Model,
@@ -268,8 +268,8 @@ def test_the_suggested_cadence_holds(every: int, batch: int) -> None:
     )
   )
   try:
-    grid.check_cadence(trial)
+    checks.check_cadence(trial)
     assert every % batch == 0
   except ConfigError as error:
     trial.evaluate_every_examples = int(str(error).split()[-1])
-    grid.check_cadence(trial)
+    checks.check_cadence(trial)

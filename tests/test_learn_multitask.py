@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from jaxpower import config, data
-from jaxpower.learn import heads, train, training
+from jaxpower.learn import heads, wing
+from jaxpower.learn import segment as program
 from jaxpower.learn.heads import LOG_VARIANCES
 from jaxpower.learn.optimizer import Hyperparameters, hyperparameters
 from jaxpower.learn.optimizer import init as init_optimizer
@@ -34,7 +35,7 @@ def windows() -> data.DataSet:
   return twins.windows()
 
 
-compiled = functools.cache(train.compile_programs)
+compiled = functools.cache(program.compile_programs)
 
 
 @functools.cache
@@ -43,20 +44,20 @@ def step_of(spec: Any) -> Any:
   return jax.jit(functools.partial(train_step, spec))
 
 
-def placed(trial: config.Trial, windows: data.DataSet) -> training.Placed:
-  found = training.place(trial, data.for_tasks(windows, trial.tasks))
-  assert isinstance(found, training.Placed)
+def placed(trial: config.Trial, windows: data.DataSet) -> wing.Placed:
+  found = wing.place(trial, data.for_tasks(windows, trial.tasks))
+  assert isinstance(found, wing.Placed)
   return found
 
 
 def learn(trial: config.Trial, windows: data.DataSet, segments: int = 1) -> Any:
   """State, losses and the look after some segments."""
   where = placed(trial, windows)
-  programs, state, losses = compiled(where.spec), training.start(where), []
+  programs, state, losses = compiled(where.spec), wing.start(where), []
   for segment in range(segments):
-    state, loss, _ = training.train(programs, state, where, segment)
+    state, loss, _ = wing.train(programs, state, where, segment)
     losses.append(float(loss))
-  return state, losses, training.evaluate(programs, state, where)
+  return state, losses, wing.evaluate(programs, state, where)
 
 
 def alike(one: Any, other: Any, rtol: float = 1e-3) -> None:
@@ -102,7 +103,7 @@ def gradient(
     "mean": windows.mean,
     "std": windows.std,
   }
-  state = training.start(where)
+  state = wing.start(where)
   step = step_of(where.spec)
   after, _ = step(
     state, batch, hyperparameters(trial, np.array(1.0, np.float32))
@@ -148,7 +149,7 @@ def test_one_task_asks_for_nothing_of_several(windows: data.DataSet) -> None:
   spec = placed(one, windows).spec
   assert placed(learned, windows).spec == spec
   assert len(jax.tree.leaves(hyperparameters(one, np.ones(4, "float32")))) == 7
-  state = training.start(placed(learned, windows))
+  state = wing.start(placed(learned, windows))
   assert set(state.params["head"]) == {"kernel", "bias"}
   # Another label of as many classes shares the executable.
   same = dataclasses.replace(
@@ -166,7 +167,7 @@ def test_one_task_asks_for_nothing_of_several(windows: data.DataSet) -> None:
 def test_evaluation_is_over_labelled_examples(windows: data.DataSet) -> None:
   state, _, found = learn(BOTH, windows)
   where = placed(BOTH, windows)
-  network = train.network_of(where.spec)
+  network = program.network_of(where.spec)
   inputs = (windows.test["input"] - windows.mean) / windows.std
   logits = network.apply({"params": state.params}, inputs, train=False)
   assert isinstance(logits, jax.Array)
@@ -192,14 +193,14 @@ def test_uncertainty_is_learned_and_begins_as_equal_weights(
   )
   fixed = dataclasses.replace(learned, task_weighting="fixed")
   assert placed(learned, windows).spec != placed(fixed, windows).spec
-  start = training.start(placed(learned, windows)).params["head"]
+  start = wing.start(placed(learned, windows)).params["head"]
   np.testing.assert_array_equal(start[LOG_VARIANCES], [0, 0])
   state, losses, look = learn(learned, windows, segments=3)
   # Losses near log(classes) are above one half, so both noises grow.
   assert (np.asarray(state.params["head"][LOG_VARIANCES]) > 0.02).all()
   assert losses[-1] < losses[0]
   assert look["accuracies"].shape == (2,)
-  assert training.flops_per_step(placed(learned, windows).spec)
+  assert wing.flops_per_step(placed(learned, windows).spec)
 
 
 @pytest.mark.parametrize("name", config.OPTIMIZERS)

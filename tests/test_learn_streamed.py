@@ -12,7 +12,7 @@ import pytest
 
 from jaxpower import config, data
 from jaxpower.data import DataSet, cache
-from jaxpower.learn import streamed, training
+from jaxpower.learn import streamed, wing
 from jaxpower.learn.streamed import Streamed
 
 TRIAL = config.Trial(
@@ -25,7 +25,7 @@ TRIAL = config.Trial(
   devices=1,
 )
 
-compiled = functools.cache(training.compile_programs)
+compiled = functools.cache(wing.compile_programs)
 
 
 @functools.cache
@@ -41,13 +41,13 @@ def whole() -> DataSet:
 
 def curve(trial: config.Trial, sets: DataSet) -> tuple[list[Any], Any]:
   """Train loss, test loss and accuracy after each of two segments."""
-  placed = training.place(trial, sets)
+  placed = wing.place(trial, sets)
   assert isinstance(placed, Streamed) == (trial.streaming == "always")
   programs = compiled(placed.spec)
-  state, looks = training.start(placed), []
+  state, looks = wing.start(placed), []
   for segment in range(2):
-    state, loss, _ = training.train(programs, state, placed, segment)
-    found = training.evaluate(programs, state, placed)
+    state, loss, _ = wing.train(programs, state, placed, segment)
+    found = wing.evaluate(programs, state, placed)
     looks.append([float(loss), float(found["loss"]), float(found["accuracy"])])
   return looks, state
 
@@ -90,12 +90,10 @@ def test_a_set_on_disk_is_trained_on(tmp_path: pathlib.Path) -> None:
 
 
 def test_nothing_is_left_of_a_segment() -> None:
-  placed = training.place(TRIAL, whole())
+  placed = wing.place(TRIAL, whole())
   programs, before = compiled(placed.spec), threading.active_count()
-  state, loss, waited = training.train(
-    programs, training.start(placed), placed, 0
-  )
-  found = training.evaluate(programs, state, placed)
+  state, loss, waited = wing.train(programs, wing.start(placed), placed, 0)
+  found = wing.evaluate(programs, state, placed)
   assert threading.active_count() == before
   assert waited > 0
   assert np.isfinite(loss)
@@ -104,7 +102,7 @@ def test_nothing_is_left_of_a_segment() -> None:
 
 
 def test_an_error_of_reading_ends_the_segment() -> None:
-  placed = training.place(TRIAL, whole())
+  placed = wing.place(TRIAL, whole())
   assert isinstance(placed, Streamed)
 
   class Broken:
@@ -117,16 +115,14 @@ def test_an_error_of_reading_ends_the_segment() -> None:
   placed = dataclasses.replace(placed, train=broken)
   before = threading.active_count()
   with pytest.raises(OSError, match="the disk is gone"):
-    training.train(
-      compiled(placed.spec), training.start(placed), placed, segment=0
-    )
+    wing.train(compiled(placed.spec), wing.start(placed), placed, segment=0)
   assert threading.active_count() == before
 
 
 def test_the_wait_is_that_for_chunks_and_not_for_the_devices(
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-  placed = training.place(TRIAL, whole())
+  placed = wing.place(TRIAL, whole())
   assert isinstance(placed, Streamed)
   programs, seen = compiled(placed.spec), []
 
@@ -149,7 +145,7 @@ def test_the_wait_is_that_for_chunks_and_not_for_the_devices(
     lambda source, ahead: Spy(read(source, ahead=ahead), lambda: None),
   )
   watched = dataclasses.replace(programs, train=train)
-  training.train(watched, training.start(placed), placed, 0)
+  wing.train(watched, wing.start(placed), placed, 0)
   steps = placed.spec.steps // placed.spec.chunk
   assert seen == [[True] * count for count in range(steps + 1)]
 
@@ -177,5 +173,5 @@ def test_chunks_divide_a_segment_and_stay_small(
 
 def test_a_streamed_program_is_another_one() -> None:
   never = dataclasses.replace(TRIAL, streaming="never")
-  chunks = [training.place(t, whole()).spec.chunk for t in (TRIAL, never)]
+  chunks = [wing.place(t, whole()).spec.chunk for t in (TRIAL, never)]
   assert chunks == [2, 0]

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from jaxpower import data, shift, sweep, trial
+from jaxpower import data, sweep, trial, worker
 from jaxpower.config import (
   ConfigError,
   Model,
@@ -30,14 +30,8 @@ from jaxpower.wings import wing_of
 
 torch = pytest.importorskip("torch")
 
-from jaxpower.learn_torch import (
-  heads,
-  links,
-  programs,
-  spec,
-  team,
-  training,
-)
+from jaxpower.learn_torch import heads, programs, spec, wing
+from jaxpower.learn_torch.distributed import coordinator, process
 from jaxpower.learn_torch.numerics import numerics_of
 
 WATTS = 100.0
@@ -84,7 +78,7 @@ def two_processes() -> Iterator[None]:
     patch.setenv(spec.CPU_PROCESSES, "2")
     patch.setattr(trial, "INFER_SECONDS", 0.01)
     yield
-    team.dismiss()
+    coordinator.dismiss()
   assert psutil.Process().children() == []
 
 
@@ -109,15 +103,13 @@ def run(
 
 def other_pids() -> list[int]:
   """The processes of the team that lives."""
-  return team._now.pids if team._now else []
+  return coordinator._now.pids if coordinator._now else []
 
 
 def parts(asked: Trial) -> tuple[Any, Any, Any]:
   """What was placed, its programs and a first state, the same each time."""
-  placed = training.place(
-    asked, data.for_tasks(data.load(asked.data), asked.tasks)
-  )
-  made = training.compile_programs(placed.spec)
+  placed = wing.place(asked, data.for_tasks(data.load(asked.data), asked.tasks))
+  made = wing.compile_programs(placed.spec)
   network = programs.build(placed.spec)
   generator = torch.Generator().manual_seed(0)
   for name, weights in network.named_parameters():
@@ -131,8 +123,8 @@ def course(asked: Trial) -> Course:
   placed, made, state = parts(asked)
   seen = []
   for segment in range(2):
-    state, loss, _ = training.train(made, state, placed, segment)
-    found = training.evaluate(made, state, placed)
+    state, loss, _ = wing.train(made, state, placed, segment)
+    found = wing.evaluate(made, state, placed)
     seen.append([float(loss), float(found["loss"])])
   return seen
 
@@ -182,21 +174,21 @@ def test_states_come_and_go_and_so_does_what_is_streamed() -> None:
   pids = other_pids()
   placed, made, state = parts(dataclasses.replace(TWO, streaming="always"))
   assert other_pids() == pids, "a team lives from trial to trial"
-  trained, _, waited = training.train(made, training.copy(state), placed, 0)
+  trained, _, waited = wing.train(made, wing.copy(state), placed, 0)
   assert waited > 0
-  kept = training.copy(trained)  # its moments, too
-  training.train(made, trained, placed, 1)
+  kept = wing.copy(trained)  # its moments, too
+  wing.train(made, trained, placed, 1)
   # Another training in between, from the first weights.
-  _, loss, _ = training.train(made, state, placed, 0)
+  _, loss, _ = wing.train(made, state, placed, 0)
   assert float(loss) == pytest.approx(expected[0, 0], rel=1e-6)
-  again, loss, _ = training.train(made, kept, placed, 1)
+  again, loss, _ = wing.train(made, kept, placed, 1)
   assert float(loss) == pytest.approx(expected[1, 0], rel=1e-6)
-  found = training.evaluate(made, again, placed)
+  found = wing.evaluate(made, again, placed)
   assert float(found["loss"]) == pytest.approx(expected[1, 1], rel=1e-6)
 
 
 def test_a_dead_process_costs_one_trial(tmp_path: pathlib.Path) -> None:
-  team.gather(2)  # that of the tests before
+  coordinator.gather(2)  # that of the tests before
   (dead,) = other_pids()
   killed = []
 
@@ -205,7 +197,7 @@ def test_a_dead_process_costs_one_trial(tmp_path: pathlib.Path) -> None:
       os.kill(dead, signal.SIGKILL)
       killed.append(time.monotonic())
 
-  with pytest.raises(team.TeamError) as error:
+  with pytest.raises(coordinator.TeamError) as error:
     run(TWO, tmp_path, tell)
   (when,) = killed
   assert time.monotonic() - when < 30  # of a patience of two minutes
@@ -219,17 +211,19 @@ def test_a_dead_process_costs_one_trial(tmp_path: pathlib.Path) -> None:
 
 
 def test_what_fails_in_another_process_is_told() -> None:
-  team.gather(2)
+  coordinator.gather(2)
   asked = dataclasses.replace(TWO, data="no_such_set")
-  with pytest.raises(team.TeamError, match=r"process 2 of .*no_such_set"):
-    training.place(asked, data.load(ONE.data))
+  with pytest.raises(
+    coordinator.TeamError, match=r"process 2 of .*no_such_set"
+  ):
+    wing.place(asked, data.load(ONE.data))
   assert psutil.Process().children() == []
-  training.place(ONE, data.load(ONE.data))
+  wing.place(ONE, data.load(ONE.data))
   assert other_pids() == [], "nobody is kept for one device"
 
 
 def test_a_process_that_hangs_is_killed() -> None:
-  other = links.Link(1, 2)
+  other = process.Link(1, 2)
   os.kill(other.pid, signal.SIGSTOP)  # it sees no pipe being closed
   other.cut()
   other.bury()
@@ -240,8 +234,8 @@ def test_a_process_ends_with_the_first() -> None:
   # It is stopped: it sees no pipe being closed.
   code = (
     "import os, signal\n"
-    "from jaxpower.learn_torch import links\n"
-    "other = links.Link(1, 2)\n"
+    "from jaxpower.learn_torch.distributed import process\n"
+    "other = process.Link(1, 2)\n"
     "assert other.hear() is None\n"
     "os.kill(other.pid, signal.SIGSTOP)\n"
     "print(other.pid, flush=True)\n"
@@ -276,13 +270,13 @@ def test_the_devices_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_process_sees_its_gpu_alone(
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-  assert team._gpu(1) is None  # here is none
-  monkeypatch.setattr(team, "device_of", lambda: torch.device("cuda", 0))
+  assert coordinator._gpu(1) is None  # here is none
+  monkeypatch.setattr(coordinator, "device_of", lambda: torch.device("cuda", 0))
   monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-  assert team._gpu(1) == "1"
+  assert coordinator._gpu(1) == "1"
   uuid = "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f"
   monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"3,{uuid}")
-  assert [team._gpu(number) for number in (0, 1)] == ["3", uuid]
+  assert [coordinator._gpu(number) for number in (0, 1)] == ["3", uuid]
 
 
 def test_more_devices_than_there_are_is_one_line(
@@ -304,7 +298,7 @@ def test_more_devices_than_there_are_is_one_line(
     def __exit__(self, *_: object) -> None:
       return None
 
-  monkeypatch.setattr(shift, "Worker", Idle)
+  monkeypatch.setattr(worker, "Worker", Idle)
   asked = Sweep(framework="torch", devices=3)
   folder = tmp_path / "run"
   with pytest.raises(ConfigError) as error:

@@ -20,7 +20,7 @@ from tests.twins import windows
 
 torch = pytest.importorskip("torch")
 
-from jaxpower.learn_torch import heads, optimizer, programs, weights
+from jaxpower.learn_torch import flax_weights, heads, optimizer, programs
 from jaxpower.learn_torch.evaluate import evaluate
 
 CLASSES = (3, 4)
@@ -136,11 +136,11 @@ def test_log_variances_follow_the_rules_of_jax(name: str) -> None:
     }
   )
   heads.add_log_variances(network, 2)
-  network.load_state_dict(weights.from_jax(network, given, {}))
+  network.load_state_dict(flax_weights.from_jax(network, given, {}))
   update = optimizer.build(rule, network)
   for step in range(3):
     now = jax.tree.map(lambda g: g[step], slopes)  # noqa: B023
-    for n, slope in weights.from_jax(network, now, {}).items():
+    for n, slope in flax_weights.from_jax(network, now, {}).items():
       network.get_parameter(n).grad = slope
     optimizer.set_rate(update, 0.1)
     update.step()
@@ -148,7 +148,7 @@ def test_log_variances_follow_the_rules_of_jax(name: str) -> None:
     state = update.state_dict()
     update = optimizer.build(rule, network)
     update.load_state_dict(state)
-  found, _ = weights.to_jax(network, network.state_dict())
+  found, _ = flax_weights.to_jax(network, network.state_dict())
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
     found,

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from jaxpower import config
 from jaxpower.learn import tasks as jax_tasks
-from jaxpower.learn_torch import networks, tasks, weights
+from jaxpower.learn_torch import flax_weights, networks, tasks
 from tests import twins
 
 # Shallow, but for one where convolutions without strides follow.
@@ -61,7 +61,7 @@ def test_outputs_and_gradients_are_those_of_flax(case: twins.Case) -> None:
   expected = program(case, variables, inputs, labels)
   evaluated, trained, batch_stats, loss, grads = expected
   network = torch_network(case)
-  before = weights.from_jax(network, **variables)
+  before = flax_weights.from_jax(network, **variables)
   network.load_state_dict(before)
   close: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
   with torch.inference_mode():
@@ -73,7 +73,7 @@ def test_outputs_and_gradients_are_those_of_flax(case: twins.Case) -> None:
   found_loss = tasks.losses(logits, torch.tensor(labels), 0.1).mean()
   found_loss.backward()
   np.testing.assert_allclose(found_loss.detach(), loss, rtol=1e-5)
-  found_grads, _ = weights.to_jax(
+  found_grads, _ = flax_weights.to_jax(
     network, {name: p.grad for name, p in network.named_parameters()}
   )
   equal(found_grads, grads, 2e-4)
@@ -82,7 +82,7 @@ def test_outputs_and_gradients_are_those_of_flax(case: twins.Case) -> None:
     # The one thing that differs by nature: the variance kept is unbiased.
     taken = state[f"{name}.running_var"] - 0.9 * before[f"{name}.running_var"]
     state[f"{name}.running_var"] -= taken / values
-  equal(weights.to_jax(network, state)[1], batch_stats, 1e-5)
+  equal(flax_weights.to_jax(network, state)[1], batch_stats, 1e-5)
 
 
 def watch_sizes(network: Any) -> dict[str, int]:
@@ -115,7 +115,7 @@ def equal(found: Any, expected: Any, share: float) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_lower_precision_is_near_and_stays_low(case: twins.Case) -> None:
   network, inputs = torch_network(case), torch.tensor(twins.batch(case)[0])
-  network.load_state_dict(weights.from_jax(network, **twins.drawn(case)))
+  network.load_state_dict(flax_weights.from_jax(network, **twins.drawn(case)))
   kinds = {}
   for name, module in network.named_modules():
     if not list(module.children()) and list(module.parameters()):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpower import data, lineage
+from jaxpower import data, pretraining
 from jaxpower import weights as folders
 from jaxpower.config import (
   Model,
@@ -32,7 +32,7 @@ from tests import twins
 
 torch = pytest.importorskip("torch")
 
-from jaxpower.learn_torch import checkpoint, programs, training, weights
+from jaxpower.learn_torch import checkpoint, flax_weights, programs, wing
 
 TRIAL = Trial(
   data="digits",
@@ -96,8 +96,8 @@ def course(
 
 def as_jax(trial: Trial, state: Any) -> Any:
   """What a state of the PyTorch wing holds, as Flax names and lays it."""
-  network = programs.build(training.place(trial, small()).spec)
-  return weights.to_jax(network, state.weights | state.statistics)
+  network = programs.build(wing.place(trial, small()).spec)
+  return flax_weights.to_jax(network, state.weights | state.statistics)
 
 
 def same(one: Any, other: Any) -> None:
@@ -172,7 +172,7 @@ def test_a_rule_keeps_nothing_for_what_is_frozen(
 
 def test_no_gradient_goes_through_a_frozen_backbone() -> None:
   whole, head = (
-    programs.flops_per_step(training.place(trial, small()).spec) or 0.0
+    programs.flops_per_step(wing.place(trial, small()).spec) or 0.0
     for trial in (of(TRIAL, "torch"), of(TRIAL, "torch", freeze=True))
   )
   # Forwards, and the gradient of the head's kernel alone: it is as large as the
@@ -269,7 +269,7 @@ def test_several_tasks_learn_a_head_alone() -> None:
   )
   sets = data.for_tasks(data.load("imu"), both.tasks)
   trial = of(both, "torch", freeze=True)
-  network = programs.build(training.place(trial, sets).spec)
+  network = programs.build(wing.place(trial, sets).spec)
   trained = [n for n, p in network.named_parameters() if p.requires_grad]
   assert sorted(trained) == ["head.bias", "head.log_variances", "head.weight"]
 
@@ -299,7 +299,7 @@ def saved(folder: pathlib.Path) -> pathlib.Path:
 def test_damaged_weights_are_not_loaded(tmp_path: pathlib.Path) -> None:
   first = Trial(framework="torch")
   second = Trial(framework="torch", transfer=Transfer(init_from=first))
-  lineage.check(second)
+  pretraining.check(second)
   record = TrialRecord(
     trial_id=trial_id(first),
     config=to_dict(first),
@@ -311,11 +311,11 @@ def test_damaged_weights_are_not_loaded(tmp_path: pathlib.Path) -> None:
   )
   done = {record.trial_id: record}
   path = saved(tmp_path / folders.folder_of(record.trial_id)) / "state.pt"
-  assert lineage.lost([first, second], done, tmp_path) == {}
+  assert pretraining.lost([first, second], done, tmp_path) == {}
   content = bytearray(path.read_bytes())
   content[len(content) // 2] ^= 1
   path.write_bytes(content)
-  assert lineage.lost([first, second], done, tmp_path) == {
+  assert pretraining.lost([first, second], done, tmp_path) == {
     record.trial_id: f"{path} is damaged: its checksum is another"
   }
   state = programs.TrainState(0, {}, {})

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from jaxpower import config, data
 from jaxpower.config import Transfer
-from jaxpower.learn import checkpoint, optimizer, step, training
+from jaxpower.learn import checkpoint, optimizer, step, wing
 from jaxpower.learn.optimizer import hyperparameters
 from jaxpower.learn.spec import Spec, spec_of
 from jaxpower.learn.state import TrainState, head_of, make_mesh, replicated
@@ -46,13 +46,13 @@ def equal(one: Any, other: Any) -> bool:
 def test_a_backbone_is_bit_equal_on_every_device_and_the_head_is_fresh(
   sets: data.DataSet, tmp_path: pathlib.Path
 ) -> None:
-  source = training.start(training.place(TRIAL, sets))
+  source = wing.start(wing.place(TRIAL, sets))
   moved = dataclasses.replace(
     source, params=jax.tree.map(lambda w: w + 0.125, source.params)
   )
   checkpoint.save(tmp_path / "source", moved)
-  placed = training.place(FROM, sets)
-  found = training.start(placed, tmp_path / "source")
+  placed = wing.place(FROM, sets)
+  found = wing.start(placed, tmp_path / "source")
   for name, part in found.params.items():
     if name == "head":
       # Not the source's, nor the one under which the source was trained.
@@ -63,10 +63,10 @@ def test_a_backbone_is_bit_equal_on_every_device_and_the_head_is_fresh(
   everywhere = replicated(make_mesh(4))
   assert {leaf.sharding for leaf in jax.tree.leaves(found)} == {everywhere}
   assert int(found.step) == 0
-  again = training.start(placed, tmp_path / "source")
+  again = wing.start(placed, tmp_path / "source")
   assert equal(again, found)
   other = dataclasses.replace(placed, trial=config.with_seed(FROM, 1))
-  head = training.start(other, tmp_path / "source").params["head"]["kernel"]
+  head = wing.start(other, tmp_path / "source").params["head"]["kernel"]
   assert not equal(head, found.params["head"]["kernel"])
 
 
@@ -76,7 +76,7 @@ def test_no_backward_pass_goes_through_a_frozen_backbone(
   full = dataclasses.replace(TRIAL, model=config.Model(), devices=1)
   frozen = dataclasses.replace(full, transfer=Transfer(freeze=True))
   flops = [
-    training.flops_per_step(training.place(trial, sets).spec)
+    wing.flops_per_step(wing.place(trial, sets).spec)
     for trial in (full, frozen)
   ]
   # Products alone: the whole network forward, and the gradient of the head's

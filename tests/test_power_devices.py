@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxpower.power import MeterError, gpu_state, gpu_uuid
+from jaxpower.power.board_state import state_warnings
 from jaxpower.power.devices import (
   Board,
   choose_boards,
   same_pci,
   visible_devices,
 )
-from jaxpower.power.watch import state_warnings
-from tests.simulated_nvml import MIG_UUID, UUIDS, Gpu, installed
+from jaxpower.power.simulated_nvml import MIG_UUID, UUIDS, Gpu, installed
 
 PCI = ("00000000:17:00.0", "00000000:65:00.0", "00000000:CA:00.0")
 
@@ -143,7 +143,7 @@ def test_without_nvml_there_is_no_state_and_no_uuid():
 
 
 def test_the_state_has_what_a_joule_must_be_read_with(monkeypatch):
-  monkeypatch.setattr("jaxpower.power.state.is_visible", lambda pid: True)
+  monkeypatch.setattr("jaxpower.power.board_state.is_visible", lambda pid: True)
   gpu = Gpu(pids=(4121,), throttle=0x4, limit_watts=500.0, persistence=0)
   with installed(gpu):
     (state,) = gpu_state(["0"])

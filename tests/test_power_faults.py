@@ -12,7 +12,7 @@ import pytest
 
 from jaxpower.power import Monitor, SensorModel, SimulatedSource
 from jaxpower.power.reading import Reading
-from tests.simulated_nvml import UUIDS, Gpu, installed
+from jaxpower.power.simulated_nvml import UUIDS, Gpu, installed
 
 ROOT = Path(__file__).parent.parent
 
@@ -183,7 +183,7 @@ def test_a_step_of_the_wall_clock_changes_nothing(monkeypatch):
 
 
 def test_states_at_both_ends_and_changes_between(monkeypatch):
-  monkeypatch.setattr("jaxpower.power.state.is_visible", lambda pid: True)
+  monkeypatch.setattr("jaxpower.power.board_state.is_visible", lambda pid: True)
   gpu = Gpu(limit_watts=500.0)
   with installed(gpu), Monitor("nvml") as monitor:
     gpu.throttle = 0x40

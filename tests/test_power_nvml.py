@@ -8,9 +8,7 @@ import pytest
 
 from jaxpower.power import MeterError, Monitor
 from jaxpower.power.simulated import SensorModel
-from jaxpower.power.sources import find_sources
-from jaxpower.power.waveform import Square
-from tests.simulated_nvml import (
+from jaxpower.power.simulated_nvml import (
   AVERAGE,
   ENERGY,
   INSTANT,
@@ -20,6 +18,8 @@ from tests.simulated_nvml import (
   Gpu,
   installed,
 )
+from jaxpower.power.sources import find_sources
+from jaxpower.power.waveform import Square
 
 ALL = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 

@@ -5,8 +5,8 @@ import pytest
 from benchmarks.meter_accuracy import Clock
 from jaxpower.power import MeterError, Monitor, ReplaySource, Sample
 from jaxpower.power.sampler import Sampler
-from jaxpower.power.settle import energy_of
 from jaxpower.power.simulated import SimulatedSource
+from jaxpower.power.window_energy import energy_of
 
 GPU = "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f"
 

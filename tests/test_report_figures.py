@@ -9,8 +9,8 @@ import pytest
 from report_records import record, seeds
 
 from jaxpower.records import from_json, to_json
-from jaxpower.report import figures
-from jaxpower.report.groups import compare
+from jaxpower.report.compare.comparison import compare
+from jaxpower.report.render import figures
 
 
 def draw(records):

@@ -9,10 +9,11 @@ from rich.console import Console
 
 from jaxpower import report
 from jaxpower.records import Compilation, TrialRecord
-from jaxpower.report import cases, frameworks, html
-from jaxpower.report.groups import compare, title
-from jaxpower.report.sections import Section
-from jaxpower.report.statistics import Cost, paired_ratio, ratio
+from jaxpower.report.compare.comparison import compare, title
+from jaxpower.report.compare.statistics import Cost, paired_ratio, ratio
+from jaxpower.report.findings import Section
+from jaxpower.report.questions import frameworks
+from jaxpower.report.render import page
 
 OTHER_GPU = "GPU-91bc77e2-0d4f-4a3b-8c61-7e5f2a9b0c1d"
 
@@ -386,7 +387,7 @@ def test_a_start_in_its_own_framework_is_the_same_case():
     start = {"framework": trial.framework, "seed": 3, "data": "cifar10"}
     trial.config["transfer"] = {"init_from": start}
   (ground,) = compare([jax, torch])
-  assert len(cases.cases(ground)) == 1
+  assert len(frameworks.cases(ground)) == 1
 
 
 def test_estimated_energy_is_called_so():
@@ -421,6 +422,6 @@ def test_a_warning_is_red_where_there_is_colour(terminal):
 def test_a_warning_is_red_on_the_page():
   made = report.make(apart())
   comparisons = [part.comparison for part in made.parts]
-  page = html.page("x", [], comparisons, {}, made.sections)
-  assert '<p class="warning">WARNING: jax and torch were not' in page
-  assert ".warning { color: var(--alarm)" in page
+  text = page.page("x", [], comparisons, {}, made.sections)
+  assert '<p class="warning">WARNING: jax and torch were not' in text
+  assert ".warning { color: var(--alarm)" in text

@@ -2,7 +2,9 @@
 
 from report_records import grid, record, seeds
 
-from jaxpower.report.grids import (
+from jaxpower.report.compare.comparison import compare
+from jaxpower.report.compare.importance import Share
+from jaxpower.report.questions.which_field import (
   Choice,
   choices,
   grid_table,
@@ -12,9 +14,7 @@ from jaxpower.report.grids import (
   weigh,
   whole,
 )
-from jaxpower.report.groups import compare
-from jaxpower.report.importance import Share
-from jaxpower.report.tables import plain
+from jaxpower.report.render.terminal import plain
 
 BATCH, RATE = "batch_size", "optimizer.learning_rate"
 CELLS = {

@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxpower.report.importance import Importance, Share, importance
-from jaxpower.report.parabolas import quotient_range
-from jaxpower.report.statistics import Cost
+from jaxpower.report.compare.importance import (
+  Importance,
+  Share,
+  importance,
+  quotient_range,
+)
+from jaxpower.report.compare.statistics import Cost
 
 PATHS = ("batch_size", "optimizer.learning_rate")
 CORNERS = tuple(itertools.product((64, 256), (1e-3, 1e-2)))

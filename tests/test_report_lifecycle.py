@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 from report_records import GPU, meter, record
 
 from jaxpower import records as store
-from jaxpower.report import payback, stages
-from jaxpower.report.assumptions import KINDS, Assumption, template
-from jaxpower.report.assumptions_file import AssumptionError, parse, read
-from jaxpower.report.breakeven import BreakEven
-from jaxpower.report.carbon import (
+from jaxpower.cli.report import main
+from jaxpower.report.compare.break_even import BreakEven
+from jaxpower.report.compare.comparison import compare
+from jaxpower.report.compare.statistics import Estimate
+from jaxpower.report.given.assumptions import KINDS, Assumption, template
+from jaxpower.report.given.assumptions_file import AssumptionError, parse, read
+from jaxpower.report.given.carbon import (
   GRIDS,
   Hardware,
   embodied_grams,
   kwh,
   operational_grams,
 )
-from jaxpower.report.command import main
-from jaxpower.report.groups import compare
-from jaxpower.report.lifecycle import section
-from jaxpower.report.statistics import Estimate
+from jaxpower.report.questions import lifecycle
+from jaxpower.report.questions.lifecycle import section
 
 ROOT = pathlib.Path(__file__).parent.parent
 GPU_DEVICE = {"platform": "gpu", "kind": "NVIDIA H200", "index": 0, "uuid": GPU}
@@ -79,7 +79,7 @@ def stage_rows(records, **values):
 
 
 def test_the_search_is_every_phase_of_every_trial():
-  use = stages.spent(sweep())
+  use = lifecycle.spent(sweep())
   train = 3 * (290 + 90 + 140 + 30)
   assert use.joules == Estimate(train + 9 * 50.0)
   assert use.seconds == Estimate(9 * 36.0)
@@ -87,18 +87,18 @@ def test_the_search_is_every_phase_of_every_trial():
 
 def test_a_miss_counts_in_the_search_like_any_other():
   missed = [trial(64, 0, 100.0, status="missed")]
-  assert stages.spent(missed).joules == Estimate(150.0)
+  assert lifecycle.spent(missed).joules == Estimate(150.0)
 
 
 def test_what_was_not_seen_makes_a_lower_bound():
   failed = record(64, 1, status="failed")
-  assert stages.spent([trial(64, 0, 100.0), failed]).joules == Estimate(
+  assert lifecycle.spent([trial(64, 0, 100.0), failed]).joules == Estimate(
     150.0, at_least=True
   )
   blind = trial(64, 0, 100.0, joules_by_phase={"train": 100.0, "eval": None})
-  assert stages.spent([blind]).joules == Estimate(100.0, at_least=True)
-  assert stages.spent([failed]) == stages.Use(None, None)
-  assert stages.spent([]) == stages.Use(None, None)
+  assert lifecycle.spent([blind]).joules == Estimate(100.0, at_least=True)
+  assert lifecycle.spent([failed]) == lifecycle.Use(None, None)
+  assert lifecycle.spent([]) == lifecycle.Use(None, None)
 
 
 def test_the_stages_and_their_sum():
@@ -203,7 +203,7 @@ def test_gpus_are_counted_where_trials_ran_on_as_many():
   cpu = {"provenance": {"devices": [{"platform": "cpu"}]}}
   two = {"provenance": {"devices": [GPU_DEVICE] * 2}}
   given = assume(**EMBODIED)
-  count = lambda trials: stages.hardware(trials, given).gpus
+  count = lambda trials: lifecycle.hardware_of(trials, given).gpus
   assert count([trial(64, 0, 1.0), trial(64, 1, 1.0)]) == 1
   assert count([trial(64, 0, 1.0, **cpu)]) == 0
   assert count([trial(64, 0, 1.0), trial(64, 1, 1.0, **two)]) is None
@@ -223,7 +223,7 @@ def test_gpus_that_cannot_be_counted_are_said():
 def test_the_search_is_paid_back():
   records = sweep()
   (comparison,) = compare(records)
-  found = payback.instead_of(comparison, records, Estimate(2100.0))
+  found = lifecycle.instead_of(comparison, records, Estimate(2100.0))
   assert [(i.name, i.group.varied["batch_size"]) for i in found] == [
     ("the median setting", 128),
     ("the first one tried", 256),
@@ -243,7 +243,7 @@ def test_a_search_seen_in_part_is_paid_back_after_at_least():
   records = sweep()
   (comparison,) = compare(records)
   bounded = Estimate(2100.0, at_least=True)
-  found = payback.instead_of(comparison, records, bounded)
+  found = lifecycle.instead_of(comparison, records, bounded)
   assert found[0].trainings == BreakEven(42.0, at_least=True, low=42.0)
   missed = [
     trial(b.varied["batch_size"], b.seed, b.train_joules or 0, status="missed")
@@ -252,11 +252,11 @@ def test_a_search_seen_in_part_is_paid_back_after_at_least():
     for b in records
   ]
   (comparison,) = compare(missed)
-  median, _ = payback.instead_of(comparison, missed, bounded)
+  median, _ = lifecycle.instead_of(comparison, missed, bounded)
   assert median.trainings == BreakEven(None)
   assert (
     "pays the search back nobody can tell when"
-    in payback.lines(comparison, [median], bounded, 9, 0)[1]
+    in lifecycle.payback_lines(comparison, [median], bounded, 9, 0)[1]
   )
 
 
@@ -396,7 +396,7 @@ def test_the_first_one_tried_is_so_by_its_first_attempt():
   failed = record(128, 0, status="failed")
   (comparison,) = compare(records)
   tried = [failed, *records]
-  found = payback.instead_of(comparison, tried, Estimate(2100.0))
+  found = lifecycle.instead_of(comparison, tried, Estimate(2100.0))
   assert [i.group.varied["batch_size"] for i in found] == [128, 256]
   assert [i.name for i in found] == ["the median setting", "the worst setting"]
 

@@ -9,10 +9,9 @@ import pytest
 from report_records import curve, record
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.multitask import section
-from jaxpower.report.pairs import pairings
-from jaxpower.report.tables import plain
-from jaxpower.report.write import make
+from jaxpower.report.questions.multitask import pairings, section
+from jaxpower.report.render.terminal import plain
+from jaxpower.report.report import make
 
 TARGETS = {"label": 0.85, "subject": 0.55}
 

@@ -1,95 +1,158 @@
-"""What the fronts show; how they look is for the eye."""
+"""Who is on a front, worked out by hand."""
 
-from report_records import grid, record, seeds
+import random
+from dataclasses import replace
 
-from jaxpower.report.figures import render
-from jaxpower.report.groups import compare
-from jaxpower.report.pareto import drawable, fronts_told, pareto
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_records import record, seeds
+
+from jaxpower.report.compare.comparison import compare
+from jaxpower.report.compare.pareto import (
+  Point,
+  accuracy_front,
+  members,
+  seconds_front,
+  staircase,
+)
+
+
+def one(records):
+  (comparison,) = compare(records)
+  return comparison
+
+
+def with_curve(batch, seed, *looks, **changes):
+  """A trial with so many joules and such an accuracy at each look."""
+  base = record(batch, seed, looks[-1][0], **changes)
+  return replace(
+    base,
+    curve=tuple(
+      replace(look, train_joules=joules, accuracy=accuracy)
+      for look, (joules, accuracy) in zip(base.curve, looks, strict=False)
+    ),
+  )
 
 
 def to(batch, joules, seconds, **changes):
   return record(batch, 0, joules, seconds_to_accuracy=seconds, **changes)
 
 
-TRIALS = [to(16, 200, 9.0), to(64, 220, 5.0), to(256, 300, 6.0)]
-
-
-def panels(trials):
-  return pareto(drawable(compare(trials))).axes
-
-
-def labels(axes) -> list[str]:
-  return [text.get_text() for text in axes.get_legend().get_texts()]
-
-
-def test_settings_on_a_front_are_named():
-  (comparison,) = compare(TRIALS)
-  assert fronts_told(comparison) == (
-    "Most accuracy for the joules: batch 16.",
-    "Least joules and seconds to the target: batch 16; batch 64.",
+def test_a_setting_counts_with_the_median_of_its_seeds():
+  trials = [
+    with_curve(64, 0, (0, 0.1), (100, 0.6), (200, 0.8)),
+    with_curve(64, 1, (0, 0.1), (120, 0.5), (240, 0.8)),
+    with_curve(64, 2, (0, 0.1), (150, 0.4), (300, 0.7)),
+  ]
+  # After 120 J they have shown 0.6, 0.5 and none; after 240 J 0.8, 0.8, 0.4.
+  # What they showed before training is no step: nothing was spent on it.
+  assert staircase(one(trials).groups[0]) == (
+    (120, 0.5),
+    (240, 0.8),
   )
-  left, right = panels(TRIALS)
-  assert labels(left) == ["batch 16", "others"]
-  assert labels(right) == ["batch 16", "batch 64", "others"]
 
 
-def test_estimated_joules_are_called_so():
-  trials = [to(b, 200.0 + b, 9.0, estimated=True) for b in (16, 64, 256)]
-  (comparison,) = compare(trials)
-  assert all("estimated joules" in line for line in fronts_told(comparison))
-  assert {a.get_xlabel() for a in panels(trials)} == {
-    "Estimated joules of training"
+def test_no_step_before_the_middle_has_shown_anything():
+  trials = [
+    with_curve(64, 0, (100, 0.6), (200, 0.8)),
+    with_curve(64, 1, (120, 0.5), (240, 0.8)),
+  ]
+  (first, *_) = staircase(one(trials).groups[0])
+  assert first == (120, 0.55)
+
+
+def test_an_accuracy_that_falls_again_is_no_step():
+  trial = with_curve(64, 0, (100, 0.6), (200, 0.5), (300, 0.7))
+  assert staircase(one([trial]).groups[0]) == ((100, 0.6), (300, 0.7))
+
+
+def test_most_accuracy_for_the_joules():
+  found = one(
+    [
+      with_curve(16, 0, (50, 0.5), (400, 0.7)),
+      with_curve(64, 0, (100, 0.6), (200, 0.8)),
+      with_curve(256, 0, (150, 0.55), (500, 0.75)),
+    ]
+  )
+  assert accuracy_front(found) == (
+    Point(50, 0.5, 0),
+    Point(100, 0.6, 1),
+    Point(200, 0.8, 1),
+  )
+  assert members(accuracy_front(found)) == (0, 1)
+
+
+def test_a_setting_that_missed_may_be_on_the_front_of_accuracy():
+  found = one(
+    [
+      with_curve(16, 0, (50, 0.5), (60, 0.7), status="missed"),
+      with_curve(64, 0, (100, 0.6), (200, 0.8)),
+    ]
+  )
+  assert members(accuracy_front(found)) == (0, 1)
+
+
+def test_evaluations_without_joules_or_accuracy_are_no_points():
+  trial = with_curve(64, 0, (100, 0.6), (None, 0.7), (300, float("nan")))
+  assert staircase(one([trial]).groups[0]) == ((100, 0.6),)
+
+
+def test_one_trial_without_a_curve_leaves_its_setting_out():
+  trials = [with_curve(64, 0, (100, 0.6)), record(64, 1, curve=())]
+  assert staircase(one(trials).groups[0]) == ()
+  failed = record(64, 1, status="failed")
+  assert staircase(one([trials[0], failed]).groups[0]) == ((100, 0.6),)
+
+
+def test_neither_cheaper_nor_quicker_is_off_the_front():
+  found = one(
+    [to(16, 200, 9), to(64, 220, 5), to(256, 300, 6), to(512, 400, 4)]
+  )
+  assert seconds_front(found) == (
+    Point(200, 9, 0),
+    Point(220, 5, 1),
+    Point(400, 4, 3),
+  )
+
+
+def test_equals_stand_side_by_side():
+  assert members(seconds_front(one([to(16, 200, 9), to(64, 200, 9)]))) == (0, 1)
+
+
+def test_a_lower_bound_is_on_no_front_of_the_target():
+  missed = record(16, 0, 10.0, "missed")
+  assert members(seconds_front(one([missed, *seeds(64, 200)]))) == (1,)
+
+
+def test_known_seconds_do_not_make_joules_known():
+  bounded = [*seeds(16, 10, 20), record(16, 2, 15.0, "missed")]
+  found = one([*bounded, *seeds(64, 200)])
+  group = found.groups[0]
+  assert group.joules is not None
+  assert group.seconds is not None
+  assert (group.joules.at_least, group.seconds.at_least) == (True, False)
+  assert members(seconds_front(found)) == (1,)
+
+
+def test_nothing_known_makes_no_front():
+  found = one([record(16, 0, None, reasons=("no meter",)), *seeds(64, 9)])
+  assert members(seconds_front(found)) == (1,)
+  assert seconds_front(one([record(16, 0, 10.0, "missed")])) == ()
+
+
+spent = st.tuples(st.integers(1, 20), st.integers(1, 20))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(spent, min_size=1, max_size=8), st.randoms())
+def test_a_front_is_what_nothing_beats(pairs, mixer: random.Random):
+  trials = [to(2**i, float(j), float(s)) for i, (j, s) in enumerate(pairs)]
+  front = seconds_front(one(mixer.sample(trials, len(trials))))
+  beaten = {
+    i
+    for i, (j, s) in enumerate(pairs)
+    for other in pairs
+    if other != (j, s) and other[0] <= j and other[1] <= s
   }
-
-
-def test_measured_joules_are_not():
-  assert {a.get_xlabel() for a in panels(TRIALS)} == {"Joules of training"}
-
-
-def test_a_lower_bound_is_drawn_open():
-  _, right = panels([*TRIALS, record(512, 0, 900.0, "missed")])
-  faces = [line.get_markerfacecolor() for line in right.lines]
-  assert faces.count("white") == 1
-  _, right = panels(TRIALS)
-  assert "white" not in [line.get_markerfacecolor() for line in right.lines]
-
-
-def test_two_settings_or_none_known_are_not_drawn():
-  assert drawable(compare(TRIALS[:2])) == ()
-  blind = [record(b, 0, None, curve=()) for b in (16, 64, 256)]
-  assert drawable(compare(blind)) == ()
-  (comparison,) = compare(blind)
-  assert fronts_told(comparison) == ()
-
-
-def test_nobody_reached_still_shows_accuracy_and_bounds():
-  missed = [record(b, 0, 500.0 + b, "missed") for b in (16, 64, 256)]
-  left, right = panels(missed)
-  assert labels(left)[0] == "batch 16"
-  assert right.get_legend() is None
-  assert len(right.lines) == 3
-
-
-def test_unknown_seconds_are_said_to_be():
-  trials = [to(b, 200.0, None) for b in (16, 64, 256)]
-  _, right = panels(trials)
-  assert [text.get_text() for text in right.texts] == [
-    "No setting's joules and seconds are both known"
-  ]
-
-
-def test_a_row_per_comparison():
-  other = [
-    r
-    for b in (16, 64, 256)
-    for r in seeds(b, 100, provenance={"host": "gpu-node-08"})
-  ]
-  assert len(panels([*TRIALS, *other])) == 4
-
-
-def test_rendered_twice_it_is_the_same():
-  trials = grid({(b, r): (b + 9.0,) for b in (16, 64) for r in (0.1, 0.2)})
-  first, again = (
-    render(pareto(drawable(compare(trials))), "svg") for _ in range(2)
-  )
-  assert first == again
+  assert set(members(front)) == set(range(len(pairs))) - beaten
+  assert [p.joules for p in front] == sorted(p.joules for p in front)

@@ -6,9 +6,9 @@ import pytest
 from report_records import curve, record
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.groups import compare
-from jaxpower.report.past import past_target
-from jaxpower.report.write import make
+from jaxpower.report.compare.comparison import compare
+from jaxpower.report.questions.cheapest import past_target
+from jaxpower.report.report import make
 
 
 def went_on(

@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxpower.report.statistics import (
+from jaxpower.report.compare.statistics import (
   Cost,
   Estimate,
   Span,

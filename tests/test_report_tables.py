@@ -6,17 +6,12 @@ import pytest
 from report_records import record, seeds
 from rich.console import Console
 
-from jaxpower.report.groups import compare
-from jaxpower.report.statistics import Estimate
-from jaxpower.report.tables import (
-  Table,
-  estimate,
-  plain,
-  say,
-  show,
-  table,
-  tell,
-)
+from jaxpower.report.cells import estimate
+from jaxpower.report.compare.comparison import compare
+from jaxpower.report.compare.statistics import Estimate
+from jaxpower.report.findings import Table
+from jaxpower.report.questions.cheapest import table
+from jaxpower.report.render.terminal import plain, say, say_wrapped, show_table
 
 GOLDEN = """\
 batch  reached  joules to 80 %       seconds           ratio             \
@@ -119,7 +114,7 @@ def printed(no_color: bool | None = None, terminal: bool = True, width=80):
     width=width,
     _environ={"TERM": "xterm-256color"},
   )
-  show(shown(sweep()), console)
+  show_table(shown(sweep()), console)
   assert isinstance(console.file, io.StringIO)
   return console.file.getvalue()
 
@@ -154,7 +149,7 @@ def test_a_sentence_breaks_between_words_on_a_terminal_only():
   for terminal, lines in ((True, 2), (False, 1)):
     file = io.StringIO()
     console = Console(file=file, width=25, force_terminal=terminal)
-    tell(sentence, console)
+    say_wrapped(sentence, console)
     found = [line.strip() for line in file.getvalue().splitlines()]
     assert (" ".join(found), len(found)) == (sentence, lines)
 
@@ -165,6 +160,6 @@ def test_values_are_not_read_as_markup_and_stay_ascii():
   console = Console(
     file=io.StringIO(), force_terminal=True, _environ={"TERM": "xterm"}
   )
-  show(odd, console)
+  show_table(odd, console)
   assert isinstance(console.file, io.StringIO)
   assert "[red]x[/]" in console.file.getvalue()

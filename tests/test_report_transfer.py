@@ -8,13 +8,15 @@ from report_records import GPU, curve, record
 
 from jaxpower import report
 from jaxpower.records import Compilation
-from jaxpower.report.breakeven import BreakEven, break_even, told
-from jaxpower.report.ground import across, without_pretraining
-from jaxpower.report.groups import compare
-from jaxpower.report.labels import start
-from jaxpower.report.statistics import Cost
-from jaxpower.report.transfer import section
-from jaxpower.report.ways import invested, ways_of
+from jaxpower.report.compare.break_even import BreakEven, break_even, told
+from jaxpower.report.compare.comparable import (
+  across,
+  start,
+  without_pretraining,
+)
+from jaxpower.report.compare.comparison import compare
+from jaxpower.report.compare.statistics import Cost
+from jaxpower.report.questions.transfer import invested, section, ways_of
 
 DATA = {"data": "digits_28", "optimizer": {"name": "adam"}}
 

@@ -1,8 +1,7 @@
 import pytest
 
-from jaxpower import shift
-from jaxpower.shift import Shift
-from jaxpower.worker import WorkerError
+from jaxpower import worker
+from jaxpower.worker import Shift, WorkerError
 
 
 class Recorded:
@@ -27,7 +26,7 @@ class Recorded:
 @pytest.fixture(autouse=True)
 def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
   heard: list[str] = []
-  monkeypatch.setattr(shift, "Worker", Recorded)
+  monkeypatch.setattr(worker, "Worker", Recorded)
   monkeypatch.setattr(Recorded, "heard", heard, raising=False)
   return heard
 

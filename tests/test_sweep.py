@@ -8,15 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from jaxpower import config, needs, records, shift, sweep, weights
-from jaxpower.config import (
-  ConfigError,
-  Model,
-  Sweep,
-  Transfer,
-  Trial,
-  trial_id,
-)
+from jaxpower import config, records, requirements, sweep, weights, worker
+from jaxpower.config import ConfigError, Model, Sweep, Transfer, Trial, trial_id
 from jaxpower.data import DataError
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import Status, TrialRecord
@@ -97,7 +90,7 @@ class InstantWorker:
 @pytest.fixture(autouse=True)
 def instant(monkeypatch: pytest.MonkeyPatch) -> type[InstantWorker]:
   fresh = type("FreshWorker", (InstantWorker,), {"seen": []})
-  monkeypatch.setattr(shift, "Worker", fresh)
+  monkeypatch.setattr(worker, "Worker", fresh)
   return fresh
 
 
@@ -350,7 +343,7 @@ def test_a_damaged_checkpoint_is_trained_again_where_it_is_needed(
   instant: type[InstantWorker],
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-  monkeypatch.setattr(needs, "check_installed", lambda trial: None)
+  monkeypatch.setattr(requirements, "check_installed", lambda trial: None)
   plan = sweep.plan(transferred(framework), tmp_path)
   needy = next(t for t in plan.trials if t.transfer.init_from is not None)
   assert needy.transfer.init_from is not None
@@ -410,7 +403,7 @@ def test_every_framework_is_looked_at_before_any_trial(
   instant: type[InstantWorker],
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-  monkeypatch.setattr(needs, "check_installed", lambda trial: None)
+  monkeypatch.setattr(requirements, "check_installed", lambda trial: None)
   shifts = []
   started = instant.__init__
 

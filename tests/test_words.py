@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from jaxpower.config import Model, Transfer, Trial, trial_id, with_seed
-from jaxpower.words import word
+from jaxpower.records import varied_value
 
 EARLY, LATE = Trial(data="mnist_5k"), Trial(data="mnist_5k", batch_size=64)
 
@@ -46,7 +46,7 @@ def test_a_varied_value_has_a_word(values: Any, words: Any) -> None:
       else text
       for text in words
     ]
-  found = [word(value, values) for value in values]
+  found = [varied_value(value, values) for value in values]
   assert found == words
   # A seed of a setting has the word of the setting.
   for value, said in zip(values, words, strict=True):
@@ -54,4 +54,4 @@ def test_a_varied_value_has_a_word(values: Any, words: Any) -> None:
       seeded = dataclasses.replace(
         value, init_from=with_seed(value.init_from, 3)
       )
-      assert word(seeded, values) == said
+      assert varied_value(seeded, values) == said

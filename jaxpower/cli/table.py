@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from jaxpower.cli.numbers import percent, quantity
 from jaxpower.power import Domain, Energy, Monitor, Window
+from jaxpower.wording import quantity, relative_bound
 
 METHODS = {
   "counter": "energy counter",
@@ -201,7 +201,7 @@ def _joules(value: dict[str, Any]) -> str:
 def _bound(value: dict[str, Any]) -> str:
   if value["value"] is None or value["high"] is None:
     return ""
-  return percent(value["high"] - value["value"], value["value"])
+  return relative_bound(value["high"] - value["value"], value["value"])
 
 
 def _name(row: dict[str, Any]) -> str:

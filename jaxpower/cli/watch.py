@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from rich.live import Live
 from rich.text import Text
 
-from jaxpower.cli.numbers import quantity
 from jaxpower.cli.paint import console
 from jaxpower.power import Monitor, gpu_state
+from jaxpower.wording import quantity
 
 EVERY = 1.0
 BAR = 24

@@ -4,11 +4,10 @@ Knows neither jax nor TensorFlow: numpy only, and tensorflow-datasets no
 earlier than a prepared set is read.
 """
 
-from jaxpower.data.augmentation import augmentation_draws
 from jaxpower.data.catalogue import describe, load, names
 from jaxpower.data.facts import DataError, DataSet, Facts
 from jaxpower.data.labels import for_tasks
-from jaxpower.data.order import batch_indices
+from jaxpower.data.order import augmentation_draws, batch_indices
 from jaxpower.data.streaming import Stream, read_ahead, stream
 
 __all__ = [

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxpower import config
+from jaxpower.accumulation import accumulation_of
 from jaxpower.learn import networks
 from jaxpower.learn.state import make_mesh
-from jaxpower.pieces import accumulation_of
 
 Data = dict[str, Any]  # "input", "label", "mean", "std"; test sets "weight"
 

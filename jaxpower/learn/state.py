@@ -1,4 +1,9 @@
-"""What training changes, and where it lies on the devices."""
+"""How much memory JAX has on a device.
+
+The seed of a head that no backbone has met.
+
+What training changes, and where it lies on the devices.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +13,9 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+
+from jaxpower import config
+from jaxpower.data.streaming import host_bytes
 
 HEAD = "head"  # the name of the last layer in every network
 
@@ -56,3 +64,26 @@ def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
 def count_parameters(state: TrainState) -> int:
   """How many numbers the network has, those of a frozen backbone too."""
   return sum(leaf.size for leaf in jax.tree.leaves(state.params))
+
+
+def head_seed(trial: config.Trial) -> np.uint32:
+  """What the head over a restored backbone is drawn from.
+
+  The trial's own seed may have given the head that the backbone was trained
+  under, which would know the classes before any training.
+  """
+  depth = len(tuple(config.sources(trial))) or 1
+  (seed,) = np.random.SeedSequence([trial.seed, depth]).generate_state(1)
+  return seed
+
+
+def memory_bytes(mesh: Mesh) -> int | None:
+  """The memory of each device; None where it is not told.
+
+  Of a GPU it is what JAX's allocator may take. CPU devices are parts of one
+  machine and share its memory.
+  """
+  device = mesh.devices.flat[0]
+  if device.platform == "cpu":
+    return host_bytes() // mesh.size
+  return (device.memory_stats() or {}).get("bytes_limit")

@@ -22,16 +22,16 @@ from jaxpower.learn import evaluate as evaluation
 from jaxpower.learn import optimizer
 from jaxpower.learn.augment import draws_of
 from jaxpower.learn.optimizer import Hyperparameters, hyperparameters
-from jaxpower.learn.order import order_of
-from jaxpower.learn.spec import Data, Spec, network_of, shapes_of
-from jaxpower.learn.state import TrainState, make_mesh, replicated, split
-from jaxpower.learn.step import train_step
-from jaxpower.learn.train import (
+from jaxpower.learn.segment import (
+  order_of,
   shapes_of_state,
   test_shardings,
   weighed_tasks,
   workspace_bytes,
 )
+from jaxpower.learn.spec import Data, Spec, network_of, shapes_of
+from jaxpower.learn.state import TrainState, make_mesh, replicated, split
+from jaxpower.learn.step import train_step
 
 CHUNK_BYTES = 32 << 20  # what travels in one piece
 # Of a segment: with one, nothing would be read ahead. A call a step took small

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from jaxpower import data
-from jaxpower.data.memory import host_bytes
+from jaxpower.data.streaming import host_bytes
 
 # Inputs and labels; draws where images move, shares where there are tasks.
 Batch = tuple[Tensor, Tensor, Tensor | None, Tensor | None]

@@ -6,9 +6,9 @@ import os
 import torch
 
 from jaxpower import config
+from jaxpower.accumulation import accumulation_of
 from jaxpower.data import DataSet
 from jaxpower.data.labels import classes_of
-from jaxpower.pieces import accumulation_of
 
 CPU_PROCESSES = "JAXPOWER_TORCH_CPU_PROCESSES"
 

@@ -1,12 +1,11 @@
 """The meter wing: joules of named windows; knows neither project nor jax."""
 
-from jaxpower.power.handle import Handle
+from jaxpower.power.board_state import gpu_state, gpu_uuid
 from jaxpower.power.monitor import Monitor
 from jaxpower.power.reading import Domain, MeterError, Reading, Source
 from jaxpower.power.replay import ReplaySource, Sample
 from jaxpower.power.simulated import Fault, SensorModel, SimulatedSource
-from jaxpower.power.state import gpu_state, gpu_uuid
-from jaxpower.power.window import Energy, Window
+from jaxpower.power.window import Energy, Handle, Window
 
 __all__ = [
   "Domain",

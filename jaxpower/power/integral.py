@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from jaxpower.power.energy import NEIGHBOURS, NORMAL_95, Estimate
+from jaxpower.power.counter import NEIGHBOURS, NORMAL_95, Estimate
 
 # Calibrated on seeds 100 to 139 and 200 to 239 of benchmarks/meter_accuracy.py,
 # whose work is drawn anew for each seed; what it says is of others.

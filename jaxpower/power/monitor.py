@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from jaxpower.power.handle import Handle
+from jaxpower.power.board_state import Watch
 from jaxpower.power.reading import Domain, Source
 from jaxpower.power.replay import Sample
 from jaxpower.power.sampler import Sampler
 from jaxpower.power.sensor import characterise, step_period
-from jaxpower.power.settle import await_ticks, measure_window
 from jaxpower.power.sources import Found, find_sources
-from jaxpower.power.watch import Watch
-from jaxpower.power.window import Window, total
+from jaxpower.power.window import Handle, Window, total
+from jaxpower.power.window_energy import await_ticks, measure_window
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -1,6 +1,6 @@
 """Tables, figures and sentences from records; nothing here trains."""
 
-from jaxpower.report.write import Report as Report
-from jaxpower.report.write import make as make
-from jaxpower.report.write import show as show
-from jaxpower.report.write import write as write
+from jaxpower.report.render.terminal import show_report as show
+from jaxpower.report.report import Report, make, write
+
+__all__ = ["Report", "make", "show", "write"]

@@ -1,0 +1,153 @@
+"""What a sweep shows while it runs: live on a terminal, a line a trial else."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from jaxpower.config import Trial, trial_id
+from jaxpower.messages import Progress, Ready
+from jaxpower.records import TrialRecord
+from jaxpower.sweep import Plan
+from jaxpower.wording import number, percent, setting
+
+
+class Display:
+  """Tells of a plan's trials on a console; a context manager."""
+
+  def __init__(self, plan: Plan, console: Console):
+    self._plan = plan
+    self._console = console
+    self._live = Live(console=console, transient=True, refresh_per_second=8)
+    self._began = time.monotonic()
+    self._done = 0
+    self._unit = "J"
+
+  def __enter__(self) -> "Display":
+    if self._console.is_terminal:
+      self._live.start()
+    return self
+
+  def __exit__(
+    self,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+  ) -> None:
+    self._live.stop()
+
+  def greet(self, ready: Ready) -> None:
+    """Says what is trained on and what is metered."""
+    domains = ready.meter["domains"]
+    told = ", ".join(
+      d["description"] + (" (estimated)" if d["estimated"] else "")
+      for d in domains
+      if d["counted"]
+    )
+    if ready.meter["estimated"]:
+      self._unit = "J estimated"
+    devices = f"{ready.devices} x {ready.device_kind}"
+    self._say(f"training on {devices}; metering {told}")
+    for warning in ready.warnings:
+      self._say(f"warning: {warning}")
+    for why in self._plan.lost.values():
+      self._say(f"warning: {why}; that trial is run again")
+
+  def watch(
+    self, index: int, trial: Trial, news: Progress | TrialRecord
+  ) -> None:
+    """Shows how far the running trial is, or how it ended."""
+    if isinstance(news, TrialRecord):
+      self._done += 1
+      self._say(self._line(index, trial, _ending(news, self._unit)))
+    elif self._console.is_terminal:
+      text = self._line(index, trial, self._running(news))
+      self._live.update(self._frame(f"{text}   {self._time_left()}"))
+
+  def _say(self, text: str) -> None:
+    self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+  def _line(self, index: int, trial: Trial, text: str) -> str:
+    of = f"trial {index:>2} of {len(self._plan.trials)}"
+    return f"{of}   {_what(self._plan, trial)}   {text}"
+
+  def _running(self, news: Progress) -> str:
+    if news.accuracy is None:
+      return news.phase
+    text = f"{news.phase}   accuracy {percent(news.accuracy)}"
+    if news.joules is not None:
+      text += f"   {number(news.joules)} {self._unit}"
+    return text
+
+  def _time_left(self) -> str:
+    left = len(self._plan.left) - self._done
+    if self._done:
+      seconds = left * (time.monotonic() - self._began) / self._done
+    elif self._plan.expected_seconds is not None:
+      seconds = self._plan.expected_seconds
+    else:
+      return ""
+    return f"{duration(seconds)} left"
+
+  def _frame(self, text: str) -> Table:
+    total = len(self._plan.trials)
+    done = total - len(self._plan.left) + self._done
+    frame = Table.grid()
+    frame.add_row(text)
+    frame.add_row(ProgressBar(total=total, completed=done, width=40))
+    return frame
+
+
+def _what(plan: Plan, trial: Trial) -> str:
+  """A trial in a few words: "batch 64, seed 1", "pretraining imu, seed 1"."""
+  if trial_id(trial) in plan.pretrainings:
+    return f"pretraining {trial.data}, seed {trial.seed}"
+  return setting(plan.varied(trial) | {"seed": trial.seed})
+
+
+def _ending(record: TrialRecord, unit: str) -> str:
+  """How a trial ended, in a few words."""
+  if record.status == "failed":
+    return f"failed: {record.error}"
+  joules = record.train_joules
+  spent = "joules unknown" if joules is None else f"{number(joules)} {unit}"
+  accuracy = percent(record.final_accuracy or 0.0)
+  seconds = number(record.train_seconds or 0.0)
+  return f"{record.status} {accuracy}   {spent}   {seconds} s of training"
+
+
+def duration(seconds: float) -> str:
+  """A time to wait, as a person says it: "40 s", "3 min", "2.5 h"."""
+  if seconds < 90:
+    return f"{seconds:.0f} s"
+  if seconds < 90 * 60:
+    return f"{seconds / 60:.0f} min"
+  return f"{seconds / 3600:.1f} h"
+
+
+def outline(plan: Plan) -> str:
+  """The trials of a plan, a line each, and what running them would take."""
+  left = {trial_id(trial) for trial in plan.left}
+  lines = []
+  for index, trial in enumerate(plan.trials, start=1):
+    name = trial_id(trial)
+    state = "to run" if name in left else plan.recorded[name].status
+    lines.append(f"{index:>4}  {name}  {state:8}  {_what(plan, trial)}")
+  expected = plan.expected_seconds
+  time_needed = (
+    "expected time: known once a trial is recorded"
+    if expected is None
+    else f"expected time: {duration(expected)}"
+  )
+  recorded = len(plan.trials) - len(left)
+  return "\n".join(
+    [
+      f"{len(plan.trials)} trials in {plan.folder}: {recorded} recorded,"
+      f" {len(left)} to run; {time_needed}",
+      *lines,
+      *(f"{why}; that trial is run again" for why in plan.lost.values()),
+    ]
+  )

@@ -1,0 +1,1 @@
+"""PyTorch training over several devices, a process each."""

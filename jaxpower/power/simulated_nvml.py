@@ -1,0 +1,393 @@
+"""An NVML library that does not exist, put where pynvml loads the real one.
+
+Every function is a C function pointer, so that nvidia-ml-py's own arguments,
+structures, return codes and time stamps cross the same border as on a GPU.
+
+  with installed(Gpu(power=200.0)):
+    pynvml.nvmlInit()
+"""
+
+import ctypes
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ctypes import c_int, c_uint, c_ulonglong, c_void_p
+from dataclasses import dataclass, field
+from typing import Any
+
+import pynvml
+
+from jaxpower.power.simulated import SensorModel
+from jaxpower.power.waveform import Waveform, as_waveform
+
+UUIDS = (
+  "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f",
+  "GPU-91bc77e2-0d3f-4a55-b1c6-7e9a2f3d4c5b",
+  "GPU-3f2a61c0-77d1-4e08-a5b9-c4d3e2f1a0b9",
+)
+
+MIG_UUID = "MIG-7d9e2b44-1c3a-5f60-8e7d-6b5a4c3d2e1f"
+
+ENERGY = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
+
+INSTANT = pynvml.NVML_FI_DEV_POWER_INSTANT
+
+AVERAGE = pynvml.NVML_FI_DEV_POWER_AVERAGE
+
+OK = pynvml.NVML_SUCCESS
+
+UNSUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
+
+MIG_BASE = 0x9000
+
+
+@dataclass
+class Gpu:
+  """One simulated board: its power, its sensors, its state, its faults.
+
+  `field_errors` and `call_errors` map a field id or a function's name to the
+  return code it gives; they may be changed while the meter runs.
+  """
+
+  power: float | Waveform | Callable[[float], float] = 200.0
+  uuid: str = UUIDS[0]
+  name: str = "NVIDIA H200"
+  pci: str = "00000000:17:00.0"
+  counter: SensorModel = field(
+    default_factory=lambda: SensorModel(energy_period=0.02, quantum=1e-3)
+  )
+  instant: SensorModel = field(
+    default_factory=lambda: SensorModel(power_period=0.1, power_window=0.025)
+  )
+  average: SensorModel = field(
+    default_factory=lambda: SensorModel(power_period=0.1, power_window=1.0)
+  )
+  field_errors: dict[int, int] = field(default_factory=dict)
+  call_errors: dict[str, int] = field(default_factory=dict)
+  scope_errors: dict[int, int] = field(default_factory=dict)
+  read_seconds: float = 0.0
+  counter_offset: float = 1.7e6  # joules since the driver was loaded
+  counter_stops: float | None = None
+  power_stops: float | None = None
+  stamps: str = "call"  # or "tick": when the value was sampled
+  limit_watts: float = 700.0
+  default_limit_watts: float = 700.0
+  temperature: int = 41
+  persistence: int = 1
+  throttle: int = 0
+  mig: bool = False
+  mig_uuids: tuple[str, ...] = ()
+  pids: tuple[int, ...] = ()
+  cores: int = 16896
+  start: float = field(default_factory=time.monotonic)
+
+  def __post_init__(self) -> None:
+    self.waveform = as_waveform(self.power)
+
+  @property
+  def now(self) -> float:
+    """Seconds since the board began."""
+    return time.monotonic() - self.start
+
+  def millijoules(self) -> int:
+    """What the energy counter shows."""
+    now = self.now if self.counter_stops is None else self.counter_stops
+    joules = self.counter.joules(self.waveform, now)
+    return round((joules + self.counter_offset) * 1e3)
+
+  def milliwatts(self, sensor: SensorModel) -> int:
+    """What a power reading shows."""
+    now = self.now if self.power_stops is None else self.power_stops
+    return round(sensor.watts(self.waveform, now) * 1e3)
+
+  def truth(self, start: float, end: float) -> float:
+    """Joules between two instants of the monotonic clock."""
+    joules = self.waveform.joules
+    return joules(end - self.start) - joules(start - self.start)
+
+
+@dataclass
+class Library:
+  """Stands in for libnvidia-ml.so.1: functions by name."""
+
+  gpus: tuple[Gpu, ...]
+  driver: str = "580.95.05"
+  init_error: int = OK
+  missing: frozenset[str] = frozenset()
+  calls: dict[str, int] = field(default_factory=dict)
+  functions: dict[str, Any] = field(default_factory=dict)
+  initialised: int = 0
+
+  def __getattr__(self, name: str) -> Any:
+    if name.startswith("__") or name in self.missing:
+      raise AttributeError(name)
+    if name not in self.functions:
+      self.functions[name] = self._build(name)
+    return self.functions[name]
+
+  def _build(self, name: str) -> Any:
+    try:
+      body, *types = getattr(Calls, name), *SIGNATURES[name]
+    except KeyError:
+      raise AttributeError(name) from None
+
+    def call(*args: Any) -> int:
+      self.calls[name] = self.calls.get(name, 0) + 1
+      return body(self, *args)
+
+    return ctypes.CFUNCTYPE(c_int, *types)(call)
+
+  def gpu(self, handle: int, call: str = "") -> tuple[Gpu, int]:
+    """The board of a handle, and the code with which the call fails."""
+    gpu = self.gpus[(handle - 0x1000) % 0x100]
+    return gpu, gpu.call_errors.get(call, OK)
+
+
+def write(kind: Any, address: int, value: Any) -> int:
+  """Puts a C value where the caller wants it."""
+  kind.from_address(address).value = value
+  return OK
+
+
+def write_text(address: int, text: str) -> int:
+  """Puts a C string where the caller wants it."""
+  data = text.encode() + b"\0"
+  ctypes.memmove(address, data, len(data))
+  return OK
+
+
+def uint(name: str, value: Callable[[Gpu], int]) -> Callable[..., int]:
+  """A function that gives one unsigned number, perhaps after a selector."""
+
+  def body(library: Library, handle: int, *rest: int) -> int:
+    gpu, error = library.gpu(handle, name)
+    return error or write(c_uint, rest[-1], value(gpu))
+
+  return staticmethod(body)  # type: ignore[return-value]
+
+
+class Calls:
+  """The functions, each with the library in front of its C arguments."""
+
+  @staticmethod
+  def nvmlInitWithFlags(library, _flags):  # noqa: N802
+    if library.init_error:
+      return library.init_error
+    library.initialised += 1
+    return OK
+
+  @staticmethod
+  def nvmlShutdown(library):  # noqa: N802
+    library.initialised -= 1
+    return OK
+
+  @staticmethod
+  def nvmlSystemGetDriverVersion(library, text, _size):  # noqa: N802
+    return write_text(text, library.driver)
+
+  @staticmethod
+  def nvmlDeviceGetCount_v2(library, count):  # noqa: N802
+    return write(c_uint, count, len(library.gpus))
+
+  @staticmethod
+  def nvmlDeviceGetHandleByIndex_v2(library, index, handle):  # noqa: N802
+    error = library.gpus[index].call_errors.get("nvmlDeviceGetHandleByIndex")
+    return error or write(c_void_p, handle, 0x1000 + index)
+
+  @staticmethod
+  def nvmlDeviceGetUUID(library, handle, text, _size):  # noqa: N802
+    if handle >= MIG_BASE:
+      slot = (handle - MIG_BASE) // 0x100
+      gpu = library.gpus[(handle - MIG_BASE) % 0x100]
+      return write_text(text, gpu.mig_uuids[slot])
+    gpu, error = library.gpu(handle, "nvmlDeviceGetUUID")
+    return error or write_text(text, gpu.uuid)
+
+  @staticmethod
+  def nvmlDeviceGetName(library, handle, text, _size):  # noqa: N802
+    return write_text(text, library.gpu(handle)[0].name)
+
+  @staticmethod
+  def nvmlDeviceGetPciInfo_v3(library, handle, info):  # noqa: N802
+    pci = pynvml.nvmlPciInfo_t.from_address(info)
+    pci.busId = library.gpu(handle)[0].pci.encode()
+    return OK
+
+  @staticmethod
+  def nvmlDeviceGetFieldValues(library, handle, count, values):  # noqa: N802
+    gpu, error = library.gpu(handle, "nvmlDeviceGetFieldValues")
+    if gpu.read_seconds:
+      time.sleep(gpu.read_seconds)
+    if error:
+      return error
+    stride = ctypes.sizeof(pynvml.c_nvmlFieldValue_t)
+    for i in range(count):
+      value = pynvml.c_nvmlFieldValue_t.from_address(values + i * stride)
+      fill_field(gpu, value)
+    return OK
+
+  @staticmethod
+  def nvmlDeviceGetTotalEnergyConsumption(  # noqa: N802
+    library, handle, millijoules
+  ):
+    gpu, error = library.gpu(handle, "nvmlDeviceGetTotalEnergyConsumption")
+    return error or write(c_ulonglong, millijoules, gpu.millijoules())
+
+  @staticmethod
+  def nvmlDeviceGetMigMode(library, handle, current, pending):  # noqa: N802
+    gpu, error = library.gpu(handle, "nvmlDeviceGetMigMode")
+    write(c_uint, pending, int(gpu.mig))
+    return error or write(c_uint, current, int(gpu.mig))
+
+  @staticmethod
+  def nvmlDeviceGetMigDeviceHandleByIndex(  # noqa: N802
+    library, handle, slot, part
+  ):
+    gpu, _ = library.gpu(handle)
+    if slot >= len(gpu.mig_uuids):
+      return pynvml.NVML_ERROR_NOT_FOUND
+    return write(c_void_p, part, MIG_BASE + slot * 0x100 + handle - 0x1000)
+
+  @staticmethod
+  def nvmlDeviceGetCudaComputeCapability(  # noqa: N802
+    library, handle, major, minor
+  ):
+    write(c_int, major, 9)
+    return write(c_int, minor, 0)
+
+  @staticmethod
+  def nvmlDeviceGetEccMode(library, handle, current, pending):  # noqa: N802
+    write(c_uint, pending, 1)
+    return write(c_uint, current, 1)
+
+  @staticmethod
+  def nvmlDeviceGetCurrentClocksEventReasons(  # noqa: N802
+    library, handle, reasons
+  ):
+    return write(c_ulonglong, reasons, library.gpu(handle)[0].throttle)
+
+  @staticmethod
+  def nvmlDeviceGetComputeRunningProcesses_v3(  # noqa: N802
+    library, handle, count, processes
+  ):
+    pids = library.gpu(handle)[0].pids
+    room = c_uint.from_address(count).value
+    write(c_uint, count, len(pids))
+    if not pids:
+      return OK
+    if processes is None or room < len(pids):
+      return pynvml.NVML_ERROR_INSUFFICIENT_SIZE
+    size = ctypes.sizeof(pynvml.c_nvmlProcessInfo_v3_t)
+    for i, pid in enumerate(pids):
+      at = processes + i * size
+      pynvml.c_nvmlProcessInfo_v3_t.from_address(at).pid = pid
+    return OK
+
+  @staticmethod
+  def nvmlDeviceGetGraphicsRunningProcesses_v3(  # noqa: N802
+    library, handle, count, processes
+  ):
+    return write(c_uint, count, 0)
+
+  nvmlDeviceGetPowerUsage = uint(  # noqa: N815
+    "nvmlDeviceGetPowerUsage", lambda gpu: gpu.milliwatts(gpu.average)
+  )
+  nvmlDeviceGetArchitecture = uint("architecture", lambda gpu: 9)  # noqa: N815
+  nvmlDeviceGetMaxMigDeviceCount = uint("mig count", lambda gpu: 7)  # noqa: N815
+  nvmlDeviceGetNumGpuCores = uint("cores", lambda gpu: gpu.cores)  # noqa: N815
+  nvmlDeviceGetMaxClockInfo = uint("clock", lambda gpu: 1980)  # noqa: N815
+  nvmlDeviceGetClockInfo = uint("clock", lambda gpu: 1755)  # noqa: N815
+  nvmlDeviceGetPerformanceState = uint("state", lambda gpu: 0)  # noqa: N815
+  nvmlDeviceGetTemperature = uint(  # noqa: N815
+    "temperature", lambda gpu: gpu.temperature
+  )
+  nvmlDeviceGetPersistenceMode = uint(  # noqa: N815
+    "persistence", lambda gpu: gpu.persistence
+  )
+  nvmlDeviceGetEnforcedPowerLimit = uint(  # noqa: N815
+    "limit", lambda gpu: round(gpu.limit_watts * 1e3)
+  )
+  nvmlDeviceGetPowerManagementDefaultLimit = uint(  # noqa: N815
+    "limit", lambda gpu: round(gpu.default_limit_watts * 1e3)
+  )
+
+
+def fill_field(gpu: Gpu, value: Any) -> None:
+  """Answers one field of a batched query, with its own code and stamp."""
+  error = gpu.field_errors.get(value.fieldId, OK)
+  if not error and value.fieldId != ENERGY:
+    error = gpu.scope_errors.get(value.scopeId, OK)
+  stamp = time.time()
+  if value.fieldId == ENERGY:
+    value.value.ullVal = gpu.millijoules()
+    value.valueType = pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG
+    if gpu.stamps == "tick" and gpu.counter.energy_period:
+      stamp -= (gpu.now - gpu.counter.phase) % gpu.counter.energy_period
+  elif value.fieldId == INSTANT:
+    value.value.uiVal = gpu.milliwatts(gpu.instant)
+    value.valueType = pynvml.NVML_VALUE_TYPE_UNSIGNED_INT
+  elif value.fieldId == AVERAGE:
+    value.value.uiVal = gpu.milliwatts(gpu.average)
+    value.valueType = pynvml.NVML_VALUE_TYPE_UNSIGNED_INT
+  else:
+    error = pynvml.NVML_ERROR_INVALID_ARGUMENT
+  value.nvmlReturn = error
+  value.timestamp = 0 if error else round(stamp * 1e6)
+  if error:
+    value.value.ullVal = 0xDEADBEEF  # what nobody may read
+
+
+P, U = c_void_p, c_uint
+
+SIGNATURES: dict[str, tuple[Any, ...]] = {
+  "nvmlInitWithFlags": (U,),
+  "nvmlShutdown": (),
+  "nvmlSystemGetDriverVersion": (P, U),
+  "nvmlDeviceGetCount_v2": (P,),
+  "nvmlDeviceGetHandleByIndex_v2": (U, P),
+  "nvmlDeviceGetUUID": (P, P, U),
+  "nvmlDeviceGetName": (P, P, U),
+  "nvmlDeviceGetPciInfo_v3": (P, P),
+  "nvmlDeviceGetFieldValues": (P, c_int, P),
+  "nvmlDeviceGetTotalEnergyConsumption": (P, P),
+  "nvmlDeviceGetMigMode": (P, P, P),
+  "nvmlDeviceGetMigDeviceHandleByIndex": (P, U, P),
+  "nvmlDeviceGetCudaComputeCapability": (P, P, P),
+  "nvmlDeviceGetEccMode": (P, P, P),
+  "nvmlDeviceGetCurrentClocksEventReasons": (P, P),
+  "nvmlDeviceGetComputeRunningProcesses_v3": (P, P, P),
+  "nvmlDeviceGetGraphicsRunningProcesses_v3": (P, P, P),
+  "nvmlDeviceGetPowerUsage": (P, P),
+  "nvmlDeviceGetArchitecture": (P, P),
+  "nvmlDeviceGetMaxMigDeviceCount": (P, P),
+  "nvmlDeviceGetNumGpuCores": (P, P),
+  "nvmlDeviceGetMaxClockInfo": (P, U, P),
+  "nvmlDeviceGetClockInfo": (P, U, P),
+  "nvmlDeviceGetPerformanceState": (P, P),
+  "nvmlDeviceGetTemperature": (P, U, P),
+  "nvmlDeviceGetPersistenceMode": (P, P),
+  "nvmlDeviceGetEnforcedPowerLimit": (P, P),
+  "nvmlDeviceGetPowerManagementDefaultLimit": (P, P),
+}
+
+
+def install(library: Library) -> None:
+  """Puts a library where pynvml keeps the loaded one."""
+  pynvml.nvmlLib = library
+  pynvml._nvmlGetFunctionPointer_cache.clear()  # type: ignore[attr-defined]
+
+
+@contextmanager
+def installed(*gpus: Gpu, **kwargs: Any) -> Iterator[Library]:
+  """A library with these boards, for a while."""
+  before = pynvml.nvmlLib  # type: ignore[attr-defined]
+  library = Library(tuple(gpus), **kwargs)
+  install(library)
+  try:
+    yield library
+  finally:
+    pynvml.nvmlLib = before
+    pynvml._nvmlGetFunctionPointer_cache.clear()  # type: ignore[attr-defined]
+
+
+__all__ = ["MIG_UUID", "UUIDS", "Gpu", "Library", "install", "installed"]

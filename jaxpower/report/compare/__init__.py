@@ -1,0 +1,1 @@
+"""What records say when compared, as numbers: no words, no drawing."""

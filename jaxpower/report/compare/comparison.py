@@ -1,0 +1,266 @@
+"""Records gathered by what varies, and the groups set against each other."""
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jaxpower.records import TrialRecord
+from jaxpower.report.compare.comparable import (
+  comparable,
+  devices,
+  machine,
+  tasks_of,
+  without_pretraining,
+)
+from jaxpower.report.compare.costs import (
+  COUNTINGS,
+  SECONDS,
+  TRAIN,
+  Counting,
+  costs,
+)
+from jaxpower.report.compare.statistics import (
+  Cost,
+  Estimate,
+  median,
+  middle,
+  ratio,
+)
+from jaxpower.wording import percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+  """The trials that share every varied value, seeds apart.
+
+  `joules` and `seconds` are medians over seeds of the train phase until the
+  target was met; None, with `unknown` saying why, where a trial's are not
+  known. The bound of `joules_per_1000_examples` is the meter's, at 95 %: the
+  largest of any trial, since a median is off by no more than its values are.
+  """
+
+  varied: dict[str, Any]
+  records: tuple[TrialRecord, ...]
+  joules: Estimate | None = None
+  seconds: Estimate | None = None
+  ratio: Estimate | None = None
+  joules_per_1000_examples: float | None = None
+  joules_per_1000_examples_bound: float | None = None
+  unknown: str = ""
+
+  def count(self, status: str) -> int:
+    """How many of the trials ended with this status."""
+    return sum(record.status == status for record in self.records)
+
+  @property
+  def partial(self) -> int:
+    """How many trials the meter saw only in part."""
+    return sum(record.partial for record in self.records)
+
+
+@dataclass(frozen=True)
+class Ranking:
+  """The groups by one way to count.
+
+  `order` holds indices of the groups whose median is known, not only bounded,
+  from cheapest to dearest. `energy_ratio` is the highest median over the
+  lowest; None where fewer than two groups have one.
+  """
+
+  order: tuple[int, ...]
+  energy_ratio: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+  """Groups on common ground, in the natural order of what varies.
+
+  `rankings` has one entry for each way to count the joules, named as in
+  `costs.COUNTINGS`, as far as every group's are known in that way.
+  """
+
+  data: str
+  tasks: tuple[str, ...] = ("label",)
+  target_accuracy: float
+  machine: str
+  domains: tuple[str, ...]
+  estimated: bool
+  devices: tuple[str, ...] = ()
+  groups: tuple[Group, ...]
+  rankings: dict[str, Ranking]
+
+  @property
+  def paths(self) -> tuple[str, ...]:
+    """The fields that vary, as dotted paths."""
+    return tuple(
+      dict.fromkeys(path for group in self.groups for path in group.varied)
+    )
+
+  @property
+  def goal(self) -> str:
+    """What was to be reached: "80 %"."""
+    mean = percent(self.target_accuracy)
+    if len(self.tasks) == 1:
+      return mean
+    return f"every target ({mean} on average)"
+
+  @property
+  def best(self) -> Group | None:
+    """The group with the lowest median that is known, not only bounded."""
+    order = self.rankings["train"].order
+    return self.groups[order[0]] if order else None
+
+  @property
+  def worst(self) -> Group | None:
+    """The group with the highest median, known or bounded."""
+    told = [group for group in self.groups if group.joules]
+    return max(told, key=_joules, default=None)
+
+  @property
+  def energy_ratio(self) -> Estimate | None:
+    """The worst group's median over the best one's."""
+    return self.rankings["train"].energy_ratio
+
+
+def compare(records: Iterable[TrialRecord]) -> tuple[Comparison, ...]:
+  """One comparison for each set of records that may be compared.
+
+  Trials that others began from are not among them.
+  """
+  compared = without_pretraining(records)
+  return tuple(_comparison(part) for part in comparable(compared))
+
+
+def title(comparison: Comparison, among: Sequence[Comparison]) -> str:
+  """What tells a comparison from the others; empty where it stands alone."""
+  facts = (
+    (comparison.data, {c.data for c in among}),
+    (" + ".join(comparison.tasks), {c.tasks for c in among}),
+    (
+      f"to {percent(comparison.target_accuracy)}",
+      {c.target_accuracy for c in among},
+    ),
+    (comparison.machine or "machine unknown", {c.machine for c in among}),
+    (" + ".join(comparison.domains) or "no meter", {c.domains for c in among}),
+    (
+      " + ".join(comparison.devices) or "devices unknown",
+      {c.devices for c in among if c.domains == comparison.domains},
+    ),
+    (
+      "estimated" if comparison.estimated else "measured",
+      {c.estimated for c in among},
+    ),
+  )
+  return ", ".join(fact for fact, found in facts if len(found) > 1)
+
+
+def _comparison(records: Sequence[TrialRecord]) -> Comparison:
+  gathered: dict[str, list[TrialRecord]] = {}
+  for record in records:
+    key = json.dumps(record.varied, sort_keys=True)
+    gathered.setdefault(key, []).append(record)
+  parts = [tuple(part) for part in gathered.values()]
+  train = ranking(parts, TRAIN)
+  base = costs(parts[train.order[0]]) if train.order else None
+  domains = (tuple(sorted(record.joules_by_domain)) for record in records)
+  return Comparison(
+    data=str(records[0].config.get("data", "")),
+    tasks=tasks_of(records[0]),
+    target_accuracy=records[0].target_accuracy,
+    machine=next(filter(None, map(machine, records)), ""),
+    domains=max(domains, key=len),
+    estimated=any(record.estimated for record in records),
+    devices=next(filter(None, map(devices, records)), ()),
+    groups=tuple(
+      _group(part, base, best=train.order[:1] == (index,))
+      for index, part in enumerate(parts)
+    ),
+    rankings={"train": train}
+    | {
+      name: ranking(parts, counting)
+      for name, counting in COUNTINGS.items()
+      if _all_known(parts, counting)
+    },
+  )
+
+
+def ranking(
+  parts: Sequence[Sequence[TrialRecord]], counting: Counting
+) -> Ranking:
+  """Ranks groups of records by their median cost, one way to count it."""
+  known = {
+    i: found for i, part in enumerate(parts) if (found := costs(part, counting))
+  }
+  medians = {i: found for i in known if (found := middle(known[i]))}
+  order = sorted(
+    (i for i in medians if not medians[i].at_least),
+    key=lambda i: medians[i].value,
+  )
+  if not order or len(medians) < 2:
+    return Ranking(tuple(order), None)
+  worst = max(medians, key=lambda i: medians[i].value)
+  energy_ratio = ratio(known[worst], known[order[0]])
+  # Any bounded group may turn out dearer than the one that now looks worst.
+  if energy_ratio and any(found.at_least for found in medians.values()):
+    high = None if energy_ratio.high is None else math.inf
+    energy_ratio = replace(energy_ratio, at_least=True, high=high)
+  return Ranking(tuple(order), energy_ratio)
+
+
+def _all_known(
+  parts: Sequence[Sequence[TrialRecord]], counting: Counting
+) -> bool:
+  """Whether this way to count knows the cost of every group that has one."""
+  return all(
+    costs(part, counting) is not None or costs(part) is None for part in parts
+  )
+
+
+def _joules(group: Group) -> float:
+  return group.joules.value if group.joules else 0.0
+
+
+def _group(
+  records: tuple[TrialRecord, ...], base: Sequence[Cost] | None, best: bool
+) -> Group:
+  joules, seconds = costs(records), costs(records, SECONDS)
+  per_1000, bound = joules_per_1000(records)
+  return Group(
+    varied=records[0].varied,
+    records=records,
+    joules=median(joules or ()),
+    seconds=median(seconds or ()),
+    ratio=Estimate(1.0) if best else ratio(joules or (), base or ()),
+    joules_per_1000_examples=per_1000,
+    joules_per_1000_examples_bound=bound,
+    unknown="" if joules else _why(records),
+  )
+
+
+def joules_per_1000(
+  records: Sequence[TrialRecord],
+) -> tuple[float | None, float | None]:
+  """The median of the trials that ran, and the meter's largest bound."""
+  ran = [r for r in records if r.status != "failed"]
+  each = [r.joules_per_example for r in ran]
+  known = [value for value in each if value is not None]
+  if not known or len(known) < len(each):
+    return None, None
+  bounds = [
+    r.train_joules_bound / r.examples
+    for r in ran
+    if r.train_joules_bound is not None and r.examples
+  ]
+  bound = 1000 * max(bounds) if len(bounds) == len(ran) else None
+  return 1000 * statistics.median(known), bound
+
+
+def _why(records: Sequence[TrialRecord]) -> str:
+  if all(record.status == "failed" for record in records):
+    error = next((r.error for r in records if r.error), None)
+    return f"every trial failed: {error or 'no error was recorded'}"
+  reasons = (reason for record in records for reason in record.reasons)
+  return next(reasons, "the meter saw no joules")

@@ -1,0 +1,154 @@
+"""What a life cycle takes for granted: each number with unit, source, date.
+
+No assumption has a default. What is not given is not counted, and said.
+"""
+
+import math
+import textwrap
+from dataclasses import dataclass
+
+from jaxpower.report.given.carbon import GRIDS
+
+FIELDS = ("value", "unit", "source", "date")
+
+PLAN = "my own plan"
+
+PLANNED = "2026"
+
+BLOOM = (
+  "Luccioni, Viguier and Ligozat 2023, Estimating the carbon footprint of"
+  " BLOOM, JMLR 24(253)"
+)
+
+IN_USE = f"{BLOOM}: 6 years, in use 85 % of the time"
+
+
+@dataclass(frozen=True)
+class Assumption:
+  """A number that was not measured here."""
+
+  value: float
+  unit: str
+  source: str
+  date: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+  """What an assumption means, and which numbers it may be.
+
+  `least` is allowed unless `above`. The template begins with `example`, of
+  which `source` and `date` tell where it is from.
+  """
+
+  means: str
+  unit: str
+  least: float = 0.0
+  most: float = math.inf
+  above: bool = False
+  example: float
+  source: str = PLAN
+  date: str = PLANNED
+
+
+KINDS = {
+  "downstream_tasks": Kind(
+    means="How many tasks share what was spent on pretraining.",
+    unit="tasks",
+    least=1,
+    example=10,
+  ),
+  "trainings": Kind(
+    means="How often the best setting will be trained, retrainings with it.",
+    unit="trainings",
+    example=1,
+  ),
+  "inferences": Kind(
+    means="How many examples the model will be asked in its life.",
+    unit="examples",
+    example=1_000_000,
+  ),
+  "pue": Kind(
+    means="Power usage effectiveness: the energy of the building over that of"
+    " its computers. Multiplies all that the meter saw.",
+    unit="ratio",
+    least=1,
+    example=1.58,
+    source="Uptime Institute Global Data Center Survey, industry average",
+    date="2023",
+  ),
+  "grid_intensity": Kind(
+    means="What a kWh emits: a number of your own; or the mean of a year for a"
+    ' region, as region = "Germany", then alone in its table. Regions: '
+    + ", ".join(GRIDS)
+    + ".",
+    unit="g CO2e/kWh",
+    example=GRIDS["World"].grams_co2e_per_kwh,
+    source=GRIDS["World"].source,
+    date=GRIDS["World"].year,
+  ),
+  "gpu_embodied": Kind(
+    means="Carbon of making one GPU. Another published number: 181 kg for an"
+    " A100 PCIe 40 GB, its use not counted (parametric model of Lees-Perasso"
+    " et al. for ADEME, 2026).",
+    unit="kg CO2e",
+    example=150,
+    source=f"{BLOOM}: an estimate for an A100",
+    date="2023",
+  ),
+  "gpu_lifetime": Kind(
+    means="Hours of use that a GPU's carbon is shared by.",
+    unit="h",
+    above=True,
+    example=44_676,
+    source=IN_USE,
+    date="2023",
+  ),
+  "host_embodied": Kind(
+    means="Carbon of making the host, without its GPUs.",
+    unit="kg CO2e",
+    example=2500,
+    source=f"{BLOOM}: a server near to theirs",
+    date="2023",
+  ),
+  "host_lifetime": Kind(
+    means="Hours of use that the host's carbon is shared by.",
+    unit="h",
+    above=True,
+    example=44_676,
+    source=IN_USE,
+    date="2023",
+  ),
+  "host_share": Kind(
+    means="The part of the host that the trials held: 0.125 for one GPU of"
+    " eight where others use the rest, 1 for a host of their own.",
+    unit="share",
+    most=1,
+    above=True,
+    example=1,
+  ),
+}
+
+
+def template() -> str:
+  """A commented file with every assumption, ready to be changed."""
+  head = (
+    "What a life cycle takes for granted. Change the values and say where they"
+    " are from. Leave out what is not to be counted: nothing has a default."
+  )
+  lines = [_comment(head)]
+  for name, kind in KINDS.items():
+    lines += [
+      "",
+      _comment(kind.means),
+      f"[{name}]",
+      f"value = {kind.example:.10g}",
+      f'unit = "{kind.unit}"',
+      f'source = "{kind.source}"',
+      f'date = "{kind.date}"',
+    ]
+  return "\n".join(lines) + "\n"
+
+
+def _comment(text: str) -> str:
+  return textwrap.fill(text, 79, initial_indent="# ", subsequent_indent="# ")

@@ -1,0 +1,195 @@
+"""Logs of common trackers as references.
+
+CodeCarbon's emissions.csv (columns as of 2.2 to 3.3: seconds and kWh) and the
+window log of Zeus (`ZeusMonitor(log_file=...)` up to 0.16: seconds and J).
+Neither knows model, data or target.
+"""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from jaxpower.report.given.references import (
+  LARGEST,
+  BadReferenceError,
+  Reference,
+  word,
+)
+
+WINDOW = "window"  # what the command may say beside the fields of a reference
+
+
+CODECARBON = {"project_name", "duration", "emissions"}
+
+ZEUS = ["start_time", "window_name", "elapsed_time"]
+
+PARTS = {"gpu": "gpu_energy", "cpu": "cpu_energy", "dram": "ram_energy"}
+
+# RAM is always a model there, and the CPU where RAPL could not be read: the
+# log does not say which.
+MODELLED = ("cpu", "dram")
+
+JOULES_PER_KWH = 3.6e6
+
+
+def read(file: str, text: str, window: str = "") -> Iterator[Reference] | None:
+  """The references of a tracker's log; None where the text is not one.
+
+  `window` picks one window of a Zeus log. Raises BadReferenceError.
+  """
+  heading = text.partition("\n")[0].strip().split(",")
+  if heading[:3] == ZEUS:
+    return _zeus(file, text, window)
+  if {name.strip('"') for name in heading} >= CODECARBON:
+    return _codecarbon(text)
+  return None
+
+
+def table(text: str) -> Iterator[tuple[int, list[str]]]:
+  """Rows of a CSV with their numbers; empty ones and # comments left out.
+
+  Raises BadReferenceError where it is not a CSV.
+  """
+  number = 0
+  try:
+    for number, row in enumerate(
+      csv.reader(io.StringIO(text, newline=""), strict=True), start=1
+    ):
+      cells = [cell.strip() for cell in row]
+      if any(cells) and not cells[0].startswith("# "):
+        yield number, cells
+  except csv.Error as error:
+    raise BadReferenceError(f"row {number + 1}: not a CSV: {error}") from None
+
+
+def _codecarbon(text: str) -> Iterator[Reference]:
+  """One reference a run, or a task of it.
+
+  A run that flushes has several rows, each with the sums from its start on:
+  the one of the longest duration holds them all.
+  """
+  rows = table(text)
+  _, columns = next(rows)
+  if "energy_consumed" not in columns:
+    raise BadReferenceError(
+      "row 1: a CodeCarbon log without energy_consumed; record again with"
+      " CodeCarbon 2 or later"
+    )
+  longest: dict[tuple[str, ...], tuple[float, int, dict[str, str]]] = {}
+  for number, cells in rows:
+    if len(cells) != len(columns):
+      raise BadReferenceError(
+        f"row {number}: {len(cells)} cells under {len(columns)} columns"
+      )
+    row = dict(zip(columns, cells, strict=True))
+    run = row.get("run_id") or str(number)
+    key = (run, row.get("task_name", ""))
+    seconds = _number(number, "duration", row)
+    if key not in longest or seconds >= longest[key][0]:
+      longest[key] = (seconds, number, row)
+  for seconds, number, row in longest.values():
+    yield _emission(number, row, seconds)
+
+
+def _emission(number: int, row: Mapping[str, str], seconds: float) -> Reference:
+  total, *spent = (
+    JOULES_PER_KWH * _number(number, column, row)
+    for column in ("energy_consumed", *PARTS.values())
+  )
+  parts = {
+    part: joules for part, joules in zip(PARTS, spent, strict=True) if joules
+  }
+  # With a PUE above 1 every energy in the row has the building's share in it.
+  overhead = _number(number, "pue", row) not in (0.0, 1.0)
+  names = [row.get(name, "") for name in ("project_name", "task_name")]
+  gpu, cpu = (row.get(name, "") for name in ("gpu_model", "cpu_model"))
+  version, run = row.get("codecarbon_version", ""), row.get("run_id", "")
+  return Reference(
+    name=word(" ".join(filter(None, names)) or "CodeCarbon"),
+    source=word(" ".join(filter(None, ("CodeCarbon", version, run[:8])))),
+    hardware=word(gpu if "gpu" in parts else cpu),
+    joules=total or None,
+    seconds=seconds or None,
+    boundary=(*parts, *(("overhead",) if overhead else ())),
+    estimated=bool(set(MODELLED) & set(parts)) if parts else None,
+    date=row.get("timestamp", "")[:10],
+    joules_by_part={} if overhead else parts,
+    modelled=MODELLED,
+  )
+
+
+def _zeus(file: str, text: str, window: str) -> Iterator[Reference]:
+  """One reference a window's name, over all windows that bear it.
+
+  Zeus does not quote names, so a name may hold commas.
+  """
+  heading, *lines = text.split("\n")
+  gpus = [name.strip() for name in heading.split(",")[3:]]
+  if not all(re.fullmatch(r"gpu\d+_energy", gpu) for gpu in gpus) or not gpus:
+    raise BadReferenceError(
+      "row 1: no column such as gpu0_energy: Zeus saw no GPU, and writes no"
+      " other energy to its log"
+    )
+  found: dict[str, list[tuple[int, dict[str, str]]]] = {}
+  for number, line in enumerate(lines, start=2):
+    cells = line.split(",")
+    if not line.strip():
+      continue
+    if len(cells) < 3 + len(gpus):
+      raise BadReferenceError(
+        f"row {number}: {len(cells)} cells under {3 + len(gpus)} columns"
+      )
+    start, *name, elapsed = cells[: -len(gpus)]
+    energies = zip(gpus, cells[-len(gpus) :], strict=True)
+    row = {"start_time": start, "elapsed_time": elapsed} | dict(energies)
+    found.setdefault(",".join(name), []).append((number, row))
+  if window and window not in found:
+    known = ", ".join(word(name) for name in found)
+    raise BadReferenceError(f"no window {word(window)}; known: {known}")
+  for name, rows in found.items():
+    if name == window or not window:
+      yield _windows(file, name, rows, gpus)
+
+
+def _windows(
+  file: str,
+  name: str,
+  rows: Sequence[tuple[int, Mapping[str, str]]],
+  gpus: Sequence[str],
+) -> Reference:
+  ended, seconds, joules = 0.0, [], []
+  for number, row in rows:
+    start = _number(number, "start_time", row)
+    if start < ended - 1e-3:
+      raise BadReferenceError(
+        f"row {number}, column start_time: begins within an earlier window"
+        f" {word(name)}; windows that overlap cannot be added up"
+      )
+    seconds.append(_number(number, "elapsed_time", row))
+    ended = start + seconds[-1]
+    joules += [_number(number, gpu, row) for gpu in gpus]
+  count = "1 window" if len(rows) == 1 else f"{len(rows)} windows added up"
+  return Reference(
+    name=word(name or "window"),
+    source=f"Zeus, {word(file)}, {count}",
+    # 0 J is what Zeus writes of a window shorter than the counter's period.
+    joules=math.fsum(joules) if all(joules) else None,
+    seconds=math.fsum(seconds) or None,
+    boundary=("gpu",),
+  )
+
+
+def _number(number: int, column: str, row: Mapping[str, str]) -> float:
+  """A cell as a number, 0 where it is empty or not there."""
+  text = row.get(column, "").strip() or "0"
+  try:
+    value = float(text)
+  except ValueError:
+    value = math.nan
+  if not 0 <= value <= LARGEST:
+    raise BadReferenceError(
+      f"row {number}, column {column}: {word(text)!r} is not a number from 0 on"
+    )
+  return value

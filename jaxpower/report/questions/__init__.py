@@ -1,0 +1,1 @@
+"""The questions a report answers, one file each."""

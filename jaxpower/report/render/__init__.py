@@ -1,0 +1,1 @@
+"""Shows a report: on a terminal, as a page, as CSV files."""

@@ -1,0 +1,114 @@
+"""Records and groups as CSV, at full precision; unknown is an empty cell."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any
+
+from jaxpower.records import TrialRecord
+from jaxpower.report.compare.comparison import Comparison, Group
+from jaxpower.report.compare.statistics import Estimate
+
+# Told in columns of their own, or too deep for a cell: see records.jsonl.
+NESTED = {
+  "config",
+  "varied",
+  "curve",
+  "compile",
+  "meter",
+  "provenance",
+  "seconds_by_phase",
+  "joules_by_phase",
+  "joules_by_domain",
+}
+
+
+def trials(records: Sequence[TrialRecord]) -> str:
+  """A row per trial."""
+  return _csv([_trial(record) for record in records])
+
+
+def summary(comparisons: Iterable[Comparison]) -> str:
+  """A row per group; `..._status` tells exact, lower bound or unknown."""
+  return _csv([_group(c, group) for c in comparisons for group in c.groups])
+
+
+def _trial(record: TrialRecord) -> dict[str, Any]:
+  flat = {
+    field.name: getattr(record, field.name)
+    for field in fields(record)
+    if field.name not in NESTED
+  }
+  row = {"trial_id": flat.pop("trial_id"), **record.varied, **flat}
+  row["joules_per_example"] = record.joules_per_example
+  if record.compile is not None:
+    row["compile_seconds"] = record.compile.seconds
+    row["compile_joules"] = record.compile.joules
+    row["compile_cache_hit"] = record.compile.cache_hit
+  for name, parts in (
+    ("seconds_of_phase", record.seconds_by_phase),
+    ("joules_of_phase", record.joules_by_phase),
+    ("joules_of_domain", record.joules_by_domain),
+  ):
+    row |= {f"{name}_{part}": amount for part, amount in parts.items()}
+  return row
+
+
+def _group(comparison: Comparison, group: Group) -> dict[str, Any]:
+  return {
+    **group.varied,
+    "data": comparison.data,
+    "target_accuracy": comparison.target_accuracy,
+    "machine": comparison.machine,
+    "domains": " + ".join(comparison.domains),
+    "estimated": comparison.estimated,
+    "trials": len(group.records),
+    "reached": group.count("reached"),
+    "missed": group.count("missed"),
+    "diverged": group.count("diverged"),
+    "failed": group.count("failed"),
+    "partial": group.partial,
+    **_estimate("joules_to_accuracy", group.joules),
+    **_estimate("seconds_to_accuracy", group.seconds),
+    **_estimate("joules_ratio_to_best", group.ratio),
+    "joules_per_1000_examples": group.joules_per_1000_examples,
+    "joules_per_1000_examples_bound": group.joules_per_1000_examples_bound,
+    "unknown": group.unknown,
+  }
+
+
+def _estimate(name: str, found: Estimate | None) -> dict[str, Any]:
+  known = found or Estimate(math.nan)
+  status = "lower bound" if known.at_least else "exact"
+  return {
+    name: known.value,
+    f"{name}_low": known.low,
+    f"{name}_high": known.high,
+    f"{name}_status": status if found else "unknown",
+  }
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+  names = dict.fromkeys(name for row in rows for name in row)
+  text = io.StringIO(newline="")
+  writer = csv.DictWriter(text, tuple(names), lineterminator="\n")
+  writer.writeheader()
+  for row in rows:
+    writer.writerow({name: _cell(item) for name, item in row.items()})
+  return text.getvalue()
+
+
+def _cell(item: Any) -> str:
+  if item is None or (isinstance(item, float) and not math.isfinite(item)):
+    return ""
+  if isinstance(item, bool):
+    return str(item).lower()
+  # A tuple that has been through JSON is a list, and the same cell.
+  if isinstance(item, tuple | list) and all(isinstance(x, str) for x in item):
+    return "; ".join(item)
+  if isinstance(item, dict | list | tuple):
+    return json.dumps(item)
+  return str(item)

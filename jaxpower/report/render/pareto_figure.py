@@ -1,0 +1,247 @@
+"""The two fronts drawn: most accuracy for the joules, least of both costs."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from jaxpower.report.compare.comparison import Comparison, title
+from jaxpower.report.compare.pareto import (
+  FEWEST_SETTINGS,
+  Point,
+  accuracy_front,
+  costs_known,
+  members,
+  seconds_front,
+  staircase,
+)
+from jaxpower.report.render.figures import (
+  FAINT,
+  INK,
+  LOG_FROM,
+  logarithmic,
+  plain,
+  shades,
+)
+from jaxpower.wording import percent, setting
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
+  from matplotlib.figure import Figure
+
+
+def drawable(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+  """The comparisons with more than two settings and anything to draw."""
+  return tuple(
+    c
+    for c in comparisons
+    if len(c.groups) >= FEWEST_SETTINGS
+    and (accuracy_front(c) or seconds_front(c))
+  )
+
+
+def pareto(comparisons: Sequence[Comparison]) -> "Figure":
+  """Both fronts of each comparison, side by side; a row per comparison.
+
+  Settings on a front are coloured and named; the others stay faint. A setting
+  whose joules are only bounded is drawn open, with an arrow to the right.
+  """
+  from matplotlib.figure import Figure
+
+  count = max(1, len(comparisons))
+  figure = Figure(figsize=(10.4, 4.4 * count), layout="constrained")
+  rows = figure.subplots(count, 2, squeeze=False)
+  for (left, right), comparison in zip(rows, comparisons, strict=False):
+    _accuracy(left, comparison)
+    _seconds(right, comparison)
+    heading = title(comparison, comparisons) or comparison.data
+    left.set_title(heading, loc="left", fontsize=10, color=INK)
+  return figure
+
+
+def _accuracy(axes: "Axes", comparison: Comparison) -> None:
+  front = accuracy_front(comparison)
+  colors = _colors(comparison, front)
+  steps = [staircase(group) for group in comparison.groups]
+  spent = [joules for step in steps for joules, _ in step]
+  for step, color in zip(steps, colors, strict=True):
+    if not step:
+      continue
+    xs, ys = zip(*step, strict=True)
+    axes.step(
+      (*xs, max(spent)),
+      [100 * y for y in (*ys, ys[-1])],
+      where="post",
+      color=color or FAINT,
+      linewidth=1.5 if color else 1.0,
+      alpha=0.9 if color else 0.8,
+      zorder=2 if color else 1,
+    )
+  _front_line(axes, front, colors, scale=100)
+  axes.axhline(
+    100 * comparison.target_accuracy,
+    color=INK,
+    linewidth=1,
+    linestyle=(0, (4, 3)),
+    zorder=1,
+  )
+  axes.annotate(
+    f"target {percent(comparison.target_accuracy)}",
+    (0, 100 * comparison.target_accuracy),
+    xycoords=("axes fraction", "data"),
+    xytext=(4, 3),
+    textcoords="offset points",
+    fontsize=9,
+    color=INK,
+  )
+  _frame(axes, comparison, spent, "Best accuracy until then (%)")
+  _legend(axes, comparison, front, colors, loc="lower right")
+
+
+def _seconds(axes: "Axes", comparison: Comparison) -> None:
+  front = seconds_front(comparison)
+  colors = _colors(comparison, front)
+  known = costs_known(comparison)
+  spent = [point.joules for point in known]
+  for point in known:
+    color = colors[point.group]
+    if not color:
+      axes.plot(
+        point.joules,
+        point.other,
+        marker="o",
+        markersize=6,
+        color=FAINT,
+        linestyle="none",
+        zorder=2,
+      )
+  for group in comparison.groups:
+    if group.joules and group.seconds and group.joules.at_least:
+      spent.append(group.joules.value)
+      _bounded_point(axes, group.joules.value, group.seconds.value)
+  _front_line(axes, front, colors, scale=1)
+  _frame(axes, comparison, spent, "Seconds of training to the target")
+  axes.margins(x=0.1, y=0.15)
+  axes.set_ylim(bottom=0)
+  _legend(axes, comparison, front, colors, loc="best", marker="o")
+  if not spent:
+    axes.text(
+      0.5,
+      0.5,
+      "No setting's joules and seconds are both known",
+      transform=axes.transAxes,
+      ha="center",
+      color=INK,
+    )
+
+
+def _bounded_point(axes: "Axes", joules: float, seconds: float) -> None:
+  axes.plot(
+    joules,
+    seconds,
+    marker="o",
+    markersize=6,
+    markerfacecolor="white",
+    markeredgecolor=FAINT,
+    markeredgewidth=1.4,
+    linestyle="none",
+    zorder=2,
+  )
+  axes.annotate(
+    "",
+    (joules, seconds),
+    xytext=(22, 0),
+    textcoords="offset points",
+    arrowprops={"arrowstyle": "<-", "color": FAINT, "shrinkB": 5},
+    zorder=1,
+  )
+
+
+def _front_line(
+  axes: "Axes",
+  front: Sequence[Point],
+  colors: Sequence[str],
+  scale: float,
+) -> None:
+  """The front itself: ink below its settings' own colours."""
+  if not front:
+    return
+  xs = [point.joules for point in front]
+  ys = [scale * point.other for point in front]
+  axes.step(
+    xs, ys, where="post", color=INK, linewidth=3.2, alpha=0.16, zorder=3
+  )
+  axes.scatter(
+    xs,
+    ys,
+    s=40,
+    c=[colors[point.group] for point in front],
+    edgecolors="white",
+    linewidths=0.8,
+    zorder=4,
+  )
+
+
+def _frame(
+  axes: "Axes", comparison: Comparison, spent: Sequence[float], told: str
+) -> None:
+  kind = "Estimated joules" if comparison.estimated else "Joules"
+  axes.set_xlabel(f"{kind} of training", color=INK)
+  axes.set_ylabel(told, color=INK)
+  positive = [x for x in spent if x > 0]
+  if positive and max(positive) / min(positive) > LOG_FROM:
+    logarithmic(axes)
+  plain(axes)
+
+
+def _legend(
+  axes: "Axes",
+  comparison: Comparison,
+  front: Sequence[Point],
+  colors: Sequence[str],
+  loc: Literal["lower right", "best"],
+  marker: str = "",
+) -> None:
+  from matplotlib.lines import Line2D
+
+  handles = [
+    Line2D(
+      [],
+      [],
+      color=colors[index],
+      linewidth=2.2,
+      label=setting(comparison.groups[index].varied),
+      marker=marker,
+      linestyle="none" if marker else "solid",
+    )
+    for index in members(front)
+  ]
+  if not all(colors):
+    handles.append(
+      Line2D(
+        [],
+        [],
+        color=FAINT,
+        linewidth=1.4,
+        label="others",
+        marker=marker,
+        linestyle="none" if marker else "solid",
+      )
+    )
+  if front:
+    axes.legend(
+      handles=handles,
+      loc=loc,
+      fontsize=9,
+      framealpha=0.85,
+      edgecolor="none",
+      labelcolor=INK,
+      handlelength=1.4,
+    )
+
+
+def _colors(comparison: Comparison, front: Sequence[Point]) -> list[str]:
+  """A colour for each setting on the front; the empty word for the others."""
+  on = set(members(front))
+  return [
+    color if index in on else ""
+    for index, color in enumerate(shades(len(comparison.groups)))
+  ]

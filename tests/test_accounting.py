@@ -1,0 +1,307 @@
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxpower import accounting
+from jaxpower.accounting import Look
+from jaxpower.config import Trial, trial_id
+from jaxpower.power import Energy, Window
+from jaxpower.records import Compilation, Evaluation, TrialRecord
+
+GPU = "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f"
+CPU = "package-0"
+
+
+def window(
+  name: str,
+  seconds: float,
+  gpu: float | None,
+  cpu: float | None = 0.0,
+  bound: float | None = 0.0,
+) -> Window:
+  energies = tuple(
+    Energy(domain=domain, joules=joules, joules_bound=bound, method="counter")
+    for domain, joules in ((GPU, gpu), (CPU, cpu))
+  )
+  return Window(
+    name=name,
+    start_seconds=0.0,
+    seconds=seconds,
+    joules=accounting.add(gpu, cpu),
+    joules_bound=bound,
+    energies=energies,
+    partial=gpu is None or cpu is None,
+    reasons=() if gpu is not None else (f"{GPU}: GPU is lost",),
+  )
+
+
+def look(steps: int, accuracy: float, loss: float = 1.0) -> Look:
+  return Look(
+    examples=steps * 10,
+    steps=steps,
+    train_loss=math.nan if steps == 0 else loss,
+    loss=loss,
+    accuracy=accuracy,
+  )
+
+
+TRIAL = Trial(target_accuracy=0.8, batch_size=10)
+MADE = Compilation(seconds=2.0, joules=90.0)
+WINDOWS = (
+  window("setup", 1.0, 50.0),
+  window("idle", 2.0, 100.0, 20.0),  # 60 W
+  window("compile", 2.0, 90.0),
+  window("eval", 0.5, 30.0),
+  window("train", 1.0, 200.0, 10.0, bound=3.0),
+  window("eval", 0.5, 30.0),
+  window("train", 1.0, 180.0, 10.0, bound=4.0),
+  window("eval", 0.5, 30.0),
+)
+LOOKS = (look(0, 0.1), look(10, 0.6), look(20, 0.85))
+
+
+def record(
+  looks: Sequence[Look] = LOOKS,
+  windows: Sequence[Window] = WINDOWS,
+  trial: Trial = TRIAL,
+) -> TrialRecord:
+  return accounting.record(trial, {"batch_size": 10}, looks, windows, MADE)
+
+
+def test_a_trial_that_reached_its_target() -> None:
+  found = record()
+  assert (found.status, found.trial_id) == ("reached", trial_id(TRIAL))
+  assert found.joules_to_accuracy == 400.0
+  assert found.joules_to_accuracy_bound == 5.0  # 3 and 4 in quadrature
+  assert found.seconds_to_accuracy == 2.0
+  assert found.joules_to_accuracy_with_compile == 490.0
+  assert found.joules_to_accuracy_with_eval == 490.0
+  assert found.active_joules_to_accuracy == 400.0 - 60.0 * 2.0
+  # 0.8 lies four fifths of the way from 0.6 to 0.85.
+  assert found.joules_to_accuracy_interpolated == pytest.approx(362.0)
+  assert found.seconds_to_accuracy_interpolated == pytest.approx(1.8)
+  assert found.idle_watts == 60.0
+  assert found.joules_by_phase == {
+    "setup": 50.0,
+    "idle": 120.0,
+    "compile": 90.0,
+    "eval": 90.0,
+    "train": 400.0,
+  }
+  assert found.seconds_by_phase["eval"] == 1.5
+  assert found.joules_by_domain == {GPU: 710.0, CPU: 40.0}
+  assert [e.train_joules for e in found.curve] == [0.0, 210.0, 400.0]
+  assert [e.train_seconds for e in found.curve] == [0.0, 1.0, 2.0]
+  assert (found.steps, found.examples, found.partial) == (20, 200, False)
+
+
+def test_a_miss_keeps_what_it_spent_as_a_lower_bound() -> None:
+  found = record((look(0, 0.1), look(10, 0.6), look(20, 0.79)))
+  assert found.status == "missed"
+  assert (found.train_joules, found.train_joules_bound) == (400.0, 5.0)
+  assert found.joules_to_accuracy is None
+  assert found.seconds_to_accuracy is None
+  assert found.best_accuracy == 0.79
+
+
+PAST = Trial(target_accuracy=0.8, batch_size=10, stop_at_target=False)
+
+
+@pytest.mark.parametrize(
+  "last", [look(30, 0.9), look(30, 0.5), look(30, 0.1, math.nan)]
+)
+def test_training_past_the_target_changes_no_joule_to_it(last: Look) -> None:
+  stopped = record()
+  more = (window("train", 5.0, 700.0, 50.0, bound=12.0),)
+  more += (window("eval", 0.5, 30.0),)
+  found = record((*LOOKS, last), WINDOWS + more, PAST)
+  for name in (
+    "status",
+    "seconds_to_accuracy",
+    "seconds_to_accuracy_interpolated",
+    "joules_to_accuracy",
+    "joules_to_accuracy_bound",
+    "joules_to_accuracy_interpolated",
+    "joules_to_accuracy_with_compile",
+    "joules_to_accuracy_with_eval",
+    "active_joules_to_accuracy",
+  ):
+    assert getattr(found, name) == getattr(stopped, name), name
+  assert (found.train_joules, found.train_seconds) == (1150.0, 7.0)
+  assert found.train_joules_bound == 13.0
+  assert (found.steps, found.examples) == (30, 300)
+  assert found.final_accuracy == last.accuracy
+  assert found.joules_by_phase["eval"] == 120.0
+
+
+def test_an_unknown_joule_past_the_target_leaves_those_to_it_known() -> None:
+  more = (window("train", 5.0, None), window("eval", 0.5, 30.0))
+  found = record((*LOOKS, look(30, 0.9)), WINDOWS + more, PAST)
+  assert (found.joules_to_accuracy, found.train_joules) == (400.0, None)
+  assert found.partial
+
+
+@pytest.mark.parametrize(
+  ("accuracies", "patience", "stop_at_target", "over"),
+  [
+    ((0.1, 0.5), 0, True, False),
+    ((0.1, 0.8), 0, True, True),
+    ((0.1, 0.8), 0, False, False),
+    ((0.1, 0.8, 0.7, 0.7), 0, False, False),
+    ((0.1, 0.8, 0.7), 2, False, False),
+    ((0.1, 0.8, 0.7, 0.75), 2, False, True),
+    ((0.1, 0.8, 0.7, 0.81), 2, False, False),
+    ((0.1, 0.5, 0.5), 1, True, True),  # no worse is not better
+    ((0.1, 0.1), 1, True, True),
+  ],
+)
+def test_when_a_trial_is_over(
+  accuracies: tuple[float, ...],
+  patience: int,
+  stop_at_target: bool,
+  over: bool,
+) -> None:
+  trial = Trial(
+    target_accuracy=0.8, patience=patience, stop_at_target=stop_at_target
+  )
+  looks = [look(10 * step, value) for step, value in enumerate(accuracies)]
+  assert accounting.is_over(trial, looks) == over
+
+
+def test_divergence_ends_any_trial() -> None:
+  looks = [*LOOKS, look(30, 0.1, math.inf)]
+  assert accounting.is_over(PAST, looks)
+  assert accounting.status_of(PAST, looks) == "reached"
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_divergence(loss: float) -> None:
+  found = record((look(0, 0.1), look(10, 0.6), look(20, 0.1, loss)))
+  assert found.status == "diverged"
+  assert found.joules_to_accuracy is None
+  assert found.train_joules == 400.0
+
+
+def test_the_missing_train_loss_before_training_is_no_divergence() -> None:
+  assert accounting.status_of(TRIAL, [look(0, 0.1)]) == "missed"
+
+
+def test_an_unknown_joule_is_unknown_in_every_sum_it_is_in() -> None:
+  windows = list(WINDOWS)
+  windows[6] = window("train", 1.0, None, 10.0)
+  found = record(windows=windows)
+  assert found.status == "reached"
+  assert found.partial
+  assert found.reasons == (f"{GPU}: GPU is lost",)
+  assert found.joules_to_accuracy is None
+  assert found.joules_to_accuracy_interpolated is None
+  assert found.joules_to_accuracy_with_compile is None
+  assert found.active_joules_to_accuracy is None
+  assert found.joules_by_phase["train"] is None
+  assert found.joules_by_phase["eval"] == 90.0
+  assert found.joules_by_domain == {GPU: None, CPU: 40.0}
+  assert [e.train_joules for e in found.curve] == [0.0, 210.0, None]
+
+
+def test_no_idle_window_leaves_idle_power_unknown() -> None:
+  found = record(windows=[w for w in WINDOWS if w.name != "idle"])
+  assert (found.idle_watts, found.active_joules_to_accuracy) == (None, None)
+  assert found.joules_to_accuracy == 400.0
+
+
+def test_a_target_met_before_training_costs_nothing_to_train() -> None:
+  windows = [w for w in WINDOWS if w.name != "train"][:4]
+  found = record((look(0, 0.9),), windows)
+  assert (found.status, found.joules_to_accuracy) == ("reached", 0.0)
+  assert found.joules_to_accuracy_interpolated == 0.0
+
+
+def test_looks_and_windows_must_belong_together() -> None:
+  with pytest.raises(ValueError, match="3 looks for 1 train, 3 eval windows"):
+    record(windows=[w for i, w in enumerate(WINDOWS) if i != 4])
+
+
+@given(
+  before=st.floats(0, 0.79),
+  after=st.floats(0.8, 1),
+  joules=st.floats(0, 1e6),
+  more=st.floats(0, 1e6),
+)
+def test_the_crossing_lies_between_its_evaluations(
+  before: float, after: float, joules: float, more: float
+) -> None:
+  curve = [
+    Evaluation(
+      examples=0,
+      steps=0,
+      train_seconds=spent,
+      train_joules=spent,
+      train_loss=1.0,
+      loss=1.0,
+      accuracy=accuracy,
+    )
+    for spent, accuracy in ((joules, before), (joules + more, after))
+  ]
+  seconds, found = accounting.at_crossing(curve, {"label": 0.8})
+  assert found is not None
+  assert found == seconds
+  assert joules * (1 - 1e-9) <= found <= (joules + more) * (1 + 1e-9)
+
+
+BOTH = Trial(
+  tasks=("label", "subject"),
+  target_accuracy=0.8,
+  targets={"subject": 0.6},
+  batch_size=10,
+)
+
+
+def look_of(steps: int, label: float, subject: float) -> Look:
+  accuracies = {"label": label, "subject": subject}
+  mean = (label + subject) / 2
+  return dataclasses.replace(look(steps, mean), accuracies=accuracies)
+
+
+def test_every_task_has_to_meet_its_own_target_at_once() -> None:
+  # Each has met its target once, and never both at the same look.
+  apart = (look_of(0, 0.9, 0.5), look_of(10, 0.7, 0.7), look_of(20, 0.9, 0.59))
+  found = record(apart, trial=BOTH)
+  assert found.status == "missed"
+  assert found.joules_to_accuracy is None
+  assert found.best_accuracy == pytest.approx(0.745)
+  assert found.target_accuracy == pytest.approx(0.7)
+  assert found.curve[-1].accuracies == {"label": 0.9, "subject": 0.59}
+  together = (*apart[:2], look_of(20, 0.8, 0.6))
+  assert record(together, trial=BOTH).status == "reached"
+  assert accounting.is_over(BOTH, together)
+  assert not accounting.is_over(BOTH, apart)
+
+
+def test_the_crossing_is_that_of_the_last_task() -> None:
+  # Label crosses at 1/4 of the last stretch, subject at 3/4 of it.
+  looks = (
+    look_of(0, 0.1, 0.1),
+    look_of(10, 0.77, 0.45),
+    look_of(20, 0.89, 0.65),
+  )
+  found = record(looks, trial=BOTH)
+  assert found.seconds_to_accuracy_interpolated == pytest.approx(1.75)
+  assert found.joules_to_accuracy_interpolated == pytest.approx(
+    210 + 0.75 * 190
+  )
+  # A task that met its target before does not move the crossing.
+  looks = (*looks[:1], look_of(10, 0.77, 0.7), look_of(20, 0.89, 0.65))
+  found = record(looks, trial=BOTH)
+  assert found.seconds_to_accuracy_interpolated == pytest.approx(1.25)
+
+
+def test_one_task_can_have_a_target_of_its_own() -> None:
+  one = Trial(tasks=("subject",), targets={"subject": 0.6}, batch_size=10)
+  found = record(trial=one)
+  assert (found.status, found.target_accuracy) == ("reached", 0.6)
+  assert found.seconds_to_accuracy == 1.0
+  assert found.curve[-1].accuracies == {}

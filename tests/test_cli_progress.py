@@ -1,0 +1,160 @@
+import dataclasses
+import io
+import pathlib
+
+import pytest
+from rich.console import Console
+
+from jaxpower.cli import progress
+from jaxpower.cli.progress import Display
+from jaxpower.config import Sweep, Transfer, Trial, to_dict, trial_id
+from jaxpower.grid import expand
+from jaxpower.messages import Progress, Ready
+from jaxpower.records import TrialRecord
+from jaxpower.sweep import Plan
+
+SWEEP = Sweep(name="batch", vary={"batch_size": (64, 256)}, seeds=1)
+TRIALS = tuple(expand(SWEEP))
+READY = Ready(
+  platform="cpu",
+  device_kind="cpu",
+  devices=1,
+  meter={
+    "estimated": True,
+    "domains": [
+      {
+        "description": "CPU modelled from CPU time",
+        "estimated": True,
+        "counted": True,
+      }
+    ],
+  },
+  warnings=("persistence mode is off",),
+)
+RECORD = TrialRecord(
+  trial_id=trial_id(TRIALS[0]),
+  config=to_dict(TRIALS[0]),
+  varied={"batch_size": TRIALS[0].batch_size},
+  seed=0,
+  framework="jax",
+  status="reached",
+  target_accuracy=0.8,
+  final_accuracy=0.812,
+  train_joules=1843.4,
+  train_seconds=4.1,
+  wall_seconds=120.0,
+)
+
+
+def plan(*recorded: TrialRecord) -> Plan:
+  return Plan(
+    SWEEP,
+    pathlib.Path("runs/batch"),
+    TRIALS,
+    {record.trial_id: record for record in recorded},
+  )
+
+
+def test_a_pretraining_and_lost_weights_are_told() -> None:
+  pretraining = Trial(data="mnist_5k")
+  asked = Sweep(
+    name="transfer",
+    data="digits_28",
+    vary={"transfer": (Transfer(init_from=pretraining, freeze=True),)},
+    seeds=1,
+  )
+  name, why = trial_id(pretraining), "checkpoints/d/3 is damaged"
+  todo = Plan(
+    asked,
+    pathlib.Path("runs/transfer"),
+    (pretraining, *expand(asked)),
+    {name: dataclasses.replace(RECORD, trial_id=name)},
+    pretrainings=frozenset({name}),
+    lost={name: why},
+  )
+  assert todo.left == todo.trials
+  lines = progress.outline(todo).splitlines()
+  assert lines[1] == f"   1  {name}  to run    pretraining mnist_5k, seed 0"
+  assert lines[2].endswith("to run    start frozen, seed 0")
+  assert lines[3] == f"{why}; that trial is run again"
+  text = io.StringIO()
+  with Display(todo, Console(file=text, width=60)) as display:
+    display.greet(READY)
+    display.watch(1, pretraining, RECORD)
+  shown = text.getvalue()
+  assert f"warning: {why}; that trial is run again\n" in shown
+  assert "trial  1 of 2   pretraining mnist_5k, seed 0   reached" in shown
+
+
+def test_without_a_terminal_a_trial_is_a_line() -> None:
+  text = io.StringIO()
+  with Display(plan(), Console(file=text, width=60)) as display:
+    display.greet(READY)
+    display.watch(1, TRIALS[0], Progress(phase="train", accuracy=0.5))
+    display.watch(1, TRIALS[0], RECORD)
+  batch = TRIALS[0].batch_size
+  assert text.getvalue().splitlines() == [
+    "training on 1 x cpu; metering CPU modelled from CPU time (estimated)",
+    "warning: persistence mode is off",
+    f"trial  1 of 2   batch {batch}, seed 0   reached 81.2 %"
+    "   1840 J estimated   4.10 s of training",
+  ]
+
+
+def test_on_a_terminal_the_running_trial_is_live() -> None:
+  text = io.StringIO()
+  console = Console(
+    file=text, width=120, force_terminal=True, color_system=None
+  )
+  with Display(plan(RECORD), console) as display:
+    display.watch(
+      2, TRIALS[1], Progress(phase="train", accuracy=0.71, joules=1843.4)
+    )
+    display._live.refresh()
+  shown = text.getvalue()
+  assert f"trial  2 of 2   batch {TRIALS[1].batch_size}, seed 0" in shown
+  assert "accuracy 71 %" in shown
+  assert "1840 J" in shown
+  assert "2 min left" in shown
+
+
+@pytest.mark.parametrize(
+  ("change", "ending"),
+  [
+    ({"status": "missed"}, "missed 81.2 %   1840 J   4.10 s of training"),
+    ({"train_joules": None}, "joules unknown"),
+    (
+      {"status": "failed", "error": "the worker died with signal 9 (SIGKILL)"},
+      "failed: the worker died with signal 9 (SIGKILL)",
+    ),
+  ],
+)
+def test_every_ending_is_told(change: dict, ending: str) -> None:
+  text = io.StringIO()
+  with Display(plan(), Console(file=text)) as display:
+    display.watch(1, TRIALS[0], dataclasses.replace(RECORD, **change))
+  assert ending in text.getvalue()
+
+
+@pytest.mark.parametrize(
+  ("seconds", "told"),
+  [
+    (0.4, "0 s"),
+    (89, "89 s"),
+    (90, "2 min"),
+    (3600, "60 min"),
+    (9000, "2.5 h"),
+  ],
+)
+def test_durations(seconds: float, told: str) -> None:
+  assert progress.duration(seconds) == told
+
+
+def test_the_outline_tells_what_is_left() -> None:
+  assert progress.outline(plan(RECORD)).splitlines() == [
+    "2 trials in runs/batch: 1 recorded, 1 to run; expected time: 2 min",
+    f"   1  {trial_id(TRIALS[0])}  reached   batch {TRIALS[0].batch_size},"
+    " seed 0",
+    f"   2  {trial_id(TRIALS[1])}  to run    batch {TRIALS[1].batch_size},"
+    " seed 0",
+  ]

@@ -1,0 +1,161 @@
+"""scripts/report.py: what it prints, and one line for each bad input."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from report_records import record, seeds
+
+from jaxpower import records
+from jaxpower.cli.report import main
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def run_folder(path, trials, sweep=None):
+  for trial in trials:
+    records.append(path / "records.jsonl", trial)
+  if sweep is not None:
+    (path / "sweep.json").write_text(json.dumps(sweep))
+  return str(path)
+
+
+def refused(capsys, *folders) -> str:
+  assert main([str(folder) for folder in folders]) == 2
+  out, err = capsys.readouterr()
+  assert out == ""
+  assert err.count("\n") == 1
+  return err
+
+
+def test_one_folder(tmp_path, capsys):
+  folder = run_folder(tmp_path / "batch", seeds(64, 204) + seeds(256, 408))
+  assert main([folder]) == 0
+  out, err = capsys.readouterr()
+  assert out.startswith("batch  reached  joules to 80 %")
+  assert "Batch 256 cost 2.0 times as much." in out
+  assert (err, sorted(p.name for p in (tmp_path / "batch").iterdir())) == (
+    "",
+    ["records.jsonl"],
+  )
+
+
+def test_sweep_json_tells_how_many_are_left(tmp_path, capsys):
+  sweep = {"config": {"vary": {"batch_size": [64]}, "seeds": 3}}
+  assert main([run_folder(tmp_path / "batch", seeds(64, 204), sweep)]) == 0
+  assert "Not complete: 1 of 3 trials" in capsys.readouterr().out
+
+
+def test_two_folders_are_compared(tmp_path, capsys):
+  first = run_folder(tmp_path / "first", seeds(64, 204))
+  second = run_folder(tmp_path / "second", seeds(256, 408))
+  assert main([first, second]) == 0
+  out = capsys.readouterr().out
+  assert out.startswith(f"{first}\n")
+  compared = out.partition("2 run folders compared\n")[2]
+  assert "Batch 256 cost 2.0 times as much." in compared
+
+
+def test_folders_of_two_machines_are_not_pooled(tmp_path, capsys):
+  first = run_folder(tmp_path / "first", seeds(64, 204))
+  second = run_folder(
+    tmp_path / "second", seeds(64, 100, provenance={"host": "gpu-node-08"})
+  )
+  assert main([first, second]) == 0
+  compared = capsys.readouterr().out.partition("compared\n")[2]
+  assert "These are not pooled" in compared
+  assert "cheapest" not in compared
+
+
+def test_a_folder_given_twice_is_read_once(tmp_path, capsys):
+  folder = run_folder(tmp_path / "batch", seeds(64, 204))
+  assert main([folder, folder + "/"]) == 0
+  assert "compared" not in capsys.readouterr().out
+
+
+def test_no_folder(capsys):
+  assert "RUN_FOLDER" in refused(capsys)
+
+
+def test_a_folder_that_is_not_there_names_its_neighbours(tmp_path, capsys):
+  beside = run_folder(tmp_path / "batch", seeds(64, 204))
+  line = refused(capsys, tmp_path / "btch")
+  assert line == (
+    f"report: {tmp_path / 'btch'}: no such folder; run folders there:"
+    f" {beside}\n"
+  )
+
+
+def test_a_folder_without_records(tmp_path, capsys):
+  assert "no records.jsonl in it" in refused(capsys, tmp_path)
+
+
+def test_the_folder_of_all_runs_names_them(tmp_path, capsys):
+  inside = run_folder(tmp_path / "batch", seeds(64, 204))
+  assert inside in refused(capsys, tmp_path)
+
+
+def test_a_file_is_not_a_folder(tmp_path, capsys):
+  run_folder(tmp_path, seeds(64, 204))
+  assert "is a file" in refused(capsys, tmp_path / "records.jsonl")
+
+
+def test_no_trial_has_ended(tmp_path, capsys):
+  (tmp_path / "records.jsonl").touch()
+  assert "no trial has ended yet" in refused(capsys, tmp_path)
+
+
+@pytest.mark.parametrize(
+  "damaged", ["{", "[]", '{"schema_version": 1}', "\xff"]
+)
+def test_a_damaged_line_is_named(tmp_path, capsys, damaged):
+  folder = run_folder(tmp_path, [record()])
+  with open(tmp_path / "records.jsonl", "a", encoding="latin-1") as file:
+    file.write(damaged + "\n")
+  line = refused(capsys, folder)
+  assert "records.jsonl, line 2: " in line
+  assert "delete this line and run the sweep again" in line
+
+
+def test_a_damaged_sweep_json(tmp_path, capsys):
+  folder = run_folder(tmp_path, [record()])
+  (tmp_path / "sweep.json").write_text("{")
+  assert "sweep.json: not JSON" in refused(capsys, folder)
+
+
+def test_one_bad_folder_of_two_prints_nothing(tmp_path, capsys):
+  good = run_folder(tmp_path / "batch", seeds(64, 204))
+  refused(capsys, good, tmp_path / "btch")
+
+
+def script(*arguments):
+  return subprocess.run(
+    [sys.executable, "scripts/report.py", *arguments],
+    cwd=ROOT,
+    env={"PYTHONPATH": ".", "PATH": ""},
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_the_script_itself(tmp_path):
+  folder = run_folder(tmp_path / "batch", seeds(64, 204))
+  told = script(folder)
+  assert (told.returncode, told.stderr) == (0, "")
+  assert "Batch 64: reaching 80 % cost 204 J" in told.stdout
+  assert script(str(tmp_path / "none")).returncode == 2
+
+
+def test_help_is_short():
+  told = script("--help")
+  assert told.returncode == 0
+  assert "python scripts/report.py RUN_FOLDER" in told.stdout
+  assert len(told.stdout.splitlines()) < 12
+
+
+def test_an_unknown_flag_is_one_line():
+  told = script("--outt=x")
+  assert told.returncode == 2
+  assert told.stderr.count("\n") == 1

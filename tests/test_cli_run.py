@@ -1,0 +1,246 @@
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from jaxpower.cli import run
+
+ROOT = pathlib.Path(__file__).parent.parent
+BATCH = "configs/batch.py"
+TRANSFER = "configs/transfer.py"
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+  monkeypatch.chdir(ROOT)
+  monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+
+
+def call(*words: str) -> int:
+  return run.main(["run.py", *words], "How to call it.")
+
+
+def config(tmp_path: pathlib.Path, body: str) -> str:
+  path = tmp_path / "mine.py"
+  path.write_text(body)
+  return f"--config={path}"
+
+
+@pytest.mark.parametrize(
+  ("words", "line"),
+  [
+    ([], "no config; write --config=configs/batch.py (--help tells more)"),
+    ([BATCH], f"no config; write --config={BATCH} (--help tells more)"),
+    (
+      ["--config=configs/bach.py"],
+      "config file 'configs/bach.py' is not there; did you mean"
+      " configs/batch.py?",
+    ),
+    (
+      [f"--config={BATCH}:modle=cnn"],
+      "unknown config argument 'modle'; did you mean model?",
+    ),
+    ([f"--config={BATCH}:model=cn"], "unknown model 'cn'; did you mean cnn?"),
+    (
+      [f"--config={BATCH}", "--config.seed=5"],
+      "unknown config field 'seed'; did you mean seeds?",
+    ),
+    (
+      [f"--config={BATCH}", "--config.seeds=many"],
+      "--config.seeds=many: must be an int",
+    ),
+    (
+      [f"--config={BATCH}", "--config.target_accuracy=1.2"],
+      "target_accuracy 1.2: must lie between 0 and 1 (0.8 means 80 %)",
+    ),
+    (
+      [f"--config={BATCH}", "--config.vary.batch_size=(16,9000)"],
+      "batch_size 9000: larger than the training set of fashion_mnist_6k"
+      " (6000 examples)",
+    ),
+    (
+      [f"--config={BATCH}", "--config.batch_size=64"],
+      "batch_size is what this config varies; write"
+      " --config.vary.batch_size='(...)' to change its values",
+    ),
+    (
+      [f"--config={BATCH}", "--config.model=resnet18"],
+      "config field model has parts: write --config.model.name=...",
+    ),
+    (
+      [f"--config={BATCH}", "--metre=nvml"],
+      "Unknown command line flag 'metre'. Did you mean: meter ?",
+    ),
+    (
+      [f"--config={BATCH}", "--meter=volts"],
+      "flag --meter=volts: value should be one of <auto|nvml|rapl|estimate>",
+    ),
+    (
+      [f"--config={TRANSFER}", "--config.transfer.freeze=true"],
+      "transfer is what this config varies; write"
+      " --config.vary.transfer='(...)' to change its values",
+    ),
+    (
+      [f"--config={BATCH}", "--config.transfer.init_from=mnist_5k"],
+      "transfer.init_from is a Trial; give it in a config file",
+    ),
+    (
+      [f"--config={BATCH}", "--config.transfer.freeze=true"],
+      "transfer.freeze: without init_from or weights the backbone would stay"
+      " as it was drawn; name one of them",
+    ),
+    (
+      [f"--config={BATCH}", "--config.transfer.weights=nowhere"],
+      "transfer.weights: nowhere is not there",
+    ),
+    (
+      [f"--config={TRANSFER}:source=imu"],
+      "transfer.init_from.data imu: its inputs are window 100 x 6, those of"
+      " digits_28 are image 28 x 28 x 1; a backbone takes inputs of one form",
+    ),
+    (
+      [f"--config={TRANSFER}:pair=novel"],
+      "unknown pair 'novel'; did you mean novels?",
+    ),
+    (
+      [f"--config={BATCH}", "--config.targets=0.9"],
+      "config field targets has an entry for each name it speaks of; write them"
+      " in the config file",
+    ),
+    (
+      [f"--config={BATCH}", "--config.tasks=('lable',)"],
+      "unknown task of fashion_mnist_6k 'lable'; did you mean label?",
+    ),
+    ([f"--config={BATCH}", "x"], "'x': flags are written --name=value"),
+  ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+  words: list[str],
+  line: str,
+  tmp_path: pathlib.Path,
+  capsys: pytest.CaptureFixture[str],
+) -> None:
+  folder = tmp_path / "run"
+  assert call(*words, f"--out={folder}") == 2
+  shown = capsys.readouterr()
+  assert (shown.out, shown.err) == ("", f"error: {line}\n")
+  assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+  ("body", "line"),
+  [
+    ("x = 1\n", "defines no get_config(arguments)"),
+    ("def get_config(text):\n  return 1\n", "must return a jaxpower.Sweep"),
+    ("a = 1\ndef get_config(:\n", "line 2: SyntaxError"),
+    (
+      "def get_config(text):\n  return nothing\n",
+      "line 2: NameError: name 'nothing' is not defined",
+    ),
+  ],
+)
+def test_a_broken_config_file_is_named(
+  tmp_path: pathlib.Path,
+  capsys: pytest.CaptureFixture[str],
+  body: str,
+  line: str,
+) -> None:
+  assert call(config(tmp_path, body)) == 2
+  shown = capsys.readouterr()
+  assert line in shown.err
+  assert shown.err.count("\n") == 1
+  assert "mine.py" in shown.err
+
+
+def test_overrides_are_typed() -> None:
+  asked = run.parse(
+    [
+      "run.py",
+      f"--config={BATCH}:model=resnet18",
+      "--config.seeds=5",
+      "--config.target_accuracy=0.85",
+      "--config.optimizer.learning_rate=1",
+      "--config.vary.batch_size=(32,64)",
+      "--meter=estimate",
+    ]
+  )
+  assert (asked.sweep.seeds, asked.sweep.target_accuracy) == (5, 0.85)
+  assert asked.sweep.model.name == "resnet18"
+  assert asked.sweep.optimizer.learning_rate == 1.0
+  assert asked.sweep.vary == {"batch_size": (32, 64)}
+  assert (asked.meter, asked.dry_run, asked.out) == ("estimate", False, None)
+
+
+def test_a_pretraining_can_be_overridden(
+  tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+  body = (
+    "from jaxpower import Sweep, Transfer, Trial\n"
+    "def get_config(text):\n"
+    "  return Sweep(transfer=Transfer(init_from=Trial()))\n"
+  )
+  given = config(tmp_path, body)
+  field = "--config.transfer.init_from.batch_size"
+  asked = run.parse(["run.py", given, f"{field}=64"])
+  assert asked.sweep.transfer.init_from is not None
+  assert asked.sweep.transfer.init_from.batch_size == 64
+  assert asked.sweep.batch_size == 128
+  assert call(given, f"{field}=many") == 2
+  assert capsys.readouterr().err == f"error: {field}=many: must be an int\n"
+  seed = "transfer.init_from.seed"
+  assert call(given, f"--config.{seed}=3") == 2
+  assert capsys.readouterr().err == (
+    f"error: {seed}: a pretraining has the seed of its trial\n"
+  )
+
+
+def test_help_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+  assert call("--help") == 0
+  assert capsys.readouterr().out == "How to call it.\n"
+
+
+def test_a_dry_run_trains_nothing(
+  tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+  folder = tmp_path / "run"
+  assert call(f"--config={BATCH}", f"--out={folder}", "--dry-run") == 0
+  first, *trials = capsys.readouterr().out.splitlines()
+  assert first == (
+    f"12 trials in {folder}: 0 recorded, 12 to run; expected time: known"
+    " once a trial is recorded"
+  )
+  assert len(trials) == 12
+  assert not folder.exists()
+
+
+def test_the_main_job_from_the_shell(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.delenv("XLA_FLAGS", raising=False)  # as a user runs it
+  folder = tmp_path / "run"
+  command = [
+    sys.executable,
+    "scripts/run.py",
+    f"--config={BATCH}:quick",
+    f"--out={folder}",
+  ]
+  done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+  assert done.returncode == 0, done.stderr
+  assert "of training" in done.stderr
+  assert "estimated joules to" in done.stdout
+  assert "cheapest" in done.stdout or "cannot be told apart" in done.stdout
+  for name in (
+    "records.jsonl",
+    "sweep.json",
+    "trials.csv",
+    "summary.csv",
+    "energy_accuracy.png",
+    "energy_accuracy.svg",
+  ):
+    assert (folder / name).stat().st_size > 0, name
+  recorded = (folder / "records.jsonl").read_bytes()
+  again = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+  assert again.returncode == 0, again.stderr
+  assert again.stdout == done.stdout
+  assert (folder / "records.jsonl").read_bytes() == recorded

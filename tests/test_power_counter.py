@@ -1,0 +1,166 @@
+"""The pure arithmetic of energy between two instants."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.meter_accuracy import LENGTHS, TARGETS, measure_cells, merge
+from jaxpower.power.counter import from_counter
+from jaxpower.power.ticks import Tracker
+from jaxpower.power.waveform import (
+  Constant,
+  Sampled,
+  Sine,
+  Square,
+  Steps,
+  as_waveform,
+)
+
+watts = st.floats(1.0, 1000.0)
+ticks = st.lists(
+  st.tuples(st.floats(0.01, 0.5), watts), min_size=4, max_size=30
+)
+
+
+def points(steps):
+  """Instants and cumulative joules of ticks given as (seconds, watts)."""
+  seconds, joules = [0.0], [0.0]
+  for span, power in steps:
+    seconds.append(seconds[-1] + span)
+    joules.append(joules[-1] + span * power)
+  return seconds, joules
+
+
+def counter(seconds, joules, start, end, **kwargs):
+  errors = [0.0] * len(seconds)
+  return from_counter(seconds, errors, joules, {}, start, end, **kwargs)
+
+
+@given(ticks, st.tuples(*[st.floats(0, 1)] * 3))
+def test_energy_adds_up_over_adjacent_windows(steps, parts):
+  seconds, joules = points(steps)
+  a, b, c = sorted(part * seconds[-2] for part in parts)
+  first = counter(seconds, joules, a, b).joules
+  second = counter(seconds, joules, b, c).joules
+  whole = counter(seconds, joules, a, c).joules
+  assert first is not None and second is not None and whole is not None
+  assert first + second == pytest.approx(whole, rel=1e-9, abs=1e-6)
+
+
+@given(ticks, st.tuples(*[st.floats(0, 1)] * 2))
+def test_energy_never_falls_and_never_exceeds_the_ticks_around(steps, parts):
+  seconds, joules = points(steps)
+  a, b = sorted(part * seconds[-2] for part in parts)
+  energy = counter(seconds, joules, a, b)
+  assert energy.joules is not None and energy.bound is not None
+  assert -1e-6 <= energy.joules <= joules[-1] + 1e-6
+  assert energy.bound >= 0 and math.isfinite(energy.bound)
+
+
+@given(watts, st.floats(0.2, 1.5), st.floats(0.1, 1.5))
+def test_constant_power_is_exact_with_no_bound(power, start, length):
+  seconds, joules = points([(0.1, power)] * 40)
+  energy = counter(seconds, joules, start, start + length)
+  assert energy.joules == pytest.approx(power * length, rel=1e-6)
+  assert energy.bound == pytest.approx(0.0, abs=1e-6 * power)
+
+
+def test_a_jump_inside_a_tick_is_put_where_the_energy_says():
+  # 100 W until 0.43 s, then 500 W; ticks every 0.1 s.
+  wave = Steps([100.0, 500.0], [0.43, 10.0])
+  seconds = [i / 10 for i in range(12)]
+  joules = [wave.joules(s) for s in seconds]
+  for instant in (0.41, 0.43, 0.46, 0.49):
+    energy = counter(seconds, joules, 0.2, instant)
+    truth = wave.joules(instant) - wave.joules(0.2)
+    assert energy.joules == pytest.approx(truth, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+  ("start", "end", "reason"),
+  [
+    (-0.1, 0.5, "before the first tick"),
+    (0.1, 9.0, "no tick after its end"),
+  ],
+)
+def test_outside_the_ticks_nothing_is_known(start, end, reason):
+  seconds, joules = points([(0.1, 100.0)] * 10)
+  energy = counter(seconds, joules, start, end)
+  assert energy.joules is None and reason in energy.reasons[0]
+
+
+def test_beyond_the_last_tick_the_power_goes_on_when_asked():
+  seconds, joules = points([(0.1, 100.0)] * 10)
+  energy = counter(seconds, joules, 0.2, 1.05, extrapolate=True)
+  assert energy.joules == pytest.approx(85.0)
+  assert energy.bound is not None and energy.bound > 1.0
+
+
+def test_a_break_inside_is_unknown_and_outside_is_not():
+  seconds, joules = points([(0.1, 100.0)] * 10)
+  errors = [0.0] * len(seconds)
+  broken = {5: "the counter fell back (reset)"}
+  inside = from_counter(seconds, errors, joules, broken, 0.2, 0.8)
+  outside = from_counter(seconds, errors, joules, broken, 0.55, 0.8)
+  assert inside.joules is None and inside.reasons == (broken[5],)
+  assert outside.joules == pytest.approx(25.0)
+
+
+@given(
+  st.sampled_from(
+    [
+      Constant(120.0),
+      Sine(300.0, 150.0, 0.37),
+      Square(90.0, 600.0, 0.23, 0.6),
+      Steps([100.0, 400.0, 250.0], [0.1, 0.33, 0.05]),
+    ]
+  ),
+  st.floats(0, 5),
+  st.floats(0.01, 2),
+)
+def test_waveforms_know_their_integral(wave, start, length):
+  cells = 4000
+  step = length / cells
+  total = sum(wave.watts(start + (i + 0.5) * step) * step for i in range(cells))
+  exact = wave.joules(start + length) - wave.joules(start)
+  assert exact == pytest.approx(total, rel=5e-3, abs=600 * step)
+
+
+def test_any_function_is_a_waveform():
+  wave = as_waveform(lambda t: 100 + 10 * t)
+  assert isinstance(wave, Sampled)
+  assert wave.joules(2.0) == pytest.approx(220.0, rel=1e-6)
+  assert isinstance(as_waveform(50), Constant)
+
+
+@given(
+  st.floats(0.015, 0.2),
+  st.floats(0, 0.2),
+  st.floats(0.0005, 0.004),
+)
+def test_the_tracker_finds_period_and_phase(period, phase, poll):
+  tracker = Tracker()
+  now = 10.0
+  while now < 10.0 + 12 * period + phase:
+    tracker.observe(now, now, float(int((now - phase) / period)))
+    now += poll
+  assert tracker.period == pytest.approx(period, rel=0.1, abs=poll / 4)
+  assert tracker.last is not None
+  off = (tracker.last.seconds - phase) % period
+  assert min(off, period - off) <= tracker.last.error + 1e-6
+
+
+@pytest.mark.parametrize("sensor", list(TARGETS))
+def test_accuracy_and_honesty_of_the_bound(sensor):
+  """A short form of benchmarks/meter_accuracy.py, with room for chance."""
+  lengths = (0.1, 0.5, 2.0) if sensor.startswith("counter") else (2.0,)
+  cells = measure_cells(sensor, [0], lengths, windows=50)
+  for length in lengths:
+    cell = merge([row[length] for row in cells.values()])
+    target = TARGETS[sensor][LENGTHS.index(length)]
+    assert target is not None and cell.unknown == 0
+    assert cell.mean_error < 1.1 * target
+    assert cell.covered > 0.92
+    assert cell.mean_bound < 5.5 * cell.mean_error

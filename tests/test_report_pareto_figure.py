@@ -1,0 +1,96 @@
+"""What the fronts show; how they look is for the eye."""
+
+from report_records import grid, record, seeds
+
+from jaxpower.report.compare.comparison import compare
+from jaxpower.report.questions.cheapest import fronts_told
+from jaxpower.report.render.figures import render
+from jaxpower.report.render.pareto_figure import drawable, pareto
+
+
+def to(batch, joules, seconds, **changes):
+  return record(batch, 0, joules, seconds_to_accuracy=seconds, **changes)
+
+
+TRIALS = [to(16, 200, 9.0), to(64, 220, 5.0), to(256, 300, 6.0)]
+
+
+def panels(trials):
+  return pareto(drawable(compare(trials))).axes
+
+
+def labels(axes) -> list[str]:
+  return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_settings_on_a_front_are_named():
+  (comparison,) = compare(TRIALS)
+  assert fronts_told(comparison) == (
+    "Most accuracy for the joules: batch 16.",
+    "Least joules and seconds to the target: batch 16; batch 64.",
+  )
+  left, right = panels(TRIALS)
+  assert labels(left) == ["batch 16", "others"]
+  assert labels(right) == ["batch 16", "batch 64", "others"]
+
+
+def test_estimated_joules_are_called_so():
+  trials = [to(b, 200.0 + b, 9.0, estimated=True) for b in (16, 64, 256)]
+  (comparison,) = compare(trials)
+  assert all("estimated joules" in line for line in fronts_told(comparison))
+  assert {a.get_xlabel() for a in panels(trials)} == {
+    "Estimated joules of training"
+  }
+
+
+def test_measured_joules_are_not():
+  assert {a.get_xlabel() for a in panels(TRIALS)} == {"Joules of training"}
+
+
+def test_a_lower_bound_is_drawn_open():
+  _, right = panels([*TRIALS, record(512, 0, 900.0, "missed")])
+  faces = [line.get_markerfacecolor() for line in right.lines]
+  assert faces.count("white") == 1
+  _, right = panels(TRIALS)
+  assert "white" not in [line.get_markerfacecolor() for line in right.lines]
+
+
+def test_two_settings_or_none_known_are_not_drawn():
+  assert drawable(compare(TRIALS[:2])) == ()
+  blind = [record(b, 0, None, curve=()) for b in (16, 64, 256)]
+  assert drawable(compare(blind)) == ()
+  (comparison,) = compare(blind)
+  assert fronts_told(comparison) == ()
+
+
+def test_nobody_reached_still_shows_accuracy_and_bounds():
+  missed = [record(b, 0, 500.0 + b, "missed") for b in (16, 64, 256)]
+  left, right = panels(missed)
+  assert labels(left)[0] == "batch 16"
+  assert right.get_legend() is None
+  assert len(right.lines) == 3
+
+
+def test_unknown_seconds_are_said_to_be():
+  trials = [to(b, 200.0, None) for b in (16, 64, 256)]
+  _, right = panels(trials)
+  assert [text.get_text() for text in right.texts] == [
+    "No setting's joules and seconds are both known"
+  ]
+
+
+def test_a_row_per_comparison():
+  other = [
+    r
+    for b in (16, 64, 256)
+    for r in seeds(b, 100, provenance={"host": "gpu-node-08"})
+  ]
+  assert len(panels([*TRIALS, *other])) == 4
+
+
+def test_rendered_twice_it_is_the_same():
+  trials = grid({(b, r): (b + 9.0,) for b in (16, 64) for r in (0.1, 0.2)})
+  first, again = (
+    render(pareto(drawable(compare(trials))), "svg") for _ in range(2)
+  )
+  assert first == again

@@ -1,0 +1,831 @@
+"""Numbers from elsewhere: how they are read, and what they compare with."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from report_records import GPU, meter, record
+
+from jaxpower import records
+from jaxpower.cli.report import main
+from jaxpower.records import TrialRecord
+from jaxpower.report.compare.comparison import compare
+from jaxpower.report.given.reference_files import read
+from jaxpower.report.given.references import (
+  COLUMNS,
+  UNITS,
+  BadReferenceError,
+  Reference,
+  template,
+)
+from jaxpower.report.questions import references
+from jaxpower.report.questions.references import hardware, matches, why_not
+
+HEADING = (
+  "name,hardware,model,data,batch_size,target_accuracy,joules,seconds,accuracy,"
+  "source\n"
+)
+ROW = (
+  "ResNet-18 in PyTorch,NVIDIA H200,resnet18,cifar10,128,0.9,48000,112.5,0.903,"
+  '"lab log, run 7"\n'
+)
+
+# As CodeCarbon 3.3.2 writes it: one run that flushed once, and another.
+CODECARBON = """\
+timestamp,project_name,run_id,experiment_id,duration,emissions,emissions_rate,\
+cpu_power,gpu_power,ram_power,cpu_energy,gpu_energy,ram_energy,energy_consumed,\
+water_consumed,country_name,country_iso_code,region,cloud_provider,cloud_region,\
+os,python_version,codecarbon_version,cpu_count,cpu_model,gpu_count,gpu_model,\
+longitude,latitude,ram_total_size,tracking_mode,cpu_utilization_percent,\
+gpu_utilization_percent,ram_utilization_percent,ram_used_gb,on_cloud,pue,wue
+2026-09-14T10:31:08,resnet18 eager,755f15f8-0a86-40f5-9610-491d3a94b02b,\
+5b0fa12a-3dd7-45bb-9766-cc326314d9f1,60.2,0.002,3.3e-05,112.5,480.1,20.0,0.0018,\
+0.008,0.0003,0.0101,0.0,Germany,DEU,,,,Linux-6.8.0-x86_64,3.11.7,3.3.2,96,\
+AMD EPYC 9654,1,1 x NVIDIA H200,,,503.5,machine,3.1,88,7.2,31.5,N,1.0,0.0
+2026-09-14T10:32:10,resnet18 eager,755f15f8-0a86-40f5-9610-491d3a94b02b,\
+5b0fa12a-3dd7-45bb-9766-cc326314d9f1,121.9,0.004,3.3e-05,112.5,480.1,20.0,0.0036,\
+0.016,0.0006,0.0202,0.0,Germany,DEU,,,,Linux-6.8.0-x86_64,3.11.7,3.3.2,96,\
+AMD EPYC 9654,1,1 x NVIDIA H200,,,503.5,machine,3.1,88,7.2,31.5,N,1.0,0.0
+2026-09-14T11:02:44,cpu only,0c1d7a44-52b8-4a6e-8a9d-2f60f2c7be10,\
+5b0fa12a-3dd7-45bb-9766-cc326314d9f1,300.0,0.003,1.0e-05,112.5,0.0,20.0,0.009,\
+0.0,0.001,0.01,0.0,Germany,DEU,,,,Linux-6.8.0-x86_64,3.11.7,3.3.2,96,\
+AMD EPYC 9654,0,,,,503.5,machine,3.1,0,7.2,31.5,N,1.0,0.0
+"""
+# As CodeCarbon 2.2.3 wrote it: fewer columns.
+CODECARBON_2 = """\
+timestamp,project_name,run_id,duration,emissions,emissions_rate,cpu_power,\
+gpu_power,ram_power,cpu_energy,gpu_energy,ram_energy,energy_consumed,\
+country_name,country_iso_code,region,cloud_provider,cloud_region,os,\
+python_version,codecarbon_version,cpu_count,cpu_model,gpu_count,gpu_model,\
+longitude,latitude,ram_total_size,tracking_mode,on_cloud,pue
+2024-05-27T10:49:55,codecarbon,2392f828-03ad-49cb-b6b3-9993a7a1ca3f,4251.9,0.2,\
+5.3e-05,42.5,163.1,31.3,0.0502,0.3793,0.037,0.4665,Singapore,SGP,,,,\
+Linux-6.1.85,3.10.12,2.2.3,12,Intel(R) Xeon(R) CPU @ 2.20GHz,1,\
+1 x NVIDIA A100-SXM4-40GB,103.9,1.3,83.5,machine,N,1.0
+"""
+# As the ZeusMonitor of zeus 0.16.0 writes it: names are not quoted.
+ZEUS = """\
+start_time,window_name,elapsed_time,gpu0_energy,gpu1_energy
+1795422690.367472,train,10.5,4123.25,4000.0
+1795422700.9683495,eval, test,1.25,500.0,400.0
+1795422702.572437,train,9.5,3876.75,4000.0
+"""
+
+
+def file(folder: pathlib.Path, text: str, name: str = "torch.csv") -> str:
+  path = folder / name
+  path.write_text(text)
+  return str(path)
+
+
+def refused(argument: str) -> str:
+  with pytest.raises(BadReferenceError) as caught:
+    read(argument)
+  said = str(caught.value)
+  assert "\n" not in said
+  return said
+
+
+def test_a_row_of_the_schema(tmp_path):
+  assert read(file(tmp_path, HEADING + ROW)) == (
+    Reference(
+      name="ResNet-18 in PyTorch",
+      hardware="NVIDIA H200",
+      model="resnet18",
+      data="cifar10",
+      batch_size=128,
+      target_accuracy=0.9,
+      joules=48_000.0,
+      seconds=112.5,
+      accuracy=0.903,
+      source="lab log, run 7",
+    ),
+  )
+
+
+def test_what_is_optional(tmp_path):
+  text = (
+    "name,source,kilowatt_hours,energy_wh_low,energy_kj_high,minutes,boundary,"
+    "phases,estimated,framework,precision,date\n"
+    "a,b,0.01,9,40,2,CPU + gpu,train+compile,False,torch 2.13,bfloat16,2026\n"
+  )
+  (found,) = read(file(tmp_path, text))
+  assert found == Reference(
+    name="a",
+    source="b",
+    joules=36_000.0,
+    joules_low=32_400.0,
+    joules_high=40_000.0,
+    seconds=120.0,
+    boundary=("gpu", "cpu"),
+    phases=("compile", "train"),
+    estimated=False,
+    framework="torch 2.13",
+    precision="bfloat16",
+    date="2026",
+  )
+
+
+def test_empty_cells_are_unknown_and_not_zero(tmp_path):
+  (found,) = read(file(tmp_path, HEADING + "a,,,,,,,7,,b\n"))
+  assert found == Reference(name="a", source="b", seconds=7.0)
+
+
+def test_comments_blank_lines_and_a_byte_order_mark(tmp_path):
+  text = "\ufeff# what, and why\n\n" + HEADING + "\n" + ROW + "#1,,,,,,9,,,b\n"
+  found = read(file(tmp_path, text))
+  assert [r.name for r in found] == ["ResNet-18 in PyTorch", "#1"]
+
+
+def test_what_a_terminal_would_act_upon_is_taken_out(tmp_path):
+  (found,) = read(file(tmp_path, "name,source,joules\n\x1b[31ma\x07,b,1\n"))
+  assert found.name == "[31ma"
+
+
+@pytest.mark.parametrize(
+  ("text", "said"),
+  [
+    (
+      "name,sorce,joules\n",
+      "row 1, unknown column 'sorce'; did you mean source?",
+    ),
+    (
+      "name,source,energy\n",
+      "row 1, column energy: its name must say the unit: joules, watt_hours,"
+      " kilowatt_hours",
+    ),
+    (
+      "name,source,energy_mwh\n",
+      "row 1, unknown column 'energy_mwh'; did you mean energy_wh?",
+    ),
+    (
+      "name,source,watts\n",
+      "row 1, column watts: its name must say the unit: joules: energy, not"
+      " power",
+    ),
+    ("name,name,joules\n", "row 1, column name: stands there twice"),
+    (
+      "name;source;joules\na;b;1\n",
+      "; separate columns by commas",
+    ),
+    ("name,joules\na,1\n", "row 2, column source: missing; every row needs"),
+    ("name,source,joules\na,b,\n", "row 2, column joules: missing, and so is"),
+    (
+      "name,source,joules,energy_kwh\na,b,1,2\n",
+      "row 2, column energy_kwh: another one gives joules too",
+    ),
+    (
+      "name,source,joules\na,b,1\n\na,b,12.300 J\n",
+      "row 4, column joules: '12.300 J' is not a number",
+    ),
+    ("name,source,joules\na,b,0\n", "column joules: 0 cannot be; above 0"),
+    ("name,source,joules\na,b,-3\n", "column joules: -3 cannot be"),
+    ("name,source,joules\na,b,nan\n", "column joules: nan cannot be"),
+    ("name,source,energy_kwh\na,b,1e300\n", "column energy_kwh: 1e+300 cannot"),
+    ("name,source,energy_kwh\na,b,9e29\n", "energy_kwh: 3.24e+36 cannot be"),
+    (
+      "name,source,joules,accuracy\na,b,1,80\n",
+      "column accuracy: 80 is not a share of one; 80 % is 0.8",
+    ),
+    (
+      "name,source,joules,target_accuracy\na,b,1,80 %\n",
+      "column target_accuracy: 80 % is not a share of one",
+    ),
+    (
+      "name,source,joules,batch_size\na,b,1,12.5\n",
+      "column batch_size: 12.5 is not a whole number",
+    ),
+    (
+      "name,source,joules,boundary\na,b,1,gpu+ram\n",
+      "column boundary: unknown part 'ram'; did you mean dram?; joined by +",
+    ),
+    (
+      "name,source,joules,estimated\na,b,1,maybe\n",
+      "column estimated: 'maybe' is neither true nor false",
+    ),
+    (
+      "name,source,joules,joules_low\na,b,1,2\n",
+      "column joules_low: not joules_low <= joules <= joules_high",
+    ),
+    ("name,source,joules\na,b,1,2\n", "row 2: 4 cells under 3 columns; put"),
+    ('name,source,joules\na,"b,1\n', "row 2: not a CSV: "),
+    ("", "torch.csv: no result in it"),
+    ("name,source,joules\n", "torch.csv: no result in it"),
+  ],
+)
+def test_what_is_wrong_is_told_with_row_and_column(tmp_path, text, said):
+  assert said in refused(file(tmp_path, text))
+
+
+def test_a_file_that_is_not_there_or_no_text(tmp_path):
+  assert refused(str(tmp_path / "no.csv")).endswith("no.csv: no such file")
+  (tmp_path / "x.csv").write_bytes(b"name\xff")
+  assert "not text in UTF-8" in refused(str(tmp_path / "x.csv"))
+  (tmp_path / "d.csv").mkdir()
+  assert "Is a directory" in refused(str(tmp_path / "d.csv"))
+
+
+def test_json_says_the_same_as_csv(tmp_path):
+  entry = {
+    "name": "ResNet-18 in PyTorch",
+    "hardware": "NVIDIA H200",
+    "model": "resnet18",
+    "data": "cifar10",
+    "batch_size": 128,
+    "target_accuracy": 0.9,
+    "joules": 48_000,
+    "seconds": 112.5,
+    "accuracy": 0.903,
+    "source": "lab log, run 7",
+    "precision": None,
+  }
+  expected = read(file(tmp_path, HEADING + ROW))
+  for content in ([entry], {"references": [entry]}, entry):
+    path = file(tmp_path, json.dumps(content), "torch.json")
+    assert read(path) == expected
+
+
+@pytest.mark.parametrize(
+  ("text", "said"),
+  [
+    ("{", "not JSON: "),
+    ("[" * 100_000, "not JSON: nested too deep"),
+    ("[1]", "entry 1: not an object"),
+    (
+      '[{"name": "a", "source": "b", "joules": 1}, {"name": ["a"]}]',
+      "entry 2, column name: not a number or a word",
+    ),
+    (
+      '{"name": "a", "source": "b", "joule": 1}',
+      "entry 1, unknown column 'joule'; did you mean joules?",
+    ),
+    ('{"joules": 1, "joules": 2}', "not JSON: joules stands there twice"),
+    (
+      '{"name": "a", "source": "b", "joules": NaN}',
+      "entry 1, column joules: nan cannot be",
+    ),
+    ("[]", "no result in it"),
+  ],
+)
+def test_wrong_json_is_one_line(tmp_path, text, said):
+  assert said in refused(file(tmp_path, text, "torch.json"))
+
+
+def test_the_command_fills_what_the_file_leaves_out(tmp_path):
+  text = "name,source,joules,model,data\na,b,1,,cifar10\nc,d,2,vit,\n"
+  path = file(tmp_path, text)
+  first, second = read(f"{path}:data=cifar10,batch_size=64")
+  assert (first.data, first.batch_size, first.model) == ("cifar10", 64, "")
+  assert (second.data, second.model) == ("cifar10", "vit")
+  assert "row 3, column model: vit here, resnet18 in the command" in refused(
+    f"{path}:model=resnet18"
+  )
+
+
+def test_wrong_words_of_the_command(tmp_path):
+  path = file(tmp_path, HEADING + ROW)
+  assert "unknown field 'modl'; did you mean model?" in refused(
+    f"{path}:modl=x"
+  )
+  assert "unknown field 'joules'" in refused(f"{path}:joules=3")
+  assert "write data=VALUE" in refused(f"{path}:model=x,data")
+  assert "column batch_size: 'x' is not" in refused(f"{path}:batch_size=x")
+
+
+def test_a_colon_in_the_name_of_a_file(tmp_path):
+  path = file(tmp_path, HEADING + ROW, "a:b=c.csv")
+  assert len(read(path)) == 1
+  assert read(f"{path}:precision=float32")[0].precision == "float32"
+
+
+def test_the_template_is_empty_and_whole(tmp_path):
+  text = template()
+  assert "no result in it" in refused(file(tmp_path, text))
+  (found,) = read(file(tmp_path, text + "a" + "," * 6 + "5,,,b" + "," * 8))
+  assert (found.name, found.joules, found.source) == ("a", 5.0, "b")
+  assert all(f"# {name}: " in text for name in COLUMNS)
+
+
+def test_codecarbon_is_read_once_a_run(tmp_path):
+  eager, cpu = read(file(tmp_path, CODECARBON, "emissions.csv"))
+  assert eager.name == "resnet18 eager"
+  assert eager.source == "CodeCarbon 3.3.2 755f15f8"
+  assert eager.hardware == "1 x NVIDIA H200"
+  assert eager.seconds == 121.9
+  assert eager.joules == pytest.approx(72_720)
+  assert eager.boundary == ("gpu", "cpu", "dram")
+  assert eager.joules_by_part == pytest.approx(
+    {"gpu": 57_600, "cpu": 12_960, "dram": 2_160}
+  )
+  assert (eager.estimated, eager.date) == (True, "2026-09-14")
+  assert (cpu.hardware, cpu.boundary) == ("AMD EPYC 9654", ("cpu", "dram"))
+
+
+def test_codecarbon_of_two_years_ago(tmp_path):
+  (found,) = read(file(tmp_path, CODECARBON_2))
+  assert found.joules == pytest.approx(1_679_400)
+  assert found.hardware == "1 x NVIDIA A100-SXM4-40GB"
+
+
+def test_the_share_of_the_building_is_another_boundary(tmp_path):
+  (found,) = read(file(tmp_path, CODECARBON_2.replace("N,1.0", "N,1.4")))
+  assert found.boundary == ("gpu", "cpu", "dram", "overhead")
+  assert found.joules_by_part == {}
+
+
+def test_codecarbon_that_saw_nothing_is_unknown(tmp_path):
+  text = "project_name,duration,emissions,energy_consumed\na,5,0,0\n"
+  (found,) = read(file(tmp_path, text))
+  assert (found.joules, found.seconds, found.boundary) == (None, 5.0, ())
+
+
+def test_a_log_is_told_what_it_ran(tmp_path):
+  path = file(tmp_path, CODECARBON)
+  said = "model=resnet18,data=cifar10,target_accuracy=0.9,name=eager"
+  found = read(f"{path}:{said}")[0]
+  assert (found.model, found.data, found.target_accuracy, found.name) == (
+    "resnet18",
+    "cifar10",
+    0.9,
+    "eager",
+  )
+  assert found.joules == pytest.approx(72_720)
+
+
+@pytest.mark.parametrize(
+  ("old", "new", "said"),
+  [
+    ("0.0202", "x", "row 3, column energy_consumed: 'x' is not a number"),
+    ("121.9", "-1", "row 3, column duration: '-1' is not a number from 0 on"),
+    ("energy_consumed", "e", "row 1: a CodeCarbon log without energy_consumed"),
+    ("cpu only,", "cpu,only,", "row 4: 39 cells under 38 columns"),
+  ],
+)
+def test_a_wrong_log_of_codecarbon(tmp_path, old, new, said):
+  assert said in refused(file(tmp_path, CODECARBON.replace(old, new)))
+
+
+def test_zeus_windows_of_one_name_are_added_up(tmp_path):
+  train, evaluated = read(file(tmp_path, ZEUS, "zeus.csv"))
+  assert train == Reference(
+    name="train",
+    source="Zeus, zeus.csv, 2 windows added up",
+    joules=16_000.0,
+    seconds=20.0,
+    boundary=("gpu",),
+  )
+  assert evaluated.name == "eval, test"
+  assert (evaluated.joules, evaluated.seconds) == (900.0, 1.25)
+
+
+def test_one_window_of_zeus_may_be_picked(tmp_path):
+  path = file(tmp_path, ZEUS)
+  (found,) = read(f"{path}:window=train,name=eager,hardware=2 x NVIDIA H200")
+  assert (found.name, found.joules) == ("eager", 16_000.0)
+  assert "no window tran; known: train, eval, test" in refused(
+    f"{path}:window=tran"
+  )
+
+
+def test_no_joules_in_a_window_of_zeus_are_unknown(tmp_path):
+  train, evaluated = read(file(tmp_path, ZEUS.replace("3876.75", "0.0")))
+  assert (train.joules, train.seconds) == (None, 20.0)
+  assert evaluated.joules == 900.0
+
+
+@pytest.mark.parametrize(
+  ("text", "said"),
+  [
+    (
+      "start_time,window_name,elapsed_time,\n1795422690.6,a,1.2,\n",
+      "row 1: no column such as gpu0_energy: Zeus saw no GPU",
+    ),
+    (ZEUS.replace("4123.25", "-1.0"), "row 2, column gpu0_energy: '-1.0' is"),
+    (ZEUS + "1795422790.5,train\n", "row 5: 2 cells under 5 columns"),
+    (
+      ZEUS.replace("1795422702.572437", "1795422695.5"),
+      "row 4, column start_time: begins within an earlier window train",
+    ),
+  ],
+)
+def test_a_wrong_log_of_zeus(tmp_path, text, said):
+  assert said in refused(file(tmp_path, text))
+
+
+NUMBERS = st.one_of(
+  st.floats().map(str),
+  st.integers(-3, 10**9).map(str),
+  st.text(max_size=8),
+  st.sampled_from(["", "0", "1e400", "80 %", "gpu+cpu", "true", "٣"]),
+)
+CELLS = st.text(st.characters(exclude_characters=',"\n\r'), max_size=9)
+
+
+def survives(folder: pathlib.Path, content: bytes, name: str) -> None:
+  """Reads to references, or is refused in one line; nothing else."""
+  path = folder / name
+  path.write_bytes(content)
+  try:
+    found = read(str(path))
+  except BadReferenceError as error:
+    assert "\n" not in str(error)
+    return
+  references.section(found, ours(200))
+
+
+def hypothesised(test):
+  fixture = HealthCheck.function_scoped_fixture
+  return settings(
+    max_examples=60, deadline=None, suppress_health_check=[fixture]
+  )(test)
+
+
+@hypothesised
+@given(st.binary(max_size=80), st.sampled_from(["x.csv", "x.json"]))
+def test_any_bytes(tmp_path, content, name):
+  survives(tmp_path, content, name)
+
+
+@hypothesised
+@given(
+  st.dictionaries(
+    st.sampled_from([*COLUMNS, *UNITS]), st.one_of(NUMBERS, CELLS), max_size=9
+  )
+)
+def test_any_row(tmp_path, cells):
+  full = {"name": "a", "source": "b"} | cells
+  lines = (",".join(full), ",".join(full.values()))
+  survives(tmp_path, "\n".join(lines).encode("utf-8", "replace"), "x.csv")
+
+
+@hypothesised
+@given(
+  st.recursive(
+    st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text()),
+    lambda inner: st.one_of(
+      st.lists(inner, max_size=3),
+      st.dictionaries(st.sampled_from([*COLUMNS, "x"]), inner, max_size=4),
+    ),
+    max_leaves=8,
+  )
+)
+def test_any_json(tmp_path, content):
+  survives(tmp_path, json.dumps(content).encode(), "x.json")
+
+
+@hypothesised
+@given(st.data())
+def test_any_log(tmp_path, data):
+  text = data.draw(st.sampled_from([ZEUS, CODECARBON, CODECARBON_2]))
+  lines = text.splitlines()
+  row = data.draw(st.integers(1, len(lines) - 1))
+  cells = lines[row].split(",")
+  at = data.draw(st.integers(0, len(cells) - 1))
+  cells[at] = data.draw(NUMBERS)
+  lines[row] = ",".join(cells)
+  survives(tmp_path, "\n".join(lines).encode("utf-8", "replace"), "x.csv")
+
+
+def ours(*joules: float, batch: int = 128, **changes: Any) -> list[TrialRecord]:
+  """Trials of a ResNet-18 on one H200; negative joules are of a miss."""
+  devices = [{"platform": "gpu", "kind": "NVIDIA H200", "uuid": GPU}]
+  model = changes.pop("model", {"name": "resnet18"})
+  config = {"data": "cifar10", "model": model, "batch_size": batch}
+  return [
+    record(
+      batch,
+      seed,
+      spent,
+      target_accuracy=0.9,
+      config=config | {"precision": "bfloat16"},
+      **{
+        "provenance": {"host": "gpu-node-07", "devices": devices},
+        "meter": meter(GPU, "gpu"),
+      }
+      | changes,
+    )
+    for seed, spent in enumerate(joules)
+  ]
+
+
+def reference(**changes: Any) -> Reference:
+  facts = {
+    "name": "eager",
+    "source": "lab log",
+    "hardware": "NVIDIA H200",
+    "model": "ResNet-18",
+    "data": "CIFAR10",
+    "batch_size": 128,
+    "target_accuracy": 0.9,
+    "joules": 400.0,
+    "seconds": 8.0,
+    "accuracy": 0.904,
+    "boundary": ("gpu",),
+    "phases": ("train",),
+  }
+  return Reference(**facts | changes)
+
+
+def test_the_same_work_gives_a_ratio():
+  (match,) = matches(reference(), compare(ours(190, 200, 220)))
+  ratio, seconds = match.joules_ratio, match.seconds_ratio
+  assert ratio is not None and seconds is not None
+  assert (ratio.value, ratio.low, ratio.high) == (0.5, 0.475, 0.55)
+  assert seconds.value == 0.5
+  assert (match.apart, match.notes) == ((), ())
+
+
+def test_the_interval_of_the_reference_widens_the_ratio():
+  (match,) = matches(
+    reference(joules_low=200.0, joules_high=800.0),
+    compare(ours(190, 200, 220)),
+  )
+  ratio = match.joules_ratio
+  assert ratio is not None
+  assert (ratio.value, ratio.low, ratio.high) == (0.5, 190 / 800, 220 / 200)
+
+
+def test_a_lower_bound_here_is_one_of_the_ratio():
+  (match,) = matches(reference(), compare(ours(-200, -200, 100)))
+  assert match.joules_ratio is not None
+  assert (match.joules_ratio.value, match.joules_ratio.at_least) == (0.5, True)
+  section = references.section([reference()], ours(-200, -200, 100))
+  assert "took at least 0.500 times its joules and" in section.lines[0]
+
+
+@pytest.mark.parametrize(
+  ("changes", "said"),
+  [
+    ({"data": "cifar100"}, "data cifar100 there, cifar10 here"),
+    ({"data": ""}, "its data is not known"),
+    ({"model": "resnet50"}, "model resnet50 there, resnet18 here"),
+    (
+      {"target_accuracy": 0.93, "accuracy": 0.94},
+      "target 93 % there, 90 % here",
+    ),
+    ({"target_accuracy": None}, "its target is not known"),
+    (
+      {"accuracy": 0.85},
+      "it stopped at 85 %, below its target of 90 %",
+    ),
+  ],
+)
+def test_other_work_gives_no_ratio(changes, said):
+  grounds = compare(ours(190, 200))
+  assert matches(reference(**changes), grounds) == ()
+  assert why_not(reference(**changes), grounds) == said
+  section = references.section([reference(**changes)], ours(190, 200))
+  assert section.lines == (f"eager: not compared: {said}.",)
+  assert len(section.tables) == 1
+
+
+def test_a_model_of_another_width_is_another_model():
+  records = ours(190, 200, model={"name": "resnet18", "width": 0.5})
+  assert why_not(reference(), compare(records)) == (
+    "model ResNet-18 there, resnet18 width 0.5 here"
+  )
+
+
+def test_a_network_of_several_tasks_is_other_work():
+  both = {"tasks": ["label", "coarse_label"], "target_accuracy": 0.9}
+  several = [
+    dataclasses.replace(r, config=r.config | both) for r in ours(190, 200)
+  ]
+  assert why_not(reference(), compare(several)) == (
+    "one label there, tasks label + coarse_label here"
+  )
+
+
+def test_a_target_within_a_tenth_of_a_point_is_the_same():
+  grounds = compare(ours(190, 200))
+  assert matches(reference(target_accuracy=0.9008), grounds)
+  assert not matches(reference(target_accuracy=0.9012), grounds)
+
+
+@pytest.mark.parametrize(
+  ("changes", "said"),
+  [
+    (
+      {"hardware": "NVIDIA A100"},
+      "other hardware (NVIDIA A100 there, NVIDIA H200 here)",
+    ),
+    (
+      {"hardware": "2 x H200"},
+      "other hardware (2 x H200 there, NVIDIA H200 here)",
+    ),
+    ({"hardware": ""}, "whether the hardware is the same is not known"),
+    ({"precision": "float32"}, "precision float32 there, bfloat16 here"),
+    ({"batch_size": 512}, "batch 512 there, 128 here"),
+    ({"estimated": True}, "joules estimated there, measured here"),
+    ({"boundary": ()}, "which parts of the machine its joules cover is not"),
+    ({"phases": ()}, "which phases of its run it counts is not said"),
+  ],
+)
+def test_what_may_mislead_is_said_beside_the_ratio(changes, said):
+  (match,) = matches(reference(**changes), compare(ours(190, 200)))
+  assert match.joules_ratio is not None
+  (note,) = match.notes
+  assert note.startswith(said)
+  (line,) = references.section([reference(**changes)], ours(190, 200)).lines
+  assert f"Mind: {note}." in line
+
+
+@pytest.mark.parametrize(
+  ("there", "told"),
+  [("1 x H200", "same"), ("NVIDIA A100", "other"), ("", "unknown")],
+)
+def test_hardware_is_labelled_beside_the_ratio(there, told):
+  section = references.section([reference(hardware=there)], ours(190, 200))
+  shown = section.tables[1]
+  assert shown.rows[0][shown.columns.index("hardware")] == told
+  assert shown.rows[0][shown.columns.index("ratio of joules")] != "none"
+
+
+def test_estimated_joules_are_called_so_on_both_sides():
+  modelled = ours(190, 200, estimated=True, meter=meter(GPU, "gpu", True))
+  section = references.section([reference(estimated=True)], modelled)
+  given, beside = section.tables
+  assert given.rows[0][given.columns.index("joules")] == "400, estimated"
+  assert beside.rows[0][3:5] == ("195 (190-200), estimated", "400, estimated")
+  measured = references.section([reference()], ours(190, 200)).tables[1]
+  assert measured.rows[0][3:5] == ("195 (190-200)", "400")
+
+
+def test_another_boundary_gives_no_ratio_of_joules():
+  there = reference(boundary=("gpu", "cpu"))
+  (match,) = matches(there, compare(ours(190, 200)))
+  assert match.joules_ratio is None
+  assert match.seconds_ratio is not None
+  assert match.apart == ("its joules cover gpu + cpu, here gpu",)
+  (line,) = references.section([there], ours(190, 200)).lines
+  assert line == (
+    "eager: here jax, batch 128 took 0.500 times its seconds (0.500 to 0.500)."
+    " Not compared: its joules cover gpu + cpu, here gpu."
+  )
+
+
+def test_the_parts_of_a_log_are_taken_as_the_records_count(tmp_path):
+  said = "model=resnet18,data=cifar10,target_accuracy=0.9,phases=train"
+  eager = read(f"{file(tmp_path, CODECARBON)}:{said}")[0]
+  (match,) = matches(eager, compare(ours(28_800, 28_800)))
+  assert match.joules == pytest.approx(57_600)
+  assert match.joules_ratio is not None
+  assert match.joules_ratio.value == pytest.approx(0.5)
+  assert match.notes == ()  # of the GPU alone nothing is modelled
+  package = {GPU: 1.0, "package-0": 1.0}
+  both = meter(GPU, "gpu")
+  both["domains"].append({"domain": "package-0", "kind": "cpu"})
+  records = ours(28_800, 28_800, joules_by_domain=package, meter=both)
+  (match,) = matches(eager, compare(records))
+  assert match.joules == pytest.approx(70_560)
+  assert match.notes == ("joules estimated there, measured here",)
+
+
+@pytest.mark.parametrize(
+  ("phases", "joules"),
+  [
+    (("train",), 200.0),
+    (("compile", "train"), 230.0),
+    (("train", "eval"), 210.0),
+  ],
+)
+def test_the_same_phases_are_counted(phases, joules):
+  (match,) = matches(reference(phases=phases), compare(ours(200, 200)))
+  assert match.joules_ratio is not None
+  assert match.joules_ratio.value == joules / 400
+  assert (match.seconds_ratio is None) == (phases != ("train",))
+
+
+def test_phases_that_records_cannot_add_up():
+  (match,) = matches(
+    reference(phases=("setup", "train")), compare(ours(190, 200))
+  )
+  assert (match.joules_ratio, match.seconds_ratio) == (None, None)
+  assert match.apart == (
+    "its joules are of setup + train",
+    "its seconds are of setup + train",
+  )
+
+
+def test_the_same_batch_is_taken_before_a_cheaper_one():
+  records = ours(190, 200) + ours(90, 100, batch=64)
+  for batch, taken in ((128, 128), (64, 64), (512, 64), (None, 64)):
+    (match,) = matches(reference(batch_size=batch), compare(records))
+    assert match.group.varied == {"batch_size": taken}
+
+
+def test_a_failed_first_seed_hides_neither_device_nor_boundary():
+  failed = ours(1)[0]
+  failed = dataclasses.replace(
+    failed,
+    status="failed",
+    joules_by_domain={},
+    meter={},
+    provenance={"host": "gpu-node-07"},
+  )
+  others = [dataclasses.replace(r, seed=r.seed + 1) for r in ours(200, 200)]
+  (match,) = matches(reference(), compare([failed, *others]))
+  assert (match.apart, match.notes) == ((), ())
+
+
+def test_each_framework_has_its_own_match():
+  torch = ours(
+    300,
+    300,
+    framework="torch",
+    varied={"batch_size": 128, "framework": "torch"},
+  )
+  found = matches(reference(), compare(ours(200, 200) + torch))
+  ratios = [
+    (m.framework, m.joules_ratio.value) for m in found if m.joules_ratio
+  ]
+  assert ratios == [("jax", 0.5), ("torch", 0.75)]
+
+
+def test_a_start_from_pretrained_weights_is_said():
+  records = ours(190, 200, init_from="0123456789ab")
+  (match,) = matches(reference(), compare(records))
+  assert match.notes == ("training here began with pretrained weights",)
+
+
+def test_hardware_of_a_record():
+  devices = [{"platform": "gpu", "kind": "NVIDIA H200"}] * 2
+  several = record(provenance={"devices": devices})
+  assert hardware(several) == "2 x NVIDIA H200"
+  cpu = {"devices": [{"platform": "cpu", "kind": "cpu"}], "cpu": "AMD EPYC"}
+  on_cpu = record(provenance=cpu, joules_by_domain={"package-0": 1.0})
+  assert hardware(on_cpu) == "AMD EPYC"
+  assert hardware(record(provenance={"cpu": "AMD EPYC"})) == ""
+
+
+def test_trials_of_unknown_energy_give_no_ratio():
+  records = ours(190, joules_to_accuracy=None)
+  assert matches(reference(), compare(records)) == ()
+  assert "energy of these trials is not known" in why_not(
+    reference(), compare(records)
+  )
+  assert "no trial is recorded" in why_not(reference(), ())
+
+
+def run_folder(path: pathlib.Path, trials: list[TrialRecord]) -> str:
+  for trial in trials:
+    records.append(path / "records.jsonl", trial)
+  return str(path)
+
+
+def test_the_command_shows_them_below_one_report(tmp_path, capsys):
+  first = run_folder(tmp_path / "first", ours(24_000, 24_000))
+  path = file(tmp_path, HEADING + ROW)
+  assert main([first], references=[path]) == 0
+  out = capsys.readouterr().out
+  assert "\nNumbers from elsewhere\n" in out
+  assert (
+    "ResNet-18 in PyTorch: here jax, batch 128 took 0.500 times its joules"
+    " (0.500 to 0.500) and 0.0356 times its seconds (0.0356 to 0.0356). Mind:"
+    " which phases of its run it counts is not said; here training alone; which"
+    " parts of the machine its joules cover is not said." in out
+  )
+  second = run_folder(tmp_path / "second", ours(20_000, 21_000, batch=64))
+  assert main([first, second], references=[path]) == 0
+  out = capsys.readouterr().out
+  assert out.count("Numbers from elsewhere") == 1
+
+
+def test_a_bad_reference_prints_nothing(tmp_path, capsys):
+  folder = run_folder(tmp_path / "first", ours(24_000))
+  path = file(tmp_path, HEADING.replace("joules", "joule") + ROW)
+  assert main([folder], references=[path]) == 2
+  out, err = capsys.readouterr()
+  assert out == ""
+  assert err == (
+    f"report: {path}, row 1, unknown column 'joule'; did you mean joules?\n"
+  )
+
+
+def script(*arguments: str) -> subprocess.CompletedProcess[str]:
+  return subprocess.run(
+    [sys.executable, "scripts/report.py", *arguments],
+    cwd=pathlib.Path(__file__).parent.parent,
+    env={"PYTHONPATH": ".", "PATH": ""},
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_the_script_itself(tmp_path):
+  folder = run_folder(tmp_path / "first", ours(24_000))
+  path = file(tmp_path, HEADING + ROW)
+  done = script(folder, f"--reference={path}", f"--reference={path}")
+  assert (done.returncode, done.stderr) == (0, "")
+  assert done.stdout.count("took 0.500 times its joules") == 2
+
+
+def test_the_script_prints_the_template():
+  done = script("--reference_template")
+  assert (done.returncode, done.stderr, done.stdout) == (0, "", template())

@@ -1,0 +1,181 @@
+"""A report of a run folder: what it says and what it leaves there."""
+
+import io
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from report_records import grid, record, seeds
+from rich.console import Console
+
+from jaxpower import report
+from jaxpower.report.findings import Section, Table
+
+SWEEP = {"config": {"vary": {"batch_size": [64, 256]}, "seeds": 3}}
+FILES = [
+  "energy_accuracy.png",
+  "energy_accuracy.svg",
+  "report.html",
+  "summary.csv",
+  "trials.csv",
+]
+
+
+def printed(made: report.Report) -> str:
+  console = Console(file=io.StringIO(), width=80)
+  report.show(made, console)
+  assert isinstance(console.file, io.StringIO)
+  return console.file.getvalue()
+
+
+def test_files_appear_whole_and_are_named(tmp_path):
+  made = report.write(tmp_path, SWEEP, seeds(64, 204, 212))
+  assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+  assert sorted(path.name for path in made.paths) == FILES
+  assert all(path.stat().st_size > 100 for path in made.paths)
+
+
+def test_written_again_it_is_the_same(tmp_path):
+  trials = seeds(64, 204, 212) + seeds(256, 400, 410)
+  first = {
+    p.name: p.read_bytes() for p in report.write(tmp_path, SWEEP, trials).paths
+  }
+  again = report.write(tmp_path, SWEEP, trials[::-1])
+  changed = [p.name for p in again.paths if p.read_bytes() != first[p.name]]
+  assert changed == []
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+  made = report.write(tmp_path, SWEEP, seeds(64, 204))
+  before = {path: path.read_bytes() for path in made.paths}
+
+  def full(self, content):
+    self.touch()
+    assert self not in before
+    raise OSError(28, "No space left on device")
+
+  monkeypatch.setattr("pathlib.Path.write_bytes", full)
+  with pytest.raises(OSError, match="No space left"):
+    report.write(tmp_path, SWEEP, seeds(64, 300))
+  assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_no_file_is_written_in_place(tmp_path, monkeypatch):
+  written, write_bytes = [], pathlib.Path.write_bytes
+
+  def noted(self, content):
+    written.append(self)
+    return write_bytes(self, content)
+
+  monkeypatch.setattr("pathlib.Path.write_bytes", noted)
+  made = report.write(tmp_path, SWEEP, seeds(64, 204))
+  assert len(written) == 5
+  assert not set(written) & set(made.paths)
+
+
+def test_it_says_what_is_not_yet_recorded():
+  assert report.make(seeds(64, 204, 212), SWEEP).notes == (
+    "Not complete: 2 of 6 trials are recorded.",
+  )
+  counted = report.make(seeds(64, 204), SWEEP | {"trials": 7}).notes
+  assert counted == ("Not complete: 1 of 7 trials are recorded.",)
+  whole = seeds(64, 204, 212, 221) + seeds(256, 400, 410, 420)
+  assert report.make(whole, SWEEP).notes == ()
+
+
+def test_shown_on_no_terminal(tmp_path):
+  made = report.write(tmp_path, {}, seeds(64, 204) + seeds(256, 408))
+  names = ("report.html", "trials.csv", "summary.csv", *FILES[:2])
+  assert printed(made).splitlines()[-6:] == [
+    "Batch 64 was cheapest: 204 J to 80 %. Batch 256 cost 2.0 times as much."
+    " One seed cannot tell how certain this is.",
+    *(str(tmp_path / name) for name in names),
+  ]
+
+
+def test_two_machines_are_told_apart():
+  other = seeds(64, 100, provenance={"host": "gpu-node-08"})
+  made = report.make(seeds(64, 204) + other)
+  assert [part.title for part in made.parts] == [
+    "gpu-node-07, AMD EPYC 9654",
+    "gpu-node-08",
+  ]
+  assert made.notes == (
+    "These are not pooled, and no ratio crosses from one to another: data,"
+    " tasks, target, machine or meter differ.",
+  )
+  assert "cheapest" not in made.sentence
+  assert made.sentence.splitlines()[1].startswith("gpu-node-08: Batch 64: ")
+
+
+def test_targets_are_told_apart():
+  other = seeds(64, 400, target_accuracy=0.85)
+  made = report.make(seeds(64, 204) + other)
+  assert [part.title for part in made.parts] == ["to 80 %", "to 85 %"]
+
+
+GRID = {
+  (64, 1e-3): (395.0, 400.0, 405.0),
+  (64, 1e-2): (198.0, 200.0, 203.0),
+  (256, 1e-3): (-800.0, -810.0, -820.0),
+  (256, 1e-2): (295.0, 300.0, 310.0),
+}
+
+
+def test_a_grid_has_its_details_and_its_fronts(tmp_path):
+  made = report.write(tmp_path, {}, grid(GRID))
+  names = {path.name for path in made.paths}
+  assert {"pareto.png", "pareto.svg"} <= names
+  (part,) = made.parts
+  assert [table.columns[0] for table in part.details] == ["batch", "field"]
+  text = printed(made)
+  assert "batch  learning rate 0.001  learning rate 0.01  best" in text
+  assert "Least joules and seconds to the target: batch 64" in text
+
+
+def test_two_settings_make_no_front(tmp_path):
+  made = report.write(tmp_path, {}, seeds(64, 204) + seeds(256, 408))
+  assert not any("pareto" in path.name for path in made.paths)
+  assert made.parts[0].fronts == ()
+  assert made.parts[0].details == ()
+
+
+def test_no_records():
+  assert printed(report.make([])) == "No trial is recorded yet.\n"
+
+
+def test_failed_trials_alone_still_make_a_report(tmp_path):
+  made = report.write(tmp_path, SWEEP, [record(64, 0, status="failed")])
+  assert made.sentence == "Every trial failed: worker died (signal 9)."
+  assert len(made.paths) == 5
+
+
+def test_matplotlib_is_loaded_only_to_draw():
+  code = (
+    "import sys, jaxpower.report;"
+    " sys.exit('matplotlib' in sys.modules or 'jax' in sys.modules)"
+  )
+  assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_sections_stand_after_the_comparisons(tmp_path, monkeypatch):
+  table = Table(("start", "joules"), (("scratch", "212"),), ("A note.",))
+  told = Section("Pretraining & <transfer>", (table,), ("It pays from 3 on.",))
+  monkeypatch.setattr(
+    sys.modules["jaxpower.report.report"],
+    "SECTIONS",
+    (lambda records: None, lambda records: told if records else None),
+  )
+  assert report.make([]).sections == ()
+  made = report.write(tmp_path, SWEEP, seeds(64, 204, 212))
+  text = printed(made)
+  lines = ["Pretraining & <transfer>", "scratch  212", "A note.", "It pays"]
+  places = [text.index(line) for line in ("Batch", *lines)]
+  assert places == sorted(places)
+  page = (tmp_path / "report.html").read_text()
+  assert "<h2>Pretraining &amp; &lt;transfer&gt;</h2>" in page
+  assert "<td>scratch</td>" in page
+  assert "<p>It pays from 3 on.</p>" in page
+  further = Section("Life cycle")
+  assert report.make(seeds(64, 204), None, [further]).sections[1:] == (further,)

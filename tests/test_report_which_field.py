@@ -1,0 +1,143 @@
+"""What is advised, word by word; no more than the seeds carry."""
+
+from report_records import grid, seeds
+
+from jaxpower.report.compare.comparison import compare
+from jaxpower.report.questions.cheapest import sentence
+from jaxpower.report.questions.which_field import advice
+
+RATES = (0.001, 0.003, 0.01)
+
+
+def say(rows, seeds=3, spread=0.02, **changes) -> str:
+  """Advice on a grid: a row of joules per batch, a column per rate."""
+  cells = {
+    (batch, rate): tuple(
+      joules * (1 + spread * (k - seeds // 2)) for k in range(seeds)
+    )
+    for batch, row in rows.items()
+    for rate, joules in zip(RATES, row, strict=False)
+  }
+  (comparison,) = compare(grid(cells, **changes))
+  return " ".join(advice(comparison))
+
+
+def test_which_matters_and_what_to_take():
+  told = say({64: (800, 200, 400), 256: (900, 210, 400), 1024: (999, 500, 300)})
+  assert told == (
+    "Learning rate matters most (79 % of the variation in energy, 95 % interval"
+    " 78 to 80 %), batch (5 %, 95 % interval 4 to 5 %) next."
+    " What one does depends on the other (16 %, 95 % interval 16 to 17 %)."
+    " Take learning rate 0.003 with batch 64 or 256; with batch 1024 take 0.01;"
+    " the best batch with learning rate 0.003 is 64."
+  )
+
+
+def test_the_same_everywhere():
+  told = say({64: (800, 200), 256: (900, 220)})
+  assert told.endswith(
+    " Take learning rate 0.003 at any batch; the best batch with learning rate"
+    " 0.003 is 64."
+  )
+
+
+def test_one_seed_claims_nothing():
+  told = say({64: (800, 200), 256: (1600, 400)}, seeds=1)
+  assert told == (
+    "Of the variation in energy learning rate 80 %, batch 20 % and their"
+    " interaction 0 %; with one seed to a setting, chance is part of each."
+    " As far as one seed tells, take learning rate 0.003 at any batch; the best"
+    " batch with learning rate 0.003 is 64."
+  )
+
+
+def test_noise_is_not_advised_upon():
+  told = say({64: (400, 410), 256: (390, 420)}, spread=0.4)
+  assert told == (
+    "What learning rate and batch did to the energy cannot be told from chance."
+    " Which learning rate is best at any batch cannot be told with these seeds."
+  )
+
+
+def test_equals_are_not_ranked():
+  told = say({64: (400, 200), 256: (800, 400)}, spread=0.05)
+  assert "and so does" in told
+  assert "which of them matters more cannot be told" in told
+  assert "matters most" not in told
+
+
+def test_one_field_of_two_matters():
+  told = say({64: (400, 200), 256: (404, 202)}, spread=0.05)
+  assert told.startswith("Learning rate matters most (")
+  assert " Batch cannot be told from chance." in told
+  assert told.endswith("Take learning rate 0.003 at any batch.")
+
+
+def test_misses_leave_shares_open():
+  told = say({64: (400, 200), 256: (-800, 400)}, estimated=True)
+  assert "between 33 and " in told
+  assert "of the variation in estimated energy" in told
+  assert "as 3 of 12 trials missed the target" in told
+  assert "matters most" not in told
+
+
+def test_misses_may_leave_a_field_open():
+  told = say(
+    {64: (900, 100), 128: (910, 105), 256: (920, 115), 512: (-950, -950)}
+  )
+  assert told.endswith(
+    " The misses leave open how much learning rate matters."
+    " Take batch 64 at any learning rate; the best learning rate with"
+    " batch 64 is 0.003."
+  )
+
+
+def test_too_many_misses_make_no_shares():
+  told = say({64: (400, -800, -800), 256: (-800, -800, -800)})
+  why = "15 of 18 trials missed the target"
+  assert told.startswith(f"Which field matters most cannot be told: {why}.")
+  assert told.endswith(
+    " Take learning rate 0.001 with batch 64; with batch 256 no learning rate"
+    " reached the target often enough."
+  )
+
+
+def test_a_grid_with_a_hole_gives_no_advice():
+  (comparison,) = compare(
+    grid({(64, 0.001): (9.0,), (64, 0.01): (8.0,), (256, 0.01): (7.0,)})
+  )
+  assert advice(comparison) == [
+    "Which field matters most cannot be told: the energy of only 3 of 4"
+    " settings is known."
+  ]
+
+
+def test_three_fields_are_weighed():
+  trials = [
+    record
+    for wide, factor in ((1.0, 1), (2.0, 3))
+    for record in grid(
+      {
+        (b, r): tuple(factor * j * (1 + k / 100) for k in range(3))
+        for b, j in ((64, 100.0), (256, 101.0))
+        for r in RATES[:2]
+      }
+    )
+    for _ in [record.varied.update({"model.width": wide})]
+  ]
+  (comparison,) = compare(trials)
+  (first, second) = advice(comparison)
+  assert first.startswith("Width matters most (")
+  assert "cannot be told from chance" in second
+
+
+def test_one_field_keeps_its_sentence():
+  (comparison,) = compare(seeds(64, 200, 210) + seeds(256, 400, 410))
+  assert advice(comparison) == []
+
+
+def test_it_stands_in_the_sentence():
+  (comparison,) = compare(
+    grid({(b, r): (b * r, b * r * 1.01) for b in (64, 256) for r in RATES})
+  )
+  assert " ".join(advice(comparison)) in sentence(comparison)
