@@ -6,6 +6,7 @@ file in `tests/golden/` holds what it is to be. After a change that is meant:
   JAXPOWER_WRITE_GOLDEN=1 python -m pytest tests/test_golden_output.py -n0
 """
 
+import hashlib
 import io
 import json
 import os
@@ -18,11 +19,15 @@ from rich.console import Console
 
 from jaxpower import records, report
 from jaxpower.cli.report import main
+from jaxpower.cli.run import load_config
 from jaxpower.cli.table import document, table
+from jaxpower.config import trial_id
+from jaxpower.grid import expand
 from jaxpower.power import Domain, Energy, Sample, Window
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.given import assumptions
 from jaxpower.report.render import csv_files
+from jaxpower.sweep import _write_sweep, plan, read_sweep
 
 ROOT = pathlib.Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -167,3 +172,24 @@ def test_the_document_of_measure() -> None:
   told = document(["python", "a b.py"], 256, 0.0, window, monitor, usage)
   hold("measure.json", json.dumps(told, indent=1) + "\n")
   hold("measure.txt", table(told))
+
+
+def test_the_trial_ids_of_every_config() -> None:
+  """A record folder stays whole only while each trial keeps its name."""
+  lines = []
+  for path in sorted((ROOT / "configs").glob("*.py")):
+    for arguments in ("", "quick"):
+      trials = expand(load_config(f"{path}:{arguments}"))
+      names = "\n".join(map(trial_id, trials))
+      digest = hashlib.sha256(names.encode()).hexdigest()[:16]
+      lines.append(f"{path.name}:{arguments} {len(trials)} trials {digest}")
+  hold("trial_ids.txt", "\n".join(lines) + "\n")
+
+
+def test_the_sweep_file_of_the_main_job(tmp_path: pathlib.Path) -> None:
+  """What a run folder says of its sweep, but for the command line."""
+  planned = plan(load_config(str(ROOT / "configs" / "batch.py")), tmp_path)
+  _write_sweep(planned)
+  facts = read_sweep(tmp_path)
+  assert facts.pop("command_line")
+  hold("sweep.json", json.dumps(facts, indent=2) + "\n")
