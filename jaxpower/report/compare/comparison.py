@@ -29,7 +29,6 @@ from jaxpower.report.compare.statistics import (
   middle,
   ratio,
 )
-from jaxpower.wording import percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +99,6 @@ class Comparison:
     )
 
   @property
-  def goal(self) -> str:
-    """What was to be reached: "80 %"."""
-    mean = percent(self.target_accuracy)
-    if len(self.tasks) == 1:
-      return mean
-    return f"every target ({mean} on average)"
-
-  @property
   def best(self) -> Group | None:
     """The group with the lowest median that is known, not only bounded."""
     order = self.rankings["train"].order
@@ -125,6 +116,32 @@ class Comparison:
     return self.rankings["train"].energy_ratio
 
 
+@dataclass(frozen=True)
+class Compared:
+  """Records and their comparisons, computed once for every question.
+
+  `records` holds the newest record of each trial; `attempts` also those of
+  trials that were repeated, whose joules were spent all the same.
+  """
+
+  records: tuple[TrialRecord, ...]
+  attempts: tuple[TrialRecord, ...]
+  comparisons: tuple[Comparison, ...]
+
+
+def compare_all(
+  records: Iterable[TrialRecord],
+  attempts: Iterable[TrialRecord] | None = None,
+) -> Compared:
+  """Compares records; `attempts` are `records` unless they are given."""
+  records = tuple(records)
+  return Compared(
+    records,
+    records if attempts is None else tuple(attempts),
+    compare(records),
+  )
+
+
 def compare(records: Iterable[TrialRecord]) -> tuple[Comparison, ...]:
   """One comparison for each set of records that may be compared.
 
@@ -132,29 +149,6 @@ def compare(records: Iterable[TrialRecord]) -> tuple[Comparison, ...]:
   """
   compared = without_pretraining(records)
   return tuple(_comparison(part) for part in comparable(compared))
-
-
-def title(comparison: Comparison, among: Sequence[Comparison]) -> str:
-  """What tells a comparison from the others; empty where it stands alone."""
-  facts = (
-    (comparison.data, {c.data for c in among}),
-    (" + ".join(comparison.tasks), {c.tasks for c in among}),
-    (
-      f"to {percent(comparison.target_accuracy)}",
-      {c.target_accuracy for c in among},
-    ),
-    (comparison.machine or "machine unknown", {c.machine for c in among}),
-    (" + ".join(comparison.domains) or "no meter", {c.domains for c in among}),
-    (
-      " + ".join(comparison.devices) or "devices unknown",
-      {c.devices for c in among if c.domains == comparison.domains},
-    ),
-    (
-      "estimated" if comparison.estimated else "measured",
-      {c.estimated for c in among},
-    ),
-  )
-  return ", ".join(fact for fact, found in facts if len(found) > 1)
 
 
 def _comparison(records: Sequence[TrialRecord]) -> Comparison:

@@ -14,7 +14,7 @@ from typing import Any
 
 from jaxpower.report.cells import estimate
 from jaxpower.report.compare.comparable import natural_key
-from jaxpower.report.compare.comparison import Comparison, Group
+from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.costs import costs
 from jaxpower.report.compare.importance import (
   Importance,
@@ -23,8 +23,16 @@ from jaxpower.report.compare.importance import (
   importance,
 )
 from jaxpower.report.compare.statistics import Cost, ratio
-from jaxpower.report.findings import Table
+from jaxpower.report.findings import Section, Table
+from jaxpower.report.given import Given
 from jaxpower.wording import labels, setting, value
+
+PLACE = 20
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers within the verdict on the cheapest setting."""
+  return ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,12 @@ def choices(comparison: Comparison, path: str) -> tuple[Choice, ...]:
     _choice({other: row[0].varied.get(other) for other in others}, path, row)
     for row in rows.values()
   )
+
+
+def tables(comparison: Comparison) -> tuple[Table, ...]:
+  """Makes the grid of two fields and the shares of variance, where known."""
+  both = (grid_table(comparison), importance_table(comparison))
+  return tuple(table for table in both if table)
 
 
 def grid_table(comparison: Comparison) -> Table | None:

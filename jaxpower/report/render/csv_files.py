@@ -9,7 +9,12 @@ from dataclasses import fields
 from typing import Any
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.compare.comparison import Comparison, Group
+from jaxpower.report.compare.comparable import pretraining
+from jaxpower.report.compare.comparison import (
+  Compared,
+  Comparison,
+  Group,
+)
 from jaxpower.report.compare.statistics import Estimate
 
 # Told in columns of their own, or too deep for a cell: see records.jsonl.
@@ -26,8 +31,15 @@ NESTED = {
 }
 
 
-def trials(records: Sequence[TrialRecord]) -> str:
-  """A row per trial."""
+def trials(compared: Compared) -> str:
+  """Writes a row a trial, in the order of comparisons; pretraining last."""
+  records = [
+    record
+    for comparison in compared.comparisons
+    for group in comparison.groups
+    for record in group.records
+  ]
+  records += pretraining(compared.records)
   return _csv([_trial(record) for record in records])
 
 

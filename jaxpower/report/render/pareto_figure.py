@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from jaxpower.report.compare.comparison import Comparison, title
+from jaxpower.report.cells import name_among
+from jaxpower.report.compare.comparison import Comparison
 from jaxpower.report.compare.pareto import (
-  FEWEST_SETTINGS,
   Point,
   accuracy_front,
-  costs_known,
-  members,
+  best_accuracy_so_far,
+  known_costs,
   seconds_front,
-  staircase,
+  settings_on,
 )
-from jaxpower.report.render.figures import (
+from jaxpower.report.render.figure_style import (
   FAINT,
   INK,
   LOG_FROM,
@@ -26,16 +26,6 @@ from jaxpower.wording import percent, setting
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
   from matplotlib.figure import Figure
-
-
-def drawable(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-  """The comparisons with more than two settings and anything to draw."""
-  return tuple(
-    c
-    for c in comparisons
-    if len(c.groups) >= FEWEST_SETTINGS
-    and (accuracy_front(c) or seconds_front(c))
-  )
 
 
 def pareto(comparisons: Sequence[Comparison]) -> "Figure":
@@ -52,7 +42,7 @@ def pareto(comparisons: Sequence[Comparison]) -> "Figure":
   for (left, right), comparison in zip(rows, comparisons, strict=False):
     _accuracy(left, comparison)
     _seconds(right, comparison)
-    heading = title(comparison, comparisons) or comparison.data
+    heading = name_among(comparison, comparisons) or comparison.data
     left.set_title(heading, loc="left", fontsize=10, color=INK)
   return figure
 
@@ -60,7 +50,7 @@ def pareto(comparisons: Sequence[Comparison]) -> "Figure":
 def _accuracy(axes: "Axes", comparison: Comparison) -> None:
   front = accuracy_front(comparison)
   colors = _colors(comparison, front)
-  steps = [staircase(group) for group in comparison.groups]
+  steps = [best_accuracy_so_far(group) for group in comparison.groups]
   spent = [joules for step in steps for joules, _ in step]
   for step, color in zip(steps, colors, strict=True):
     if not step:
@@ -99,7 +89,7 @@ def _accuracy(axes: "Axes", comparison: Comparison) -> None:
 def _seconds(axes: "Axes", comparison: Comparison) -> None:
   front = seconds_front(comparison)
   colors = _colors(comparison, front)
-  known = costs_known(comparison)
+  known = known_costs(comparison)
   spent = [point.joules for point in known]
   for point in known:
     color = colors[point.group]
@@ -212,7 +202,7 @@ def _legend(
       marker=marker,
       linestyle="none" if marker else "solid",
     )
-    for index in members(front)
+    for index in settings_on(front)
   ]
   if not all(colors):
     handles.append(
@@ -240,7 +230,7 @@ def _legend(
 
 def _colors(comparison: Comparison, front: Sequence[Point]) -> list[str]:
   """A colour for each setting on the front; the empty word for the others."""
-  on = set(members(front))
+  on = set(settings_on(front))
   return [
     color if index in on else ""
     for index, color in enumerate(shades(len(comparison.groups)))
