@@ -87,11 +87,11 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
   return {
     **domains,
     "counted": "the train phase until the first evaluation that met the target;"
-    " the notes of the table give it with compiling, with evaluation and less"
-    " idle energy",
+    " the notes of the table give it with compiling, with evaluation and"
+    " without idle energy",
     "not counted": "power supplies, fans, network and whatever stands outside"
     " the domains above",
-    "seen in part": f"{seen} of {len(trials)} trials" if seen else "",
+    "partly measured": f"{seen} of {len(trials)} trials" if seen else "",
     "unknown": "; ".join(reasons),
     "warnings": "; ".join(warnings),
   }
