@@ -3,11 +3,11 @@
 Every rank calls these functions at the same time. NCCL serves GPUs, gloo CPUs.
 
 Three things here are not as in a tutorial. A group is left and never freed: a
-free once deadlocked for eight minutes (`_never_freed`). Every call that waits
-for other ranks does so under PyTorch's own timeout *and* a watchdog of the
-interpreter's, since waits inside PyTorch can outlive their timeout. And DDP
-does not broadcast buffers: batch norms keep the statistics of their own
-device's examples, as PyTorch users know them (records say "per device").
+free once deadlocked for eight minutes (`_never_freed`). What the coordinator
+waits for has PyTorch's timeout *and* a watchdog of the interpreter's, since a
+wait inside PyTorch can outlive its timeout. And DDP does not broadcast buffers:
+batch norms keep the statistics of their own device's examples, as PyTorch users
+know them (records say "per device").
 """
 
 import contextlib
@@ -29,7 +29,9 @@ from jaxpower.config import Trial
 from jaxpower.learn_torch.programs import Programs, state_of
 from jaxpower.learn_torch.spec import device_of
 
-LOOPBACK = "127.0.0.1"  # all ranks are on this machine; nothing listens outside
+# All ranks are on this machine. (TCPStore listens on every interface all the
+# same: this is the address that the others connect to.)
+LOOPBACK = "127.0.0.1"
 
 # How long one rank waits for another, in a collective and for a reply. Chosen,
 # not fitted: far above an update's time, the longest gap between collectives.
