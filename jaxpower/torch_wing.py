@@ -12,8 +12,7 @@ import numpy as np
 
 from jaxpower import weights
 from jaxpower.learn import checkpoint
-from jaxpower.learn.segment import init_state
-from jaxpower.learn.state import head_seed
+from jaxpower.learn.state import head_seed, init_state
 from jaxpower.learn_torch import wing
 from jaxpower.learn_torch.checkpoint import restore_backbone
 from jaxpower.learn_torch.wing import Placed, TrainState

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jaxpower.learn import checkpoint
-from jaxpower.learn.state import TrainState, make_mesh, replicated
+from jaxpower.learn.devices import make_mesh, replicated
+from jaxpower.learn.state import TrainState
 from jaxpower.weights import WeightsError
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from jaxpower import config
 from jaxpower.learn import cnn, networks
+from jaxpower.learn.devices import make_mesh, replicated, split
 from jaxpower.learn.layers import convolve
-from jaxpower.learn.state import make_mesh, replicated, split
 
 
 def count(network, shape, dtype=jnp.float32) -> int:

@@ -11,11 +11,11 @@ import pytest
 
 from jaxpower import config, data
 from jaxpower.learn import heads, wing
-from jaxpower.learn import segment as program
 from jaxpower.learn.heads import LOG_VARIANCES
 from jaxpower.learn.optimizer import Hyperparameters, hyperparameters
 from jaxpower.learn.optimizer import init as init_optimizer
 from jaxpower.learn.optimizer import rule as rule_of
+from jaxpower.learn.spec import network_of
 from jaxpower.learn.step import train_step
 from tests import twins
 
@@ -35,7 +35,7 @@ def windows() -> data.DataSet:
   return twins.windows()
 
 
-compiled = functools.cache(program.compile_programs)
+compiled = functools.cache(wing.compile_programs)
 
 
 @functools.cache
@@ -45,9 +45,7 @@ def step_of(spec: Any) -> Any:
 
 
 def placed(trial: config.Trial, windows: data.DataSet) -> wing.Placed:
-  found = wing.place(trial, data.for_tasks(windows, trial.tasks))
-  assert isinstance(found, wing.Placed)
-  return found
+  return wing.place(trial, data.for_tasks(windows, trial.tasks))
 
 
 def learn(trial: config.Trial, windows: data.DataSet, segments: int = 1) -> Any:
@@ -167,7 +165,7 @@ def test_one_task_asks_for_nothing_of_several(windows: data.DataSet) -> None:
 def test_evaluation_is_over_labelled_examples(windows: data.DataSet) -> None:
   state, _, found = learn(BOTH, windows)
   where = placed(BOTH, windows)
-  network = program.network_of(where.spec)
+  network = network_of(where.spec)
   inputs = (windows.test["input"] - windows.mean) / windows.std
   logits = network.apply({"params": state.params}, inputs, train=False)
   assert isinstance(logits, jax.Array)

@@ -8,14 +8,15 @@ import pytest
 
 from jaxpower import config, data, schedule
 from jaxpower.data.labels import examples_of
-from jaxpower.learn import segment as program
 from jaxpower.learn import spec as specs
 from jaxpower.learn.augment import draws_of
-from jaxpower.learn.evaluate import in_chunks
+from jaxpower.learn.devices import make_mesh, replicated
+from jaxpower.learn.evaluation import in_chunks
+from jaxpower.learn.feed import shardings
 from jaxpower.learn.optimizer import hyperparameters
-from jaxpower.learn.segment import flops_per_step
+from jaxpower.learn.programs import compile_programs, flops_per_step
 from jaxpower.learn.spec import Spec
-from jaxpower.learn.state import count_parameters, make_mesh, replicated
+from jaxpower.learn.state import count_parameters, fresh_state
 from jaxpower.learn.step import train_step
 
 TRIAL = config.Trial(
@@ -40,7 +41,7 @@ def spec_of(trial: config.Trial, sets: Any) -> Spec:
   return specs.spec_of(trial, *sets, classes=10)
 
 
-compiled = functools.cache(program.compile_programs)
+compiled = functools.cache(compile_programs)
 
 
 def segment(trial: config.Trial, sets: Any, segments: int = 1) -> Any:
@@ -49,8 +50,8 @@ def segment(trial: config.Trial, sets: Any, segments: int = 1) -> Any:
   programs = compiled(spec)
   mesh = make_mesh(trial.devices)
   placed = jax.device_put(sets[0], replicated(mesh))
-  test = jax.device_put(sets[1], program.test_shardings(mesh, sets[1]))
-  state, losses = program.fresh_state(spec, trial.seed), []
+  test = jax.device_put(sets[1], shardings(mesh, sets[1]))
+  state, losses = fresh_state(spec, trial.seed), []
   for number in range(segments):
     first = number * spec.steps
     indices = data.batch_indices(
@@ -100,7 +101,7 @@ def test_four_devices_equal_one(sets: Any) -> None:
 def test_a_segment_is_its_steps_one_by_one(sets: Any) -> None:
   spec = spec_of(TRIAL, sets)
   state, losses, _ = segment(TRIAL, sets)
-  by_hand, found = program.fresh_state(spec, TRIAL.seed), []
+  by_hand, found = fresh_state(spec, TRIAL.seed), []
   indices = data.batch_indices(
     seed=TRIAL.seed,
     examples=len(sets[0]["label"]),
@@ -133,10 +134,10 @@ def test_what_is_data_traces_once(
     traces.append(given[0])
     return train_step(*given)
 
-  monkeypatch.setattr(program, "train_step", counted)
+  monkeypatch.setattr("jaxpower.learn.programs.train_step", counted)
   base = dataclasses.replace(TRIAL, dropout=0.1)
   spec, losses = spec_of(base, sets), set()
-  made = {spec: program.compile_programs(spec)}
+  made = {spec: compile_programs(spec)}
   assert len(traces) == 1
   for change in (
     {},
@@ -152,7 +153,7 @@ def test_what_is_data_traces_once(
   ):
     trial = dataclasses.replace(base, **change)
     programs = made[spec_of(trial, sets)]
-    state = program.fresh_state(spec, trial.seed)
+    state = fresh_state(spec, trial.seed)
     rates = schedule.learning_rates(trial, 0, spec.steps)
     chosen = examples_of(sets[0]["label"], trial.data_share)
     indices = chosen[: spec.steps * 32].reshape(spec.steps, 32)
@@ -271,8 +272,8 @@ def test_every_kind_of_data_is_learned(
     classes=found.facts.classes,
     vocabulary=found.facts.vocabulary,
   )
-  programs = program.compile_programs(spec)
-  state = program.fresh_state(spec, 0)
+  programs = compile_programs(spec)
+  state = fresh_state(spec, 0)
   before = programs.evaluate(state, test_set)
   indices = data.batch_indices(
     seed=0, examples=128, batch_size=32, first_step=0, steps=spec.steps
@@ -289,7 +290,7 @@ def test_what_is_random_follows_seed_and_step(sets: Any) -> None:
   trial = dataclasses.replace(TRIAL, dropout=0.3)
   spec = spec_of(trial, sets)
   step = jax.jit(lambda *given: train_step(spec, *given)[1])
-  state = program.fresh_state(spec, 0)
+  state = fresh_state(spec, 0)
   few = {name: sets[0][name][:32] for name in ("input", "label")}
   numbers = hyperparameters(trial, schedule.learning_rates(trial, 0, 1)[0])
 
@@ -312,8 +313,8 @@ def test_products_are_as_precise_as_asked(sets: Any) -> None:
     return train_step(*given)
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(program, "train_step", look)
-    program.compile_programs(spec)
+    patch.setattr("jaxpower.learn.programs.train_step", look)
+    compile_programs(spec)
   (product,) = seen
   assert "HIGHEST" in product
 
@@ -334,7 +335,7 @@ def test_the_state_given_is_consumed(sets: Any) -> None:
   # Training donates its state: a copy kept by mistake would double memory.
   spec = spec_of(TRIAL, sets)
   programs = compiled(spec)
-  state = program.fresh_state(spec, 0)
+  state = fresh_state(spec, 0)
   indices = np.zeros((spec.steps, TRIAL.batch_size), np.int32)
   rates = np.ones(spec.steps, np.float32)
   placed = jax.device_put(sets[0], replicated(make_mesh(1)))

@@ -12,9 +12,10 @@ from flax import linen as nn
 from jaxpower import config, data
 from jaxpower.config import Transfer
 from jaxpower.learn import checkpoint, optimizer, step, wing
+from jaxpower.learn.devices import make_mesh, replicated
 from jaxpower.learn.optimizer import hyperparameters
 from jaxpower.learn.spec import Spec, spec_of
-from jaxpower.learn.state import TrainState, head_of, make_mesh, replicated
+from jaxpower.learn.state import TrainState, head_of
 
 TRIAL = config.Trial(
   model=config.Model(width=0.25),

@@ -12,9 +12,9 @@ import pytest
 
 from jaxpower import data, records, trial
 from jaxpower.config import Model, Optimizer, Transfer, Trial, trial_id
-from jaxpower.learn.segment import fresh_state
+from jaxpower.learn.devices import make_mesh, replicated
 from jaxpower.learn.spec import Spec
-from jaxpower.learn.state import make_mesh, replicated
+from jaxpower.learn.state import fresh_state
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, SimulatedSource
 from jaxpower.records import TrialRecord

@@ -12,8 +12,7 @@ import pytest
 
 from jaxpower import config, data
 from jaxpower.data import DataSet, cache
-from jaxpower.learn import streamed, wing
-from jaxpower.learn.streamed import Streamed
+from jaxpower.learn import feed, wing
 
 TRIAL = config.Trial(
   model=config.Model(width=0.25),
@@ -42,7 +41,8 @@ def whole() -> DataSet:
 def curve(trial: config.Trial, sets: DataSet) -> tuple[list[Any], Any]:
   """Train loss, test loss and accuracy after each of two segments."""
   placed = wing.place(trial, sets)
-  assert isinstance(placed, Streamed) == (trial.streaming == "always")
+  assert bool(placed.host) == (trial.streaming == "always")
+  assert bool(placed.train) != bool(placed.host)
   programs = compiled(placed.spec)
   state, looks = wing.start(placed), []
   for segment in range(2):
@@ -103,7 +103,7 @@ def test_nothing_is_left_of_a_segment() -> None:
 
 def test_an_error_of_reading_ends_the_segment() -> None:
   placed = wing.place(TRIAL, whole())
-  assert isinstance(placed, Streamed)
+  assert placed.host
 
   class Broken:
     shape, dtype = (300, 28, 28, 1), np.dtype("uint8")
@@ -111,8 +111,8 @@ def test_an_error_of_reading_ends_the_segment() -> None:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
       raise OSError("the disk is gone")
 
-  broken: Any = {**placed.train, "input": Broken()}
-  placed = dataclasses.replace(placed, train=broken)
+  broken: Any = {**placed.host, "input": Broken()}
+  placed = dataclasses.replace(placed, host=broken)
   before = threading.active_count()
   with pytest.raises(OSError, match="the disk is gone"):
     wing.train(compiled(placed.spec), wing.start(placed), placed, segment=0)
@@ -123,7 +123,7 @@ def test_the_wait_is_that_for_chunks_and_not_for_the_devices(
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
   placed = wing.place(TRIAL, whole())
-  assert isinstance(placed, Streamed)
+  assert placed.host
   programs, seen = compiled(placed.spec), []
 
   class Spy(data.Stream):
@@ -168,7 +168,7 @@ def test_chunks_divide_a_segment_and_stay_small(
     batch_size=batch, evaluate_every_examples=every, program=program
   )
   train = {"input": np.empty((2, bytes_), np.uint8)}
-  assert streamed.steps_together(trial, train) == chunk
+  assert feed.steps_per_chunk(trial, train) == chunk
 
 
 def test_a_streamed_program_is_another_one() -> None:
