@@ -17,7 +17,6 @@ from typing import Any
 
 import jax
 from absl import app, flags
-from jaxpower.learn.evaluate import in_chunks
 
 from jaxpower import config, data, provenance, schedule
 from jaxpower.learn import layers, programs

@@ -21,7 +21,7 @@ from tests.twins import windows
 torch = pytest.importorskip("torch")
 
 from jaxpower.learn_torch import flax_weights, heads, optimizer, programs
-from jaxpower.learn_torch.evaluate import evaluate
+from jaxpower.learn_torch.evaluation import evaluate
 
 CLASSES = (3, 4)
 RANDOM = np.random.default_rng(0)
@@ -228,7 +228,7 @@ def test_what_is_compiled_is_not_compiled_again(
 
   compile_ = functools.partial(torch.compile, backend=keep)
   monkeypatch.setattr(torch, "compile", compile_)
-  monkeypatch.setattr(programs, "_for_oneself", contextlib.nullcontext)
+  monkeypatch.setattr(programs, "no_disk_cache", contextlib.nullcontext)
   trial = dataclasses.replace(BOTH, task_weighting="uncertainty")
   eager, _ = course(trial, 1)
   compiled, _ = course(dataclasses.replace(trial, framework="torch_compile"), 1)

@@ -23,8 +23,8 @@ from jaxpower.config import (
   with_seed,
 )
 from jaxpower.data import DataSet
-from jaxpower.learn import checkpoint as in_jax
-from jaxpower.learn.state import TrainState
+from jaxpower.learn import checkpoint as jax_checkpoint
+from jaxpower.learn import state as jax_state
 from jaxpower.records import TrialRecord
 from jaxpower.weights import WeightsError
 from jaxpower.wings import wing_of
@@ -33,6 +33,8 @@ from tests import twins
 torch = pytest.importorskip("torch")
 
 from jaxpower.learn_torch import checkpoint, flax_weights, programs, wing
+from jaxpower.learn_torch import state as torch_state
+from jaxpower.learn_torch.spec import network_of
 
 TRIAL = Trial(
   data="digits",
@@ -96,7 +98,7 @@ def course(
 
 def as_jax(trial: Trial, state: Any) -> Any:
   """What a state of the PyTorch wing holds, as Flax names and lays it."""
-  network = programs.build(wing.place(trial, small()).spec)
+  network = network_of(wing.place(trial, small()).spec)
   return flax_weights.to_jax(network, state.weights | state.statistics)
 
 
@@ -191,7 +193,9 @@ def imported(
   params, batch_stats = drawn["params"], drawn["batch_stats"]
   params["stem"]["kernel"] = params["stem"]["kernel"][:, :, :1]  # of grey
   folder = tmp_path_factory.mktemp("weights") / "resnet"
-  in_jax.save(folder, TrainState(jnp.int32(0), params, batch_stats, {}))
+  jax_checkpoint.save(
+    folder, jax_state.TrainState(jnp.int32(0), params, batch_stats, {})
+  )
   return folder, drawn
 
 
@@ -250,7 +254,7 @@ def test_a_compiled_training_is_frozen_alike(
   # What is captured is all that matters here; making it fast takes a minute.
   compile_ = functools.partial(torch.compile, backend="eager")
   monkeypatch.setattr(torch, "compile", compile_)
-  monkeypatch.setattr(programs, "_for_oneself", contextlib.nullcontext)
+  monkeypatch.setattr(programs, "no_disk_cache", contextlib.nullcontext)
   asked = {"weights": str(folder), "freeze": True}
   plain = of(RESNET, "torch", **asked)
   losses, state = course(of(RESNET, "torch_compile", **asked), folder, 1)
@@ -269,7 +273,7 @@ def test_several_tasks_learn_a_head_alone() -> None:
   )
   sets = data.for_tasks(data.load("imu"), both.tasks)
   trial = of(both, "torch", freeze=True)
-  network = programs.build(wing.place(trial, sets).spec)
+  network = network_of(wing.place(trial, sets).spec)
   trained = [n for n, p in network.named_parameters() if p.requires_grad]
   assert sorted(trained) == ["head.bias", "head.log_variances", "head.weight"]
 
@@ -291,7 +295,7 @@ def test_a_backbone_that_does_not_fit_is_named(
 
 
 def saved(folder: pathlib.Path) -> pathlib.Path:
-  state = programs.TrainState(8, {"hidden.weight": torch.arange(99.0)}, {})
+  state = torch_state.TrainState(8, {"hidden.weight": torch.arange(99.0)}, {})
   checkpoint.save(folder, state)
   return folder
 
@@ -318,7 +322,7 @@ def test_damaged_weights_are_not_loaded(tmp_path: pathlib.Path) -> None:
   assert pretraining.lost([first, second], done, tmp_path) == {
     record.trial_id: f"{path} is damaged: its checksum is another"
   }
-  state = programs.TrainState(0, {}, {})
+  state = torch_state.TrainState(0, {}, {})
   with pytest.raises(WeightsError, match=r"state\.pt is damaged"):
     checkpoint.restore_backbone(path.parent, state)
 
@@ -337,7 +341,7 @@ def test_nothing_in_a_file_of_weights_is_called(tmp_path: pathlib.Path) -> None:
   folder, mark = saved(tmp_path / "weights"), tmp_path / "called"
   torch.save({"weights": Harm(mark)}, folder / "state.pt")
   folders.seal(folder)
-  state = programs.TrainState(0, {}, {})
+  state = torch_state.TrainState(0, {}, {})
   with pytest.raises(WeightsError, match=r"state\.pt is no state of ours") as e:
     checkpoint.restore_backbone(folder, state)
   assert "\n" not in str(e.value)

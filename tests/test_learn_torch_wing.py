@@ -19,7 +19,8 @@ from jaxpower.wings import Wing, wing_of
 torch = pytest.importorskip("torch")
 dynamo_utils = pytest.importorskip("torch._dynamo.utils")
 
-from jaxpower.learn_torch import evaluate, feed, programs
+from jaxpower.learn_torch import devices, evaluation, feed, placement, programs
+from jaxpower.learn_torch.spec import network_of
 
 CNN = Trial(
   model=Model(width=0.25),
@@ -111,7 +112,7 @@ def test_both_wings_count_about_the_same_operations() -> None:
 def test_operations_of_attention_are_counted() -> None:
   wing = wing_of("torch")
   spec: Any = wing.place(TRANSFORMER, small(TRANSFORMER.data)).spec
-  network = programs.build(spec)
+  network = network_of(spec)
   weights = sum(w.numel() for w in network.parameters() if w.ndim == 2)
   positions = spec.input_shape[0] * spec.batch_size
   linear = 6 * weights * positions  # each weight thrice, twice an operation
@@ -172,7 +173,7 @@ def test_nothing_is_compiled_while_it_trains(
   # Inductor's C++ compiler takes half a minute; all before it is the same.
   compile_ = functools.partial(torch.compile, backend="aot_eager")
   monkeypatch.setattr(torch, "compile", compile_)
-  monkeypatch.setattr(programs, "_for_oneself", contextlib.nullcontext)
+  monkeypatch.setattr(programs, "no_disk_cache", contextlib.nullcontext)
   trial = dataclasses.replace(
     CNN, framework="torch_compile", augmentation="crop_flip"
   )
@@ -192,7 +193,9 @@ def test_nothing_is_compiled_while_it_trains(
 def test_a_streamed_set_trains_the_same_from_disk(
   monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-  monkeypatch.setattr(evaluate, "CHUNK", 40)  # three passes, one of them short
+  monkeypatch.setattr(
+    evaluation, "CHUNK", 40
+  )  # three passes, one of them short
   trial = dataclasses.replace(CNN, accumulation=2, data_share=0.5)
   sets, mapped = small(trial.data), {}
   for split in ("train", "test"):
@@ -210,7 +213,7 @@ def test_a_streamed_set_trains_the_same_from_disk(
 def test_what_is_asked_or_memory_decides_where_a_set_lies(
   streaming: str, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-  monkeypatch.setattr(feed, "memory_bytes", lambda device, devices: room)
+  monkeypatch.setattr(placement, "memory_bytes", lambda device, devices: room)
   trial = dataclasses.replace(CNN, streaming=streaming)
   placed: Any = wing_of("torch").place(trial, small(trial.data))
   expected = streaming == "always" or (streaming == "auto" and room == 1)
@@ -221,14 +224,14 @@ def test_what_is_asked_or_memory_decides_where_a_set_lies(
 def test_the_memory_of_a_device_is_all_that_it_has(
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-  monkeypatch.setattr(feed, "host_bytes", lambda: 24 << 30)
+  monkeypatch.setattr(devices, "host_bytes", lambda: 24 << 30)
   facts = types.SimpleNamespace(total_memory=80 << 30)
   monkeypatch.setattr(
     torch.cuda, "get_device_properties", {torch.device("cuda", 1): facts}.get
   )
-  assert feed.memory_bytes(torch.device("cpu"), 1) == 24 << 30
-  assert feed.memory_bytes(torch.device("cpu"), 4) == 6 << 30
-  assert feed.memory_bytes(torch.device("cuda", 1), 4) == 80 << 30
+  assert devices.memory_bytes(torch.device("cpu"), 1) == 24 << 30
+  assert devices.memory_bytes(torch.device("cpu"), 4) == 6 << 30
+  assert devices.memory_bytes(torch.device("cuda", 1), 4) == 80 << 30
 
 
 @pytest.mark.parametrize(
@@ -291,5 +294,5 @@ def test_waiting_needs_no_gpu() -> None:
 
 def test_micro_batches_take_every_so_many_th_example() -> None:
   places = np.arange(8).reshape(2, 4)
-  found = feed.in_parts(places, 2)
+  found = feed.in_micro_batches(places, 2)
   assert found.tolist() == [[0, 2], [1, 3], [4, 6], [5, 7]]
