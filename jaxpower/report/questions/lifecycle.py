@@ -38,7 +38,11 @@ from jaxpower.report.compare.life import (
   spent_on_pretraining,
 )
 from jaxpower.report.compare.origins import all_origins
-from jaxpower.report.compare.search_payback import Alternative, Choice, alternatives
+from jaxpower.report.compare.search_payback import (
+  Alternative,
+  Choice,
+  alternatives,
+)
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given

@@ -196,14 +196,14 @@ def _start_groups(
   gathered: dict[tuple[str, Start], list[TrialRecord]] = {}
   for record in downstream:
     start = replace(start_of(record), origin=names[record.trial_id])
-    gathered.setdefault((_other_key(record, downstream), start), []).append(
-      record
-    )
+    key = _other_key(record, downstream), start
+    gathered.setdefault(key, []).append(record)
   scratch = {
     other: group
     for (other, start), group in gathered.items()
     if start.from_scratch and start.backbone_rate == 1
   }
+  # A sweep may call starts of two origins the same.
   sharing = Counter((other, _name(start)) for other, start in gathered)
   groups = [
     _start_group(
@@ -228,6 +228,7 @@ def _order(group: StartGroup) -> tuple:
 
 
 def _name(start: Start, with_origin: bool = False) -> str:
+  """Names a start: the sweep's own name for it wins."""
   name = start.name or start_name(start.kind, start.backbone_rate)
   named = with_origin and not start.from_scratch
   return f"{name} from {start.origin}" if named else name
@@ -255,7 +256,11 @@ def _start_group(
   scratch: Sequence[TrialRecord],
   records: Sequence[TrialRecord],
 ) -> StartGroup:
-  """Sets a group beside the trials from scratch at its setting."""
+  """Sets a group beside the trials from scratch at its setting.
+
+  Where anything is unknown there is no number of tasks: what was not seen of an
+  investment is not zero.
+  """
   if group.start.from_scratch:
     return group
   trials = group.records
