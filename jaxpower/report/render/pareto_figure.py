@@ -1,4 +1,4 @@
-"""Draws both Pareto fronts: most accuracy for the joules, least of both costs."""
+"""Draws both Pareto fronts: accuracy for the joules, and both costs."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
