@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxpower.report.compare.statistics import CONFIDENCE, RESAMPLES, SEED, Cost
-
-STREAM = 2  # of random numbers: that of seeds which are drawn in pairs
+from jaxpower.report.compare.statistics import (
+  Cost,
+  draw_trials,
+  percentile_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,10 @@ def break_even(
   point = _point(*_uses(invested, before, after, all_once))
   if seeds == 1:
     return point
-  generator = np.random.default_rng((SEED, STREAM))
-  drawn = generator.integers(seeds, size=(RESAMPLES, seeds))
-  least, most = _uses(invested, before, after, drawn)
-  tail = (1 - CONFIDENCE) / 2
-  # Outward to a drawn value: between a number and never lies nothing that
-  # could be interpolated.
-  return replace(
-    point,
-    low=float(np.quantile(least, tail, method="lower")),
-    high=float(np.quantile(most, 1 - tail, method="higher")),
-  )
+  # The same draws as those of other costs that are paired by seed.
+  draws = draw_trials(seeds, stream=2)
+  low, high = percentile_interval(*_uses(invested, before, after, draws))
+  return replace(point, low=low, high=high)
 
 
 def break_even_by_seed(
@@ -119,15 +114,15 @@ def _uses(
   invested: Sequence[Cost],
   before: Sequence[Cost],
   after: Sequence[Cost],
-  drawn: np.ndarray,
+  draws: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Computes the least and the most uses that each draw of seeds allows.
 
-  `drawn` holds indices of seeds, shape (draws, seeds); shape (draws,) each.
+  `draws` holds indices of seeds, (draws, seeds); returns (draws,) each.
   """
-  invested_least, invested_most = _medians(invested, drawn)
-  before_least, before_most = _medians(before, drawn)
-  after_least, after_most = _medians(after, drawn)
+  invested_least, invested_most = _medians(invested, draws)
+  before_least, before_most = _medians(before, draws)
+  after_least, after_most = _medians(after, draws)
   return (
     _divide(invested_least, before_most - after_least),
     _divide(invested_most, before_least - after_most),
@@ -135,12 +130,12 @@ def _uses(
 
 
 def _medians(
-  costs: Sequence[Cost], drawn: np.ndarray
+  costs: Sequence[Cost], draws: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   """Computes the least and the most median of each draw."""
   floors = np.array([cost.value for cost in costs])
   ceilings = np.array([cost.ceiling for cost in costs])
-  return np.median(floors[drawn], axis=1), np.median(ceilings[drawn], axis=1)
+  return np.median(floors[draws], axis=1), np.median(ceilings[draws], axis=1)
 
 
 def _divide(invested: np.ndarray, saved: np.ndarray) -> np.ndarray:
