@@ -59,7 +59,8 @@ def test_noise_is_not_advised_upon():
   told = say({64: (400, 410), 256: (390, 420)}, spread=0.4)
   assert told == (
     "What learning rate and batch did to the energy does not differ measurably"
-    " from chance. Which learning rate is best at any batch is unknown with these seeds."
+    " from chance. Which learning rate is best at any batch is unknown with"
+    " these seeds."
   )
 
 
