@@ -40,8 +40,8 @@ def seal(folder: pathlib.Path) -> None:
   unfinished.replace(folder / SUMS)
 
 
-def fault(folder: pathlib.Path) -> str:
-  """What is wrong with a folder of weights; empty where nothing is."""
+def problem(folder: pathlib.Path) -> str:
+  """Says what is wrong with a folder of weights; empty where nothing is."""
   if not folder.is_dir():
     return f"{folder} is not there"
   try:
@@ -64,8 +64,8 @@ def fault(folder: pathlib.Path) -> str:
 
 def require_whole(folder: pathlib.Path) -> None:
   """Raises WeightsError where a folder of weights is not as it was written."""
-  if why := fault(folder):
-    raise WeightsError(why)
+  if reason := problem(folder):
+    raise WeightsError(reason)
 
 
 def require_fit(

@@ -70,7 +70,7 @@ def test_a_pretraining_and_lost_weights_are_told() -> None:
     (pretraining, *expand(asked)),
     {name: dataclasses.replace(RECORD, trial_id=name)},
     pretrainings=frozenset({name}),
-    lost={name: why},
+    unusable={name: why},
   )
   assert todo.left == todo.trials
   lines = progress.outline(todo).splitlines()

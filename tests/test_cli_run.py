@@ -5,10 +5,12 @@ import sys
 import pytest
 
 from jaxpower.cli import run
+from jaxpower.config import get
 
 ROOT = pathlib.Path(__file__).parent.parent
 BATCH = "configs/batch.py"
 TRANSFER = "configs/transfer.py"
+MULTITASK = "configs/multitask.py"
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +115,26 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
       "unknown task of fashion_mnist_6k 'lable'; did you mean label?",
     ),
     ([f"--config={BATCH}", "x"], "'x': flags are written --name=value"),
+    (
+      [f"--config={BATCH}", "--config.vary.batch_size=(16,"],
+      "--config.vary.batch_size=(16,: must be a tuple",
+    ),
+    (
+      [f"--config={MULTITASK}", "--config.targets.label=high"],
+      "--config.targets.label=high: must be a float",
+    ),
+    (
+      [f"--config={BATCH}", "--config.stop_at_target=perhaps"],
+      "--config.stop_at_target=perhaps: must be a bool",
+    ),
+    (
+      [f"--config={BATCH}", "--noconfig.stop_at_target=1"],
+      "--noconfig.stop_at_target=1 does not take an argument",
+    ),
+    (
+      [f"--config={BATCH}", "--noconfig.sed"],
+      "unknown config field 'sed'; did you mean seeds?",
+    ),
   ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
@@ -170,6 +192,48 @@ def test_overrides_are_typed() -> None:
   assert asked.sweep.optimizer.learning_rate == 1.0
   assert asked.sweep.vary == {"batch_size": (32, 64)}
   assert (asked.meter, asked.dry_run, asked.out) == ("estimate", False, None)
+
+
+@pytest.mark.parametrize(
+  ("words", "path", "value"),
+  [
+    (["--config.seeds", "5"], "seeds", 5),
+    (["-config.seeds=0x10"], "seeds", 16),
+    (["--config.seeds=4", "--config.seeds=5"], "seeds", 5),
+    (["--noconfig.stop_at_target"], "stop_at_target", False),
+    (["--config.stop_at_target=F"], "stop_at_target", False),
+    (["--config.stop_at_target"], "stop_at_target", True),
+    (["--config.tasks=label"], "tasks", ("label",)),
+    (["--config.tasks=a", "--config.tasks=b"], "tasks", ("a", "b")),
+    (["--config.tasks=('a', 'b')"], "tasks", ("a", "b")),
+    (["--config.vary.batch_size=16,32"], "vary.batch_size", (16, 32)),
+    (["--config.vary.batch_size=[16, 32]"], "vary.batch_size", (16, 32)),
+    (["--config.vary.batch_size=16"], "vary.batch_size", (16,)),
+    (["--config.data=mnist_5k+digits_28"], "data", "mnist_5k+digits_28"),
+  ],
+)
+def test_an_override_may_be_written_in_many_ways(
+  words: list[str], path: str, value: object
+) -> None:
+  given = run.parse(["run.py", f"--config={BATCH}", *words])
+  assert get(given.sweep, path) == value
+  # The config file is found wherever it stands.
+  given = run.parse(["run.py", *words, f"--config={BATCH}"])
+  assert get(given.sweep, path) == value
+
+
+def test_values_of_a_deeper_field_that_varies_can_be_overridden() -> None:
+  path = "vary.optimizer.learning_rate"
+  words = ["--config=configs/learning_rate.py", f"--config.{path}=(0.1, 0.2)"]
+  given = run.parse(["run.py", *words])
+  assert get(given.sweep, path) == (0.1, 0.2)
+
+
+def test_a_file_of_flags_is_read(tmp_path: pathlib.Path) -> None:
+  file = tmp_path / "flags"
+  file.write_text(f"--config={BATCH}\n--config.seeds=5\n--out=here\n")
+  given = run.parse(["run.py", f"--flagfile={file}", "--meter=estimate"])
+  assert (given.sweep.seeds, given.out, given.meter) == (5, "here", "estimate")
 
 
 def test_a_pretraining_can_be_overridden(

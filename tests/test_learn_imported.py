@@ -15,7 +15,7 @@ from flax import linen as nn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxpower import pretraining, weights
+from jaxpower import requirements, weights
 from jaxpower.config import ConfigError, Model, Transfer, Trial
 from jaxpower.learn import checkpoint, cnn, imported, networks, safetensors
 from jaxpower.learn.state import TrainState
@@ -349,7 +349,7 @@ def test_an_imported_checkpoint_is_restored_under_another_head(
     text=True,
   )
   assert (done.stdout, done.returncode) == (f"{tmp_path / 'w'}\n", 0), done
-  assert weights.fault(tmp_path / "w") == ""
+  assert weights.problem(tmp_path / "w") == ""
   told = weights.origin(tmp_path / "w")
   assert (told["joules"], told["source"]) == (3.1e8, "model card, 86 kWh")
   found = checkpoint.restore_backbone(tmp_path / "w", fresh())
@@ -391,9 +391,9 @@ def test_heads_of_attention_must_be_as_many(tmp_path: pathlib.Path) -> None:
     model=Model(name="vit"), transfer=Transfer(weights=str(tmp_path / "w"))
   )
   with pytest.raises(ConfigError, match=r"model.heads 4: .* with 3"):
-    pretraining.check_weights(asked)
+    requirements.check_weights(asked)
   asked.model.heads = 3
-  pretraining.check_weights(asked)
+  requirements.check_weights(asked)
 
 
 @pytest.mark.parametrize(

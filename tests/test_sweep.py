@@ -65,7 +65,7 @@ class InstantWorker:
     type(self).seen.append(trial)
     source = trial.transfer.init_from
     if source is not None:
-      assert not weights.fault(folder / weights.folder_of(trial_id(source)))
+      assert not weights.problem(folder / weights.folder_of(trial_id(source)))
     if not failed:
       saved = folder / weights.folder_of(trial_id(trial))
       saved.mkdir(parents=True, exist_ok=True)
@@ -358,7 +358,7 @@ def test_a_damaged_checkpoint_is_trained_again_where_it_is_needed(
   saved = tmp_path / weights.folder_of(source)
   (saved / "array").write_text("0.25")
   plan = sweep.plan(transferred(framework), tmp_path)
-  assert plan.lost == {
+  assert plan.unusable == {
     source: f"{saved / 'array'} is damaged: its checksum is another"
   }
   assert plan.trials.index(needy) > plan.trials.index(plan.left[0])

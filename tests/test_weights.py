@@ -19,7 +19,7 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def test_what_is_sealed_is_whole(folder: pathlib.Path) -> None:
-  assert weights.fault(folder) == ""
+  assert weights.problem(folder) == ""
   weights.require_whole(folder)
   assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
@@ -68,8 +68,8 @@ def test_what_is_wrong_is_named(
   folder: pathlib.Path, harm: Callable[[pathlib.Path], object], what: str
 ) -> None:
   harm(folder)
-  assert weights.fault(folder).startswith(str(folder))
-  assert what in weights.fault(folder)
+  assert weights.problem(folder).startswith(str(folder))
+  assert what in weights.problem(folder)
   with pytest.raises(weights.WeightsError, match=folder.name):
     weights.require_whole(folder)
 

@@ -1,4 +1,8 @@
-"""What a sweep shows while it runs: live on a terminal, a line a trial else."""
+"""Shows a sweep before and while it runs.
+
+On a terminal the running trial is live; elsewhere (a log file, CI) each trial
+is a line when it ends, since a live line would fill the file.
+"""
 
 import time
 from types import TracebackType
@@ -16,7 +20,7 @@ from jaxpower.wording import number, percent, setting
 
 
 class Display:
-  """Tells of a plan's trials on a console; a context manager."""
+  """Shows the trials of a plan on a console; a context manager."""
 
   def __init__(self, plan: Plan, console: Console):
     self._plan = plan
@@ -40,29 +44,28 @@ class Display:
     self._live.stop()
 
   def greet(self, ready: Ready) -> None:
-    """Says what is trained on and what is metered."""
-    domains = ready.meter["domains"]
-    told = ", ".join(
+    """Prints the devices, what is metered, and the warnings before a sweep."""
+    domains = ", ".join(
       d["description"] + (" (estimated)" if d["estimated"] else "")
-      for d in domains
+      for d in ready.meter["domains"]
       if d["counted"]
     )
     if ready.meter["estimated"]:
       self._unit = "J estimated"
     devices = f"{ready.devices} x {ready.device_kind}"
-    self._say(f"training on {devices}; metering {told}")
+    self._say(f"training on {devices}; metering {domains}")
     for warning in ready.warnings:
       self._say(f"warning: {warning}")
-    for why in self._plan.lost.values():
-      self._say(f"warning: {why}; that trial is run again")
+    for problem in self._plan.unusable.values():
+      self._say(f"warning: {problem}; that trial is run again")
 
   def watch(
     self, index: int, trial: Trial, news: Progress | TrialRecord
   ) -> None:
-    """Shows how far the running trial is, or how it ended."""
+    """Shows how far the running trial is, or prints how it ended."""
     if isinstance(news, TrialRecord):
       self._done += 1
-      self._say(self._line(index, trial, _ending(news, self._unit)))
+      self._say(self._line(index, trial, _outcome(news, self._unit)))
     elif self._console.is_terminal:
       text = self._line(index, trial, self._running(news))
       self._live.update(self._frame(f"{text}   {self._time_left()}"))
@@ -71,8 +74,8 @@ class Display:
     self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
   def _line(self, index: int, trial: Trial, text: str) -> str:
-    of = f"trial {index:>2} of {len(self._plan.trials)}"
-    return f"{of}   {_what(self._plan, trial)}   {text}"
+    place = f"trial {index:>2} of {len(self._plan.trials)}"
+    return f"{place}   {_trial_name(self._plan, trial)}   {text}"
 
   def _running(self, news: Progress) -> str:
     if news.accuracy is None:
@@ -101,15 +104,15 @@ class Display:
     return frame
 
 
-def _what(plan: Plan, trial: Trial) -> str:
-  """A trial in a few words: "batch 64, seed 1", "pretraining imu, seed 1"."""
+def _trial_name(plan: Plan, trial: Trial) -> str:
+  """Names a trial: "batch 64, seed 1", "pretraining imu, seed 1"."""
   if trial_id(trial) in plan.pretrainings:
     return f"pretraining {trial.data}, seed {trial.seed}"
   return setting(plan.varied(trial) | {"seed": trial.seed})
 
 
-def _ending(record: TrialRecord, unit: str) -> str:
-  """How a trial ended, in a few words."""
+def _outcome(record: TrialRecord, unit: str) -> str:
+  """Says how a trial ended: status, accuracy, joules and seconds."""
   if record.status == "failed":
     return f"failed: {record.error}"
   joules = record.train_joules
@@ -120,7 +123,7 @@ def _ending(record: TrialRecord, unit: str) -> str:
 
 
 def duration(seconds: float) -> str:
-  """A time to wait, as a person says it: "40 s", "3 min", "2.5 h"."""
+  """Formats a time to wait: "40 s", "3 min", "2.5 h"."""
   if seconds < 90:
     return f"{seconds:.0f} s"
   if seconds < 90 * 60:
@@ -129,13 +132,13 @@ def duration(seconds: float) -> str:
 
 
 def outline(plan: Plan) -> str:
-  """The trials of a plan, a line each, and what running them would take."""
+  """Lists the trials of a plan, and the time that running them would take."""
   left = {trial_id(trial) for trial in plan.left}
   lines = []
   for index, trial in enumerate(plan.trials, start=1):
     name = trial_id(trial)
     state = "to run" if name in left else plan.recorded[name].status
-    lines.append(f"{index:>4}  {name}  {state:8}  {_what(plan, trial)}")
+    lines.append(f"{index:>4}  {name}  {state:8}  {_trial_name(plan, trial)}")
   expected = plan.expected_seconds
   time_needed = (
     "expected time: known once a trial is recorded"
@@ -148,6 +151,6 @@ def outline(plan: Plan) -> str:
       f"{len(plan.trials)} trials in {plan.folder}: {recorded} recorded,"
       f" {len(left)} to run; {time_needed}",
       *lines,
-      *(f"{why}; that trial is run again" for why in plan.lost.values()),
+      *(f"{p}; that trial is run again" for p in plan.unusable.values()),
     ]
   )
