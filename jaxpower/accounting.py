@@ -23,7 +23,7 @@ from jaxpower.records import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvalResult:
-  """What one evaluation found; `records.Evaluation` adds the energy so far.
+  """Loss and accuracy of an evaluation; `records.Evaluation` adds the energy.
 
   `examples` and `steps` count training up to it, `train_loss` is the mean
   since the evaluation before.

@@ -44,6 +44,7 @@ from jaxpower.records import varied_value
 
 SOURCE = "transfer.init_from"
 
+# Fields that hold one of several names.
 CHOICES = {
   "model.name": MODELS,
   "optimizer.name": OPTIMIZERS,
@@ -73,9 +74,10 @@ BELOW_ONE = ("optimizer.momentum", "dropout", "label_smoothing")
 
 
 def check_sweep(sweep: Sweep) -> None:
-  """Raises ConfigError on a field of the sweep, or a name in `vary`, of no use.
+  """Raises ConfigError where the fields of a sweep cannot be run.
 
-  The values in `vary` are checked with the trials that have them.
+  Checks the paths in `vary`, but not the values: these are checked with the
+  trials that have them.
   """
   check_types(sweep)
   if sweep.name == "" or "/" in sweep.name:
@@ -107,10 +109,10 @@ def check_trial(trial: Trial) -> None:
 
 
 def check_with_sources(trial: Trial, check: Callable[[Trial], None]) -> None:
-  """Runs a check on a trial's pretrainings, the first of all first, and on it.
+  """Runs a check on a trial and on every trial that it starts from.
 
-  Raises ConfigError as `check` does, where the field of a pretraining is named
-  from the trial: `transfer.init_from.batch_size`.
+  Raises ConfigError as `check` does; the field of a pretraining is named from
+  the trial: `transfer.init_from.batch_size`.
   """
   source = trial.transfer.init_from
   if source is not None:
@@ -191,7 +193,7 @@ def _no_number(path: str, value: Any) -> ConfigError:
 
 
 def _check_ranges(conditions: Conditions, varied: Collection[str] = ()) -> None:
-  """Checks each field alone; a name in a varied field is given later."""
+  """Checks each field alone; names in varied fields come with the trials."""
   for path, names in CHOICES.items():
     name = get(conditions, path)
     if name not in names and path not in varied:
@@ -207,13 +209,13 @@ def _check_ranges(conditions: Conditions, varied: Collection[str] = ()) -> None:
     _check_at_least(conditions, path, least)
   for path in ABOVE_ZERO:
     if get(conditions, path) <= 0:
-      raise _wrong(conditions, path, "must be above 0")
+      raise _field_error(conditions, path, "must be above 0")
   for path in BELOW_ONE:
     if not 0 <= get(conditions, path) < 1:
-      raise _wrong(conditions, path, "must lie in [0, 1)")
+      raise _field_error(conditions, path, "must lie in [0, 1)")
   if not 0 < conditions.data_share <= 1:
     reason = "must lie between 0 and 1 (0.1 means 10 %)"
-    raise _wrong(conditions, "data_share", reason)
+    raise _field_error(conditions, "data_share", reason)
 
 
 def _check_tasks(conditions: Conditions) -> None:
@@ -229,7 +231,7 @@ def _check_tasks(conditions: Conditions) -> None:
     _check_accuracy(f"targets.{task}", target)
   for task, weight in conditions.task_weights.items():
     if weight <= 0:
-      raise _wrong(conditions, f"task_weights.{task}", "must be above 0")
+      raise _field_error(conditions, f"task_weights.{task}", "must be above 0")
 
 
 def _check_accuracy(path: str, accuracy: float) -> None:
@@ -243,10 +245,10 @@ def _check_accuracy(path: str, accuracy: float) -> None:
 
 def _check_at_least(conditions: Conditions, path: str, least: float) -> None:
   if get(conditions, path) < least:
-    raise _wrong(conditions, path, f"must be at least {least}")
+    raise _field_error(conditions, path, f"must be at least {least}")
 
 
-def _wrong(conditions: Conditions, path: str, reason: str) -> ConfigError:
+def _field_error(conditions: Conditions, path: str, reason: str) -> ConfigError:
   """Makes the error of a field whose value stands in its line."""
   return ConfigError(reason, field=path, value=str(get(conditions, path)))
 
@@ -260,7 +262,7 @@ def _check_together(trial: Trial) -> None:
   if trial.dropout != 0 and not network.dropout:
     models = ", ".join(n for n in MODELS if NETWORKS[n].dropout)
     reason = f"{name} has no dropout; models that have: {models}"
-    raise _wrong(trial, "dropout", reason)
+    raise _field_error(trial, "dropout", reason)
   layers = network.layers * trial.model.depth
   if layers < 1 or not layers.is_integer():
     raise ConfigError(
@@ -269,10 +271,10 @@ def _check_together(trial: Trial) -> None:
       value=f"{trial.model.depth:g}",
     )
   if trial.augmentation != "none" and "image" not in network.reads:
-    raise _wrong(trial, "augmentation", f"{name} reads no images")
+    raise _field_error(trial, "augmentation", f"{name} reads no images")
   if trial.batch_size % (trial.accumulation or 1):
     reason = f"must divide batch_size {trial.batch_size}"
-    raise _wrong(trial, "accumulation", reason)
+    raise _field_error(trial, "accumulation", reason)
   schedule = trial.optimizer.schedule
   if schedule in ("one_cycle", "warm_up") and trial.optimizer.warmup_examples:
     raise ConfigError(
@@ -282,7 +284,7 @@ def _check_together(trial: Trial) -> None:
 
 
 def check_transfer(trial: Trial) -> None:
-  """Raises ConfigError on a backbone that cannot be had or used."""
+  """Raises ConfigError on a backbone that has no one source or does not fit."""
   transfer, source = trial.transfer, trial.transfer.init_from
   if source is not None and transfer.weights:
     raise ConfigError(

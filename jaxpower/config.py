@@ -176,7 +176,7 @@ class Conditions:
   label_smoothing: float = 0.0
   augmentation: str = "none"
   data_share: float = 1.0  # of the training set, stratified by class
-  program: str = "segment"  # one call between two evaluations; "step": one each
+  program: str = "segment"  # one call between two evaluations, or each "step"
   task_weights: dict[str, float] = dataclasses.field(default_factory=dict)
   task_weighting: str = "fixed"  # or "uncertainty": learned in training
   streaming: str = "auto"  # from host or disk where the dataset is too large
@@ -311,7 +311,7 @@ def differences(
   return lines
 
 
-# What a config file needs
+# For config files
 
 
 def arguments(text: str, **defaults: Any) -> Any:

@@ -1,8 +1,8 @@
 """Checks what a trial needs beside its config: a framework, data, a machine.
 
-`jaxpower.checks` has what the config alone shows; each check here also reads
-the facts of a dataset (no array of it), a folder of weights, what is installed
-or what a worker says of its devices. All raise ConfigError before anything is
+`jaxpower.checks` needs the config alone; the checks here also read the facts
+of a dataset (no array of it), a folder of weights, the installed packages or
+what a worker says of its devices. All raise ConfigError before anything is
 trained or written.
 """
 

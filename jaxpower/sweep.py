@@ -1,12 +1,11 @@
 """Plans a sweep, runs the trials that have no record yet, keeps every record.
 
 A run folder is continued, never overwritten: a trial is known by the hash of
-its config, so the same command after an interruption, or after more trials
-failed, runs only what has no record. That asks for two things. The folder
-holds one config and one meter (`sweep.json`): records of two configs, or of
-measured and of modelled joules, must not share a table. And one process at a
-time writes to it, since two would run the same trials beside each other and
-measure each other's energy.
+its config, so after an interruption the same command runs only the trials
+without a record. That asks for two things. The folder holds one config and one
+meter (`sweep.json`), since records of two configs, or measured and modelled
+joules, must not share a table. And one process at a time writes to it, since
+two would run the same trials and measure each other's energy.
 """
 
 import contextlib

@@ -184,17 +184,17 @@ def _pretrained(trial: Trial) -> dict[str, Any] | None:
 
 
 def _place_data(wing: Wing, trial: Trial) -> Placed:
-  # A set that may be too large for memory is not to be brought there whole.
-  found = data.load(trial.data, mapped=trial.streaming != "never")
-  return wing.place(trial, data.for_tasks(found, trial.tasks))
+  # Memory-mapped: a dataset that is streamed may be too large for memory.
+  dataset = data.load(trial.data, mapped=trial.streaming != "never")
+  return wing.place(trial, data.for_tasks(dataset, trial.tasks))
 
 
-def _by_task(trial: Trial, found: dict[str, Any]) -> dict[str, float]:
+def _by_task(trial: Trial, metrics: dict[str, Any]) -> dict[str, float]:
   """Maps each of several tasks to its accuracy; empty for a single task."""
   if len(trial.tasks) == 1:
     return {}
-  each = zip(trial.tasks, found["accuracies"], strict=True)
-  return {task: float(accuracy) for task, accuracy in each}
+  pairs = zip(trial.tasks, metrics["accuracies"], strict=True)
+  return {task: float(accuracy) for task, accuracy in pairs}
 
 
 def _programs(wing: Wing, spec: Hashable, earlier: Made | None) -> Any:
