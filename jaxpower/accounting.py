@@ -146,7 +146,8 @@ def record(
   train, evals = of_phase(windows, "train"), of_phase(windows, "eval")
   if not len(results) == len(train) + 1 == len(evals):
     raise ValueError(
-      f"{len(results)} looks for {len(train)} train, {len(evals)} eval windows"
+      f"{len(results)} results for {len(train)} train, {len(evals)} eval"
+      " windows"
     )
   status = status_of(trial, results)
   curve = tuple(

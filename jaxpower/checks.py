@@ -164,9 +164,9 @@ def check_types(config: Any, prefix: str = "") -> None:
       raise _no_number(path, value)
     elif kind is dict:
       setattr(config, field.name, _typed_items(path, value, hint))
-    elif kind is tuple and not all(type(word) is str for word in value):
+    elif kind is tuple and not all(type(item) is str for item in value):
       raise ConfigError(
-        "must be a tuple of words", field=path, value=f"= {value!r}"
+        "must be a tuple of strings", field=path, value=f"= {value!r}"
       )
 
 
@@ -278,7 +278,7 @@ def _check_together(trial: Trial) -> None:
   schedule = trial.optimizer.schedule
   if schedule in ("one_cycle", "warm_up") and trial.optimizer.warmup_examples:
     raise ConfigError(
-      f"{schedule} has its own rise; leave it at 0",
+      f"{schedule} has its own warm-up; leave it at 0",
       field="optimizer.warmup_examples",
     )
 
@@ -293,8 +293,8 @@ def check_transfer(trial: Trial) -> None:
     )
   if source is None and not transfer.weights and transfer.freeze:
     raise ConfigError(
-      "without init_from or weights the backbone would stay as it was drawn;"
-      " name one of them",
+      "without init_from or weights the backbone would stay random; give one"
+      " of them",
       field="transfer.freeze",
     )
   reason = ""

@@ -223,7 +223,7 @@ def test_a_target_met_before_training_costs_nothing_to_train() -> None:
 
 
 def test_results_and_windows_must_belong_together() -> None:
-  with pytest.raises(ValueError, match="3 looks for 1 train, 3 eval windows"):
+  with pytest.raises(ValueError, match="3 results for 1 train, 3 eval windows"):
     record(windows=[w for i, w in enumerate(WINDOWS) if i != 4])
 
 

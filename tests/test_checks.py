@@ -103,7 +103,7 @@ def make(**fields: Any) -> Callable[[], Sweep]:
     ),
     (
       make(optimizer=Optimizer(schedule="one_cycle", warmup_examples=100)),
-      "optimizer.warmup_examples: one_cycle has its own rise",
+      "optimizer.warmup_examples: one_cycle has its own warm-up",
     ),
     (
       make(optimizer=Optimizer(scaling="cube")),
@@ -210,7 +210,7 @@ def test_the_suggested_cadence_holds(every: int, batch: int) -> None:
     ({"tasks": ()}, "tasks: name at least one label"),
     ({"tasks": ("label", "label")}, "tasks: one is named twice"),
     ({"tasks": "label"}, "tasks = 'label': must be a tuple"),
-    ({"tasks": (1,)}, "tasks = (1,): must be a tuple of words"),
+    ({"tasks": (1,)}, "tasks = (1,): must be a tuple of strings"),
     ({"vary": {"tasks": ("label",)}}, "tasks = 'label': must be a tuple"),
     ({"vary": {"tasks": (3,)}}, "tasks = 3: must be a tuple"),
     (

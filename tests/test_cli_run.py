@@ -32,8 +32,8 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
 @pytest.mark.parametrize(
   ("words", "line"),
   [
-    ([], "no config; write --config=configs/batch.py (--help tells more)"),
-    ([BATCH], f"no config; write --config={BATCH} (--help tells more)"),
+    ([], "no config; write --config=configs/batch.py (see --help)"),
+    ([BATCH], f"no config; write --config={BATCH} (see --help)"),
     (
       ["--config=configs/bach.py"],
       "config file 'configs/bach.py' is not there; did you mean"
@@ -63,8 +63,8 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
     ),
     (
       [f"--config={BATCH}", "--config.batch_size=64"],
-      "batch_size is what this config varies; write"
-      " --config.vary.batch_size='(...)' to change its values",
+      "this config varies batch_size; write --config.vary.batch_size='(...)' to"
+      " change its values",
     ),
     (
       [f"--config={BATCH}", "--config.model=resnet18"],
@@ -80,8 +80,8 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
     ),
     (
       [f"--config={TRANSFER}", "--config.transfer.freeze=true"],
-      "transfer is what this config varies; write"
-      " --config.vary.transfer='(...)' to change its values",
+      "this config varies transfer; write --config.vary.transfer='(...)' to"
+      " change its values",
     ),
     (
       [f"--config={BATCH}", "--config.transfer.init_from=mnist_5k"],
@@ -90,7 +90,7 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
     (
       [f"--config={BATCH}", "--config.transfer.freeze=true"],
       "transfer.freeze: without init_from or weights the backbone would stay"
-      " as it was drawn; name one of them",
+      " random; give one of them",
     ),
     (
       [f"--config={BATCH}", "--config.transfer.weights=nowhere"],
@@ -107,8 +107,7 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
     ),
     (
       [f"--config={BATCH}", "--config.targets=0.9"],
-      "config field targets has an entry for each name it speaks of; write them"
-      " in the config file",
+      "config field targets is a dict; set its entries in the config file",
     ),
     (
       [f"--config={BATCH}", "--config.tasks=('lable',)"],

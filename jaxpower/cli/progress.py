@@ -16,7 +16,7 @@ from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan
-from jaxpower.wording import number, percent, setting
+from jaxpower.wording import number, percent, quantity, setting
 
 
 class Display:
@@ -28,7 +28,7 @@ class Display:
     self._live = Live(console=console, transient=True, refresh_per_second=8)
     self._began = time.monotonic()
     self._done = 0
-    self._unit = "J"
+    self._estimated = False
 
   def __enter__(self) -> "Display":
     if self._console.is_terminal:
@@ -51,7 +51,7 @@ class Display:
       if d["counted"]
     )
     if ready.meter["estimated"]:
-      self._unit = "J estimated"
+      self._estimated = True
     devices = f"{ready.devices} x {ready.device_kind}"
     self._say(f"training on {devices}; metering {domains}")
     for warning in ready.warnings:
@@ -65,7 +65,7 @@ class Display:
     """Shows how far the running trial is, or prints how it ended."""
     if isinstance(news, TrialRecord):
       self._done += 1
-      self._say(self._line(index, trial, _outcome(news, self._unit)))
+      self._say(self._line(index, trial, _outcome(news, self._estimated)))
     elif self._console.is_terminal:
       text = self._line(index, trial, self._running(news))
       self._live.update(self._frame(f"{text}   {self._time_left()}"))
@@ -82,7 +82,7 @@ class Display:
       return news.phase
     text = f"{news.phase}   accuracy {percent(news.accuracy)}"
     if news.joules is not None:
-      text += f"   {number(news.joules)} {self._unit}"
+      text += f"   {_energy(news.joules, self._estimated)}"
     return text
 
   def _time_left(self) -> str:
@@ -111,15 +111,22 @@ def _trial_name(plan: Plan, trial: Trial) -> str:
   return setting(plan.varied(trial) | {"seed": trial.seed})
 
 
-def _outcome(record: TrialRecord, unit: str) -> str:
+def _outcome(record: TrialRecord, estimated: bool) -> str:
   """Says how a trial ended: status, accuracy, joules and seconds."""
   if record.status == "failed":
     return f"failed: {record.error}"
   joules = record.train_joules
-  spent = "joules unknown" if joules is None else f"{number(joules)} {unit}"
+  spent = "joules unknown"
+  if joules is not None:
+    spent = _energy(joules, estimated)
   accuracy = percent(record.final_accuracy or 0.0)
   seconds = number(record.train_seconds or 0.0)
   return f"{record.status} {accuracy}   {spent}   {seconds} s of training"
+
+
+def _energy(joules: float, estimated: bool) -> str:
+  """Formats joules, and says so where they are modelled, not measured."""
+  return quantity(joules, "J") + (" estimated" if estimated else "")
 
 
 def duration(seconds: float) -> str:

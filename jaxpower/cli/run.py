@@ -58,7 +58,7 @@ def main(argv: Sequence[str], help_text: str) -> int:
     return _refuse(f"{error.filename or 'the run'}: {error.strerror or error}")
   except KeyboardInterrupt:
     print(
-      "interrupted; finished trials are recorded, the same command goes on",
+      "interrupted; finished trials are recorded, the same command continues",
       file=sys.stderr,
     )
     return 130
@@ -185,8 +185,8 @@ def _override(
   for varied in sweep.vary:
     if f"{path}.".startswith(f"{varied}."):
       raise ConfigError(
-        f"{varied} is what this config varies; write"
-        f" --config.vary.{varied}='(...)' to change its values"
+        f"this config varies {varied}; write --config.vary.{varied}='(...)' to"
+        " change its values"
       )
   if path.endswith("init_from") and config.get(sweep, path) is None:
     raise ConfigError(f"{path} is a Trial; give it in a config file")
@@ -200,8 +200,7 @@ def _override(
   kind = types[path]
   if kind is dict:
     raise ConfigError(
-      f"config field {path} has an entry for each name it speaks of; write"
-      " them in the config file"
+      f"config field {path} is a dict; set its entries in the config file"
     )
   values = []
   for text in texts:
@@ -240,7 +239,7 @@ def _no_config(rest: Sequence[str]) -> str:
   """Says that --config is missing, with the file that may have been meant."""
   loose = [word for word in rest[1:] if not word.startswith("-")]
   name = loose[0] if loose else "configs/batch.py"
-  return f"no config; write --config={name} (--help tells more)"
+  return f"no config; write --config={name} (see --help)"
 
 
 def _one_line(text: str) -> str:
@@ -272,7 +271,7 @@ def load_config(text: str) -> Sweep:
     raise ConfigError(f"{_location(error, path)}: {message}") from None
   if not isinstance(sweep, Sweep):
     raise ConfigError(
-      f"{path}: get_config() gave {article(type(sweep).__name__)}; it must"
+      f"{path}: get_config() returned {article(type(sweep).__name__)}; it must"
       " return a jaxpower.Sweep"
     )
   return sweep
