@@ -1,20 +1,109 @@
-"""Numbers as people read them: three figures, a unit, a bound.
+"""Puts numbers, units, settings and names into words: the only room that does.
 
-How a varied field, its value and a number are told to a person.
+Whatever a person reads, on a terminal, in an error line or on a page, gets its
+three significant figures, its unit, its "estimated" and its "80 %" here, so
+that the same quantity reads the same wherever it stands. Values come in, text
+goes out; nothing reads its text back. Loads neither numpy nor a framework,
+since `python -m jaxpower measure` needs it.
 """
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-SHORT = {"batch_size": "batch", "init_from": "start", "transfer": "start"}
+SHORT_LABELS = {
+  "batch_size": "batch",
+  "init_from": "start",
+  "transfer": "start",
+}
+PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+# A number rounds up to the next prefix from here on: 999.5 J is 1.00 kJ.
+ROUNDS_UP = 0.9995
+MOST_NAMES = 4  # in a row in a sentence; of more, their number
+
+ESTIMATED = "Power is estimated, not measured."
+ONE_SEED = "One seed cannot tell how certain this is."
+
+
+# Numbers and units
+
+
+def number(value: float, figures: int = 3) -> str:
+  """Rounds to so many significant figures: 4.10, 212, 12,300."""
+  if not math.isfinite(value):
+    return "unknown"
+  if value == 0:
+    return "0"
+  rounded = float(f"{value:.{figures}g}")
+  decimals = figures - 1 - math.floor(math.log10(abs(rounded)))
+  if decimals > 6:
+    return f"{value:.{figures - 1}e}"
+  separator = "," if abs(rounded) >= 10_000 else ""
+  return f"{rounded:,.{max(decimals, 0)}f}".replace(",", separator)
+
+
+def quantity(value: float, unit: str) -> str:
+  """Puts a prefix to a unit: 41,834 and "J" give "41.8 kJ"."""
+  for factor, prefix in PREFIXES:
+    if abs(value) >= ROUNDS_UP * factor:
+      return f"{number(value / factor)} {prefix}{unit}"
+  if value != 0 and abs(value) < ROUNDS_UP:
+    return f"{number(1e3 * value)} m{unit}"
+  return f"{number(value)} {unit}"
+
+
+def as_given(value: float) -> str:
+  """Shows a number that somebody gave as it was: 0.125, 1.58, 1,000,000."""
+  return f"{value:,.10g}"
+
+
+def percent(share: float) -> str:
+  """Shows a share of one as a percentage: 0.8 is "80 %"."""
+  return f"{100 * share:.4g} %"
+
+
+def count(number: int, noun: str) -> str:
+  """Counts something: 1 trial, 2 trials."""
+  return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def relative_bound(bound: float | None, value: float | None) -> str:
+  """Shows a half width as a share: "+- 0.4 %"; empty where unknown."""
+  if bound is None or not value:
+    return ""
+  percentage = 100 * bound / abs(value)
+  if percentage < 0.01:
+    return "+- 0.01 %"
+  figures = f"{percentage:.2g}" if percentage < 9.95 else f"{percentage:.0f}"
+  return f"+- {figures} %"
+
+
+# Energy: what is modelled never goes by the name of what is measured
+
+
+def joules_name(estimated: bool) -> str:
+  """Names a column of joules: "joules" or "estimated joules"."""
+  return "estimated joules" if estimated else "joules"
+
+
+def joule_unit(estimated: bool) -> str:
+  """Names the unit of a column: "J" or "estimated J"."""
+  return "estimated J" if estimated else "J"
+
+
+def energy_name(estimated: bool) -> str:
+  """Names energy in a sentence: "energy" or "estimated energy"."""
+  return "estimated energy" if estimated else "energy"
+
+
+# Fields of a config and their values
 
 
 def label(path: str) -> str:
-  """A field's path in a person's words: `batch_size` is told as "batch"."""
-  if path in SHORT:
-    return SHORT[path]
+  """Names a field of a config: `batch_size` is "batch"."""
+  if path in SHORT_LABELS:
+    return SHORT_LABELS[path]
   *parents, name = path.split(".")
   if name == "name" and parents:
     name = parents[-1]
@@ -22,32 +111,19 @@ def label(path: str) -> str:
 
 
 def labels(paths: Iterable[str]) -> dict[str, str]:
-  """A label for each path; two that would share one are told in full."""
-  paths = tuple(paths)
+  """Names several fields; two that would share a name get their whole path."""
   short = {path: label(path) for path in paths}
-  told = list(short.values())
+  names = list(short.values())
   return {
-    path: word
-    if told.count(word) == 1
+    path: name
+    if names.count(name) == 1
     else path.replace(".", " ").replace("_", " ")
-    for path, word in short.items()
+    for path, name in short.items()
   }
 
 
-def setting(values: Mapping[str, Any]) -> str:
-  """What a trial was run at: "batch 64, learning rate 0.001"."""
-  words = labels(values)
-  return ", ".join(f"{words[path]} {value(v)}" for path, v in values.items())
-
-
-def opening(values: Mapping[str, Any]) -> str:
-  """The same as the first words of a sentence: "Batch 64"."""
-  text = setting(values) or "this setting"
-  return text[0].upper() + text[1:]
-
-
 def value(item: Any) -> str:
-  """One value of a config as a person writes it."""
+  """Writes a value of a config as a person would."""
   if isinstance(item, str):
     return item
   if isinstance(item, float):
@@ -57,64 +133,33 @@ def value(item: Any) -> str:
   return json.dumps(item)
 
 
-def number(item: float, figures: int = 3) -> str:
-  """So many significant figures: 4.10, 212, 12,300."""
-  if not math.isfinite(item):
-    return "unknown"
-  if item == 0:
-    return "0"
-  rounded = float(f"{item:.{figures}g}")
-  digits = figures - 1 - math.floor(math.log10(abs(rounded)))
-  if digits > 6:
-    return f"{item:.{figures - 1}e}"
-  return f"{rounded:,.{max(digits, 0)}f}".replace(",", _separator(rounded))
+def setting(values: Mapping[str, Any]) -> str:
+  """Names a setting by its values: "batch 64, learning rate 0.001"."""
+  names = labels(values)
+  return ", ".join(f"{names[path]} {value(v)}" for path, v in values.items())
 
 
-def as_given(item: float) -> str:
-  """A number that somebody gave, as it was given: 0.125, 1.58, 1,000,000."""
-  return f"{item:,.10g}"
+def opening(values: Mapping[str, Any]) -> str:
+  """Names a setting at the head of a sentence: "Batch 64"."""
+  return capitalised(setting(values) or "this setting")
 
 
-def counted(count: int, noun: str) -> str:
-  """So many of something: 1 trial, 2 trials."""
-  return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+# Sentences
 
 
-def percent(share: float) -> str:
-  """A share of one as a percentage: 0.8 is told as "80 %"."""
-  return f"{100 * share:.4g} %"
+def capitalised(text: str) -> str:
+  """Raises the first letter and leaves all others as they are."""
+  return text[:1].upper() + text[1:]
 
 
-def _separator(item: float) -> str:
-  return "," if abs(item) >= 10_000 else ""
+def join_names(names: Sequence[str], conjunction: str = "and") -> str:
+  """Joins names in a sentence: "a", "a and b", "a, b and c"."""
+  *first, last = names
+  return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
-def quantity(value: float, unit: str) -> str:
-  """41834, "J" -> "41.8 kJ"; three significant figures."""
-  for factor, prefix in ((1e6, "M"), (1e3, "k")):
-    if abs(value) >= 0.9995 * factor:
-      return f"{figures(value / factor)} {prefix}{unit}"
-  if value != 0 and abs(value) < 0.9995:
-    return f"{figures(value * 1e3)} m{unit}"
-  return f"{figures(value)} {unit}"
-
-
-def figures(value: float) -> str:
-  """Three significant figures, without an exponent."""
-  if value == 0:
-    return "0"
-  digits = 2 - math.floor(math.log10(abs(value)))
-  rounded = round(value, digits)
-  # Rounding up may have given one figure more: 9.996 -> 10.00.
-  digits = 2 - math.floor(math.log10(abs(rounded)))
-  return f"{rounded:.{max(0, digits)}f}"
-
-
-def relative_bound(bound: float | None, value: float | None) -> str:
-  """A half width as a share: "+- 0.4 %", or nothing where unknown."""
-  if bound is None or not value:
-    return ""
-  share = 100 * bound / abs(value)
-  if share < 0.01:
-    return "+- 0.01 %"
-  return f"+- {share:.2g} %" if share < 9.95 else f"+- {share:.0f} %"
+def join_settings(names: Sequence[str], conjunction: str = "and") -> str:
+  """Joins names of settings; of more than four says only how many."""
+  if len(names) > MOST_NAMES:
+    return f"{len(names)} other settings"
+  return join_names(names, conjunction)

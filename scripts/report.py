@@ -1,6 +1,7 @@
 """Tells what the trials of run folders cost: a table and a sentence.
 
   python scripts/report.py RUN_FOLDER... [--reference=FILE] [--lifecycle=FILE]
+    [--out=FOLDER]
   python scripts/report.py --reference_template > FILE
   python scripts/report.py --lifecycle_template > FILE
 
@@ -27,6 +28,9 @@ REFERENCE_TEMPLATE = flags.DEFINE_bool(
 LIFECYCLE = flags.DEFINE_string(
   "lifecycle", None, "assumptions, a TOML file; tells the life cycle too"
 )
+OUT = flags.DEFINE_string(
+  "out", None, "folder to write report.html, figures and tables into"
+)
 LIFECYCLE_TEMPLATE = flags.DEFINE_bool(
   "lifecycle_template", False, "print a file of assumptions to begin with"
 )
@@ -41,7 +45,10 @@ def report(arguments: Sequence[str]) -> int:
     print(assumptions.template(), end="")
     return 0
   return main(
-    arguments[1:], references=REFERENCE.value, lifecycle=LIFECYCLE.value
+    arguments[1:],
+    references=REFERENCE.value,
+    lifecycle=LIFECYCLE.value,
+    out=OUT.value,
   )
 
 

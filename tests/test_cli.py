@@ -11,7 +11,7 @@ import pytest
 
 from jaxpower.cli.main import main
 from jaxpower.power.simulated_nvml import UUIDS
-from jaxpower.wording import figures, quantity, relative_bound
+from jaxpower.wording import number, quantity, relative_bound
 
 ROOT = Path(__file__).parent.parent
 TWO_GPUS = """
@@ -261,4 +261,4 @@ def test_bounds_as_shares():
   assert relative_bound(0.4, 100) == "+- 0.4 %"
   assert relative_bound(None, 100) == "" and relative_bound(1.0, None) == ""
   assert relative_bound(30, 100) == "+- 30 %"
-  assert figures(0.0) == "0"
+  assert number(0.0) == "0"

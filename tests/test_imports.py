@@ -81,11 +81,11 @@ DOORS = {
 REPORT_DOORS = {
   "cells": {"compare"},
   "compare": set(),
-  "findings": set(),
+  "findings": {"compare"},
   "given": {"compare"},
   "questions": {"cells", "compare", "findings", "given"},
-  "render": {"compare", "findings", "report"},
-  "report": {"compare", "findings", "questions", "render"},
+  "render": {"cells", "compare", "findings"},
+  "report": {"compare", "findings", "given", "questions", "render"},
 }
 # Rooms that load no framework; the worker does so only in its own process.
 HEAVY = {"learn", "learn_torch", "torch_wing", "trial", "wings", "worker"}

@@ -11,9 +11,9 @@ from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.pareto import (
   Point,
   accuracy_front,
-  members,
+  best_accuracy_so_far,
   seconds_front,
-  staircase,
+  settings_on,
 )
 
 
@@ -46,7 +46,7 @@ def test_a_setting_counts_with_the_median_of_its_seeds():
   ]
   # After 120 J they have shown 0.6, 0.5 and none; after 240 J 0.8, 0.8, 0.4.
   # What they showed before training is no step: nothing was spent on it.
-  assert staircase(one(trials).groups[0]) == (
+  assert best_accuracy_so_far(one(trials).groups[0]) == (
     (120, 0.5),
     (240, 0.8),
   )
@@ -57,13 +57,16 @@ def test_no_step_before_the_middle_has_shown_anything():
     with_curve(64, 0, (100, 0.6), (200, 0.8)),
     with_curve(64, 1, (120, 0.5), (240, 0.8)),
   ]
-  (first, *_) = staircase(one(trials).groups[0])
+  (first, *_) = best_accuracy_so_far(one(trials).groups[0])
   assert first == (120, 0.55)
 
 
 def test_an_accuracy_that_falls_again_is_no_step():
   trial = with_curve(64, 0, (100, 0.6), (200, 0.5), (300, 0.7))
-  assert staircase(one([trial]).groups[0]) == ((100, 0.6), (300, 0.7))
+  assert best_accuracy_so_far(one([trial]).groups[0]) == (
+    (100, 0.6),
+    (300, 0.7),
+  )
 
 
 def test_most_accuracy_for_the_joules():
@@ -79,7 +82,7 @@ def test_most_accuracy_for_the_joules():
     Point(100, 0.6, 1),
     Point(200, 0.8, 1),
   )
-  assert members(accuracy_front(found)) == (0, 1)
+  assert settings_on(accuracy_front(found)) == (0, 1)
 
 
 def test_a_setting_that_missed_may_be_on_the_front_of_accuracy():
@@ -89,19 +92,21 @@ def test_a_setting_that_missed_may_be_on_the_front_of_accuracy():
       with_curve(64, 0, (100, 0.6), (200, 0.8)),
     ]
   )
-  assert members(accuracy_front(found)) == (0, 1)
+  assert settings_on(accuracy_front(found)) == (0, 1)
 
 
 def test_evaluations_without_joules_or_accuracy_are_no_points():
   trial = with_curve(64, 0, (100, 0.6), (None, 0.7), (300, float("nan")))
-  assert staircase(one([trial]).groups[0]) == ((100, 0.6),)
+  assert best_accuracy_so_far(one([trial]).groups[0]) == ((100, 0.6),)
 
 
 def test_one_trial_without_a_curve_leaves_its_setting_out():
   trials = [with_curve(64, 0, (100, 0.6)), record(64, 1, curve=())]
-  assert staircase(one(trials).groups[0]) == ()
+  assert best_accuracy_so_far(one(trials).groups[0]) == ()
   failed = record(64, 1, status="failed")
-  assert staircase(one([trials[0], failed]).groups[0]) == ((100, 0.6),)
+  assert best_accuracy_so_far(one([trials[0], failed]).groups[0]) == (
+    (100, 0.6),
+  )
 
 
 def test_neither_cheaper_nor_quicker_is_off_the_front():
@@ -116,12 +121,15 @@ def test_neither_cheaper_nor_quicker_is_off_the_front():
 
 
 def test_equals_stand_side_by_side():
-  assert members(seconds_front(one([to(16, 200, 9), to(64, 200, 9)]))) == (0, 1)
+  assert settings_on(seconds_front(one([to(16, 200, 9), to(64, 200, 9)]))) == (
+    0,
+    1,
+  )
 
 
 def test_a_lower_bound_is_on_no_front_of_the_target():
   missed = record(16, 0, 10.0, "missed")
-  assert members(seconds_front(one([missed, *seeds(64, 200)]))) == (1,)
+  assert settings_on(seconds_front(one([missed, *seeds(64, 200)]))) == (1,)
 
 
 def test_known_seconds_do_not_make_joules_known():
@@ -131,12 +139,12 @@ def test_known_seconds_do_not_make_joules_known():
   assert group.joules is not None
   assert group.seconds is not None
   assert (group.joules.at_least, group.seconds.at_least) == (True, False)
-  assert members(seconds_front(found)) == (1,)
+  assert settings_on(seconds_front(found)) == (1,)
 
 
 def test_nothing_known_makes_no_front():
   found = one([record(16, 0, None, reasons=("no meter",)), *seeds(64, 9)])
-  assert members(seconds_front(found)) == (1,)
+  assert settings_on(seconds_front(found)) == (1,)
   assert seconds_front(one([record(16, 0, 10.0, "missed")])) == ()
 
 
@@ -154,5 +162,5 @@ def test_a_front_is_what_nothing_beats(pairs, mixer: random.Random):
     for other in pairs
     if other != (j, s) and other[0] <= j and other[1] <= s
   }
-  assert set(members(front)) == set(range(len(pairs))) - beaten
+  assert set(settings_on(front)) == set(range(len(pairs))) - beaten
   assert [p.joules for p in front] == sorted(p.joules for p in front)

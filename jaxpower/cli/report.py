@@ -1,4 +1,4 @@
-"""Reads run folders and tells them, one by one and then compared."""
+"""`scripts/report.py`: shows what run folders say, one by one and together."""
 
 import json
 import pathlib
@@ -11,59 +11,75 @@ from rich.console import Console
 from jaxpower import records
 from jaxpower.records import RecordError, TrialRecord
 from jaxpower.report.compare.comparable import across
-from jaxpower.report.findings import Section
-from jaxpower.report.given import assumptions_file, reference_files
+from jaxpower.report.given import Given, assumptions_file, reference_files
 from jaxpower.report.given.assumptions_file import AssumptionError
-from jaxpower.report.given.references import BadReferenceError, Reference
-from jaxpower.report.questions import lifecycle as life_cycle
-from jaxpower.report.questions import references
-from jaxpower.report.render.terminal import say, show_report
-from jaxpower.report.report import make
+from jaxpower.report.given.references import BadReferenceError
+from jaxpower.report.render.terminal import say, show
+from jaxpower.report.report import make, write
+
+MOST_NEIGHBOURS = 5  # run folders named where the one asked for is not there
 
 
 def main(
   folders: Sequence[str],
   references: Sequence[str] = (),
   lifecycle: str | None = None,
+  out: str | None = None,
 ) -> int:
   """Prints the report of each folder to stdout; returns the exit code.
 
-  Numbers from elsewhere, in files of `references`, stand beside all of them.
-  With `lifecycle`, a TOML file of assumptions, each folder's life cycle too.
-  Bad input is one line on stderr and exit code 2, and nothing is printed.
+  References stand beside all folders together; with a file of assumptions
+  each folder's life cycle is shown too. Bad input is one line on stderr and
+  exit code 2, and nothing is printed or written.
+
+  Args:
+    folders: Run folders.
+    references: Files of results measured elsewhere.
+    lifecycle: A TOML file of assumptions.
+    out: A folder to write the page, figures and CSV files of it all into.
   """
   try:
-    assumed = {} if lifecycle is None else assumptions_file.read(lifecycle)
     if not folders:
       raise RecordError(
         "which run folder? python scripts/report.py RUN_FOLDER [...]"
       )
+    given = Given(
+      tuple(r for file in references for r in reference_files.read(file)),
+      {} if lifecycle is None else assumptions_file.read(lifecycle),
+    )
     runs = {path: read(path) for path in map(pathlib.Path, folders)}
-    given = [r for file in references for r in reference_files.read(file)]
+    if out is not None:
+      pathlib.Path(out).mkdir(parents=True, exist_ok=True)
   except (AssumptionError, BadReferenceError, RecordError, OSError) as error:
     print(f"report: {error}", file=sys.stderr)
     return 2
   console = Console()
-  for number, (path, (sweep, found)) in enumerate(runs.items()):
-    if len(runs) > 1:
-      say(("\n" if number else "") + str(path), console)
-    newest = _newest(found)
-    further = (
-      *_further(given, newest, len(runs) == 1),
-      *([life_cycle.section(found, assumed)] if assumed else []),
-    )
-    show_report(make(newest, sweep, further), console)
-  if len(runs) > 1:
-    say(f"\n{len(runs)} run folders compared", console)
-    pooled = across(r for _, found in runs.values() for r in _newest(found))
-    show_report(make(pooled, further=_further(given, pooled)), console)
+  if len(runs) == 1:
+    ((sweep, attempts),) = runs.values()
+    newest = _newest(attempts)
+    if out is None:
+      show(make(newest, sweep, given, attempts), console)
+    else:
+      show(write(pathlib.Path(out), sweep, newest, given, attempts), console)
+    return 0
+  for number, (path, (sweep, attempts)) in enumerate(runs.items()):
+    say(("\n" if number else "") + str(path), console)
+    alone = Given(assumptions=given.assumptions)
+    show(make(_newest(attempts), sweep, alone, attempts), console)
+  say(f"\n{len(runs)} run folders compared", console)
+  pooled = across(r for _, attempts in runs.values() for r in _newest(attempts))
+  together = Given(references=given.references)
+  if out is None:
+    show(make(pooled, given=together), console)
+  else:
+    show(write(pathlib.Path(out), {}, pooled, together), console)
   return 0
 
 
 def read(folder: pathlib.Path) -> tuple[dict[str, Any], list[TrialRecord]]:
-  """The sweep.json (empty where there is none) and records of a run folder.
+  """Reads the sweep.json (empty where there is none) and records of a run.
 
-  Raises RecordError with one line that says how to mend.
+  Raises RecordError with one line that says what is wrong and the fix.
   """
   file = folder / "records.jsonl"
   if not folder.exists():
@@ -75,27 +91,20 @@ def read(folder: pathlib.Path) -> tuple[dict[str, Any], list[TrialRecord]]:
       f"{folder}: no records.jsonl in it{_nearby(folder / 'x')}"
     )
   try:
-    found = records.read(file)
+    attempts = records.read(file)
   except RecordError as error:
     raise RecordError(
       f"{error}; delete this line and run the sweep again: it repeats only"
       " that trial"
     ) from None
-  if not found:
+  if not attempts:
     raise RecordError(f"{file}: no trial has ended yet; run the sweep first")
-  return _sweep(folder / "sweep.json"), found
+  return _sweep(folder / "sweep.json"), attempts
 
 
-def _newest(found: Sequence[TrialRecord]) -> list[TrialRecord]:
+def _newest(attempts: Sequence[TrialRecord]) -> list[TrialRecord]:
   """The last record of each trial: one that failed may have been repeated."""
-  return list({record.trial_id: record for record in found}.values())
-
-
-def _further(
-  given: Sequence[Reference], found: Sequence[TrialRecord], whole: bool = True
-) -> tuple[Section, ...]:
-  """What stands below a report of the whole of the records."""
-  return (references.section(given, found),) if given and whole else ()
+  return list({record.trial_id: record for record in attempts}.values())
 
 
 def _sweep(path: pathlib.Path) -> dict[str, Any]:
@@ -113,9 +122,9 @@ def _sweep(path: pathlib.Path) -> dict[str, Any]:
 def _nearby(folder: pathlib.Path) -> str:
   """Names the run folders that stand beside a wrong one."""
   beside = folder.parent
-  found = sorted(
+  neighbours = sorted(
     str(path.parent) for path in beside.glob("*/records.jsonl")
   ) or sorted(str(path.parent) for path in beside.glob("runs/*/records.jsonl"))
-  if not found:
+  if not neighbours:
     return "; give a folder that scripts/run.py wrote, such as runs/batch"
-  return f"; run folders there: {', '.join(found[:5])}"
+  return f"; run folders there: {', '.join(neighbours[:MOST_NEIGHBOURS])}"

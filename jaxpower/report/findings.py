@@ -1,6 +1,12 @@
-"""A part of a report beside its comparisons, as a value."""
+"""What a report found, as values: sections of sentences, tables and figures.
 
+Questions make Sections; renderers (terminal, page) show them and add nothing.
+"""
+
+import pathlib
 from dataclasses import dataclass
+
+from jaxpower.report.compare.comparison import Compared, Comparison
 
 
 @dataclass(frozen=True)
@@ -13,13 +19,51 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Section:
-  """A heading, tables, and the lines to stand below them.
+class Figure:
+  """A picture to be drawn: which kind, of which comparisons, its caption."""
 
-  `warnings` are lines nobody should miss: in red, above the tables.
+  name: str
+  comparisons: tuple[Comparison, ...]
+  caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+  """The answer to one question.
+
+  `lead` is the answer in a sentence or a few; `lines` are further sentences,
+  to stand below the tables. `warnings` are sentences nobody should miss.
   """
 
   title: str
+  lead: str = ""
+  warnings: tuple[str, ...] = ()
   tables: tuple[Table, ...] = ()
   lines: tuple[str, ...] = ()
-  warnings: tuple[str, ...] = ()
+  figures: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+  """Everything that records say, in the order a reader meets it.
+
+  `notes` are about the report as a whole; `paths` are the files written.
+  """
+
+  compared: Compared
+  sections: tuple[Section, ...]
+  notes: tuple[str, ...] = ()
+  paths: tuple[pathlib.Path, ...] = ()
+
+  @property
+  def sentence(self) -> str:
+    """The answers in sentences, a line a section that has one."""
+    leads = [
+      f"{section.title}: {section.lead}" if section.title else section.lead
+      for section in self.sections
+      if section.lead
+    ]
+    return "\n".join(leads) or NOTHING_RECORDED
+
+
+NOTHING_RECORDED = "No trial is recorded yet."

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jaxpower.report.compare.statistics import CONFIDENCE, RESAMPLES, SEED, Cost
-from jaxpower.wording import number
 
 
 @dataclass(frozen=True)
@@ -67,29 +66,6 @@ def break_even(
     low=float(np.quantile(least, tail, method="lower")),
     high=float(np.quantile(most, 1 - tail, method="higher")),
   )
-
-
-def told(found: BreakEven | None) -> str:
-  """A cell: "12 (5.0 to never)", "at most 12", "never" or "unknown"."""
-  text = bounded_times(found)
-  if found is None or found.uses is None:
-    return text
-  if found.low is None or found.high is None or found.low == math.inf:
-    return text
-  return f"{text} ({times(found.low)} to {times(found.high)})"
-
-
-def bounded_times(found: BreakEven | None) -> str:
-  """The same without its interval."""
-  if found is None or found.uses is None:
-    return "unknown"
-  word = "at most " if found.at_most else "at least " if found.at_least else ""
-  return word + times(found.uses)
-
-
-def times(uses: float) -> str:
-  """A number of uses to two figures; infinite is told as "never"."""
-  return "never" if math.isinf(uses) else number(uses, 2)
 
 
 def _point(least: np.ndarray, most: np.ndarray) -> BreakEven:

@@ -1,7 +1,7 @@
-"""Pareto fronts: which settings give most for their joules.
+"""Pareto fronts: the settings that no other setting beats.
 
-Two of them: joules against accuracy, along the curves of training, and joules
-against seconds to the target. Both are of medians over seeds.
+There are two, both of medians over seeds: joules against accuracy, along the
+curves of training, and joules against seconds to the target.
 """
 
 import math
@@ -12,18 +12,30 @@ from dataclasses import dataclass
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import Comparison, Group
 
+FEWEST_SETTINGS = 3  # of two, each is mostly on a front: nothing to learn
+
 
 @dataclass(frozen=True, order=True)
 class Point:
-  """Joules, what they gave or took, and the index of the setting."""
+  """Joules, the accuracy or seconds they gave, and the setting's index."""
 
   joules: float
   other: float
   group: int
 
 
+def with_fronts(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+  """Picks the comparisons that have settings enough and a front."""
+  return tuple(
+    comparison
+    for comparison in comparisons
+    if len(comparison.groups) >= FEWEST_SETTINGS
+    and (accuracy_front(comparison) or seconds_front(comparison))
+  )
+
+
 def accuracy_front(comparison: Comparison) -> tuple[Point, ...]:
-  """The best median accuracy of any setting within so many joules.
+  """Finds the best median accuracy of any setting within so many joules.
 
   In rising joules and accuracy; a setting is on the front where no other one
   is as accurate for as few joules.
@@ -31,22 +43,22 @@ def accuracy_front(comparison: Comparison) -> tuple[Point, ...]:
   points = [
     Point(joules, accuracy, index)
     for index, group in enumerate(comparison.groups)
-    for joules, accuracy in staircase(group)
+    for joules, accuracy in best_accuracy_so_far(group)
   ]
   return _front(points, sign=-1)
 
 
 def seconds_front(comparison: Comparison) -> tuple[Point, ...]:
-  """Settings that no other one beats in both joules and seconds to target.
+  """Finds the settings that none beats in both joules and seconds to target.
 
   Only of settings whose medians are known, not only bounded; in rising joules
   and falling seconds.
   """
-  return _front(costs_known(comparison), sign=1)
+  return _front(known_costs(comparison), sign=1)
 
 
-def costs_known(comparison: Comparison) -> tuple[Point, ...]:
-  """Median joules and seconds to the target of settings that know both."""
+def known_costs(comparison: Comparison) -> tuple[Point, ...]:
+  """Lists median joules and seconds to the target where both are known."""
   return tuple(
     Point(group.joules.value, group.seconds.value, index)
     for index, group in enumerate(comparison.groups)
@@ -55,63 +67,62 @@ def costs_known(comparison: Comparison) -> tuple[Point, ...]:
   )
 
 
-def staircase(group: Group) -> tuple[tuple[float, float], ...]:
-  """Joules and median accuracy of a setting, at each step upwards.
+def best_accuracy_so_far(group: Group) -> tuple[tuple[float, float], ...]:
+  """Traces joules and best median accuracy of a setting, at each step up.
 
   A trial counts with the best accuracy it has shown within the joules, zero
   before it has shown any, and keeps its last one after it has ended: more
-  training could have raised it, so an accuracy is never told too high. Empty
+  training could have raised it, so an accuracy is never too high here. Empty
   where a trial that ran has no joules along its curve.
   """
   curves = [
-    _looks(record) for record in group.records if record.status != "failed"
+    _evaluations(record)
+    for record in group.records
+    if record.status != "failed"
   ]
   if not curves or not all(curves):
     return ()
   steps: list[tuple[float, float]] = []
   for joules in sorted({joules for curve in curves for joules, _ in curve}):
-    shown = [_within(curve, joules) for curve in curves]
-    if not statistics.median_low(shown):
+    accuracies = [_best_within(curve, joules) for curve in curves]
+    if not statistics.median_low(accuracies):
       continue  # half of a median of two would be nobody's accuracy
-    accuracy = statistics.median(shown)
+    accuracy = statistics.median(accuracies)
     if accuracy > (steps[-1][1] if steps else 0.0):
       steps.append((joules, accuracy))
   return tuple(steps)
 
 
-def members(front: Iterable[Point]) -> tuple[int, ...]:
-  """The settings on a front, in its order, each once."""
+def settings_on(front: Iterable[Point]) -> tuple[int, ...]:
+  """Lists the settings on a front in its order, each once, by index."""
   return tuple(dict.fromkeys(point.group for point in front))
 
 
-def _looks(record: TrialRecord) -> tuple[tuple[float, float], ...]:
+def _evaluations(record: TrialRecord) -> tuple[tuple[float, float], ...]:
   """Joules and accuracy of each evaluation that has both.
 
-  Without the look before training: what cost nothing is no choice to make.
+  Without the one before training: what cost nothing is no choice to make. An
+  accuracy that was not finite is null in the file.
   """
-  # What was not finite in training is null in the file.
   return tuple(
-    (look.train_joules, look.accuracy)
-    for look in record.curve
-    if look.train_joules
-    and look.accuracy is not None
-    and math.isfinite(look.accuracy)
+    (evaluation.train_joules, evaluation.accuracy)
+    for evaluation in record.curve
+    if evaluation.train_joules
+    and evaluation.accuracy is not None
+    and math.isfinite(evaluation.accuracy)
   )
 
 
-def _within(curve: Sequence[tuple[float, float]], joules: float) -> float:
-  return max((seen for spent, seen in curve if spent <= joules), default=0.0)
+def _best_within(curve: Sequence[tuple[float, float]], joules: float) -> float:
+  return max((a for spent, a in curve if spent <= joules), default=0.0)
 
 
 def _front(points: Iterable[Point], sign: int) -> tuple[Point, ...]:
   """Points none of which another beats; `sign` -1 where `other` is a gain."""
-  found: list[Point] = []
+  front: list[Point] = []
   for point in sorted(points, key=lambda p: (p.joules, sign * p.other)):
-    if not found or sign * point.other < sign * found[-1].other:
-      found.append(point)
-    elif (point.joules, point.other) == (found[-1].joules, found[-1].other):
-      found.append(point)  # equal in both: neither beats the other
-  return tuple(found)
-
-
-FEWEST_SETTINGS = 3  # settings that make a front worth a picture
+    if not front or sign * point.other < sign * front[-1].other:
+      front.append(point)
+    elif (point.joules, point.other) == (front[-1].joules, front[-1].other):
+      front.append(point)  # equal in both: neither beats the other
+  return tuple(front)

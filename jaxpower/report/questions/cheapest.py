@@ -1,47 +1,183 @@
-"""What a person would say of the table, in a sentence or a few.
+"""Which setting was cheapest, by how much, and how sure is that?
 
-What training past the target cost, and the accuracy that it bought.
-
-The table of a report, as a value, and how it is put on a terminal.
+The first question of every report, asked of each comparison: the table of its
+settings, the verdict in a few sentences, and the two figures.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from jaxpower.records import Evaluation, TrialRecord
 from jaxpower.report.cells import (
-  COUNTED,
+  COUNTING_NAMES,
   bounded,
   estimate,
+  goal,
   interval,
   interval_note,
+  name_among,
 )
-from jaxpower.report.compare.comparison import Comparison, Group
+from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.pareto import (
   FEWEST_SETTINGS,
   accuracy_front,
-  members,
   seconds_front,
+  settings_on,
+  with_fronts,
 )
 from jaxpower.report.compare.statistics import Cost, Estimate, median
-from jaxpower.report.findings import Table
-from jaxpower.report.questions.which_field import advice
-from jaxpower.wording import labels, number, opening, percent, setting, value
+from jaxpower.report.findings import Figure, Section, Table
+from jaxpower.report.given import Given
+from jaxpower.wording import (
+  ONE_SEED,
+  capitalised,
+  join_settings,
+  joule_unit,
+  joules_name,
+  labels,
+  number,
+  opening,
+  percent,
+  setting,
+  value,
+)
+
+PLACE = 10
+COUNTING_LEADS = {
+  "compile": "Counting compiling",
+  "eval": "Counting evaluation",
+  "active": "With idle energy subtracted",
+}
+CURVES = (
+  "Test accuracy over the {joules} of training. The bold line of a setting"
+  " is the trial of its median energy; it ends filled where the target was"
+  " reached, open where it was missed."
+)
+FRONTS = (
+  "Left: the best median accuracy of each setting within so many {joules}."
+  " Right: median {joules} and seconds to the target; open with an arrow: a"
+  " lower bound. Coloured settings are on the front: no other one is better"
+  " in both."
+)
 
 
-def table(comparison: Comparison) -> Table:
-  """What varies and what each value of it cost, a row per group."""
+@dataclass(frozen=True)
+class Verdict:
+  """How the settings of a comparison stand to the cheapest one.
+
+  Attributes:
+    comparison: All of them.
+    name: What tells this comparison from others; empty where it is alone.
+    alike: Settings whose interval of the ratio to the cheapest reaches one.
+    worst: The most expensive one, unless it is alike.
+    bounded: Others that reached the target too seldom for a median.
+    one_seed: Whether some setting has no interval.
+    cheapest_otherwise: The cheapest by another way to count, by its name in
+      `COUNTING_LEADS`, where that is another setting.
+  """
+
+  comparison: Comparison
+  name: str
+  alike: tuple[Group, ...] = ()
+  worst: Group | None = None
+  bounded: tuple[Group, ...] = ()
+  one_seed: bool = False
+  cheapest_otherwise: tuple[tuple[str, Group], ...] = ()
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers for each comparison; the last section has the figures."""
+  sections = [tell(verdict) for verdict in find(compared)]
+  return (*sections[:-1], *_with_figures(sections[-1:], compared.comparisons))
+
+
+# Values
+
+
+def find(compared: Compared) -> tuple[Verdict, ...]:
+  """Finds the verdict of each comparison."""
+  comparisons = compared.comparisons
+  return tuple(_verdict(c, name_among(c, comparisons)) for c in comparisons)
+
+
+def _verdict(comparison: Comparison, name: str) -> Verdict:
+  best = comparison.best
+  others = [g for g in comparison.groups if g.ratio and g is not best]
+  if best is None or not others:
+    return Verdict(comparison, name)
+  alike = [group for group in others if _is_alike(group)]
+  worst = next(
+    (g for g in others if g is comparison.worst and g not in alike), None
+  )
+  return Verdict(
+    comparison,
+    name,
+    tuple(alike),
+    worst,
+    tuple(g for g in others if _is_bounded(g) and g is not worst),
+    any(g.ratio is not None and g.ratio.low is None for g in others),
+    tuple(
+      (counting, comparison.groups[ranking.order[0]])
+      for counting in COUNTING_LEADS
+      if (ranking := comparison.rankings.get(counting))
+      and ranking.order
+      and comparison.groups[ranking.order[0]] is not best
+    ),
+  )
+
+
+def _is_alike(group: Group) -> bool:
+  """Whether the interval of its ratio to the cheapest reaches down to one."""
+  low = group.ratio.low if group.ratio else None
+  return low is not None and low <= 1 and not _is_bounded(group)
+
+
+def _is_bounded(group: Group) -> bool:
+  return group.joules is not None and group.joules.at_least
+
+
+def _ran(group: Group) -> int:
+  return len(group.records) - group.count("failed")
+
+
+# Words
+
+
+def tell(verdict: Verdict) -> Section:
+  """Tells a verdict: a table, and the sentences a person would say of it."""
+  comparison = verdict.comparison
+  return Section(
+    title=verdict.name,
+    lead=" ".join(_sentences(verdict)),
+    tables=(cost_table(comparison),),
+    lines=front_lines(comparison),
+  )
+
+
+def _with_figures(
+  last: Sequence[Section], comparisons: Sequence[Comparison]
+) -> tuple[Section, ...]:
+  """Puts the figures of all comparisons below the last of their sections."""
+  joules = joules_name(any(c.estimated for c in comparisons))
+  figures = [
+    Figure("energy_accuracy", tuple(comparisons), CURVES.format(joules=joules))
+  ]
+  if fronts := with_fronts(comparisons):
+    figures.append(Figure("pareto", fronts, FRONTS.format(joules=joules)))
+  return tuple(replace(section, figures=tuple(figures)) for section in last)
+
+
+def cost_table(comparison: Comparison) -> Table:
+  """Makes the table of settings: what varies and what each value cost."""
   paths = comparison.paths
-  told = labels(paths)
-  energy, short = "joules", "J"
-  if comparison.estimated:
-    energy, short = "estimated joules", "estimated J"
+  names = labels(paths)
   columns = (
-    *(told[path] for path in paths),
+    *(names[path] for path in paths),
     "reached",
-    f"{energy} to {comparison.goal}",
+    f"{joules_name(comparison.estimated)} to {goal(comparison)}",
     "seconds",
     "ratio",
-    f"{short} per 1000 examples",
+    f"{joule_unit(comparison.estimated)} per 1000 examples",
   )
   rows = tuple(
     (
@@ -56,24 +192,18 @@ def table(comparison: Comparison) -> Table:
     )
     for group in comparison.groups
   )
-  return Table(columns, rows, tuple(_notes(comparison)))
+  notes = (*_notes(comparison), *after_target_lines(comparison))
+  return Table(columns, rows, notes)
 
 
 def _joules_cell(group: Group) -> str:
-  at_least = group.joules is not None and group.joules.at_least
-  return estimate(group.joules) + (" (lower bound)" if at_least else "")
-
-
-def _ratio(found: Estimate) -> str:
-  """With the low end also where the ratio is only bounded."""
-  if found.at_least and found.low is not None:
-    return f"{estimate(found)} ({interval(found)})"
-  return estimate(found)
+  mark = " (lower bound)" if _is_bounded(group) else ""
+  return estimate(group.joules) + mark
 
 
 def _notes(comparison: Comparison) -> list[str]:
   groups = comparison.groups
-  ran = [len(group.records) - group.count("failed") for group in groups]
+  ran = list(map(_ran, groups))
   notes = []
   if any(count > 1 for count in ran):
     notes.append(interval_note(min(count for count in ran if count > 1)))
@@ -84,296 +214,268 @@ def _notes(comparison: Comparison) -> list[str]:
       "Lower bound: too many trials missed the target for a median to be known."
     )
   notes += [
-    f"{opening(group.varied)}: {count} of {len(group.records)} {words}."
-    for status, words in (
+    f"{opening(group.varied)}: {count} of {len(group.records)} {fate}."
+    for status, fate in (
       ("failed", "failed and carries no number"),
       ("diverged", "diverged; what it spent is a lower bound"),
     )
     for group in groups
     if (count := group.count(status))
   ]
+  return notes + _ratio_notes(comparison)
+
+
+def _ratio_notes(comparison: Comparison) -> list[str]:
+  """The ratio of worst to best by each way to count, and where they differ."""
+  rankings, notes = comparison.rankings, []
   ratios = [
-    f"{words} {_ratio(found.energy_ratio)}"
-    for name, words in COUNTED.items()
-    if (found := comparison.rankings.get(name)) and found.energy_ratio
+    f"{name} {_ratio_cell(ranking.energy_ratio)}"
+    for counting, name in COUNTING_NAMES.items()
+    if (ranking := rankings.get(counting)) and ranking.energy_ratio
   ]
-  if len(groups) > 1 and ratios:
-    notes.append(f"Dearest over cheapest: {', '.join(ratios)}.")
-    unseen = [
-      words
-      for name, words in COUNTED.items()
-      if name not in comparison.rankings
-    ]
-    if unseen:
-      notes.append(f"Not known of every trial: {' and '.join(unseen)}.")
-  usual = comparison.rankings["train"].order
-  otherwise = [
-    COUNTED[name]
-    for name, found in comparison.rankings.items()
-    if found.order != usual
+  if len(comparison.groups) > 1 and ratios:
+    notes.append(f"Most over least expensive: {', '.join(ratios)}.")
+    unknown = [n for c, n in COUNTING_NAMES.items() if c not in rankings]
+    if unknown:
+      notes.append(f"Not known of every trial: {' and '.join(unknown)}.")
+  usual = rankings["train"].order
+  reordered = [
+    COUNTING_NAMES[counting]
+    for counting, ranking in rankings.items()
+    if ranking.order != usual
   ]
-  if otherwise:
-    notes.append(f"The order of settings differs {' and '.join(otherwise)}.")
+  if reordered:
+    notes.append(f"The order of settings differs {' and '.join(reordered)}.")
   return notes
 
 
-def past_target(comparison: Comparison) -> tuple[str, ...]:
-  """A line for each setting of which trials went on past the target.
+def _ratio_cell(ratio: Estimate) -> str:
+  """With the low end also where the ratio is only bounded."""
+  if ratio.at_least and ratio.low is not None:
+    return f"{estimate(ratio)} ({interval(ratio)})"
+  return estimate(ratio)
 
-  Joules are those of training after the first evaluation that met it, and
-  points of accuracy those between it and the last one: medians over trials.
+
+def front_lines(comparison: Comparison) -> tuple[str, ...]:
+  """Names the settings on each Pareto front, in a line each."""
+  groups = comparison.groups
+  if len(groups) < FEWEST_SETTINGS:
+    return ()
+  joules = joules_name(comparison.estimated)
+  fronts = (
+    (f"Most accuracy for the {joules}", accuracy_front(comparison)),
+    (f"Least {joules} and seconds to the target", seconds_front(comparison)),
+  )
+  return tuple(
+    f"{gain}: "
+    + "; ".join(
+      setting(comparison.groups[i].varied) for i in settings_on(front)
+    )
+    + "."
+    for gain, front in fronts
+    if front
+  )
+
+
+# What training after the target cost
+
+
+def after_target_lines(comparison: Comparison) -> tuple[str, ...]:
+  """Says of each setting that trained on what that cost and brought.
+
+  Joules are those of training after the first evaluation that met the target,
+  and points of accuracy those between it and the last one: medians over trials.
   """
-  kind = "estimated J" if comparison.estimated else "J"
-  lines = (_line(group, kind) for group in comparison.groups)
+  unit = joule_unit(comparison.estimated)
+  lines = (_after_target_line(group, unit) for group in comparison.groups)
   return tuple(line for line in lines if line)
 
 
 def first_passing(record: TrialRecord) -> Evaluation | None:
-  """The evaluation that first met the target; None where none is known to."""
+  """Finds the evaluation that first met the target; None where none did."""
   seconds = record.seconds_to_accuracy
   if seconds is None:
     return None
   return next((e for e in record.curve if e.train_seconds >= seconds), None)
 
 
-def _line(group: Group, kind: str) -> str:
-  firsts = {
-    record.trial_id: (record, first)
+def _after_target_line(group: Group, unit: str) -> str:
+  trials = [
+    (record, first)
     for record in group.records
     if (first := first_passing(record)) and first is not record.curve[-1]
-  }
-  if not firsts:
+  ]
+  if not trials:
     return ""
-  joules, times = [], []
-  for record, _ in firsts.values():
-    all_, part = record.train_joules, record.joules_to_accuracy
-    if all_ is None or part is None:
+  joules, ratios = [], []
+  for record, _ in trials:
+    whole, to_target = record.train_joules, record.joules_to_accuracy
+    if whole is None or to_target is None:
       break
-    joules.append(all_ - part)
-    if part > 0:
-      times.append(all_ / part)
-  ran = len(group.records) - group.count("failed")
-  some = "" if len(firsts) == ran else f" ({len(firsts)} of {ran} trials)"
+    joules.append(whole - to_target)
+    if to_target > 0:
+      ratios.append(whole / to_target)
+  ran = _ran(group)
+  some = "" if len(trials) == ran else f" ({len(trials)} of {ran} trials)"
   cost = "an unknown number of J"
-  if len(joules) == len(firsts):
-    cost = f"{_median_in_words(joules)} {kind}"
-    if len(times) == len(firsts):
-      cost += f", in all {_median_in_words(times)} times the energy to it"
+  if len(joules) == len(trials):
+    cost = f"{_median_in_words(joules)} {unit}"
+    if len(ratios) == len(trials):
+      cost += f", in all {_median_in_words(ratios)} times the energy to it"
   points = _median_in_words(
     100 * (record.curve[-1].accuracy - first.accuracy)
-    for record, first in firsts.values()
+    for record, first in trials
   )
   return (
-    f"{opening(group.varied)}: training past the target{some} cost {cost}, for"
+    f"{opening(group.varied)}: training after the target{some} cost {cost}, for"
     f" {points} points of accuracy."
   )
 
 
 def _median_in_words(values: Iterable[float]) -> str:
   """The median, and in brackets its interval where there is one."""
-  found = median([Cost(value) for value in values])
-  if found is None:
+  middle = median([Cost(value) for value in values])
+  if middle is None:
     return "unknown"
-  if found.low is None:
-    return number(found.value)
-  return f"{number(found.value)} ({interval(found)})"
+  if middle.low is None:
+    return number(middle.value)
+  return f"{number(middle.value)} ({interval(middle)})"
 
 
-def fronts_told(comparison: Comparison) -> tuple[str, ...]:
-  """Which settings are on each front, in a line each."""
-  if len(comparison.groups) < FEWEST_SETTINGS:
-    return ()
-  joules = "estimated joules" if comparison.estimated else "joules"
-  found = (
-    (f"Most accuracy for the {joules}", accuracy_front(comparison)),
-    (f"Least {joules} and seconds to the target", seconds_front(comparison)),
-  )
-  return tuple(
-    f"{words}: "
-    + "; ".join(
-      setting(comparison.groups[index].varied) for index in members(front)
-    )
-    + "."
-    for words, front in found
-    if front
-  )
+# The verdict, sentence by sentence
 
 
-COUNTING_LEADS = {
-  "compile": "Counting compiling",
-  "eval": "Counting evaluation",
-  "active": "With idle energy subtracted",
-}
-
-
-def sentence(comparison: Comparison) -> str:
-  """Which setting was cheapest, by how much, and what is uncertain of it."""
+def _sentences(verdict: Verdict) -> list[str]:
+  comparison = verdict.comparison
   groups = comparison.groups
   trials = [record for group in groups for record in group.records]
-  goal = comparison.goal
   if all(record.status == "failed" for record in trials):
-    return f"Every trial failed: {_first_error(trials)}."
+    return [f"Every trial failed: {_first_error(trials)}."]
   if not any(record.status == "reached" for record in trials):
-    said = [_nobody(trials, groups, goal)]
+    sentences = [_none_reached(trials, comparison)]
   elif comparison.best is None:
-    said = [_no_best(comparison, goal)]
+    sentences = [_no_median(comparison)]
   elif len(groups) == 1:
-    said = [_only(comparison.best, goal)]
+    sentences = [_only_setting(comparison.best, goal(comparison))]
   else:
-    said = _cheapest(comparison, comparison.best, goal) + advice(comparison)
-  said += _unknown(groups)
-  said += _partial(groups)
+    sentences = _compared_with_best(verdict, comparison.best)
+  sentences += _unknown_joules(groups)
+  sentences += _partly_measured(groups)
   if comparison.estimated:
-    said.append(f"{_modelled_power(trials)} is estimated, not measured.")
-  return " ".join(said)
+    sentences.append(f"{_modelled(trials)} is estimated, not measured.")
+  return sentences
 
 
-def _only(best: Group, goal: str) -> str:
+def _only_setting(best: Group, target: str) -> str:
   name = f"{opening(best.varied)}: reaching" if best.varied else "Reaching"
-  text = f"{name} {goal} cost {_joules_in_words(best.joules)}"
+  sentence = f"{name} {target} cost {_joules(best.joules)}"
   if best.joules and best.joules.low is not None:
-    text += f" ({interval(best.joules)})"
+    sentence += f" ({interval(best.joules)})"
   if best.seconds and not best.seconds.at_least:
-    text += f" in {number(best.seconds.value)} s of training"
-  count = _ran(best)
-  return f"{text}, {'one seed' if count == 1 else f'median of {count} seeds'}."
-
-
-def _cheapest(comparison: Comparison, best: Group, goal: str) -> list[str]:
-  said = [
-    f"{opening(best.varied)} was cheapest: {_joules_in_words(best.joules)} to"
-    f" {goal}."
-  ]
-  others = [g for g in comparison.groups if g.ratio and g is not best]
-  if not others:
-    return [
-      f"{opening(best.varied)} cost {_joules_in_words(best.joules)} to {goal};"
-      " there is nothing to compare it with."
-    ]
-  close = [g for g in others if _close(g)]
-  worst = comparison.worst
-  told = [g for g in others if g is worst and g not in close]
-  bounded = [g for g in others if _bounded(g) and g not in told]
-  if close:
-    said.append(_not_apart(close, min(map(_ran, (best, *close)))))
-  said += map(_dearer, told)
-  if bounded:
-    said.append(_seldom(bounded))
-  if any(map(_alone, others)):
-    said.append("One seed cannot tell how certain this is.")
-  return said + _otherwise(comparison, best)
-
-
-def _close(group: Group) -> bool:
-  """Whether the interval of its ratio to the best reaches down to one."""
-  low = group.ratio.low if group.ratio else None
-  return low is not None and low <= 1 and not _bounded(group)
-
-
-def _bounded(group: Group) -> bool:
-  return group.joules is not None and group.joules.at_least
-
-
-def _alone(group: Group) -> bool:
-  return group.ratio is not None and group.ratio.low is None
-
-
-def _ran(group: Group) -> int:
-  return len(group.records) - group.count("failed")
-
-
-def _not_apart(close: Sequence[Group], seeds: int) -> str:
-  names = _some([setting(group.varied) for group in close], "or")
-  return f"It cannot be told apart from {names} with {seeds} seeds."
-
-
-def _dearer(group: Group) -> str:
-  ratio = group.ratio
-  if ratio is None:
-    return f"{opening(group.varied)} cannot be compared."
-  if _bounded(group):
-    return (
-      f"{opening(group.varied)} cost at least {number(ratio.value, 2)} times as"
-      f" much: {_share(group)} trials reached the target."
-    )
-  span = f" ({interval(ratio, figures=2)})" if ratio.low is not None else ""
-  times = f"{number(ratio.value, 2)}{span} times"
-  return f"{opening(group.varied)} cost {times} as much."
-
-
-def _seldom(bounded: Sequence[Group]) -> str:
-  if len(bounded) == 1:
-    (group,) = bounded
-    return (
-      f"{opening(group.varied)} reached the target in {_share(group)} trials:"
-      f" its energy is only known to be above {_joules_in_words(group.joules)}."
-    )
-  names = _some([setting(group.varied) for group in bounded], "and")
+    sentence += f" in {number(best.seconds.value)} s of training"
+  seeds = _ran(best)
   return (
-    f"{names[0].upper()}{names[1:]} reached the target in too few trials: their"
+    f"{sentence}, {'one seed' if seeds == 1 else f'median of {seeds} seeds'}."
+  )
+
+
+def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
+  name, target = opening(best.varied), goal(verdict.comparison)
+  if not any(g.ratio and g is not best for g in verdict.comparison.groups):
+    return [
+      f"{name} cost {_joules(best.joules)} to {target}; there is nothing to"
+      " compare it with."
+    ]
+  sentences = [f"{name} was cheapest: {_joules(best.joules)} to {target}."]
+  if verdict.alike:
+    seeds = min(map(_ran, (best, *verdict.alike)))
+    names = [setting(group.varied) for group in verdict.alike]
+    sentences.append(
+      f"It does not differ measurably from {join_settings(names, 'or')} with"
+      f" {seeds} seeds."
+    )
+  if verdict.worst:
+    sentences.append(_most_expensive(verdict.worst))
+  if verdict.bounded:
+    sentences.append(_seldom_reached(verdict.bounded))
+  if verdict.one_seed:
+    sentences.append(ONE_SEED)
+  return sentences + [
+    f"{COUNTING_LEADS[counting]}, {setting(group.varied)} is cheapest instead."
+    for counting, group in verdict.cheapest_otherwise
+  ]
+
+
+def _most_expensive(group: Group) -> str:
+  name, ratio = opening(group.varied), group.ratio
+  if ratio is None:
+    return f"{name} cannot be compared."
+  if _is_bounded(group):
+    return (
+      f"{name} cost at least {number(ratio.value, 2)} times as much:"
+      f" {_share_reached(group)} trials reached the target."
+    )
+  ends = f" ({interval(ratio, figures=2)})" if ratio.low is not None else ""
+  return f"{name} cost {number(ratio.value, 2)}{ends} times as much."
+
+
+def _seldom_reached(groups: Sequence[Group]) -> str:
+  if len(groups) == 1:
+    (group,) = groups
+    return (
+      f"{opening(group.varied)} reached the target in {_share_reached(group)}"
+      " trials: its energy is only known to be above"
+      f" {_joules(group.joules)}."
+    )
+  names = join_settings([setting(group.varied) for group in groups])
+  return (
+    f"{capitalised(names)} reached the target in too few trials: their"
     " energies are lower bounds."
   )
 
 
-def _share(group: Group) -> str:
+def _share_reached(group: Group) -> str:
   return f"{group.count('reached')} of {len(group.records)}"
 
 
-def _no_best(comparison: Comparison, goal: str) -> str:
+def _no_median(comparison: Comparison) -> str:
+  target = goal(comparison)
   if all(group.joules is None for group in comparison.groups):
     reached = sum(g.count("reached") for g in comparison.groups)
     trials = sum(len(g.records) for g in comparison.groups)
-    return f"{reached} of {trials} trials reached {goal}."
+    return f"{reached} of {trials} trials reached {target}."
   return (
-    f"No setting reached {goal} in enough of its trials for its median to be"
+    f"No setting reached {target} in enough of its trials for its median to be"
     " known; the joules are lower bounds."
   )
 
 
-def _nobody(
-  trials: Sequence[TrialRecord], groups: Sequence[Group], goal: str
-) -> str:
-  seen = [t for t in trials if t.best_accuracy is not None]
-  text = f"No trial reached {goal}"
-  if seen:
-    top = max(seen, key=lambda t: t.best_accuracy or 0.0)
+def _none_reached(trials: Sequence[TrialRecord], comparison: Comparison) -> str:
+  sentence = f"No trial reached {goal(comparison)}"
+  evaluated = [t for t in trials if t.best_accuracy is not None]
+  if evaluated:
+    top = max(evaluated, key=lambda trial: trial.best_accuracy or 0.0)
     where = f" ({setting(top.varied)})" if top.varied else ""
-    text += f"; the best came to {percent(top.best_accuracy or 0.0)}{where}"
-  if any(g.joules for g in groups):
-    text += ". Every energy is a lower bound"
-  return f"{text}. Raise budget_examples or lower target_accuracy."
+    best = percent(top.best_accuracy or 0.0)
+    sentence += f"; the best came to {best}{where}"
+  if any(group.joules for group in comparison.groups):
+    sentence += ". Every energy is a lower bound"
+  return f"{sentence}. Raise budget_examples or lower target_accuracy."
 
 
-def _otherwise(comparison: Comparison, best: Group) -> list[str]:
-  """Where another way to count makes another setting the cheapest."""
-  firsts = {
-    words: comparison.groups[comparison.rankings[name].order[0]]
-    for name, words in COUNTING_LEADS.items()
-    if name in comparison.rankings and comparison.rankings[name].order
-  }
-  return [
-    f"{words}, {setting(first.varied)} is cheapest instead."
-    for words, first in firsts.items()
-    if first is not best
-  ]
-
-
-def _unknown(groups: Sequence[Group]) -> list[str]:
-  whose: dict[str, list[str]] = {}
+def _unknown_joules(groups: Sequence[Group]) -> list[str]:
+  settings: dict[str, list[str]] = {}
   for group in groups:
     if group.unknown:
-      whose.setdefault(group.unknown, []).append(setting(group.varied))
-  return [
-    f"The joules{_of(names, len(groups))} are unknown: {why.rstrip('.')}."
-    for why, names in whose.items()
-  ]
+      settings.setdefault(group.unknown, []).append(setting(group.varied))
+  sentences = []
+  for reason, names in settings.items():
+    whose = "" if len(names) == len(groups) else f" of {join_settings(names)}"
+    sentences.append(f"The joules{whose} are unknown: {reason.rstrip('.')}.")
+  return sentences
 
 
-def _of(names: Sequence[str], groups: int) -> str:
-  return "" if len(names) == groups else f" of {_some(names, 'and')}"
-
-
-def _partial(groups: Sequence[Group]) -> list[str]:
+def _partly_measured(groups: Sequence[Group]) -> list[str]:
   """Partial trials of groups whose joules are known all the same."""
   trials = [
     record
@@ -385,13 +487,14 @@ def _partial(groups: Sequence[Group]) -> list[str]:
   if not partial:
     return []
   reasons = (reason for trial in partial for reason in trial.reasons)
-  why = next(reasons, "it lost sight of a domain").rstrip(".")
+  reason = next(reasons, "it lost sight of a domain").rstrip(".")
   return [
-    f"The meter saw {len(partial)} of {len(trials)} trials only in part: {why}."
+    f"{len(partial)} of {len(trials)} trials were only partly measured:"
+    f" {reason}."
   ]
 
 
-def _modelled_power(trials: Sequence[TrialRecord]) -> str:
+def _modelled(trials: Sequence[TrialRecord]) -> str:
   kinds = {
     domain.get("kind")
     for trial in trials
@@ -401,16 +504,8 @@ def _modelled_power(trials: Sequence[TrialRecord]) -> str:
   return "CPU power" if kinds == {"cpu"} else "Power"
 
 
-def _joules_in_words(joules: Estimate | None) -> str:
+def _joules(joules: Estimate | None) -> str:
   return f"{number(joules.value)} J" if joules else "unknown joules"
-
-
-def _some(names: Sequence[str], last: str) -> str:
-  """Names in a row; past four, how many there are."""
-  if len(names) > 4:
-    return f"{len(names)} other settings"
-  *first, final = names
-  return f"{', '.join(first)} {last} {final}" if first else final
 
 
 def _first_error(trials: Sequence[TrialRecord]) -> str:

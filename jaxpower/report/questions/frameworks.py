@@ -16,13 +16,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.cells import bounded, estimate, interval, interval_note
+from jaxpower.report.cells import (
+  bounded,
+  estimate,
+  interval,
+  interval_note,
+  name_among,
+)
 from jaxpower.report.compare.comparable import CPU, NO_UUID
 from jaxpower.report.compare.comparison import (
+  Compared,
   Comparison,
   compare,
   joules_per_1000,
-  title,
 )
 from jaxpower.report.compare.costs import SECONDS, TRAIN, Counting, costs
 from jaxpower.report.compare.statistics import (
@@ -33,6 +39,7 @@ from jaxpower.report.compare.statistics import (
   paired_ratio,
 )
 from jaxpower.report.findings import Section, Table
+from jaxpower.report.given import Given
 from jaxpower.wording import labels, number, opening, percent, value
 
 APART = ("framework", "seed")
@@ -305,6 +312,15 @@ NOTES = (
 )
 
 
+PLACE = 30
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers the question from records, or with nothing."""
+  answered = section(compared.records)
+  return (answered,) if answered else ()
+
+
 def section(records: Sequence[TrialRecord]) -> Section | None:
   """Costs, ratios and phases by framework; None where there is only one."""
   frameworks = sorted({record.framework for record in records})
@@ -316,19 +332,19 @@ def section(records: Sequence[TrialRecord]) -> Section | None:
   made = [ratio for case in found for ratio in ratios(case, first)]
   head = Head.of(found, grounds)
   return Section(
-    "Frameworks side by side",
-    (
+    title="Frameworks side by side",
+    tables=(
       _costs(head, found),
       *([_ratio_table(head, made)] if made else []),
       _phases(head, found),
     ),
-    (
+    lines=(
       *filter(None, map(_sentence, made)),
       *unmatched(found, frameworks),
       *dict.fromkeys(same_devices(found)),
       *numerics(records, frameworks),
     ),
-    tuple(dict.fromkeys(warnings(found, first))),
+    warnings=tuple(dict.fromkeys(warnings(found, first))),
   )
 
 
@@ -352,7 +368,7 @@ class Head:
 
   def cells(self, case: Case) -> tuple[str, ...]:
     """Their cells in the row of a case."""
-    where = title(case.ground, self.grounds)
+    where = name_among(case.ground, self.grounds)
     return (
       *((where,) if len(self.grounds) > 1 else ()),
       *(value(case.told[p]) if p in case.told else "-" for p in self.told),

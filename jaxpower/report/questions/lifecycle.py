@@ -14,18 +14,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.cells import estimate, in_words, joules_word
-from jaxpower.report.compare.break_even import (
-  BreakEven,
-  bounded_times,
-  break_even,
-  told,
+from jaxpower.report.cells import (
+  at_least,
+  break_even_cell,
+  break_even_point,
+  estimate,
+  name_among,
 )
+from jaxpower.report.compare.break_even import BreakEven, break_even
 from jaxpower.report.compare.comparable import SCRATCH, start
-from jaxpower.report.compare.comparison import Comparison, Group, compare, title
+from jaxpower.report.compare.comparison import (
+  Compared,
+  Comparison,
+  Group,
+  compare,
+)
 from jaxpower.report.compare.costs import SECONDS, costs
 from jaxpower.report.compare.statistics import Cost, Estimate, median, ratio
 from jaxpower.report.findings import Section, Table
+from jaxpower.report.given import Given
 from jaxpower.report.given.assumptions import KINDS, Assumption
 from jaxpower.report.given.carbon import (
   JOULES_PER_KWH,
@@ -37,7 +44,8 @@ from jaxpower.report.given.carbon import (
 )
 from jaxpower.wording import (
   as_given,
-  counted,
+  count,
+  joules_name,
   labels,
   number,
   percent,
@@ -214,7 +222,7 @@ def _gpus_of(records: Iterable[TrialRecord]) -> int | None:
 def _attempts(records: Sequence[TrialRecord]) -> str:
   trials = len({record.trial_id for record in records})
   again = f" in {len(records)} attempts" if len(records) > trials else ""
-  return f"{counted(trials, 'trial')}{again}, every phase"
+  return f"{count(trials, 'trial')}{again}, every phase"
 
 
 def _inference_joules(
@@ -310,7 +318,7 @@ def payback_table(
       instead.name,
       setting(instead.group.varied),
       estimate(instead.group.joules),
-      told(instead.trainings),
+      break_even_cell(instead.trainings),
     )
     for instead in paid
   ]
@@ -321,7 +329,7 @@ def payback_table(
     (
       "instead of",
       "which is",
-      f"{joules_word(comparison)} to {goal}",
+      f"{joules_name(comparison.estimated)} to {goal}",
       "trainings to pay the search back",
     ),
     (*rows, ("the best setting", name, joules, "")),
@@ -345,8 +353,8 @@ def payback_lines(
   if search is None:
     return ["What finding the best setting cost is unknown."]
   more = f" and {origins} of pretraining" if origins else ""
-  all_of_it = f"{counted(trials, 'trial')}{more}"
-  said = [f"The whole sweep, {all_of_it}, spent {in_words(search)} J."]
+  all_of_it = f"{count(trials, 'trial')}{more}"
+  said = [f"The whole sweep, {all_of_it}, spent {at_least(search)} J."]
   if comparison.best is None:
     return [*said, "No setting is known to be the best one."]
   if not paid:
@@ -363,7 +371,7 @@ def _paid_back_after(found: BreakEven | None) -> str:
     return "pays the search back nobody can tell when"
   if found.never:
     return "never pays the search back"
-  text = f"pays the search back after {bounded_times(found)} trainings"
+  text = f"pays the search back after {break_even_point(found)} trainings"
   return f"{text}, though perhaps never" if found.perhaps_never else text
 
 
@@ -404,6 +412,16 @@ def _first_tried(
 TITLE = "Life cycle: from first weight to last inference"
 
 
+PLACE = 70
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers the question from records, or with nothing."""
+  if not given.assumptions:
+    return ()
+  return (section(compared.attempts, given.assumptions),)
+
+
 def section(
   records: Sequence[TrialRecord], given: Mapping[str, Assumption]
 ) -> Section:
@@ -416,12 +434,13 @@ def section(
   comparisons = compare(newest.values())
   shown, lines = [], []
   for comparison in comparisons:
-    lead = title(comparison, comparisons)
+    lead = name_among(comparison, comparisons)
     tables_here, lines_here = _life_cycle(comparison, records, given)
     shown += tables_here
     lines += [f"{lead}: {line}" if lead else line for line in lines_here]
   lines += _ungiven(given)
-  return Section(TITLE, (*shown, _assumptions(given)), tuple(lines))
+  tables = (*shown, _assumptions(given))
+  return Section(title=TITLE, tables=tables, lines=tuple(lines))
 
 
 def _life_cycle(
@@ -490,7 +509,7 @@ def _stage_table(
     )
     for stage in (*life, Stage("all of these", "", whole))
   ]
-  columns = ("stage", "counts", joules_word(comparison), *made)
+  columns = ("stage", "counts", joules_name(comparison.estimated), *made)
   notes = (
     "Training is the train phase to the target, as everywhere; the search and"
     " pretraining are all phases of every trial, repeats over seeds with them.",
@@ -513,7 +532,7 @@ def _inference_table(comparison: Comparison) -> Table:
   return Table(
     (
       *(words[path] for path in comparison.paths),
-      f"{joules_word(comparison)} per inference",
+      f"{joules_name(comparison.estimated)} per inference",
       "inferences at which training is half",
     ),
     rows,
@@ -537,7 +556,7 @@ def _sum_told(life: Sequence[Stage]) -> list[str]:
   if whole is None:
     return ["What this life spent is unknown: the meter saw no joules."]
   unseen = [stage.name for stage in life if stage.use.joules is None]
-  text = f"In all {in_words(whole)} J"
+  text = f"In all {at_least(whole)} J"
   if unseen:
     text += f" without {' and '.join(unseen)}, unknown"
   elif whole.value > 0:
@@ -556,12 +575,12 @@ def _inference_told(comparison: Comparison, life: Sequence[Stage]) -> list[str]:
   if best is None or (count := half(best)) is None or one is None:
     return ["How many inferences cost what training did is unknown."]
   name = f"At {setting(best.varied)}, " if best.varied else ""
-  text = f"{name}{in_words(count)} inferences cost what one training did"
+  text = f"{name}{at_least(count)} inferences cost what one training did"
   if before := add(
     stage.use.joules for stage in life if stage.name != "inference"
   ):
     all_told = scaled(before, 1 / one.value)
-    text += f", {in_words(all_told or before)} what all before them did"
+    text += f", {at_least(all_told or before)} what all before them did"
   return [f"{text[0].upper()}{text[1:]}."]
 
 

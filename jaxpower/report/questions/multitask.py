@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.cells import COUNTED, estimate, interval_note
+from jaxpower.report.cells import COUNTING_NAMES, estimate, interval_note
 from jaxpower.report.compare.comparable import (
   devices,
   flat,
@@ -19,6 +19,7 @@ from jaxpower.report.compare.comparable import (
   target_of,
   tasks_of,
 )
+from jaxpower.report.compare.comparison import Compared
 from jaxpower.report.compare.costs import COUNTINGS, TRAIN, Counting, costs
 from jaxpower.report.compare.statistics import (
   Cost,
@@ -28,6 +29,7 @@ from jaxpower.report.compare.statistics import (
   span,
 )
 from jaxpower.report.findings import Section, Table
+from jaxpower.report.given import Given
 from jaxpower.wording import number, percent, setting
 
 # What one network and a network each differ in by nature.
@@ -163,6 +165,15 @@ def _learning(record: TrialRecord) -> str:
   return json.dumps([kept, record.config["target_accuracy"]], sort_keys=True)
 
 
+PLACE = 50
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers the question from records, or with nothing."""
+  answered = section(compared.records)
+  return (answered,) if answered else ()
+
+
 def section(records: Sequence[TrialRecord]) -> Section | None:
   """Energy to every target in one network against a network for each.
 
@@ -184,9 +195,12 @@ def section(records: Sequence[TrialRecord]) -> Section | None:
   if partial := sum(r.partial for r in trials):
     lines.append(f"The meter saw {partial} of these trials only in part.")
   return Section(
-    "One network for several tasks, against a network for each",
-    (_energy(found, words, estimated), _accuracy(found, words, estimated)),
-    tuple(lines),
+    title="One network for several tasks, against a network for each",
+    tables=(
+      _energy(found, words, estimated),
+      _accuracy(found, words, estimated),
+    ),
+    lines=tuple(lines),
   )
 
 
@@ -359,7 +373,7 @@ def _count(networks: int) -> str:
 def _counted(pairing: Pairing) -> str:
   """The ratio by the other ways to count, where they are known."""
   told = []
-  for name, words in COUNTED.items():
+  for name, words in COUNTING_NAMES.items():
     pairs = pairing.costs(COUNTINGS[name]) if name != "train" else None
     if pairs and (ratio := median_ratio(pairs)):
       told.append(f"{words} {_cell(ratio)}")

@@ -13,10 +13,16 @@ from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import estimate, interval
-from jaxpower.report.compare.comparison import Comparison, Group, compare
+from jaxpower.report.compare.comparison import (
+  Compared,
+  Comparison,
+  Group,
+  compare,
+)
 from jaxpower.report.compare.costs import COUNTINGS, SECONDS, costs
 from jaxpower.report.compare.statistics import Estimate, median
 from jaxpower.report.findings import Section, Table
+from jaxpower.report.given import Given
 from jaxpower.report.given.references import BOUNDARY, Reference
 from jaxpower.wording import number, percent, setting
 
@@ -301,6 +307,16 @@ UNKNOWN = "unknown"
 HARDWARE = {True: "same", False: "other", None: UNKNOWN}
 
 
+PLACE = 60
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers the question from records, or with nothing."""
+  if not given.references:
+    return ()
+  return (section(given.references, compared.records),)
+
+
 def section(
   references: Sequence[Reference], records: Sequence[TrialRecord]
 ) -> Section:
@@ -316,9 +332,9 @@ def section(
       reasons = why_not(reference, grounds)
       lines.append(f"{reference.name}: not compared: {reasons}.")
   return Section(
-    "Numbers from elsewhere",
-    (_given(references), *([_beside(found)] if found else [])),
-    tuple(lines),
+    title="Numbers from elsewhere",
+    tables=(_given(references), *([_beside(found)] if found else [])),
+    lines=tuple(lines),
   )
 
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.cells import estimate
-from jaxpower.report.compare.break_even import (
-  BreakEven,
-  bounded_times,
-  break_even,
-  times,
-  told,
+from jaxpower.report.cells import (
+  break_even_cell,
+  break_even_point,
+  estimate,
+  name_among,
+  uses,
 )
+from jaxpower.report.compare.break_even import BreakEven, break_even
 from jaxpower.report.compare.comparable import (
   ORIGIN,
   SCRATCH,
@@ -31,7 +31,7 @@ from jaxpower.report.compare.comparable import (
   start,
   without_pretraining,
 )
-from jaxpower.report.compare.comparison import compare, title
+from jaxpower.report.compare.comparison import Compared, compare
 from jaxpower.report.compare.costs import (
   TRAIN,
   TRAIN_COMPILE_EVAL,
@@ -40,6 +40,7 @@ from jaxpower.report.compare.costs import (
 )
 from jaxpower.report.compare.statistics import Cost, Estimate, median, ratio
 from jaxpower.report.findings import Section, Table
+from jaxpower.report.given import Given
 from jaxpower.wording import labels, number, percent, setting, value
 
 
@@ -291,6 +292,15 @@ NOTES = (
 )
 
 
+PLACE = 40
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers the question from records, or with nothing."""
+  answered = section(compared.records)
+  return (answered,) if answered else ()
+
+
 def section(records: Sequence[TrialRecord]) -> Section | None:
   """What transfer saves; None where every trial began from fresh weights."""
   parts = [
@@ -306,7 +316,7 @@ def section(records: Sequence[TrialRecord]) -> Section | None:
     ways = ways_of(part, records)
     shown += [_pretraining(part, records), _table(part, ways)]
     lines += [lead + line for line in _lines(part, ways)]
-  return Section(TITLE, tuple(shown), tuple(lines))
+  return Section(title=TITLE, tables=tuple(shown), lines=tuple(lines))
 
 
 def _leads(parts: Sequence[Sequence[TrialRecord]]) -> list[str]:
@@ -314,7 +324,7 @@ def _leads(parts: Sequence[Sequence[TrialRecord]]) -> list[str]:
   if len(parts) == 1:
     return [""]
   comparisons = [compare(part)[0] for part in parts]
-  return [f"{title(c, comparisons)}: " for c in comparisons]
+  return [f"{name_among(c, comparisons)}: " for c in comparisons]
 
 
 def _pretraining(
@@ -378,8 +388,8 @@ def _table(part: Sequence[TrialRecord], ways: Sequence[Way]) -> Table:
       f"{_reached(way)} of {len(way.records)}",
       estimate(way.joules),
       "" if way.start == SCRATCH else estimate(way.of_scratch),
-      "" if way.start == SCRATCH else told(way.tasks),
-      "" if way.start == SCRATCH else told(way.tasks_in_all),
+      "" if way.start == SCRATCH else break_even_cell(way.tasks),
+      "" if way.start == SCRATCH else break_even_cell(way.tasks_in_all),
     )
     for way in ways
   )
@@ -437,7 +447,7 @@ def _payback(tasks: BreakEven, invested: Estimate | None) -> str:
     return text if sure else f"{text}, though the seeds do not exclude it"
   if tasks.at_least:
     return (
-      f"{spent} pay back after at least {times(tasks.uses)} such tasks, if ever"
+      f"{spent} pay back after at least {uses(tasks.uses)} such tasks, if ever"
     )
   text = f"{spent} pay back from the {_ordinal(tasks.uses)} such task on"
   if tasks.at_most:
@@ -452,7 +462,7 @@ def _otherwise(begun: Sequence[Way]) -> list[str]:
     return []
   changed = []
   for way in both:
-    now, then = bounded_times(way.tasks_in_all), bounded_times(way.tasks)
+    now, then = break_even_point(way.tasks_in_all), break_even_point(way.tasks)
     if now != then:
       changed.append(f"{_named(way)}: {now} instead of {then}")
   if not changed:

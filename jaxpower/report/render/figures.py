@@ -1,55 +1,36 @@
-"""Energy against accuracy, a line per setting: the picture of a sweep."""
+"""Draws the figures of a report, as PNG and SVG files."""
 
 import io
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from jaxpower.records import TrialRecord
-from jaxpower.report.compare.comparison import Comparison, Group, title
-from jaxpower.report.compare.costs import costs
-from jaxpower.wording import labels, percent, value
+from jaxpower.report.compare.comparison import Comparison
+from jaxpower.report.findings import Figure
+from jaxpower.report.render.energy_accuracy_figure import energy_accuracy
+from jaxpower.report.render.pareto_figure import pareto
 
 if TYPE_CHECKING:
-  from matplotlib.axes import Axes
-  from matplotlib.figure import Figure
+  from matplotlib import figure as matplotlib_figure
+
+DRAWINGS: dict[
+  str, Callable[[Sequence[Comparison]], "matplotlib_figure.Figure"]
+] = {"energy_accuracy": energy_accuracy, "pareto": pareto}
 
 
-INK, FAINT = "#30343b", "#c9ccd1"
-
-LOG_FROM = 8.0  # times between the least and the most joules drawn
-
-MANY = 12  # settings a legend can name; of more, evenly chosen ones
-
-# Where a line ends: the shape and the filling, empty for the line's colour.
-MARKS = {"reached": ("o", ""), "missed": ("o", "white"), "diverged": ("X", "")}
+def draw(figure: Figure) -> Iterator[tuple[str, str, bytes]]:
+  """Draws a figure: yields its name, the kind of file and the content."""
+  drawing = DRAWINGS[figure.name](figure.comparisons)
+  for kind in ("png", "svg"):
+    yield figure.name, kind, render(drawing, kind)
 
 
-def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
-  """Train joules against test accuracy; a panel per comparison.
-
-  Thin lines are seeds; the bold one is the trial whose energy is the median
-  of its setting, so every line is a training that took place. It ends in a
-  filled point where the target was reached, an open one where it was missed
-  and a cross where training diverged.
-  """
-  from matplotlib.figure import Figure
-
-  count = max(1, len(comparisons))
-  figure = Figure(figsize=(7.2 * count, 4.4), layout="constrained")
-  panels = figure.subplots(1, count, squeeze=False)[0]
-  for axes, comparison in zip(panels, comparisons, strict=False):
-    _panel(axes, comparison, title(comparison, comparisons))
-  return figure
-
-
-def render(figure: "Figure", kind: str) -> bytes:
-  """The figure as the bytes of a PNG or SVG; the same bytes each time."""
+def render(drawing: "matplotlib_figure.Figure", kind: str) -> bytes:
+  """Renders a drawing as a PNG or SVG; the same bytes each time."""
   from matplotlib import rc_context
 
   buffer = io.BytesIO()
   with rc_context({"svg.hashsalt": "jaxpower"}):
-    figure.savefig(
+    drawing.savefig(
       buffer,
       format=kind,
       dpi=160,
@@ -57,196 +38,3 @@ def render(figure: "Figure", kind: str) -> bytes:
       metadata={"Date": None} if kind == "svg" else {"Software": None},
     )
   return buffer.getvalue()
-
-
-def median_trial(group: Group) -> TrialRecord | None:
-  """The trial in the middle of its setting by energy, misses above all."""
-  drawn = [r for r in group.records if _points(r)]
-  ranked = sorted(
-    (cost.ceiling, cost.value, index)
-    for index, record in enumerate(drawn)
-    for cost in costs([record]) or ()
-  )
-  return drawn[ranked[(len(ranked) - 1) // 2][-1]] if ranked else None
-
-
-def _points(record: TrialRecord) -> list[tuple[float, float]]:
-  """Train joules and accuracy in percent of each evaluation that has both."""
-  # What was not finite in training is null in the file.
-  return [
-    (look.train_joules, 100 * look.accuracy)
-    for look in record.curve
-    if look.train_joules is not None
-    and look.accuracy is not None
-    and math.isfinite(look.accuracy)
-  ]
-
-
-def _panel(axes: "Axes", comparison: Comparison, heading: str) -> None:
-  groups = comparison.groups
-  colors = shades(len(groups))
-  joules = []
-  for group, color in zip(groups, colors, strict=True):
-    bold = median_trial(group)
-    for record in group.records:
-      points = _points(record)
-      joules += [x for x, _ in points]
-      if points:
-        _line(axes, record, points, color, record is bold)
-  _target(axes, comparison.target_accuracy)
-  _frame(axes, comparison, joules)
-  _legend(axes, groups, colors)
-  axes.set_title(heading or comparison.data, loc="left", fontsize=10, color=INK)
-
-
-def shades(count: int) -> list[str]:
-  """Colours in order, dark to light; told apart by colour-blind eyes too."""
-  from matplotlib import colormaps
-  from matplotlib.colors import to_hex
-
-  # The yellow end of the map is too pale for a line on white.
-  step = 0.86 / max(1, count - 1)
-  return [to_hex(colormaps["viridis"](step * index)) for index in range(count)]
-
-
-def _line(
-  axes: "Axes",
-  record: TrialRecord,
-  points: Sequence[tuple[float, float]],
-  color: str,
-  bold: bool,
-) -> None:
-  xs, ys = zip(*points, strict=True)
-  axes.plot(
-    xs,
-    ys,
-    color=color,
-    linewidth=2.2 if bold else 0.9,
-    alpha=1.0 if bold else 0.35,
-    zorder=3 if bold else 2,
-    solid_capstyle="round",
-  )
-  marker, face = MARKS.get(record.status, MARKS["missed"])
-  axes.plot(
-    xs[-1],
-    ys[-1],
-    marker=marker,
-    markersize=7 if bold else 4,
-    markerfacecolor=face or color,
-    markeredgecolor=color,
-    markeredgewidth=1.6 if bold else 0.9,
-    alpha=1.0 if bold else 0.5,
-    zorder=4 if bold else 2,
-    clip_on=False,
-  )
-
-
-def _target(axes: "Axes", target: float) -> None:
-  axes.axhline(
-    100 * target, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1
-  )
-  axes.annotate(
-    f"target {percent(target)}",
-    (0, 100 * target),
-    xycoords=("axes fraction", "data"),
-    xytext=(4, 3),
-    textcoords="offset points",
-    fontsize=9,
-    color=INK,
-  )
-
-
-def _frame(
-  axes: "Axes", comparison: Comparison, joules: Sequence[float]
-) -> None:
-  spent = [x for x in joules if x > 0]
-  kind = "Estimated joules" if comparison.estimated else "Joules"
-  axes.set_xlabel(f"{kind} of training", color=INK)
-  axes.set_ylabel("Test accuracy (%)", color=INK)
-  if not joules:
-    why = next((g.unknown for g in comparison.groups if g.unknown), "no trial")
-    axes.text(
-      0.5,
-      0.5,
-      f"Nothing to draw: {why}",
-      transform=axes.transAxes,
-      ha="center",
-      color=INK,
-    )
-  elif spent and max(spent) / min(spent) > LOG_FROM:
-    logarithmic(axes)
-  else:
-    axes.set_xlim(left=0)
-  plain(axes)
-
-
-def logarithmic(axes: "Axes") -> None:
-  """A logarithmic axis of joules, told as 1, 2, 5, 10, ..."""
-  from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-  # The look before training has no place there; it cost no joule.
-  axes.set_xscale("log", nonpositive="mask")
-  axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-  axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-  axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def plain(axes: "Axes") -> None:
-  """Takes the box off a panel and lays a faint grid below its lines."""
-  axes.grid(color=FAINT, linewidth=0.6, alpha=0.6)
-  axes.set_axisbelow(True)
-  axes.tick_params(which="both", colors=INK, length=0)
-  for side in ("top", "right"):
-    axes.spines[side].set_visible(False)
-  for side in ("left", "bottom"):
-    axes.spines[side].set_color(FAINT)
-
-
-def _legend(
-  axes: "Axes", groups: Sequence[Group], colors: Sequence[str]
-) -> None:
-  from matplotlib.lines import Line2D
-
-  statuses = {r.status for group in groups for r in group.records if r.curve}
-  # One point stands for every colour, so it is drawn in none of them.
-  marks = [
-    Line2D(
-      [],
-      [],
-      color=INK,
-      linestyle="none",
-      marker=marker,
-      markerfacecolor=face or INK,
-      label=status,
-    )
-    for status, (marker, face) in MARKS.items()
-    if status in statuses
-  ]
-  lines = [
-    Line2D(
-      [],
-      [],
-      color=color,
-      linewidth=2.2,
-      label=", ".join(map(value, group.varied.values())),
-    )
-    for group, color in zip(groups, colors, strict=True)
-  ]
-  handles = (
-    lines[:: math.ceil(len(lines) / MANY)] if len(lines) > 1 else []
-  ) + (marks if statuses != {"reached"} else [])
-  if not handles:
-    return
-  legend = axes.legend(
-    handles=handles,
-    title=", ".join(labels(groups[0].varied).values()),
-    loc="lower right",
-    fontsize=9,
-    title_fontsize=9,
-    alignment="left",
-    framealpha=0.85,
-    edgecolor="none",
-    labelcolor=INK,
-    handlelength=1.4,
-  )
-  legend.get_title().set_color(INK)

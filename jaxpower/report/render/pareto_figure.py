@@ -1,19 +1,19 @@
-"""The two fronts drawn: most accuracy for the joules, least of both costs."""
+"""Draws both Pareto fronts: accuracy for the joules, and both costs."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from jaxpower.report.compare.comparison import Comparison, title
+from jaxpower.report.cells import name_among
+from jaxpower.report.compare.comparison import Comparison
 from jaxpower.report.compare.pareto import (
-  FEWEST_SETTINGS,
   Point,
   accuracy_front,
-  costs_known,
-  members,
+  best_accuracy_so_far,
+  known_costs,
   seconds_front,
-  staircase,
+  settings_on,
 )
-from jaxpower.report.render.figures import (
+from jaxpower.report.render.figure_style import (
   FAINT,
   INK,
   LOG_FROM,
@@ -21,25 +21,15 @@ from jaxpower.report.render.figures import (
   plain,
   shades,
 )
-from jaxpower.wording import percent, setting
+from jaxpower.wording import capitalised, joules_name, percent, setting
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
   from matplotlib.figure import Figure
 
 
-def drawable(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-  """The comparisons with more than two settings and anything to draw."""
-  return tuple(
-    c
-    for c in comparisons
-    if len(c.groups) >= FEWEST_SETTINGS
-    and (accuracy_front(c) or seconds_front(c))
-  )
-
-
 def pareto(comparisons: Sequence[Comparison]) -> "Figure":
-  """Both fronts of each comparison, side by side; a row per comparison.
+  """Draws both fronts of each comparison side by side; a row a comparison.
 
   Settings on a front are coloured and named; the others stay faint. A setting
   whose joules are only bounded is drawn open, with an arrow to the right.
@@ -52,7 +42,7 @@ def pareto(comparisons: Sequence[Comparison]) -> "Figure":
   for (left, right), comparison in zip(rows, comparisons, strict=False):
     _accuracy(left, comparison)
     _seconds(right, comparison)
-    heading = title(comparison, comparisons) or comparison.data
+    heading = name_among(comparison, comparisons) or comparison.data
     left.set_title(heading, loc="left", fontsize=10, color=INK)
   return figure
 
@@ -60,7 +50,7 @@ def pareto(comparisons: Sequence[Comparison]) -> "Figure":
 def _accuracy(axes: "Axes", comparison: Comparison) -> None:
   front = accuracy_front(comparison)
   colors = _colors(comparison, front)
-  steps = [staircase(group) for group in comparison.groups]
+  steps = [best_accuracy_so_far(group) for group in comparison.groups]
   spent = [joules for step in steps for joules, _ in step]
   for step, color in zip(steps, colors, strict=True):
     if not step:
@@ -99,7 +89,7 @@ def _accuracy(axes: "Axes", comparison: Comparison) -> None:
 def _seconds(axes: "Axes", comparison: Comparison) -> None:
   front = seconds_front(comparison)
   colors = _colors(comparison, front)
-  known = costs_known(comparison)
+  known = known_costs(comparison)
   spent = [point.joules for point in known]
   for point in known:
     color = colors[point.group]
@@ -181,11 +171,11 @@ def _front_line(
 
 
 def _frame(
-  axes: "Axes", comparison: Comparison, spent: Sequence[float], told: str
+  axes: "Axes", comparison: Comparison, spent: Sequence[float], label: str
 ) -> None:
-  kind = "Estimated joules" if comparison.estimated else "Joules"
-  axes.set_xlabel(f"{kind} of training", color=INK)
-  axes.set_ylabel(told, color=INK)
+  joules = capitalised(joules_name(comparison.estimated))
+  axes.set_xlabel(f"{joules} of training", color=INK)
+  axes.set_ylabel(label, color=INK)
   positive = [x for x in spent if x > 0]
   if positive and max(positive) / min(positive) > LOG_FROM:
     logarithmic(axes)
@@ -212,7 +202,7 @@ def _legend(
       marker=marker,
       linestyle="none" if marker else "solid",
     )
-    for index in members(front)
+    for index in settings_on(front)
   ]
   if not all(colors):
     handles.append(
@@ -240,7 +230,7 @@ def _legend(
 
 def _colors(comparison: Comparison, front: Sequence[Point]) -> list[str]:
   """A colour for each setting on the front; the empty word for the others."""
-  on = set(members(front))
+  on = set(settings_on(front))
   return [
     color if index in on else ""
     for index, color in enumerate(shades(len(comparison.groups)))

@@ -4,16 +4,63 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from jaxpower.report.findings import Table
-from jaxpower.report.report import Report
+from jaxpower.report.findings import NOTHING_RECORDED, Report, Section, Table
 
-ROOMY = 100  # columns of a terminal that allow for wider gaps
+WIDE = 100  # columns of a terminal from which on gaps are two spaces
 
 
-def plain(shown: Table) -> str:
-  """The table in aligned ASCII, for a file, a pipe or NO_COLOR."""
+def show(report: Report, console: Console) -> None:
+  """Prints each section, then the report's notes and the files written."""
+  for index, section in enumerate(report.sections):
+    if index:
+      say("", console)
+    show_section(section, console)
+  if not report.sections:
+    say_wrapped(NOTHING_RECORDED, console)
+  for note in report.notes:
+    say_wrapped(note, console)
+  for path in report.paths:
+    say(str(path), console)
+
+
+def show_section(section: Section, console: Console) -> None:
+  """Prints a section: its warnings, its tables, and sentences last."""
+  if section.title:
+    say(section.title, console)
+  for warning in section.warnings:
+    warn(warning, console)
+  for index, table in enumerate(section.tables):
+    if index:
+      say("", console)
+    show_table(table, console)
+  for line in section.lines:
+    say_wrapped(line, console)
+  if section.lead:
+    say_wrapped(section.lead, console)
+
+
+def show_table(table: Table, console: Console) -> None:
+  """Prints a table: drawn on a terminal, else in plain ASCII."""
+  if not console.is_terminal or console.is_dumb_terminal or console.no_color:
+    say(plain_table(table), console)
+    return
+  gap = 2 if console.width >= WIDE else 1
+  drawn = RichTable(
+    box=None, header_style="bold", padding=(0, gap, 0, 0), pad_edge=False
+  )
+  for column in table.columns:
+    drawn.add_column(Text(column))
+  for row in table.rows:
+    drawn.add_row(*map(Text, row))
+  console.print(drawn)
+  for note in table.notes:
+    console.print(Text(note, style="dim"))
+
+
+def plain_table(table: Table) -> str:
+  """Aligns a table in ASCII, for a file, a pipe or NO_COLOR."""
   lines = [
-    [_ascii(cell) for cell in line] for line in (shown.columns, *shown.rows)
+    [_ascii(cell) for cell in line] for line in (table.columns, *table.rows)
   ]
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   body = [
@@ -22,25 +69,7 @@ def plain(shown: Table) -> str:
     ).rstrip()
     for line in lines
   ]
-  return "\n".join((*body, *map(_ascii, shown.notes)))
-
-
-def show_table(shown: Table, console: Console) -> None:
-  """Prints the table: drawn on a terminal, else in plain ASCII."""
-  if not console.is_terminal or console.is_dumb_terminal or console.no_color:
-    say(plain(shown), console)
-    return
-  gap = 2 if console.width >= ROOMY else 1
-  drawn = RichTable(
-    box=None, header_style="bold", padding=(0, gap, 0, 0), pad_edge=False
-  )
-  for column in shown.columns:
-    drawn.add_column(Text(column))
-  for row in shown.rows:
-    drawn.add_row(*map(Text, row))
-  console.print(drawn)
-  for note in shown.notes:
-    console.print(Text(note, style="dim"))
+  return "\n".join((*body, *map(_ascii, table.notes)))
 
 
 def say(line: str, console: Console) -> None:
@@ -59,7 +88,7 @@ def say_wrapped(sentence: str, console: Console) -> None:
 
 
 def warn(line: str, console: Console) -> None:
-  """Prints a line that nobody should miss: red where there is colour."""
+  """Prints a warning: red where there is colour."""
   if console.is_terminal:
     console.print(Text(f"WARNING: {line}", style="bold red"))
   else:
@@ -68,33 +97,3 @@ def warn(line: str, console: Console) -> None:
 
 def _ascii(text: str) -> str:
   return text.encode("ascii", "backslashreplace").decode()
-
-
-def show_report(report: Report, console: Console) -> None:
-  """Prints each table with its sentence, then notes and what was written."""
-  for part in report.parts:
-    if part.title:
-      say(part.title, console)
-    show_table(part.table, console)
-    for detail in part.details:
-      say("", console)
-      show_table(detail, console)
-    for line in part.fronts:
-      say_wrapped(line, console)
-    say_wrapped(part.sentence + ("\n" if part.title else ""), console)
-  for section in report.sections:
-    say(f"\n{section.title}", console)
-    for line in section.warnings:
-      warn(line, console)
-    for index, shown in enumerate(section.tables):
-      if index:
-        say("", console)
-      show_table(shown, console)
-    for line in section.lines:
-      say_wrapped(line, console)
-  if not report.parts:
-    say_wrapped(report.sentence, console)
-  for note in report.notes:
-    say_wrapped(note, console)
-  for path in report.paths:
-    say(str(path), console)
