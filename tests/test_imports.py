@@ -15,7 +15,7 @@ FRAMEWORKS = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "torch"}
 DOORS = {
   "accounting": {"config", "power", "records"},
   "accumulation": {"config"},
-  "checks": {"config", "pretraining", "records"},
+  "checks": {"config", "records"},
   "cli": {
     "config",
     "data",
@@ -29,16 +29,16 @@ DOORS = {
   },
   "config": set(),
   "data": set(),
-  "grid": {"checks", "config", "pretraining"},
+  "grid": {"checks", "config"},
   "learn": {"accumulation", "config", "data", "schedule", "weights"},
   "learn_torch": {"accumulation", "config", "data", "schedule", "weights"},
   "messages": {"config", "records"},
   "power": set(),
-  "pretraining": {"config", "data", "records", "weights"},
+  "pretraining": {"config", "records", "weights"},
   "provenance": set(),
   "records": {"config"},
   "report": {"config", "records", "wording"},
-  "requirements": {"checks", "config", "data", "messages"},
+  "requirements": {"checks", "config", "data", "messages", "weights"},
   "schedule": {"config"},
   "sweep": {
     "checks",
