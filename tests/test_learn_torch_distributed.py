@@ -96,7 +96,7 @@ def run(
       trial,
       {},
       monitor=monitor,
-      made={},
+      cache={},
       folder=folder,
       provenance={},
       tell=tell,

@@ -18,7 +18,7 @@ from jaxpower.learn.state import fresh_state
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, SimulatedSource
 from jaxpower.records import TrialRecord
-from jaxpower.trial import Made
+from jaxpower.trial import Compiled
 from jaxpower.weights import WeightsError
 
 EASY = Trial(
@@ -35,7 +35,7 @@ WATTS = 100.0
 
 
 @pytest.fixture(scope="module")
-def made() -> dict[Spec, Made]:
+def cache() -> dict[Spec, Compiled]:
   """Executables, shared by the tests as by the trials of a worker."""
   return {}
 
@@ -43,7 +43,7 @@ def made() -> dict[Spec, Made]:
 @pytest.fixture
 def run(
   tmp_path: pathlib.Path,
-  made: dict[Spec, Made],
+  cache: dict[Spec, Compiled],
   monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., TrialRecord]:
   """Runs a trial under a meter that reads 100 W all the time."""
@@ -57,7 +57,7 @@ def run(
         asked,
         {"batch_size": asked.batch_size},
         monitor=monitor,
-        made=made,
+        cache=cache,
         folder=tmp_path,
         provenance={"host": "node-17"},
         tell=tell,
@@ -98,7 +98,7 @@ def test_a_constant_meter_gives_exact_joules(
 
 
 def test_the_same_seed_trains_the_same_and_compiles_once(
-  run: Callable[..., TrialRecord], made: dict[Spec, Made]
+  run: Callable[..., TrialRecord], cache: dict[Spec, Compiled]
 ) -> None:
   first, second = run(EASY), run(EASY)
   assert [e.accuracy for e in first.curve] == [e.accuracy for e in second.curve]
@@ -108,7 +108,7 @@ def test_the_same_seed_trains_the_same_and_compiles_once(
   assert second.compile.joules == first.compile.joules
   other = run(dataclasses.replace(EASY, seed=1))
   assert [e.loss for e in other.curve] != [e.loss for e in first.curve]
-  assert len(made) == 1
+  assert len(cache) == 1
 
 
 def test_evaluation_falls_at_equal_examples_for_every_batch_size(
@@ -151,27 +151,27 @@ def test_patience_ends_a_trial_that_no_longer_improves(
 
 
 def test_a_share_of_the_data_trains_otherwise_and_compiles_nothing(
-  run: Callable[..., TrialRecord], made: dict[Spec, Made]
+  run: Callable[..., TrialRecord], cache: dict[Spec, Compiled]
 ) -> None:
   whole = run(EASY)
-  known = len(made)
+  known = len(cache)
   share = run(dataclasses.replace(EASY, data_share=0.02))
-  assert len(made) == known
+  assert len(cache) == known
   assert [e.loss for e in share.curve[1:]] != [e.loss for e in whole.curve[1:]]
-  (spec,) = [s for s in made if s.batch_size == EASY.batch_size]
+  (spec,) = [s for s in cache if s.batch_size == EASY.batch_size]
   assert ("train.input", (6000, 28, 28, 1), "uint8") in spec.shapes
 
 
 def test_a_trial_begins_with_the_backbone_of_another(
   run: Callable[..., TrialRecord],
-  made: dict[Spec, Made],
+  cache: dict[Spec, Compiled],
   tmp_path: pathlib.Path,
 ) -> None:
   source = run(EASY)
-  known = len(made)
+  known = len(cache)
   tuned = dataclasses.replace(EASY, transfer=Transfer(init_from=EASY))
   found = run(tuned)
-  assert len(made) == known  # the same program, begun elsewhere
+  assert len(cache) == known  # the same program, begun elsewhere
   assert (found.init_from, found.pretrained) == (source.trial_id, None)
   assert found.curve[0].accuracy < 0.25  # a fresh head knows no class yet
   assert found.curve[0].loss != source.curve[0].loss
@@ -220,13 +220,13 @@ def test_divergence_ends_the_trial(run: Callable[..., TrialRecord]) -> None:
 def test_weights_and_timeline_are_kept(
   run: Callable[..., TrialRecord],
   tmp_path: pathlib.Path,
-  made: dict[Spec, Made],
+  cache: dict[Spec, Compiled],
 ) -> None:
   from jaxpower.learn import checkpoint
 
   found = run(EASY)
   assert found.checkpoint is not None
-  (spec,) = [s for s in made if s.batch_size == EASY.batch_size]
+  (spec,) = [s for s in cache if s.batch_size == EASY.batch_size]
   state = checkpoint.restore(
     tmp_path / found.checkpoint,
     fresh_state(spec, 0),

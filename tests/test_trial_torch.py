@@ -38,7 +38,7 @@ def run(
   wing = wing_of(asked.framework)
   with Monitor([SimulatedSource(WATTS)], wait=wing.wait) as monitor:
     return trial.run(
-      asked, {}, monitor=monitor, made={}, folder=folder, provenance={}
+      asked, {}, monitor=monitor, cache={}, folder=folder, provenance={}
     )
 
 
