@@ -30,10 +30,10 @@ TRIAL = config.Trial(
 @pytest.fixture(scope="module")
 def sets() -> tuple[dict[str, Any], dict[str, Any]]:
   """A small part of the real set, and its chunks of test examples."""
-  found = data.load("fashion_mnist_6k")
-  scale = {"mean": found.mean, "std": found.std}
-  few = {name: values[:300] for name, values in found.test.items()}
-  part = {name: values[:600] for name, values in found.train.items()}
+  whole = data.load("fashion_mnist_6k")
+  scale = {"mean": whole.mean, "std": whole.std}
+  few = {name: values[:300] for name, values in whole.test.items()}
+  part = {name: values[:600] for name, values in whole.train.items()}
   return {**part, **scale}, {**in_chunks(few, make_mesh(4)), **scale}
 
 
@@ -73,10 +73,10 @@ def test_golden_segments(sets: Any) -> None:
   # If this fails, the same config now trains differently: every record made
   # before is of another program. That may be meant; then say so in
   # BUILD_NOTES.md and put the new numbers here.
-  _, losses, found = segment(TRIAL, sets, segments=3)
+  _, losses, metrics = segment(TRIAL, sets, segments=3)
   np.testing.assert_allclose(losses, GOLDEN_LOSSES, rtol=1e-4)
   np.testing.assert_allclose(
-    [float(found["loss"]), float(found["accuracy"])], GOLDEN_TEST, rtol=1e-3
+    [float(metrics["loss"]), float(metrics["accuracy"])], GOLDEN_TEST, rtol=1e-3
   )
 
 
@@ -101,7 +101,7 @@ def test_four_devices_equal_one(sets: Any) -> None:
 def test_a_segment_is_its_steps_one_by_one(sets: Any) -> None:
   spec = spec_of(TRIAL, sets)
   state, losses, _ = segment(TRIAL, sets)
-  by_hand, found = fresh_state(spec, TRIAL.seed), []
+  by_hand, step_losses = fresh_state(spec, TRIAL.seed), []
   indices = data.batch_indices(
     seed=TRIAL.seed,
     examples=len(sets[0]["label"]),
@@ -115,8 +115,8 @@ def test_a_segment_is_its_steps_one_by_one(sets: Any) -> None:
     batch = sets[0] | {n: sets[0][n][index] for n in ("input", "label")}
     numbers = hyperparameters(TRIAL, rate)
     by_hand, loss = step(by_hand, batch, numbers)
-    found.append(float(loss))
-  np.testing.assert_allclose(losses, [np.mean(found)], rtol=1e-5)
+    step_losses.append(float(loss))
+  np.testing.assert_allclose(losses, [np.mean(step_losses)], rtol=1e-5)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
     state.params,
@@ -137,7 +137,7 @@ def test_what_is_data_traces_once(
   monkeypatch.setattr("jaxpower.learn.programs.train_step", counted)
   base = dataclasses.replace(TRIAL, dropout=0.1)
   spec, losses = spec_of(base, sets), set()
-  made = {spec: compile_programs(spec)}
+  cache = {spec: compile_programs(spec)}
   assert len(traces) == 1
   for change in (
     {},
@@ -152,7 +152,7 @@ def test_what_is_data_traces_once(
     {"data_share": 0.5, "patience": 3, "stop_at_target": False},
   ):
     trial = dataclasses.replace(base, **change)
-    programs = made[spec_of(trial, sets)]
+    programs = cache[spec_of(trial, sets)]
     state = fresh_state(spec, trial.seed)
     rates = schedule.learning_rates(trial, 0, spec.steps)
     chosen = examples_of(sets[0]["label"], trial.data_share)
@@ -193,8 +193,8 @@ def test_each_example_is_moved_as_drawn_for_it(sets: Any) -> None:
   _, unmoved, _ = segment(TRIAL, sets)
   assert abs(losses[0] - unmoved[0]) > 1e-3
   cut = dataclasses.replace(trial, program="step", accumulation=4, devices=2)
-  other, found, _ = segment(cut, sets)
-  np.testing.assert_allclose(losses, found, rtol=1e-5)
+  other, cut_losses, _ = segment(cut, sets)
+  np.testing.assert_allclose(losses, cut_losses, rtol=1e-5)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
     state.params,
@@ -208,9 +208,9 @@ def test_micro_batches_give_the_gradient_of_the_batch(
 ) -> None:
   momentum = config.Optimizer(name="momentum", learning_rate=0.05)
   whole = dataclasses.replace(TRIAL, optimizer=momentum)
-  parts = dataclasses.replace(whole, accumulation=4, devices=devices)
+  divided = dataclasses.replace(whole, accumulation=4, devices=devices)
   state, losses, _ = segment(whole, sets)
-  other, gathered, _ = segment(parts, sets)
+  other, gathered, _ = segment(divided, sets)
   np.testing.assert_allclose(losses, gathered, rtol=1e-5)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
@@ -222,8 +222,8 @@ def test_micro_batches_give_the_gradient_of_the_batch(
 def test_a_call_a_step_trains_as_one_program_does(sets: Any) -> None:
   by_step = dataclasses.replace(TRIAL, program="step")
   state, losses, _ = segment(TRIAL, sets)
-  other, found, _ = segment(by_step, sets)
-  np.testing.assert_allclose(losses, found, rtol=1e-5)
+  other, other_losses, _ = segment(by_step, sets)
+  np.testing.assert_allclose(losses, other_losses, rtol=1e-5)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
     state.params,
@@ -245,16 +245,16 @@ def test_a_call_a_step_trains_as_one_program_does(sets: Any) -> None:
 def test_every_kind_of_data_is_learned(
   model: str, name: str, kept: tuple[int, ...]
 ) -> None:
-  found = data.load(name)
+  whole = data.load(name)
   layers = config.NETWORKS[model].layers
   part = tuple(slice(side) for side in kept)
   few = {
-    "input": found.train["input"][:128][:, *part],
-    "label": found.train["label"][:128],
+    "input": whole.train["input"][:128][:, *part],
+    "label": whole.train["label"][:128],
   }
   if few["label"].ndim == 2:
     few["label"] = few["label"][:, *part]
-  scale = {"mean": found.mean, "std": found.std}
+  scale = {"mean": whole.mean, "std": whole.std}
   trial = dataclasses.replace(
     TRIAL,
     data=name,
@@ -269,8 +269,8 @@ def test_every_kind_of_data_is_learned(
     trial,
     train_set,
     test_set,
-    classes=found.facts.classes,
-    vocabulary=found.facts.vocabulary,
+    classes=whole.facts.classes,
+    vocabulary=whole.facts.vocabulary,
   )
   programs = compile_programs(spec)
   state = fresh_state(spec, 0)
@@ -306,16 +306,16 @@ def test_what_is_random_follows_seed_and_step(sets: Any) -> None:
 def test_products_are_as_precise_as_asked(sets: Any) -> None:
   highest = dataclasses.replace(TRIAL, matmul_precision="highest")
   spec = spec_of(highest, sets)
-  seen = []
+  products = []
 
-  def look(*given: Any) -> Any:
-    seen.append(str(jax.make_jaxpr(lambda x: x @ x)(np.ones((2, 2)))))
+  def record(*given: Any) -> Any:
+    products.append(str(jax.make_jaxpr(lambda x: x @ x)(np.ones((2, 2)))))
     return train_step(*given)
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr("jaxpower.learn.programs.train_step", look)
+    patch.setattr("jaxpower.learn.programs.train_step", record)
     compile_programs(spec)
-  (product,) = seen
+  (product,) = products
   assert "HIGHEST" in product
 
 

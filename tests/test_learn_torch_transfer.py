@@ -55,12 +55,12 @@ FRAMEWORKS = ("jax", "torch")
 @functools.cache
 def small() -> DataSet:
   """A set with few examples."""
-  found = data.load("digits")
+  whole = data.load("digits")
   train, test = (
     {name: values[:200] for name, values in part.items()}
-    for part in (found.train, found.test)
+    for part in (whole.train, whole.test)
   )
-  return dataclasses.replace(found, train=train, test=test)
+  return dataclasses.replace(whole, train=train, test=test)
 
 
 def of(trial: Trial, framework: str, **transfer: Any) -> Trial:
@@ -88,12 +88,12 @@ def course(
 ) -> tuple[np.ndarray, Any]:
   """Loss over each segment, and on the test set after it; the last state."""
   placed, wing, programs, state = begun(trial, folder)
-  seen = []
+  losses = []
   for segment in range(segments):
     state, loss, _ = wing.train(programs, state, placed, segment)
-    found = wing.evaluate(programs, state, placed)
-    seen.append((float(loss), float(found["loss"])))
-  return np.array(seen), state
+    metrics = wing.evaluate(programs, state, placed)
+    losses.append((float(loss), float(metrics["loss"])))
+  return np.array(losses), state
 
 
 def as_jax(trial: Trial, state: Any) -> Any:
@@ -146,8 +146,8 @@ def test_both_wings_go_on_the_same(
 def test_the_head_is_fresh_and_of_each_seed(pretrained: dict[str, Any]) -> None:
   trial = of(TRIAL, "torch")
   heads = [
-    begun(each, folder)[-1].weights["head.weight"]
-    for each, folder in (
+    begun(config, folder)[-1].weights["head.weight"]
+    for config, folder in (
       (TRIAL, None),  # under which the backbone was trained
       (trial, pretrained["torch"]),
       (with_seed(trial, 1), pretrained["torch"]),
@@ -156,8 +156,8 @@ def test_the_head_is_fresh_and_of_each_seed(pretrained: dict[str, Any]) -> None:
   heads.append(
     torch.load(pretrained["torch"] / "state.pt")["weights"]["head.weight"]
   )
-  for place, head in enumerate(heads):
-    assert not any(torch.equal(head, other) for other in heads[:place])
+  for number, head in enumerate(heads):
+    assert not any(torch.equal(head, other) for other in heads[:number])
 
 
 def test_a_rule_keeps_nothing_for_what_is_frozen(
@@ -205,23 +205,23 @@ def test_imported_weights_come_over_and_stay_where_frozen(
 ) -> None:
   folder, drawn = imported
   trial = of(RESNET, "torch", weights=str(folder), freeze=freeze)
-  placed, _, made, state = begun(trial, folder)
+  placed, _, compiled, state = begun(trial, folder)
   params, batch_stats = as_jax(trial, state)
   assert params["head"]["kernel"].shape[-1] == 10  # there are seven there
   drawn["params"]["head"] = params["head"]
   same(params, drawn["params"])
   same(batch_stats, drawn["batch_stats"])
   # In training a frozen network answers as in a test.
-  made.hold(state, trial)
+  compiled.hold(state, trial)
   shown = placed.train["input"][:32].float()
   with torch.inference_mode():
-    tested = made.network.eval()(shown)
-    trained = made.network.train()(shown)
+    tested = compiled.network.eval()(shown)
+    trained = compiled.network.train()(shown)
   assert torch.equal(tested, trained) == freeze
   losses, state = course(trial, folder)
   assert losses[1, 0] < losses[0, 0]
   params, batch_stats = as_jax(trial, state)
-  for found, expected in (
+  for values, expected in (
     (params["stem"]["kernel"], drawn["params"]["stem"]["kernel"]),
     (params["stem_norm"]["scale"], drawn["params"]["stem_norm"]["scale"]),
     (
@@ -229,7 +229,7 @@ def test_imported_weights_come_over_and_stay_where_frozen(
       drawn["batch_stats"]["stem_norm"]["mean"],
     ),
   ):
-    assert np.array_equal(found, expected) == freeze
+    assert np.array_equal(values, expected) == freeze
   if freeze:
     same(batch_stats, drawn["batch_stats"])
 
@@ -243,8 +243,8 @@ def test_a_backbone_s_statistics_come_with_it(
   state = begun(of(RESNET, "torch"), tmp_path / "weights")[-1]
   assert (state.step, state.moments) == (0, None)
   for name, values in (held.weights | held.statistics).items():
-    found = (state.weights | state.statistics)[name]
-    assert torch.equal(found, values), name
+    restored = (state.weights | state.statistics)[name]
+    assert torch.equal(restored, values), name
 
 
 def test_a_compiled_training_is_frozen_alike(
@@ -255,9 +255,9 @@ def test_a_compiled_training_is_frozen_alike(
   compile_ = functools.partial(torch.compile, backend="eager")
   monkeypatch.setattr(torch, "compile", compile_)
   monkeypatch.setattr(programs, "no_disk_cache", contextlib.nullcontext)
-  asked = {"weights": str(folder), "freeze": True}
-  plain = of(RESNET, "torch", **asked)
-  losses, state = course(of(RESNET, "torch_compile", **asked), folder, 1)
+  transfer = {"weights": str(folder), "freeze": True}
+  plain = of(RESNET, "torch", **transfer)
+  losses, state = course(of(RESNET, "torch_compile", **transfer), folder, 1)
   np.testing.assert_allclose(losses, course(plain, folder, 1)[0], rtol=1e-5)
   first = begun(plain, folder)[-1]
   for name, values in first.statistics.items():

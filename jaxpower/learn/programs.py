@@ -10,9 +10,9 @@ update. A streamed set has a program for the few steps whose examples travel
 together, and evaluates its test set part by part.
 
 Training donates its state: XLA writes the new one over it, or two states would
-lie on each device. Of several devices each holds the whole state and
-its share of every batch (`in_shardings`); a batch that is gathered on the
-devices is divided by a constraint, else XLA might compute it whole on each.
+lie on each device. Each of several devices has the whole state and its share
+of every batch: shardings say so of what the host sends, and a constraint of
+the batches that are gathered on the devices.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxpower import data as datasets
+from jaxpower.data import read_ahead
 from jaxpower.learn import evaluation, feed, optimizer
 from jaxpower.learn.devices import make_mesh, replicated, split
 from jaxpower.learn.evaluation import Metrics
@@ -324,7 +324,7 @@ def _evaluate_by_parts(
 ) -> Metrics:
   """Adds the sums of each part of a test set; returns their means."""
   sums = zeros
-  with datasets.read_ahead(parts, ahead=feed.AHEAD) as stream:
+  with read_ahead(parts, ahead=feed.AHEAD) as stream:
     for part in stream:
       sums = add(state, part, sums)
       jax.block_until_ready(sums)
