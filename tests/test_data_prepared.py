@@ -199,7 +199,7 @@ def test_the_environment_names_the_folder(
 
 
 @pytest.mark.parametrize(
-  ("name", "said"),
+  ("name", "message"),
   [
     (
       "cifar10",
@@ -217,7 +217,7 @@ def test_the_environment_names_the_folder(
 )
 def test_a_set_that_is_not_there_is_said_at_once(
   name: str,
-  said: str,
+  message: str,
   data_dir: pathlib.Path,
   monkeypatch: pytest.MonkeyPatch,
 ):
@@ -227,7 +227,7 @@ def test_a_set_that_is_not_there_is_said_at_once(
   monkeypatch.setattr(socket, "getaddrinfo", no_network)
   begin = time.monotonic()
   for ask in (describe, load):
-    with pytest.raises(DataError, match=said) as error:
+    with pytest.raises(DataError, match=message) as error:
       ask(name, data_dir)
     assert "\n" not in str(error.value)
   assert time.monotonic() - begin < 1
