@@ -130,7 +130,7 @@ def test_a_damaged_file_is_told(
   elif damage != "gone":
     file.write_bytes(content)
   monkeypatch.setattr(bundled, "FILES", tmp_path)
-  with pytest.raises(DataError, match=r"is damaged.*mend: install jaxpower"):
+  with pytest.raises(DataError, match=r"is damaged.*fix: install jaxpower"):
     load(name)
 
 

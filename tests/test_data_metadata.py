@@ -88,8 +88,8 @@ def test_the_fingerprint_tells_sets_apart_but_not_encoders(
 @pytest.mark.parametrize(
   ("changed", "message"),
   [
-    ({"fileFormat": "tfrecord"}, r"stored as tfrecord.*mend: prepare"),
-    ({"fileFormat": "parquet"}, r"stored as parquet.*mend: prepare"),
+    ({"fileFormat": "tfrecord"}, r"stored as tfrecord.*fix: prepare"),
+    ({"fileFormat": "parquet"}, r"stored as parquet.*fix: prepare"),
     (
       {"splits": INFO["splits"][:1]},
       r"has the splits train; jaxpower needs 'train', and 'test'",

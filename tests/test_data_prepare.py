@@ -177,7 +177,7 @@ def test_a_site_out_of_reach_is_told_with_the_files_it_wants(
   monkeypatch.setattr(prepare, "unreachable_reason", offline)
   message = (
     r"cannot be fetched: www\.cs\.toronto\.edu is not reached.*"
-    r"mend: put cifar-10-binary\.tar\.gz .*--from=FOLDER"
+    r"fix: put cifar-10-binary\.tar\.gz .*--from=FOLDER"
   )
   with pytest.raises(DataError, match=message):
     prepare.prepare("cifar10", tmp_path / "tfds")
@@ -233,7 +233,7 @@ def test_files_are_downloaded_and_cleared_away(
 
 def test_a_site_without_the_file_is_told(site: str, tmp_path: pathlib.Path):
   (tmp_path / "published/cifar-10-binary.tar.gz").unlink()
-  with pytest.raises(DataError, match="answers 404 File not found; mend: put"):
+  with pytest.raises(DataError, match="answers 404 File not found; fix: put"):
     prepare.prepare("cifar10", tmp_path / "tfds")
   assert not (tmp_path / "tfds").exists()
 

@@ -153,7 +153,7 @@ def test_numbers_out_of_range_are_refused(name: str):
 
 def test_grain_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch):
   monkeypatch.setitem(sys.modules, "grain", None)
-  with pytest.raises(DataError, match="mend: pip install grain"):
+  with pytest.raises(DataError, match="fix: pip install grain"):
     stream(SPLIT, **ORDER, grain=True)
 
 

@@ -214,5 +214,5 @@ def load_bundled(name: str) -> DataSet:
 def _damaged(path: pathlib.Path, reason: str) -> DataError:
   return DataError(
     f"the bundled data file {path} is damaged ({reason}); "
-    "mend: install jaxpower again"
+    "fix: install jaxpower again"
   )

@@ -72,7 +72,7 @@ def _prepared(
   if path in prepared.KNOWN:
     raise DataError(
       f"data set {name!r} is not prepared in {folder}; "
-      f"mend: {prepare_command(name, data_dir)}"
+      f"fix: {prepare_command(name, data_dir)}"
     )
   raise _unknown(path, folder)
 

@@ -82,5 +82,5 @@ def _read_idx(path: pathlib.Path) -> np.ndarray:
   except (OSError, EOFError, ValueError, IndexError, struct.error) as error:
     raise DataError(
       f"{path} is not a whole idx file ({error}); "
-      f"mend: apt-get install --reinstall {PACKAGE}"
+      f"fix: apt-get install --reinstall {PACKAGE}"
     ) from error

@@ -68,7 +68,7 @@ def not_whole(name: str, folder: pathlib.Path, damage: str) -> DataError:
   """Returns the error for a prepared set that is damaged or half there."""
   return DataError(
     f"the prepared data set {name!r} is not whole ({damage}); "
-    f"mend: delete {folder} and prepare it again"
+    f"fix: delete {folder} and prepare it again"
   )
 
 
@@ -83,7 +83,7 @@ def _parse(
   if file_format != "array_record":
     raise DataError(
       f"data set {name!r} in {folder} is stored as {file_format}, and jaxpower "
-      "reads array_record; mend: prepare it into another folder with "
+      "reads array_record; fix: prepare it into another folder with "
       f"python scripts/prepare_data.py --data={name} --data_dir=FOLDER"
     )
   examples = {

@@ -181,7 +181,7 @@ def _check_files(
   fix = f"put {wanted} (of {site}) into a folder and give --from=FOLDER"
   if name.startswith("fashion_mnist"):
     fix = f"apt-get install {debian.PACKAGE} and run this again, or {fix}"
-  raise DataError(f"data set {name!r} cannot be fetched: {reason}; mend: {fix}")
+  raise DataError(f"data set {name!r} cannot be fetched: {reason}; fix: {fix}")
 
 
 def unreachable_reason(

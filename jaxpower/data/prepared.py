@@ -189,7 +189,7 @@ def _read_split(
     arrays = _stack(prepared, source)
   except ImportError as error:
     raise DataError(
-      f"data set {facts.name!r} cannot be read: {error}; mend: pip install "
+      f"data set {facts.name!r} cannot be read: {error}; fix: pip install "
       f"{error.name or 'array_record'}"
     ) from error
   # The readers of array_record and of images each raise errors of their own.

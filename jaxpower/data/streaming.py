@@ -195,7 +195,7 @@ def _read_by_grain(source: Source, ahead: int, threads: int) -> Any:
     grain: Any = importlib.import_module("grain")
   except ImportError as error:
     raise DataError(
-      f"grain cannot be imported ({error}); mend: pip install grain, "
+      f"grain cannot be imported ({error}); fix: pip install grain, "
       "or leave grain out"
     ) from error
   options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
