@@ -161,4 +161,4 @@ def test_processes_of_the_host_are_hidden_not_foreign():
     (state,) = gpu_state(["0"])
   assert state["foreign_processes"] == []
   assert state["hidden_processes"] == 2
-  assert any("cannot be seen" in text for text in state_warnings(state))
+  assert any("cannot be seen" in p.reason for p in state_warnings(state))

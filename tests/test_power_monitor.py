@@ -171,11 +171,11 @@ def test_auto_says_estimated_where_nothing_can_be_read(monkeypatch, tmp_path):
 
 
 def _no_rapl(_):
-  raise MeterError("no RAPL counter; mend: modprobe")
+  raise MeterError("no RAPL counter", "modprobe")
 
 
 def _no_nvml():
-  raise MeterError("NVML: not there; mend: install it")
+  raise MeterError("NVML: not there", "install it")
 
 
 @pytest.mark.parametrize("meter", ["nvml", "rapl"])

@@ -1,13 +1,14 @@
-"""`doctor`: what can be measured here, and the mend for what cannot."""
+"""`doctor`: what can be measured here, and how to fix what cannot."""
 
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from jaxpower.cli.paint import console
-from jaxpower.power import Domain, MeterError, Monitor
+from jaxpower.power import Domain, MeterError, Monitor, Problem
 from jaxpower.power.devices import Board, list_boards, visible_devices
 from jaxpower.power.nvml import start_nvml, stop_nvml
 
@@ -18,31 +19,43 @@ EXAMPLE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Check:
-  """One line of the doctor's: what was looked at, the finding, the mend."""
+  """One line of the doctor's: what was looked at, the finding, its fix."""
 
   level: Level
   what: str
   finding: str
-  mend: str = ""
+  fix: str = ""
 
 
 def run(*, as_json: bool = False) -> int:
   """Prints the checks; 1 when nothing can be measured."""
   with Monitor("auto") as monitor:
     monitor.measure_idle(0.5)
-    told = monitor.describe()
+    description = monitor.describe()
     domains = monitor.domains
-    warnings = monitor.warnings
-  mapping = map_devices()
-  checks = check(told, domains, warnings, mapping)
+    failures, cautions = monitor.failures, monitor.cautions
+  devices = map_devices()
+  checks = [
+    *check_sensors(description["domains"], domains, devices),
+    *check_problems(failures, cautions),
+    *check_visible(devices),
+  ]
   measured = any(not d.estimated for d in domains if d.counted)
   if as_json:
     document = {
       "schema_version": 1,
       "measured": measured,
-      "checks": [asdict(item) for item in checks],
-      "devices": mapping,
-      "meter": told,
+      "checks": [
+        {
+          "level": check.level,
+          "what": check.what,
+          "finding": check.finding,
+          "mend": check.fix,
+        }
+        for check in checks
+      ],
+      "devices": devices,
+      "meter": description,
     }
     print(json.dumps(document, indent=1))
     return 0 if measured else 1
@@ -76,44 +89,47 @@ def _device(board: Board, devices: Any) -> dict[str, Any]:
   }
 
 
-def check(
-  told: dict[str, Any],
-  domains: tuple[Domain, ...],
-  warnings: tuple[str, ...],
-  mapping: list[dict[str, Any]],
+def check_sensors(
+  described: Sequence[dict[str, Any]],
+  domains: Sequence[Domain],
+  devices: Sequence[dict[str, Any]],
 ) -> list[Check]:
-  """The findings, in the order a person asks for them."""
+  """Checks each domain's sensor: the job's first, then the GPUs apart."""
+  # As `Monitor.domains` is sorted; both sorts are stable.
+  described = sorted(described, key=lambda entry: not entry["counted"])
+  by_uuid = {device["uuid"]: device for device in devices}
   checks = []
-  by_uuid = {device["uuid"]: device for device in mapping}
-  for entry, domain in zip(
-    sorted(told["domains"], key=lambda e: not e["counted"]),
-    domains,
-    strict=True,
-  ):
+  for entry, domain in zip(described, domains, strict=True):
     device = by_uuid.get(domain.name)
     where = _where(device) if device else domain.description
     checks.append(_sensor_check(entry, domain, where))
-  for text in told["failures"]:
-    reason, _, mend = text.partition("; mend: ")
-    checks.append(Check("fail", "not readable", reason, mend))
-  for text in warnings:
-    reason, _, mend = text.partition("; mend: ")
-    checks.append(Check("warn", "note", reason, mend))
-  visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-  if (
-    mapping
-    and visible is not None
-    and not any(device["visible_as"] for device in mapping)
-  ):
-    checks.append(
-      Check(
-        "warn",
-        "no GPU visible",
-        f"CUDA_VISIBLE_DEVICES={visible!r} hides every GPU",
-        "unset CUDA_VISIBLE_DEVICES",
-      )
-    )
   return checks
+
+
+def check_problems(
+  failures: Sequence[Problem], cautions: Sequence[Problem]
+) -> list[Check]:
+  """Lists what cannot be read, then what one should know of the rest."""
+  return [
+    *(Check("fail", "not readable", p.reason, p.fix) for p in failures),
+    *(Check("warn", "note", p.reason, p.fix) for p in cautions),
+  ]
+
+
+def check_visible(devices: Sequence[dict[str, Any]]) -> list[Check]:
+  """Warns where there are GPUs and the environment hides all of them."""
+  visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+  hidden = not any(device["visible_as"] for device in devices)
+  if not devices or visible is None or not hidden:
+    return []
+  return [
+    Check(
+      "warn",
+      "no GPU visible",
+      f"CUDA_VISIBLE_DEVICES={visible!r} hides every GPU",
+      "unset CUDA_VISIBLE_DEVICES",
+    )
+  ]
 
 
 def _where(device: dict[str, Any]) -> str:
@@ -155,14 +171,14 @@ def _sensor_check(entry: dict[str, Any], domain: Domain, where: str) -> Check:
 
 
 def show(checks: list[Check], measured: bool) -> None:
-  """One line a check, the mend under it."""
+  """Prints one line a check, its fix under it."""
   out = console(sys.stdout)
-  for item in checks:
-    tag = f"[{item.level}]"
-    out.print(f" {tag:7}", style=STYLES[item.level], end="")
-    name = item.what[:12] if item.what.startswith("GPU-") else item.what
-    out.print(f" {name:13} {item.finding}")
-    if item.mend:
-      out.print(f" {'':7} {'':13} mend: {item.mend}")
+  for check in checks:
+    tag = f"[{check.level}]"
+    out.print(f" {tag:7}", style=STYLES[check.level], end="")
+    name = check.what[:12] if check.what.startswith("GPU-") else check.what
+    out.print(f" {name:13} {check.finding}")
+    if check.fix:
+      out.print(f" {'':7} {'':13} mend: {check.fix}")
   if not measured:
     out.print(" Nothing can be measured here; energy would be estimated.")

@@ -8,9 +8,9 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from jaxpower.cli.table import document, table
+from jaxpower.cli.measurement import Measurement, document, measurement
+from jaxpower.cli.table import table
 from jaxpower.power import MeterError, Monitor
 
 PASSED_ON = (
@@ -36,7 +36,7 @@ def run(
   if json_path is not None:
     _check_writable(json_path)
   if not hasattr(signal, "sigtimedwait"):
-    raise MeterError("measure needs Linux; mend: use Monitor in Python")
+    raise MeterError("measure needs Linux", "use Monitor in Python")
   monitor = Monitor(meter, gpus=gpus, interval_seconds=interval)
   # Blocked here, before the sampler's thread starts, so that it inherits the
   # mask; the command gets the original one.
@@ -60,8 +60,9 @@ def run(
           return _not_started(command[0], error)
         status, usage = _wait_for(pid, waited)
       window = handle.result()
-    told = document(command, status, started, window, monitor, usage)
-    _report(told, json_path)
+    _report(
+      measurement(command, status, started, window, monitor, usage), json_path
+    )
   finally:
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
   return _pass_on(status)
@@ -70,9 +71,9 @@ def run(
 def _check_writable(path: Path) -> None:
   """Finds out before the command runs, not after hours of it."""
   if path.is_dir() or not path.parent.is_dir():
-    raise MeterError(f"cannot write {path}; mend: name a file in a folder")
+    raise MeterError(f"cannot write {path}", "name a file in a folder")
   if not os.access(path if path.exists() else path.parent, os.W_OK):
-    raise MeterError(f"cannot write {path}; mend: check its permissions")
+    raise MeterError(f"cannot write {path}", "check its permissions")
 
 
 def _not_started(name: str, error: OSError) -> int:
@@ -96,12 +97,12 @@ def _wait_for(
       os.kill(pid, info.si_signo)
 
 
-def _report(told: dict[str, Any], json_path: Path | None) -> None:
-  print(table(told), file=sys.stderr, flush=True)
+def _report(measured: Measurement, json_path: Path | None) -> None:
+  print(table(measured), file=sys.stderr, flush=True)
   if json_path is None:
     return
   try:
-    json_path.write_text(json.dumps(told, indent=1) + "\n")
+    json_path.write_text(json.dumps(document(measured), indent=1) + "\n")
   except OSError as error:
     print(f"jaxpower: {json_path}: {error.strerror}", file=sys.stderr)
 

@@ -2,7 +2,13 @@
 
 from jaxpower.power.board_state import gpu_state, gpu_uuid
 from jaxpower.power.monitor import Monitor
-from jaxpower.power.reading import Domain, MeterError, Reading, Source
+from jaxpower.power.reading import (
+  Domain,
+  MeterError,
+  Problem,
+  Reading,
+  Source,
+)
 from jaxpower.power.replay import ReplaySource, Sample
 from jaxpower.power.simulated import Fault, SensorModel, SimulatedSource
 from jaxpower.power.window import Energy, Handle, Window
@@ -14,6 +20,7 @@ __all__ = [
   "Handle",
   "MeterError",
   "Monitor",
+  "Problem",
   "Reading",
   "ReplaySource",
   "Sample",

@@ -18,7 +18,7 @@ from jaxpower.power.devices import (
   visible_devices,
 )
 from jaxpower.power.nvml import start_nvml, stop_nvml
-from jaxpower.power.reading import MeterError
+from jaxpower.power.reading import MeterError, Problem
 
 THROTTLE_REASONS = {
   0x4: "power cap",
@@ -206,7 +206,7 @@ class Watch:
     self.first: list[dict[str, Any]] = []
     self.last: list[dict[str, Any]] = []
     self.changes: list[Change] = []
-    self.warnings: list[str] = []
+    self.warnings: list[Problem] = []
 
   def look(self) -> None:
     """Asks every board; notes what is new."""
@@ -234,26 +234,30 @@ class Watch:
     }
 
 
-def state_warnings(state: dict[str, Any]) -> list[str]:
+def state_warnings(state: dict[str, Any]) -> list[Problem]:
   """What a person should know about a GPU before trusting a comparison."""
   short = state["uuid"][:12]
   warnings = []
   reasons = state["throttle_reasons"] or []
   slowed = [reason for reason in reasons if reason not in HARMLESS]
   if slowed:
-    warnings.append(f"{short} was throttled: {', '.join(slowed)}")
+    warnings.append(Problem(f"{short} was throttled: {', '.join(slowed)}"))
   pids = state["foreign_processes"]
   if pids:
     who = ", ".join(f"pid {pid}" for pid in pids)
     warnings.append(
-      f"{short} is shared with other processes ({who}):"
-      " their energy is included"
+      Problem(
+        f"{short} is shared with other processes ({who}):"
+        " their energy is included"
+      )
     )
   hidden = state["hidden_processes"] or 0
   if hidden > 1:  # one is most likely ours, seen from outside a container
     warnings.append(
-      f"{short} is used by {hidden} processes that cannot be seen from here:"
-      " it may be shared"
+      Problem(
+        f"{short} is used by {hidden} processes that cannot be seen from here:"
+        " it may be shared"
+      )
     )
   limit, default = (
     state["power_limit_watts"],
@@ -261,11 +265,15 @@ def state_warnings(state: dict[str, Any]) -> list[str]:
   )
   if limit and default and abs(limit - default) > 0.5:
     warnings.append(
-      f"{short} has a power limit of {limit:.0f} W, not {default:.0f} W"
+      Problem(
+        f"{short} has a power limit of {limit:.0f} W, not {default:.0f} W"
+      )
     )
   if state["persistence"] is False:
     warnings.append(
-      f"{short}: persistence mode is off, so the first use may wake the card;"
-      " mend: sudo nvidia-smi -pm 1"
+      Problem(
+        f"{short}: persistence mode is off, so the first use may wake the card",
+        "sudo nvidia-smi -pm 1",
+      )
     )
   return warnings

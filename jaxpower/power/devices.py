@@ -192,7 +192,7 @@ def choose_boards(
     match = (by_pci[0], None) if by_pci else _find(name, boards)
     if isinstance(match, str):
       known = ", ".join(board.uuid for board in boards) or "none"
-      raise MeterError(f"{match}; mend: name one of: {known}")
+      raise MeterError(match, f"name one of: {known}")
     if match[0] not in chosen:
       chosen.append(match[0])
   return tuple(chosen)

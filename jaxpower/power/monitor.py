@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from jaxpower.power.board_state import Watch
-from jaxpower.power.reading import Domain, Source
+from jaxpower.power.reading import Domain, Problem, Source, record_line
 from jaxpower.power.replay import Sample
 from jaxpower.power.sampler import Sampler
 from jaxpower.power.sensor import characterise, step_period
@@ -75,9 +75,19 @@ class Monitor:
     return tuple(sorted(domains, key=lambda domain: not domain.counted))
 
   @property
-  def warnings(self) -> tuple[str, ...]:
-    """What a person should know about these numbers."""
+  def failures(self) -> tuple[Problem, ...]:
+    """What could not be read, each with its fix."""
+    return tuple(self._found.failures)
+
+  @property
+  def cautions(self) -> tuple[Problem, ...]:
+    """What a person should know about these numbers, each with its fix."""
     return tuple(dict.fromkeys([*self._warnings, *self._watch.warnings]))
+
+  @property
+  def warnings(self) -> tuple[str, ...]:
+    """The cautions as records hold them."""
+    return tuple(record_line(caution) for caution in self.cautions)
 
   def __enter__(self) -> "Monitor":
     """Starts the sampler and waits until the sensors' rhythm is known."""
@@ -95,15 +105,18 @@ class Monitor:
       self.windows()
       self._look()
     except Exception as error:  # noqa: BLE001 - never raise into training
-      self._warnings.append(f"the meter failed at its end: {error!r}")
+      self._warn(f"the meter failed at its end: {error!r}")
     if not self._sampler.stop():
-      self._warnings.append("a sensor hangs: its thread was left behind")
+      self._warn("a sensor hangs: its thread was left behind")
+
+  def _warn(self, reason: str) -> None:
+    self._warnings.append(Problem(reason))
 
   def _look(self) -> None:
     try:
       self._watch.look()
     except Exception as error:  # noqa: BLE001 - never raise into training
-      self._warnings.append(f"the GPUs' state could not be read: {error!r}")
+      self._warn(f"the GPUs' state could not be read: {error!r}")
 
   def measure(
     self, phase: str, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
@@ -293,6 +306,6 @@ class Monitor:
       "estimated": any(d.estimated for d in self.domains if d.counted),
       "domains": domains,
       "gpus": self._watch.describe(),
-      "failures": list(self._found.failures),
+      "failures": [record_line(failure) for failure in self.failures],
       "warnings": list(self.warnings),
     }

@@ -11,7 +11,13 @@ from typing import Any
 
 import pynvml
 
-from jaxpower.power.reading import Domain, MeterError, Method, Reading
+from jaxpower.power.reading import (
+  Domain,
+  MeterError,
+  Method,
+  Problem,
+  Reading,
+)
 
 COUNTER = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
 INSTANT = pynvml.NVML_FI_DEV_POWER_INSTANT
@@ -34,40 +40,40 @@ MEMBERS = {
   pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT: "usVal",
 }
 
-MENDS = {
-  pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
+KNOWN_ERRORS = {
+  pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: Problem(
     "the NVML library is not there",
     "install the NVIDIA driver; in a container start it with --gpus all",
   ),
-  pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
+  pynvml.NVML_ERROR_DRIVER_NOT_LOADED: Problem(
     "the NVIDIA driver is not loaded",
     "sudo modprobe nvidia",
   ),
-  pynvml.NVML_ERROR_NO_PERMISSION: (
+  pynvml.NVML_ERROR_NO_PERMISSION: Problem(
     "no permission to talk to the NVIDIA driver",
     "sudo chmod a+rw /dev/nvidiactl /dev/nvidia[0-9]*",
   ),
-  pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
+  pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: Problem(
     "the NVML library does not fit the loaded driver",
     "reboot, or reload the driver, after the driver's update",
   ),
 }
 
 
-def explain(error: pynvml.NVMLError) -> tuple[str, str]:
-  """Reason and mend of an NVML error, for people."""
+def explain(error: pynvml.NVMLError) -> Problem:
+  """Explains an NVML error to people: reason and fix."""
   code = getattr(error, "value", pynvml.NVML_ERROR_UNKNOWN)
-  default = f"NVML answers: {error}", "nvidia-smi should work first"
-  return MENDS.get(code, default)
+  unknown = Problem(f"NVML answers: {error}", "nvidia-smi should work first")
+  return KNOWN_ERRORS.get(code, unknown)
 
 
 def start_nvml() -> None:
-  """Starts NVML. Raises MeterError with the mend when it cannot."""
+  """Starts NVML. Raises MeterError with the fix when it cannot."""
   try:
     pynvml.nvmlInit()
   except pynvml.NVMLError as error:
-    reason, mend = explain(error)
-    raise MeterError(f"NVML: {reason}; mend: {mend}") from None
+    problem = explain(error)
+    raise MeterError(f"NVML: {problem.reason}", problem.fix) from None
 
 
 def stop_nvml() -> None:

@@ -9,10 +9,20 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxpower.power.reading import Domain, Kind, MeterError, Reading
+from jaxpower.power.reading import (
+  Domain,
+  Kind,
+  MeterError,
+  Problem,
+  Reading,
+)
 
 POWERCAP = Path("/sys/class/powercap")
-MEND = "sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj"
+FIX = "sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj"
+NO_COUNTER_FIX = (
+  "load the kernel module (sudo modprobe intel_rapl_msr),"
+  " or use --meter=estimate"
+)
 MAX_WATTS = 2000.0
 
 
@@ -27,11 +37,16 @@ class Zone:
 
 @dataclass(frozen=True)
 class Denied:
-  """A counter that is there and cannot be read, with the mend."""
+  """A counter that is there and cannot be read, with the fix."""
 
   name: str
   reason: str
-  mend: str
+  fix: str
+
+  @property
+  def problem(self) -> Problem:
+    """The same, as one reason and its fix."""
+    return Problem(f"RAPL {self.name}: {self.reason}", self.fix)
 
 
 def find_zones(
@@ -64,7 +79,7 @@ def find_zones(
       int((folder / "energy_uj").read_text())
       range_microjoules = int((folder / "max_energy_range_uj").read_text())
     except PermissionError:
-      denied.append(Denied(name, "permission denied", MEND))
+      denied.append(Denied(name, "permission denied", FIX))
       continue
     except (OSError, ValueError) as error:
       reason = f"{folder.name} does not answer: {error}"
@@ -95,7 +110,10 @@ class RaplSource:
   def __init__(self, root: Path = POWERCAP):
     zones, self.denied = find_zones(root)
     if not zones:
-      raise MeterError(_why_not(root, self.denied))
+      if self.denied:
+        problem = self.denied[0].problem
+        raise MeterError(problem.reason, problem.fix)
+      raise MeterError(f"no RAPL counter under {root}", NO_COUNTER_FIX)
     self._zones = zones
     self._files = [
       open(zone.folder / "energy_uj", "rb", 0)  # noqa: SIM115 - until close
@@ -143,20 +161,13 @@ class RaplSource:
       "wraps_at_joules": {
         zone.domain.name: zone.range_microjoules * 1e-6 for zone in self._zones
       },
-      "not_readable": [vars(denied) for denied in self.denied],
+      "not_readable": [
+        {"name": denied.name, "reason": denied.reason, "mend": denied.fix}
+        for denied in self.denied
+      ],
     }
 
   def close(self) -> None:
     """Closes the files."""
     for file in self._files:
       file.close()
-
-
-def _why_not(root: Path, denied: tuple[Denied, ...]) -> str:
-  if denied:
-    first = denied[0]
-    return f"RAPL {first.name}: {first.reason}; mend: {first.mend}"
-  return (
-    f"no RAPL counter under {root}; mend: load the kernel module"
-    " (sudo modprobe intel_rapl_msr), or use --meter=estimate"
-  )

@@ -11,8 +11,33 @@ Kind = Literal["gpu", "cpu", "dram"]
 Method = Literal["counter", "power_instant", "power_average", "model"]
 
 
+@dataclass(frozen=True)
+class Problem:
+  """What is wrong with a meter or a sensor: the reason, the fix where known."""
+
+  reason: str
+  fix: str = ""
+
+
+def record_line(problem: Problem) -> str:
+  """Returns the one line by which records and JSON hold a problem.
+
+  The word "mend" is part of record schema v1. Nothing splits the line again.
+  """
+  if not problem.fix:
+    return problem.reason
+  return f"{problem.reason}; mend: {problem.fix}"
+
+
 class MeterError(Exception):
-  """What cannot be measured and how to mend it, in one line."""
+  """Something cannot be measured: `problem` says why and how to fix it."""
+
+  def __init__(self, reason: str, fix: str = ""):
+    super().__init__(reason, fix)
+    self.problem = Problem(reason, fix)
+
+  def __str__(self) -> str:
+    return record_line(self.problem)
 
 
 @dataclass(frozen=True)

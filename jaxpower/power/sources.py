@@ -15,18 +15,25 @@ from jaxpower.power.devices import (
 from jaxpower.power.estimate import EstimateSource
 from jaxpower.power.nvml import NvmlSource, start_nvml, stop_nvml
 from jaxpower.power.rapl import POWERCAP, RaplSource, find_zones
-from jaxpower.power.reading import Domain, MeterError, Reading, Source
+from jaxpower.power.reading import (
+  Domain,
+  MeterError,
+  Problem,
+  Reading,
+  Source,
+  record_line,
+)
 
 METERS = ("auto", "nvml", "rapl", "estimate")
 
 
 @dataclass
 class Found:
-  """The sources of a meter, and what could not be read, with the mend."""
+  """The sources of a meter, and what could not be read, with the fix."""
 
   sources: list[Source] = field(default_factory=list)
-  failures: list[str] = field(default_factory=list)
-  warnings: list[str] = field(default_factory=list)
+  failures: list[Problem] = field(default_factory=list)
+  warnings: list[Problem] = field(default_factory=list)
   boards: list[Board] = field(default_factory=list)
 
 
@@ -84,7 +91,8 @@ def find_sources(
       for domain in source.domains
     ):
       _close(found)
-      why = "; ".join(found.failures) or "the job has no GPU"
+      lines = [record_line(problem) for problem in found.failures]
+      why = "; ".join(lines) or "the job has no GPU"
       raise MeterError(f"meter nvml: {why}")
   elif meter == "rapl":
     found.sources.append(RaplSource(powercap))
@@ -106,19 +114,17 @@ def _add_everything(
   except MeterError as error:
     if gpus:
       raise
-    found.failures.append(str(error))
+    found.failures.append(error.problem)
   try:
     found.sources.append(RaplSource(powercap))
   except MeterError as error:
-    found.failures.append(str(error))
+    found.failures.append(error.problem)
     # Beside a measured GPU a modelled CPU would make the sum an estimate.
     if not any(d.counted for s in found.sources for d in s.domains):
       found.sources.append(EstimateSource())
   else:
     for denied in find_zones(powercap)[1]:
-      found.failures.append(
-        f"RAPL {denied.name}: {denied.reason}; mend: {denied.mend}"
-      )
+      found.failures.append(denied.problem)
 
 
 def _add_gpus(
@@ -128,10 +134,10 @@ def _add_gpus(
   try:
     boards = list_boards()
     if not boards:
-      raise MeterError("NVML: it sees no GPU; mend: check nvidia-smi -L")
+      raise MeterError("NVML: it sees no GPU", "check nvidia-smi -L")
     if gpus is None:
       devices, warnings = visible_devices(boards, environ)
-      found.warnings.extend(warnings)
+      found.warnings.extend(Problem(text) for text in warnings)
       job = {device.board.uuid for device in devices}
     else:
       job = {board.uuid for board in choose_boards(boards, gpus)}
@@ -154,15 +160,18 @@ def _add_board(found: Found, board: Board, counted: bool) -> None:
       notes=notes,
     )
   except MeterError as error:
-    found.failures.append(str(error))
+    found.failures.append(error.problem)
     if counted:
-      found.sources.append(UnreadableSource(board, str(error)))
+      reason = record_line(error.problem)
+      found.sources.append(UnreadableSource(board, reason))
     return
   found.sources.append(source)
   if counted:
     found.boards.append(board)
   found.warnings.extend(
-    f"{board.uuid}: {note}" for note in source.domains[0].notes if counted
+    Problem(f"{board.uuid}: {note}")
+    for note in source.domains[0].notes
+    if counted
   )
 
 
