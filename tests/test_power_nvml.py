@@ -18,7 +18,7 @@ from jaxpower.power.simulated_nvml import (
   Gpu,
   installed,
 )
-from jaxpower.power.sources import find_sources
+from jaxpower.power.sources import open_meter
 from jaxpower.power.waveform import Square
 
 ALL = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
@@ -132,16 +132,16 @@ def test_a_card_that_tells_nothing_is_an_error_not_zero_joules():
 
 def test_a_measured_gpu_is_not_added_to_a_modelled_cpu(tmp_path):
   with installed(Gpu()):
-    found = find_sources("auto", powercap=tmp_path)
-    apart = find_sources("auto", gpus=[], powercap=tmp_path)
-  domains = [[d for s in f.sources for d in s.domains] for f in (found, apart)]
+    meter = open_meter("auto", powercap=tmp_path)
+    apart = open_meter("auto", gpus=[], powercap=tmp_path)
+  domains = [[d for s in m.sources for d in s.domains] for m in (meter, apart)]
   assert [(d.name, d.estimated) for d in domains[0]] == [(UUIDS[0], False)]
   # A job on the CPU alone: the board stands apart, and the CPU is modelled.
   assert [(d.counted, d.estimated) for d in domains[1]] == [
     (False, False),
     (True, True),
   ]
-  for source in (*found.sources, *apart.sources):
+  for source in (*meter.sources, *apart.sources):
     source.close()
 
 

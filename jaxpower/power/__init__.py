@@ -1,6 +1,7 @@
 """The meter wing: joules of named windows; knows neither project nor jax."""
 
-from jaxpower.power.board_state import gpu_state, gpu_uuid
+from jaxpower.power.board_state import gpu_state
+from jaxpower.power.devices import gpu_uuid
 from jaxpower.power.monitor import Monitor
 from jaxpower.power.reading import (
   Domain,

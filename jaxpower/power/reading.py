@@ -20,7 +20,7 @@ class Problem:
 
 
 def record_line(problem: Problem) -> str:
-  """Returns the one line by which records and JSON hold a problem.
+  """Renders a problem as the one line that records and JSON hold.
 
   The word "mend" is part of record schema v1. Nothing splits the line again.
   """
@@ -33,7 +33,7 @@ class MeterError(Exception):
   """Something cannot be measured: `problem` says why and how to fix it."""
 
   def __init__(self, reason: str, fix: str = ""):
-    super().__init__(reason, fix)
+    super().__init__(reason, fix)  # as an error is pickled
     self.problem = Problem(reason, fix)
 
   def __str__(self) -> str:
@@ -96,11 +96,11 @@ class Source(Protocol):
     ...
 
   def read(self) -> Sequence[Reading]:
-    """One reading for each domain, in the order of `domains`."""
+    """Returns one reading for each domain, in the order of `domains`."""
     ...
 
   def describe(self) -> dict[str, object]:
-    """What a record should keep about the source, ready for JSON."""
+    """Returns what a record should keep about the source, ready for JSON."""
     ...
 
   def close(self) -> None:
