@@ -1,4 +1,9 @@
-"""The meter wing: joules of named windows; knows neither project nor jax."""
+"""The meter wing: joules of named windows; knows neither project nor jax.
+
+From the bottom up: sources read sensors (nvml, rapl, estimate, simulated,
+replay), the sampler asks them near their ticks, a history keeps what they said,
+counter and integral make joules of it, the monitor opens windows.
+"""
 
 from jaxpower.power.board_state import gpu_state
 from jaxpower.power.devices import gpu_uuid

@@ -5,7 +5,7 @@ reads is off by up to a tick's energy at each edge. But at the ticks the
 cumulative energy is known, so it is interpolated at the window's own instants:
 
   joules
-    |                                 _ o     o  a tick: a point, with the
+    |                                _ o      o  a tick: a point, with the
     |                         _ x - '  :        error of its seconds
     |                 _ o - '   :      :     x  an edge of the window
     |       _ x - - '   :       :      :
