@@ -85,7 +85,7 @@ def test_permission_denied_names_the_command(tree):
   assert len(zones) == 2 and denied[0].fix == FIX
 
 
-def test_denied_counters_give_the_mend(tree, monkeypatch):
+def test_denied_counters_give_the_fix(tree, monkeypatch):
   def read_text(path):
     if path.name == "energy_uj":
       raise PermissionError(13, "Permission denied")

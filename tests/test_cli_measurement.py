@@ -1,4 +1,4 @@
-"""The report of `measure` where something is unknown."""
+"""What `measure` says, as JSON and as a table, where something is unknown."""
 
 import json
 import time
