@@ -90,7 +90,7 @@ def test_the_table_has_bounds_idle_apart_and_what_is_not_readable(environ):
   assert "+- " in err and "   mean " in err
   assert "of GPU-5c1d3f0e is idle (" in err
   assert "not of this job: GPU-91bc77e2" in err
-  assert "<not readable>" in err and "mend: " in err
+  assert "<not readable>" in err and "fix: " in err
   assert "persistence mode is off" in err
   assert "\x1b" not in err and err.isascii()
 
@@ -171,7 +171,7 @@ def test_doctor_says_what_is_measured_and_how_devices_map(environ):
   assert first.startswith(" [ok]    GPU-5c1d3f0e")
   assert "visible as 0, PCI 00000000:17:00.0" in first
   assert "not visible to this process" in out
-  assert "mend: sudo nvidia-smi -pm 1" in out
+  assert "fix: sudo nvidia-smi -pm 1" in out
 
 
 def test_doctor_as_json_maps_every_board(environ):
@@ -190,7 +190,7 @@ def test_doctor_fails_where_nothing_can_be_measured(bare):
   if "GPU-" in out:
     pytest.skip("this machine has a GPU")
   assert code == 1
-  assert "Nothing can be measured here" in out and "mend: " in out
+  assert "Nothing can be measured here" in out and "fix: " in out
 
 
 def test_watch_prints_plain_lines_into_a_pipe(environ):

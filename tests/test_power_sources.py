@@ -36,7 +36,7 @@ def _no_nvml():
 def test_a_meter_asked_for_by_name_must_be_there(meter, monkeypatch):
   monkeypatch.setattr("jaxpower.power.sources.start_nvml", _no_nvml)
   monkeypatch.setattr("jaxpower.power.sources.RaplSource", _no_rapl)
-  with pytest.raises(MeterError, match="mend: "):
+  with pytest.raises(MeterError, match="fix: "):
     Monitor(meter)
 
 

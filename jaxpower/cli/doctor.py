@@ -191,6 +191,6 @@ def show(checks: Sequence[Check], measured: bool) -> None:
     name = check.what[:12] if check.what.startswith("GPU-") else check.what
     out.print(f" {name:13} {check.finding}")
     if check.fix:
-      out.print(f" {'':7} {'':13} mend: {check.fix}")
+      out.print(f" {'':7} {'':13} fix: {check.fix}")
   if not measured:
     out.print(" Nothing can be measured here; energy would be estimated.")

@@ -101,7 +101,7 @@ def _add_measure(commands: Any) -> None:
 def _add_doctor(commands: Any) -> None:
   parser = commands.add_parser(
     "doctor",
-    help="what can be measured here, and how to mend the rest",
+    help="what can be measured here, and how to fix the rest",
     description="Checks what can be measured; exit code 1 when nothing can.",
   )
   parser.add_argument(

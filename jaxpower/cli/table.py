@@ -4,7 +4,6 @@ import shlex
 
 from jaxpower.cli.measurement import Measurement, unknown_because
 from jaxpower.power import Energy, Problem, Window
-from jaxpower.power.reading import record_line
 from jaxpower.wording import quantity, relative_bound
 
 METHODS = {
@@ -39,7 +38,7 @@ def table(measured: Measurement) -> str:
     lines.append(_joules_line(energy, title))
   ending = _ending(measured)
   lines.append(_line(f"{window.seconds:.2f} s", "", f"elapsed   {ending}"))
-  warnings = [record_line(caution) for caution in measured.cautions]
+  warnings = [str(caution) for caution in measured.cautions]
   warnings += [
     f"{_title(energy, measured)}: {reason}"
     for energy in window.energies
@@ -84,7 +83,7 @@ def _energy_lines(energy: Energy, measured: Measurement) -> list[str]:
 def _failure_lines(failure: Problem) -> list[str]:
   lines = [_line("<not readable>", "", failure.reason)]
   if failure.fix:
-    lines.append(_line("", "", f"  mend: {failure.fix}"))
+    lines.append(_line("", "", f"  fix: {failure.fix}"))
   return lines
 
 

@@ -18,6 +18,10 @@ class Problem:
   reason: str
   fix: str = ""
 
+  def __str__(self) -> str:
+    """Renders the one line that people read."""
+    return f"{self.reason}; fix: {self.fix}" if self.fix else self.reason
+
 
 def record_line(problem: Problem) -> str:
   """Renders a problem as the one line that records and JSON hold.
@@ -37,7 +41,7 @@ class MeterError(Exception):
     self.problem = Problem(reason, fix)
 
   def __str__(self) -> str:
-    return record_line(self.problem)
+    return str(self.problem)
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,8 @@ def open_meter(
     if not _measures_the_job(meter):
       for source in meter.sources:
         source.close()
-      lines = [record_line(failure) for failure in meter.failures]
-      reason = "; ".join(lines) or "the job has no GPU"
+      failures = [str(failure) for failure in meter.failures]
+      reason = "; ".join(failures) or "the job has no GPU"
       raise MeterError(f"meter nvml: {reason}")
   elif name == "rapl":
     meter.sources.append(RaplSource(powercap))
