@@ -56,10 +56,10 @@ def test_states_at_both_ends_and_changes_between(monkeypatch):
   with installed(gpu), Monitor("nvml") as monitor:
     gpu.throttle = 0x40
     gpu.pids = (4121,)
-  told = monitor.describe()["gpus"]
-  assert told["start"][0]["uuid"] == UUIDS[0]
-  assert told["end"][0]["throttle_reasons"] == ["thermal slowdown (hardware)"]
-  changed = {change["name"] for change in told["changes"]}
+  gpus = monitor.describe()["gpus"]
+  assert gpus["start"][0]["uuid"] == UUIDS[0]
+  assert gpus["end"][0]["throttle_reasons"] == ["thermal slowdown (hardware)"]
+  changed = {change["name"] for change in gpus["changes"]}
   assert changed == {"throttle_reasons", "foreign_processes"}
   text = " ".join(monitor.warnings)
   assert "was throttled: thermal slowdown" in text

@@ -159,9 +159,9 @@ def test_no_thread_is_left_behind():
 def test_describe_and_timeline_are_ready_to_be_written():
   with Monitor([SimulatedSource(100.0)]) as monitor:
     monitor.measure("train", time.sleep, 0.01)
-  told = json.loads(json.dumps(monitor.describe()))
-  assert told["meter"] == "given"
-  assert told["domains"][0]["method"] == "counter"
+  description = json.loads(json.dumps(monitor.describe()))
+  assert description["meter"] == "given"
+  assert description["domains"][0]["method"] == "counter"
   rows = monitor.timeline()
   assert len(rows) >= 2
   assert rows[0].seconds < rows[-1].seconds
@@ -352,7 +352,7 @@ def test_idle_watts_are_kept_and_active_energy_stands_beside_gross():
 
 def test_the_rhythm_of_the_work_is_told_or_read_from_the_windows():
   with Monitor([SimulatedSource(100.0)]) as monitor:
-    with monitor.window("epoch", steps=4) as told:
+    with monitor.window("epoch", steps=4) as epoch:
       time.sleep(0.02)
     for _ in range(3):
       monitor.measure("step", int)
@@ -361,9 +361,9 @@ def test_the_rhythm_of_the_work_is_told_or_read_from_the_windows():
     monitor._starts["step"] = [50.0 + 0.1 * i for i in range(12)]
     with monitor.window("alone") as alone:
       pass
-  assert told.end is not None
-  expected = (told.end - told.start) / 4
-  assert monitor._rhythm(told, told.end) == pytest.approx(expected)
+  assert epoch.end is not None
+  expected = (epoch.end - epoch.start) / 4
+  assert monitor._rhythm(epoch, epoch.end) == pytest.approx(expected)
   assert monitor._rhythm(step, 51.15) == pytest.approx(0.1)
   assert alone.end is not None
   assert monitor._rhythm(alone, alone.end) is None
@@ -372,9 +372,9 @@ def test_the_rhythm_of_the_work_is_told_or_read_from_the_windows():
 def test_sensors_are_characterised_at_will():
   sensor = SensorModel(energy_period=0.02)
   with Monitor([SimulatedSource(100.0, sensor=sensor)]) as monitor:
-    (told,) = monitor.characterise().values()
-  assert told["counter_period_seconds"] == pytest.approx(0.02, rel=0.05)
-  reads = told["reads"]
+    (sensor_facts,) = monitor.characterise().values()
+  assert sensor_facts["counter_period_seconds"] == pytest.approx(0.02, rel=0.05)
+  reads = sensor_facts["reads"]
   assert isinstance(reads, int) and reads > 20
 
 

@@ -17,9 +17,9 @@ from tests.power_histories import history_of
 
 @pytest.mark.parametrize("period", [0.02, 0.05, 0.1, 0.25])
 def test_the_update_period_is_found(period):
-  told = characterise(history_of(SensorModel(energy_period=period)))
-  assert told["counter_period_seconds"] == pytest.approx(period, rel=0.02)
-  assert told["counter_continuous"] is False
+  facts = characterise(history_of(SensorModel(energy_period=period)))
+  assert facts["counter_period_seconds"] == pytest.approx(period, rel=0.02)
+  assert facts["counter_continuous"] is False
 
 
 @pytest.mark.parametrize(
@@ -28,13 +28,13 @@ def test_the_update_period_is_found(period):
 def test_the_averaging_window_is_inferred_from_the_counter(period, window):
   sensor = SensorModel(period, 0.1, power_window=window)
   history = history_of(sensor)
-  told = averaging_window(
+  inferred = averaging_window(
     history.points,
     history.energies,
     history.power_points,
     history.power_watts,
   )
-  assert told == window
+  assert inferred == window
 
 
 def test_steady_power_tells_no_averaging_window():

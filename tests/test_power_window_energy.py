@@ -180,8 +180,8 @@ def test_work_in_step_with_the_power_sensor_is_reported(step, resonant):
   work = Square(100.0, 600.0, step, 0.3)
   history, source = sample(work, sensor)
   energy = energy_of(history, 1005.0, 1015.0, step_seconds=step)
-  said = any("resonance" in text for text in energy.reasons)
-  assert said is resonant and energy.partial is resonant
+  warned = any("resonance" in text for text in energy.reasons)
+  assert warned is resonant and energy.partial is resonant
   if resonant:
     truth = source.truth(1005.0, 1015.0)
     assert energy.joules is not None
