@@ -52,9 +52,7 @@ TRAIN = Counting(lambda r: r.joules_to_accuracy, lambda r: r.train_joules)
 SECONDS = Counting(lambda r: r.seconds_to_accuracy, lambda r: r.train_seconds)
 
 TRAIN_COMPILE_EVAL = Counting(
-  lambda r: add(
-    r.joules_to_accuracy_with_eval, r.compile and r.compile.joules
-  ),
+  lambda r: add(r.joules_to_accuracy_with_eval, r.compile and r.compile.joules),
   lambda r: add(
     r.train_joules,
     r.compile and r.compile.joules,
