@@ -65,7 +65,7 @@ class InstantWorker:
     type(self).seen.append(trial)
     source = trial.transfer.init_from
     if source is not None:
-      assert not weights.fault(folder / weights.folder_of(trial_id(source)))
+      assert not weights.problem(folder / weights.folder_of(trial_id(source)))
     if not failed:
       saved = folder / weights.folder_of(trial_id(trial))
       saved.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jaxpower import records
 from jaxpower.records import RecordError, TrialRecord
-from jaxpower.report.compare.comparable import across
+from jaxpower.report.compare.comparable import pool
 from jaxpower.report.given import Given, assumptions_file, reference_files
 from jaxpower.report.given.assumptions_file import AssumptionError
 from jaxpower.report.given.references import BadReferenceError
@@ -67,7 +67,7 @@ def main(
     alone = Given(assumptions=given.assumptions)
     show(make(_newest(attempts), sweep, alone, attempts), console)
   say(f"\n{len(runs)} run folders compared", console)
-  pooled = across(r for _, attempts in runs.values() for r in _newest(attempts))
+  pooled = pool(r for _, attempts in runs.values() for r in _newest(attempts))
   together = Given(references=given.references)
   if out is None:
     show(make(pooled, given=together), console)
