@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxpower.config import unknown
+from jaxpower.report.given.carbon import JOULES_PER_KWH
 
 # Beyond this no joules, seconds or examples can be; chosen, so that ratios and
 # sums of what was read stay finite.
 LARGEST = 1e30
-
-JOULES_PER_KWH = 3.6e6
 
 BOUNDARY = ("gpu", "cpu", "dram", "node", "overhead")
 

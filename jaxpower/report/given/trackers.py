@@ -17,8 +17,8 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from jaxpower.report.given.carbon import JOULES_PER_KWH
 from jaxpower.report.given.references import (
-  JOULES_PER_KWH,
   LARGEST,
   BadReferenceError,
   Reference,

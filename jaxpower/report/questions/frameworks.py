@@ -6,10 +6,11 @@ which one comparison holds: the same machine, devices and meter. Where the first
 framework and another ran the same config in different places, a warning says
 what differed, since a table that stands side by side looks as if it compared.
 
-Seeds are drawn in pairs: a seed that is hard for one framework is mostly hard
-for the other, and that cancels in the ratio. A trial that missed its target
-cost more than it spent. Which of several others was cheapest is therefore
-marked only where no end of the misses could make it another one.
+Seeds are drawn in pairs: a seed gives both frameworks the same first weights
+and the same order of examples, so what it does to both cancels in the ratio. A
+trial that missed its target would have cost more than it spent; which of
+several others was cheapest is therefore marked only where no end of the misses
+could make it another one.
 """
 
 import json
@@ -601,34 +602,27 @@ def _ratio_sentence(ratio: Ratio) -> str:
   """Says the ratio to the cheapest of the others; empty for all others."""
   setting, joules = opening(ratio.config.settings), ratio.joules
   energy = joules_name(ratio.config.comparison.estimated)
+  over, under = ratio.over, ratio.under
   if ratio.joules_at_most is not None:
     return (
-      f"{setting}: {ratio.over} cost less than {number(ratio.joules_at_most)}"
-      f" times the {energy} of {ratio.under}, which missed too often for a"
-      " median."
+      f"{setting}: {over} cost less than {number(ratio.joules_at_most)} times"
+      f" the {energy} of {under}, which missed too often for a median."
     )
   if joules is None or not ratio.under_is_cheapest:
     return ""
-  under = ratio.under
   if _is_best_of_several(ratio):
     under += ", the better of the others"
-  times = f"{at_least(joules)} times"
+  cost = f"{setting}: {over} cost {at_least(joules)} times"
   if joules.at_least:
-    return f"{setting}: {ratio.over} cost {times} the {energy} of {under}."
+    return f"{cost} the {energy} of {under}."
   if joules.low is None or joules.high is None:
-    return (
-      f"{setting}: {ratio.over} cost {times} the {energy} of {under}; one"
-      " seed tells no interval."
-    )
-  ends = interval(joules)
+    return f"{cost} the {energy} of {under}; one seed tells no interval."
   if joules.low <= 1 <= joules.high:
     return (
-      f"{setting}: the seeds do not tell {ratio.over} from {under}: ratio"
-      f" {number(joules.value)} ({ends})."
+      f"{setting}: the seeds do not tell {over} from {under}: ratio"
+      f" {number(joules.value)} ({interval(joules)})."
     )
-  return (
-    f"{setting}: {ratio.over} cost {times} ({ends}) the {energy} of {under}."
-  )
+  return f"{cost} ({interval(joules)}) the {energy} of {under}."
 
 
 def _unmatched_sentence(first: str, name: str) -> str:

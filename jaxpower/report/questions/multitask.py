@@ -28,9 +28,8 @@ from jaxpower.report.cells import (
   interval_note,
 )
 from jaxpower.report.compare.comparable import (
-  devices,
+  conditions,
   flat,
-  machine,
   target_of,
   tasks_of,
 )
@@ -241,9 +240,8 @@ def _conditions_key(record: TrialRecord) -> str:
     for key, value in record.config.items()
     if key not in (*TASK_FIELDS, "target_accuracy", "seed")
   }
-  domains = sorted(record.joules_by_domain)
-  measured_by = [machine(record), devices(record), domains, record.estimated]
-  return json.dumps([config, measured_by], sort_keys=True)
+  measurement = conditions(record).measurement
+  return json.dumps([config, measurement], sort_keys=True)
 
 
 def _tasks_key(record: TrialRecord) -> str:
