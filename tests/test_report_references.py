@@ -558,6 +558,13 @@ def reference(**changes: Any) -> Reference:
   return Reference(**facts | changes)
 
 
+def test_without_references_there_is_no_section():
+  assert references.answer(compare_all(ours(190, 200)), Given()) == ()
+  (section,) = references.answer(compare_all([]), Given((reference(),)))
+  assert section.title == "Numbers from elsewhere"
+  assert section.lines == ("eager: not compared: no trial is recorded here.",)
+
+
 def test_the_same_work_gives_a_ratio():
   (match,) = matches(reference(), compare(ours(190, 200, 220)))
   ratio, seconds = match.joules_ratio, match.seconds_ratio
