@@ -119,9 +119,10 @@ def parse(argv: list[str]) -> Flags:
   if len(rest) > 1:
     raise ConfigError(f"'{rest[1]}': flags are written --name=value")
   given = values.flag_values_dict()
-  for path in types:
+  for path, kind in types.items():
     if texts := given.get(f"config.{path}"):
-      _override(sweep, types, path, texts)
+      _check_override(sweep, types, path)
+      config.put(sweep, path, _parse_texts(path, kind, texts))
   return Flags(
     sweep=sweep,
     out=given["out"],
@@ -174,14 +175,8 @@ def _read(
     raise ConfigError(_one_line(str(error))) from None
 
 
-def _override(
-  sweep: Sweep, types: Mapping[str, type], path: str, texts: Sequence[str]
-) -> None:
-  """Sets a field of the sweep, in place, to what its flag was given.
-
-  Raises ConfigError where that would have no effect, where the field has no
-  single value, or where a text is not of its type.
-  """
+def _check_override(sweep: Sweep, types: Mapping[str, type], path: str) -> None:
+  """Raises ConfigError on a field that a flag cannot set, or to no effect."""
   for varied in sweep.vary:
     if f"{path}.".startswith(f"{varied}."):
       raise ConfigError(
@@ -197,39 +192,44 @@ def _override(
     raise ConfigError(
       f"config field {path} has parts: write --config.{parts[0]}=..."
     )
-  kind = types[path]
-  if kind is dict:
+  if types[path] is dict:
     raise ConfigError(
       f"config field {path} is a dict; set its entries in the config file"
     )
+
+
+def _parse_texts(path: str, kind: type, texts: Sequence[str]) -> Any:
+  """Reads the texts given to a field's flag: the last one, or all of a tuple.
+
+  Raises ConfigError where one of them is not of the field's type.
+  """
   values = []
   for text in texts:
     try:
       values.append(_parse_value(text, kind))
-    except ValueError:
+    except (TypeError, ValueError):
       raise ConfigError(
         f"--config.{path}={_one_line(text)}: must be {article(kind.__name__)}"
       ) from None
-  every = tuple(itertools.chain(*values)) if kind is tuple else values[-1]
-  config.put(sweep, path, every)
+  return tuple(itertools.chain(*values)) if kind is tuple else values[-1]
 
 
 def _parse_value(text: str, kind: type) -> Any:
-  """Reads a value of a field. Raises ValueError where it is of another type."""
+  """Reads one text as a type. Raises TypeError or ValueError."""
   return _parse_tuple(text) if kind is tuple else PARSERS[kind].parse(text)
 
 
 def _parse_tuple(text: str) -> tuple[Any, ...]:
   """Reads `(16, 64)`, `16,64` or `[16, 64]`; a single value is a tuple of one.
 
-  A word needs no quotation marks. Raises ValueError on broken Python.
+  A string needs no quotation marks. Raises ValueError on broken Python.
   """
   try:
     value = ast.literal_eval(text)
   except ValueError:
     value = text
   except SyntaxError:
-    if "," in text or " " in text:  # rather a slip than a word
+    if "," in text or " " in text:  # a broken tuple rather than a string
       raise ValueError(text) from None
     value = text
   return tuple(value) if isinstance(value, tuple | list | set) else (value,)

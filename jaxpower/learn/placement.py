@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
-from jaxpower.data.labels import classes_of, examples_of, kinds_of
+from jaxpower.data.labels import classes_of, strata, subset_indices
 from jaxpower.data.streaming import is_streamed
 from jaxpower.learn import feed
 from jaxpower.learn.devices import make_mesh, memory_bytes, replicated, split
@@ -69,20 +69,20 @@ def place(trial: Trial, sets: DataSet) -> Placed:
     vocabulary=sets.facts.vocabulary,
     chunk=feed.steps_per_chunk(trial, train) if streamed else 0,
   )
-  on_devices = jax.device_put(scale, whole)
-  kinds = kinds_of(sets.train["label"], len(trial.tasks))
+  scale_on_devices = jax.device_put(scale, whole)
+  stratum = strata(sets.train["label"], len(trial.tasks))
   return Placed(
     trial=trial,
     # What was left on disk must not stay there under the name of an array.
     train={} if streamed else jax.device_put(train, whole, may_alias=False),
     host=train if streamed else {},
     test=feed.EvaluationParts(
-      test, on_devices, chunks["label"].shape[:2], split(mesh, axis=1)
+      test, scale_on_devices, chunks["label"].shape[:2], split(mesh, axis=1)
     )
     if streamed
     else jax.device_put(chunks | scale, feed.shardings(mesh, chunks | scale)),
-    scale=on_devices,
+    scale=scale_on_devices,
     spec=spec,
-    chosen=examples_of(kinds, trial.data_share),
+    chosen=subset_indices(stratum, trial.data_share),
     test_examples=len(test["label"]),
   )

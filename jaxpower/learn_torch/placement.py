@@ -14,7 +14,7 @@ from torch import Tensor
 
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
-from jaxpower.data.labels import examples_of, kinds_of
+from jaxpower.data.labels import strata, subset_indices
 from jaxpower.data.streaming import is_streamed
 from jaxpower.learn_torch import feed
 from jaxpower.learn_torch.devices import device_of, memory_bytes
@@ -76,7 +76,7 @@ def place(trial: Trial, sets: DataSet, spec: Spec, rank: int = 0) -> Placed:
   room = memory_bytes(device, spec.devices)
   streamed = is_streamed(trial.streaming, sets, room)
   put = feed.on_host if streamed else feed.to_device
-  kinds = kinds_of(train["label"], len(trial.tasks))
+  stratum = strata(train["label"], len(trial.tasks))
   return Placed(
     trial=trial,
     train={} if streamed else feed.to_device(train, device),
@@ -84,7 +84,7 @@ def place(trial: Trial, sets: DataSet, spec: Spec, rank: int = 0) -> Placed:
     test=put(test, device) if rank == 0 else {},
     scale=feed.to_device({"mean": sets.mean, "std": sets.std}, device),
     spec=spec,
-    chosen=examples_of(kinds, trial.data_share),
+    chosen=subset_indices(stratum, trial.data_share),
     labels=train["label"],
     bytes_before=bytes_before,
     rank=rank,
