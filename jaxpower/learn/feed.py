@@ -5,7 +5,7 @@ on disk. The examples of several steps travel as one chunk, read and copied by
 threads while the devices compute on the chunk before: a call and a copy for
 each step would cost small steps much of their time, and one chunk a segment
 would leave nothing to read ahead. Order and arithmetic are those of a set on
-the devices, and so is the state after each segment, to the bit.
+the devices; so is the state after each segment, on CPUs to the bit.
 
 `data.read_ahead` calls the sources below from its threads. They return when
 their arrays are on the devices, so that what training waits for is the data

@@ -4,7 +4,7 @@ A set on the device is gathered there by indices that are copied once a
 segment. A streamed set comes batch by batch from host memory or disk: threads
 read ahead (`data.stream`), copies are pinned and not waited for, and the next
 batch is on its way while the device computes on this one. Order and arithmetic
-are the same, and so is the state after each segment, to the bit.
+are the same; so is the state after each segment, on CPUs to the bit.
 """
 
 import dataclasses
