@@ -13,12 +13,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from jaxpower import pretraining
+from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.config import (
   AUGMENTATIONS,
   FRAMEWORKS,
   MATMUL_PRECISIONS,
-  MODELS,
-  NETWORKS,
   OPTIMIZERS,
   PRECISIONS,
   PROGRAMS,
@@ -135,7 +134,17 @@ def _check_trial(trial: Trial) -> None:
 def _check_together(trial: Trial) -> None:
   """Raises ConfigError on words that are good alone and not together."""
   t, name = trial, trial.model.name
-  network = NETWORKS[name]
+  network, rule = NETWORKS[name], OPTIMIZERS[trial.optimizer.name]
+  _require(
+    t.framework in network.frameworks,
+    f"model {name}: only in {', '.join(network.frameworks)}, not in"
+    f" {t.framework}",
+  )
+  _require(
+    t.framework in rule.frameworks,
+    f"optimizer {t.optimizer.name}: only in {', '.join(rule.frameworks)}, not"
+    f" in {t.framework}",
+  )
   _require(
     t.dropout == 0 or network.dropout,
     f"dropout {t.dropout}: {name} has no dropout; models that have:"

@@ -3,8 +3,9 @@
 import importlib.util
 
 from jaxpower import data
+from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.checks import check_labels
-from jaxpower.config import MODELS, NETWORKS, ConfigError, Trial
+from jaxpower.config import ConfigError, Trial
 from jaxpower.messages import Ready
 
 

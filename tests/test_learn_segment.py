@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxpower import config, data, schedule
+from jaxpower.architectures import NETWORKS
 from jaxpower.data.labels import examples_of
 from jaxpower.learn import segment as program
 from jaxpower.learn import spec as specs
@@ -245,7 +246,7 @@ def test_every_kind_of_data_is_learned(
   model: str, name: str, kept: tuple[int, ...]
 ) -> None:
   found = data.load(name)
-  layers = config.NETWORKS[model].layers
+  layers = NETWORKS[model].layers
   part = tuple(slice(side) for side in kept)
   few = {
     "input": found.train["input"][:128][:, *part],

@@ -124,7 +124,7 @@ def init_state(
   `uncertain_tasks` is the number of tasks whose weights are learned: each
   begins at a weight of 1.
   """
-  network = networks.build(model, classes, precision, vocabulary)
+  network = networks.build(model, classes, vocabulary, precision=precision)
   inputs = jnp.zeros((1, *shape), "float32" if vocabulary is None else "int32")
   variables = network.init(jax.random.key(seed), inputs, train=False)
   params = variables["params"]

@@ -99,7 +99,7 @@ def spec_of(
 def network_of(spec: Spec) -> nn.Module:
   """The network that a spec trains."""
   return networks.build(
-    spec.model, spec.classes, spec.precision, spec.vocabulary
+    spec.model, spec.classes, spec.vocabulary, precision=spec.precision
   )
 
 

@@ -97,7 +97,7 @@ def build(spec: Spec) -> nn.Module:
     spec.model,
     spec.classes,
     spec.vocabulary,
-    spec.input_shape,
+    input_shape=spec.input_shape,
     dropout=spec.dropout,
   )
   if spec.uncertainty:
