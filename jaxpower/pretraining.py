@@ -92,7 +92,7 @@ def check_weights(trial: Trial) -> None:
   The inputs must be those it was trained on, and imported weights be whole.
   """
   path = trial.transfer.weights
-  if path and (why := weights.fault(pathlib.Path(path))):
+  if path and (why := weights.problem(pathlib.Path(path))):
     raise ConfigError(f"transfer.weights: {why}")
   if path and trial.framework == "jax" and weights.by_torch(pathlib.Path(path)):
     raise ConfigError(
@@ -136,7 +136,7 @@ def lost(
     if name in done:
       if name not in needed or done[name].status in UNFIT:
         continue
-      if not (why := weights.fault(folder / weights.folder_of(name))):
+      if not (why := weights.problem(folder / weights.folder_of(name))):
         continue
       found[name] = why
     if source := trial.transfer.init_from:

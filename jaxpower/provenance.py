@@ -1,4 +1,9 @@
-"""Where a number comes from: versions, revision, host and command line."""
+"""Provenance of a record: versions, git revision, host, CPU, command line.
+
+Whoever finds two records that differ looks here first. Only what can be read
+without opening a device is collected here, and never the whole environment,
+which may hold secrets: the state of the GPUs is the meter's to tell.
+"""
 
 import importlib.metadata
 import os
@@ -8,6 +13,7 @@ import subprocess
 import sys
 from typing import Any
 
+# Packages whose version may change a number, where they are installed.
 PACKAGES = (
   "jaxpower",
   "jax",
@@ -20,9 +26,14 @@ PACKAGES = (
   "torch",
 )
 
+# Prefixes of environment variables that say how or where frameworks compute.
+ENVIRONMENT = ("CUDA_", "XLA_", "JAX_", "OMP_")
+
+GIT_SECONDS = 5.0  # chosen: a repository that answers later has no revision
+
 
 def collect() -> dict[str, Any]:
-  """What can be known without opening a device, ready for JSON."""
+  """Collects versions, revision, host, CPU and environment, as JSON values."""
   return {
     "versions": {"python": platform.python_version()} | _versions(),
     "git_revision": _git_revision(),
@@ -36,30 +47,34 @@ def collect() -> dict[str, Any]:
     "environment": {
       name: os.environ[name]
       for name in sorted(os.environ)
-      if name.startswith(("CUDA_", "XLA_", "JAX_", "OMP_"))
+      if name.startswith(ENVIRONMENT)
     },
   }
 
 
 def command_line() -> list[str]:
-  """How this program was called."""
+  """Returns the command line, with the interpreter and its options."""
   return [*sys.orig_argv]
 
 
 def _versions() -> dict[str, str]:
-  found = {}
+  """Returns the version of each of PACKAGES that is installed."""
+  versions = {}
   for package in PACKAGES:
     try:
-      found[package] = importlib.metadata.version(package)
+      versions[package] = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
       continue
-  return found
+  return versions
 
 
 def _git_revision() -> str | None:
-  """The commit of the source, with "+" when the tree has changes."""
+  """Returns the commit of the source, with "+" if tracked files differ.
+
+  None without git or outside a repository, as when installed from a wheel.
+  """
   here = pathlib.Path(__file__).parent
-  answers = []
+  outputs = []
   for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"]):
     try:
       done = subprocess.run(
@@ -67,17 +82,18 @@ def _git_revision() -> str | None:
         cwd=here,
         capture_output=True,
         text=True,
-        timeout=5,
+        timeout=GIT_SECONDS,
         check=True,
       )
     except (OSError, subprocess.SubprocessError):
       return None
-    answers.append(done.stdout.strip())
-  revision, changes = answers
+    outputs.append(done.stdout.strip())
+  revision, changes = outputs
   return revision + ("+" if changes else "")
 
 
 def _cpu_name() -> str:
+  """Reads the CPU's model from Linux; else what Python calls the processor."""
   try:
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
   except OSError:

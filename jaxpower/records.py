@@ -8,10 +8,12 @@ unknown number is null, never zero.
 """
 
 import dataclasses
+import gzip
 import json
 import os
 import pathlib
 import statistics
+import zlib
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -174,21 +176,53 @@ def from_json(line: str) -> TrialRecord:
 
 
 def read(path: pathlib.Path) -> list[TrialRecord]:
-  """The records of a file, none where there is no file.
+  """Reads the records of a file or its archive, none where there is neither.
 
   A last line without its newline is a torn write and is left out. Raises
   RecordError on any other line that is not a record.
   """
-  if not path.exists():
+  file = find(path)
+  if file is None:
     return []
-  *lines, _torn = path.read_bytes().split(b"\n")
+  *lines, _torn = _content(file).split(b"\n")
   records = []
   for number, line in enumerate(lines, start=1):
     try:
       records.append(from_json(line.decode()))
     except ValueError as error:
-      raise RecordError(f"{path}, line {number}: {error}") from None
+      raise RecordError(
+        f"{file}, line {number}: {error}; delete this line and run the sweep"
+        " again: it repeats only that trial"
+      ) from None
   return records
+
+
+def find(path: pathlib.Path) -> pathlib.Path | None:
+  """Finds the file of records: `path`, or its archive `path`.gz, or None.
+
+  An archive, which `gzip` makes, is a sixth as large and is only read. Raises
+  RecordError where both are there: either may be the newer one.
+  """
+  archive = path.with_name(f"{path.name}.gz")
+  if not archive.exists():
+    return path if path.exists() else None
+  if path.exists():
+    raise RecordError(
+      f"{path}: there is also {archive.name}; one of them must go"
+    )
+  return archive
+
+
+def _content(file: pathlib.Path) -> bytes:
+  content = file.read_bytes()
+  if file.suffix != ".gz":
+    return content
+  try:
+    return gzip.decompress(content)
+  except (EOFError, OSError, zlib.error) as error:
+    raise RecordError(
+      f"{file}: not a whole gzip file ({error}); copy it again"
+    ) from None
 
 
 def append(path: pathlib.Path, record: TrialRecord) -> None:

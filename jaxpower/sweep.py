@@ -211,6 +211,11 @@ def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
   """Raises ConfigError where the folder holds another config's records."""
   if folder.exists() and not folder.is_dir():
     raise ConfigError(f"{folder} is a file; name a folder with --out")
+  if (archive := folder / f"{RECORDS}.gz").exists():
+    raise ConfigError(
+      f"{archive} is an archive, to be read; unpack it with gunzip to continue"
+      " its sweep, or name another folder with --out"
+    )
   if not (folder / SWEEP).exists():
     if (folder / RECORDS).exists():
       raise ConfigError(

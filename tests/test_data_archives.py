@@ -57,17 +57,17 @@ def prepared(
   assert "tensorflow" not in sys.modules
   assert [entry.name for entry in data_dir.iterdir()] == [base]
   assert describe(name, data_dir) == done.facts
-  found = load(name, data_dir)
-  assert found.facts == done.facts
+  loaded = load(name, data_dir)
+  assert loaded.facts == done.facts
   for split, examples in (
-    (found.train, done.facts.train_examples),
-    (found.test, done.facts.test_examples),
+    (loaded.train, done.facts.train_examples),
+    (loaded.test, done.facts.test_examples),
   ):
     assert split.keys() == {"input", *done.facts.labels}
     assert split["input"].shape == (examples, *done.facts.input_shape)
     assert split["input"].dtype == done.facts.input_dtype
   assert prepare.prepare(name, data_dir, folder).seconds is None
-  return found
+  return loaded
 
 
 def texts(split: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
@@ -142,9 +142,11 @@ def test_one_of_several_configs_must_be_named(
   prepared("imdb_reviews", files, tmp_path, monkeypatch)
   home = tmp_path / "tfds/imdb_reviews"
   shutil.copytree(home / "plain_text", home / "words")
-  said = "which data set of 'imdb_reviews'.*imdb_reviews/plain_text, imdb_rev"
+  message = (
+    "which data set of 'imdb_reviews'.*imdb_reviews/plain_text, imdb_rev"
+  )
   for ask in (describe, load):
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
       ask("imdb_reviews", tmp_path / "tfds")
   data = load("imdb_reviews/plain_text", tmp_path / "tfds")
   assert texts(data.train) == [("Good.", 1)]

@@ -130,7 +130,7 @@ def test_a_damaged_file_is_told(
   elif damage != "gone":
     file.write_bytes(content)
   monkeypatch.setattr(bundled, "FILES", tmp_path)
-  with pytest.raises(DataError, match=r"is damaged.*mend: install jaxpower"):
+  with pytest.raises(DataError, match=r"is damaged.*fix: install jaxpower"):
     load(name)
 
 
@@ -157,9 +157,9 @@ def test_windows_stay_in_their_recording_and_on_their_side_of_the_split():
     "label": np.array([5, 6, 7], np.uint8),
   }
   cut = views.windows(stored)
-  found = sorted(zip(cut["input"][:, 0, 0], cut["label"], strict=True))
+  starts = sorted(zip(cut["input"][:, 0, 0], cut["label"], strict=True))
   # 230 samples hold windows at 0, 50 and 100; 99 none; 101 one.
-  assert found == [(0, 5), (50, 5), (100, 5), (329, 7)]
+  assert starts == [(0, 5), (50, 5), (100, 5), (329, 7)]
   assert cut["input"].shape == (4, views.WINDOW, 2)
   assert cut["input"].dtype == np.float32
   steps = np.diff(cut["input"][..., 0], axis=1)
@@ -197,8 +197,10 @@ def test_the_views_of_the_novels_agree():
     ("austen_novels_late", (2, 3, 5)),
   ):
     train = load(name).train
-    told = [novels[label] for label in train["label"]]
-    assert told == [novel_of[passage.tobytes()] for passage in train["input"]]
+    novels_seen = [novels[label] for label in train["label"]]
+    assert novels_seen == [
+      novel_of[passage.tobytes()] for passage in train["input"]
+    ]
 
 
 @pytest.mark.parametrize(

@@ -84,5 +84,5 @@ def test_a_cut_file_is_told(kept: int, tmp_path: pathlib.Path):
   folder = make_files(tmp_path / "files")
   file = folder / "train-images-idx3-ubyte.gz"
   file.write_bytes(file.read_bytes()[:kept])
-  with pytest.raises(DataError, match=r"not a whole idx file.*mend: apt-get"):
+  with pytest.raises(DataError, match=r"not a whole idx file.*fix: apt-get"):
     debian.read_split(folder, "train")

@@ -108,7 +108,7 @@ def test_a_text_alone_is_read_on():
 
 
 @pytest.mark.parametrize(
-  ("features", "said"),
+  ("features", "message"),
   [
     (
       {"a": IMAGE, "b": LABEL, "c": LABEL},
@@ -126,9 +126,9 @@ def test_a_text_alone_is_read_on():
   ],
 )
 def test_features_that_do_not_fit_are_listed(
-  features: dict[str, Any], said: str
+  features: dict[str, Any], message: str
 ):
-  with pytest.raises(DataError, match=f"'small' does not fit.*{said}"):
+  with pytest.raises(DataError, match=f"'small' does not fit.*{message}"):
     choose_features("small", as_stored(**features), None)
 
 

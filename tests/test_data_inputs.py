@@ -24,18 +24,18 @@ def test_the_largest_byte_is_no_padding():
 )
 def test_a_photo_becomes_a_square(shape: tuple[int, int, int]):
   photo = np.full(shape, 77, np.uint8)
-  made = inputs.square(photo, 8)
-  assert made.shape == (8, 8, shape[2])
-  assert made.dtype == np.uint8
-  assert (made == 77).all()
+  squared = inputs.square(photo, 8)
+  assert squared.shape == (8, 8, shape[2])
+  assert squared.dtype == np.uint8
+  assert (squared == 77).all()
 
 
 def test_the_middle_is_kept_and_no_row_is_skipped():
   photo = np.zeros((40, 80, 1), np.uint8)
   photo[:, 20:60] = 100  # the middle
   photo[1::2] //= 2  # rows that plain sampling of every fourth would miss
-  made = inputs.square(photo, 10)
-  np.testing.assert_allclose(made[2:-2, 1:-1], 75, atol=5)
+  squared = inputs.square(photo, 10)
+  np.testing.assert_allclose(squared[2:-2, 1:-1], 75, atol=5)
   assert inputs.square(photo, 20)[10, 0] > 60
 
 
@@ -45,8 +45,8 @@ def test_the_photo_of_right_size_is_untouched():
 
 
 def test_passages_do_not_overlap():
-  found = inputs.passages(bytes(range(10)), count=2, length=3)
-  assert found["input"].tolist() == [[1, 2, 3], [5, 6, 7]]
-  assert found["label"].tolist() == [[2, 3, 4], [6, 7, 8]]
+  cut = inputs.passages(bytes(range(10)), count=2, length=3)
+  assert cut["input"].tolist() == [[1, 2, 3], [5, 6, 7]]
+  assert cut["label"].tolist() == [[2, 3, 4], [6, 7, 8]]
   with pytest.raises(ValueError, match="10 bytes of at least 12"):
     inputs.passages(bytes(range(10)), count=3, length=3)

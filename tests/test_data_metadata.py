@@ -53,8 +53,8 @@ def read(folder: pathlib.Path, info: Any, features: Any) -> Prepared:
 
 
 def test_the_facts_are_read(tmp_path: pathlib.Path):
-  found = read(tmp_path, INFO, FEATURES)
-  facts = found.facts
+  prepared = read(tmp_path, INFO, FEATURES)
+  facts = prepared.facts
   assert (facts.train_examples, facts.test_examples) == (100, 20)
   assert (facts.input_shape, facts.input_dtype) == ((8, 8, 3), "uint8")
   assert (facts.classes, facts.test_split) == (5, "test")
@@ -62,8 +62,8 @@ def test_the_facts_are_read(tmp_path: pathlib.Path):
   assert facts.source == "tensorflow-datasets, from https://example.org/small"
   assert facts.labels == {"label": 5}
   assert (facts.kind, facts.vocabulary) == ("image", None)
-  assert found.chosen.input_key == "image"
-  assert tuple(shard.name for shard in found.shards) == SHARDS
+  assert prepared.chosen.input_key == "image"
+  assert tuple(shard.name for shard in prepared.shards) == SHARDS
 
 
 def test_the_fingerprint_tells_sets_apart_but_not_encoders(
@@ -86,10 +86,10 @@ def test_the_fingerprint_tells_sets_apart_but_not_encoders(
 
 
 @pytest.mark.parametrize(
-  ("changed", "said"),
+  ("changed", "message"),
   [
-    ({"fileFormat": "tfrecord"}, r"stored as tfrecord.*mend: prepare"),
-    ({"fileFormat": "parquet"}, r"stored as parquet.*mend: prepare"),
+    ({"fileFormat": "tfrecord"}, r"stored as tfrecord.*fix: prepare"),
+    ({"fileFormat": "parquet"}, r"stored as parquet.*fix: prepare"),
     (
       {"splits": INFO["splits"][:1]},
       r"has the splits train; jaxpower needs 'train', and 'test'",
@@ -100,9 +100,9 @@ def test_the_fingerprint_tells_sets_apart_but_not_encoders(
   ],
 )
 def test_what_does_not_do_is_told(
-  changed: dict[str, Any], said: str, tmp_path: pathlib.Path
+  changed: dict[str, Any], message: str, tmp_path: pathlib.Path
 ):
-  with pytest.raises(DataError, match=said):
+  with pytest.raises(DataError, match=message):
     read(tmp_path, INFO | changed, FEATURES)
 
 
@@ -140,18 +140,18 @@ def test_the_passages_of_a_text_are_counted_without_reading_it(
 
 
 @pytest.mark.parametrize(
-  ("lengths", "size", "said"),
+  ("lengths", "size", "message"),
   [
     (["2"], 99, r"each split is one text, and 'train' has more"),
     (["1"], 2000, r"has in 'train' no passage of 2001 bytes"),
   ],
 )
 def test_texts_that_cannot_be_read_on_are_told(
-  lengths: list[str], size: int, said: str, tmp_path: pathlib.Path
+  lengths: list[str], size: int, message: str, tmp_path: pathlib.Path
 ):
   info = copy.deepcopy(TEXT_INFO)
   info["splits"][0]["shardLengths"] = lengths
-  with pytest.raises(DataError, match=said):
+  with pytest.raises(DataError, match=message):
     read_text(tmp_path, info, size)
 
 

@@ -1,6 +1,3 @@
-import dataclasses
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -75,61 +72,26 @@ def test_what_cannot_be_mixed_is_refused(name: str, message: str) -> None:
 
 
 def test_one_task_of_a_mixed_set_is_its_own_set(mixed: data.DataSet) -> None:
-  found = data.for_tasks(mixed, ("digits_28",))
+  narrowed = data.for_tasks(mixed, ("digits_28",))
   single = data.load("digits_28")
-  assert found.facts.labels == {"label": 10}
-  assert found.facts.train_examples == 1437
-  assert found.facts.test_examples == 360
-  assert set(found.train) == {"input", "label"}
-  assert _sorted(found.train["input"], found.train["label"]) == _sorted(
+  assert narrowed.facts.labels == {"label": 10}
+  assert narrowed.facts.train_examples == 1437
+  assert narrowed.facts.test_examples == 360
+  assert set(narrowed.train) == {"input", "label"}
+  assert _sorted(narrowed.train["input"], narrowed.train["label"]) == _sorted(
     single.train["input"], single.train["label"]
   )
-  np.testing.assert_array_equal(found.mean, mixed.mean)
+  np.testing.assert_array_equal(narrowed.mean, mixed.mean)
 
 
 def test_several_tasks_are_columns_in_their_order(mixed: data.DataSet) -> None:
-  found = data.for_tasks(mixed, ("digits_28", "mnist_5k"))
-  assert list(found.facts.labels) == ["digits_28", "mnist_5k"]
-  assert classes_of(found.facts, ("digits_28", "mnist_5k")) == (10, 10)
-  assert found.train["label"].shape == (5437, 2)
+  narrowed = data.for_tasks(mixed, ("digits_28", "mnist_5k"))
+  assert list(narrowed.facts.labels) == ["digits_28", "mnist_5k"]
+  assert classes_of(narrowed.facts, ("digits_28", "mnist_5k")) == (10, 10)
+  assert narrowed.train["label"].shape == (5437, 2)
   np.testing.assert_array_equal(
-    found.train["label"][:, 0], mixed.train["digits_28"]
+    narrowed.train["label"][:, 0], mixed.train["digits_28"]
   )
-
-
-def test_other_labels_stay_behind() -> None:
-  windows = data.load("imu")
-  found = data.for_tasks(windows, ("subject",))
-  assert set(found.train) == {"input", "label"}
-  assert found.facts.classes == windows.facts.labels["subject"]
-  assert classes_of(found.facts, ("subject",)) == (found.facts.classes,)
-  assert found.train["input"] is windows.train["input"], "no copy"
-  np.testing.assert_array_equal(found.test["label"], windows.test["subject"])
-
-
-def test_an_example_without_any_label_is_left_out() -> None:
-  facts = dataclasses.replace(
-    data.describe("digits_28"), labels={"a": 3, "b": 3, "c": 3}
-  )
-  part: dict[str, Any] = {
-    "input": np.arange(4),
-    "a": np.array([0, -1, -1, 2]),
-    "b": np.array([-1, 1, -1, 2]),
-    "c": np.array([-1, -1, 0, -1]),
-  }
-  found = data.DataSet(facts, part, part, np.zeros(1), np.ones(1), "0" * 64)
-  narrowed = data.for_tasks(found, ("a", "b"))
-  np.testing.assert_array_equal(narrowed.train["input"], [0, 1, 3])
-  np.testing.assert_array_equal(
-    narrowed.test["label"], [[0, -1], [-1, 1], [2, 2]]
-  )
-
-
-def test_text_read_for_its_next_token_is_left_as_it_is() -> None:
-  novels = data.load("austen")
-  found = data.for_tasks(novels, ("label",))
-  assert found.train["label"] is novels.train["label"]
-  assert data.for_tasks(novels, ("novel",)).facts.classes == 6
 
 
 def _sorted(inputs: np.ndarray, labels: np.ndarray) -> list[tuple[bytes, int]]:

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxpower.data import batch_indices
+from jaxpower.data import augmentation_draws, batch_indices
 from jaxpower.data.order import epoch_permutation
 
 seeds = st.integers(0, 2**64 - 1)
 sizes = st.integers(1, 200)
+small_sizes = st.integers(1, 50)
 
 
 def stream(*, seed: int, examples: int, batch_size: int, steps: int):
@@ -114,7 +115,7 @@ def test_every_place_is_as_likely():
 
 
 @pytest.mark.parametrize(
-  ("changed", "said"),
+  ("changed", "message"),
   [
     ({"examples": 0}, "at least 1"),
     ({"batch_size": 0}, "at least 1"),
@@ -124,7 +125,9 @@ def test_every_place_is_as_likely():
     ({"seed": 2**64}, "seed must be"),
   ],
 )
-def test_numbers_out_of_range_are_refused(changed: dict[str, int], said: str):
+def test_numbers_out_of_range_are_refused(
+  changed: dict[str, int], message: str
+):
   numbers = {
     "seed": 0,
     "examples": 10,
@@ -132,5 +135,113 @@ def test_numbers_out_of_range_are_refused(changed: dict[str, int], said: str):
     "first_step": 0,
     "steps": 1,
   }
-  with pytest.raises(ValueError, match=said):
+  with pytest.raises(ValueError, match=message):
     batch_indices(**(numbers | changed))
+
+
+DRAW_NUMBERS = {
+  "seed": 0,
+  "first_step": 0,
+  "steps": 500,
+  "batch_size": 20,
+  "height": 28,
+  "width": 5,
+  "flip": True,
+}
+
+
+def draw(**changed: int) -> np.ndarray:
+  return augmentation_draws(**{**DRAW_NUMBERS, **changed})
+
+
+def test_every_move_is_as_likely() -> None:
+  down, across, mirrored = draw().reshape(-1, 3).T
+  for values, expected in (
+    (down, np.arange(-3, 4)),
+    (across, np.arange(-1, 2)),  # an eighth of 5 is less than 1
+    (mirrored, np.arange(2)),
+  ):
+    seen, counts = np.unique(values, return_counts=True)
+    np.testing.assert_array_equal(seen, expected)
+    share = 1 / len(expected)
+    deviation = (10_000 * share * (1 - share)) ** 0.5
+    assert np.abs(counts - 10_000 * share).max() < 5 * deviation
+  # Independent: no correlation that five deviations of chance do not explain.
+  assert np.abs(np.corrcoef([down, across, mirrored]) - np.eye(3)).max() < 0.05
+
+
+def test_nothing_is_mirrored_unless_asked() -> None:
+  without = draw(flip=False)
+  assert not without[..., 2].any()
+  np.testing.assert_array_equal(without[..., :2], draw()[..., :2])
+
+
+@settings(deadline=None)
+@given(seed=seeds, batch_size=small_sizes, other=small_sizes)
+def test_all_batch_sizes_move_the_same_stream(
+  seed: int, batch_size: int, other: int
+) -> None:
+  one, two = (
+    draw(seed=seed, batch_size=size, steps=7).reshape(-1, 3)
+    for size in (batch_size, other)
+  )
+  shared = min(len(one), len(two))
+  np.testing.assert_array_equal(one[:shared], two[:shared])
+
+
+@settings(deadline=None)
+@given(
+  seed=seeds,
+  batch_size=small_sizes,
+  first_step=st.integers(0, 50),
+  steps=st.integers(0, 10),
+)
+def test_the_draws_of_a_step_need_no_step_before_it(
+  seed: int, batch_size: int, first_step: int, steps: int
+) -> None:
+  given = {"seed": seed, "batch_size": batch_size}
+  whole = draw(steps=first_step + steps, **given)
+  part = draw(first_step=first_step, steps=steps, **given)
+  assert (part.shape, part.dtype) == ((steps, batch_size, 3), np.int8)
+  np.testing.assert_array_equal(part, whole[first_step:])
+
+
+def test_seeds_and_the_order_have_streams_of_their_own() -> None:
+  assert len({draw(seed=seed, steps=5).tobytes() for seed in range(20)}) == 20
+  # Were the words those of the order, sorting by them would be the order.
+  words = np.random.Philox(key=np.array([0, 0], np.uint64)).random_raw(100)
+  order = epoch_permutation(seed=0, epoch=0, examples=100)
+  np.testing.assert_array_equal(np.argsort(words), order)
+  down = ((words & np.uint64(0xFFFFF)).astype(int) * 7 >> 20) - 3
+  assert (draw(steps=5)[..., 0].ravel() != down).any()
+
+
+def test_draws_are_the_same_on_every_machine() -> None:
+  # Held here so that no version of numpy changes an experiment unseen.
+  few = draw(steps=1, batch_size=3)
+  assert few.tolist() == [FEW]
+  sha256 = hashlib.sha256(draw(seed=2**64 - 1, first_step=7).tobytes())
+  assert sha256.hexdigest() == SHA256
+
+
+FEW = [[0, 0, 0], [1, 0, 1], [3, -1, 1]]
+SHA256 = "5976c2d45b937da93276389e969a9df7f1c138a37191811f6cd7c8f70ffaf2fd"
+
+
+@pytest.mark.parametrize(
+  ("changed", "message"),
+  [
+    ({"seed": -1}, "seed must be"),
+    ({"seed": 2**64}, "seed must be"),
+    ({"first_step": -1}, "not be negative"),
+    ({"steps": -1}, "not be negative"),
+    ({"batch_size": 0}, "at least 1"),
+    ({"height": 0}, "1 to 1023 pixels"),
+    ({"width": 1024}, "1 to 1023 pixels"),
+  ],
+)
+def test_numbers_out_of_range_are_refused_by_the_draws(
+  changed: dict[str, int], message: str
+) -> None:
+  with pytest.raises(ValueError, match=message):
+    draw(**changed)

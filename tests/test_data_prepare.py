@@ -115,7 +115,7 @@ def test_a_living_preparation_is_not_swept(
   cifar10: tuple[pathlib.Path, np.ndarray], tmp_path: pathlib.Path
 ):
   work = tmp_path / "tfds/incomplete.jaxpower.cifar10"
-  with prepare._kept_clean(work):
+  with prepare._clean_folder(work):
     (work / "half").touch()
     with pytest.raises(DataError, match="another preparation is at work"):
       prepare.prepare("cifar10", tmp_path / "tfds", cifar10[0])
@@ -133,7 +133,7 @@ def test_tensorflow_is_replaced_only_while_preparing():
 
 
 @pytest.mark.parametrize(
-  ("name", "source", "said"),
+  ("name", "source", "message"),
   [
     ("cifr10", None, "no set 'cifr10' to prepare; did you mean 'cifar10'"),
     ("fashion_mnist_6k", None, "comes with jaxpower"),
@@ -154,11 +154,11 @@ def test_tensorflow_is_replaced_only_while_preparing():
 def test_what_cannot_be_is_refused_and_nothing_written(
   name: str,
   source: str | None,
-  said: str,
+  message: str,
   tmp_path: pathlib.Path,
   capsys: pytest.CaptureFixture[str],
 ):
-  with pytest.raises(DataError, match=said) as error:
+  with pytest.raises(DataError, match=message) as error:
     prepare.prepare(name, tmp_path / "tfds", source)
   assert "\n" not in str(error.value)
   assert not list(tmp_path.iterdir())
@@ -168,27 +168,27 @@ def test_what_cannot_be_is_refused_and_nothing_written(
 def test_a_site_out_of_reach_is_told_with_the_files_it_wants(
   tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
-  asked = []
+  requested = []
 
   def offline(urls: list[str]) -> str:
-    asked.extend(urls)
+    requested.extend(urls)
     return "www.cs.toronto.edu is not reached (ConnectionError)"
 
-  monkeypatch.setattr(prepare, "why_unreachable", offline)
-  said = (
+  monkeypatch.setattr(prepare, "unreachable_reason", offline)
+  message = (
     r"cannot be fetched: www\.cs\.toronto\.edu is not reached.*"
-    r"mend: put cifar-10-binary\.tar\.gz .*--from=FOLDER"
+    r"fix: put cifar-10-binary\.tar\.gz .*--from=FOLDER"
   )
-  with pytest.raises(DataError, match=said):
+  with pytest.raises(DataError, match=message):
     prepare.prepare("cifar10", tmp_path / "tfds")
-  assert len(asked) == 1
+  assert len(requested) == 1
   assert not list(tmp_path.iterdir())
 
 
 def test_only_the_files_of_the_config_are_wanted(
   tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
-  monkeypatch.setattr(prepare, "why_unreachable", lambda urls: "no network")
+  monkeypatch.setattr(prepare, "unreachable_reason", lambda urls: "no network")
   for name, wanted in (
     ("imagenette/160px-v2", r"put imagenette2-160\.tgz \("),
     ("glue/sst2", r"put SST-2\.zip \("),
@@ -233,32 +233,34 @@ def test_files_are_downloaded_and_cleared_away(
 
 def test_a_site_without_the_file_is_told(site: str, tmp_path: pathlib.Path):
   (tmp_path / "published/cifar-10-binary.tar.gz").unlink()
-  with pytest.raises(DataError, match="answers 404 File not found; mend: put"):
+  with pytest.raises(DataError, match="answers 404 File not found; fix: put"):
     prepare.prepare("cifar10", tmp_path / "tfds")
   assert not (tmp_path / "tfds").exists()
 
 
 def test_a_closed_port_is_told_at_once():
-  why = prepare.why_unreachable(["http://127.0.0.1:9/file"])
-  assert why == "127.0.0.1:9 is not reached (ConnectionError)"
+  reason = prepare.unreachable_reason(["http://127.0.0.1:9/file"])
+  assert reason == "127.0.0.1:9 is not reached (ConnectionError)"
 
 
 def test_a_silent_site_is_given_up_within_the_time(
   monkeypatch: pytest.MonkeyPatch,
 ):
-  monkeypatch.setattr(prepare, "_get", lambda url, seconds: time.sleep(60))
+  monkeypatch.setattr(prepare, "_request", lambda url, seconds: time.sleep(60))
   begin = time.monotonic()
-  why = prepare.why_unreachable(["https://example.org/a"], seconds=0.05)
-  assert why == "example.org gave no answer in 0.1 s"
+  reason = prepare.unreachable_reason(["https://example.org/a"], seconds=0.05)
+  assert reason == "example.org gave no answer in 0.1 s"
   assert time.monotonic() - begin < 10
 
 
 def test_every_site_is_asked_once(monkeypatch: pytest.MonkeyPatch):
-  asked = []
-  monkeypatch.setattr(prepare, "_get", lambda url, seconds: asked.append(url))
+  requested = []
+  monkeypatch.setattr(
+    prepare, "_request", lambda url, seconds: requested.append(url)
+  )
   urls = ["https://a.org/1", "https://a.org/2", "http://b.org/1"]
-  assert prepare.why_unreachable(urls) is None
-  assert asked == ["https://a.org/2", "http://b.org/1"]
+  assert prepare.unreachable_reason(urls) is None
+  assert requested == ["https://a.org/2", "http://b.org/1"]
 
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -273,7 +275,7 @@ def script(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-  ("arguments", "said"),
+  ("arguments", "message"),
   [
     ((), "which set? give --data=NAME"),
     (("--dat=cifar10",), "Unknown command line flag 'dat'"),
@@ -283,12 +285,12 @@ def script(*arguments: str) -> subprocess.CompletedProcess[str]:
   ],
 )
 def test_the_script_refuses_in_one_line(
-  arguments: tuple[str, ...], said: str, tmp_path: pathlib.Path
+  arguments: tuple[str, ...], message: str, tmp_path: pathlib.Path
 ):
   done = script(*arguments, f"--data_dir={tmp_path / 'tfds'}")
   assert done.returncode == 2
   assert done.stdout == ""
-  assert said in done.stderr
+  assert message in done.stderr
   assert done.stderr.count("\n") == 1
   assert not list(tmp_path.iterdir())
 
@@ -330,8 +332,8 @@ def run_the_main_job_on(data_dir: pathlib.Path) -> None:
     text=True,
   )
   assert done.returncode == 0, done.stderr
-  found = records.read(folder / "records.jsonl")
-  assert [record.status for record in found] == ["reached"] * 2
+  recorded = records.read(folder / "records.jsonl")
+  assert [record.status for record in recorded] == ["reached"] * 2
 
 
 def image_label_pairs(split) -> list[tuple[bytes, int]]:

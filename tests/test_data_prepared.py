@@ -199,11 +199,11 @@ def test_the_environment_names_the_folder(
 
 
 @pytest.mark.parametrize(
-  ("name", "said"),
+  ("name", "message"),
   [
     (
       "cifar10",
-      r"not prepared in .*mend: python scripts/prepare_data\.py "
+      r"not prepared in .*fix: python scripts/prepare_data\.py "
       r"--data=cifar10 --data_dir=",
     ),
     ("cifar10:3.0.2", r"prepare_data\.py --data=cifar10:3\.0\.2 "),
@@ -217,7 +217,7 @@ def test_the_environment_names_the_folder(
 )
 def test_a_set_that_is_not_there_is_said_at_once(
   name: str,
-  said: str,
+  message: str,
   data_dir: pathlib.Path,
   monkeypatch: pytest.MonkeyPatch,
 ):
@@ -227,7 +227,7 @@ def test_a_set_that_is_not_there_is_said_at_once(
   monkeypatch.setattr(socket, "getaddrinfo", no_network)
   begin = time.monotonic()
   for ask in (describe, load):
-    with pytest.raises(DataError, match=said) as error:
+    with pytest.raises(DataError, match=message) as error:
       ask(name, data_dir)
     assert "\n" not in str(error.value)
   assert time.monotonic() - begin < 1
@@ -250,7 +250,7 @@ def test_half_a_set_is_not_taken_for_one(damage: str, data_dir: pathlib.Path):
     info.write_text("[]")
   else:
     shard.write_bytes(shard.read_bytes()[:100])
-  with pytest.raises(DataError, match=r"not whole \(.*mend: delete") as error:
+  with pytest.raises(DataError, match=r"not whole \(.*fix: delete") as error:
     load("grey", data_dir)
   assert "\n" not in str(error.value)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jaxpower import data
 from jaxpower.data import DataError, batch_indices, cache, stream, streaming
 
 SPLIT = {
@@ -43,9 +44,9 @@ def test_the_batches_are_those_of_the_whole_set_in_memory(
   with stream(
     split, **ORDER, ahead=ahead, threads=threads, grain=grain
   ) as batches:
-    found = list(batches)
-  assert len(found) == ORDER["steps"]
-  for batch, rows in zip(found, indices, strict=True):
+    read = list(batches)
+  assert len(read) == ORDER["steps"]
+  for batch, rows in zip(read, indices, strict=True):
     assert batch.keys() == SPLIT.keys()
     for name, array in SPLIT.items():
       np.testing.assert_array_equal(batch[name], array[rows])
@@ -152,7 +153,7 @@ def test_numbers_out_of_range_are_refused(name: str):
 
 def test_grain_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch):
   monkeypatch.setitem(sys.modules, "grain", None)
-  with pytest.raises(DataError, match="mend: pip install grain"):
+  with pytest.raises(DataError, match="fix: pip install grain"):
     stream(SPLIT, **ORDER, grain=True)
 
 
@@ -162,3 +163,42 @@ def test_a_process_reads_its_part_of_each_batch_alone() -> None:
   with stream(SPLIT, **ORDER, part=slice(1, 3)) as batches:
     for batch, labels in zip(batches, expected, strict=True):
       np.testing.assert_array_equal(batch["label"], labels[1:3])
+
+
+SETS = data.load("digits")
+# 1,797 images of 64 bytes with a label of four.
+NEEDED = 1_797 * (64 + 4)
+
+
+@pytest.mark.parametrize(
+  ("choice", "room", "expected"),
+  [
+    ("auto", 2 * NEEDED, False),
+    ("auto", 2 * NEEDED - 2, True),
+    ("auto", None, False),
+    ("always", 2 * NEEDED, True),
+    ("never", 1, False),
+  ],
+)
+def test_a_set_is_streamed_where_it_takes_more_than_half(
+  choice: str, room: int | None, expected: bool
+) -> None:
+  assert streaming.is_streamed(choice, SETS, room) == expected
+
+
+@pytest.mark.parametrize(
+  ("content", "expected"),
+  [("1048576\n", 1 << 20), ("max\n", None), (None, None)],
+)
+def test_a_container_is_smaller_than_its_machine(
+  content: str | None,
+  expected: int | None,
+  tmp_path: pathlib.Path,
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  file = tmp_path / "memory.max"
+  if content:
+    file.write_text(content)
+  monkeypatch.setattr(streaming, "CGROUP_LIMIT", file)
+  host_bytes = streaming.host_bytes()
+  assert host_bytes == expected if expected else host_bytes > 1 << 28

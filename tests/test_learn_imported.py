@@ -351,7 +351,7 @@ def test_an_imported_checkpoint_is_restored_under_another_head(
     text=True,
   )
   assert (done.stdout, done.returncode) == (f"{tmp_path / 'w'}\n", 0), done
-  assert weights.fault(tmp_path / "w") == ""
+  assert weights.problem(tmp_path / "w") == ""
   told = weights.origin(tmp_path / "w")
   assert (told["joules"], told["source"]) == (3.1e8, "model card, 86 kWh")
   found = checkpoint.restore_backbone(tmp_path / "w", fresh())

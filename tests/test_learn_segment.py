@@ -8,7 +8,7 @@ import pytest
 
 from jaxpower import config, data, schedule
 from jaxpower.architectures import NETWORKS
-from jaxpower.data.labels import examples_of
+from jaxpower.data.labels import subset_indices
 from jaxpower.learn import segment as program
 from jaxpower.learn import spec as specs
 from jaxpower.learn.augment import draws_of
@@ -155,7 +155,7 @@ def test_what_is_data_traces_once(
     programs = made[spec_of(trial, sets)]
     state = program.fresh_state(spec, trial.seed)
     rates = schedule.learning_rates(trial, 0, spec.steps)
-    chosen = examples_of(sets[0]["label"], trial.data_share)
+    chosen = subset_indices(sets[0]["label"], trial.data_share)
     indices = chosen[: spec.steps * 32].reshape(spec.steps, 32)
     numbers = hyperparameters(trial, rates)
     _, loss = programs.train(state, sets[0], indices, numbers)

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from jaxpower import data, sweep, trial, worker
+from jaxpower import data, sweep, worker
 from jaxpower.config import (
   ConfigError,
   Model,
@@ -26,12 +26,13 @@ from jaxpower.config import (
 from jaxpower.messages import Progress, Ready
 from jaxpower.power import Monitor, SimulatedSource
 from jaxpower.records import TrialRecord
+from jaxpower.trial import run as run_trial
 from jaxpower.wings import wing_of
 
 torch = pytest.importorskip("torch")
 
 from jaxpower.learn_torch import heads, programs, spec, wing
-from jaxpower.learn_torch.distributed import coordinator, process
+from jaxpower.learn_torch.distributed import coordinator
 from jaxpower.learn_torch.numerics import numerics_of
 
 WATTS = 100.0
@@ -58,7 +59,7 @@ TASKS = dataclasses.replace(
   task_weights={"mnist_5k": 2.0},
   augmentation="none",
 )
-COURSES = {
+TRIALS = {
   "tasks": TASKS,
   "uncertain tasks": dataclasses.replace(
     TASKS, task_weighting="uncertainty", task_weights={}
@@ -68,30 +69,30 @@ COURSES = {
   ),
   "frozen backbone": dataclasses.replace(ONE, transfer=Transfer(freeze=True)),
 }
-Course = list[list[float]]
+Losses = list[list[float]]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def two_processes() -> Iterator[None]:
-  """Two of them where a trial asks for two; at the end none is left."""
+  """Trains with two processes where a trial has two devices; leaves none."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv(spec.CPU_PROCESSES, "2")
-    patch.setattr(trial, "INFER_SECONDS", 0.01)
+    patch.setattr("jaxpower.trial.INFER_SECONDS", 0.01)
     yield
-    coordinator.dismiss()
+    coordinator.stop()
   assert psutil.Process().children() == []
 
 
 def run(
-  asked: Trial,
+  trial: Trial,
   folder: pathlib.Path,
   tell: Callable[[Progress], None] = lambda progress: None,
 ) -> TrialRecord:
   """Runs a trial under a meter that reads 100 W all the time."""
   wing = wing_of("torch")
   with Monitor([SimulatedSource(WATTS)], wait=wing.wait) as monitor:
-    return trial.run(
-      asked,
+    return run_trial(
+      trial,
       {},
       monitor=monitor,
       made={},
@@ -101,43 +102,43 @@ def run(
     )
 
 
-def other_pids() -> list[int]:
-  """The processes of the team that lives."""
-  return coordinator._now.pids if coordinator._now else []
+def worker_pids() -> list[int]:
+  """Returns the process ids of the workers that live."""
+  return coordinator._current.pids if coordinator._current else []
 
 
-def parts(asked: Trial) -> tuple[Any, Any, Any]:
-  """What was placed, its programs and a first state, the same each time."""
-  placed = wing.place(asked, data.for_tasks(data.load(asked.data), asked.tasks))
-  made = wing.compile_programs(placed.spec)
+def prepare(trial: Trial) -> tuple[Any, Any, Any]:
+  """Returns a placed trial, its programs and always the same first state."""
+  placed = wing.place(trial, data.for_tasks(data.load(trial.data), trial.tasks))
+  compiled = wing.compile_programs(placed.spec)
   network = programs.build(placed.spec)
   generator = torch.Generator().manual_seed(0)
   for name, weights in network.named_parameters():
     if not name.endswith(heads.LOG_VARIANCES):
       torch.nn.init.normal_(weights, std=0.05, generator=generator)
-  return placed, made, programs.state_of(network)
+  return placed, compiled, programs.state_of(network)
 
 
-def course(asked: Trial) -> Course:
-  """Of two segments the loss, and that of the test set."""
-  placed, made, state = parts(asked)
-  seen = []
+def losses_of(trial: Trial) -> Losses:
+  """Trains two segments; returns the training and the test loss of each."""
+  placed, compiled, state = prepare(trial)
+  losses = []
   for segment in range(2):
-    state, loss, _ = wing.train(made, state, placed, segment)
-    found = wing.evaluate(made, state, placed)
-    seen.append([float(loss), float(found["loss"])])
-  return seen
+    state, loss, _ = wing.train(compiled, state, placed, segment)
+    metrics = wing.evaluate(compiled, state, placed)
+    losses.append([float(loss), float(metrics["loss"])])
+  return losses
 
 
 @pytest.fixture(scope="module")
 def alone(
   two_processes: None, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-  """What one process makes of it, before there are two."""
+  """The record and the losses of one process, before a worker is spawned."""
   del two_processes
   return {
     "record": run(ONE, tmp_path_factory.mktemp("alone")),
-    **{name: course(asked) for name, asked in COURSES.items()},
+    **{name: losses_of(trial) for name, trial in TRIALS.items()},
   }
 
 
@@ -161,122 +162,116 @@ def test_two_processes_train_as_one(
   assert len(one.provenance["devices"]) == 1
 
 
-@pytest.mark.parametrize("name", COURSES)
+@pytest.mark.parametrize("name", TRIALS)
 def test_what_is_learned_is_that_of_the_whole_batch(
   name: str, alone: dict[str, Any]
 ) -> None:
-  together = course(dataclasses.replace(COURSES[name], devices=2))
-  np.testing.assert_allclose(together, alone[name], rtol=1e-4)
+  distributed = losses_of(dataclasses.replace(TRIALS[name], devices=2))
+  np.testing.assert_allclose(distributed, alone[name], rtol=1e-4)
 
 
 def test_states_come_and_go_and_so_does_what_is_streamed() -> None:
-  expected = np.array(course(TWO))
-  pids = other_pids()
-  placed, made, state = parts(dataclasses.replace(TWO, streaming="always"))
-  assert other_pids() == pids, "a team lives from trial to trial"
-  trained, _, waited = wing.train(made, wing.copy(state), placed, 0)
+  expected = np.array(losses_of(TWO))
+  pids = worker_pids()
+  streamed = dataclasses.replace(TWO, streaming="always")
+  placed, compiled, state = prepare(streamed)
+  assert worker_pids() == pids, "workers live from trial to trial"
+  trained, _, waited = wing.train(compiled, wing.copy(state), placed, 0)
   assert waited > 0
   kept = wing.copy(trained)  # its moments, too
-  wing.train(made, trained, placed, 1)
+  wing.train(compiled, trained, placed, 1)
   # Another training in between, from the first weights.
-  _, loss, _ = wing.train(made, state, placed, 0)
+  _, loss, _ = wing.train(compiled, state, placed, 0)
   assert float(loss) == pytest.approx(expected[0, 0], rel=1e-6)
-  again, loss, _ = wing.train(made, kept, placed, 1)
+  again, loss, _ = wing.train(compiled, kept, placed, 1)
   assert float(loss) == pytest.approx(expected[1, 0], rel=1e-6)
-  found = wing.evaluate(made, again, placed)
-  assert float(found["loss"]) == pytest.approx(expected[1, 1], rel=1e-6)
+  metrics = wing.evaluate(compiled, again, placed)
+  assert float(metrics["loss"]) == pytest.approx(expected[1, 1], rel=1e-6)
 
 
-def test_a_dead_process_costs_one_trial(tmp_path: pathlib.Path) -> None:
-  coordinator.gather(2)  # that of the tests before
-  (dead,) = other_pids()
-  killed = []
+def test_a_dead_worker_costs_one_trial(tmp_path: pathlib.Path) -> None:
+  coordinator.start(2)  # the one of the tests before, if it lives
+  (killed_pid,) = worker_pids()
+  kill_times = []
 
   def tell(progress: Progress) -> None:
     if progress.phase == "train":
-      os.kill(dead, signal.SIGKILL)
-      killed.append(time.monotonic())
+      os.kill(killed_pid, signal.SIGKILL)
+      kill_times.append(time.monotonic())
 
-  with pytest.raises(coordinator.TeamError) as error:
+  with pytest.raises(coordinator.DistributedError) as error:
     run(TWO, tmp_path, tell)
-  (when,) = killed
-  assert time.monotonic() - when < 30  # of a patience of two minutes
-  assert str(error.value) == (
-    "process 2 of the 2 that train was ended by signal 9 (SIGKILL)"
-  )
-  assert other_pids() == psutil.Process().children() == []
+  (killed_at,) = kill_times
+  assert time.monotonic() - killed_at < 30  # the timeout is two minutes
+  assert str(error.value) == "rank 1 of 2 was killed by signal 9 (SIGKILL)"
+  assert worker_pids() == psutil.Process().children() == []
   assert not torch.distributed.is_initialized()
-  assert run(TWO, tmp_path).status == "missed"  # by another
-  assert other_pids() != [dead]
+  assert run(TWO, tmp_path).status == "missed"  # with a new worker
+  assert worker_pids() != [killed_pid]
 
 
-def test_what_fails_in_another_process_is_told() -> None:
-  coordinator.gather(2)
-  asked = dataclasses.replace(TWO, data="no_such_set")
+def test_an_error_in_a_worker_is_reported() -> None:
+  coordinator.start(2)
+  trial = dataclasses.replace(TWO, data="no_such_set")
   with pytest.raises(
-    coordinator.TeamError, match=r"process 2 of .*no_such_set"
+    coordinator.DistributedError, match=r"rank 1 of .*no_such_set"
   ):
-    wing.place(asked, data.load(ONE.data))
+    wing.place(trial, data.load(ONE.data))
   assert psutil.Process().children() == []
   wing.place(ONE, data.load(ONE.data))
-  assert other_pids() == [], "nobody is kept for one device"
+  assert worker_pids() == [], "no worker is kept for one device"
 
 
-def test_a_process_that_hangs_is_killed() -> None:
-  other = process.Link(1, 2)
-  os.kill(other.pid, signal.SIGSTOP)  # it sees no pipe being closed
-  other.cut()
-  other.bury()
-  assert not psutil.pid_exists(other.pid)
+def test_a_worker_that_does_not_reply_is_killed(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  distributed = coordinator.start(2)
+  assert distributed is not None
+  (stopped_pid,) = worker_pids()
+  monkeypatch.setattr(coordinator, "TIMEOUT_SECONDS", 1.0)
+  monkeypatch.setattr(coordinator, "MAX_SLOWDOWN", 0)
+  os.kill(stopped_pid, signal.SIGSTOP)
+  sets = data.load(TWO.data)
+  with pytest.raises(coordinator.DistributedError) as error:
+    distributed.place(TWO, sets, spec.spec_of(TWO, sets))
+  assert str(error.value) == "rank 1 of 2: no reply for 1 s"
+  assert not psutil.pid_exists(stopped_pid)
 
 
-def test_a_process_ends_with_the_first() -> None:
-  # It is stopped: it sees no pipe being closed.
+def test_what_hangs_is_ended_by_the_watchdog() -> None:
   code = (
-    "import os, signal\n"
-    "from jaxpower.learn_torch.distributed import process\n"
-    "other = process.Link(1, 2)\n"
-    "assert other.hear() is None\n"
-    "os.kill(other.pid, signal.SIGSTOP)\n"
-    "print(other.pid, flush=True)\n"
-    "os.kill(os.getpid(), signal.SIGKILL)\n"
+    "import time\n"
+    "from jaxpower.learn_torch.distributed import group\n"
+    "group.WATCHDOG_SECONDS = 0.2\n"
+    "with group.exit_if_stuck():\n"
+    "  time.sleep(60)\n"
   )
   command = [sys.executable, "-c", code]
-  # Not read to its end, which a child that lives on would never let come.
-  with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
-    assert parent.stdout is not None
-    child = int(parent.stdout.readline())
-    assert parent.wait(60) == -signal.SIGKILL
-  try:
-    deadline = time.monotonic() + 20
-    while psutil.pid_exists(child) and time.monotonic() < deadline:
-      time.sleep(0.02)
-    assert not psutil.pid_exists(child)
-  finally:
-    if psutil.pid_exists(child):
-      os.kill(child, signal.SIGKILL)
+  done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+  assert done.returncode == 1
+  assert 'File "<string>", line 5' in done.stderr  # where it hung
 
 
 def test_the_devices_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
   def count(devices: int) -> int:
-    asked = Trial(devices=devices, framework="torch")
-    return len(wing_of("torch").devices(asked))
+    trial = Trial(devices=devices, framework="torch")
+    return len(wing_of("torch").devices(trial))
 
   assert (count(0), count(1), count(2)) == (2, 1, 2)
   monkeypatch.delenv(spec.CPU_PROCESSES)
   assert count(0) == 1
 
 
-def test_each_process_sees_its_gpu_alone(
+def test_each_worker_sees_its_gpu_alone(
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-  assert coordinator._gpu(1) is None  # here is none
+  assert coordinator._visible_gpu(1) is None  # here is none
   monkeypatch.setattr(coordinator, "device_of", lambda: torch.device("cuda", 0))
   monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-  assert coordinator._gpu(1) == "1"
+  assert coordinator._visible_gpu(1) == "1"
   uuid = "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f"
   monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"3,{uuid}")
-  assert [coordinator._gpu(number) for number in (0, 1)] == ["3", uuid]
+  assert [coordinator._visible_gpu(rank) for rank in (0, 1)] == ["3", uuid]
 
 
 def test_more_devices_than_there_are_is_one_line(
@@ -284,11 +279,11 @@ def test_more_devices_than_there_are_is_one_line(
 ) -> None:
   class Idle:
     def __init__(self, meter: str, framework: str):
-      found = wing_of(framework).devices(Trial(framework=framework))
+      devices = wing_of(framework).devices(Trial(framework=framework))
       self.ready = Ready(
         platform="cpu",
-        device_kind=found[0]["kind"],
-        devices=len(found),
+        device_kind=devices[0]["kind"],
+        devices=len(devices),
         meter={},
       )
 
@@ -299,18 +294,18 @@ def test_more_devices_than_there_are_is_one_line(
       return None
 
   monkeypatch.setattr(worker, "Worker", Idle)
-  asked = Sweep(framework="torch", devices=3)
+  config = Sweep(framework="torch", devices=3)
   folder = tmp_path / "run"
   with pytest.raises(ConfigError) as error:
-    sweep.run(asked, folder)
+    sweep.run(config, folder)
   assert str(error.value) == "devices 3: this machine has 2 (cpu)"
   assert not folder.exists()
 
 
 def test_batch_norms_see_the_examples_of_their_device() -> None:
-  asked = Trial(model=Model(name="resnet18"), framework="torch", devices=2)
-  made = spec.spec_of(asked, data.load(asked.data))
-  alone = dataclasses.replace(made, devices=1)
+  trial = Trial(model=Model(name="resnet18"), framework="torch", devices=2)
+  two = spec.spec_of(trial, data.load(trial.data))
+  one = dataclasses.replace(two, devices=1)
   cpu = torch.device("cpu")
-  assert numerics_of(asked, made, cpu)["batch_norm"] == "per device"
-  assert numerics_of(asked, alone, cpu)["batch_norm"] == "global batch"
+  assert numerics_of(trial, two, cpu)["batch_norm"] == "per device"
+  assert numerics_of(trial, one, cpu)["batch_norm"] == "global batch"

@@ -13,7 +13,7 @@ import pytest
 from jaxpower import data
 from jaxpower.config import Model, Optimizer, Trial
 from jaxpower.data import DataSet, cache
-from jaxpower.weights import TORCH_STATE, fault
+from jaxpower.weights import TORCH_STATE, problem
 from jaxpower.wings import Wing, wing_of
 
 torch = pytest.importorskip("torch")
@@ -274,7 +274,7 @@ def test_a_state_is_saved_in_place_of_any_other(
   (folder / "torn").write_text("of an attempt that died")
   state, _, _ = wing.train(made, state, placed, 0)
   wing.save(folder, state)
-  assert fault(folder) == ""
+  assert problem(folder) == ""
   held = torch.load(folder / TORCH_STATE, weights_only=True)
   assert held["step"] == 4
   assert held["weights"].keys() == state.weights.keys()

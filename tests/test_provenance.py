@@ -9,10 +9,10 @@ from jaxpower import provenance
 
 
 def test_what_is_collected_can_be_written() -> None:
-  found = json.loads(json.dumps(provenance.collect()))
-  assert found["versions"]["numpy"] == np.__version__
-  assert found["versions"]["python"] == sys.version.split()[0]
-  assert found["cpu_count"] >= found["cpus_usable"] >= 1
+  collected = json.loads(json.dumps(provenance.collect()))
+  assert collected["versions"]["numpy"] == np.__version__
+  assert collected["versions"]["python"] == sys.version.split()[0]
+  assert collected["cpu_count"] >= collected["cpus_usable"] >= 1
 
 
 def test_no_git_leaves_the_revision_unknown(
@@ -30,6 +30,6 @@ def test_only_settings_of_the_frameworks_are_kept(
 ) -> None:
   monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
   monkeypatch.setenv("SECRET_TOKEN", "hunter2")
-  kept = provenance.collect()["environment"]
-  assert kept["CUDA_VISIBLE_DEVICES"] == "1,0"
-  assert "hunter2" not in json.dumps(kept)
+  environment = provenance.collect()["environment"]
+  assert environment["CUDA_VISIBLE_DEVICES"] == "1,0"
+  assert "hunter2" not in json.dumps(environment)

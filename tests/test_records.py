@@ -1,4 +1,5 @@
 import dataclasses
+import gzip
 import json
 import pathlib
 
@@ -82,6 +83,72 @@ def test_a_damaged_line_is_named(
     records.read(path)
   assert f"{path}, line 2: " in str(error.value)
   assert message in str(error.value)
+
+
+def archive(path: pathlib.Path) -> pathlib.Path:
+  """Packs a file of records, as `gzip` does: the file itself is gone."""
+  packed = path.with_name(f"{path.name}.gz")
+  packed.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+  path.unlink()
+  return packed
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"schema_version": 1, "se'])
+def test_an_archive_is_read_as_the_file_it_holds(
+  tmp_path: pathlib.Path, torn: bytes
+) -> None:
+  path = tmp_path / "records.jsonl"
+  records.append(path, RECORD)
+  records.append(path, dataclasses.replace(RECORD, seed=3))
+  with path.open("ab") as file:
+    file.write(torn)
+  plain = records.read(path)
+  assert records.find(path) == path
+  packed = archive(path)
+  assert records.find(path) == packed
+  assert records.read(path) == plain
+  assert len(plain) == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "header", "checksum"])
+def test_a_damaged_archive_is_one_line(
+  tmp_path: pathlib.Path, damage: str
+) -> None:
+  path = tmp_path / "records.jsonl"
+  records.append(path, RECORD)
+  packed = archive(path)
+  content = bytearray(packed.read_bytes())
+  if damage == "cut":
+    del content[len(content) // 2 :]
+  else:
+    place = {"flipped": len(content) // 2, "header": 0, "checksum": -8}[damage]
+    content[place] ^= 0xFF
+  packed.write_bytes(content)
+  with pytest.raises(records.RecordError) as error:
+    records.read(path)
+  assert str(error.value).startswith(f"{packed}: not a whole gzip file (")
+  assert "\n" not in str(error.value)
+
+
+def test_a_damaged_line_of_an_archive_is_named(tmp_path: pathlib.Path) -> None:
+  path = tmp_path / "records.jsonl"
+  path.write_text("{\n")
+  packed = archive(path)
+  with pytest.raises(records.RecordError, match=r"gz, line 1: Expecting"):
+    records.read(path)
+  assert packed.exists()
+
+
+def test_a_file_beside_its_archive_is_refused(tmp_path: pathlib.Path) -> None:
+  path = tmp_path / "records.jsonl"
+  records.append(path, RECORD)
+  archive(path)
+  records.append(path, RECORD)
+  for look in (records.find, records.read):
+    with pytest.raises(
+      records.RecordError, match=r"also records\.jsonl\.gz; one .* must go"
+    ):
+      look(path)
 
 
 def test_numbers_that_are_not_finite_become_null() -> None:

@@ -2,18 +2,18 @@
 
 from report_records import GPU, meter, record, seeds
 
-from jaxpower.report.compare.comparison import compare
-from jaxpower.report.questions.cheapest import sentence
+from jaxpower.report.compare.comparison import compare_all
+from jaxpower.report.questions.cheapest import find, tell
 
 CPU = meter("cpu-estimate", "cpu", estimated=True)
 
 
 def say(records):
-  (comparison,) = compare(records)
-  return sentence(comparison)
+  (verdict,) = find(compare_all(records))
+  return tell(verdict).lead
 
 
-def test_cheapest_and_dearest():
+def test_cheapest_and_most_expensive():
   assert say(seeds(64, 195, 200, 210) + seeds(1024, 390, 400, 420)) == (
     "Batch 64 was cheapest: 200 J to 80 %."
     " Batch 1024 cost 2.0 (1.9 to 2.2) times as much."
@@ -28,22 +28,22 @@ def test_estimated_power_is_said_to_be():
   assert told.endswith(" Power is estimated, not measured.")
 
 
-def test_overlapping_intervals_are_not_told_apart():
+def test_overlapping_intervals_do_not_differ_measurably():
   told = say(
     seeds(64, 200, 212, 221) + seeds(128, 205, 230, 240) + seeds(256, 900, 920)
   )
   assert told == (
     "Batch 64 was cheapest: 212 J to 80 %."
-    " It cannot be told apart from batch 128 with 3 seeds."
+    " It does not differ measurably from batch 128 with 3 seeds."
     " Batch 256 cost 4.3 (4.1 to 4.6) times as much."
   )
 
 
-def test_a_worst_that_overlaps_is_not_called_dearer():
+def test_a_worst_that_overlaps_is_not_called_more_expensive():
   told = say(seeds(64, 200, 212, 221) + seeds(128, 205, 230, 240))
   assert told == (
     "Batch 64 was cheapest: 212 J to 80 %."
-    " It cannot be told apart from batch 128 with 3 seeds."
+    " It does not differ measurably from batch 128 with 3 seeds."
   )
 
 
@@ -138,7 +138,7 @@ def test_unknown_joules_of_all():
 def test_partial_trials_with_known_joules():
   partial = record(64, 1, 210, partial=True, reasons=("DRAM lost at 2 s",))
   assert say([record(64, 0, 200), partial]).endswith(
-    "The meter saw 1 of 2 trials only in part: DRAM lost at 2 s."
+    "1 of 2 trials were only partly measured: DRAM lost at 2 s."
   )
 
 
@@ -159,5 +159,5 @@ def test_many_alike_are_counted():
   told = say([r for b in batches for r in seeds(b, 200 + b / 100, 300)])
   assert told == (
     "Batch 16 was cheapest: 250 J to 80 %."
-    " It cannot be told apart from 5 other settings with 2 seeds."
+    " It does not differ measurably from 5 other settings with 2 seeds."
   )

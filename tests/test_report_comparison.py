@@ -2,15 +2,12 @@
 
 import math
 import random
-from dataclasses import replace
 
 import pytest
 from report_records import GPU, record, seeds
 
-from jaxpower.report.compare.comparable import across, comparable, machine
 from jaxpower.report.compare.comparison import compare
-from jaxpower.report.compare.costs import COUNTINGS, SECONDS, costs
-from jaxpower.report.compare.statistics import Cost, Estimate
+from jaxpower.report.compare.statistics import Estimate
 
 OTHER_GPU = "GPU-91bc77e2-40d3-4d0c-b5a6-7f3e8c2a1b0d"
 
@@ -124,20 +121,6 @@ def test_a_way_to_count_that_knows_less_is_left_out():
   assert set(found.rankings) == {"train", "compile", "eval"}
 
 
-def test_a_missed_trial_is_bounded_in_every_way_to_count():
-  trial = record(64, 0, 655.0, "missed")
-  bounds = {
-    name: costs([trial], counting) for name, counting in COUNTINGS.items()
-  }
-  assert bounds == {
-    "train": (Cost(655.0, True),),
-    "compile": (Cost(685.0, True),),
-    "eval": (Cost(665.0, True),),
-    "active": (Cost(655.0 - 88 * 4, True),),
-  }
-  assert costs([trial], SECONDS) == (Cost(4.0, True),)
-
-
 def test_joules_per_1000_examples_carry_the_widest_bound_of_the_meter():
   (group,) = one(seeds(64, 204.8, 409.6, 614.4)).groups
   assert group.joules_per_1000_examples == pytest.approx(20)
@@ -149,69 +132,6 @@ def test_no_bound_where_the_meter_gave_none():
   (group,) = one(trials).groups
   assert group.joules_per_1000_examples is not None
   assert group.joules_per_1000_examples_bound is None
-
-
-@pytest.mark.parametrize(
-  "changes",
-  [
-    {"target_accuracy": 0.85},
-    {"provenance": {"host": "gpu-node-08", "cpu": "AMD EPYC 9654"}},
-    {"joules_by_domain": {OTHER_GPU: 1.0}},
-    {"estimated": True},
-    {"config": {"data": "cifar10"}},
-  ],
-)
-def test_never_pooled(changes):
-  ours, theirs = seeds(64, 200, 210), seeds(64, 100, 110, **changes)
-  assert [len(part) for part in comparable(ours + theirs)] == [2, 2]
-
-
-def test_a_trial_that_died_before_its_meter_opened_stays_with_the_others():
-  dead = record(64, 2, status="failed", provenance={})
-  (part,) = comparable([*seeds(64, 200, 210), dead])
-  assert len(part) == 3
-
-
-def test_a_failed_trial_of_another_machine_stays_apart():
-  dead = record(64, 2, status="failed", provenance={"host": "gpu-node-08"})
-  assert len(comparable([*seeds(64, 200, 210), dead])) == 2
-
-
-def test_machine_is_empty_where_it_is_not_recorded():
-  assert machine(record()) == "gpu-node-07, AMD EPYC 9654"
-  assert machine(record(provenance={})) == ""
-
-
-def test_across_sweeps_varied_is_what_differs():
-  first = seeds(64, 200, 210)
-  second = [
-    replace(
-      r,
-      varied={"optimizer.learning_rate": 0.01},
-      config={**r.config, "optimizer": {"name": "adam", "learning_rate": 0.01}},
-    )
-    for r in seeds(64, 100, 110)
-  ]
-  found = across(first + second)
-  assert [r.varied for r in found] == [
-    {"optimizer.learning_rate": 0.001},
-    {"optimizer.learning_rate": 0.001},
-    {"optimizer.learning_rate": 0.01},
-    {"optimizer.learning_rate": 0.01},
-  ]
-
-
-def test_across_leaves_out_the_target_that_parts_records_anyway():
-  strict = replace(
-    record(64, 0, 400.0, target_accuracy=0.85), trial_id="0a1b2c3d4e5f"
-  )
-  found = across([*seeds(64, 200), strict])
-  assert [r.varied for r in found] == [{}, {}]
-  assert len(comparable(found)) == 2
-
-
-def test_across_takes_a_copied_record_once():
-  assert len(across(seeds(64, 200, 210) + seeds(64, 200, 210))) == 2
 
 
 def test_order_of_records_is_irrelevant():

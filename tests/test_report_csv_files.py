@@ -5,8 +5,12 @@ import io
 
 from report_records import GPU, record, seeds
 
-from jaxpower.report.compare.comparison import compare
+from jaxpower.report.compare.comparison import compare, compare_all
 from jaxpower.report.render import csv_files
+
+
+def trials(records) -> str:
+  return csv_files.trials(compare_all(records))
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -15,7 +19,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 def test_a_row_per_trial_at_full_precision():
   joules = 212.123456789012
-  (row,) = rows(csv_files.trials([record(64, 1, joules)]))
+  (row,) = rows(trials([record(64, 1, joules)]))
   assert float(row["joules_to_accuracy"]) == joules
   assert row["trial_id"] == "000000400001"
   assert row["batch_size"] == "64"
@@ -28,7 +32,7 @@ def test_a_row_per_trial_at_full_precision():
 
 def test_unknown_is_empty_and_zero_is_not():
   lost = record(64, 0, None, partial=True, reasons=("GPU lost", "DRAM, too"))
-  unknown, zero = rows(csv_files.trials([lost, record(64, 1, 0.0)]))
+  unknown, zero = rows(trials([lost, record(64, 1, 0.0)]))
   assert unknown["joules_to_accuracy"] == ""
   assert unknown["partial"] == "true"
   assert unknown["reasons"] == "GPU lost; DRAM, too"
@@ -37,7 +41,7 @@ def test_unknown_is_empty_and_zero_is_not():
 
 def test_records_that_know_different_things_share_one_header():
   failed, reached = rows(
-    csv_files.trials([record(64, 0, status="failed"), record(64, 1)])
+    trials([record(64, 0, status="failed"), record(64, 1)])
   )
   assert failed["error"] == "worker died (signal 9)"
   assert failed["joules_of_phase_train"] == ""

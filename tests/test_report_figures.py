@@ -11,10 +11,14 @@ from report_records import record, seeds
 from jaxpower.records import from_json, to_json
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.render import figures
+from jaxpower.report.render.energy_accuracy_figure import (
+  energy_accuracy,
+  median_trial,
+)
 
 
 def draw(records):
-  return figures.energy_accuracy(compare(records))
+  return energy_accuracy(compare(records))
 
 
 def axes_of(records):
@@ -58,7 +62,7 @@ def test_the_bold_line_is_the_trial_of_median_energy_misses_last():
     record(64, 3, status="failed"),
   ]
   (comparison,) = compare(trials)
-  middle = figures.median_trial(comparison.groups[0])
+  middle = median_trial(comparison.groups[0])
   assert middle is not None
   assert middle.seed == 0
 

@@ -1,31 +1,23 @@
-"""A life cycle from records and assumptions; one line for each bad file."""
+"""A life cycle from records and assumptions."""
 
-import math
+import dataclasses
 import pathlib
 import subprocess
 import sys
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from report_records import GPU, meter, record
 
 from jaxpower import records as store
 from jaxpower.cli.report import main
 from jaxpower.report.compare.break_even import BreakEven
-from jaxpower.report.compare.comparison import compare
+from jaxpower.report.compare.comparison import compare, compare_all
+from jaxpower.report.compare.life import Use, spent
+from jaxpower.report.compare.search_payback import alternatives
 from jaxpower.report.compare.statistics import Estimate
+from jaxpower.report.given import Given
 from jaxpower.report.given.assumptions import KINDS, Assumption, template
-from jaxpower.report.given.assumptions_file import AssumptionError, parse, read
-from jaxpower.report.given.carbon import (
-  GRIDS,
-  Hardware,
-  embodied_grams,
-  kwh,
-  operational_grams,
-)
 from jaxpower.report.questions import lifecycle
-from jaxpower.report.questions.lifecycle import section
+from jaxpower.report.questions.lifecycle import CHOICE_NAMES
 
 ROOT = pathlib.Path(__file__).parent.parent
 GPU_DEVICE = {"platform": "gpu", "kind": "NVIDIA H200", "index": 0, "uuid": GPU}
@@ -69,6 +61,18 @@ EMBODIED = {
 }
 
 
+def compared(records):
+  """Records of which some may be earlier attempts at the same trial."""
+  newest = {record.trial_id: record for record in records}
+  return compare_all(newest.values(), records)
+
+
+def section(records, assumptions):
+  given = Given(assumptions=assumptions)
+  (answer,) = lifecycle.answer(compared(records), given)
+  return answer
+
+
 def said(records, **values):
   return "\n".join(section(records, assume(**values)).lines)
 
@@ -79,7 +83,7 @@ def stage_rows(records, **values):
 
 
 def test_the_search_is_every_phase_of_every_trial():
-  use = lifecycle.spent(sweep())
+  use = spent(sweep())
   train = 3 * (290 + 90 + 140 + 30)
   assert use.joules == Estimate(train + 9 * 50.0)
   assert use.seconds == Estimate(9 * 36.0)
@@ -87,18 +91,18 @@ def test_the_search_is_every_phase_of_every_trial():
 
 def test_a_miss_counts_in_the_search_like_any_other():
   missed = [trial(64, 0, 100.0, status="missed")]
-  assert lifecycle.spent(missed).joules == Estimate(150.0)
+  assert spent(missed).joules == Estimate(150.0)
 
 
 def test_what_was_not_seen_makes_a_lower_bound():
   failed = record(64, 1, status="failed")
-  assert lifecycle.spent([trial(64, 0, 100.0), failed]).joules == Estimate(
+  assert spent([trial(64, 0, 100.0), failed]).joules == Estimate(
     150.0, at_least=True
   )
   blind = trial(64, 0, 100.0, joules_by_phase={"train": 100.0, "eval": None})
-  assert lifecycle.spent([blind]).joules == Estimate(100.0, at_least=True)
-  assert lifecycle.spent([failed]) == lifecycle.Use(None, None)
-  assert lifecycle.spent([]) == lifecycle.Use(None, None)
+  assert spent([blind]).joules == Estimate(100.0, at_least=True)
+  assert spent([failed]) == Use(None, None)
+  assert spent([]) == Use(None, None)
 
 
 def test_the_stages_and_their_sum():
@@ -160,45 +164,6 @@ def test_no_pue_is_said_not_taken_as_one():
   assert not any("with PUE" in column for column in columns)
 
 
-def test_kwh_and_grams():
-  joules = Estimate(7.2e6, low=3.6e6, high=math.inf)
-  energy, grams = kwh(joules), operational_grams(joules, 1.5, 100.0)
-  assert energy is not None and grams is not None
-  assert (energy.value, energy.low) == pytest.approx((2.0, 1.0))
-  assert (grams.value, grams.low) == pytest.approx((300.0, 150.0))
-  assert energy.high == grams.high == math.inf
-  assert kwh(None) is None
-  assert operational_grams(None, 1.5, 100.0) is None
-
-
-def test_embodied_carbon_is_shared_by_hours_of_use():
-  hour = Estimate(3600.0)
-  gpus = Hardware(gpus=2, gpu_kg_co2e=150.0, gpu_hours=1000.0)
-  assert embodied_grams(hour, gpus) == Estimate(300.0)
-  assert gpus.counted == "GPUs alone"
-  host = Hardware(
-    gpus=0, host_kg_co2e=2000.0, host_hours=10_000.0, host_share=0.5
-  )
-  assert embodied_grams(hour, host) == Estimate(100.0)
-  assert host.counted == "host alone"
-  assert embodied_grams(None, gpus) is None
-
-
-@pytest.mark.parametrize(
-  "hardware",
-  [
-    Hardware(gpus=2),
-    Hardware(gpus=2, gpu_kg_co2e=150.0),
-    Hardware(gpus=None, gpu_kg_co2e=150.0, gpu_hours=1000.0),
-    Hardware(gpus=0, gpu_kg_co2e=150.0, gpu_hours=1000.0),
-    Hardware(gpus=2, host_kg_co2e=2000.0, host_hours=10_000.0),
-  ],
-)
-def test_embodied_carbon_that_is_not_known_is_not_zero(hardware):
-  assert embodied_grams(Estimate(3600.0), hardware) is None
-  assert hardware.counted == ""
-
-
 def test_gpus_are_counted_where_trials_ran_on_as_many():
   cpu = {"provenance": {"devices": [{"platform": "cpu"}]}}
   two = {"provenance": {"devices": [GPU_DEVICE] * 2}}
@@ -223,8 +188,10 @@ def test_gpus_that_cannot_be_counted_are_said():
 def test_the_search_is_paid_back():
   records = sweep()
   (comparison,) = compare(records)
-  found = lifecycle.instead_of(comparison, records, Estimate(2100.0))
-  assert [(i.name, i.group.varied["batch_size"]) for i in found] == [
+  found = alternatives(comparison, records, Estimate(2100.0))
+  assert [
+    (CHOICE_NAMES[i.choice], i.group.varied["batch_size"]) for i in found
+  ] == [
     ("the median setting", 128),
     ("the first one tried", 256),
   ]
@@ -243,7 +210,7 @@ def test_a_search_seen_in_part_is_paid_back_after_at_least():
   records = sweep()
   (comparison,) = compare(records)
   bounded = Estimate(2100.0, at_least=True)
-  found = lifecycle.instead_of(comparison, records, bounded)
+  found = alternatives(comparison, records, bounded)
   assert found[0].trainings == BreakEven(42.0, at_least=True, low=42.0)
   missed = [
     trial(b.varied["batch_size"], b.seed, b.train_joules or 0, status="missed")
@@ -252,11 +219,13 @@ def test_a_search_seen_in_part_is_paid_back_after_at_least():
     for b in records
   ]
   (comparison,) = compare(missed)
-  median, _ = lifecycle.instead_of(comparison, missed, bounded)
+  median, _ = alternatives(comparison, missed, bounded)
   assert median.trainings == BreakEven(None)
+  (life,) = lifecycle.find(compared(missed), Given()).lives
+  life = dataclasses.replace(life, search=bounded, alternatives=(median,))
   assert (
     "pays the search back nobody can tell when"
-    in lifecycle.payback_lines(comparison, [median], bounded, 9, 0)[1]
+    in lifecycle.search_lines(life)[1]
   )
 
 
@@ -396,9 +365,12 @@ def test_the_first_one_tried_is_so_by_its_first_attempt():
   failed = record(128, 0, status="failed")
   (comparison,) = compare(records)
   tried = [failed, *records]
-  found = lifecycle.instead_of(comparison, tried, Estimate(2100.0))
+  found = alternatives(comparison, tried, Estimate(2100.0))
   assert [i.group.varied["batch_size"] for i in found] == [128, 256]
-  assert [i.name for i in found] == ["the median setting", "the worst setting"]
+  assert [CHOICE_NAMES[i.choice] for i in found] == [
+    "the median setting",
+    "the worst setting",
+  ]
 
 
 def test_what_pretraining_began_from_counts_too():
@@ -449,160 +421,6 @@ def test_every_assumption_is_shown_with_its_source():
     ("pue", "1.58", "ratio", "a test", "2026"),
     ("inferences", "1,000,000", "examples", "a test", "2026"),
   )
-
-
-def test_the_template_parses_and_has_every_assumption():
-  found = parse(template().encode())
-  assert list(found) == list(KINDS)
-  assert found["pue"] == Assumption(
-    1.58,
-    "ratio",
-    "Uptime Institute Global Data Center Survey, industry average",
-    "2023",
-  )
-  assert all(f"# {kind.means[:20]}" in template() for kind in KINDS.values())
-
-
-def test_a_region_stands_for_its_number():
-  found = parse(b'[grid_intensity]\nregion = "France"\n')["grid_intensity"]
-  assert (found.value, found.unit, found.date) == (56, "g CO2e/kWh", "2023")
-  assert found.source.startswith("France: Ember")
-
-
-def test_every_grid_has_a_source_and_a_year():
-  for grid in GRIDS.values():
-    assert grid.source
-    assert grid.year.isdigit()
-    assert 0 < grid.grams_co2e_per_kwh < 1000
-
-
-PUE = '[pue]\nvalue = 1.5\nunit = "ratio"\nsource = "a bill"\ndate = "2025"\n'
-
-
-def test_dates_of_every_kind():
-  for written, meant in (
-    ('"2025"', "2025"),
-    ('"2025-07"', "2025-07"),
-    ('"2025-07-14"', "2025-07-14"),
-    ("2025-07-14", "2025-07-14"),
-    ("2025-07-14T10:00:00Z", "2025-07-14"),
-  ):
-    text = PUE.replace('"2025"', written)
-    assert parse(text.encode())["pue"].date == meant
-
-
-@pytest.mark.parametrize(
-  ("old", "new", "message"),
-  [
-    ("[pue]", "[pu]", "unknown assumption 'pu'; did you mean pue?"),
-    ("value = 1.5\n", "", "pue.value: is missing; no field may be"),
-    ('unit = "ratio"\n', "", "pue.unit: is missing"),
-    ('source = "a bill"\n', "", "pue.source: is missing"),
-    ('date = "2025"\n', "", "pue.date: is missing"),
-    ("value", "valeu", "unknown field of pue 'valeu'; did you mean value?"),
-    ("1.5", '"1.5"', "pue.value: is '1.5'; must be a number"),
-    ("1.5", "true", "pue.value: is 'True'; must be a number"),
-    ("1.5", "nan", "pue.value: must be a finite number"),
-    ("1.5", "-inf", "pue.value: must be a finite number"),
-    ("1.5", "0x" + "f" * 300, "pue.value: must be a finite number"),
-    ("1.5", "0.9", "pue.value: is 0.9; must be at least 1"),
-    ('"ratio"', '"%"', "pue.unit: is '%'; must be 'ratio'"),
-    ('"ratio"', "1", "pue.unit: is '1'; must be 'ratio'"),
-    ('"ratio"', "0x" + "f" * 9000, "pue.unit: is too long; must be 'ratio'"),
-    ('"a bill"', '"  "', "pue.source: must say where the number is from"),
-    ('"a bill"', "7", "pue.source: must say where the number is from"),
-    ('"a bill"', '"a\\u001b[31mbill"', "must be one line of printable text"),
-    ('"2025"', '"last year"', "pue.date: is 'last year'; must be a year"),
-    ('"2025"', '"2025-13"', "pue.date: is '2025-13'; must be a year"),
-    ('"2025"', "2025", "pue.date: is '2025'; must be a year"),
-    ("[pue]", "[pue", "not TOML: "),
-    (PUE, "", "no assumption in it; --lifecycle_template prints"),
-    (PUE, "pue = 1.5", "pue: must be a table with value, unit, source, date"),
-    (
-      PUE,
-      '[grid_intensity]\nregion = "Farnce"',
-      "grid_intensity.region: unknown region ''Farnce''; did you mean France?",
-    ),
-    (
-      PUE,
-      '[grid_intensity]\nregion = "France"\nvalue = 1',
-      "grid_intensity: give either region alone or value, unit, source, date",
-    ),
-    (
-      PUE,
-      '[host_share]\nvalue = 2\nunit = "share"\nsource = "me"\ndate = "2025"',
-      "host_share.value: is 2; must be above 0 and at most 1",
-    ),
-    (
-      PUE,
-      '[gpu_lifetime]\nvalue = 0\nunit = "h"\nsource = "me"\ndate = "2025"',
-      "gpu_lifetime.value: is 0; must be above 0",
-    ),
-  ],
-)
-def test_a_bad_file_is_one_line(old, new, message):
-  with pytest.raises(AssumptionError) as raised:
-    parse(PUE.replace(old, new, 1).encode())
-  assert message in str(raised.value)
-  assert "\n" not in str(raised.value)
-
-
-def survives(content: bytes) -> None:
-  try:
-    found = parse(content)
-  except AssumptionError as error:
-    assert str(error).isprintable(), ascii(str(error))
-  else:
-    assert found.keys() <= KINDS.keys()
-    assert all(math.isfinite(item.value) for item in found.values())
-    assert all(item.source.isprintable() for item in found.values())
-
-
-@given(st.binary(max_size=200))
-def test_no_bytes_give_a_traceback(content):
-  survives(content)
-
-
-VALUES = st.one_of(
-  st.integers().map(str),
-  st.floats().map(str),
-  st.sampled_from(
-    ["true", "[[1]]", "{a = 1}", "07:30:00", "2025-07-14", '"\\u0007"', "''"]
-  ),
-  st.text("a7 -%\n\u001b\u00e9'", max_size=8).map(lambda t: f"'{t}'"),
-)
-
-
-@given(
-  st.lists(
-    st.tuples(
-      st.sampled_from([*KINDS, "pu\\u0001e", "x"]),
-      st.dictionaries(
-        st.sampled_from(["value", "unit", "source", "date", "region", "y"]),
-        VALUES,
-      ),
-    ),
-    max_size=3,
-  )
-)
-def test_no_tables_give_a_traceback(tables):
-  survives(
-    "\n".join(
-      f'["{name}"]\n'
-      + "\n".join(f"{field} = {value}" for field, value in fields.items())
-      for name, fields in tables
-    ).encode()
-  )
-
-
-def test_deep_nesting_is_one_line():
-  survives(b"pue = " + b"[" * 100_000)
-
-
-def test_no_file_and_a_folder(tmp_path):
-  for path in (tmp_path, tmp_path / "none.toml"):
-    with pytest.raises(AssumptionError, match=f"^{path}: "):
-      read(path)
 
 
 def folder(path, trials):

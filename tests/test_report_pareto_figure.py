@@ -3,9 +3,10 @@
 from report_records import grid, record, seeds
 
 from jaxpower.report.compare.comparison import compare
-from jaxpower.report.questions.cheapest import fronts_told
+from jaxpower.report.compare.pareto import with_fronts
+from jaxpower.report.questions.cheapest import front_lines
 from jaxpower.report.render.figures import render
-from jaxpower.report.render.pareto_figure import drawable, pareto
+from jaxpower.report.render.pareto_figure import pareto
 
 
 def to(batch, joules, seconds, **changes):
@@ -16,7 +17,7 @@ TRIALS = [to(16, 200, 9.0), to(64, 220, 5.0), to(256, 300, 6.0)]
 
 
 def panels(trials):
-  return pareto(drawable(compare(trials))).axes
+  return pareto(with_fronts(compare(trials))).axes
 
 
 def labels(axes) -> list[str]:
@@ -25,7 +26,7 @@ def labels(axes) -> list[str]:
 
 def test_settings_on_a_front_are_named():
   (comparison,) = compare(TRIALS)
-  assert fronts_told(comparison) == (
+  assert front_lines(comparison) == (
     "Most accuracy for the joules: batch 16.",
     "Least joules and seconds to the target: batch 16; batch 64.",
   )
@@ -37,7 +38,7 @@ def test_settings_on_a_front_are_named():
 def test_estimated_joules_are_called_so():
   trials = [to(b, 200.0 + b, 9.0, estimated=True) for b in (16, 64, 256)]
   (comparison,) = compare(trials)
-  assert all("estimated joules" in line for line in fronts_told(comparison))
+  assert all("estimated joules" in line for line in front_lines(comparison))
   assert {a.get_xlabel() for a in panels(trials)} == {
     "Estimated joules of training"
   }
@@ -56,11 +57,11 @@ def test_a_lower_bound_is_drawn_open():
 
 
 def test_two_settings_or_none_known_are_not_drawn():
-  assert drawable(compare(TRIALS[:2])) == ()
+  assert with_fronts(compare(TRIALS[:2])) == ()
   blind = [record(b, 0, None, curve=()) for b in (16, 64, 256)]
-  assert drawable(compare(blind)) == ()
+  assert with_fronts(compare(blind)) == ()
   (comparison,) = compare(blind)
-  assert fronts_told(comparison) == ()
+  assert front_lines(comparison) == ()
 
 
 def test_nobody_reached_still_shows_accuracy_and_bounds():
@@ -91,6 +92,6 @@ def test_a_row_per_comparison():
 def test_rendered_twice_it_is_the_same():
   trials = grid({(b, r): (b + 9.0,) for b in (16, 64) for r in (0.1, 0.2)})
   first, again = (
-    render(pareto(drawable(compare(trials))), "svg") for _ in range(2)
+    render(pareto(with_fronts(compare(trials))), "svg") for _ in range(2)
   )
   assert first == again

@@ -4,13 +4,19 @@ import io
 import pathlib
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from markupsafe import escape
 from report_records import grid, record, seeds
 from rich.console import Console
 
 from jaxpower import report
 from jaxpower.report.findings import Section, Table
+from jaxpower.report.given import Given
+from jaxpower.report.given.assumptions import Assumption
+from jaxpower.report.given.references import Reference
+from jaxpower.report.report import QUESTIONS
 
 SWEEP = {"config": {"vary": {"batch_size": [64, 256]}, "seeds": 3}}
 FILES = [
@@ -97,7 +103,7 @@ def test_shown_on_no_terminal(tmp_path):
 def test_two_machines_are_told_apart():
   other = seeds(64, 100, provenance={"host": "gpu-node-08"})
   made = report.make(seeds(64, 204) + other)
-  assert [part.title for part in made.parts] == [
+  assert [section.title for section in made.sections] == [
     "gpu-node-07, AMD EPYC 9654",
     "gpu-node-08",
   ]
@@ -112,7 +118,7 @@ def test_two_machines_are_told_apart():
 def test_targets_are_told_apart():
   other = seeds(64, 400, target_accuracy=0.85)
   made = report.make(seeds(64, 204) + other)
-  assert [part.title for part in made.parts] == ["to 80 %", "to 85 %"]
+  assert [section.title for section in made.sections] == ["to 80 %", "to 85 %"]
 
 
 GRID = {
@@ -127,8 +133,9 @@ def test_a_grid_has_its_details_and_its_fronts(tmp_path):
   made = report.write(tmp_path, {}, grid(GRID))
   names = {path.name for path in made.paths}
   assert {"pareto.png", "pareto.svg"} <= names
-  (part,) = made.parts
-  assert [table.columns[0] for table in part.details] == ["batch", "field"]
+  cheapest, fields = made.sections
+  assert [table.columns[0] for table in cheapest.tables] == ["batch"]
+  assert [table.columns[0] for table in fields.tables] == ["batch", "field"]
   text = printed(made)
   assert "batch  learning rate 0.001  learning rate 0.01  best" in text
   assert "Least joules and seconds to the target: batch 64" in text
@@ -137,8 +144,9 @@ def test_a_grid_has_its_details_and_its_fronts(tmp_path):
 def test_two_settings_make_no_front(tmp_path):
   made = report.write(tmp_path, {}, seeds(64, 204) + seeds(256, 408))
   assert not any("pareto" in path.name for path in made.paths)
-  assert made.parts[0].fronts == ()
-  assert made.parts[0].details == ()
+  (section,) = made.sections
+  assert section.lines == ()
+  assert len(section.tables) == 1
 
 
 def test_no_records():
@@ -161,12 +169,16 @@ def test_matplotlib_is_loaded_only_to_draw():
 
 def test_sections_stand_after_the_comparisons(tmp_path, monkeypatch):
   table = Table(("start", "joules"), (("scratch", "212"),), ("A note.",))
-  told = Section("Pretraining & <transfer>", (table,), ("It pays from 3 on.",))
-  monkeypatch.setattr(
-    sys.modules["jaxpower.report.report"],
-    "SECTIONS",
-    (lambda records: None, lambda records: told if records else None),
+  told = Section(
+    title="Pretraining & <transfer>",
+    tables=(table,),
+    lines=("It pays from 3 on.",),
   )
+  asked = SimpleNamespace(
+    answer=lambda compared, given: (told,) if compared.records else ()
+  )
+  module = sys.modules["jaxpower.report.report"]
+  monkeypatch.setattr(module, "QUESTIONS", (*module.QUESTIONS, asked))
   assert report.make([]).sections == ()
   made = report.write(tmp_path, SWEEP, seeds(64, 204, 212))
   text = printed(made)
@@ -177,5 +189,29 @@ def test_sections_stand_after_the_comparisons(tmp_path, monkeypatch):
   assert "<h2>Pretraining &amp; &lt;transfer&gt;</h2>" in page
   assert "<td>scratch</td>" in page
   assert "<p>It pays from 3 on.</p>" in page
-  further = Section("Life cycle")
-  assert report.make(seeds(64, 204), None, [further]).sections[1:] == (further,)
+
+
+def test_every_question_is_asked_in_its_place():
+  names = [q.__name__.rpartition(".")[2] for q in QUESTIONS]
+  assert names == [
+    "cheapest",
+    "which_field",
+    "frameworks",
+    "transfer",
+    "multitask",
+    "references",
+    "lifecycle",
+  ]
+
+
+def test_references_and_life_cycle_are_on_the_page_too(tmp_path):
+  reference = Reference(name="a paper", source="Somebody 2024", joules=100.0)
+  pue = Assumption(1.5, "ratio", "the operator", "2026")
+  given = Given((reference,), {"pue": pue})
+  made = report.write(tmp_path, SWEEP, seeds(64, 204, 212), given)
+  page = (tmp_path / "report.html").read_text()
+  assert len(made.sections) == 3
+  for section in made.sections[1:]:
+    assert f"<h2>{section.title}</h2>" in page
+    assert all(f"<p>{escape(line)}</p>" in page for line in section.lines)
+  assert "a paper" in page and "the operator" in page

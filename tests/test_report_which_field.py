@@ -2,9 +2,13 @@
 
 from report_records import grid, seeds
 
-from jaxpower.report.compare.comparison import compare
-from jaxpower.report.questions.cheapest import sentence
-from jaxpower.report.questions.which_field import advice
+from jaxpower.report.compare.comparison import compare, compare_all
+from jaxpower.report.given import Given
+from jaxpower.report.questions.which_field import (
+  advice,
+  answer,
+  fields_of,
+)
 
 RATES = (0.001, 0.003, 0.01)
 
@@ -19,7 +23,7 @@ def say(rows, seeds=3, spread=0.02, **changes) -> str:
     for rate, joules in zip(RATES, row, strict=False)
   }
   (comparison,) = compare(grid(cells, **changes))
-  return " ".join(advice(comparison))
+  return " ".join(advice(fields_of(comparison)))
 
 
 def test_which_matters_and_what_to_take():
@@ -46,7 +50,7 @@ def test_one_seed_claims_nothing():
   assert told == (
     "Of the variation in energy learning rate 80 %, batch 20 % and their"
     " interaction 0 %; with one seed to a setting, chance is part of each."
-    " As far as one seed tells, take learning rate 0.003 at any batch; the best"
+    " As far as one seed shows, take learning rate 0.003 at any batch; the best"
     " batch with learning rate 0.003 is 64."
   )
 
@@ -54,22 +58,23 @@ def test_one_seed_claims_nothing():
 def test_noise_is_not_advised_upon():
   told = say({64: (400, 410), 256: (390, 420)}, spread=0.4)
   assert told == (
-    "What learning rate and batch did to the energy cannot be told from chance."
-    " Which learning rate is best at any batch cannot be told with these seeds."
+    "What learning rate and batch did to the energy does not differ measurably"
+    " from chance. Which learning rate is best at any batch is unknown with"
+    " these seeds."
   )
 
 
 def test_equals_are_not_ranked():
   told = say({64: (400, 200), 256: (800, 400)}, spread=0.05)
   assert "and so does" in told
-  assert "which of them matters more cannot be told" in told
+  assert "which of them matters more is unknown" in told
   assert "matters most" not in told
 
 
 def test_one_field_of_two_matters():
   told = say({64: (400, 200), 256: (404, 202)}, spread=0.05)
   assert told.startswith("Learning rate matters most (")
-  assert " Batch cannot be told from chance." in told
+  assert " Batch does not differ measurably from chance." in told
   assert told.endswith("Take learning rate 0.003 at any batch.")
 
 
@@ -95,7 +100,7 @@ def test_misses_may_leave_a_field_open():
 def test_too_many_misses_make_no_shares():
   told = say({64: (400, -800, -800), 256: (-800, -800, -800)})
   why = "15 of 18 trials missed the target"
-  assert told.startswith(f"Which field matters most cannot be told: {why}.")
+  assert told.startswith(f"Which field matters most is unknown: {why}.")
   assert told.endswith(
     " Take learning rate 0.001 with batch 64; with batch 256 no learning rate"
     " reached the target often enough."
@@ -106,8 +111,8 @@ def test_a_grid_with_a_hole_gives_no_advice():
   (comparison,) = compare(
     grid({(64, 0.001): (9.0,), (64, 0.01): (8.0,), (256, 0.01): (7.0,)})
   )
-  assert advice(comparison) == [
-    "Which field matters most cannot be told: the energy of only 3 of 4"
+  assert advice(fields_of(comparison)) == [
+    "Which field matters most is unknown: the energy of only 3 of 4"
     " settings is known."
   ]
 
@@ -126,18 +131,21 @@ def test_three_fields_are_weighed():
     for _ in [record.varied.update({"model.width": wide})]
   ]
   (comparison,) = compare(trials)
-  (first, second) = advice(comparison)
+  (first, second) = advice(fields_of(comparison))
   assert first.startswith("Width matters most (")
-  assert "cannot be told from chance" in second
+  assert "do not differ measurably from chance" in second
 
 
-def test_one_field_keeps_its_sentence():
-  (comparison,) = compare(seeds(64, 200, 210) + seeds(256, 400, 410))
-  assert advice(comparison) == []
+def test_one_field_has_no_section():
+  compared = compare_all(seeds(64, 200, 210) + seeds(256, 400, 410))
+  assert answer(compared, Given()) == ()
 
 
-def test_it_stands_in_the_sentence():
-  (comparison,) = compare(
+def test_its_section_has_the_advice_and_both_tables():
+  compared = compare_all(
     grid({(b, r): (b * r, b * r * 1.01) for b in (64, 256) for r in RATES})
   )
-  assert " ".join(advice(comparison)) in sentence(comparison)
+  (section,) = answer(compared, Given())
+  assert section.title == "Which field matters most"
+  assert section.lead == " ".join(advice(fields_of(*compared.comparisons)))
+  assert [table.columns[0] for table in section.tables] == ["batch", "field"]

@@ -35,13 +35,13 @@ def test_warm_up_rises_linearly_to_the_rate() -> None:
   )
 
 
-def test_a_schedule_is_the_same_in_pieces() -> None:
-  asked = trial(schedule="cosine", warmup_examples=100)
-  whole = schedule.learning_rates(asked, 0, 100)
-  pieces = [
-    schedule.learning_rates(asked, start, 20) for start in range(0, 100, 20)
+def test_a_schedule_is_the_same_segment_by_segment() -> None:
+  cosine = trial(schedule="cosine", warmup_examples=100)
+  whole = schedule.learning_rates(cosine, 0, 100)
+  parts = [
+    schedule.learning_rates(cosine, start, 20) for start in range(0, 100, 20)
   ]
-  np.testing.assert_array_equal(whole, np.concatenate(pieces))
+  np.testing.assert_array_equal(whole, np.concatenate(parts))
 
 
 def test_warm_up_starts_at_a_25th_and_rises_for_a_tenth() -> None:
@@ -69,8 +69,8 @@ def test_one_cycle_rises_to_the_rate_and_falls_below_its_start() -> None:
 
 
 def test_a_schedule_may_end_before_the_budget() -> None:
-  asked = trial(schedule="cosine", schedule_examples=500)
-  rates = schedule.learning_rates(asked, 0, 101)
+  short = trial(schedule="cosine", schedule_examples=500)
+  rates = schedule.learning_rates(short, 0, 101)
   assert rates[25] == pytest.approx(0.25)
   np.testing.assert_allclose(rates[50:], 0, atol=1e-7)
 
@@ -86,10 +86,10 @@ def test_a_schedule_may_end_before_the_budget() -> None:
 def test_the_rate_is_scaled_with_the_batch(
   scaling: str, rates: list[float]
 ) -> None:
-  found = [
+  first_rates = [
     schedule.learning_rates(
       trial(batch_size, scaling=scaling, reference_batch_size=10), 0, 1
     )[0]
     for batch_size in (5, 10, 40)
   ]
-  np.testing.assert_allclose(found, rates, rtol=1e-6)
+  np.testing.assert_allclose(first_rates, rates, rtol=1e-6)

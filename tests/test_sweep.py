@@ -1,5 +1,6 @@
 import copy
 import dataclasses
+import gzip
 import json
 import pathlib
 import sys
@@ -65,7 +66,7 @@ class InstantWorker:
     type(self).seen.append(trial)
     source = trial.transfer.init_from
     if source is not None:
-      assert not weights.fault(folder / weights.folder_of(trial_id(source)))
+      assert not weights.problem(folder / weights.folder_of(trial_id(source)))
     if not failed:
       saved = folder / weights.folder_of(trial_id(trial))
       saved.mkdir(parents=True, exist_ok=True)
@@ -154,6 +155,21 @@ def test_a_failed_trial_is_recorded_and_the_sweep_goes_on(
   again = sweep.execute(retry)
   assert [r.status for r in again] == ["reached"] * 4
   assert len(records.read(tmp_path / sweep.RECORDS)) == 5
+
+
+def test_a_sweep_does_not_go_on_beside_an_archive(
+  tmp_path: pathlib.Path,
+) -> None:
+  sweep.run(asked(), tmp_path)
+  path = tmp_path / sweep.RECORDS
+  packed = path.with_name(f"{path.name}.gz")
+  packed.write_bytes(gzip.compress(path.read_bytes()))
+  path.unlink()
+  for _ in ("with its sweep.json", "without it"):
+    with pytest.raises(ConfigError, match=r"jsonl\.gz is an archive.*gunzip"):
+      sweep.run(asked(), tmp_path)
+    (tmp_path / sweep.SWEEP).unlink(missing_ok=True)
+  assert not path.exists()
 
 
 @pytest.mark.parametrize(

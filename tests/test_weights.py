@@ -10,16 +10,16 @@ from jaxpower import weights
 
 @pytest.fixture
 def folder(tmp_path: pathlib.Path) -> pathlib.Path:
-  made = tmp_path / "checkpoints" / "5ac604d641a1"
-  (made / "12" / "d").mkdir(parents=True)
-  (made / "12" / "manifest").write_bytes(b"\x00\x01")
-  (made / "12" / "d" / "7c7fa5b7").write_bytes(bytes(range(256)) * 40)
-  weights.seal(made)
-  return made
+  checkpoint = tmp_path / "checkpoints" / "5ac604d641a1"
+  (checkpoint / "12" / "d").mkdir(parents=True)
+  (checkpoint / "12" / "manifest").write_bytes(b"\x00\x01")
+  (checkpoint / "12" / "d" / "7c7fa5b7").write_bytes(bytes(range(256)) * 40)
+  weights.seal(checkpoint)
+  return checkpoint
 
 
 def test_what_is_sealed_is_whole(folder: pathlib.Path) -> None:
-  assert weights.fault(folder) == ""
+  assert weights.problem(folder) == ""
   weights.require_whole(folder)
   assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
@@ -33,23 +33,23 @@ def test_the_seal_is_what_coreutils_read(folder: pathlib.Path) -> None:
   assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def flip(folder: pathlib.Path) -> None:
+def flip_bit(folder: pathlib.Path) -> None:
   path = folder / "12" / "d" / "7c7fa5b7"
   content = bytearray(path.read_bytes())
   content[5_000] ^= 1
   path.write_bytes(content)
 
 
-def cut(folder: pathlib.Path) -> None:
+def truncate(folder: pathlib.Path) -> None:
   path = folder / "12" / "d" / "7c7fa5b7"
   path.write_bytes(path.read_bytes()[:-1])
 
 
 @pytest.mark.parametrize(
-  ("harm", "what"),
+  ("harm", "problem"),
   [
-    (flip, "12/d/7c7fa5b7 is damaged: its checksum is another"),
-    (cut, "12/d/7c7fa5b7 is damaged: its checksum is another"),
+    (flip_bit, "12/d/7c7fa5b7 is damaged: its checksum is another"),
+    (truncate, "12/d/7c7fa5b7 is damaged: its checksum is another"),
     (lambda f: (f / "12" / "manifest").unlink(), "12/manifest is missing"),
     (
       lambda f: (f / weights.SUMS).unlink(),
@@ -65,18 +65,18 @@ def cut(folder: pathlib.Path) -> None:
   ],
 )
 def test_what_is_wrong_is_named(
-  folder: pathlib.Path, harm: Callable[[pathlib.Path], object], what: str
+  folder: pathlib.Path, harm: Callable[[pathlib.Path], object], problem: str
 ) -> None:
   harm(folder)
-  assert weights.fault(folder).startswith(str(folder))
-  assert what in weights.fault(folder)
+  assert weights.problem(folder).startswith(str(folder))
+  assert problem in weights.problem(folder)
   with pytest.raises(weights.WeightsError, match=folder.name):
     weights.require_whole(folder)
 
 
-def test_the_origin_of_weights_is_told(folder: pathlib.Path) -> None:
-  unsaid = weights.origin(folder)
-  assert (unsaid["joules"], unsaid["source"]) == (None, None)
+def test_the_origin_of_weights_is_read(folder: pathlib.Path) -> None:
+  unstated = weights.origin(folder)
+  assert (unstated["joules"], unstated["source"]) == (None, None)
   (folder / weights.ORIGIN).write_text(
     json.dumps(
       {
@@ -87,7 +87,10 @@ def test_the_origin_of_weights_is_told(folder: pathlib.Path) -> None:
     )
   )
   weights.seal(folder)
-  told = weights.origin(folder)
-  assert told["path"] == str(folder)
-  assert (told["joules"], told["source"]) == (3.1e7, "metered by their authors")
-  assert told["sha256"] != unsaid["sha256"]
+  stated = weights.origin(folder)
+  assert stated["path"] == str(folder)
+  assert (stated["joules"], stated["source"]) == (
+    3.1e7,
+    "metered by their authors",
+  )
+  assert stated["sha256"] != unstated["sha256"]

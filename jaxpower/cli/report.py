@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jaxpower import records
 from jaxpower.records import RecordError, TrialRecord
-from jaxpower.report.compare.comparable import across
+from jaxpower.report.compare.comparable import pool
 from jaxpower.report.given import Given, assumptions_file, reference_files
 from jaxpower.report.given.assumptions_file import AssumptionError
 from jaxpower.report.given.references import BadReferenceError
@@ -67,7 +67,7 @@ def main(
     alone = Given(assumptions=given.assumptions)
     show(make(_newest(attempts), sweep, alone, attempts), console)
   say(f"\n{len(runs)} run folders compared", console)
-  pooled = across(r for _, attempts in runs.values() for r in _newest(attempts))
+  pooled = pool(r for _, attempts in runs.values() for r in _newest(attempts))
   together = Given(references=given.references)
   if out is None:
     show(make(pooled, given=together), console)
@@ -86,17 +86,11 @@ def read(folder: pathlib.Path) -> tuple[dict[str, Any], list[TrialRecord]]:
     raise RecordError(f"{folder}: no such folder{_nearby(folder)}")
   if not folder.is_dir():
     raise RecordError(f"{folder}: is a file; give the folder it lies in")
-  if not file.is_file():
+  if records.find(file) is None:
     raise RecordError(
       f"{folder}: no records.jsonl in it{_nearby(folder / 'x')}"
     )
-  try:
-    attempts = records.read(file)
-  except RecordError as error:
-    raise RecordError(
-      f"{error}; delete this line and run the sweep again: it repeats only"
-      " that trial"
-    ) from None
+  attempts = records.read(file)
   if not attempts:
     raise RecordError(f"{file}: no trial has ended yet; run the sweep first")
   return _sweep(folder / "sweep.json"), attempts
@@ -122,9 +116,13 @@ def _sweep(path: pathlib.Path) -> dict[str, Any]:
 def _nearby(folder: pathlib.Path) -> str:
   """Names the run folders that stand beside a wrong one."""
   beside = folder.parent
-  neighbours = sorted(
-    str(path.parent) for path in beside.glob("*/records.jsonl")
-  ) or sorted(str(path.parent) for path in beside.glob("runs/*/records.jsonl"))
+  neighbours = _run_folders(beside, "*") or _run_folders(beside, "runs/*")
   if not neighbours:
     return "; give a folder that scripts/run.py wrote, such as runs/batch"
   return f"; run folders there: {', '.join(neighbours[:MOST_NEIGHBOURS])}"
+
+
+def _run_folders(root: pathlib.Path, pattern: str) -> list[str]:
+  names = ("records.jsonl", "records.jsonl.gz")
+  files = (file for name in names for file in root.glob(f"{pattern}/{name}"))
+  return sorted({str(file.parent) for file in files})

@@ -1,7 +1,10 @@
-"""Real data sets as arrays, and the order in which examples are seen.
+"""Reads data sets as arrays, and draws the order in which examples are seen.
 
-Knows neither jax nor TensorFlow: numpy only, and tensorflow-datasets no
-earlier than a prepared set is read.
+It stands outside `learn/`, since both frameworks must read the same arrays in
+the same order, and since the parent of a sweep checks a config against the
+size of its set before anything heavy loads. So it knows neither jax nor
+TensorFlow: numpy only, and tensorflow-datasets no earlier than a prepared set
+is read.
 """
 
 from jaxpower.data.catalogue import describe, load, names

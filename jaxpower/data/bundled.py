@@ -1,4 +1,9 @@
-"""The sets that travel inside the package: real, small, free to share."""
+"""Loads the sets that travel inside the package: real, small, free to share.
+
+With them every config, every test and the main job run on a bare machine,
+without a download. `scripts/make_bundled_data.py` makes their files and proves
+them to be those that were published.
+"""
 
 import functools
 import pathlib
@@ -173,7 +178,11 @@ _VIEWS: dict[str, tuple[str, Callable[[views.Arrays], views.Arrays]]] = {
 
 
 def load_bundled(name: str) -> DataSet:
-  """Reads one bundled set. Raises DataError when its file is damaged."""
+  """Loads one bundled set. Raises DataError when its file is damaged.
+
+  The hash of its arrays must be that of its facts, so that no two machines
+  train on different data under one name.
+  """
   file, view = _VIEWS.get(name, (name, views.as_stored))
   path = FILES / f"{file}.npz"
   try:
@@ -188,7 +197,7 @@ def load_bundled(name: str) -> DataSet:
         )
         for split in ("train", "test")
       )
-    found = make_set(BUNDLED[name], train, test)
+    sets = make_set(BUNDLED[name], train, test)
   except (
     OSError,
     LookupError,
@@ -197,13 +206,13 @@ def load_bundled(name: str) -> DataSet:
     zlib.error,
   ) as error:
     raise _damaged(path, str(error)) from error
-  if found.facts.fingerprint != f"sha256:{found.sha256}":
-    raise _damaged(path, f"its arrays hash to {found.sha256}")
-  return found
+  if sets.facts.fingerprint != f"sha256:{sets.sha256}":
+    raise _damaged(path, f"its arrays hash to {sets.sha256}")
+  return sets
 
 
-def _damaged(path: pathlib.Path, why: str) -> DataError:
+def _damaged(path: pathlib.Path, reason: str) -> DataError:
   return DataError(
-    f"the bundled data file {path} is damaged ({why}); "
-    "mend: install jaxpower again"
+    f"the bundled data file {path} is damaged ({reason}); "
+    "fix: install jaxpower again"
   )

@@ -1,4 +1,4 @@
-"""Which sets there are, what is known of one, and its arrays."""
+"""Finds a data set by its name: bundled, prepared, or several of them mixed."""
 
 import difflib
 import os
@@ -10,16 +10,16 @@ from jaxpower.data.facts import DataError, DataSet, Facts
 
 
 def names() -> tuple[str, ...]:
-  """The sets known by name: the bundled ones, then some of TFDS."""
+  """Lists the sets known by name: the bundled ones, then some of TFDS."""
   return (*bundled.BUNDLED, *prepared.KNOWN)
 
 
 def describe(name: str, data_dir: str | os.PathLike | None = None) -> Facts:
-  """The facts of a set, at once: no array is read, nothing is fetched.
+  """Describes a set at once: no array is read, nothing is fetched.
 
   `data_dir` is where prepared sets lie: by default $TFDS_DATA_DIR, else
   ~/tensorflow_datasets. 'a+b' is the sets a and b mixed, with a label under
-  the name of each. Raises DataError with how to mend.
+  the name of each. Raises DataError with the fix.
   """
   if mixed.JOIN in name:
     return mixed.describe_mixed(name, lambda part: describe(part, data_dir))
@@ -34,7 +34,7 @@ def load(
   *,
   mapped: bool = False,
 ) -> DataSet:
-  """Both splits of a set, in memory. Raises DataError as `describe` does.
+  """Loads both splits of a set. Raises DataError as `describe` does.
 
   A prepared set is decoded once; its arrays are then kept beside it. Texts are
   cut or padded to 256 bytes and photos of many sizes to 128 x 128 pixels,
@@ -54,25 +54,25 @@ def _prepared(
   name: str, data_dir: str | os.PathLike | None
 ) -> prepared.Prepared:
   folder = prepared.default_data_dir(data_dir)
-  found = prepared.find(name, folder)
-  if found:
-    return found
+  newest = prepared.find(name, folder)
+  if newest:
+    return newest
   path, version, _ = prepared.split_name(name)
   if path in bundled.BUNDLED:
     raise DataError(
       f"data set {path!r} comes with jaxpower in one form; name it {path!r}, "
       f"not {name!r}"
     )
-  there = prepared.versions(path, folder)
-  if there:
+  others = prepared.versions(path, folder)
+  if others:
     raise DataError(
       f"data set {path!r} is not prepared in version {version} in {folder}; "
-      f"there is {', '.join(there)}"
+      f"there is {', '.join(others)}"
     )
   if path in prepared.KNOWN:
     raise DataError(
       f"data set {name!r} is not prepared in {folder}; "
-      f"mend: {prepare_command(name, data_dir)}"
+      f"fix: {prepare_command(name, data_dir)}"
     )
   raise _unknown(path, folder)
 
@@ -80,7 +80,7 @@ def _prepared(
 def prepare_command(
   name: str, data_dir: str | os.PathLike | None = None
 ) -> str:
-  """The command that prepares a set where `load` will look for it."""
+  """Returns the command that prepares a set where `load` will look for it."""
   command = ["python", "scripts/prepare_data.py", f"--data={name}"]
   if data_dir:
     command.append(f"--data_dir={os.fspath(data_dir)}")
@@ -88,14 +88,14 @@ def prepare_command(
 
 
 def _unknown(name: str, data_dir: pathlib.Path) -> DataError:
-  valid = sorted({*names(), *prepared.prepared_names(data_dir)})
-  near = difflib.get_close_matches(name, valid, 1)
-  known = f"there are {', '.join(valid)}"
+  existing = sorted({*names(), *prepared.prepared_names(data_dir)})
+  near = difflib.get_close_matches(name, existing, 1)
+  listed = f"there are {', '.join(existing)}"
   if near:
     return DataError(
-      f"there is no data set {name!r}; did you mean {near[0]!r}? {known}"
+      f"there is no data set {name!r}; did you mean {near[0]!r}? {listed}"
     )
   return DataError(
-    f"there is no data set {name!r}; {known}; if tensorflow-datasets has it: "
+    f"there is no data set {name!r}; {listed}; if tensorflow-datasets has it: "
     f"{prepare_command(name)}"
   )

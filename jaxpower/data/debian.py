@@ -1,4 +1,4 @@
-"""The files of Debian's package dataset-fashion-mnist: where, and what in them.
+"""Finds and reads the files of Debian's package dataset-fashion-mnist.
 
 The images are Zalando's, byte for byte. Debian's build only dropped the file
 name and the time from the header of each gzip file, which is why their
@@ -32,7 +32,7 @@ _BARE_HEADER = bytes([0x1F, 0x8B, 8, 0])  # deflate, no file name
 def find_files(
   place: str | None = None, environ: Mapping[str, str] = os.environ
 ) -> pathlib.Path | None:
-  """The folder of the package's files, or None.
+  """Finds the folder of the package's files; None where there is none.
 
   Looks in `place`, which may also be the folder the package was extracted to,
   else in $JAXPOWER_FASHION_MNIST, else where apt-get installs it.
@@ -46,7 +46,7 @@ def find_files(
 
 
 def read_split(folder: pathlib.Path, split: str) -> dict[str, np.ndarray]:
-  """One official split ('train' or 't10k').
+  """Reads one official split ('train' or 't10k').
 
   'input' is uint8 [n, 28, 28, 1] and 'label' int32 [n].
   """
@@ -82,5 +82,5 @@ def _read_idx(path: pathlib.Path) -> np.ndarray:
   except (OSError, EOFError, ValueError, IndexError, struct.error) as error:
     raise DataError(
       f"{path} is not a whole idx file ({error}); "
-      f"mend: apt-get install --reinstall {PACKAGE}"
+      f"fix: apt-get install --reinstall {PACKAGE}"
     ) from error

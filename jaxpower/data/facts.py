@@ -1,4 +1,4 @@
-"""What a data set is: its facts, its arrays, and the error when it is not."""
+"""Defines a data set: its facts, its arrays, and the error when it has none."""
 
 import dataclasses
 import hashlib
@@ -6,9 +6,13 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+# Values that are counted at once: bincount copies them as 64-bit integers, so
+# that this is 8 MiB beside a set of any size. Chosen.
+_COUNTED_ROWS = 1 << 20
+
 
 class DataError(Exception):
-  """A data set cannot be had: one line with what, where and how to mend."""
+  """A data set cannot be read: one line with what, where and the fix."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Facts:
 
   @property
   def classes(self) -> int:
-    """The classes of the main label."""
+    """The number of classes of the main label."""
     return self.labels["label"]
 
 
@@ -53,7 +57,7 @@ class DataSet:
 
   `train` and `test` map 'input' to [n, *input_shape] and each label to int32
   [n], -1 where an example of a mixed set has none; where the next token is to
-  be foretold, 'label' is int32 [n, length].
+  be predicted, 'label' is int32 [n, length].
   `mean` and `std` are float32 [channels], over the training inputs, in their
   own units; the channel is the last axis. Tokens are names, not quantities:
   for them `mean` is 0 and `std` is 1, float32 []. `sha256` is that of all
@@ -73,7 +77,7 @@ def make_set(
   train: Mapping[str, np.ndarray],
   test: Mapping[str, np.ndarray],
 ) -> DataSet:
-  """The set of these arrays, with the moments and the hash of them."""
+  """Builds a data set from its arrays: computes mean, deviation and hash."""
   if facts.kind == "tokens":
     mean, std = np.zeros((), np.float32), np.ones((), np.float32)
   else:
@@ -82,7 +86,7 @@ def make_set(
 
 
 def hash_arrays(splits: Iterable[Mapping[str, np.ndarray]]) -> str:
-  """SHA-256 (hex) over names, types, shapes and bytes of the arrays."""
+  """Hashes names, types, shapes and bytes of the arrays: SHA-256 in hex."""
   digest = hashlib.sha256()
   for split in splits:
     for name in sorted(split):
@@ -94,7 +98,7 @@ def hash_arrays(splits: Iterable[Mapping[str, np.ndarray]]) -> str:
 
 
 def channel_moments(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Mean and standard deviation of each channel, float32 [channels].
+  """Returns mean and standard deviation of each channel, float32 [channels].
 
   A constant channel gets the deviation 1, so that dividing by it is safe.
   Bytes are counted, not summed: exact, and no float copy of the whole set.
@@ -114,12 +118,11 @@ def channel_moments(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _count_bytes(channels: np.ndarray) -> np.ndarray:
-  """How often each byte occurs in each channel, int64 [channels, 256]."""
+  """Counts how often each byte occurs in each channel: [channels, 256]."""
   counts = np.zeros((channels.shape[1], 256), np.int64)
-  rows = 1 << 20  # bincount copies what it counts as 64-bit integers
-  for start in range(0, len(channels), rows):
+  for start in range(0, len(channels), _COUNTED_ROWS):
     for channel, row in zip(
-      channels[start : start + rows].T, counts, strict=True
+      channels[start : start + _COUNTED_ROWS].T, counts, strict=True
     ):
       row += np.bincount(channel, minlength=256)
   return counts

@@ -1,15 +1,15 @@
-"""One example as tensorflow-datasets gives it, made into an input array."""
+"""Makes an input array of one example as tensorflow-datasets gives it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from jaxpower.data.features import Chosen
+from jaxpower.data.features import ChosenFeatures
 
 
-def input_maker(chosen: Chosen) -> Callable[[Any], np.ndarray]:
-  """The function from a decoded feature to an array of `input_shape`."""
+def input_maker(chosen: ChosenFeatures) -> Callable[[Any], np.ndarray]:
+  """Returns the function from a decoded feature to an array `input_shape`."""
   size = chosen.size or 0
   match chosen.form:
     case "text":
@@ -20,19 +20,23 @@ def input_maker(chosen: Chosen) -> Callable[[Any], np.ndarray]:
 
 
 def byte_tokens(text: bytes, length: int) -> np.ndarray:
-  """The first bytes of a text plus 1, padded with 0: uint16 [length]."""
+  """Returns the first bytes of a text plus 1, padded with 0: uint16 [length].
+
+  Bytes are the tokens, so every set of texts has the same vocabulary: 257.
+  """
   tokens = np.zeros(length, np.uint16)
-  found = np.frombuffer(text, np.uint8, count=min(length, len(text)))
-  tokens[: len(found)] = found
-  tokens[: len(found)] += 1
+  content = np.frombuffer(text, np.uint8, count=min(length, len(text)))
+  tokens[: len(content)] = content
+  tokens[: len(content)] += 1  # in 16 bits: 255 + 1 is no byte any more
   return tokens
 
 
 def square(photo: np.ndarray, side: int) -> np.ndarray:
-  """The middle of a photo uint8 [height, width, channels], [side, side, ...].
+  """Resizes and crops a photo to its middle: uint8 [side, side, channels].
 
-  The shorter side is brought to `side` pixels first, with a filter as wide as
-  the reduction, so that nothing is skipped.
+  `photo` is uint8 [height, width, channels]. The shorter side is brought to
+  `side` pixels first, with a filter as wide as the reduction, so that nothing
+  is skipped.
   """
   from PIL import Image
 
@@ -47,13 +51,13 @@ def square(photo: np.ndarray, side: int) -> np.ndarray:
 
 
 def passages(text: bytes, count: int, length: int) -> Mapping[str, np.ndarray]:
-  """`count` passages of a text, which do not overlap, and each next byte.
+  """Cuts `count` passages from a text, which do not overlap.
 
-  'input' is uint16 [count, length], 'label' int32 [count, length]. Raises
-  ValueError where the text is shorter.
+  'input' is uint16 [count, length], 'label', the byte after each, int32
+  [count, length]. Raises ValueError where the text is shorter.
   """
-  wanted = count * (length + 1)
-  if len(text) < wanted:
-    raise ValueError(f"a text has {len(text)} bytes of at least {wanted}")
-  tokens = byte_tokens(text, wanted).reshape(count, length + 1)
+  needed = count * (length + 1)
+  if len(text) < needed:
+    raise ValueError(f"a text has {len(text)} bytes of at least {needed}")
+  tokens = byte_tokens(text, needed).reshape(count, length + 1)
   return {"input": tokens[:, :-1], "label": tokens[:, 1:].astype(np.int32)}

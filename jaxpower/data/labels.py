@@ -1,6 +1,9 @@
-"""A share of a training set, the same for every seed.
+"""Selects what of a set a trial learns: labels of its tasks, share of examples.
 
-The labels that are asked for, out of all that a set has.
+A share is stratified: every class keeps its proportion, so that less data is
+not also other data. It is chosen from the labels alone, without a seed, so that
+the seeds of a trial differ in order and weights and not in the data; and it is
+indices on the host, so that no shape changes and nothing compiles anew.
 """
 
 import dataclasses
@@ -11,8 +14,8 @@ import numpy as np
 from jaxpower.data.facts import DataSet, Facts
 
 
-def for_tasks(found: DataSet, tasks: Sequence[str]) -> DataSet:
-  """The set with 'label' alone: what `tasks` name, and nothing else.
+def for_tasks(sets: DataSet, tasks: Sequence[str]) -> DataSet:
+  """Narrows a data set to the labels of `tasks`, as one array 'label'.
 
   For one task 'label' is as the set has it, and `facts.labels` names it
   'label'. For several it is int32 [n, tasks], -1 where an example has none,
@@ -20,27 +23,27 @@ def for_tasks(found: DataSet, tasks: Sequence[str]) -> DataSet:
   have none of the labels are left out; mean, deviation and hash stay those of
   the whole set.
   """
-  train, test = (_narrow(split, tasks) for split in (found.train, found.test))
+  train, test = (_narrow(split, tasks) for split in (sets.train, sets.test))
   labels = {
-    name: found.facts.labels[task]
-    for name, task in zip(_names(tasks), tasks, strict=True)
+    name: sets.facts.labels[task]
+    for name, task in zip(_label_names(tasks), tasks, strict=True)
   }
   facts = dataclasses.replace(
-    found.facts,
+    sets.facts,
     labels=labels,
     train_examples=len(train["input"]),
     test_examples=len(test["input"]),
   )
-  return dataclasses.replace(found, facts=facts, train=train, test=test)
+  return dataclasses.replace(sets, facts=facts, train=train, test=test)
 
 
 def classes_of(facts: Facts, tasks: Sequence[str]) -> tuple[int, ...]:
-  """The classes of each task, of facts that `for_tasks` has narrowed."""
-  return tuple(facts.labels[name] for name in _names(tasks))
+  """Returns the number of classes of each task, of facts from `for_tasks`."""
+  return tuple(facts.labels[name] for name in _label_names(tasks))
 
 
-def _names(tasks: Sequence[str]) -> Sequence[str]:
-  """What the labels of tasks are called once they alone are left."""
+def _label_names(tasks: Sequence[str]) -> Sequence[str]:
+  """Returns the names of the tasks' labels in a set that was narrowed."""
   return ("label",) if len(tasks) == 1 else tasks
 
 
@@ -50,35 +53,36 @@ def _narrow(
   inputs = split["input"]
   if len(tasks) > 1:
     label = np.stack([split[task] for task in tasks], axis=1)
-    asked = (label >= 0).any(axis=1)
+    labelled = (label >= 0).any(axis=1)
   else:
     label = split[tasks[0]]
-    asked = label >= 0 if label.ndim == 1 else np.ones(len(label), bool)
-  if asked.all():  # no copy of a set that may lie on disk
+    labelled = label >= 0 if label.ndim == 1 else np.ones(len(label), bool)
+  if labelled.all():  # no copy of a set that may lie on disk
     return {"input": inputs, "label": label}
-  return {"input": inputs[asked], "label": label[asked]}
+  return {"input": inputs[labelled], "label": label[labelled]}
 
 
-def examples_of(labels: np.ndarray, share: float) -> np.ndarray:
-  """Which examples belong to a share of a set: int32, in rising order.
+def strata(labels: np.ndarray, tasks: int) -> np.ndarray:
+  """Returns the stratum of each example, int [n], for a stratified share.
 
-  Taken at even distances from the examples sorted by class, so that every
-  class keeps its proportion to within one example; where labels are [n,
-  length], from the examples as they lie. At least one example.
-  """
-  count = max(1, round(share * len(labels)))
-  order = np.arange(len(labels))
-  if labels.ndim == 1:
-    order = np.argsort(labels, kind="stable")
-  places = np.arange(count) * len(labels) // count
-  return np.sort(order[places]).astype(np.int32)
-
-
-def kinds_of(labels: np.ndarray, tasks: int) -> np.ndarray:
-  """What a share of the data holds in proportion: [n], or text as it is.
-
-  With several tasks, labels [n, tasks], each combination of them is a kind.
+  With one task it is the label, with several, labels [n, tasks], the
+  combination of them. Labels of text, [n, length], come back as they are.
   """
   if tasks == 1:
     return labels
   return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def subset_indices(stratum: np.ndarray, share: float) -> np.ndarray:
+  """Chooses a share of the examples, stratified: int32 indices that rise.
+
+  Takes examples at even distances from all of them sorted by `stratum` [n], so
+  that every stratum keeps its proportion to within one example; where it is
+  [n, length], the labels of text, from the examples as they lie. At least one.
+  """
+  count = max(1, round(share * len(stratum)))
+  order = np.arange(len(stratum))
+  if stratum.ndim == 1:
+    order = np.argsort(stratum, kind="stable")
+  places = np.arange(count) * len(stratum) // count
+  return np.sort(order[places]).astype(np.int32)

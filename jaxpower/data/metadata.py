@@ -1,8 +1,11 @@
-"""What tensorflow-datasets wrote beside a prepared set, read without it.
+"""Reads what tensorflow-datasets wrote beside a prepared set, without it.
 
 A prepared set is a folder name[/config]/version with dataset_info.json,
-features.json and the shards. Importing tensorflow-datasets takes a second;
-reading two small files does not.
+features.json and the shards. The parent of a sweep reads it to check a config
+before anything starts; importing tensorflow-datasets takes a second, reading
+two small files does not. The files are somebody else's and may be cut or half
+written, so whatever goes wrong in them becomes one DataError that names the
+folder to delete.
 """
 
 import dataclasses
@@ -13,12 +16,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jaxpower.data.facts import DataError, Facts
-from jaxpower.data.features import Chosen, choose_features
+from jaxpower.data.features import ChosenFeatures, choose_features
 
 # Sets whose test labels are kept back by their makers, all of them -1.
 _HELD_BACK = ("glue", "super_glue")
 
-_WRAPPING = 64  # more bytes than a record adds to the text it holds
+# More bytes than are around a text in `numBytes`, the size of a split's
+# serialised tf.train.Examples: five nested protobuf fields with a tag and a
+# length of at most 6 bytes each, and the name of the feature.
+_WRAPPING = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Prepared:
 
   facts: Facts
   folder: pathlib.Path
-  chosen: Chosen
+  chosen: ChosenFeatures
   shards: tuple[pathlib.Path, ...]
 
 
@@ -41,8 +47,8 @@ def read_metadata(
   try:
     info = json.loads((folder / "dataset_info.json").read_text("utf-8"))
     features = json.loads((folder / "features.json").read_text("utf-8"))
-    found = _understand(name, folder, size, info, features)
-    missing = [shard for shard in found.shards if not shard.is_file()]
+    prepared = _parse(name, folder, size, info, features)
+    missing = [shard for shard in prepared.shards if not shard.is_file()]
   except (
     OSError,
     ValueError,
@@ -51,14 +57,22 @@ def read_metadata(
     AttributeError,
     OverflowError,
   ) as error:
-    what = f"its metadata: {type(error).__name__} {error}"
-    raise not_whole(name, folder, what) from error
+    damage = f"its metadata: {type(error).__name__} {error}"
+    raise not_whole(name, folder, damage) from error
   if missing:
     raise not_whole(name, folder, f"{missing[0].name} is missing")
-  return found
+  return prepared
 
 
-def _understand(
+def not_whole(name: str, folder: pathlib.Path, damage: str) -> DataError:
+  """Returns the error for a prepared set that is damaged or half there."""
+  return DataError(
+    f"the prepared data set {name!r} is not whole ({damage}); "
+    f"fix: delete {folder} and prepare it again"
+  )
+
+
+def _parse(
   name: str,
   folder: pathlib.Path,
   size: int | None,
@@ -69,7 +83,7 @@ def _understand(
   if file_format != "array_record":
     raise DataError(
       f"data set {name!r} in {folder} is stored as {file_format}, and jaxpower "
-      "reads array_record; mend: prepare it into another folder with "
+      "reads array_record; fix: prepare it into another folder with "
       f"python scripts/prepare_data.py --data={name} --data_dir=FOLDER"
     )
   examples = {
@@ -89,7 +103,9 @@ def _understand(
   fingerprint = _fingerprint(info, features, examples, chosen)
   used = [s for s in info["splits"] if s["name"] in ("train", test_split)]
   if chosen.form == "passages":
-    examples = {split["name"]: _passages(name, split, chosen) for split in used}
+    examples = {
+      split["name"]: _passage_count(name, split, chosen) for split in used
+    }
   facts = Facts(
     name=name,
     kind=chosen.kind,
@@ -114,8 +130,34 @@ def _understand(
   return Prepared(facts, folder, chosen, shards)
 
 
-def _passages(name: str, split: Mapping[str, Any], chosen: Chosen) -> int:
-  """How many passages surely fit into the one text of a split."""
+def supervised_keys(info: Mapping[str, Any]) -> tuple[str, str] | None:
+  """Returns the names of input and label that the set itself recommends."""
+  items = info.get("supervisedKeys", {}).get("tuple", {}).get("items", ())
+  keys = tuple(item.get("featureKey") for item in items)
+  return keys if len(keys) == 2 and all(keys) else None
+
+
+def _fingerprint(
+  info: Mapping[str, Any],
+  features: Mapping[str, Any],
+  examples: Mapping[str, int],
+  chosen: ChosenFeatures,
+) -> str:
+  # No byte counts: those of the PNG files differ from encoder to encoder.
+  config = info.get("configName", "")
+  facts = [info["name"], config, info["version"], examples, features]
+  if chosen.size:
+    facts.append([chosen.form, chosen.size])
+  content = json.dumps(facts, sort_keys=True).encode()
+  name = "/".join(part for part in (info["name"], config) if part)
+  sha256 = hashlib.sha256(content).hexdigest()
+  return f"tfds:{name}:{info['version']}:sha256:{sha256}"
+
+
+def _passage_count(
+  name: str, split: Mapping[str, Any], chosen: ChosenFeatures
+) -> int:
+  """Counts the passages that surely fit into the one text of a split."""
   if sum(map(int, split["shardLengths"])) != 1:
     raise DataError(
       f"data set {name!r} does not fit: texts without a ClassLabel are read on "
@@ -130,46 +172,14 @@ def _passages(name: str, split: Mapping[str, Any], chosen: Chosen) -> int:
   return count
 
 
-def not_whole(name: str, folder: pathlib.Path, what: str) -> DataError:
-  """The error for a prepared set that is damaged or half there."""
-  return DataError(
-    f"the prepared data set {name!r} is not whole ({what}); "
-    f"mend: delete {folder} and prepare it again"
-  )
-
-
-def supervised_keys(info: Mapping[str, Any]) -> tuple[str, str] | None:
-  """The names of input and label that the set itself recommends."""
-  items = info.get("supervisedKeys", {}).get("tuple", {}).get("items", ())
-  keys = tuple(item.get("featureKey") for item in items)
-  return keys if len(keys) == 2 and all(keys) else None
-
-
 def _shard_names(name: str, split: Mapping[str, Any]) -> Iterator[str]:
   count = len(split["shardLengths"])
   for shard in range(count):
-    yield (f"{name}-{split['name']}.array_record-{shard:05d}-of-{count:05d}")
+    yield f"{name}-{split['name']}.array_record-{shard:05d}-of-{count:05d}"
 
 
 def _source(info: Mapping[str, Any]) -> str:
   urls = info.get("location", {}).get("urls", ())
   return (
-    f"tensorflow-datasets, from {urls[0]}" if urls else ("tensorflow-datasets")
+    f"tensorflow-datasets, from {urls[0]}" if urls else "tensorflow-datasets"
   )
-
-
-def _fingerprint(
-  info: Mapping[str, Any],
-  features: Mapping[str, Any],
-  examples: Mapping[str, int],
-  chosen: Chosen,
-) -> str:
-  # No byte counts: those of the PNG files differ from encoder to encoder.
-  config = info.get("configName", "")
-  facts = [info["name"], config, info["version"], examples, features]
-  if chosen.size:
-    facts.append([chosen.form, chosen.size])
-  content = json.dumps(facts, sort_keys=True).encode()
-  name = "/".join(part for part in (info["name"], config) if part)
-  sha256 = hashlib.sha256(content).hexdigest()
-  return f"tfds:{name}:{info['version']}:sha256:{sha256}"

@@ -1,7 +1,12 @@
-"""Several sets as one: 'mnist_5k+digits_28', mixed in every batch.
+"""Mixes several sets into one: 'mnist_5k+digits_28', for multitask training.
 
 Each set gives one label under its own name; an example has it -1 where it is
-of another set.
+of another set. -1 is in the arrays of labels themselves, and not beside them
+in a mask, so that whatever gathers, cuts, streams or shards one label array
+does the same with several.
+
+The sets are shuffled together once, in the order of epoch 0 of seed 0, so that
+any first share of a mixed set is a fair sample, as of every bundled one.
 """
 
 import dataclasses
@@ -17,47 +22,80 @@ JOIN = "+"
 ABSENT = -1
 
 
-def parts_of(name: str) -> tuple[str, ...]:
-  """The names of the sets that a name joins; one for a single set."""
+def set_names(name: str) -> tuple[str, ...]:
+  """Splits the name of a mixed set into those of its sets."""
   return tuple(part.strip() for part in name.split(JOIN))
 
 
 def describe_mixed(name: str, describe: Callable[[str], Facts]) -> Facts:
-  """The facts of a mixed set, from those of its sets.
+  """Returns the facts of a mixed set, from those of its sets.
 
   The fingerprint is the hash of theirs. Raises DataError where a set is named
   twice, is read for its next token, or has other inputs than the first.
   """
-  parts = parts_of(name)
-  if len(set(parts)) < len(parts):
+  names = set_names(name)
+  if len(set(names)) < len(names):
     raise DataError(f"data set {name!r} names a set twice; name it once")
-  facts = [describe(part) for part in parts]
-  for each in facts:
-    _check(name, facts[0], each)
-  content = "\n".join(each.fingerprint for each in facts).encode()
-  first = facts[0]
+  described = [describe(each) for each in names]
+  first = described[0]
+  for facts in described:
+    _check_fit(name, first, facts)
+  fingerprints = "\n".join(facts.fingerprint for facts in described).encode()
   return dataclasses.replace(
     first,
-    name=JOIN.join(parts),
-    train_examples=sum(each.train_examples for each in facts),
-    test_examples=sum(each.test_examples for each in facts),
+    name=JOIN.join(names),
+    train_examples=sum(facts.train_examples for facts in described),
+    test_examples=sum(facts.test_examples for facts in described),
     labels={
-      part: each.classes for part, each in zip(parts, facts, strict=True)
+      each: facts.classes for each, facts in zip(names, described, strict=True)
     },
-    source=_joined(each.source for each in facts),
-    licence=_joined(each.licence for each in facts),
-    version=JOIN.join(each.version for each in facts),
-    fingerprint=f"mixed:sha256:{hashlib.sha256(content).hexdigest()}",
-    test_split=JOIN.join(dict.fromkeys(each.test_split for each in facts)),
+    source=_join_distinct(facts.source for facts in described),
+    licence=_join_distinct(facts.licence for facts in described),
+    version=JOIN.join(facts.version for facts in described),
+    fingerprint=f"mixed:sha256:{hashlib.sha256(fingerprints).hexdigest()}",
+    test_split=JOIN.join(
+      dict.fromkeys(facts.test_split for facts in described)
+    ),
   )
 
 
+def _check_fit(name: str, first: Facts, other: Facts) -> None:
+  # Labels that are the next tokens are as many as the tokens.
+  if other.kind == "tokens" and other.classes == other.vocabulary:
+    raise DataError(
+      f"data set {name!r}: the label of {other.name} is the next token at"
+      " every position; it cannot be mixed with another"
+    )
+  for what, expected, value in (
+    ("kind", first.kind, other.kind),
+    ("shape", first.input_shape, other.input_shape),
+    ("type", first.input_dtype, other.input_dtype),
+    ("vocabulary", first.vocabulary, other.vocabulary),
+  ):
+    if expected != value:
+      raise DataError(
+        f"data set {name!r}: inputs of another {what}, {first.name} has"
+        f" {_format_fact(expected)} and {other.name} {_format_fact(value)};"
+        " mix sets of equal ones"
+      )
+
+
+def _format_fact(value: object) -> str:
+  if isinstance(value, tuple):
+    return " x ".join(map(str, value))
+  return str(value)
+
+
+def _join_distinct(texts: Iterable[str]) -> str:
+  return "; ".join(dict.fromkeys(texts))
+
+
 def load_mixed(facts: Facts, load: Callable[[str], DataSet]) -> DataSet:
-  """Both splits of a mixed set, in one fixed order, always in memory.
+  """Loads both splits of a mixed set, in one fixed order, always in memory.
 
   Mean and deviation are over all training inputs.
   """
-  sets = [load(part) for part in parts_of(facts.name)]
+  sets = [load(name) for name in set_names(facts.name)]
   train, test = (
     _mix(tuple(facts.labels), splits)
     for splits in ([s.train for s in sets], [s.test for s in sets])
@@ -68,42 +106,13 @@ def load_mixed(facts: Facts, load: Callable[[str], DataSet]) -> DataSet:
 def _mix(
   names: Sequence[str], splits: Sequence[Mapping[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
+  """Shuffles splits together; the label of each set is ABSENT elsewhere."""
   counts = [len(split["input"]) for split in splits]
-  source = np.repeat(np.arange(len(splits)), counts)
-  order = epoch_permutation(seed=0, epoch=0, examples=len(source))
+  set_number = np.repeat(np.arange(len(splits)), counts)
+  order = epoch_permutation(seed=0, epoch=0, examples=len(set_number))
   mixed = {"input": np.concatenate([split["input"] for split in splits])[order]}
   for number, (name, split) in enumerate(zip(names, splits, strict=True)):
-    label = np.full(len(source), ABSENT, np.int32)
-    label[source == number] = split["label"]
+    label = np.full(len(set_number), ABSENT, np.int32)
+    label[set_number == number] = split["label"]
     mixed[name] = label[order]
   return mixed
-
-
-def _check(name: str, first: Facts, other: Facts) -> None:
-  # Labels that are the next tokens are as many as the tokens.
-  if other.kind == "tokens" and other.classes == other.vocabulary:
-    raise DataError(
-      f"data set {name!r}: the label of {other.name} is the next token at"
-      " every position; it cannot be mixed with another"
-    )
-  for what, mine, its in (
-    ("kind", first.kind, other.kind),
-    ("shape", first.input_shape, other.input_shape),
-    ("type", first.input_dtype, other.input_dtype),
-    ("vocabulary", first.vocabulary, other.vocabulary),
-  ):
-    if mine != its:
-      raise DataError(
-        f"data set {name!r}: inputs of another {what}, {first.name} has"
-        f" {_told(mine)} and {other.name} {_told(its)}; mix sets of equal ones"
-      )
-
-
-def _told(value: object) -> str:
-  if isinstance(value, tuple):
-    return " x ".join(map(str, value))
-  return str(value)
-
-
-def _joined(texts: Iterable[str]) -> str:
-  return "; ".join(dict.fromkeys(texts))

@@ -1,13 +1,16 @@
 """Prepares a set of tensorflow-datasets once, so that it can be read.
 
-The stock builder does it, with its checksums on and without TensorFlow. All
-happens in one working folder inside the data folder; the finished set is
-moved into place in a single step, so that an interrupted preparation leaves
-nothing that could be taken for a set.
+The stock builder does it, with its checksums on and without TensorFlow. Its
+failures are slow or leave halves behind, so three things stand around it:
 
-Whether files can be downloaded at all, known within seconds.
-
-Without it, a downloader that retries ten times hangs for minutes offline.
+- What cannot succeed is refused before anything is written: features that do
+  not fit, files that are neither given nor to be downloaded. Offline, the stock
+  downloader hangs for 205 s in ten retries (tensorflow-datasets 4.9.10); here
+  each site is asked for one of its files first, which takes seconds.
+- Everything is written in one working folder inside the data folder, and the
+  finished set is moved into place in a single step. An interrupted preparation
+  leaves nothing that could be taken for a set.
+- A lock on that folder tells a living preparation from what a killed one left.
 """
 
 import contextlib
@@ -30,45 +33,8 @@ from jaxpower.data.facts import DataError, Facts
 from jaxpower.data.features import choose_features
 from jaxpower.data.tensorflow_free import tensorflow_free
 
-_SECONDS = 5.0
-
-
-def why_unreachable(
-  urls: Iterable[str], seconds: float = _SECONDS
-) -> str | None:
-  """Why the sites of `urls` cannot be reached; None where all answer.
-
-  Asks each site for one of its files, and reads only the answer's header.
-  """
-  one_of_each_site = {urllib.parse.urlsplit(url).netloc: url for url in urls}
-  for site, url in one_of_each_site.items():
-    why = _ask_url(url, seconds)
-    if why:
-      return f"{site} {why}"
-  return None
-
-
-def _ask_url(url: str, seconds: float) -> str | None:
-  answers: list[str | None] = []
-  # A look-up of a name has no time limit of its own, so a thread is left to it.
-  thread = threading.Thread(
-    target=lambda: answers.append(_get(url, seconds)), daemon=True
-  )
-  thread.start()
-  thread.join(2 * seconds)
-  return answers[0] if answers else f"gave no answer in {2 * seconds:g} s"
-
-
-def _get(url: str, seconds: float) -> str | None:
-  import requests
-
-  try:
-    with requests.get(url, stream=True, timeout=seconds) as answer:
-      if answer.ok:
-        return None
-      return f"answers {answer.status_code} {answer.reason}".rstrip()
-  except requests.RequestException as error:
-    return f"is not reached ({type(error).__name__})"
+_ANSWER_SECONDS = 5.0  # a site has so long to connect, and to answer; chosen
+_ERROR_LENGTH = 300  # characters of a builder's message, which may be pages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,58 +69,43 @@ def prepare(
   files = _source_folder(path, source)
   work = target / f"incomplete.jaxpower.{path.replace('/', '.')}"
   builder = _builder(name, work)
-  _need_features(name, builder)
-  _need_files(name, _published(builder), files)
+  _check_features(name, builder)
+  _check_files(name, _published(builder), files)
   try:
-    made = _make(name, builder, files, work)
+    built = _build(name, builder, files, work)
   except OSError as error:
     raise DataError(f"cannot prepare {name!r} in {target}: {error}") from error
-  folder = target / made.folder.relative_to(work)
+  folder = target / built.folder.relative_to(work)
   seconds = time.monotonic() - begin
-  return Preparation(made.facts, folder, _size(folder), seconds)
+  return Preparation(built.facts, folder, _size(folder), seconds)
 
 
-def _make(
-  name: str, builder: Any, files: pathlib.Path | None, work: pathlib.Path
-) -> prepared.Prepared:
-  """Prepares in `work`, and moves the finished set to the folder above it."""
-  with _kept_clean(work):
-    if files and debian.find_files(os.fspath(files)):
-      files = debian.restore_published_files(files, work / "manual")
-    _build(name, builder, files, work / "downloads")
-    made = prepared.find(name, work)
-    if made is None:
-      raise DataError(f"tensorflow-datasets prepared another set than {name!r}")
-    # Reading all of it proves the set, and spares the first trial the decoding.
-    prepared.load_prepared(made)
-    folder = work.parent / made.folder.relative_to(work)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    os.rename(made.folder, folder)
-    return made
+def _size(folder: pathlib.Path) -> int:
+  return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def _source_folder(
   path: str, source: str | os.PathLike | None
 ) -> pathlib.Path | None:
-  """The folder to take the published files from; None to download them."""
+  """Finds the folder of the published files; None to download them."""
   if source and not pathlib.Path(source).expanduser().is_dir():
     raise DataError(f"--from: there is no folder {os.fspath(source)}")
   place = os.fspath(source) if source else None
-  found = debian.find_files(place) if path == "fashion_mnist" else None
-  return found or (pathlib.Path(place).expanduser() if place else None)
+  packaged = debian.find_files(place) if path == "fashion_mnist" else None
+  return packaged or (pathlib.Path(place).expanduser() if place else None)
 
 
 def _builder(name: str, work: pathlib.Path) -> Any:
-  """The stock builder of a set. Raises DataError where there is none."""
+  """Makes the stock builder of a set. Raises DataError where there is none."""
   import tensorflow_datasets as tfds
   import tensorflow_datasets.text  # without TensorFlow not loaded by itself
 
   # With the community's sets the list would need TensorFlow.
-  known = tfds.list_builders(with_community_datasets=False)
+  stock_names = tfds.list_builders(with_community_datasets=False)
   path, version, _ = prepared.split_name(name)
   base = path.split("/")[0]
-  if base not in known:
-    near = difflib.get_close_matches(base, [*prepared.KNOWN, *known], 1)
+  if base not in stock_names:
+    near = difflib.get_close_matches(base, [*prepared.KNOWN, *stock_names], 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise DataError(f"tensorflow-datasets has no set {base!r} to prepare{hint}")
   try:
@@ -171,42 +122,49 @@ def _builder(name: str, work: pathlib.Path) -> Any:
     ) from error
 
 
-def _need_features(name: str, builder: Any) -> None:
-  """Says before a long download that the set would not fit."""
+def _one_line(error: Exception) -> str:
+  text = " ".join(str(error).split()) or type(error).__name__
+  if len(text) <= _ERROR_LENGTH:
+    return text
+  return f"{text[: _ERROR_LENGTH - 3]}..."
+
+
+def _check_features(name: str, builder: Any) -> None:
+  """Raises DataError, before a long download, where the set does not fit."""
   info = builder.info
   features = {"featuresDict": info.features.to_json()["content"]}
   size = prepared.split_name(name).size
   choose_features(name, features, info.supervised_keys, size)
 
 
-class _AskedError(Exception):
+class _UrlsWantedError(Exception):
   """Carries what a builder wants to download."""
 
 
-class _Asking:
-  """Stands in for a download manager, and is asked for files once."""
+class _UrlProbe:
+  """Stands in for a download manager; ends the builder with what it wants."""
 
   def download(self, urls: Any) -> NoReturn:
-    raise _AskedError(urls)
+    raise _UrlsWantedError(urls)
 
   download_and_extract = download
 
 
 def _published(builder: Any) -> Mapping[str, Any]:
-  """The files of a set by address: of its config, not of all configs."""
-  known = builder.url_infos or {}
+  """Lists the files of a set by URL: of its config, not of all configs."""
+  files = builder.url_infos or {}
   try:
-    builder._split_generators(_Asking())
-  except _AskedError as asked:
-    (urls,) = asked.args
+    builder._split_generators(_UrlProbe())
+  except _UrlsWantedError as error:
+    (urls,) = error.args
     wanted = urls.values() if isinstance(urls, Mapping) else [urls]
-    return {url: known[url] for url in wanted if url in known} or known
+    return {url: files[url] for url in wanted if url in files} or files
   except (AttributeError, ImportError, LookupError, OSError, TypeError):
-    return known  # it needs more than this before it asks, or asks otherwise
-  return known
+    return files  # it needs more than this before it asks, or asks otherwise
+  return files
 
 
-def _need_files(
+def _check_files(
   name: str, published: Mapping[str, Any], folder: pathlib.Path | None
 ) -> None:
   """Raises DataError where files are missing and their site is not reached."""
@@ -215,22 +173,81 @@ def _need_files(
     for url, file in published.items()
     if not (folder and (folder / str(file.filename)).is_file())
   }
-  why = why_unreachable(missing)
-  if not why:
+  reason = unreachable_reason(missing)
+  if not reason:
     return
   wanted = ", ".join(str(file.filename) for file in missing.values())
   site = os.path.dirname(next(iter(missing)))
-  mend = f"put {wanted} (of {site}) into a folder and give --from=FOLDER"
+  fix = f"put {wanted} (of {site}) into a folder and give --from=FOLDER"
   if name.startswith("fashion_mnist"):
-    mend = f"apt-get install {debian.PACKAGE} and run this again, or {mend}"
-  raise DataError(f"data set {name!r} cannot be fetched: {why}; mend: {mend}")
+    fix = f"apt-get install {debian.PACKAGE} and run this again, or {fix}"
+  raise DataError(f"data set {name!r} cannot be fetched: {reason}; fix: {fix}")
+
+
+def unreachable_reason(
+  urls: Iterable[str], seconds: float = _ANSWER_SECONDS
+) -> str | None:
+  """Returns why the sites of `urls` cannot be reached; None if all answer.
+
+  Asks each site for one of its files, and reads only the answer's header.
+  """
+  one_of_each_site = {urllib.parse.urlsplit(url).netloc: url for url in urls}
+  for site, url in one_of_each_site.items():
+    reason = _request_with_limit(url, seconds)
+    if reason:
+      return f"{site} {reason}"
+  return None
+
+
+def _request_with_limit(url: str, seconds: float) -> str | None:
+  """Requests a URL; returns what went wrong within twice `seconds`, or None."""
+  reasons: list[str | None] = []
+  # A look-up of a name has no time limit of its own, so a thread is left to it.
+  thread = threading.Thread(
+    target=lambda: reasons.append(_request(url, seconds)), daemon=True
+  )
+  thread.start()
+  thread.join(2 * seconds)
+  return reasons[0] if reasons else f"gave no answer in {2 * seconds:g} s"
+
+
+def _request(url: str, seconds: float) -> str | None:
+  import requests
+
+  try:
+    with requests.get(url, stream=True, timeout=seconds) as answer:
+      if answer.ok:
+        return None
+      return f"answers {answer.status_code} {answer.reason}".rstrip()
+  except requests.RequestException as error:
+    return f"is not reached ({type(error).__name__})"
+
+
+def _build(
+  name: str, builder: Any, files: pathlib.Path | None, work: pathlib.Path
+) -> prepared.Prepared:
+  """Builds a set in `work`, and moves it to the folder above when finished."""
+  with _clean_folder(work):
+    if files and debian.find_files(os.fspath(files)):
+      files = debian.restore_published_files(files, work / "manual")
+    _download_and_prepare(name, builder, files, work / "downloads")
+    built = prepared.find(name, work)
+    if built is None:
+      raise DataError(f"tensorflow-datasets prepared another set than {name!r}")
+    # Reading all of it proves the set, and spares the first trial the decoding.
+    prepared.load_prepared(built)
+    folder = work.parent / built.folder.relative_to(work)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(built.folder, folder)
+    return built
 
 
 @contextlib.contextmanager
-def _kept_clean(work: pathlib.Path) -> Iterator[None]:
-  """Makes the folder empty, and removes it at the end, whatever happens.
+def _clean_folder(work: pathlib.Path) -> Iterator[None]:
+  """Makes and locks an empty folder; removes it at the end, whatever happens.
 
-  What a killed preparation left is swept; the lock tells it from a living one.
+  What a killed preparation left is deleted. Raises DataError where the lock
+  shows that another preparation is alive.
   """
   work.mkdir(parents=True, exist_ok=True)
   handle = os.open(work, os.O_RDONLY)
@@ -258,12 +275,13 @@ def _empty(folder: pathlib.Path) -> None:
       entry.unlink()
 
 
-def _build(
+def _download_and_prepare(
   name: str,
   builder: Any,
   files: pathlib.Path | None,
   downloads: pathlib.Path,
 ) -> None:
+  """Runs the stock builder, quietly; its failures become DataError."""
   import tensorflow_datasets as tfds
 
   if not sys.stderr.isatty():
@@ -283,12 +301,3 @@ def _build(
     raise DataError(
       f"tensorflow-datasets could not prepare {name!r}: {_one_line(error)}"
     ) from error
-
-
-def _one_line(error: Exception) -> str:
-  text = " ".join(str(error).split()) or type(error).__name__
-  return text if len(text) <= 300 else f"{text[:297]}..."
-
-
-def _size(folder: pathlib.Path) -> int:
-  return sum(file.stat().st_size for file in folder.iterdir())

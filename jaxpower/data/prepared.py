@@ -1,4 +1,10 @@
-"""Sets prepared by tensorflow-datasets: where they lie, and their arrays."""
+"""Finds and reads the sets that tensorflow-datasets prepared.
+
+A set is decoded once, whole, into arrays that are cached beside it. Reading
+it example by example while a network trains would make the reader what is
+measured: 4,500 images/s through tensorflow-datasets against 2.9 million and
+more by indexing an array (Fashion-MNIST, two busy CPU cores).
+"""
 
 import json
 import os
@@ -35,14 +41,15 @@ _NAME = re.compile(
   r"(@(?P<size>[1-9]\d{0,4}))?"
 )
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
-_CHUNK = 1024  # examples decoded at once
+_CHUNK = 1024  # examples that are decoded at once; chosen
+_REASON_LENGTH = 200  # characters of a reader's message
 
 
 def default_data_dir(
   data_dir: str | os.PathLike | None = None,
   environ: Mapping[str, str] = os.environ,
 ) -> pathlib.Path:
-  """Where prepared sets lie: the argument, else what TFDS itself would take."""
+  """Returns where prepared sets lie: `data_dir`, else what TFDS would take."""
   place = data_dir or environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
   return pathlib.Path(place).expanduser()
 
@@ -59,7 +66,10 @@ class Name(NamedTuple):
 
 
 def split_name(name: str) -> Name:
-  """'cifar10:3.0.2' is ('cifar10', '3.0.2', None). DataError if no name."""
+  """Splits a name: 'cifar10:3.0.2' is Name('cifar10', '3.0.2', None).
+
+  Raises DataError where it is no name of a set.
+  """
   match = _NAME.fullmatch(name)
   if not match:
     raise DataError(
@@ -71,20 +81,20 @@ def split_name(name: str) -> Name:
 
 
 def versions(path: str, data_dir: pathlib.Path) -> list[str]:
-  """The versions of a set that are prepared, oldest first."""
+  """Lists the versions of a set that are prepared, oldest first."""
   return _versions_in(_home(path, data_dir))
 
 
 def _versions_in(home: pathlib.Path) -> list[str]:
-  found = (file.parent.name for file in home.glob("*/features.json"))
+  folders = (file.parent.name for file in home.glob("*/features.json"))
   return sorted(
-    filter(_VERSION.fullmatch, found),
+    filter(_VERSION.fullmatch, folders),
     key=lambda version: tuple(map(int, version.split("."))),
   )
 
 
 def _home(path: str, data_dir: pathlib.Path) -> pathlib.Path:
-  """The folder of the versions of a set.
+  """Returns the folder of the versions of a set.
 
   Some sets have configs and a default one, which their name need not tell:
   it is found where it is the only one prepared.
@@ -100,33 +110,33 @@ def _home(path: str, data_dir: pathlib.Path) -> pathlib.Path:
 
 
 def prepared_names(data_dir: pathlib.Path) -> tuple[str, ...]:
-  """The names of all sets prepared in `data_dir`."""
+  """Lists the names of all sets prepared in `data_dir`."""
   files = (
     *data_dir.glob("*/*/features.json"),
     *data_dir.glob("*/*/*/features.json"),
   )
   folders = {file.parent for file in files}
-  found = {str(folder.parent.relative_to(data_dir)) for folder in folders}
-  return tuple(sorted(filter(_NAME.fullmatch, found)))
+  names = {str(folder.parent.relative_to(data_dir)) for folder in folders}
+  return tuple(sorted(filter(_NAME.fullmatch, names)))
 
 
 def find(name: str, data_dir: pathlib.Path) -> Prepared | None:
-  """The newest prepared version of a set, or the one named; None if none.
+  """Finds the newest prepared version of a set, or the one named; or None.
 
   Raises DataError when what is there is damaged or does not fit.
   """
-  path, wanted, size = split_name(name)
-  there = versions(path, data_dir)
-  version = wanted or (there[-1] if there else None)
-  if version not in there:
+  path, version, size = split_name(name)
+  existing = versions(path, data_dir)
+  version = version or (existing[-1] if existing else None)
+  if version not in existing:
     return None
   return read_metadata(name, _home(path, data_dir) / version, size)
 
 
 def load_prepared(prepared: Prepared, mapped: bool = False) -> DataSet:
-  """Both splits as arrays, from the cache beside the set where it is good.
+  """Loads both splits, from the cache beside the set where it is good.
 
-  If `mapped` they stay in that cache, and what is used is read from it.
+  If `mapped` the arrays stay in that cache, and what is used is read from it.
   """
   facts, size = prepared.facts, prepared.chosen.size
   file = prepared.folder / f"jaxpower{f'-{size}' if size else ''}.npz"
@@ -153,7 +163,7 @@ def load_prepared(prepared: Prepared, mapped: bool = False) -> DataSet:
 
 
 def cache_key(prepared: Prepared) -> str:
-  """Changes whenever the shards do, so that an old cache is not taken."""
+  """Returns the key of a set's cache, which changes whenever the shards do."""
   shards = [
     (shard.name, shard.stat().st_size, shard.stat().st_mtime_ns)
     for shard in prepared.shards
@@ -179,13 +189,14 @@ def _read_split(
     arrays = _stack(prepared, source)
   except ImportError as error:
     raise DataError(
-      f"data set {facts.name!r} cannot be read: {error}; mend: pip install "
+      f"data set {facts.name!r} cannot be read: {error}; fix: pip install "
       f"{error.name or 'array_record'}"
     ) from error
   # The readers of array_record and of images each raise errors of their own.
   except Exception as error:
     reason = " ".join(str(error).split()) or type(error).__name__
-    raise not_whole(facts.name, prepared.folder, reason[:200]) from error
+    reason = reason[:_REASON_LENGTH]
+    raise not_whole(facts.name, prepared.folder, reason) from error
   for name, classes in facts.labels.items():
     if arrays[name].min() < 0 or arrays[name].max() >= classes:
       raise DataError(
@@ -195,7 +206,7 @@ def _read_split(
 
 
 def _stack(prepared: Prepared, source: Any) -> dict[str, np.ndarray]:
-  """All examples of a split, decoded one after the other."""
+  """Decodes all examples of a split, one after the other."""
   facts, chosen = prepared.facts, prepared.chosen
   make = inputs.input_maker(chosen)
   arrays = {

@@ -1,6 +1,17 @@
-"""Batches for sets that do not fit on a device, read while it computes.
+"""Streams batches of a set that does not fit on a device, and says which do.
 
-Whether a set is to lie on the devices or to be streamed to them.
+Threads of this process read the next batches while the device trains on those
+before; threads are enough, since numpy gathers rows without Python's lock. The
+arrays may be mapped from disk. The order is that of `batch_indices`, so that a
+streamed trial sees the same batches as one whose set lies on the device, and
+the two differ in cost alone.
+
+That cost is to be seen: a Stream counts the time in `next`, in which the device
+had nothing to compute on; a record tells it as `data_wait_seconds`.
+
+Whether a set fits is asked of the memory that is installed (or allowed by the
+container), not of what is free: free memory changes, and trials of one sweep
+would be decided differently.
 """
 
 import collections
@@ -17,34 +28,35 @@ import numpy as np
 from jaxpower.data.facts import DataError, DataSet
 from jaxpower.data.order import batch_indices
 
-SHARE = 0.5  # of a device's memory; weights and activations need the rest
-
-LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")  # of a container
+# A set may take this much of a device's memory; weights, moments and
+# activations need the rest. Chosen.
+DEVICE_SHARE = 0.5
+# What a container's memory is limited to, in bytes or "max": cgroup v2.
+CGROUP_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
 
 
 def is_streamed(streaming: str, sets: DataSet, room: int | None) -> bool:
-  """Whether the examples of a trial come to its devices as they are needed.
+  """Decides whether a set is streamed to the devices or lies on them.
 
-  "auto" asks whether both splits would take more than a share of `room`, the
-  bytes that a framework has on each device; None: it does not tell. What it
-  has, and not what is free at the moment: else trials of one sweep could be
-  decided differently. "always" and "never" say it themselves.
+  `streaming` is "always", "never" or "auto": streamed where both splits take
+  more than DEVICE_SHARE of `room`, the bytes that a framework has on each
+  device; None where it does not say.
   """
   if streaming != "auto":
     return streaming == "always"
   needed = sum(
-    part[name].nbytes
-    for part in (sets.train, sets.test)
+    split[name].nbytes
+    for split in (sets.train, sets.test)
     for name in ("input", "label")
   )
-  return room is not None and needed > SHARE * room
+  return room is not None and needed > DEVICE_SHARE * room
 
 
 def host_bytes() -> int:
-  """The memory of this machine, or what its container allows."""
+  """Returns the memory of this machine, or what its container allows."""
   installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
   try:
-    return min(installed, int(LIMIT.read_text()))
+    return min(installed, int(CGROUP_LIMIT.read_text()))
   except (OSError, ValueError):  # no container, or "max": it has no limit
     return installed
 
@@ -61,10 +73,10 @@ class Source(Protocol):
 
 
 class Stream(Iterator[Any]):
-  """Items one after the other; `waited_seconds` is the time spent on them.
+  """Iterates over items; `waited_seconds` is the time spent inside `next`.
 
-  It is the time in which the one who asked had nothing to compute on. Close
-  it, or use it as a context manager, so that no thread is left.
+  In that time the caller had nothing to compute on. Close a stream, or use it
+  as a context manager, so that no thread is left.
   """
 
   def __init__(self, items: Iterator[Any], close: Callable[[], Any]):
@@ -99,7 +111,7 @@ def stream(
   threads: int = 2,
   grain: bool = False,
 ) -> Stream:
-  """The batches of some steps, in exactly the order of `batch_indices`.
+  """Reads the batches of some steps, in exactly the order of `batch_indices`.
 
   `split` is one of `load(name, mapped=True)`; `chosen` are the examples of it
   that are used, int [n], all by default. Each batch maps the names of `split`
@@ -121,24 +133,6 @@ def stream(
   return read_ahead(batches, ahead=ahead, threads=threads, grain=grain)
 
 
-def read_ahead(
-  source: Source, *, ahead: int = 4, threads: int = 2, grain: bool = False
-) -> Stream:
-  """The items of a source in their order, read as `stream` reads batches."""
-  if ahead < 1 or threads < 1:
-    raise ValueError(
-      f"ahead and threads must be at least 1, got {ahead} and {threads}"
-    )
-  if grain:
-    reading = _read_by_grain(source, ahead, threads)
-    return Stream(reading, reading.close)
-  pool = concurrent.futures.ThreadPoolExecutor(threads, "stream")
-  return Stream(
-    _read_in_pool(source, ahead, pool),
-    lambda: pool.shutdown(cancel_futures=True),
-  )
-
-
 class _Batches:
   """Each batch by its place: what grain calls a random access source."""
 
@@ -153,25 +147,46 @@ class _Batches:
     return {name: array[rows] for name, array in self._split.items()}
 
 
+def read_ahead(
+  source: Source, *, ahead: int = 4, threads: int = 2, grain: bool = False
+) -> Stream:
+  """Reads the items of a source in their order, ahead of being asked for.
+
+  The arguments are those of `stream`, and so are the errors.
+  """
+  if ahead < 1 or threads < 1:
+    raise ValueError(
+      f"ahead and threads must be at least 1, got {ahead} and {threads}"
+    )
+  if grain:
+    items = _read_by_grain(source, ahead, threads)
+    return Stream(items, items.close)
+  pool = concurrent.futures.ThreadPoolExecutor(threads, "stream")
+  return Stream(
+    _read_in_pool(source, ahead, pool),
+    lambda: pool.shutdown(cancel_futures=True),
+  )
+
+
 def _read_in_pool(
   source: Source, ahead: int, pool: concurrent.futures.Executor
 ) -> Iterator[Any]:
   """Begins reading at once, not at the first `next`."""
   places = iter(range(len(source)))
-  waiting = collections.deque(
+  pending = collections.deque(
     pool.submit(source.__getitem__, place)
     for _, place in zip(range(ahead), places, strict=False)
   )
 
-  def read() -> Iterator[Any]:
-    while waiting:
-      item = waiting.popleft().result()
-      for place in places:
-        waiting.append(pool.submit(source.__getitem__, place))
+  def items() -> Iterator[Any]:
+    while pending:
+      item = pending.popleft().result()
+      for place in places:  # at most one: the place that became free
+        pending.append(pool.submit(source.__getitem__, place))
         break
       yield item
 
-  return read()
+  return items()
 
 
 def _read_by_grain(source: Source, ahead: int, threads: int) -> Any:
@@ -180,10 +195,10 @@ def _read_by_grain(source: Source, ahead: int, threads: int) -> Any:
     grain: Any = importlib.import_module("grain")
   except ImportError as error:
     raise DataError(
-      f"grain cannot be imported ({error}); mend: pip install grain, "
+      f"grain cannot be imported ({error}); fix: pip install grain, "
       "or leave grain out"
     ) from error
   options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
-  reading = iter(grain.MapDataset.source(source).to_iter_dataset(options))
-  reading.start_prefetch()
-  return reading
+  items = iter(grain.MapDataset.source(source).to_iter_dataset(options))
+  items.start_prefetch()
+  return items

@@ -1,8 +1,14 @@
 """Lets the builders of tensorflow-datasets prepare a set without TensorFlow.
 
-Builders touch TensorFlow in three small places: finding and opening a file,
-turning bytes into text, and encoding an array as PNG. Python and Pillow do the
-same. The replacements hold only inside `tensorflow_free`.
+Reading a prepared set needs no TensorFlow, preparing one does: the stock
+builders use it in three small places, to find and open files, to turn bytes
+into text, and to encode an array as PNG. tensorflow-cpu would add 1.4 GB to an
+installation for that (2.21.0, beside tensorflow-datasets 4.9.10). Python and
+Pillow do the same.
+
+The replacements are patches of somebody else's modules, so they hold only
+inside `tensorflow_free`, and only for the builder that runs there. The sums of
+the published files are still checked, by the stock downloader.
 """
 
 import contextlib
@@ -34,8 +40,18 @@ def tensorflow_free(builder: object) -> Iterator[None]:
     yield
 
 
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+  before = getattr(owner, name)
+  setattr(owner, name, value)
+  try:
+    yield
+  finally:
+    setattr(owner, name, before)
+
+
 def _stand_in() -> types.SimpleNamespace:
-  """The two corners of the `tf` module that builders use."""
+  """Makes the two corners of the `tf` module that builders use."""
   text = lambda value: value.decode() if isinstance(value, bytes) else value
   gfile = types.SimpleNamespace(
     GFile=open, glob=glob.glob, isdir=os.path.isdir, listdir=os.listdir
@@ -47,19 +63,10 @@ def _stand_in() -> types.SimpleNamespace:
 
 
 def _encode_image(encoder: Any, image: np.ndarray) -> bytes:
+  """Encodes an array in the encoder's format; stands in for its method."""
   from PIL import Image
 
   pixels = image[..., 0] if image.shape[-1] == 1 else image
   file = io.BytesIO()
   Image.fromarray(pixels).save(file, format=encoder.encoding_format)
   return file.getvalue()
-
-
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-  before = getattr(owner, name)
-  setattr(owner, name, value)
-  try:
-    yield
-  finally:
-    setattr(owner, name, before)

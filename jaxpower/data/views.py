@@ -1,8 +1,8 @@
-"""From what a bundled file holds to what is learned from it.
+"""Makes what is learned from of what a bundled file holds.
 
-Each function takes the arrays of one split and gives those of one split of a
-set. One file can be seen in several ways: the same passages of a novel are
-read on, or told from those of other novels.
+Each function takes the arrays of one split of a file and returns those of one
+split of a set. One file can be seen in several ways: the same passages of a
+novel are read on, or told from those of other novels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,20 @@ import numpy as np
 
 from jaxpower.data.order import epoch_permutation
 
-WINDOW = 100  # 2 s at 50 Hz
+# Samples of the recordings, which have 50 a second. Chosen.
+WINDOW = 100  # 2 s
 STRIDE = 50  # windows overlap by half
 
 Arrays = Mapping[str, np.ndarray]
 
 
 def as_stored(split: Arrays) -> Arrays:
-  """The arrays as they are in the file."""
+  """Returns the arrays as they are in the file."""
   return split
 
 
 def enlarged(split: Arrays) -> Arrays:
-  """Digits uint8 [n, 8, 8, 1] of 0 to 16 in the size and range of MNIST.
+  """Enlarges digits uint8 [n, 8, 8, 1] of 0 to 16 to MNIST's size and range.
 
   Each pixel becomes a square of nine, framed by a margin: [n, 28, 28, 1].
   """
@@ -53,13 +54,13 @@ def windows(split: Arrays) -> Arrays:
     if name not in ("signal", "samples")
   }
   signal = split["signal"].astype(np.float32)
-  return _mixed({"input": signal[index], **labels})
+  return _shuffled({"input": signal[index], **labels})
 
 
 def next_character(split: Arrays) -> Arrays:
-  """At every place of a passage, what comes next: 'label' int32 [n, length]."""
+  """Labels every place of a passage with what comes next: int32 [n, length]."""
   passage = split["passage"]
-  return _mixed(
+  return _shuffled(
     {
       "input": passage[:, :-1],
       "label": passage[:, 1:].astype(np.int32),
@@ -69,20 +70,20 @@ def next_character(split: Arrays) -> Arrays:
 
 
 def which_novel(split: Arrays, novels: Sequence[int]) -> Arrays:
-  """The passages of these novels; 'label' is the place in `novels`."""
-  chosen = np.isin(split["novel"], novels)
+  """Labels the passages of these novels with the novel's place in `novels`."""
+  wanted = np.isin(split["novel"], novels)
   place = np.zeros(max(novels) + 1, np.int32)
   place[list(novels)] = np.arange(len(novels))
-  return _mixed(
+  return _shuffled(
     {
-      "input": split["passage"][chosen, :-1],
-      "label": place[split["novel"][chosen]],
+      "input": split["passage"][wanted, :-1],
+      "label": place[split["novel"][wanted]],
     }
   )
 
 
-def _mixed(split: Arrays) -> Arrays:
-  """In one fixed order in which any first share is a fair sample."""
+def _shuffled(split: Arrays) -> Arrays:
+  """Shuffles a split once, so that any first share of it is a fair sample."""
   examples = len(split["input"])
   order = epoch_permutation(seed=0, epoch=0, examples=examples)
   return {name: array[order] for name, array in split.items()}

@@ -14,7 +14,7 @@ import numpy as np
 from jaxpower import schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
-from jaxpower.data.labels import classes_of, examples_of, kinds_of
+from jaxpower.data.labels import classes_of, strata, subset_indices
 from jaxpower.data.streaming import is_streamed
 from jaxpower.learn import checkpoint, streamed
 from jaxpower.learn import segment as resident
@@ -75,8 +75,8 @@ def place(trial: Trial, sets: DataSet) -> Placed | Streamed:
     classes=classes_of(sets.facts, trial.tasks),
     vocabulary=sets.facts.vocabulary,
   )
-  kinds = kinds_of(sets.train["label"], len(trial.tasks))
-  chosen = examples_of(kinds, trial.data_share)
+  stratum = strata(sets.train["label"], len(trial.tasks))
+  chosen = subset_indices(stratum, trial.data_share)
   if streaming:
     together = streamed.steps_together(trial, train)
     return Streamed(

@@ -12,7 +12,7 @@ from torch import Tensor
 from jaxpower import data, schedule
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
-from jaxpower.data.labels import examples_of, kinds_of
+from jaxpower.data.labels import strata, subset_indices
 from jaxpower.data.streaming import is_streamed
 from jaxpower.learn_torch import feed, heads
 from jaxpower.learn_torch.programs import Programs
@@ -58,8 +58,8 @@ def place(trial: Trial, sets: DataSet, spec: Spec, rank: int = 0) -> Placed:
     for part in (sets.train, sets.test)
   ]
   labels = sets.train["label"]
-  kinds = kinds_of(labels, len(trial.tasks))
-  chosen = examples_of(kinds, trial.data_share)
+  stratum = strata(labels, len(trial.tasks))
+  chosen = subset_indices(stratum, trial.data_share)
   room = feed.memory_bytes(device, spec.devices)
   streaming = is_streamed(trial.streaming, sets, room)
   lay = feed.on_host if streaming else feed.to_device

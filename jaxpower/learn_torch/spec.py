@@ -40,7 +40,7 @@ class Spec:
   freeze: bool  # whether the head alone is trained
   compiled: bool
   devices: int  # how many, a process each
-  team: int = 0  # the number of those processes' team; 0: one process alone
+  group_id: int = 0  # of those processes' group; 0: one process, no group
 
   @property
   def classes(self) -> int:

@@ -43,19 +43,19 @@ def wait(values: Any) -> Any:
 def place(trial: Trial, sets: DataSet) -> Placed:
   """Lays a set on each device whole, or leaves it to be streamed.
 
-  Each further device has a process, which is started now unless it lives.
+  Each further device has a worker process, which is spawned unless it lives.
   """
   spec = spec_of(trial, sets)
-  if together := coordinator.gather(spec.devices):
-    spec = dataclasses.replace(spec, team=together.number)
-    return together.place(trial, sets, spec)
+  if distributed := coordinator.start(spec.devices):
+    spec = dataclasses.replace(spec, group_id=distributed.group_id)
+    return distributed.place(trial, sets, spec)
   return replica.place(trial, sets, spec)
 
 
 def compile_programs(spec: Spec) -> Programs:
   """Makes what the spec needs, in every process that trains."""
-  if together := coordinator.team_of(spec):
-    return together.compile(spec)
+  if distributed := coordinator.for_spec(spec):
+    return distributed.compile(spec)
   return programs_of(spec)
 
 
@@ -79,19 +79,19 @@ def train(
   """The updates of one segment, its order and rates drawn on the host.
 
   Returns the new state, the mean loss, and the seconds that the device waited
-  for data: 0 where the set lies on it. Raises TeamError where one of several
-  processes dies or fails.
+  for data: 0 where the set lies on it. Raises DistributedError where one of
+  several processes dies or fails.
   """
   trial = placed.trial
   programs.hold(state, trial)
   steps = (segment + 1) * (trial.evaluate_every_examples // trial.batch_size)
-  together = coordinator.team_of(placed.spec)
-  if together is None:
+  distributed = coordinator.for_spec(placed.spec)
+  if distributed is None:
     loss, waited = replica.train(programs.loss_of, programs, placed, segment)
     return programs.keep(steps), loss, waited
-  loss, waited = together.train(programs, placed, segment)
+  loss, waited = distributed.train(programs, placed, segment)
   state = programs.keep(steps)
-  together.keep(programs, state)
+  distributed.keep(programs, state)
   return state, loss, waited
 
 

@@ -22,7 +22,7 @@ COUNTING_NAMES = {
   "train": "training alone",
   "compile": "with compiling",
   "eval": "with evaluation",
-  "active": "less idle energy",
+  "active": "without idle energy",
 }
 
 

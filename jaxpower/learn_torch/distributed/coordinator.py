@@ -1,12 +1,15 @@
-"""Training over several devices: the first process's end of it.
+"""The coordinator: the first process's end of a distributed training.
 
-The process that runs a trial is the first of a `Team`; each other one has a
-device of its own and obeys (`distributed.worker`). They live from one trial to
-the next, as what is compiled does, so that not every trial pays for starting
-PyTorch and compiling in each.
+The protocol is drawn at the head of this package. The coordinator does all
+that a worker does, at the same time and on its own device, and evaluates,
+checkpoints and reports alone. It waits for replies over the pipes rather than
+in `torch.distributed.barrier`: a pipe also tells a death at once and carries
+the line of an error.
 
-One that dies, fails or falls silent ends the team, and is told in one line. The
-others are killed before the group is left: so nothing waits for anyone.
+On any error all workers are killed *before* the process group is left, so that
+leaving waits for nobody. The next trial starts new workers. Several ranks may
+fail when one dies, since the sockets between them break before the kernel
+shows the death; so the cause is looked for before anything is raised.
 """
 
 import atexit
@@ -25,257 +28,277 @@ from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.learn_torch import replica
 from jaxpower.learn_torch.distributed import group
-from jaxpower.learn_torch.distributed.group import PATIENCE_SECONDS
-from jaxpower.learn_torch.distributed.process import Link
+from jaxpower.learn_torch.distributed.group import TIMEOUT_SECONDS
+from jaxpower.learn_torch.distributed.process import WorkerProcess
 from jaxpower.learn_torch.distributed.worker import (
+  Command,
   Compile,
-  Hold,
-  Order,
-  Place,
-  Train,
-  Unite,
+  PlaceData,
+  ReceiveState,
+  TrainSegment,
+  WrapDDP,
 )
 from jaxpower.learn_torch.programs import Programs, TrainState, compile_programs
 from jaxpower.learn_torch.replica import Placed
 from jaxpower.learn_torch.spec import Spec, device_of
 
-LAST_WORDS_SECONDS = 2.0  # for a process to be seen dead that broke a link
+# A worker may take this many times as long as the coordinator to load data or
+# to compile, on top of the timeout. Chosen, not fitted: all ranks do the same
+# work on equal devices, but may have to share the machine's cores and disk.
+MAX_SLOWDOWN = 10
 
-OVER_AGAIN = 10  # how much longer than the first process another may take
+# How long after an error a worker's death is looked for, and how often. Chosen,
+# not fitted: a killed process was seen to be dead 0.1 to 5.5 ms after its pipe
+# had closed (eight kills, two idle cores).
+FIND_CAUSE_SECONDS = 2.0
+POLL_SECONDS = 0.02
+
+# How often the deadline and this process's device are looked at while replies
+# are awaited. Chosen, not fitted: a reply or a death is noticed at once anyway.
+CHECK_SECONDS = 1.0
 
 
-_numbers = itertools.count(1)
+_group_ids = itertools.count(1)
 
 
-class TeamError(RuntimeError):
-  """A process of the training is dead or failed; one line says why."""
+class DistributedError(RuntimeError):
+  """A process of a distributed training died, failed or hung; says why."""
 
 
-class Team:
-  """All processes of a training, this one being the first.
+class Coordinator:
+  """Starts, commands and kills the workers of a distributed training.
+
+  Args:
+    world_size: Number of processes that train, this one included.
 
   Attributes:
-    number: Another for each team of this process.
-    size: How many processes there are.
+    group_id: Number of the process group, no two alike in this process.
+    world_size: As above.
 
-  Raises TeamError where a process cannot be started.
+  Raises DistributedError if a worker cannot be started.
   """
 
-  def __init__(self, size: int):
-    self.number, self.size = next(_numbers), size
-    self._peers: list[Link] = []
-    self._losses: dict[Spec, group.LossOf] = {}
-    self._held: tuple[Programs, TrainState] | None = None
-    atexit.register(self.end)
-    with self._or_why():
-      store = group.store_at(0)
-      for number in range(1, size):
-        self._peers.append(Link(number, size, _gpu(number)))
-      self._hear(PATIENCE_SECONDS)
-      self._tell(store.port)
-      group.join(store, 0, size)
+  def __init__(self, world_size: int):
+    self.group_id, self.world_size = next(_group_ids), world_size
+    self._workers: list[WorkerProcess] = []
+    self._losses: dict[Spec, group.LossFunction] = {}
+    # The programs and the state that every rank has; None if unknown.
+    self._replicated: tuple[Programs, TrainState] | None = None
+    atexit.register(self.stop)
+    with self._report_cause():
+      store = group.tcp_store(0)
+      for rank in range(1, world_size):
+        gpu = _visible_gpu(rank)
+        self._workers.append(WorkerProcess(rank, world_size, gpu))
+      self._wait_for_replies(TIMEOUT_SECONDS)
+      self._send(store.port)
+      group.init(store, 0, world_size)
 
   @property
   def pids(self) -> list[int]:
-    """The ids of the other processes."""
-    return [peer.pid for peer in self._peers]
+    """The process ids of the workers."""
+    return [worker.pid for worker in self._workers]
 
   @property
   def alive(self) -> bool:
-    """Whether all of them are there."""
-    return bool(self._peers) and all(peer.alive for peer in self._peers)
+    """Whether every worker runs."""
+    return bool(self._workers) and all(w.alive for w in self._workers)
 
   def place(self, trial: Trial, sets: DataSet, spec: Spec) -> Placed:
-    """Places a trial in every process; the others load its set themselves."""
-    with self._or_why():
-      self._tell(Place(trial, spec))
-      began = time.monotonic()
+    """Places a trial on all devices; workers load the data set themselves."""
+    with self._report_cause():
+      self._send(PlaceData(trial, spec))
+      start = time.monotonic()
       placed = replica.place(trial, sets, spec)
-      self._hear(_patience(began))
+      self._wait_for_replies(_timeout_since(start))
     return placed
 
   def compile(self, spec: Spec) -> Programs:
-    """Makes what a spec needs, in every process."""
-    with self._or_why():
-      self._tell(Compile(spec))
-      began = time.monotonic()
+    """Compiles a spec's programs in all processes; wraps the loss in DDP."""
+    with self._report_cause():
+      self._send(Compile(spec))
+      start = time.monotonic()
       programs = compile_programs(spec)
-      self._hear(_patience(began))
-      self._tell(Unite(spec))
-      self._losses[spec] = group.unite(programs, spec.accumulation)
-      self._hear(PATIENCE_SECONDS)
+      self._wait_for_replies(_timeout_since(start))
+      self._send(WrapDDP(spec))
+      self._losses[spec] = group.wrap_ddp(programs, spec.accumulation)
+      self._wait_for_replies(TIMEOUT_SECONDS)
     return programs
 
   def train(
     self, programs: Programs, placed: Placed, segment: int
   ) -> tuple[Tensor, float]:
-    """The updates of one segment, each batch divided over all processes.
+    """Trains one segment, each batch divided over all processes.
 
-    Gradients are averaged over them, so that an update is that of the whole
-    batch. It begins from the state that the programs hold; `keep` tells the
-    team which one they hold afterwards. Every other process has done its
-    part, on its device too, when this returns.
+    Gradients are averaged over the processes, so that an update is that of the
+    whole batch. Training begins from the state that `programs` holds; call
+    `keep` afterwards with the state that it holds then. This returns after a
+    barrier: every device is done.
 
     Returns the mean loss, and the seconds that this process waited for data.
     """
-    with self._or_why(), group.or_exit() as progress:
-      if not self._holds(programs):
+    with self._report_cause(), group.exit_if_stuck() as progress:
+      if not self._is_replicated(programs):
         assert programs.held is not None
-        self._tell(Hold(placed.spec))
-        group.share_state(programs, placed.trial)
-        self._hear(PATIENCE_SECONDS)
-      self._held = None  # until it is known what comes of it
-      loss_of = self._losses[placed.spec]
+        self._send(ReceiveState(placed.spec))
+        group.broadcast_state(programs, placed.trial)
+        self._wait_for_replies(TIMEOUT_SECONDS)
+      self._replicated = None  # unknown until the segment has ended well
+      ddp_loss_of = self._losses[placed.spec]
 
-      def followed(*batch: Any) -> Tensor:
+      def loss_of(*batch: Any) -> Tensor:
         progress()
-        return loss_of(*batch)
+        return ddp_loss_of(*batch)
 
-      self._tell(Train(segment))
-      with group.threads(self.size):
-        share = replica.train(followed, programs, placed, segment)
-        loss, waited = share
-        loss = group.average(loss)
-      self._hear(PATIENCE_SECONDS, _is_busy)
+      self._send(TrainSegment(segment))
+      with group.divide_threads(self.world_size):
+        loss, waited = replica.train(loss_of, programs, placed, segment)
+        loss = group.all_reduce_mean(loss)
+      self._wait_for_replies(TIMEOUT_SECONDS, _is_device_busy)
     return loss, waited
 
   def keep(self, programs: Programs, state: TrainState) -> None:
-    """Every process holds this now: it is what they trained."""
-    self._held = programs, state
+    """Notes that all ranks have this state, so that it is not broadcast."""
+    self._replicated = programs, state
 
-  def end(self) -> None:
-    """Ends the other processes; nothing of them is left afterwards."""
-    for peer in self._peers:
-      peer.cut()
-    for peer in self._peers:
-      peer.bury()
-    left, self._peers = self._peers, []
-    self._held = None
+  def stop(self) -> None:
+    """Kills the workers, waits until they are gone, leaves the group."""
+    for worker in self._workers:
+      worker.kill()
+    for worker in self._workers:
+      worker.wait_killed()
+    had_workers, self._workers = bool(self._workers), []
+    self._replicated = None
     self._losses.clear()
-    if left:
+    if had_workers:
       group.leave()
-    atexit.unregister(self.end)
+    atexit.unregister(self.stop)
 
-  def _holds(self, programs: Programs) -> bool:
-    if self._held is None:
+  def _is_replicated(self, programs: Programs) -> bool:
+    """Whether all ranks have the state that these programs hold."""
+    if self._replicated is None:
       return False
-    held_by, state = self._held
-    return held_by is programs and state is programs.held
+    trained, state = self._replicated
+    return trained is programs and state is programs.held
 
-  def _tell(self, order: Order | int) -> None:
-    if not self._peers:
-      raise TeamError("the processes of this training were ended")
-    for peer in self._peers:
-      peer.tell(order)
+  def _send(self, command: Command | int) -> None:
+    """Sends a command, or the store's port, to every worker."""
+    if not self._workers:
+      raise DistributedError("the workers of this training were stopped")
+    for worker in self._workers:
+      worker.send(command)
 
-  def _hear(
-    self, patience_seconds: float, busy: Callable[[], bool] = lambda: False
+  def _wait_for_replies(
+    self, timeout_seconds: float, is_busy: Callable[[], bool] = lambda: False
   ) -> None:
-    """Waits for every other process to have done as it was told.
+    """Waits until every worker has replied to the last command.
 
-    Patience begins when this process's own device is no longer `busy`.
+    The timeout begins when this process's own device is no longer busy. Raises
+    DistributedError after it, or with the error that a worker replies, and
+    EOFError if a worker is dead.
     """
-    silent = {peer.answers: peer for peer in self._peers}
-    until = time.monotonic() + patience_seconds
-    while silent:
-      for pipe in connection.wait(list(silent), 1.0):
-        peer = next(p for p in self._peers if p.answers is pipe)
-        if words := peer.hear():
-          raise TeamError(f"{peer.name}: {words}")
-        del silent[peer.answers]
-      if silent and busy():
-        until = time.monotonic() + patience_seconds
-      if silent and time.monotonic() > until:
-        names = ", ".join(peer.name for peer in silent.values())
-        raise TeamError(f"{names}: silent for {patience_seconds:.0f} s")
+    awaited: dict[Any, WorkerProcess] = {w.replies: w for w in self._workers}
+    deadline = time.monotonic() + timeout_seconds
+    while awaited:
+      for pipe in connection.wait(list(awaited), CHECK_SECONDS):
+        worker = awaited.pop(pipe)
+        if error := worker.receive():
+          raise DistributedError(f"{worker.name}: {error}")
+      if awaited and is_busy():
+        deadline = time.monotonic() + timeout_seconds
+      if awaited and time.monotonic() > deadline:
+        names = ", ".join(worker.name for worker in awaited.values())
+        raise DistributedError(f"{names}: no reply for {timeout_seconds:.0f} s")
 
   @contextlib.contextmanager
-  def _or_why(self) -> Iterator[None]:
-    """Ends the team on any error, and says which process began it."""
+  def _report_cause(self) -> Iterator[None]:
+    """Kills the workers on any error of the body, and raises its cause."""
     try:
       yield
     except Exception as error:
-      why = self._last_words(error)
-      self.end()
-      if why is None:
+      cause = self._cause_of(error)
+      self.stop()
+      if cause is None:
         raise
-      raise TeamError(why) from error
-    except BaseException:
-      self.end()
+      raise DistributedError(cause) from error
+    except BaseException:  # an interrupt: no cause to look for
+      self.stop()
       raise
 
-  def _last_words(self, error: Exception) -> str | None:
-    """Of a process that died, else of the first that failed.
+  def _cause_of(self, error: Exception) -> str | None:
+    """Returns a worker's exit reason, else the first error that one replied.
 
-    A link breaks before the process behind it is seen to be dead, and then
-    others fail too.
+    A connection breaks before the process behind it is seen to be dead, and
+    other ranks fail of that: so a death counts for more than any error.
     """
-    failed = str(error) if isinstance(error, TeamError) else None
-    until = time.monotonic() + LAST_WORDS_SECONDS
-    while self._peers and time.monotonic() < until:
-      for peer in self._peers:
-        if death := peer.death():
-          return death
-        failed = failed or peer.last_words()
-      time.sleep(0.02)
-    return failed
+    cause = str(error) if isinstance(error, DistributedError) else None
+    deadline = time.monotonic() + FIND_CAUSE_SECONDS
+    while self._workers and time.monotonic() < deadline:
+      for worker in self._workers:
+        if exit_reason := worker.exit_reason():
+          return exit_reason
+        cause = cause or worker.error()
+      time.sleep(POLL_SECONDS)
+    return cause
 
 
-# PyTorch knows one group of processes at a time, and so there is one team.
-_now: Team | None = None
+# PyTorch has one default process group at a time, so there is one coordinator.
+_current: Coordinator | None = None
 
 
-def gather(size: int) -> Team | None:
-  """The team of this size, the one that lives or else a new one.
+def start(world_size: int) -> Coordinator | None:
+  """Returns the coordinator of so many processes, starting it unless it lives.
 
-  Any other is ended. None where one process is enough.
+  A coordinator of another size, or one that has lost a worker, is stopped.
+  Returns None for a world size of 1, which needs no workers.
   """
-  global _now
-  if _now is not None and not (_now.alive and _now.size == size):
-    dismiss()
-  if _now is None and size > 1:
-    _now = Team(size)
-  return _now
+  global _current
+  if _current and not (_current.alive and _current.world_size == world_size):
+    stop()
+  if _current is None and world_size > 1:
+    _current = Coordinator(world_size)
+  return _current
 
 
-def dismiss() -> None:
-  """Ends the team that lives, if any does."""
-  global _now
-  if _now is not None:
-    _now.end()
-  _now = None
+def stop() -> None:
+  """Stops the coordinator if there is one: no worker is left."""
+  global _current
+  if _current is not None:
+    _current.stop()
+  _current = None
 
 
-def team_of(spec: Spec) -> Team | None:
-  """The team that a spec is for; None: one process alone.
+def for_spec(spec: Spec) -> Coordinator | None:
+  """Returns the coordinator that a spec was placed with; None: no workers.
 
-  Raises TeamError where that team lives no more.
+  Raises DistributedError if that coordinator was stopped.
   """
-  if spec.team == 0:
+  if spec.group_id == 0:
     return None
-  if _now is None or _now.number != spec.team:
-    raise TeamError("the processes of this training were ended")
-  return _now
+  if _current is None or _current.group_id != spec.group_id:
+    raise DistributedError("the workers of this training were stopped")
+  return _current
 
 
-def _gpu(number: int) -> str | None:
-  """What CUDA_VISIBLE_DEVICES calls the GPU of this number; None on CPUs.
+def _visible_gpu(rank: int) -> str | None:
+  """Returns CUDA_VISIBLE_DEVICES for the worker of a rank; None on CPUs.
 
-  To see one alone keeps a process from taking memory of the first.
+  One GPU for each worker, so that none takes memory of the first by accident.
+  The variable may hold indices or UUIDs, and in any order.
   """
   if device_of().type == "cpu":
     return None
   visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-  return visible.split(",")[number] if visible else str(number)
+  return visible.split(",")[rank] if visible else str(rank)
 
 
-def _patience(began: float) -> float:
-  """How long to wait for others who do what took this process since then."""
-  return PATIENCE_SECONDS + OVER_AGAIN * (time.monotonic() - began)
+def _timeout_since(start: float) -> float:
+  """Returns the timeout for work that this process began at `start` too."""
+  return TIMEOUT_SECONDS + MAX_SLOWDOWN * (time.monotonic() - start)
 
 
-def _is_busy() -> bool:
-  """Whether this process's GPU still has to do what it was told to."""
+def _is_device_busy() -> bool:
+  """Whether this process's GPU still has queued work; False on CPUs."""
   if device_of().type == "cpu":
     return False
   return not torch.cuda.current_stream().query()

@@ -1,7 +1,13 @@
-"""Processes that train together: PyTorch's group of them, and what they share.
+"""torch.distributed: the process group, DDP and the collectives we use.
 
-Every process of a training calls these at the same time. Each wait for another
-process ends within `PATIENCE_SECONDS`.
+Every rank calls these functions at the same time. NCCL serves GPUs, gloo CPUs.
+
+Three things here are not as in a tutorial. A group is left and never freed: a
+free once deadlocked for eight minutes (`_never_freed`). What the coordinator
+waits for has PyTorch's timeout *and* a watchdog of the interpreter's, since a
+wait inside PyTorch can outlive its timeout. And DDP does not broadcast buffers:
+batch norms keep the statistics of their own device's examples, as PyTorch users
+know them (records say "per device").
 """
 
 import contextlib
@@ -23,95 +29,117 @@ from jaxpower.config import Trial
 from jaxpower.learn_torch.programs import Programs, state_of
 from jaxpower.learn_torch.spec import device_of
 
-HERE = "127.0.0.1"
+# All ranks are on this machine. (TCPStore listens on every interface all the
+# same: this is the address that the others connect to.)
+LOOPBACK = "127.0.0.1"
 
-PATIENCE_SECONDS = 120.0  # of one process for another
+# How long one rank waits for another, in a collective and for a reply. Chosen,
+# not fitted: far above an update's time, the longest gap between collectives.
+TIMEOUT_SECONDS = 120.0
 
-LAST_RESORT_SECONDS = 600.0  # without an update, where patience did not help
+# How long a rank may make no progress before its watchdog ends it. Chosen, not
+# fitted: well above TIMEOUT_SECONDS, so that only waits which outlive their
+# timeout come to it.
+WATCHDOG_SECONDS = 600.0
+
+# How rarely progress rearms the watchdog: it may fire a tenth early.
+REARM_SECONDS = WATCHDOG_SECONDS / 10
 
 
-LossOf = Callable[..., Tensor]
+LossFunction = Callable[..., Tensor]
 
 
-def store_at(port: int) -> Any:
-  """Where processes find one another: at a port; 0 opens one."""
-  library: Any = distributed
+def tcp_store(port: int) -> Any:
+  """Returns the store through which ranks meet, opening it for port 0.
+
+  The rank that opens it reads its port and hands that to the others.
+  """
+  library: Any = distributed  # its type stubs do not export TCPStore
   return library.TCPStore(
-    HERE,
+    LOOPBACK,
     port,
     is_master=port == 0,
-    timeout=dt.timedelta(seconds=PATIENCE_SECONDS),
+    timeout=dt.timedelta(seconds=TIMEOUT_SECONDS),
     wait_for_workers=False,
   )
 
 
-def join(store: Any, rank: int, processes: int) -> None:
-  """Makes this process one of the group."""
-  # Else gloo asks what address the machine's name has, which may be none.
+def init(store: Any, rank: int, world_size: int) -> None:
+  """Initializes the process group; returns when all ranks have met."""
+  # Else gloo looks the host's name up for an address, and it may have none.
   if sys.platform == "linux":
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-  with or_exit():
+  with exit_if_stuck():
     distributed.init_process_group(
       "nccl" if device_of().type == "cuda" else "gloo",
       store=store,
       rank=rank,
-      world_size=processes,
-      timeout=dt.timedelta(seconds=PATIENCE_SECONDS),
+      world_size=world_size,
+      timeout=dt.timedelta(seconds=TIMEOUT_SECONDS),
     )
 
 
-# PyTorch may free a group with Python's lock in hand, and then waits for its
-# threads; one of gloo's that just ended some work waits for that lock. (Seen:
-# `~Reducer` over `~ProcessGroupGloo` over `thread::join`, and a thread in
-# `~AsyncAllreduceWork` over `gil_scoped_acquire`.) So no group is ever freed.
-_left: list[Any] = []
+# References that keep every process group from being freed. PyTorch may free
+# one while it holds Python's lock (the GIL) and then joins gloo's threads; one
+# of those that has just finished a collective waits for the GIL to free a
+# Python object: a deadlock. Seen in native stacks: the main thread in
+# `~Reducer` (DDP), `~ProcessGroupGloo`, `thread::join`; the other in
+# `~AsyncAllreduceWork`, `gil_scoped_acquire`.
+_never_freed: list[Any] = []
 
 
 def leave() -> None:
-  """Leaves the group, whose other processes are dead by now.
+  """Leaves the process group after its other ranks were killed.
 
-  So whatever still waits for one of them fails at once. On a GPU it would
-  wait on, and is given up.
+  Since they are dead, what waits for them in gloo fails at once. NCCL would
+  wait on, and is aborted.
   """
   group = distributed.group.WORLD
   if group is None:
     return
-  _left.append(group)
-  with or_exit():
+  _never_freed.append(group)
+  with exit_if_stuck():
     if device_of().type == "cuda":
       group.abort()
     distributed.destroy_process_group()
 
 
-def unite(programs: Programs, parts: int) -> LossOf:
-  """The loss whose gradients are averaged over all processes.
+def wrap_ddp(programs: Programs, micro_batches: int) -> LossFunction:
+  """Wraps the loss in DDP, so that gradients are averaged over all ranks.
 
-  It is called for each of an update's micro-batches, `parts` of them, and
-  averages when it goes back from the last.
+  The function that is returned is to be called once for each of an update's
+  `micro_batches`. Gradients add up on the device, and are all-reduced in the
+  backward pass of the last micro-batch only.
   """
-  with or_exit():
-    averaged = DistributedDataParallel(
-      _Loss(programs), gradient_as_bucket_view=True
+  with exit_if_stuck():
+    # Gradients are views of the buckets that are reduced: no copy of them.
+    ddp = DistributedDataParallel(
+      _LossModule(programs), gradient_as_bucket_view=True
     )
-  part = itertools.cycle(range(1, parts + 1))
+  numbers = itertools.cycle(range(1, micro_batches + 1))
 
   def loss_of(*batch: Tensor) -> Tensor:
-    last = next(part) == parts
-    with contextlib.nullcontext() if last else averaged.no_sync():
-      return averaged(*batch)
+    is_last = next(numbers) == micro_batches
+    with contextlib.nullcontext() if is_last else ddp.no_sync():
+      return ddp(*batch)
 
   return loss_of
 
 
-class _Loss(nn.Module):
-  """The loss as a module: what is averaged may be learned outside a network."""
+class _LossModule(nn.Module):
+  """The loss as a module, which is what DDP wraps.
+
+  It wraps the loss and not the network, since the loss may have parameters
+  that the network's own forward pass does not use: the weights of tasks.
+  """
 
   def __init__(self, programs: Programs):
     super().__init__()
     self.network = programs.network
     self._loss_of = programs.loss_of
-    # The first process evaluates, with the statistics of its own examples;
-    # those of the others need not be made equal at each call.
+    # DDP reads this name. Buffers (the statistics of batch norms) are not
+    # broadcast at every call: the coordinator alone evaluates, with those of
+    # its own examples.
     buffers = [name for name, _ in self.named_buffers()]
     self._ddp_params_and_buffers_to_ignore = buffers
 
@@ -119,38 +147,45 @@ class _Loss(nn.Module):
     return self._loss_of(*batch)
 
 
-def share_state(programs: Programs, trial: Trial) -> None:
-  """Gives every process the state that the first one's programs hold."""
-  first = distributed.get_rank() == 0
+def broadcast_state(programs: Programs, trial: Trial) -> None:
+  """Broadcasts the coordinator's training state to all other ranks.
+
+  Weights and statistics travel as one flat tensor, the optimizer's moments as
+  bytes. All goes through the group: a pipe holds 64 KiB, and its writer waits
+  for a reader.
+  """
+  is_coordinator = distributed.get_rank() == 0
   values = programs.network.state_dict().values()
-  numbers = [v for v in values if v.is_floating_point()]
-  together = torch.cat([v.flatten() for v in numbers])
-  distributed.broadcast(together, 0)
+  tensors = [value for value in values if value.is_floating_point()]
+  flat = torch.cat([tensor.flatten() for tensor in tensors])
+  distributed.broadcast(flat, 0)
   moments = [None]
-  if first and programs.held is not None:
+  if is_coordinator and programs.held is not None:
     moments = [_to_bytes(programs.held.moments)]
-  # Through the group and not a pipe, whose writer waits for a reader.
   distributed.broadcast_object_list(moments, 0)
-  if first:
+  if is_coordinator:
     return
-  pieces = together.split([v.numel() for v in numbers])
-  for value, piece in zip(numbers, pieces, strict=True):
-    value.copy_(piece.view(value.shape))
+  received = flat.split([tensor.numel() for tensor in tensors])
+  for tensor, values in zip(tensors, received, strict=True):
+    tensor.copy_(values.view(tensor.shape))
   state = state_of(programs.network, moments=_from_bytes(moments[0]))
   programs.hold(state, trial)
 
 
-def average(loss: Tensor) -> Tensor:
-  """The mean over all processes."""
+def all_reduce_mean(loss: Tensor) -> Tensor:
+  """Returns the mean of a tensor over all ranks; overwrites its argument."""
   distributed.all_reduce(loss)
   return loss / distributed.get_world_size()
 
 
 @contextlib.contextmanager
-def threads(processes: int) -> Iterator[None]:
-  """The CPU's threads divided over the processes."""
+def divide_threads(world_size: int) -> Iterator[None]:
+  """Divides PyTorch's CPU threads over the ranks, at least one for each.
+
+  Each process would else start as many threads as there are cores.
+  """
   before = torch.get_num_threads()
-  torch.set_num_threads(max(1, before // processes))
+  torch.set_num_threads(max(1, before // world_size))
   try:
     yield
   finally:
@@ -158,27 +193,28 @@ def threads(processes: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def or_exit() -> Iterator[Callable[[], None]]:
-  """Ends this process, saying where it stands, if what is inside never does.
+def exit_if_stuck() -> Iterator[Callable[[], None]]:
+  """Watchdog: dumps tracebacks and exits if the body hangs.
 
-  The last resort where a wait inside PyTorch forgets its end: a thread that
-  needs no lock of Python's. The time begins anew whenever what is yielded is
-  called; that costs nothing.
+  It yields a function to call on progress, which gives the body another
+  WATCHDOG_SECONDS and costs nothing. The timer is faulthandler's, a thread in
+  C that needs no GIL, and so fires even when a deadlock holds that. Exiting
+  the coordinator kills its workers too, and fails one trial.
   """
 
-  def begin() -> None:
-    nonlocal due
-    due = time.monotonic() + LAST_RESORT_SECONDS / 10
+  def arm() -> None:
+    nonlocal rearm_at
+    rearm_at = time.monotonic() + REARM_SECONDS
     faulthandler.dump_traceback_later(
-      LAST_RESORT_SECONDS, exit=True, file=sys.__stderr__ or 2
+      WATCHDOG_SECONDS, exit=True, file=sys.__stderr__ or 2
     )
 
   def progress() -> None:
-    if time.monotonic() > due:
-      begin()
+    if time.monotonic() > rearm_at:
+      arm()
 
-  due = 0.0
-  begin()
+  rearm_at = 0.0
+  arm()
   try:
     yield progress
   finally:

@@ -1,7 +1,13 @@
-"""Processes that train under the first one: their start, pipes and death.
+"""A worker process as the coordinator holds it: spawn, pipes, kill.
 
-Knows no PyTorch, which takes seconds to load: from before that on, a process
-dies with the one that started it.
+No PyTorch is imported here (tested): loading it takes seconds, and a worker
+has to ask the kernel to die with its parent before them. `main` is where the
+worker begins; it imports `distributed.worker` after that.
+
+`subprocess` and not `multiprocessing`, whose parent can block on writing to a
+child that has died. Workers are killed and never asked to stop: they hold
+nothing that the coordinator does not, and one that waits inside a collective
+reads no pipe.
 """
 
 import contextlib
@@ -17,42 +23,50 @@ from typing import Any
 
 import jaxpower
 
-CHILD = "from jaxpower.learn_torch.distributed import process; process.begin()"
+WORKER_CODE = (
+  "from jaxpower.learn_torch.distributed import process; process.main()"
+)
 
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>; man 2 prctl
 
-REAP_SECONDS = 30.0  # from being killed to being gone
+# From SIGKILL to the process being gone. Chosen, not fitted: it took 6 to 19 ms
+# (eight kills, two idle cores), but a driver's call may not be interruptible.
+REAP_SECONDS = 30.0
 
 
-class Link:
-  """A process with its device, and the two pipes between it and this one.
+class WorkerProcess:
+  """A spawned worker process and the two pipes to it.
 
   Args:
-    rank: Of that process, from 1.
-    size: How many processes train.
-    gpu: The one that it is to see, in CUDA_VISIBLE_DEVICES' words; None: as
-      this process.
+    rank: Its rank, from 1.
+    world_size: Number of processes that train, the coordinator's included.
+    gpu: Its CUDA_VISIBLE_DEVICES; None: that of this process.
 
-  Raises OSError where it cannot be started.
+  Attributes:
+    name: Its rank in words, for errors.
+    replies: The pipe that its replies come from.
+
+  Raises OSError if it cannot be spawned.
   """
 
-  def __init__(self, rank: int, size: int, gpu: str | None = None):
-    self.name = f"process {rank + 1} of the {size} that train"
-    inbox, self._to = connection.Pipe(duplex=False)
-    self.answers, outbox = connection.Pipe(duplex=False)
-    ends = inbox.fileno(), outbox.fileno()
-    numbers = *ends, os.getpid(), rank, size
-    with inbox, outbox:  # else the death of the other end would not be seen
+  def __init__(self, rank: int, world_size: int, gpu: str | None = None):
+    self.name = f"rank {rank} of {world_size}"
+    commands, self._commands = connection.Pipe(duplex=False)
+    self.replies, replies = connection.Pipe(duplex=False)
+    descriptors = commands.fileno(), replies.fileno()
+    arguments = *descriptors, os.getpid(), rank, world_size
+    # The worker's ends are closed here: held open, they would hide its death.
+    with commands, replies:
       self._process = subprocess.Popen(
-        [sys.executable, "-c", CHILD, *map(str, numbers)],
+        [sys.executable, "-c", WORKER_CODE, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
-        pass_fds=ends,
+        pass_fds=descriptors,
         env=_environment(gpu),
       )
 
   @property
   def pid(self) -> int:
-    """The process's id."""
+    """The process id."""
     return self._process.pid
 
   @property
@@ -60,85 +74,96 @@ class Link:
     """Whether the process runs."""
     return self._process.poll() is None
 
-  def tell(self, order: Any) -> None:
-    """Sends something small, so that nobody has to be reading."""
-    self._to.send(order)
+  def send(self, command: Any) -> None:
+    """Sends a command, or another small value.
 
-  def hear(self) -> str | None:
-    """The next answer: None, or why an order was not obeyed.
-
-    Raises EOFError where the process is dead.
+    Below what a pipe buffers (64 KiB on Linux, man 7 pipe; a command takes
+    about 2), so that this returns even where nobody reads.
     """
-    return self.answers.recv()
+    self._commands.send(command)
 
-  def last_words(self) -> str | None:
-    """Why it failed, of what was not heard yet; never waits."""
+  def receive(self) -> str | None:
+    """Receives the next reply: None for success, else the error's line.
+
+    Raises EOFError if the process is dead.
+    """
+    return self.replies.recv()
+
+  def error(self) -> str | None:
+    """Returns the first error among unread replies; never waits."""
     with contextlib.suppress(EOFError, OSError):
-      while self.answers.poll():
-        if words := self.answers.recv():
-          return f"{self.name}: {words}"
+      while self.replies.poll():
+        if error := self.replies.recv():
+          return f"{self.name}: {error}"
     return None
 
-  def death(self) -> str | None:
-    """How it died; None while it lives, or where it ended by itself."""
+  def exit_reason(self) -> str | None:
+    """Returns the signal or exit code of a death in one line.
+
+    None while the process lives, and if it exited with code 0.
+    """
     code = self._process.poll()
     if not code:
       return None
     if code < 0:
-      how = f"was ended by signal {-code} ({signal.Signals(-code).name})"
-    else:
-      how = f"ended with exit code {code}"
-    return f"{self.name} {how}"
+      name = signal.Signals(-code).name
+      return f"{self.name} was killed by signal {-code} ({name})"
+    return f"{self.name} exited with code {code}"
 
-  def cut(self) -> None:
-    """Kills the process.
-
-    It holds nothing that is not here too, and one that waits for another would
-    listen to nothing else.
-    """
+  def kill(self) -> None:
+    """Kills the process and closes its pipes; does not wait."""
     self._process.kill()
-    self._to.close()
-    self.answers.close()
+    self._commands.close()
+    self.replies.close()
 
-  def bury(self) -> None:
-    """Waits for a killed process to be gone."""
+  def wait_killed(self) -> None:
+    """Waits until a killed process is gone, `REAP_SECONDS` at most."""
     with contextlib.suppress(subprocess.TimeoutExpired):
       self._process.wait(REAP_SECONDS)
 
 
-def begin() -> None:
-  """What such a process does first, then `distributed.worker`.
+def main() -> None:
+  """Runs a worker process, from its first line to its end.
 
-  Its arguments are the file descriptors of its inbox and its outbox, the id of
-  the process that started it, its rank, and how many processes there are.
+  Command line: the file descriptors of the commands and of the replies, the
+  parent's process id, the rank and the world size.
   """
-  # An interrupt from the terminal reaches the sweep, which decides.
+  # An interrupt from the terminal reaches the sweep too, which decides.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
-  first, second, parent, rank, size = map(int, sys.argv[1:])
-  _die_with(parent)
-  for descriptor in (first, second):
-    os.set_inheritable(descriptor, False)  # an end held open hides a death
+  commands, replies, parent, rank, world_size = map(int, sys.argv[1:])
+  _die_with_parent(parent)
+  for descriptor in (commands, replies):
+    # A child of this process that held an end open would hide its death.
+    os.set_inheritable(descriptor, False)
   from jaxpower.learn_torch.distributed import worker
 
-  inbox = Connection(first, writable=False)
-  worker.follow(inbox, Connection(second, readable=False), rank, size)
+  worker.run(
+    Connection(commands, writable=False),
+    Connection(replies, readable=False),
+    rank,
+    world_size,
+  )
 
 
-def _die_with(parent: int) -> None:
-  """Lets the kernel end this process with its parent, however that ends.
+def _die_with_parent(parent: int) -> None:
+  """Lets the kernel kill this process when its parent dies, however it dies.
 
-  With the thread that started it, to be exact: it must be one that stays.
-  Elsewhere than on Linux it ends when it next looks at its pipe.
+  The kernel does so when the *thread* that spawned this process ends (man 2
+  prctl), so that has to be one that stays. On other systems than Linux the
+  process exits when it next looks at its closed pipe.
   """
   if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(DIE_WITH_PARENT, int(signal.SIGKILL))
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+  # The parent may have died before the call: then no signal will come.
   if os.getppid() != parent:
     os._exit(0)
 
 
 def _environment(gpu: str | None) -> dict[str, str]:
-  """That of this process, but for one GPU to be seen, and this package."""
+  """Returns this process's environment, plus this package and one GPU."""
   package = pathlib.Path(jaxpower.__file__).parent.parent
   paths = filter(None, [str(package), os.environ.get("PYTHONPATH")])
-  found = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-  return found if gpu is None else found | {"CUDA_VISIBLE_DEVICES": gpu}
+  environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+  if gpu is not None:
+    environment["CUDA_VISIBLE_DEVICES"] = gpu
+  return environment

@@ -1,9 +1,12 @@
-"""The life of a process that trains under another one, and its orders.
+"""The worker's loop: receive a command, handle it, wait for the device, reply.
 
-Started by `distributed.process`. It holds the trial's data and a network
-of its own, does as it is told and says so, until its pipe is closed. The two
-speak over two pipes: an order goes one way, and back comes None once it is
-done, on the device too, or a line that says why it cannot be.
+Runs in the processes of rank 1 and up, which `distributed.process` spawns. A
+worker has the trial's data and a network of its own, and every command is one
+that the coordinator carries out at the same time, so that their collectives
+meet. It replies None when a command is done, on the device too: the
+coordinator, having all replies, has passed a barrier. A command that fails
+ends the worker, its error's first line being the last reply: after a failed
+collective no rank knows where the others stand.
 """
 
 import contextlib
@@ -25,8 +28,8 @@ from jaxpower.learn_torch.spec import Spec
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-  """Bring the data of a trial to the device."""
+class PlaceData:
+  """Load the data set of a trial and place it on the device."""
 
   trial: Trial
   spec: Spec
@@ -34,94 +37,102 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Compile:
-  """Make what a spec needs."""
+  """Build and compile the programs of a spec."""
 
   spec: Spec
 
 
 @dataclasses.dataclass(frozen=True)
-class Unite:
-  """Let the gradients of a spec's network be averaged from now on."""
+class WrapDDP:
+  """Wrap a spec's loss in DDP, with all other ranks."""
 
   spec: Spec
 
 
 @dataclasses.dataclass(frozen=True)
-class Hold:
-  """Take over the first process's state, which comes through the group."""
+class ReceiveState:
+  """Receive the coordinator's training state, broadcast through the group."""
 
   spec: Spec
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
-  """Make the updates of a segment of the trial that was placed last."""
+class TrainSegment:
+  """Train one segment of the trial that was placed last."""
 
   segment: int
 
 
-Order = Place | Compile | Unite | Hold | Train
+Command = PlaceData | Compile | WrapDDP | ReceiveState | TrainSegment
 
 
-class Peer:
-  """What one process has of all that it was told to make."""
+class Worker:
+  """One worker's programs, losses and placed trial; handles commands."""
 
-  def __init__(self, number: int):
-    self._rank = number
+  def __init__(self, rank: int):
+    self._rank = rank
     self._programs: dict[Spec, Programs] = {}
-    self._losses: dict[Spec, group.LossOf] = {}
+    self._losses: dict[Spec, group.LossFunction] = {}
     self._placed: Placed | None = None
 
-  def obey(self, order: Order) -> None:
-    """Does as it is told; a GPU may not be ready when this returns."""
-    match order:
-      case Place(trial, spec):
-        self._placed = None  # before the next one needs its place
-        # As the first process loads it: left on disk where it may stay there.
-        found = data.load(trial.data, mapped=trial.streaming != "never")
-        sets = data.for_tasks(found, trial.tasks)
+  def handle(self, command: Command) -> None:
+    """Carries out a command; a GPU may still be busy when this returns."""
+    match command:
+      case PlaceData(trial, spec):
+        self._placed = None  # frees its memory for the next trial
+        # As the coordinator loads it: mapped from disk where it may stream.
+        loaded = data.load(trial.data, mapped=trial.streaming != "never")
+        sets = data.for_tasks(loaded, trial.tasks)
         self._placed = replica.place(trial, sets, spec, self._rank)
       case Compile(spec):
         self._programs[spec] = compile_programs(spec)
-      case Unite(spec):
-        made = self._programs[spec]
-        self._losses[spec] = group.unite(made, spec.accumulation)
-      case Hold(spec):
-        group.share_state(self._programs[spec], self._now().trial)
-      case Train(segment):
-        placed = self._now()
+      case WrapDDP(spec):
+        programs = self._programs[spec]
+        self._losses[spec] = group.wrap_ddp(programs, spec.accumulation)
+      case ReceiveState(spec):
+        group.broadcast_state(
+          self._programs[spec], self._require_placed().trial
+        )
+      case TrainSegment(segment):
+        placed = self._require_placed()
         loss_of = self._losses[placed.spec]
         programs = self._programs[placed.spec]
         loss, _ = replica.train(loss_of, programs, placed, segment)
-        group.average(loss)
+        group.all_reduce_mean(loss)
 
-  def _now(self) -> Placed:
+  def _require_placed(self) -> Placed:
+    """Returns the placed trial; the coordinator always places one first."""
     assert self._placed is not None
     return self._placed
 
 
-def follow(
-  inbox: Connection, outbox: Connection, number: int, processes: int
+def run(
+  commands: Connection, replies: Connection, rank: int, world_size: int
 ) -> None:
-  """The life of the process of this rank; it does not return."""
+  """Runs a worker of this rank until its pipes close; never returns."""
   try:
-    outbox.send(None)
-    group.join(group.store_at(inbox.recv()), number, processes)
-    with group.threads(processes):
-      _serve(Peer(number), inbox, outbox)
+    replies.send(None)  # ready: PyTorch is imported
+    group.init(group.tcp_store(commands.recv()), rank, world_size)
+    with group.divide_threads(world_size):
+      _handle_commands(Worker(rank), commands, replies)
   except (EOFError, BrokenPipeError):
-    pass  # the first one is gone
-  except Exception as error:  # noqa: BLE001, the first one is to hear of it
+    pass  # the coordinator is gone
+  except Exception as error:  # noqa: BLE001, the coordinator is to hear of it
     traceback.print_exc()
     with contextlib.suppress(OSError):
-      outbox.send(f"{type(error).__name__}: {error}".splitlines()[0])
+      replies.send(f"{type(error).__name__}: {error}".splitlines()[0])
   sys.stderr.flush()
-  os._exit(0)  # nothing here is worth waiting for others, as a group would
+  # Python's own exit would destroy the process group, which can wait for
+  # other ranks.
+  os._exit(0)
 
 
-def _serve(peer: Peer, inbox: Connection, outbox: Connection) -> None:
+def _handle_commands(
+  worker: Worker, commands: Connection, replies: Connection
+) -> None:
+  """Handles commands one by one; ends by EOFError when the pipe closes."""
   while True:
-    peer.obey(inbox.recv())
+    worker.handle(commands.recv())
     if torch.cuda.is_available():
       torch.cuda.synchronize()
-    outbox.send(None)
+    replies.send(None)

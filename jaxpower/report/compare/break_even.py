@@ -1,12 +1,26 @@
-"""After how many uses an investment is paid back, and how certain that is."""
+"""After how many uses an investment is paid back, and how certain that is.
+
+Uses = invested / (before - after), each of the three a median over seeds. It is
+a ratio of medians, and not a median of ratios, so that a reader can check it
+against the medians in the same table. A seed draws all three together, since
+what it does to one side it does to the other, and that cancels in the saving.
+
+A trial that missed its target cost at least what it spent. That leaves the
+quotient open above or below, hence "at most", "at least", never or unknown
+instead of a number.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxpower.report.compare.statistics import CONFIDENCE, RESAMPLES, SEED, Cost
+from jaxpower.report.compare.statistics import (
+  Cost,
+  draw_trials,
+  percentile_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,7 @@ class BreakEven:
 def break_even(
   invested: Sequence[Cost], before: Sequence[Cost], after: Sequence[Cost]
 ) -> BreakEven | None:
-  """Investment over saving: I / (B - A), each a median over seeds.
+  """Divides the investment by the saving: I / (B - A), medians over seeds.
 
   The three are of the same seeds in the same order, and seeds are drawn
   together: the percentile bootstrap over pairs (Efron and Tibshirani 1993,
@@ -51,24 +65,41 @@ def break_even(
   """
   if not len(invested) == len(before) == len(after):
     raise ValueError(f"{len(invested)}, {len(before)}, {len(after)} seeds")
-  count = len(invested)
-  if not count:
+  seeds = len(invested)
+  if not seeds:
     return None
-  found = _point(*_uses(invested, before, after, np.arange(count)[None]))
-  if count == 1:
-    return found
-  generator = np.random.default_rng((SEED, 2))
-  drawn = generator.integers(count, size=(RESAMPLES, count))
-  least, most = _uses(invested, before, after, drawn)
-  tail = (1 - CONFIDENCE) / 2
-  return replace(
-    found,
-    low=float(np.quantile(least, tail, method="lower")),
-    high=float(np.quantile(most, 1 - tail, method="higher")),
+  all_once = np.arange(seeds)[None]
+  point = _point(*_uses(invested, before, after, all_once))
+  if seeds == 1:
+    return point
+  # The same draws as those of other costs that are paired by seed.
+  draws = draw_trials(seeds, stream=2)
+  low, high = percentile_interval(*_uses(invested, before, after, draws))
+  return replace(point, low=low, high=high)
+
+
+def break_even_by_seed(
+  invested: Mapping[int, Cost],
+  before: Mapping[tuple[int, int], Cost],
+  after: Mapping[tuple[int, int], Cost],
+) -> BreakEven | None:
+  """Breaks even over the seeds that all three have; None where there is none.
+
+  Costs are keyed as by `costs.costs_by_seed`. An investment is made once a
+  seed, so of several trials of one seed the last one counts.
+  """
+  last_before = {seed: cost for (seed, _), cost in before.items()}
+  last_after = {seed: cost for (seed, _), cost in after.items()}
+  seeds = sorted(invested.keys() & last_before.keys() & last_after.keys())
+  return break_even(
+    [invested[seed] for seed in seeds],
+    [last_before[seed] for seed in seeds],
+    [last_after[seed] for seed in seeds],
   )
 
 
 def _point(least: np.ndarray, most: np.ndarray) -> BreakEven:
+  """Reads the quotient of the medians from its least and its most value."""
   low, high = float(least[0]), float(most[0])
   if low == high:
     return BreakEven(low)
@@ -83,29 +114,33 @@ def _uses(
   invested: Sequence[Cost],
   before: Sequence[Cost],
   after: Sequence[Cost],
-  drawn: np.ndarray,
+  draws: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The least and the most that each draw of seeds allows."""
-  spent, spent_most = _medians(invested, drawn)
-  dear, dear_most = _medians(before, drawn)
-  cheap, cheap_most = _medians(after, drawn)
+  """Computes the least and the most uses that each draw of seeds allows.
+
+  `draws` holds indices of seeds, (draws, seeds); returns (draws,) each.
+  """
+  invested_least, invested_most = _medians(invested, draws)
+  before_least, before_most = _medians(before, draws)
+  after_least, after_most = _medians(after, draws)
   return (
-    _over(spent, dear_most - cheap),
-    _over(spent_most, dear - cheap_most),
+    _divide(invested_least, before_most - after_least),
+    _divide(invested_most, before_least - after_most),
   )
 
 
 def _medians(
-  costs: Sequence[Cost], drawn: np.ndarray
+  costs: Sequence[Cost], draws: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+  """Computes the least and the most median of each draw."""
   floors = np.array([cost.value for cost in costs])
   ceilings = np.array([cost.ceiling for cost in costs])
-  return np.median(floors[drawn], axis=1), np.median(ceilings[drawn], axis=1)
+  return np.median(floors[draws], axis=1), np.median(ceilings[draws], axis=1)
 
 
-def _over(spent: np.ndarray, saving: np.ndarray) -> np.ndarray:
-  """Infinite where nothing is saved; zero where the saving is endless."""
-  uses = np.full(spent.shape, np.inf)
-  pays = (saving > 0) & np.isfinite(spent)
-  np.divide(spent, saving, out=uses, where=pays)
+def _divide(invested: np.ndarray, saved: np.ndarray) -> np.ndarray:
+  """Divides; infinite where nothing is saved, zero where the saving is."""
+  uses = np.full(invested.shape, np.inf)
+  pays_back = (saved > 0) & np.isfinite(invested)
+  np.divide(invested, saved, out=uses, where=pays_back)
   return uses

@@ -1,4 +1,11 @@
-"""Records gathered by what varies, and the groups set against each other."""
+"""Gathers records into groups by what varies, and compares the groups.
+
+  records -> comparable parts -> groups of equal settings -> medians, ratios
+
+Trials of a group differ in their seed alone. A trial that missed its target
+is never left out: what it spent is a lower bound, and so may its group's
+median be (`compare.statistics`).
+"""
 
 import json
 import math
@@ -33,7 +40,7 @@ from jaxpower.report.compare.statistics import (
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-  """The trials that share every varied value, seeds apart.
+  """The trials of one setting, seeds apart.
 
   `joules` and `seconds` are medians over seeds of the train phase until the
   target was met; None, with `unknown` saying why, where a trial's are not
@@ -62,11 +69,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Ranking:
-  """The groups by one way to count.
+  """The groups ranked by one way to count their joules.
 
   `order` holds indices of the groups whose median is known, not only bounded,
-  from cheapest to dearest. `energy_ratio` is the highest median over the
-  lowest; None where fewer than two groups have one.
+  from the cheapest to the most expensive. `energy_ratio` is the highest median
+  over the lowest; None where fewer than two groups have one.
   """
 
   order: tuple[int, ...]
@@ -75,7 +82,7 @@ class Ranking:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-  """Groups on common ground, in the natural order of what varies.
+  """Groups that may be compared, in the natural order of what varies.
 
   `rankings` has one entry for each way to count the joules, named as in
   `costs.COUNTINGS`, as far as every group's are known in that way.
@@ -107,8 +114,8 @@ class Comparison:
   @property
   def worst(self) -> Group | None:
     """The group with the highest median, known or bounded."""
-    told = [group for group in self.groups if group.joules]
-    return max(told, key=_joules, default=None)
+    known = [group for group in self.groups if group.joules]
+    return max(known, key=_median_joules, default=None)
 
   @property
   def energy_ratio(self) -> Estimate | None:
@@ -143,22 +150,22 @@ def compare_all(
 
 
 def compare(records: Iterable[TrialRecord]) -> tuple[Comparison, ...]:
-  """One comparison for each set of records that may be compared.
+  """Makes one comparison for each set of records that may be compared.
 
   Trials that others began from are not among them.
   """
-  compared = without_pretraining(records)
-  return tuple(_comparison(part) for part in comparable(compared))
+  settings = without_pretraining(records)
+  return tuple(_comparison(part) for part in comparable(settings))
 
 
 def _comparison(records: Sequence[TrialRecord]) -> Comparison:
-  gathered: dict[str, list[TrialRecord]] = {}
+  by_setting: dict[str, list[TrialRecord]] = {}
   for record in records:
     key = json.dumps(record.varied, sort_keys=True)
-    gathered.setdefault(key, []).append(record)
-  parts = [tuple(part) for part in gathered.values()]
-  train = ranking(parts, TRAIN)
-  base = costs(parts[train.order[0]]) if train.order else None
+    by_setting.setdefault(key, []).append(record)
+  settings = [tuple(trials) for trials in by_setting.values()]
+  train = ranking(settings, TRAIN)
+  best = costs(settings[train.order[0]]) if train.order else None
   domains = (tuple(sorted(record.joules_by_domain)) for record in records)
   return Comparison(
     data=str(records[0].config.get("data", "")),
@@ -169,26 +176,28 @@ def _comparison(records: Sequence[TrialRecord]) -> Comparison:
     estimated=any(record.estimated for record in records),
     devices=next(filter(None, map(devices, records)), ()),
     groups=tuple(
-      _group(part, base, best=train.order[:1] == (index,))
-      for index, part in enumerate(parts)
+      _group(trials, best, is_best=train.order[:1] == (index,))
+      for index, trials in enumerate(settings)
     ),
     rankings={"train": train}
     | {
-      name: ranking(parts, counting)
+      name: ranking(settings, counting)
       for name, counting in COUNTINGS.items()
-      if _all_known(parts, counting)
+      if _is_known(settings, counting)
     },
   )
 
 
 def ranking(
-  parts: Sequence[Sequence[TrialRecord]], counting: Counting
+  settings: Sequence[Sequence[TrialRecord]], counting: Counting
 ) -> Ranking:
-  """Ranks groups of records by their median cost, one way to count it."""
-  known = {
-    i: found for i, part in enumerate(parts) if (found := costs(part, counting))
+  """Ranks settings by the median cost of their trials, counted one way."""
+  all_costs = {
+    index: of_setting
+    for index, trials in enumerate(settings)
+    if (of_setting := costs(trials, counting))
   }
-  medians = {i: found for i in known if (found := middle(known[i]))}
+  medians = {i: m for i in all_costs if (m := middle(all_costs[i]))}
   order = sorted(
     (i for i in medians if not medians[i].at_least),
     key=lambda i: medians[i].value,
@@ -196,29 +205,30 @@ def ranking(
   if not order or len(medians) < 2:
     return Ranking(tuple(order), None)
   worst = max(medians, key=lambda i: medians[i].value)
-  energy_ratio = ratio(known[worst], known[order[0]])
-  # Any bounded group may turn out dearer than the one that now looks worst.
-  if energy_ratio and any(found.at_least for found in medians.values()):
+  energy_ratio = ratio(all_costs[worst], all_costs[order[0]])
+  # Any setting with a bound may cost more than the one that now looks worst.
+  if energy_ratio and any(m.at_least for m in medians.values()):
     high = None if energy_ratio.high is None else math.inf
     energy_ratio = replace(energy_ratio, at_least=True, high=high)
   return Ranking(tuple(order), energy_ratio)
 
 
-def _all_known(
-  parts: Sequence[Sequence[TrialRecord]], counting: Counting
+def _is_known(
+  settings: Sequence[Sequence[TrialRecord]], counting: Counting
 ) -> bool:
-  """Whether this way to count knows the cost of every group that has one."""
+  """Whether a counting knows the cost of every setting that has one."""
   return all(
-    costs(part, counting) is not None or costs(part) is None for part in parts
+    costs(trials, counting) is not None or costs(trials) is None
+    for trials in settings
   )
 
 
-def _joules(group: Group) -> float:
+def _median_joules(group: Group) -> float:
   return group.joules.value if group.joules else 0.0
 
 
 def _group(
-  records: tuple[TrialRecord, ...], base: Sequence[Cost] | None, best: bool
+  records: tuple[TrialRecord, ...], best: Sequence[Cost] | None, is_best: bool
 ) -> Group:
   joules, seconds = costs(records), costs(records, SECONDS)
   per_1000, bound = joules_per_1000(records)
@@ -227,21 +237,21 @@ def _group(
     records=records,
     joules=median(joules or ()),
     seconds=median(seconds or ()),
-    ratio=Estimate(1.0) if best else ratio(joules or (), base or ()),
+    ratio=Estimate(1.0) if is_best else ratio(joules or (), best or ()),
     joules_per_1000_examples=per_1000,
     joules_per_1000_examples_bound=bound,
-    unknown="" if joules else _why(records),
+    unknown="" if joules else _reason_unknown(records),
   )
 
 
 def joules_per_1000(
   records: Sequence[TrialRecord],
 ) -> tuple[float | None, float | None]:
-  """The median of the trials that ran, and the meter's largest bound."""
+  """Takes the median of the trials that ran, and the meter's largest bound."""
   ran = [r for r in records if r.status != "failed"]
-  each = [r.joules_per_example for r in ran]
-  known = [value for value in each if value is not None]
-  if not known or len(known) < len(each):
+  per_example = [r.joules_per_example for r in ran]
+  known = [joules for joules in per_example if joules is not None]
+  if not known or len(known) < len(per_example):
     return None, None
   bounds = [
     r.train_joules_bound / r.examples
@@ -252,7 +262,7 @@ def joules_per_1000(
   return 1000 * statistics.median(known), bound
 
 
-def _why(records: Sequence[TrialRecord]) -> str:
+def _reason_unknown(records: Sequence[TrialRecord]) -> str:
   if all(record.status == "failed" for record in records):
     error = next((r.error for r in records if r.error), None)
     return f"every trial failed: {error or 'no error was recorded'}"

@@ -1,10 +1,21 @@
-"""What each trial cost, by the several ways there are to count."""
+"""What each trial cost, by the several ways there are to count.
 
-from collections.abc import Callable, Sequence
+A trial that reached its target cost what it spent until then. One that missed
+it or diverged cost at least all that it spent; leaving it out would make a
+setting that often misses look cheap. One that failed costs nothing that can be
+told, and is left out. Where one cost is unknown a sum or a list of them is
+unknown too: never zero, and never the sum of the rest.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.statistics import Cost
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -15,12 +26,20 @@ class Counting:
   bound: Callable[[TrialRecord], float | None]
 
 
+def all_known(values: Iterable[T | None]) -> tuple[T, ...] | None:
+  """Returns the values, or None where one of them is unknown."""
+  values = tuple(values)
+  known = tuple(value for value in values if value is not None)
+  return known if len(known) == len(values) else None
+
+
 def _sum(*parts: float | None) -> float | None:
-  known = [part for part in parts if part is not None]
-  return sum(known) if len(known) == len(parts) else None
+  known = all_known(parts)
+  return None if known is None else sum(known)
 
 
 def _active(record: TrialRecord) -> float | None:
+  """Joules of training without what the machine draws when idle."""
   train, watts = record.train_joules, record.idle_watts
   if train is None or watts is None or record.train_seconds is None:
     return None
@@ -57,21 +76,48 @@ COUNTINGS = {
 }
 
 
-def costs(
-  records: Sequence[TrialRecord], counting: Counting = TRAIN
-) -> tuple[Cost, ...] | None:
-  """The cost of every trial that ran; None where one is not known.
+def ran(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+  """Returns the trials that trained; those that failed are left out."""
+  return [record for record in records if record.status != "failed"]
 
-  A reached trial has a cost; a missed or diverged one a censored cost; a
-  failed one carries no number, since nothing says what it would have cost.
+
+def costs(
+  records: Iterable[TrialRecord], counting: Counting = TRAIN
+) -> tuple[Cost, ...] | None:
+  """Returns the cost of every trial that ran; None where one is not known.
+
+  That of a missed or diverged trial is censored: at least so much.
   """
-  found = []
-  for record in records:
-    if record.status == "failed":
-      continue
-    reached = record.status == "reached"
-    value = counting.reached(record) if reached else counting.bound(record)
-    if value is None:
-      return None
-    found.append(Cost(value, censored=not reached))
-  return tuple(found)
+  return all_known(_cost(record, counting) for record in ran(records))
+
+
+def _cost(record: TrialRecord, counting: Counting) -> Cost | None:
+  reached = record.status == "reached"
+  spent = counting.reached(record) if reached else counting.bound(record)
+  return None if spent is None else Cost(spent, censored=not reached)
+
+
+def by_seed(
+  records: Iterable[TrialRecord],
+) -> dict[tuple[int, int], TrialRecord]:
+  """Keys the trials that ran by their seed, so that they can be paired.
+
+  The second number of a key counts trials of the same seed: folders that are
+  compared may hold several. 0 is the first of them.
+  """
+  trials: Counter[int] = Counter()
+  keyed = {}
+  for record in ran(records):
+    keyed[record.seed, trials[record.seed]] = record
+    trials[record.seed] += 1
+  return keyed
+
+
+def costs_by_seed(
+  records: Sequence[TrialRecord], counting: Counting = TRAIN
+) -> dict[tuple[int, int], Cost]:
+  """Returns costs under the keys of `by_seed`; empty where one is unknown."""
+  known = costs(records, counting)
+  return (
+    {} if known is None else dict(zip(by_seed(records), known, strict=True))
+  )

@@ -10,11 +10,15 @@ A trial that missed its target is only known to cost more than it spent. So
 every share is taken for each factor from one upwards by which the misses may
 have fallen short of the truth, one factor for all, and its range is given.
 
-Parts of a variance while the misses are moved upwards together.
-
-A log cost is a line in t, the log of the factor by which misses fell short:
+How that range is found: a log cost is a line in t, the log of that factor:
 log cost + t where the trial missed, else log cost. A mean of squares of such
-lines is a parabola in t, and a share of a variance a quotient of two.
+lines is a parabola in t, and a share of a variance is a quotient of two
+parabolas, whose extremes over t from 0 on are known in closed form.
+
+Certainty: seeds are drawn anew within each setting (bootstrap). That adds
+their noise a second time, which is taken off the interval again; and a share
+counts as real only where its whole interval lies above what the noise of seeds
+alone would give it on average (`chance`).
 """
 
 import itertools
@@ -27,48 +31,7 @@ import numpy as np
 
 from jaxpower.report.compare.statistics import CONFIDENCE, SEED, Cost
 
-
-def parabola(lines: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-  """Mean over `axes` of (value + slope t) squared; shape (..., 3)."""
-  value, slope = lines
-  return np.stack(
-    [
-      (value**2).mean(axes),
-      2 * (value * slope).mean(axes),
-      (slope**2).mean(axes),
-    ],
-    axis=-1,
-  )
-
-
-def quotient_range(
-  over: np.ndarray, under: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """Least and most of the quotient of two parabolas over t from 0 on.
-
-  It turns where its derivative is zero, which is a quadratic in t; so its
-  extremes lie there, at t = 0 or at t without end. Nothing over nothing is
-  left out; where that is all, both are zero.
-  """
-  c, b, a = np.moveaxis(over, -1, 0)
-  z, y, x = np.moveaxis(under, -1, 0)
-  p, q, r = a * y - b * x, 2 * (a * z - c * x), b * z - c * y
-  with np.errstate(all="ignore"):
-    root = np.sqrt(q**2 - 4 * p * r)
-    turns = [(-q + root) / (2 * p), (-q - root) / (2 * p), -r / q]
-    at = [c / z, a / x]
-    for t in turns:
-      t = np.where(t > 0, t, np.nan)
-      at.append((c + b * t + a * t**2) / (z + y * t + x * t**2))
-  found = np.stack([np.where(np.isfinite(v), v, np.nan) for v in at])
-  # Rounding may take a quotient beyond the whole by a hair.
-  found = np.clip(found, -1.0, 1.0)
-  nothing = np.isnan(found).all(0)
-  found = np.where(nothing, 0.0, found)
-  return np.nanmin(found, 0), np.nanmax(found, 0)
-
-
-RESAMPLES = 2_000
+RESAMPLES = 2_000  # of each setting's seeds; chosen, not fitted
 
 MOST_MISSED = 0.5  # of the trials; of more, the misses would decide alone
 
@@ -131,52 +94,54 @@ class Importance:
 def importance(
   paths: Sequence[str], settings: Mapping[Setting, Sequence[Cost]]
 ) -> Importance:
-  """Shares out the variance of log costs over the fields of a grid.
+  """Shares the variance of log costs out over the fields of a grid.
 
   `settings` maps one value of each of `paths` to the costs of its trials. It
   must hold every combination, each with a cost above zero, and at most half
   of the trials may have missed; else `unknown` says what is wrong.
   """
-  costs = [cost for found in settings.values() for cost in found]
+  costs = [cost for of_setting in settings.values() for cost in of_setting]
   missed = sum(cost.censored for cost in costs)
-  why = _unfit(paths, settings, costs, missed)
-  if why:
-    return Importance(fields={}, missed=missed, trials=len(costs), unknown=why)
+  reason = _reason_unknown(paths, settings, costs, missed)
+  if reason:
+    return Importance(
+      fields={}, missed=missed, trials=len(costs), unknown=reason
+    )
   axes = _axes(paths, settings)
   shape = tuple(map(len, axes))
   cells = [settings[key] for key in itertools.product(*axes)]
-  seen = _Shared.of(_means(cells), shape)
+  observed = _Variance.of(_means(cells), shape)
   drawn = None
   if all(len(cell) > 1 for cell in cells):
-    drawn = _Shared.of(_resampled(cells), shape)
+    drawn = _Variance.of(_resampled(cells), shape)
   noise = _noise_of_means(cells) if drawn else None
   freedom = [n - 1 for n in shape]
   freedom.append(math.prod(shape) - 1 - sum(freedom))
   chances = [
-    None if noise is None else seen.ends(noise * degrees / len(cells))
+    None if noise is None else observed.ends(noise * degrees / len(cells))
     for degrees in freedom
   ]
   shares = [
-    seen.share(part, drawn, chance) for part, chance in enumerate(chances)
+    observed.share(part, drawn, chance) for part, chance in enumerate(chances)
   ]
   degrees = math.prod(shape) - 1
-  found = Importance(
+  weights = Importance(
     fields=dict(zip(paths, shares, strict=False)),
     interaction=shares[len(paths)],
     seeds=None
     if drawn is None or noise is None
-    else seen.seeds(drawn, seen.ends(noise * degrees / len(cells))),
+    else observed.seeds(drawn, observed.ends(noise * degrees / len(cells))),
     missed=missed,
     trials=len(costs),
   )
-  first, *others = (list(paths).index(name) for name in found.ranked)
+  first, *others = (list(paths).index(name) for name in weights.ranked)
   leads = drawn is not None and all(
     drawn.low_end_of_lead(first, other) > 0 for other in others
   )
-  return replace(found, leads=leads)
+  return replace(weights, leads=leads)
 
 
-def _unfit(
+def _reason_unknown(
   paths: Sequence[str],
   settings: Mapping[Setting, Sequence[Cost]],
   costs: Sequence[Cost],
@@ -188,7 +153,7 @@ def _unfit(
   if any(len(axis) < 2 for axis in axes):
     return "fewer than two fields vary"
   whole = math.prod(map(len, axes))
-  known = sum(bool(found) for found in settings.values())
+  known = sum(bool(of_setting) for of_setting in settings.values())
   if known < whole:
     return f"the energy of only {known} of {whole} settings is known"
   if any(cost.value <= 0 for cost in costs):
@@ -210,8 +175,8 @@ def _axes(
 
 
 @dataclass(frozen=True)
-class _Shared:
-  """Parabolas of the parts and of the whole; last axis: coefficients.
+class _Variance:
+  """The variance and its parts as parabolas in t; last axis: coefficients.
 
   parts: (fields + 2, ..., 3), the last two being interaction and seeds;
   whole: (..., 3).
@@ -223,7 +188,7 @@ class _Shared:
   @classmethod
   def of(
     cls, cells: tuple[np.ndarray, np.ndarray], shape: tuple[int, ...]
-  ) -> "_Shared":
+  ) -> "_Variance":
     """From means (2, ..., cells) and parabolas of noise (..., 3)."""
     means, noise = cells
     lines = means.reshape(*means.shape[:-1], *shape)
@@ -245,7 +210,7 @@ class _Shared:
   def share(
     self,
     part: int,
-    drawn: "_Shared | None",
+    drawn: "_Variance | None",
     chance: tuple[float, float] | None,
   ) -> Share:
     """One part's share of the whole, with its interval where seeds allow."""
@@ -256,7 +221,7 @@ class _Shared:
     low, high = drawn.interval(part, -chance[1], -chance[0])
     return Share(least, most, min(least, low), max(most, high), chance[1])
 
-  def seeds(self, drawn: "_Shared", lost: tuple[float, float]) -> Share:
+  def seeds(self, drawn: "_Variance", lost: tuple[float, float]) -> Share:
     """The share of seeds; drawing them anew loses as much as others gain."""
     least, most = self.ends(self.parts[-1])
     low, high = drawn.interval(-1, *lost)
@@ -332,3 +297,44 @@ def _residual(lines: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 def _inside(low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
   low, high = np.clip((low, high), 0, 1)
   return float(low), float(high)
+
+
+def parabola(lines: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+  """Takes the mean over `axes` of (value + slope t) squared; shape (..., 3)."""
+  value, slope = lines
+  return np.stack(
+    [
+      (value**2).mean(axes),
+      2 * (value * slope).mean(axes),
+      (slope**2).mean(axes),
+    ],
+    axis=-1,
+  )
+
+
+def quotient_range(
+  over: np.ndarray, under: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Finds the least and most of a quotient of parabolas over t from 0 on.
+
+  It turns where its derivative is zero, which is a quadratic in t; so its
+  extremes lie there, at t = 0 or at t without end. Nothing over nothing is
+  left out; where that is all, both are zero.
+  """
+  c, b, a = np.moveaxis(over, -1, 0)  # c + b t + a t ** 2
+  z, y, x = np.moveaxis(under, -1, 0)
+  # The numerator of the derivative is p t ** 2 + q t + r.
+  p, q, r = a * y - b * x, 2 * (a * z - c * x), b * z - c * y
+  with np.errstate(all="ignore"):
+    root = np.sqrt(q**2 - 4 * p * r)
+    turns = [(-q + root) / (2 * p), (-q - root) / (2 * p), -r / q]
+    at = [c / z, a / x]
+    for t in turns:
+      t = np.where(t > 0, t, np.nan)
+      at.append((c + b * t + a * t**2) / (z + y * t + x * t**2))
+  quotients = np.stack([np.where(np.isfinite(v), v, np.nan) for v in at])
+  # Rounding may take a quotient beyond the whole by a hair.
+  quotients = np.clip(quotients, -1.0, 1.0)
+  undefined = np.isnan(quotients).all(0)
+  quotients = np.where(undefined, 0.0, quotients)
+  return np.nanmin(quotients, 0), np.nanmax(quotients, 0)

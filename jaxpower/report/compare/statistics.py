@@ -1,8 +1,14 @@
-"""Medians over seeds and their certainty, where some values are lower bounds.
+"""Medians over seeds and their intervals, where some values are lower bounds.
 
 A trial that missed its target spent joules without getting there, so what the
 target would have cost lies above them: such a value is censored. It takes part
 all the same; leaving it out would make a setup that often misses look cheap.
+
+Every statistic is computed twice: with each censored cost at its bound, the
+least it can have been, and with each endless, the most. A median grows with
+each of its values, so the truth lies between the two. Intervals are percentile
+bootstraps over trials (Efron and Tibshirani 1993, chapter 13): the 2.5 %
+quantile of the resampled least, the 97.5 % quantile of the resampled most.
 """
 
 import math
@@ -13,11 +19,8 @@ from typing import Any
 import numpy as np
 
 CONFIDENCE = 0.95
-
-RESAMPLES = 10_000
-
+RESAMPLES = 10_000  # of a bootstrap; chosen, not fitted
 SEED = 20_240_229  # of the resampling, so that a report repeats exactly
-
 
 # From six values on, the range of a sample holds the true median in 95 of 100
 # cases (1 - 2 ** (1 - n)); no interval inside the range can do so with fewer.
@@ -53,14 +56,12 @@ class Estimate:
 
 
 def middle(costs: Sequence[Cost]) -> Estimate | None:
-  """The median cost without its interval; None for no costs.
+  """Takes the median cost, without its interval; None for no costs.
 
-  A median grows with each of its values. So the median with every censored
-  cost at its bound is never above the true one, and with every censored cost
-  endless it is never below. Where the two agree the median is known, though
-  single costs are not: with costs of 10, 20 and at least 30 it is 20. Where
-  they differ only the first is given, as a lower bound (`at_least`): with
-  costs of 10, at least 30 and at least 30 the median is at least 30.
+  Where the least and the most that it can be agree the median is known,
+  though single costs are not: with costs of 10, 20 and at least 30 it is 20.
+  Where they differ only the least is given, as a lower bound (`at_least`):
+  with costs of 10, at least 30 and at least 30 the median is at least 30.
   """
   if not costs:
     return None
@@ -69,43 +70,39 @@ def middle(costs: Sequence[Cost]) -> Estimate | None:
 
 
 def median(costs: Sequence[Cost]) -> Estimate | None:
-  """The median cost with its percentile bootstrap interval over trials.
-
-  The interval runs from the 2.5 % quantile of the resampled medians with
-  censored costs at their bounds to the 97.5 % quantile of those with censored
-  costs endless. None for no costs.
-  """
-  found = middle(costs)
-  if found is None or len(costs) < 2:
-    return found
-  lower, upper = _medians(costs, stream=0)
-  low, high = _interval(lower, upper)
-  return replace(found, low=low, high=high)
+  """Takes the median cost, with its interval over trials; None for no costs."""
+  value = middle(costs)
+  if value is None or len(costs) < 2:
+    return value
+  low, high = percentile_interval(*_resampled_medians(costs, stream=0))
+  return replace(value, low=low, high=high)
 
 
 def ratio(costs: Sequence[Cost], base: Sequence[Cost]) -> Estimate | None:
-  """The median of `costs` over that of `base`, each resampled on its own.
+  """Divides the median of `costs` by that of `base`, each resampled alone.
 
   None where either is empty or the median of `base` is not known and above
   zero, since then there is nothing to divide by.
   """
-  over, under = middle(costs), middle(base)
-  if over is None or under is None or under.at_least or under.value <= 0:
+  dividend, divisor = middle(costs), middle(base)
+  if dividend is None or divisor is None:
     return None
-  found = Estimate(over.value / under.value, over.at_least)
+  if divisor.at_least or divisor.value <= 0:
+    return None
+  value = Estimate(dividend.value / divisor.value, dividend.at_least)
   if len(costs) < 2 or len(base) < 2:
-    return found
-  lower, upper = _medians(costs, stream=0)
-  base_lower, base_upper = _medians(base, stream=1)
+    return value
+  least, most = _resampled_medians(costs, stream=0)
+  base_least, base_most = _resampled_medians(base, stream=1)
   with np.errstate(divide="ignore"):
-    low, high = _interval(lower / base_upper, upper / base_lower)
-  return replace(found, low=low, high=high)
+    low, high = percentile_interval(least / base_most, most / base_least)
+  return replace(value, low=low, high=high)
 
 
 def paired_ratio(
   costs: Mapping[Any, Cost], base: Mapping[Any, Cost]
 ) -> Estimate | None:
-  """The ratio of medians over the keys, such as seeds, that both have.
+  """Divides medians over the keys, such as seeds, that both sides have.
 
   Each resample draws whole pairs, so that what a seed does to both sides
   cancels. Where fewer than two keys are shared nothing can be paired: then
@@ -114,21 +111,20 @@ def paired_ratio(
   shared = sorted(costs.keys() & base.keys())
   if len(shared) < 2:
     return ratio(tuple(costs.values()), tuple(base.values()))
-  over = [costs[key] for key in shared]
-  under = [base[key] for key in shared]
-  found = ratio(over, under)
-  if found is None:
+  above = [costs[key] for key in shared]
+  below = [base[key] for key in shared]
+  value = ratio(above, below)
+  if value is None:
     return None
-  generator = np.random.default_rng((SEED, 2))
-  drawn = generator.integers(len(shared), size=(RESAMPLES, len(shared)))
+  draws = draw_trials(len(shared), stream=2)
   with np.errstate(divide="ignore"):
-    low, high = _interval(
-      _drawn([c.value for c in over], drawn)
-      / _drawn([c.ceiling for c in under], drawn),
-      _drawn([c.ceiling for c in over], drawn)
-      / _drawn([c.value for c in under], drawn),
+    low, high = percentile_interval(
+      _medians_of([c.value for c in above], draws)
+      / _medians_of([c.ceiling for c in below], draws),
+      _medians_of([c.ceiling for c in above], draws)
+      / _medians_of([c.value for c in below], draws),
     )
-  return replace(found, low=low, high=high)
+  return replace(value, low=low, high=high)
 
 
 @dataclass(frozen=True)
@@ -147,7 +143,7 @@ class Span:
 
 
 def median_ratio(pairs: Sequence[tuple[Cost, Cost]]) -> Span | None:
-  """The median over seeds of each first cost over its own second.
+  """Takes the median over seeds of each first cost over its own second.
 
   Unlike a ratio of medians it is known where either side has misses: a first
   cost that is only bounded leaves its ratio open above, a second one leaves it
@@ -165,27 +161,46 @@ def median_ratio(pairs: Sequence[tuple[Cost, Cost]]) -> Span | None:
 
 
 def span(values: Sequence[tuple[float, float]]) -> Span:
-  """The median of values of which only least and most are known.
-
-  The interval runs from the 2.5 % quantile of the resampled medians of the
-  least to the 97.5 % quantile of those of the most.
-  """
+  """Takes the median of values of which only the least and most are known."""
   # Sorted, so that the order of records cannot move an interval.
   least, most = np.array(sorted(values)).T
-  found = Span(float(np.median(least)), float(np.median(most)))
+  value = Span(float(np.median(least)), float(np.median(most)))
   if len(values) < 2:
-    return found
-  generator = np.random.default_rng((SEED, 0))
-  drawn = generator.integers(len(values), size=(RESAMPLES, len(values)))
-  low, high = _interval(
-    np.median(least[drawn], axis=1), np.median(most[drawn], axis=1)
+    return value
+  draws = draw_trials(len(values), stream=0)
+  low, high = percentile_interval(
+    np.median(least[draws], axis=1), np.median(most[draws], axis=1)
   )
-  return replace(found, low=low, high=high)
+  return replace(value, low=low, high=high)
 
 
 def range_coverage(seeds: int) -> float:
-  """How often the range of so many values holds their true median."""
+  """Tells how often the range of so many values holds their true median."""
   return 1 - 2.0 ** (1 - seeds)
+
+
+def draw_trials(trials: int, stream: int) -> np.ndarray:
+  """Draws trials with replacement: their indices, (RESAMPLES, trials).
+
+  Another `stream` gives independent draws; the same one the same draws, so
+  that two sides drawn together stay paired.
+  """
+  generator = np.random.default_rng((SEED, stream))
+  return generator.integers(trials, size=(RESAMPLES, trials))
+
+
+def percentile_interval(
+  least: np.ndarray, most: np.ndarray
+) -> tuple[float, float]:
+  """Takes the 2.5 % quantile of the least and the 97.5 % one of the most.
+
+  Outward to a resampled value: between a number and endless lies nothing that
+  could be interpolated.
+  """
+  tail = (1 - CONFIDENCE) / 2
+  low = np.quantile(least, tail, method="lower")
+  high = np.quantile(most, 1 - tail, method="higher")
+  return float(low), float(high)
 
 
 def _floors(costs: Sequence[Cost]) -> list[float]:
@@ -197,23 +212,15 @@ def _ceilings(costs: Sequence[Cost]) -> list[float]:
   return sorted(cost.ceiling for cost in costs)
 
 
-def _medians(
+def _resampled_medians(
   costs: Sequence[Cost], stream: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """Medians of resampled floors and ceilings; shape (RESAMPLES,) each."""
-  generator = np.random.default_rng((SEED, stream))
-  drawn = generator.integers(len(costs), size=(RESAMPLES, len(costs)))
-  return _drawn(_floors(costs), drawn), _drawn(_ceilings(costs), drawn)
+  draws = draw_trials(len(costs), stream)
+  return _medians_of(_floors(costs), draws), _medians_of(
+    _ceilings(costs), draws
+  )
 
 
-def _drawn(values: Sequence[float], drawn: np.ndarray) -> np.ndarray:
-  return np.median(np.array(values)[drawn], axis=1)
-
-
-def _interval(lower: np.ndarray, upper: np.ndarray) -> tuple[float, float]:
-  # Outward to a resampled value: between a number and endless lies nothing
-  # that could be interpolated.
-  tail = (1 - CONFIDENCE) / 2
-  low = np.quantile(lower, tail, method="lower")
-  high = np.quantile(upper, 1 - tail, method="higher")
-  return float(low), float(high)
+def _medians_of(values: Sequence[float], draws: np.ndarray) -> np.ndarray:
+  return np.median(np.array(values)[draws], axis=1)

@@ -1,6 +1,8 @@
 """What a life cycle takes for granted: each number with unit, source, date.
 
-No assumption has a default. What is not given is not counted, and said.
+No assumption has a default: a number that nobody chose would be read as one
+that somebody measured. What is not given is not counted, and that is said. The
+numbers of the template are examples, to be changed, each with its own source.
 """
 
 import math
@@ -10,17 +12,14 @@ from dataclasses import dataclass
 from jaxpower.report.given.carbon import GRIDS
 
 FIELDS = ("value", "unit", "source", "date")
-
-PLAN = "my own plan"
-
+PLAN = "my own plan"  # the source of what only its reader can know
 PLANNED = "2026"
-
 BLOOM = (
   "Luccioni, Viguier and Ligozat 2023, Estimating the carbon footprint of"
   " BLOOM, JMLR 24(253)"
 )
-
 IN_USE = f"{BLOOM}: 6 years, in use 85 % of the time"
+HOURS_IN_USE = 44_676  # 6 years of 365 days of 24 hours, 85 % of them
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ KINDS = {
     means="Hours of use that a GPU's carbon is shared by.",
     unit="h",
     above=True,
-    example=44_676,
+    example=HOURS_IN_USE,
     source=IN_USE,
     date="2023",
   ),
@@ -115,7 +114,7 @@ KINDS = {
     means="Hours of use that the host's carbon is shared by.",
     unit="h",
     above=True,
-    example=44_676,
+    example=HOURS_IN_USE,
     source=IN_USE,
     date="2023",
   ),
@@ -131,7 +130,7 @@ KINDS = {
 
 
 def template() -> str:
-  """A commented file with every assumption, ready to be changed."""
+  """Writes a commented file with every assumption, ready to be changed."""
   head = (
     "What a life cycle takes for granted. Change the values and say where they"
     " are from. Leave out what is not to be counted: nothing has a default."

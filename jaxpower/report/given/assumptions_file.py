@@ -1,4 +1,9 @@
-"""Reads a file of assumptions; whatever is wrong in it is one line."""
+"""Reads a file of assumptions; whatever is wrong in it is one line.
+
+A person writes the file by hand, so it is taken for what it says or refused:
+no field may be missing, no unit is converted, nothing unknown is passed over. A
+typing error would otherwise be an assumption that silently counts for nothing.
+"""
 
 import datetime as dt
 import math
@@ -12,13 +17,16 @@ from jaxpower.config import unknown
 from jaxpower.report.given.assumptions import FIELDS, KINDS, Assumption
 from jaxpower.report.given.carbon import GRIDS
 
+LONGEST_VALUE = 60  # of a value in an error line, so that it stays a line
+DAY_SUFFIXES = {4: "-01-01", 7: "-01", 10: ""}  # by length: year, month, day
+
 
 class AssumptionError(Exception):
   """An assumption cannot be used: one line says which field and why."""
 
 
 def read(path: str | os.PathLike) -> dict[str, Assumption]:
-  """The assumptions of a TOML file. Raises AssumptionError, one line."""
+  """Reads the assumptions of a TOML file; raises AssumptionError, one line."""
   path = pathlib.Path(path)
   try:
     return parse(path.read_bytes())
@@ -29,7 +37,7 @@ def read(path: str | os.PathLike) -> dict[str, Assumption]:
 
 
 def parse(content: bytes) -> dict[str, Assumption]:
-  """The assumptions of a TOML text, in the order of the template.
+  """Reads the assumptions of a TOML text, in the order of the template.
 
   Raises AssumptionError where it is no TOML, a name or a field is unknown or
   missing, or a number, a unit, a source or a date is not one.
@@ -37,11 +45,11 @@ def parse(content: bytes) -> dict[str, Assumption]:
   try:
     tables = tomllib.loads(content.decode())
   except (ValueError, RecursionError) as error:
-    why = _plain(str(error)) or "nested too deeply"
-    raise AssumptionError(f"not TOML: {why}") from None
+    reason = _printable(str(error)) or "nested too deeply"
+    raise AssumptionError(f"not TOML: {reason}") from None
   for name in tables:
     if name not in KINDS:
-      raise AssumptionError(unknown("assumption", _plain(name), KINDS))
+      raise AssumptionError(unknown("assumption", _printable(name), KINDS))
   if not tables:
     raise AssumptionError(
       "no assumption in it; --lifecycle_template prints all there are"
@@ -57,17 +65,19 @@ def _assumption(name: str, table: Any) -> Assumption:
       f"{name}: must be a table with {', '.join(FIELDS)}; write [{name}]"
     )
   if name == "grid_intensity" and "region" in table:
-    return _of_region(table)
+    return _grid_of_region(table)
   for field in table:
     if field not in FIELDS:
-      raise AssumptionError(unknown(f"field of {name}", _plain(field), FIELDS))
+      raise AssumptionError(
+        unknown(f"field of {name}", _printable(field), FIELDS)
+      )
   for field in FIELDS:
     if field not in table:
       raise AssumptionError(f"{name}.{field}: is missing; no field may be")
   kind = KINDS[name]
   if table["unit"] != kind.unit:
     raise AssumptionError(
-      f"{name}.unit: is {_shown(table['unit'])}; must be '{kind.unit}'"
+      f"{name}.unit: is {_quoted(table['unit'])}; must be '{kind.unit}'"
     )
   return Assumption(
     _number(name, table["value"]),
@@ -77,7 +87,8 @@ def _assumption(name: str, table: Any) -> Assumption:
   )
 
 
-def _of_region(table: Mapping[str, Any]) -> Assumption:
+def _grid_of_region(table: Mapping[str, Any]) -> Assumption:
+  """Looks up the yearly mean of a region's grid."""
   if len(table) > 1:
     raise AssumptionError(
       "grid_intensity: give either region alone or value, unit, source, date"
@@ -85,7 +96,7 @@ def _of_region(table: Mapping[str, Any]) -> Assumption:
   region = table["region"]
   if not isinstance(region, str) or region not in GRIDS:
     raise AssumptionError(
-      "grid_intensity.region: " + unknown("region", _shown(region), GRIDS)
+      "grid_intensity.region: " + unknown("region", _quoted(region), GRIDS)
     )
   grid = GRIDS[region]
   return Assumption(
@@ -97,17 +108,18 @@ def _of_region(table: Mapping[str, Any]) -> Assumption:
 
 
 def _number(name: str, value: Any) -> float:
+  """Checks a value: a finite number within the limits of its kind."""
   kind, where = KINDS[name], f"{name}.value"
   if isinstance(value, bool) or not isinstance(value, int | float):
-    raise AssumptionError(f"{where}: is {_shown(value)}; must be a number")
+    raise AssumptionError(f"{where}: is {_quoted(value)}; must be a number")
   try:
     number = float(value)
-  except OverflowError:
+  except OverflowError:  # an integer of TOML may have any number of digits
     number = math.inf
   if not math.isfinite(number):
     raise AssumptionError(f"{where}: must be a finite number")
-  low = number <= kind.least if kind.above else number < kind.least
-  if low or number > kind.most:
+  too_small = number <= kind.least if kind.above else number < kind.least
+  if too_small or number > kind.most:
     least = f"{'above' if kind.above else 'at least'} {kind.least:g}"
     most = f" and at most {kind.most:g}" if math.isfinite(kind.most) else ""
     raise AssumptionError(f"{where}: is {number:g}; must be {least}{most}")
@@ -115,6 +127,7 @@ def _number(name: str, value: Any) -> float:
 
 
 def _text(where: str, value: Any) -> str:
+  """Checks a source: one line that says something."""
   if not isinstance(value, str) or not value.strip():
     raise AssumptionError(f"{where}: must say where the number is from")
   if not value.isprintable():
@@ -123,29 +136,33 @@ def _text(where: str, value: Any) -> str:
 
 
 def _date(where: str, value: Any) -> str:
+  """Checks a year, a month or a day, which stays as exact as it was given."""
   if isinstance(value, dt.date):
     return value.isoformat()[:10]
   text = value if isinstance(value, str) else ""
-  shape = {4: "-01-01", 7: "-01", 10: ""}.get(len(text))
+  suffix = DAY_SUFFIXES.get(len(text))
   try:
-    if shape is None:
+    if suffix is None:
       raise ValueError
-    return dt.date.fromisoformat(text + shape).isoformat()[: len(text)]
+    return dt.date.fromisoformat(text + suffix).isoformat()[: len(text)]
   except ValueError:
     raise AssumptionError(
-      f"{where}: is {_shown(value)}; must be a year, a month or a day, as"
+      f"{where}: is {_quoted(value)}; must be a year, a month or a day, as"
       ' "2023", "2023-07" or "2023-07-14"'
     ) from None
 
 
-def _shown(value: Any) -> str:
-  """A value of the file on one line, cut where it is long."""
+def _quoted(value: Any) -> str:
+  """Quotes a value of the file on one line, cut where it is long."""
   try:
-    text = _plain(str(value))
+    text = _printable(str(value))
   except (ValueError, RecursionError):  # an integer or a list without end
     return "too long"
-  return f"'{text}'" if len(text) <= 60 else f"'{text[:57]}...'"
+  if len(text) > LONGEST_VALUE:
+    text = f"{text[: LONGEST_VALUE - 3]}..."
+  return f"'{text}'"
 
 
-def _plain(text: str) -> str:
+def _printable(text: str) -> str:
+  """Escapes whatever would break a line or steer a terminal."""
   return text.encode("unicode_escape").decode()

@@ -1,18 +1,19 @@
 """From joules and hours of use to kWh and grams of CO2e; and of which grids.
 
-Multipliers are told beside joules, never inside them.
+Joules are measured, while a PUE, a grid and a lifetime are assumed. So what
+these make of joules is a `Footprint`, which stands beside them and never
+replaces them: whoever doubts an assumption still has the measurement. What is
+not given is not counted; none of the multipliers has a default.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from jaxpower.report.compare.life import Use, scaled
 from jaxpower.report.compare.statistics import Estimate
 
 JOULES_PER_KWH = 3.6e6
-
 SECONDS_PER_HOUR = 3600.0
-
 GRAMS_PER_KG = 1000.0
-
 
 EMBER = (
   "Ember and Energy Institute, by way of Our World in Data, carbon intensity of"
@@ -32,7 +33,7 @@ EIA = (
 
 @dataclass(frozen=True)
 class Intensity:
-  """What a kWh of a region's electricity emitted, on the mean of a year."""
+  """Grams that a kWh of a region's electricity emitted, mean of a year."""
 
   grams_co2e_per_kwh: float
   year: str
@@ -74,34 +75,68 @@ class Hardware:
   host_share: float | None = None
 
   @property
-  def counts_gpus(self) -> bool:
-    """Whether the carbon of the GPUs can be told; so also where none ran."""
-    known = None not in (self.gpu_kg_co2e, self.gpu_hours)
-    return self.gpus == 0 or (known and self.gpus is not None)
+  def gpu_kg_per_hour(self) -> float | None:
+    """Embodied carbon of all GPUs in an hour of use; None: not known."""
+    if not self.gpus or self.gpu_kg_co2e is None or self.gpu_hours is None:
+      return None
+    return self.gpus * self.gpu_kg_co2e / self.gpu_hours
 
   @property
-  def counts_host(self) -> bool:
-    """Whether the carbon of the host can be told."""
-    return None not in (self.host_kg_co2e, self.host_hours, self.host_share)
+  def host_kg_per_hour(self) -> float | None:
+    """Embodied carbon of the host in an hour of use; None: not known."""
+    if (
+      self.host_kg_co2e is None
+      or self.host_hours is None
+      or self.host_share is None
+    ):
+      return None
+    return self.host_share / self.host_hours * self.host_kg_co2e
 
-  @property
-  def counted(self) -> str:
-    """Whose carbon can be told, in words; empty where nobody's can."""
-    cards = self.counts_gpus and self.gpus
-    if self.counts_host and cards:
-      return "GPUs and host"
-    return "GPUs alone" if cards else "host alone" if self.counts_host else ""
+
+@dataclass(frozen=True)
+class Multipliers:
+  """What turns joules and seconds of use to carbon; None: not given."""
+
+  pue: float | None
+  grams_co2e_per_kwh: float | None
+  hardware: Hardware
+
+
+@dataclass(frozen=True)
+class Footprint:
+  """Energy and carbon of some use; None where unknown or not given."""
+
+  kwh: Estimate | None
+  kwh_with_pue: Estimate | None
+  operational_grams: Estimate | None
+  embodied_grams: Estimate | None
+
+
+def footprint(use: Use, given: Multipliers) -> Footprint:
+  """Computes the footprint of a use.
+
+  Without a PUE operational grams are those of what the meter saw alone.
+  """
+  pue, intensity = given.pue, given.grams_co2e_per_kwh
+  return Footprint(
+    kwh(use.joules),
+    None if pue is None else kwh(use.joules, pue),
+    None
+    if intensity is None
+    else operational_grams(use.joules, 1.0 if pue is None else pue, intensity),
+    embodied_grams(use.seconds, given.hardware),
+  )
 
 
 def kwh(joules: Estimate | None, pue: float = 1.0) -> Estimate | None:
-  """Joules as kWh; with a PUE (ISO/IEC 30134-2) those of the building."""
+  """Turns joules to kWh; with a PUE (ISO/IEC 30134-2) those of the building."""
   return scaled(joules, pue / JOULES_PER_KWH)
 
 
 def operational_grams(
   joules: Estimate | None, pue: float, grams_co2e_per_kwh: float
 ) -> Estimate | None:
-  """Grams of CO2e of using so much energy: E x I, with E at the building.
+  """Computes grams of CO2e of using energy: E x I, with E at the building.
 
   E x I is of ISO/IEC 21031:2024, the Software Carbon Intensity.
   """
@@ -111,31 +146,14 @@ def operational_grams(
 def embodied_grams(
   seconds: Estimate | None, hardware: Hardware
 ) -> Estimate | None:
-  """Grams of CO2e of the making of the hardware, shared by hours of use.
+  """Computes grams of CO2e of making the hardware, shared by hours of use.
 
   Each part gives its embodied carbon times the hours used over the hours of
   its life (M = TE x TS x RS of ISO/IEC 21031:2024).
-  None where neither GPUs nor host can be told.
+  None where neither that of GPUs nor that of the host is known.
   """
-  h = hardware
-  per_hour = 0.0
-  if h.counts_gpus and h.gpus:
-    per_hour += h.gpus * (h.gpu_kg_co2e or 0) / (h.gpu_hours or 1)
-  if h.counts_host:
-    share = (h.host_share or 0) / (h.host_hours or 1)
-    per_hour += share * (h.host_kg_co2e or 0)
-  elif not (h.counts_gpus and h.gpus):
+  parts = hardware.gpu_kg_per_hour, hardware.host_kg_per_hour
+  known = [part for part in parts if part is not None]
+  if not known:
     return None
-  return scaled(seconds, per_hour * GRAMS_PER_KG / SECONDS_PER_HOUR)
-
-
-def scaled(found: Estimate | None, factor: float) -> Estimate | None:
-  """An estimate in another unit, its interval with it."""
-  if found is None:
-    return None
-  return replace(
-    found,
-    value=found.value * factor,
-    low=None if found.low is None else found.low * factor,
-    high=None if found.high is None else found.high * factor,
-  )
+  return scaled(seconds, sum(known) * GRAMS_PER_KG / SECONDS_PER_HOUR)

@@ -28,7 +28,6 @@ from jaxpower.report.compare.pareto import (
 from jaxpower.report.compare.statistics import Cost, Estimate, median
 from jaxpower.report.findings import Figure, Section, Table
 from jaxpower.report.given import Given
-from jaxpower.report.questions import which_field
 from jaxpower.wording import (
   ONE_SEED,
   capitalised,
@@ -150,7 +149,7 @@ def tell(verdict: Verdict) -> Section:
   return Section(
     title=verdict.name,
     lead=" ".join(_sentences(verdict)),
-    tables=(cost_table(comparison), *which_field.tables(comparison)),
+    tables=(cost_table(comparison),),
     lines=front_lines(comparison),
   )
 
@@ -235,7 +234,7 @@ def _ratio_notes(comparison: Comparison) -> list[str]:
     if (ranking := rankings.get(counting)) and ranking.energy_ratio
   ]
   if len(comparison.groups) > 1 and ratios:
-    notes.append(f"Dearest over cheapest: {', '.join(ratios)}.")
+    notes.append(f"Most over least expensive: {', '.join(ratios)}.")
     unknown = [n for c, n in COUNTING_NAMES.items() if c not in rankings]
     if unknown:
       notes.append(f"Not known of every trial: {' and '.join(unknown)}.")
@@ -328,7 +327,7 @@ def _after_target_line(group: Group, unit: str) -> str:
     for record, first in trials
   )
   return (
-    f"{opening(group.varied)}: training past the target{some} cost {cost}, for"
+    f"{opening(group.varied)}: training after the target{some} cost {cost}, for"
     f" {points} points of accuracy."
   )
 
@@ -359,10 +358,7 @@ def _sentences(verdict: Verdict) -> list[str]:
   elif len(groups) == 1:
     sentences = [_only_setting(comparison.best, goal(comparison))]
   else:
-    sentences = [
-      *_compared_with_best(verdict, comparison.best),
-      *which_field.advice(comparison),
-    ]
+    sentences = _compared_with_best(verdict, comparison.best)
   sentences += _unknown_joules(groups)
   sentences += _partly_measured(groups)
   if comparison.estimated:
@@ -395,7 +391,7 @@ def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
     seeds = min(map(_ran, (best, *verdict.alike)))
     names = [setting(group.varied) for group in verdict.alike]
     sentences.append(
-      f"It cannot be told apart from {join_settings(names, 'or')} with"
+      f"It does not differ measurably from {join_settings(names, 'or')} with"
       f" {seeds} seeds."
     )
   if verdict.worst:
@@ -493,7 +489,7 @@ def _partly_measured(groups: Sequence[Group]) -> list[str]:
   reasons = (reason for trial in partial for reason in trial.reasons)
   reason = next(reasons, "it lost sight of a domain").rstrip(".")
   return [
-    f"The meter saw {len(partial)} of {len(trials)} trials only in part:"
+    f"{len(partial)} of {len(trials)} trials were only partly measured:"
     f" {reason}."
   ]
 

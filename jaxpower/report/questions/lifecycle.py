@@ -1,340 +1,433 @@
-"""A model's energy from first weight to last inference, and what it emits.
+"""What does a model spend and emit, from first weight to last inference?
 
-Joules stay as they were measured; what an assumption makes of them stands in
-columns of its own.
+Asked where a person gives assumptions, such as how often the model will be
+trained and used. Joules stay as they were measured; what an assumption makes of
+them stands in columns of its own, and what is not given is not counted.
 
-After how many trainings a search for the best setting is paid back.
-
-The stages of a model's life, as far as records tell their energy.
+The search for the best setting is all phases of all its trials, seeds and
+repeated attempts with them; after how many trainings it is paid back is said
+against three settings that might have been taken without it.
 """
 
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
+  UNKNOWN,
   at_least,
   break_even_cell,
   break_even_point,
   estimate,
+  goal,
   name_among,
 )
-from jaxpower.report.compare.break_even import BreakEven, break_even
-from jaxpower.report.compare.comparable import SCRATCH, start
-from jaxpower.report.compare.comparison import (
-  Compared,
-  Comparison,
-  Group,
-  compare,
+from jaxpower.report.compare.break_even import BreakEven
+from jaxpower.report.compare.comparable import start_of
+from jaxpower.report.compare.comparison import Compared, Comparison, Group
+from jaxpower.report.compare.life import (
+  Use,
+  added,
+  gpus_per_trial,
+  inferences_per_training,
+  one_inference,
+  one_training,
+  scaled,
+  spent,
+  spent_on_pretraining,
 )
-from jaxpower.report.compare.costs import SECONDS, costs
-from jaxpower.report.compare.statistics import Cost, Estimate, median, ratio
+from jaxpower.report.compare.origins import all_origins
+from jaxpower.report.compare.search_payback import (
+  Alternative,
+  Choice,
+  alternatives,
+)
+from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.report.given.assumptions import KINDS, Assumption
 from jaxpower.report.given.carbon import (
-  JOULES_PER_KWH,
+  Footprint,
   Hardware,
-  embodied_grams,
-  kwh,
-  operational_grams,
-  scaled,
+  Multipliers,
+  footprint,
 )
 from jaxpower.wording import (
+  ESTIMATED,
   as_given,
+  capitalised,
   count,
+  join_names,
   joules_name,
+  label,
   labels,
   number,
-  percent,
   setting,
   value,
 )
 
+PLACE = 70
+TITLE = "Life cycle: from first weight to last inference"
+STAGE_NOTES = (
+  "Training is the train phase to the target, as everywhere; the search and"
+  " pretraining are all phases of every trial, repeats over seeds with them.",
+  "In brackets 95 % intervals over seeds; a sum adds the ends of its parts."
+  " > marks a lower bound: something spent was not seen.",
+)
+CHOICE_NAMES: dict[Choice, str] = {
+  "median": "the median setting",
+  "first": "the first one tried",
+  "worst": "the worst setting",
+}
+WH_PER_KWH = 1000.0
 
-@dataclass(frozen=True)
-class Use:
-  """Energy, and how long the machine was held for it; None: unknown."""
-
-  joules: Estimate | None
-  seconds: Estimate | None
-
-  def times(self, factor: float) -> "Use":
-    """So many of it."""
-    return Use(scaled(self.joules, factor), scaled(self.seconds, factor))
+StageName = Literal["pretraining", "search", "training", "inference"]
 
 
 @dataclass(frozen=True)
 class Stage:
-  """One stage of a life: its short name, what it counts, what it spent."""
+  """One stage of a life, and what it spent.
 
-  name: str
-  counts: str
+  `amount` is how many tasks share pretraining (None: not given), how many
+  trials a search had, how many trainings or inferences there will be.
+  `attempts` is how many times the trials of a search ran, with repeats.
+  """
+
+  name: StageName
   use: Use
-
-
-def stages_of_life(
-  comparison: Comparison,
-  tried: Sequence[TrialRecord],
-  origins: Sequence[TrialRecord],
-  given: Mapping[str, Assumption],
-) -> list[Stage]:
-  """The stages of a life with the best setting, in their order."""
-  best = comparison.best
-  begun = best and any(start(r) != SCRATCH for r in best.records)
-  found = []
-  if begun and (whole := _pretraining(tried, origins)):
-    tasks = given.get("downstream_tasks")
-    counts = f"1 of {as_given(tasks.value)} tasks" if tasks else "not shared"
-    share = whole.times(1 / tasks.value if tasks else 1)
-    found.append(Stage("pretraining", counts, share))
-  searched = list(tried) if begun else [*tried, *origins]
-  counts = _attempts(searched)
-  found.append(Stage("search", counts, spent(searched)))
-  trainings = given.get("trainings")
-  count = trainings.value if trainings else 1.0
-  one = one_training(best) if best else Use(None, None)
-  noun = "training" if count == 1 else "trainings"
-  found.append(Stage("training", f"{as_given(count)} {noun}", one.times(count)))
-  if inferences := given.get("inferences"):
-    one = one_inference(best) if best else Use(None, None)
-    counts = f"{as_given(inferences.value)} examples"
-    found.append(Stage("inference", counts, one.times(inferences.value)))
-  return found
-
-
-def _pretraining(
-  tried: Sequence[TrialRecord], origins: Sequence[TrialRecord]
-) -> Use | None:
-  """All that was spent on what trials began from, weights given included.
-
-  None where that were trials of the sweep alone, which its search counts.
-  """
-  measured = spent(origins)
-  weights = {
-    str(r.pretrained.get("path")): r.pretrained.get("joules")
-    for r in (*tried, *origins)
-    if r.pretrained is not None
-  }
-  parts = [
-    Estimate(float(joules)) if isinstance(joules, int | float) else None
-    for joules in weights.values()
-  ]
-  missing = {r.init_from for r in tried} - {None}
-  missing -= {r.trial_id for r in (*tried, *origins)}
-  parts += [measured.joules] if origins else []
-  parts += [None] if missing else []
-  return Use(add(parts), measured.seconds) if parts else None
-
-
-def began_from(
-  tried: Sequence[TrialRecord], records: Sequence[TrialRecord]
-) -> list[TrialRecord]:
-  """What trials began from, and what that began from, every attempt at it.
-
-  None of the trials themselves, where one began from another.
-  """
-  named: set[str | None] = {r.init_from for r in tried}
-  before = -1
-  while len(named) != before:
-    before = len(named)
-    named |= {r.init_from for r in records if r.trial_id in named}
-  named -= {r.trial_id for r in tried}
-  return [r for r in records if r.trial_id in named]
-
-
-def spent(records: Sequence[TrialRecord]) -> Use:
-  """All that trials spent, every phase of every trial, however they ended.
-
-  A phase or a trial that the meter did not see makes the sum a lower bound; a
-  sum of nothing but such is unknown.
-  """
-  joules = [j for r in records for j in r.joules_by_phase.values() or (None,)]
-  return Use(_sum(joules), _sum(map(_held, records)))
-
-
-def one_training(group: Group) -> Use:
-  """The train phase to the target, medians over seeds."""
-  return Use(group.joules, median(costs(group.records, SECONDS) or ()))
-
-
-def one_inference(group: Group) -> Use:
-  """One example through the trained network, medians over seeds."""
-  return Use(
-    median(_inference_joules(group.records) or ()),
-    median(_all(map(_inference_seconds, _ran(group.records))) or ()),
-  )
-
-
-def half(group: Group) -> Estimate | None:
-  """How many inferences cost what one training did: E_train / E_inference."""
-  return ratio(
-    costs(group.records) or (), _inference_joules(group.records) or ()
-  )
-
-
-def add(parts: Iterable[Estimate | None]) -> Estimate | None:
-  """The sum, a lower bound where a part is one or is unknown.
-
-  Ends of intervals are added too: no narrower than the true interval.
-  """
-  parts = tuple(parts)
-  known = [part for part in parts if part is not None]
-  if not known:
-    return None
-  at_least = len(known) < len(parts) or any(part.at_least for part in known)
-  total = Estimate(math.fsum(part.value for part in known), at_least)
-  if at_least or all(part.low is None for part in known):
-    return total
-  return Estimate(
-    total.value,
-    low=math.fsum(p.value if p.low is None else p.low for p in known),
-    high=sum(p.value if p.high is None else p.high for p in known),
-  )
-
-
-def hardware_of(
-  records: Sequence[TrialRecord], given: Mapping[str, Assumption]
-) -> Hardware:
-  """The hardware of trials, with what is assumed of it."""
-
-  def known(name: str) -> float | None:
-    return given[name].value if name in given else None
-
-  return Hardware(
-    gpus=_gpus_of(records),
-    gpu_kg_co2e=known("gpu_embodied"),
-    gpu_hours=known("gpu_lifetime"),
-    host_kg_co2e=known("host_embodied"),
-    host_hours=known("host_lifetime"),
-    host_share=known("host_share"),
-  )
-
-
-def _gpus_of(records: Iterable[TrialRecord]) -> int | None:
-  """How many GPUs each trial trained on; None where not known or not equal."""
-  counts = {_gpus(record) for record in records if record.status != "failed"}
-  return counts.pop() if len(counts) == 1 else None
-
-
-def _attempts(records: Sequence[TrialRecord]) -> str:
-  trials = len({record.trial_id for record in records})
-  again = f" in {len(records)} attempts" if len(records) > trials else ""
-  return f"{count(trials, 'trial')}{again}, every phase"
-
-
-def _inference_joules(
-  records: Sequence[TrialRecord],
-) -> tuple[Cost, ...] | None:
-  return _all(r.infer_joules_per_example for r in _ran(records))
-
-
-def _inference_seconds(record: TrialRecord) -> float | None:
-  seconds = record.seconds_by_phase.get("infer")
-  if seconds is None or not record.infer_examples:
-    return None
-  return seconds / record.infer_examples
-
-
-def _ran(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-  return [record for record in records if record.status != "failed"]
-
-
-def _all(values: Iterable[float | None]) -> tuple[Cost, ...] | None:
-  found = [None if value is None else Cost(value) for value in values]
-  known = tuple(cost for cost in found if cost is not None)
-  return known if len(known) == len(found) else None
-
-
-def _sum(values: Iterable[float | None]) -> Estimate | None:
-  return add(None if value is None else Estimate(value) for value in values)
-
-
-def _held(record: TrialRecord) -> float | None:
-  """Seconds that a trial held the machine, waits between phases included."""
-  if record.wall_seconds is not None:
-    return record.wall_seconds
-  return math.fsum(record.seconds_by_phase.values()) or None
-
-
-def _gpus(record: TrialRecord) -> int | None:
-  devices = record.provenance.get("devices")
-  if isinstance(devices, list) and devices:
-    return sum(device.get("platform") != "cpu" for device in devices)
-  domains = record.meter.get("domains") or ()
-  found = sum(domain.get("kind") == "gpu" for domain in domains)
-  return found or None
+  footprint: Footprint
+  amount: float | None
+  attempts: int = 0
 
 
 @dataclass(frozen=True)
-class Instead:
-  """A setting that might have been taken without searching."""
+class Inference:
+  """What one inference costs at a setting, and how many cost one training."""
 
-  name: str
   group: Group
-  trainings: BreakEven | None
+  joules: Estimate | None
+  per_training: Estimate | None
 
 
-def instead_of(
-  comparison: Comparison,
-  records: Sequence[TrialRecord],
-  search: Estimate | None,
-) -> tuple[Instead, ...]:
-  """After how many trainings the search is paid back, against three settings.
+@dataclass(frozen=True)
+class Boundary:
+  """What the joules leave out, and how well the meter saw the rest.
 
-  The median setting (of two the cheaper), the one first tried in `records`,
-  and the worst; none that is the best setting itself, none twice.
+  Attributes:
+    weights: Files of weights made elsewhere, and where their joules are from.
+    attempts: How many trials there were, repeated ones each time.
+    unmeasured: How many of them have no joules.
+    partly_measured: How many have joules of some domains only.
+    largest_bound: The meter's at 95 %, over the joules of a trial's training.
   """
-  best = comparison.best
-  joules = [(g.joules.value, g) for g in comparison.groups if g.joules]
-  known = [group for _, group in sorted(joules, key=lambda pair: pair[0])]
-  if best is None or search is None or len(known) < 2:
-    return ()
-  first = _first_tried(known, records)
-  found, seen = [], {json.dumps(best.varied)}
-  for name, group in (
-    ("the median setting", known[(len(known) - 1) // 2]),
-    ("the first one tried", first),
-    ("the worst setting", comparison.worst or known[-1]),
-  ):
-    if group is None or json.dumps(group.varied) in seen:
-      continue
-    seen.add(json.dumps(group.varied))
-    found.append(Instead(name, group, _paid_back(search, group, best)))
-  return tuple(found)
+
+  weights: dict[str, str]
+  attempts: int
+  unmeasured: int
+  partly_measured: int
+  largest_bound: float | None
 
 
-def payback_table(
+@dataclass(frozen=True, kw_only=True)
+class Life:
+  """The life of a model at the best setting of one comparison.
+
+  Attributes:
+    comparison: The trials among which that setting was searched.
+    name: What tells this comparison from others; empty where it is alone.
+    stages: In the order of a life.
+    use: All of them together.
+    footprint: The same in kWh and grams.
+    multipliers: What turned joules and seconds into these.
+    search: Joules of all trials and of what they began from.
+    origins: How many attempts at pretraining are among these.
+    alternatives: Settings that the search is paid back against.
+    inferences: Of each setting.
+    inferences_for_rest: How many cost what all stages before them did.
+    boundary: What the joules cover.
+  """
+
+  comparison: Comparison
+  name: str
+  stages: tuple[Stage, ...]
+  use: Use
+  footprint: Footprint
+  multipliers: Multipliers
+  search: Estimate | None
+  origins: int
+  alternatives: tuple[Alternative, ...]
+  inferences: tuple[Inference, ...]
+  inferences_for_rest: Estimate | None
+  boundary: Boundary
+
+
+@dataclass(frozen=True)
+class LifeCycle:
+  """The life of each comparison's model, under the same assumptions."""
+
+  lives: tuple[Life, ...]
+  assumptions: Mapping[str, Assumption]
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers where assumptions are given."""
+  return (tell(find(compared, given)),) if given.assumptions else ()
+
+
+# Values
+
+
+def find(compared: Compared, given: Given) -> LifeCycle:
+  """Finds what each model spends in its life, every attempt counted."""
+  lives = (
+    _life(
+      comparison,
+      name_among(comparison, compared.comparisons),
+      compared.attempts,
+      given.assumptions,
+    )
+    for comparison in compared.comparisons
+  )
+  return LifeCycle(tuple(lives), given.assumptions)
+
+
+def _life(
   comparison: Comparison,
-  paid: Sequence[Instead],
-  search: Estimate | None,
-) -> Table:
-  """A row for each setting that might have been taken, and the best one."""
-  best = comparison.best
+  name: str,
+  attempts: Sequence[TrialRecord],
+  assumptions: Mapping[str, Assumption],
+) -> Life:
+  ids = {r.trial_id for g in comparison.groups for r in g.records}
+  trials = [record for record in attempts if record.trial_id in ids]
+  origins = all_origins(trials, attempts)
+  multipliers = Multipliers(
+    _given(assumptions, "pue"),
+    _given(assumptions, "grid_intensity"),
+    hardware_of([*trials, *origins], assumptions),
+  )
+  stages = _stages(comparison.best, trials, origins, assumptions, multipliers)
+  use = Use(
+    added(stage.use.joules for stage in stages),
+    added(stage.use.seconds for stage in stages),
+  )
+  search = spent([*trials, *origins]).joules
+  return Life(
+    comparison=comparison,
+    name=name,
+    stages=stages,
+    use=use,
+    footprint=footprint(use, multipliers),
+    multipliers=multipliers,
+    search=search,
+    origins=len(origins),
+    alternatives=alternatives(comparison, attempts, search),
+    inferences=tuple(
+      Inference(g, one_inference(g).joules, inferences_per_training(g))
+      for g in comparison.groups
+    ),
+    inferences_for_rest=_inferences_for_rest(comparison.best, stages),
+    boundary=_boundary(trials),
+  )
+
+
+def _given(assumptions: Mapping[str, Assumption], name: str) -> float | None:
+  return assumptions[name].value if name in assumptions else None
+
+
+def hardware_of(
+  records: Sequence[TrialRecord], assumptions: Mapping[str, Assumption]
+) -> Hardware:
+  """Returns the hardware of trials, with what is assumed of it."""
+  return Hardware(
+    gpus=gpus_per_trial(records),
+    gpu_kg_co2e=_given(assumptions, "gpu_embodied"),
+    gpu_hours=_given(assumptions, "gpu_lifetime"),
+    host_kg_co2e=_given(assumptions, "host_embodied"),
+    host_hours=_given(assumptions, "host_lifetime"),
+    host_share=_given(assumptions, "host_share"),
+  )
+
+
+def _stages(
+  best: Group | None,
+  trials: Sequence[TrialRecord],
+  origins: Sequence[TrialRecord],
+  assumptions: Mapping[str, Assumption],
+  multipliers: Multipliers,
+) -> tuple[Stage, ...]:
+  """Finds the stages of a life with the best setting, in their order.
+
+  Pretraining is one of them where the best setting began from it; otherwise it
+  was for nothing, and belongs to the search.
+  """
+  stages = []
+  searched = [*trials, *origins]
+  if best and not all(start_of(record).from_scratch for record in best.records):
+    searched = list(trials)
+    if whole := spent_on_pretraining(trials, origins):
+      tasks = _given(assumptions, "downstream_tasks")
+      share = whole.times(1 / (tasks or 1))
+      stages.append(_stage("pretraining", share, multipliers, tasks))
+  ids = {record.trial_id for record in searched}
+  search = _stage("search", spent(searched), multipliers, len(ids))
+  stages.append(replace(search, attempts=len(searched)))
+  trainings = _given(assumptions, "trainings")
+  trainings = 1.0 if trainings is None else trainings
+  one = one_training(best) if best else Use(None, None)
+  training = one.times(trainings)
+  stages.append(_stage("training", training, multipliers, trainings))
+  inferences = _given(assumptions, "inferences")
+  if inferences is not None:
+    one = one_inference(best) if best else Use(None, None)
+    inference = one.times(inferences)
+    stages.append(_stage("inference", inference, multipliers, inferences))
+  return tuple(stages)
+
+
+def _stage(
+  name: StageName, use: Use, multipliers: Multipliers, amount: float | None
+) -> Stage:
+  return Stage(name, use, footprint(use, multipliers), amount)
+
+
+def _inferences_for_rest(
+  best: Group | None, stages: Sequence[Stage]
+) -> Estimate | None:
+  """Divides the joules of all stages but inference by those of one."""
+  one = one_inference(best).joules if best else None
+  rest = added(s.use.joules for s in stages if s.name != "inference")
+  return scaled(rest, 1 / one.value) if one and one.value > 0 else None
+
+
+def _boundary(trials: Sequence[TrialRecord]) -> Boundary:
+  bounds = [
+    record.train_joules_bound / record.train_joules
+    for record in trials
+    if record.train_joules_bound is not None and record.train_joules
+  ]
+  return Boundary(
+    weights={
+      str(r.pretrained.get("path")): r.pretrained.get("source") or ""
+      for r in trials
+      if r.pretrained
+    },
+    attempts=len(trials),
+    unmeasured=sum(not record.joules_by_phase for record in trials),
+    partly_measured=sum(r.partial for r in trials if r.joules_by_phase),
+    largest_bound=max(bounds, default=None),
+  )
+
+
+# Words
+
+
+def tell(cycle: LifeCycle) -> Section:
+  """Tells all lives in one section, then what was assumed and what was not."""
+  tables, lines = [], []
+  for life in cycle.lives:
+    lead = f"{life.name}: " if life.name else ""
+    tables.append(_stage_table(life))
+    if life.alternatives:
+      tables.append(_search_table(life))
+    tables.append(_inference_table(life))
+    lines += [lead + line for line in _lines(life, cycle.assumptions)]
+  tables.append(_assumption_table(cycle.assumptions))
+  missing = [label(name) for name in KINDS if name not in cycle.assumptions]
+  if missing:
+    lines.append(f"Not given, so not counted: {', '.join(missing)}.")
+  return Section(title=TITLE, tables=tuple(tables), lines=tuple(lines))
+
+
+def _stage_table(life: Life) -> Table:
+  """Makes a row a stage, and all of them: joules, then what is made of them."""
+  columns = _footprint_columns(life)
+  parts = [(s.name, _counted(s), s.use, s.footprint) for s in life.stages]
+  parts.append(("all of these", "", life.use, life.footprint))
+  rows = tuple(
+    (
+      name,
+      counted,
+      estimate(use.joules),
+      *(estimate(read(part)) for read in columns.values()),
+    )
+    for name, counted, use, part in parts
+  )
+  joules = joules_name(life.comparison.estimated)
+  return Table(("stage", "counts", joules, *columns), rows, STAGE_NOTES)
+
+
+def _footprint_columns(
+  life: Life,
+) -> dict[str, Callable[[Footprint], Estimate | None]]:
+  """Names the columns that the assumptions allow, and how each is read."""
+  given, whole = life.multipliers, life.footprint.kwh
+  small = whole is None or whole.value < 1
+  unit, factor = ("Wh", WH_PER_KWH) if small else ("kWh", 1.0)
+  columns: dict[str, Callable[[Footprint], Estimate | None]] = {
+    f"{unit} at the meter": lambda part: scaled(part.kwh, factor)
+  }
+  if given.pue is not None:
+    columns[f"{unit} with PUE"] = lambda part: scaled(part.kwh_with_pue, factor)
+  if given.grams_co2e_per_kwh is not None:
+    without = ", no PUE" if given.pue is None else ""
+    columns[f"g CO2e operational{without}"] = lambda p: p.operational_grams
+  if hardware := hardware_name(given.hardware):
+    columns[f"g CO2e embodied, {hardware}"] = lambda p: p.embodied_grams
+  return columns
+
+
+def hardware_name(hardware: Hardware) -> str:
+  """Names whose embodied carbon is known; empty where nobody's is."""
+  gpus = hardware.gpu_kg_per_hour is not None
+  host = hardware.host_kg_per_hour is not None
+  if gpus and host:
+    return "GPUs and host"
+  return "GPUs alone" if gpus else "host alone" if host else ""
+
+
+def _counted(stage: Stage) -> str:
+  """Says what a stage counts: "1 of 10 tasks", "9 trials, every phase"."""
+  amount = stage.amount
+  if amount is None:
+    return "not shared"
+  if stage.name == "pretraining":
+    return f"1 of {as_given(amount)} tasks"
+  if stage.name == "search":
+    repeated = stage.attempts > amount
+    attempts = f" in {stage.attempts} attempts" if repeated else ""
+    return f"{count(int(amount), 'trial')}{attempts}, every phase"
+  if stage.name == "training":
+    return f"{as_given(amount)} {'training' if amount == 1 else 'trainings'}"
+  return f"{as_given(amount)} examples"
+
+
+def _search_table(life: Life) -> Table:
+  """Makes a row for each setting that might have been taken, and the best."""
+  comparison, best = life.comparison, life.comparison.best
   rows = [
     (
-      instead.name,
-      setting(instead.group.varied),
-      estimate(instead.group.joules),
-      break_even_cell(instead.trainings),
+      CHOICE_NAMES[alternative.choice],
+      setting(alternative.group.varied),
+      estimate(alternative.group.joules),
+      break_even_cell(alternative.trainings),
     )
-    for instead in paid
+    for alternative in life.alternatives
   ]
-  goal = percent(comparison.target_accuracy)
-  name = setting(best.varied) if best else "unknown"
-  joules = estimate(best.joules) if best else "unknown"
+  name = setting(best.varied) if best else UNKNOWN
+  rows.append(
+    ("the best setting", name, estimate(best.joules if best else None), "")
+  )
   return Table(
     (
       "instead of",
       "which is",
-      f"{joules_name(comparison.estimated)} to {goal}",
+      f"{joules_name(comparison.estimated)} to {goal(comparison)}",
       "trainings to pay the search back",
     ),
-    (*rows, ("the best setting", name, joules, "")),
+    tuple(rows),
     (
-      f"The joules of the whole search, {estimate(search)}, over what one"
+      f"The joules of the whole search, {estimate(life.search)}, over what one"
       " training at the best setting saves.",
       "The best setting was chosen by the same trials, so what it saves is"
       " rather over- than underestimated.",
@@ -342,197 +435,20 @@ def payback_table(
   )
 
 
-def payback_lines(
-  comparison: Comparison,
-  paid: Sequence[Instead],
-  search: Estimate | None,
-  trials: int,
-  origins: int,
-) -> list[str]:
-  """What the search cost and when it is paid back, in sentences."""
-  if search is None:
-    return ["What finding the best setting cost is unknown."]
-  more = f" and {origins} of pretraining" if origins else ""
-  all_of_it = f"{count(trials, 'trial')}{more}"
-  said = [f"The whole sweep, {all_of_it}, spent {at_least(search)} J."]
-  if comparison.best is None:
-    return [*said, "No setting is known to be the best one."]
-  if not paid:
-    return [*said, "There was no other setting to search among."]
-  return said + [
-    f"Taking {setting(comparison.best.varied)} instead of {i.name}"
-    f" ({setting(i.group.varied)}) {_paid_back_after(i.trainings)}."
-    for i in paid
-  ]
-
-
-def _paid_back_after(found: BreakEven | None) -> str:
-  if found is None or found.uses is None:
-    return "pays the search back nobody can tell when"
-  if found.never:
-    return "never pays the search back"
-  text = f"pays the search back after {break_even_point(found)} trainings"
-  return f"{text}, though perhaps never" if found.perhaps_never else text
-
-
-def _paid_back(search: Estimate, group: Group, best: Group) -> BreakEven | None:
-  before, after = _cost_by_seed(group.records), _cost_by_seed(best.records)
-  seeds = sorted(before.keys() & after.keys())
-  found = break_even(
-    [Cost(search.value)] * len(seeds),
-    [before[seed] for seed in seeds],
-    [after[seed] for seed in seeds],
-  )
-  if found is None or found.uses is None or found.never:
-    return found
-  if not search.at_least:
-    return found
-  # What the search cost has no upper end; that alone is no reason for never.
-  if found.at_most:
-    return BreakEven(None)
-  return replace(found, at_least=True, high=None)
-
-
-def _cost_by_seed(records: Sequence[TrialRecord]) -> dict[int, Cost]:
-  return {r.seed: cost for r in records for cost in costs([r]) or ()}
-
-
-def _first_tried(
-  groups: Sequence[Group], records: Sequence[TrialRecord]
-) -> Group | None:
-  """The setting of the trial recorded first, among those with joules."""
-  order = {r.trial_id: number for number, r in reversed([*enumerate(records)])}
-  return min(
-    groups,
-    key=lambda g: min(order.get(r.trial_id, math.inf) for r in g.records),
-    default=None,
-  )
-
-
-TITLE = "Life cycle: from first weight to last inference"
-
-
-PLACE = 70
-
-
-def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
-  """Answers the question from records, or with nothing."""
-  if not given.assumptions:
-    return ()
-  return (section(compared.attempts, given.assumptions),)
-
-
-def section(
-  records: Sequence[TrialRecord], given: Mapping[str, Assumption]
-) -> Section:
-  """The life cycle that records and assumptions tell.
-
-  `records` may hold a trial more than once, where it failed and was repeated:
-  what it spent is counted each time, how it ended is its newest record's.
-  """
-  newest = {record.trial_id: record for record in records}
-  comparisons = compare(newest.values())
-  shown, lines = [], []
-  for comparison in comparisons:
-    lead = name_among(comparison, comparisons)
-    tables_here, lines_here = _life_cycle(comparison, records, given)
-    shown += tables_here
-    lines += [f"{lead}: {line}" if lead else line for line in lines_here]
-  lines += _ungiven(given)
-  tables = (*shown, _assumptions(given))
-  return Section(title=TITLE, tables=tables, lines=tuple(lines))
-
-
-def _life_cycle(
-  comparison: Comparison,
-  records: Sequence[TrialRecord],
-  given: Mapping[str, Assumption],
-) -> tuple[list[Table], list[str]]:
-  ids = {r.trial_id for g in comparison.groups for r in g.records}
-  tried = [r for r in records if r.trial_id in ids]
-  origins = began_from(tried, records)
-  search = spent([*tried, *origins])
-  life = stages_of_life(comparison, tried, origins, given)
-  hardware = hardware_of([*tried, *origins], given)
-  paid = instead_of(comparison, records, search.joules)
-  shown = [_stage_table(comparison, life, hardware, given)]
-  if paid:
-    shown.append(payback_table(comparison, paid, search.joules))
-  shown.append(_inference_table(comparison))
-  lines = [
-    *_sum_told(life),
-    *payback_lines(comparison, paid, search.joules, len(tried), len(origins)),
-    *_inference_told(comparison, life),
-    *_boundary(comparison, tried),
-  ]
-  if hardware.gpus is None and "gpu_embodied" in given:
-    lines.append(
-      "How many GPUs trained is not known or not one number: their carbon is"
-      " not counted."
-    )
-  return shown, lines
-
-
-def _stage_table(
-  comparison: Comparison,
-  life: Sequence[Stage],
-  hardware: Hardware,
-  given: Mapping[str, Assumption],
-) -> Table:
-  """A row a stage, and all of them: joules, then what is made of them."""
-  whole = Use(
-    add(stage.use.joules for stage in life),
-    add(stage.use.seconds for stage in life),
-  )
-  small = whole.joules is None or whole.joules.value < JOULES_PER_KWH
-  unit, per = ("Wh", 1000.0) if small else ("kWh", 1.0)
-  pue = given["pue"].value if "pue" in given else 1.0
-  made = {f"{unit} at the meter": lambda use: kwh(use.joules, per)}
-  if "pue" in given:
-    made[f"{unit} with PUE"] = lambda use: kwh(use.joules, per * pue)
-  if "grid_intensity" in given:
-    grams = given["grid_intensity"].value
-    without = "" if "pue" in given else ", no PUE"
-    made[f"g CO2e operational{without}"] = lambda use: operational_grams(
-      use.joules, pue, grams
-    )
-  if hardware.counted:
-    made[f"g CO2e embodied, {hardware.counted}"] = lambda use: embodied_grams(
-      use.seconds, hardware
-    )
-  rows = [
-    (
-      stage.name,
-      stage.counts,
-      estimate(stage.use.joules),
-      *(estimate(make(stage.use)) for make in made.values()),
-    )
-    for stage in (*life, Stage("all of these", "", whole))
-  ]
-  columns = ("stage", "counts", joules_name(comparison.estimated), *made)
-  notes = (
-    "Training is the train phase to the target, as everywhere; the search and"
-    " pretraining are all phases of every trial, repeats over seeds with them.",
-    "In brackets 95 % intervals over seeds; a sum adds the ends of its parts."
-    " > marks a lower bound: something spent was not seen.",
-  )
-  return Table(columns, tuple(rows), notes)
-
-
-def _inference_table(comparison: Comparison) -> Table:
-  words = labels(comparison.paths)
+def _inference_table(life: Life) -> Table:
+  names = labels(life.comparison.paths)
   rows = tuple(
     (
-      *(value(group.varied.get(path)) for path in comparison.paths),
-      estimate(one_inference(group).joules),
-      estimate(half(group)),
+      *(value(inference.group.varied.get(path)) for path in names),
+      estimate(inference.joules),
+      estimate(inference.per_training),
     )
-    for group in comparison.groups
+    for inference in life.inferences
   )
   return Table(
     (
-      *(words[path] for path in comparison.paths),
-      f"{joules_name(comparison.estimated)} per inference",
+      *names.values(),
+      f"{joules_name(life.comparison.estimated)} per inference",
       "inferences at which training is half",
     ),
     rows,
@@ -543,88 +459,119 @@ def _inference_table(comparison: Comparison) -> Table:
   )
 
 
-def _assumptions(given: Mapping[str, Assumption]) -> Table:
+def _assumption_table(assumptions: Mapping[str, Assumption]) -> Table:
   rows = tuple(
-    (name.replace("_", " "), as_given(a.value), a.unit, a.source, a.date)
-    for name, a in given.items()
+    (label(name), as_given(item.value), item.unit, item.source, item.date)
+    for name, item in assumptions.items()
   )
   return Table(("assumption", "value", "unit", "source", "date"), rows)
 
 
-def _sum_told(life: Sequence[Stage]) -> list[str]:
-  whole = add(stage.use.joules for stage in life)
+def _lines(life: Life, assumptions: Mapping[str, Assumption]) -> list[str]:
+  lines = [
+    _sum_line(life),
+    *search_lines(life),
+    _inference_line(life),
+    *_boundary_lines(life),
+  ]
+  if life.multipliers.hardware.gpus is None and "gpu_embodied" in assumptions:
+    lines.append(
+      "How many GPUs trained is not known or not one number: their carbon is"
+      " not counted."
+    )
+  return lines
+
+
+def _sum_line(life: Life) -> str:
+  whole = life.use.joules
   if whole is None:
-    return ["What this life spent is unknown: the meter saw no joules."]
-  unseen = [stage.name for stage in life if stage.use.joules is None]
+    return "What this life spent is unknown: the meter saw no joules."
+  unknown = [stage.name for stage in life.stages if stage.use.joules is None]
   text = f"In all {at_least(whole)} J"
-  if unseen:
-    text += f" without {' and '.join(unseen)}, unknown"
+  if unknown:
+    text += f" without {join_names(unknown)}, unknown"
   elif whole.value > 0:
     shares = [
       f"{stage.name} {number(100 * stage.use.joules.value / whole.value, 2)} %"
-      for stage in life
+      for stage in life.stages
       if stage.use.joules
     ]
     text += f": {', '.join(shares)}"
-  return [f"{text}."]
+  return f"{text}."
 
 
-def _inference_told(comparison: Comparison, life: Sequence[Stage]) -> list[str]:
-  best = comparison.best
-  one = one_inference(best).joules if best else None
-  if best is None or (count := half(best)) is None or one is None:
-    return ["How many inferences cost what training did is unknown."]
-  name = f"At {setting(best.varied)}, " if best.varied else ""
-  text = f"{name}{at_least(count)} inferences cost what one training did"
-  if before := add(
-    stage.use.joules for stage in life if stage.name != "inference"
-  ):
-    all_told = scaled(before, 1 / one.value)
-    text += f", {at_least(all_told or before)} what all before them did"
-  return [f"{text[0].upper()}{text[1:]}."]
-
-
-def _boundary(
-  comparison: Comparison, tried: Sequence[TrialRecord]
-) -> list[str]:
-  domains = " + ".join(comparison.domains) or "nothing: there was no meter"
-  said = [
-    f"The joules cover {domains}. What else a computer draws, its power supply"
-    " and fans with it, is in no column; a PUE only adds the building to it."
+def search_lines(life: Life) -> list[str]:
+  """Says what the search cost and when it is paid back."""
+  if life.search is None:
+    return ["What finding the best setting cost is unknown."]
+  best, attempts = life.comparison.best, life.boundary.attempts
+  more = f" and {life.origins} of pretraining" if life.origins else ""
+  lines = [
+    f"The whole sweep, {count(attempts, 'trial')}{more}, spent"
+    f" {at_least(life.search)} J."
   ]
-  weights = {
-    str(r.pretrained.get("path")): r.pretrained for r in tried if r.pretrained
-  }
-  said += [
+  if best is None:
+    return [*lines, "No setting is known to be the best one."]
+  if not life.alternatives:
+    return [*lines, "There was no other setting to search among."]
+  return lines + [
+    f"Taking {setting(best.varied)} instead of {CHOICE_NAMES[other.choice]}"
+    f" ({setting(other.group.varied)}) {_pays_back(other.trainings)}."
+    for other in life.alternatives
+  ]
+
+
+def _pays_back(trainings: BreakEven | None) -> str:
+  if trainings is None or trainings.uses is None:
+    return "pays the search back nobody can tell when"
+  if trainings.never:
+    return "never pays the search back"
+  text = f"pays the search back after {break_even_point(trainings)} trainings"
+  return f"{text}, though perhaps never" if trainings.perhaps_never else text
+
+
+def _inference_line(life: Life) -> str:
+  best = life.comparison.best
+  here = next((i for i in life.inferences if i.group is best), None)
+  if here is None or here.per_training is None or here.joules is None:
+    return "How many inferences cost what training did is unknown."
+  name = f"At {setting(here.group.varied)}, " if here.group.varied else ""
+  text = (
+    f"{name}{at_least(here.per_training)} inferences cost what one training did"
+  )
+  if life.inferences_for_rest:
+    rest = at_least(life.inferences_for_rest)
+    text += f", {rest} what all before them did"
+  return f"{capitalised(text)}."
+
+
+def _boundary_lines(life: Life) -> list[str]:
+  boundary = life.boundary
+  domains = " + ".join(life.comparison.domains)
+  lines = [
+    f"The joules cover {domains or 'nothing: there was no meter'}. What else a"
+    " computer draws, its power supply and fans with it, is in no column; a PUE"
+    " only adds the building to it."
+  ]
+  lines += [
     f"What {path} cost to make is given, not measured here:"
-    f" {facts.get('source') or 'without a source'}."
-    for path, facts in weights.items()
+    f" {source or 'without a source'}."
+    for path, source in boundary.weights.items()
   ]
-  unseen = sum(not record.joules_by_phase for record in tried)
-  if unseen:
-    said.append(
-      f"What {unseen} of {len(tried)} trials spent is unknown, and not zero."
+  if boundary.unmeasured:
+    lines.append(
+      f"What {boundary.unmeasured} of {boundary.attempts} trials spent is"
+      " unknown, and not zero."
     )
-  bounds = [
-    r.train_joules_bound / r.train_joules
-    for r in tried
-    if r.train_joules_bound is not None and r.train_joules
-  ]
-  if bounds:
-    said.append(
+  if boundary.largest_bound is not None:
+    lines.append(
       "The meter's own bound, at 95 %, is at most"
-      f" {number(100 * max(bounds), 2)} % of a trial's training."
+      f" {number(100 * boundary.largest_bound, 2)} % of a trial's training."
     )
-  partial = sum(r.partial for r in tried if r.joules_by_phase)
-  if partial:
-    said.append(f"The meter saw {partial} trials only in part.")
-  if comparison.estimated:
-    said.append("Power is estimated, not measured, and so is all made of it.")
-  return said
-
-
-def _ungiven(given: Mapping[str, Assumption]) -> list[str]:
-  left = [name.replace("_", " ") for name in KINDS if name not in given]
-  if not left:
-    return []
-  return [f"Not given, so not counted: {', '.join(left)}."]
+  if boundary.partly_measured:
+    lines.append(
+      f"The meter saw {boundary.partly_measured} trials only in part."
+    )
+  if life.comparison.estimated:
+    lines.append(f"{ESTIMATED.rstrip('.')}, and so is all made of it.")
+  return lines

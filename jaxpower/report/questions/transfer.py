@@ -1,277 +1,243 @@
-"""Does pretraining pay back? From scratch, fine-tuned and frozen, in joules.
+"""Does pretraining pay back, and after how many downstream tasks?
 
-The ways to begin a downstream task, and what each of them cost.
+Trials of one downstream task that began from scratch, fine-tuned or frozen are
+set side by side. What was spent on the weights that they began from, over what
+one task saves against scratch, are the tasks to break even.
+
+Each seed has a pretraining of its own, which all that begin from it at that
+seed share: one pretraining for all seeds would leave out of the intervals what
+pretrainings differ by, and that is said where it is so.
 """
 
 import json
 import math
 import pathlib
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
+  UNKNOWN,
   break_even_cell,
   break_even_point,
   estimate,
+  goal,
+  joules,
   name_among,
   uses,
 )
-from jaxpower.report.compare.break_even import BreakEven, break_even
+from jaxpower.report.compare.break_even import BreakEven, break_even_by_seed
 from jaxpower.report.compare.comparable import (
   ORIGIN,
-  SCRATCH,
-  comparable,
+  Start,
   flat,
   is_seed,
-  measured_on,
   natural_key,
-  start,
-  without_pretraining,
+  start_of,
 )
-from jaxpower.report.compare.comparison import Compared, compare
+from jaxpower.report.compare.comparison import Compared, Comparison
 from jaxpower.report.compare.costs import (
   TRAIN,
   TRAIN_COMPILE_EVAL,
   Counting,
+  all_known,
   costs,
+  costs_by_seed,
+  ran,
 )
+from jaxpower.report.compare.origins import find_origin, invested
 from jaxpower.report.compare.statistics import Cost, Estimate, median, ratio
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
-from jaxpower.wording import labels, number, percent, setting, value
+from jaxpower.wording import (
+  ESTIMATED,
+  ONE_SEED,
+  capitalised,
+  joules_name,
+  labels,
+  number,
+  percent,
+  setting,
+  start_name,
+  value,
+)
+
+PLACE = 40
+TITLE = "Does pretraining pay back?"
+NOTES = (
+  "Tasks to break even: the joules of pretraining over what one downstream task"
+  " saves against scratch. Medians over seeds; in brackets the 95 % interval"
+  " from a bootstrap that draws the seeds of all three together.",
+  'Never: nothing is saved. "At most" and "at least" are bounds: a trial that'
+  " missed the target cost at least what it spent.",
+)
+NOT_RECORDED = "trials not in these records"
 
 
-@dataclass(frozen=True)
-class Way:
-  """One way to begin a downstream task, at one setting of all else.
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+  """What trials began from: pretraining that is recorded, or given weights.
 
-  `invested` is the joules of pretraining, None where not known, with `why`.
-  `left_out` seeds ran only this way or only from scratch.
+  Attributes:
+    name: The data it was trained on, or the file of the weights.
+    given: Whether the weights were made elsewhere.
+    source: Where given weights are from, and what tells their joules.
+    trials: How many pretrainings there are, a seed each.
+    reached: How many of them met a target of their own.
+    accuracy: The median of their accuracies at the end.
+    joules: Of their training; for given weights what somebody gave.
+    joules_with_compile_eval: With compiling and evaluation.
   """
 
-  others: dict[str, Any]
-  start: str
+  name: str
+  given: bool = False
+  source: str = ""
+  trials: int = 0
+  reached: int = 0
+  accuracy: float | None = None
+  joules: Estimate | None = None
+  joules_with_compile_eval: Estimate | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartGroup:
+  """Downstream trials of one start, at one setting of all else.
+
+  Attributes:
+    setting: The values of the other fields that vary.
+    start: How their weights began.
+    name: The start in words, its origin with it where two would share a name.
+    records: The trials.
+    joules: To the target, median over seeds.
+    scratch_joules: The same from scratch, at this setting.
+    of_scratch: The first over the second.
+    invested: The joules of pretraining, median over seeds.
+    tasks: How many such tasks pay them back, counting training alone.
+    tasks_with_compile_eval: The same with compiling and evaluation.
+    unknown: Why `tasks` are not known.
+    unpaired_seeds: How many seeds ran only with this start or from scratch.
+  """
+
+  setting: dict[str, Any]
+  start: Start
+  name: str
   records: tuple[TrialRecord, ...]
   joules: Estimate | None
+  scratch_joules: Estimate | None = None
   of_scratch: Estimate | None = None
   invested: Estimate | None = None
   tasks: BreakEven | None = None
-  tasks_in_all: BreakEven | None = None
-  why: str = ""
-  left_out: int = 0
+  tasks_with_compile_eval: BreakEven | None = None
+  unknown: str = ""
+  unpaired_seeds: int = 0
 
 
-def ways_of(
-  downstream: Sequence[TrialRecord], records: Sequence[TrialRecord]
-) -> tuple[Way, ...]:
-  """The ways to begin, scratch first, per setting of the other fields.
+@dataclass(frozen=True)
+class Payback:
+  """What pretraining saved in one comparison.
 
-  `downstream` stands on common ground; what it began from is in `records`.
+  `name` tells the comparison from others, empty where it is alone. From
+  scratch comes first among the groups of a setting.
   """
-  groups: dict[tuple[str, str], list[TrialRecord]] = {}
-  names = _names(downstream, records)
-  besides = {
-    r.trial_id: json.dumps(_others(r, downstream), sort_keys=True)
-    for r in downstream
-  }
-  # The word may name the origin already; it must where two would share one.
-  told: dict[tuple[str, str], set[str]] = {}
-  for record in downstream:
-    key = besides[record.trial_id], start(record)
-    told.setdefault(key, set()).add(names[record.trial_id])
-  for record in downstream:
-    others, word = besides[record.trial_id], start(record)
-    if word != SCRATCH and len(told[others, word]) > 1:
-      word = f"{word} from {names[record.trial_id]}"
-    groups.setdefault((others, word), []).append(record)
-  ways = [
-    _way(
-      _others(group[0], downstream),
-      word,
-      group,
-      groups.get((others, SCRATCH), ()),
-      records,
-    )
-    for (others, word), group in groups.items()
+
+  comparison: Comparison
+  name: str
+  origins: tuple[Origin, ...]
+  groups: tuple[StartGroup, ...]
+
+  @property
+  def pretrained(self) -> tuple[StartGroup, ...]:
+    """The groups that began from other weights than random ones."""
+    return tuple(g for g in self.groups if not g.start.from_scratch)
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers where some trial began from other than random weights."""
+  paybacks = find(compared)
+  return (tell(paybacks),) if paybacks else ()
+
+
+# Values
+
+
+def find(compared: Compared) -> tuple[Payback, ...]:
+  """Finds what pretraining saved in each comparison that has any."""
+  comparisons = [
+    comparison
+    for comparison in compared.comparisons
+    if any(not start_of(record).from_scratch for record in _trials(comparison))
   ]
   return tuple(
-    sorted(
-      ways,
-      key=lambda way: (
-        [natural_key(item) for item in way.others.values()],
-        way.start != SCRATCH,
-        way.start,
-      ),
+    Payback(
+      comparison,
+      name_among(comparison, comparisons),
+      _origins(_trials(comparison), compared.records),
+      _start_groups(_trials(comparison), compared.records),
     )
+    for comparison in comparisons
   )
 
 
-def invested(
-  record: TrialRecord,
-  records: Sequence[TrialRecord],
-  counting: Counting = TRAIN,
-) -> tuple[float | None, str]:
-  """Joules spent on the weights a trial began from, or None and why not.
-
-  All training of what it began from, the way there included, whether or not
-  that met its own target; for weights from elsewhere what is given for them.
-  """
-  joules, now, seen = 0.0, record, {record.trial_id}
-  while now.init_from is not None and now.init_from not in seen:
-    found = found_origin(now, records)
-    if found is None:
-      return None, f"trial {now.init_from}, its origin, is not in these records"
-    if measured_on(found) != measured_on(record):
-      return None, "pretraining was measured on other ground"
-    spent = counting.bound(found)
-    if spent is None:
-      return None, "the joules of pretraining are unknown"
-    joules, now = joules + spent, found
-    seen.add(now.trial_id)
-  if now.pretrained is None:
-    return joules, ""
-  given = now.pretrained.get("joules")
-  if not isinstance(given, int | float):
-    return None, "what the given weights cost to make is unknown"
-  return joules + given, ""
+def _trials(comparison: Comparison) -> list[TrialRecord]:
+  return [record for group in comparison.groups for record in group.records]
 
 
-def _way(
-  others: dict[str, Any],
-  word: str,
-  group: Sequence[TrialRecord],
-  scratch: Sequence[TrialRecord],
-  records: Sequence[TrialRecord],
-) -> Way:
-  joules = costs(group)
-  found = median(joules or ())
-  if word == SCRATCH:
-    return Way(others, word, tuple(group), found)
-  ran = [record for record in group if record.status != "failed"]
-  spent = [invested(record, records) for record in ran]
-  known = [Cost(paid) for paid, _ in spent if paid is not None]
-  why = next((why for _, why in spent if why), "")
-  if not scratch:
-    why = why or "nothing began from scratch at this setting"
-  elif joules is None or costs(scratch) is None:
-    why = why or "the meter saw not all of the downstream trials"
-  tasks = None if why else _tasks(group, scratch, records, TRAIN)
-  begun, fresh = _cost_by_seed(group, TRAIN), _cost_by_seed(scratch, TRAIN)
-  return Way(
-    others,
-    word,
-    tuple(group),
-    found,
-    ratio(joules or (), costs(scratch) or ()),
-    median(known) if len(known) == len(spent) else None,
-    tasks,
-    None if why else _tasks(group, scratch, records, TRAIN_COMPILE_EVAL),
-    why or ("" if tasks else "no seed ran both ways"),
-    len(begun.keys() ^ fresh.keys()),
-  )
-
-
-def _tasks(
-  group: Sequence[TrialRecord],
-  scratch: Sequence[TrialRecord],
-  records: Sequence[TrialRecord],
-  counting: Counting,
-) -> BreakEven | None:
-  """Over the seeds that ran both ways; None where a joule is unknown."""
-  if costs(group, counting) is None or costs(scratch, counting) is None:
-    return None
-  before, after = (
-    _cost_by_seed(scratch, counting),
-    _cost_by_seed(group, counting),
-  )
-  spent = {r.seed: invested(r, records, counting)[0] for r in group}
-  seeds = sorted(before.keys() & after.keys())
-  if any(spent[seed] is None for seed in seeds):
-    return None
-  return break_even(
-    [Cost(spent[seed] or 0.0) for seed in seeds],
-    [before[seed] for seed in seeds],
-    [after[seed] for seed in seeds],
-  )
-
-
-def _cost_by_seed(
-  records: Sequence[TrialRecord], counting: Counting
-) -> dict[int, Cost]:
-  return {r.seed: cost for r in records for cost in costs([r], counting) or ()}
-
-
-def found_origin(
-  record: TrialRecord, records: Sequence[TrialRecord]
-) -> TrialRecord | None:
-  """What a trial began from, of the same machine where there are several."""
-  named = [r for r in records if r.trial_id == record.init_from]
-  near = [r for r in named if measured_on(r) == measured_on(record)]
-  return next(iter(near or named), None)
-
-
-def origins(
+def _start_groups(
   downstream: Sequence[TrialRecord], records: Sequence[TrialRecord]
-) -> dict[str, list[TrialRecord] | dict[str, Any]]:
-  """What trials began from, by name: records, or what is given of weights.
+) -> tuple[StartGroup, ...]:
+  """Groups trials by their start and by the other fields that vary.
 
-  An origin that many began from stands there once; one that is not in these
-  records has an empty list.
+  `downstream` may be compared; what it began from is in `records`.
   """
-  found: dict[str, list[TrialRecord] | dict[str, Any]] = {}
-  names = _names(downstream, records)
+  names = _origin_names(downstream, records)
+  gathered: dict[tuple[str, Start], list[TrialRecord]] = {}
   for record in downstream:
-    if not (name := names[record.trial_id]):
-      continue
-    if record.init_from is None:
-      found.setdefault(name, record.pretrained or {})
-      continue
-    origin = found_origin(record, records)
-    known = found.setdefault(name, [])
-    if origin and isinstance(known, list) and origin not in known:
-      known.append(origin)
-  return found
-
-
-def _names(
-  downstream: Sequence[TrialRecord], records: Sequence[TrialRecord]
-) -> dict[str, str]:
-  """What each trial began from, as a person would say it; empty: nothing.
-
-  A pretraining is told by its data, and where several differ in more than
-  their seeds by what they differ in.
-  """
-  found = {r.trial_id: found_origin(r, records) for r in downstream}
-  settings = {name: flat(r.config) for name, r in found.items() if r}
-  differing = [
-    path
-    for path in dict.fromkeys(path for s in settings.values() for path in s)
-    if path != "data"
-    and not is_seed(path)
-    and len({json.dumps(s.get(path)) for s in settings.values()}) > 1
+    start = replace(start_of(record), origin=names[record.trial_id])
+    key = _other_key(record, downstream), start
+    gathered.setdefault(key, []).append(record)
+  scratch = {
+    other: group
+    for (other, start), group in gathered.items()
+    if start.from_scratch and start.backbone_rate == 1
+  }
+  # A sweep may call starts of two origins the same.
+  sharing = Counter((other, _name(start)) for other, start in gathered)
+  groups = [
+    _start_group(
+      StartGroup(
+        setting=_other_fields(group[0], downstream),
+        start=start,
+        name=_name(start, with_origin=sharing[other, _name(start)] > 1),
+        records=tuple(group),
+        joules=median(costs(group) or ()),
+      ),
+      scratch.get(other, ()),
+      records,
+    )
+    for (other, start), group in gathered.items()
   ]
-  names = {}
-  for record in downstream:
-    name = record.trial_id
-    path = (record.pretrained or {}).get("path")
-    if name in settings:
-      of = {path: settings[name].get(path) for path in differing}
-      words = [str(settings[name].get("data", "unknown data"))]
-      names[name] = ", ".join(words + ([setting(of)] if of else []))
-    elif record.init_from is not None:
-      names[name] = "trials not in these records"
-    else:
-      names[name] = pathlib.PurePath(str(path)).name if path else ""
-  return names
+  return tuple(sorted(groups, key=_order))
 
 
-def _others(
+def _order(group: StartGroup) -> tuple:
+  values = [natural_key(item) for item in group.setting.values()]
+  return values, not group.start.from_scratch, group.name
+
+
+def _name(start: Start, with_origin: bool = False) -> str:
+  """Names a start: the sweep's own name for it wins."""
+  name = start.name or start_name(start.kind, start.backbone_rate)
+  named = with_origin and not start.from_scratch
+  return f"{name} from {start.origin}" if named else name
+
+
+def _other_fields(
   record: TrialRecord, among: Sequence[TrialRecord]
 ) -> dict[str, Any]:
-  """What varies beside the start among trials on common ground."""
+  """Returns what varies beside the start among comparable trials."""
   return {
     path: item
     for path, item in record.varied.items()
@@ -281,190 +247,312 @@ def _others(
   }
 
 
-TITLE = "Does pretraining pay back?"
-
-NOTES = (
-  "Tasks to break even: the joules of pretraining over what one downstream task"
-  " saves against scratch. Medians over seeds; in brackets the 95 % interval"
-  " from a bootstrap that draws the seeds of all three together.",
-  'Never: nothing is saved. "At most" and "at least" are bounds: a trial that'
-  " missed the target cost at least what it spent.",
-)
+def _other_key(record: TrialRecord, among: Sequence[TrialRecord]) -> str:
+  return json.dumps(_other_fields(record, among), sort_keys=True)
 
 
-PLACE = 40
+def _start_group(
+  group: StartGroup,
+  scratch: Sequence[TrialRecord],
+  records: Sequence[TrialRecord],
+) -> StartGroup:
+  """Sets a group beside the trials from scratch at its setting.
+
+  Where anything is unknown there is no number of tasks: what was not seen of an
+  investment is not zero.
+  """
+  if group.start.from_scratch:
+    return group
+  trials = group.records
+  joules_here, joules_of_scratch = costs(trials), costs(scratch)
+  investments = [invested(record, records) for record in ran(trials)]
+  spent = all_known(investment.joules for investment in investments)
+  unknown = next((i.unknown for i in investments if i.unknown), "")
+  if not unknown and not scratch:
+    unknown = "nothing began from scratch at this setting"
+  if not unknown and (joules_here is None or joules_of_scratch is None):
+    unknown = "the meter saw not all of the downstream trials"
+  tasks = None if unknown else _tasks(trials, scratch, records, TRAIN)
+  if not unknown and tasks is None:
+    unknown = "no seed ran both ways"
+  return replace(
+    group,
+    scratch_joules=median(joules_of_scratch or ()),
+    of_scratch=ratio(joules_here or (), joules_of_scratch or ()),
+    invested=median([Cost(paid) for paid in spent or ()]),
+    tasks=tasks,
+    tasks_with_compile_eval=_tasks(trials, scratch, records, TRAIN_COMPILE_EVAL)
+    if tasks
+    else None,
+    unknown=unknown,
+    unpaired_seeds=len(_seeds(trials) ^ _seeds(scratch)),
+  )
 
 
-def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
-  """Answers the question from records, or with nothing."""
-  answered = section(compared.records)
-  return (answered,) if answered else ()
+def _seeds(records: Iterable[TrialRecord]) -> set[int]:
+  return {record.seed for record in ran(records)}
 
 
-def section(records: Sequence[TrialRecord]) -> Section | None:
-  """What transfer saves; None where every trial began from fresh weights."""
-  parts = [
-    part
-    for part in comparable(without_pretraining(records))
-    if any(start(record) != SCRATCH for record in part)
-  ]
-  if not parts:
+def _tasks(
+  group: Sequence[TrialRecord],
+  scratch: Sequence[TrialRecord],
+  records: Sequence[TrialRecord],
+  counting: Counting,
+) -> BreakEven | None:
+  """Breaks even over the seeds that ran both ways; None where unknown."""
+  spent = {r.seed: invested(r, records, counting).joules for r in ran(group)}
+  if any(spent[seed] is None for seed in _seeds(group) & _seeds(scratch)):
     return None
-  shown, lines = [], []
-  leads = _leads(parts)
-  for part, lead in zip(parts, leads, strict=True):
-    ways = ways_of(part, records)
-    shown += [_pretraining(part, records), _table(part, ways)]
-    lines += [lead + line for line in _lines(part, ways)]
-  return Section(title=TITLE, tables=tuple(shown), lines=tuple(lines))
+  return break_even_by_seed(
+    {seed: Cost(paid) for seed, paid in spent.items() if paid is not None},
+    before=costs_by_seed(scratch, counting),
+    after=costs_by_seed(group, counting),
+  )
 
 
-def _leads(parts: Sequence[Sequence[TrialRecord]]) -> list[str]:
-  """What tells each part from the others; empty where there is one."""
-  if len(parts) == 1:
-    return [""]
-  comparisons = [compare(part)[0] for part in parts]
-  return [f"{name_among(c, comparisons)}: " for c in comparisons]
-
-
-def _pretraining(
+def _origins(
   downstream: Sequence[TrialRecord], records: Sequence[TrialRecord]
-) -> Table:
-  """What there was to begin from, a row an origin; each trial counts once."""
-  rows, notes = [], []
-  for name, found in origins(downstream, records).items():
-    if isinstance(found, dict):
-      joules = found.get("joules")
-      known = isinstance(joules, int | float)
-      given = number(joules) if known else "unknown"
-      rows.append((name, "given", "", given, "unknown"))
-      source = found.get("source") or "no source was given"
-      notes.append(f"{name}: its joules are not measured here; {source}.")
-      continue
-    ended = [r.final_accuracy for r in found if r.final_accuracy is not None]
-    reached = sum(r.status == "reached" for r in found)
-    rows.append(
-      (
-        name,
-        f"{reached} of {len(found)}" if found else "unknown",
-        percent(statistics.median(ended)) if ended else "unknown",
-        estimate(_whole(r.train_joules for r in found)),
-        estimate(_whole(map(TRAIN_COMPILE_EVAL.bound, found))),
+) -> tuple[Origin, ...]:
+  """Finds what trials began from, by name.
+
+  An origin that many began from stands there once; one that is not in these
+  records has no trials.
+  """
+  names = _origin_names(downstream, records)
+  beginning: dict[str, list[TrialRecord]] = {}
+  for record in downstream:
+    if name := names[record.trial_id]:
+      beginning.setdefault(name, []).append(record)
+  return tuple(
+    _given_weights(name, trials[0].pretrained or {})
+    if trials[0].init_from is None
+    else _recorded_origin(name, trials, records)
+    for name, trials in beginning.items()
+  )
+
+
+def _given_weights(name: str, facts: dict[str, Any]) -> Origin:
+  spent = facts.get("joules")
+  return Origin(
+    name=name,
+    given=True,
+    source=facts.get("source") or "no source was given",
+    joules=Estimate(spent) if isinstance(spent, int | float) else None,
+  )
+
+
+def _recorded_origin(
+  name: str, beginning: Sequence[TrialRecord], records: Sequence[TrialRecord]
+) -> Origin:
+  trials: list[TrialRecord] = []
+  for record in beginning:
+    origin = find_origin(record, records)
+    if origin and origin not in trials:
+      trials.append(origin)
+  at_end = [t.final_accuracy for t in trials if t.final_accuracy is not None]
+  return Origin(
+    name=name,
+    trials=len(trials),
+    reached=sum(trial.status == "reached" for trial in trials),
+    accuracy=statistics.median(at_end) if at_end else None,
+    joules=_median(map(TRAIN.bound, trials)),
+    joules_with_compile_eval=_median(map(TRAIN_COMPILE_EVAL.bound, trials)),
+  )
+
+
+def _median(spent: Iterable[float | None]) -> Estimate | None:
+  """The median of joules; None where some are unknown."""
+  return median([Cost(paid) for paid in all_known(spent) or ()])
+
+
+def _origin_names(
+  downstream: Sequence[TrialRecord], records: Sequence[TrialRecord]
+) -> dict[str, str]:
+  """Names what each trial began from, by its id; empty: random weights.
+
+  A pretraining is named by its data, and where several differ in more than
+  their seeds by what they differ in.
+  """
+  begun = {r.trial_id: find_origin(r, records) for r in downstream}
+  configs = {name: flat(r.config) for name, r in begun.items() if r}
+  differing = [
+    path
+    for path in dict.fromkeys(path for c in configs.values() for path in c)
+    if path != "data"
+    and not is_seed(path)
+    and len({json.dumps(c.get(path)) for c in configs.values()}) > 1
+  ]
+  names = {}
+  for record in downstream:
+    config = configs.get(record.trial_id)
+    weights = (record.pretrained or {}).get("path")
+    if config is not None:
+      parts = [str(config.get("data", "unknown data"))]
+      parts += [setting({p: config.get(p) for p in differing})] * bool(
+        differing
       )
-    )
-  estimated = any(record.estimated for record in downstream)
+      names[record.trial_id] = ", ".join(parts)
+    elif record.init_from is not None:
+      names[record.trial_id] = NOT_RECORDED
+    else:
+      name = pathlib.PurePath(str(weights)).name if weights else ""
+      names[record.trial_id] = name
+  return names
+
+
+# Words
+
+
+def tell(paybacks: Sequence[Payback]) -> Section:
+  """Tells all comparisons in one section: two tables and sentences of each."""
+  tables, lines = [], []
+  for payback in paybacks:
+    lead = f"{payback.name}: " if payback.name else ""
+    tables += [_origin_table(payback), _start_table(payback)]
+    lines += [lead + line for line in _lines(payback)]
+  return Section(title=TITLE, tables=tuple(tables), lines=tuple(lines))
+
+
+def _origin_table(payback: Payback) -> Table:
+  """Makes a row an origin; each pretraining counts once."""
   columns = (
     "pretraining",
     "reached its target",
     "median accuracy at its end",
-    _energy(estimated) + " of training",
+    f"{joules_name(payback.comparison.estimated)} of training",
     "with compiling and evaluation",
   )
-  return Table(columns, tuple(rows), tuple(notes))
+  notes = tuple(
+    f"{origin.name}: its joules are not measured here; {origin.source}."
+    for origin in payback.origins
+    if origin.given
+  )
+  return Table(columns, tuple(map(_origin_row, payback.origins)), notes)
 
 
-def _whole(joules: Iterable[float | None]) -> Estimate | None:
-  known = [None if spent is None else Cost(spent) for spent in joules]
-  costs = [cost for cost in known if cost is not None]
-  return median(costs) if len(costs) == len(known) else None
+def _origin_row(origin: Origin) -> tuple[str, ...]:
+  reached = f"{origin.reached} of {origin.trials}" if origin.trials else UNKNOWN
+  at_end = UNKNOWN if origin.accuracy is None else percent(origin.accuracy)
+  return (
+    origin.name,
+    "given" if origin.given else reached,
+    "" if origin.given else at_end,
+    estimate(origin.joules),
+    estimate(origin.joules_with_compile_eval),
+  )
 
 
-def _table(part: Sequence[TrialRecord], ways: Sequence[Way]) -> Table:
-  paths = tuple(dict.fromkeys(path for way in ways for path in way.others))
-  words = labels(paths)
+def _start_table(payback: Payback) -> Table:
+  """Makes a row a start at each setting."""
+  comparison, groups = payback.comparison, payback.groups
+  names = labels(path for group in groups for path in group.setting)
   columns = (
-    *(words[path] for path in paths),
+    *names.values(),
     "start",
     "reached",
-    f"{_energy(part[0].estimated)} to {percent(part[0].target_accuracy)}",
+    f"{joules_name(comparison.estimated)} to {goal(comparison)}",
     "of scratch",
     "tasks to break even",
     "with compiling and evaluation",
   )
   rows = tuple(
     (
-      *(value(way.others.get(path)) for path in paths),
-      way.start,
-      f"{_reached(way)} of {len(way.records)}",
-      estimate(way.joules),
-      "" if way.start == SCRATCH else estimate(way.of_scratch),
-      "" if way.start == SCRATCH else break_even_cell(way.tasks),
-      "" if way.start == SCRATCH else break_even_cell(way.tasks_in_all),
+      *(value(group.setting.get(path)) for path in names),
+      group.name,
+      f"{_reached(group)} of {len(group.records)}",
+      estimate(group.joules),
+      *(
+        ("", "", "")
+        if group.start.from_scratch
+        else (
+          estimate(group.of_scratch),
+          break_even_cell(group.tasks),
+          break_even_cell(group.tasks_with_compile_eval),
+        )
+      ),
     )
-    for way in ways
+    for group in groups
   )
   return Table(columns, rows, NOTES)
 
 
-def _lines(part: Sequence[TrialRecord], ways: Sequence[Way]) -> list[str]:
-  goal = percent(part[0].target_accuracy)
-  scratch = {str(w.others): w for w in ways if w.start == SCRATCH}
-  begun = [way for way in ways if way.start != SCRATCH]
-  said = [_verdict(way, scratch.get(str(way.others)), goal) for way in begun]
-  said += _otherwise(begun)
-  for way in begun:
-    if way.tasks and way.left_out:
-      said.append(
-        f"{_named(way)}: {way.left_out} of the seeds did not run both ways and"
-        " do not count towards the tasks."
-      )
-  fewest = min(len({r.seed for r in way.records}) for way in begun)
+def _reached(group: StartGroup) -> int:
+  return sum(record.status == "reached" for record in group.records)
+
+
+def _lines(payback: Payback) -> list[str]:
+  comparison, groups = payback.comparison, payback.pretrained
+  lines = [_verdict(group, goal(comparison)) for group in groups]
+  lines += _with_compile_eval(groups)
+  lines += [
+    f"{_opening(group)}: {group.unpaired_seeds} of the seeds did not run both"
+    " ways and do not count towards the tasks."
+    for group in groups
+    if group.tasks and group.unpaired_seeds
+  ]
+  fewest = min(len({r.seed for r in group.records}) for group in groups)
   if fewest == 1:
-    said.append("One seed cannot tell how certain this is.")
-  if fewest > 1 and any(_one_origin(way) for way in begun):
-    said.append(
+    lines.append(ONE_SEED)
+  if fewest > 1 and any(map(_has_one_origin, groups)):
+    lines.append(
       "All seeds began from one pretraining: how much another one would have"
       " cost is not in the intervals."
     )
-  if any(record.estimated for record in part):
-    said.append("Power is estimated, not measured.")
-  return said
+  if comparison.estimated:
+    lines.append(ESTIMATED)
+  return lines
 
 
-def _verdict(way: Way, scratch: Way | None, goal: str) -> str:
-  """One way to begin, in a sentence."""
-  name = _named(way)
-  if way.why or way.tasks is None or scratch is None:
-    why = way.why or "the joules of a trial are unknown"
-    return f"{name}: whether pretraining pays back is unknown: {why}."
-  compared = (
-    f"{_joules(way.joules)} to {goal} against {_joules(scratch.joules)} from"
-    " scratch"
+def _verdict(group: StartGroup, target: str) -> str:
+  """Says of one start at one setting whether it pays back."""
+  name = _opening(group)
+  if group.tasks is None:
+    return f"{name}: whether pretraining pays back is unknown: {group.unknown}."
+  return (
+    f"{name}: {joules(group.joules)} to {target} against"
+    f" {joules(group.scratch_joules)} from scratch;"
+    f" {_pays_back(group.tasks, group.invested)}."
   )
-  return f"{name}: {compared}; {_payback(way.tasks, way.invested)}."
 
 
-def _payback(tasks: BreakEven, invested: Estimate | None) -> str:
-  spent = f"the {_joules(invested)} of pretraining"
+def _pays_back(tasks: BreakEven, spent: Estimate | None) -> str:
+  subject = f"the {joules(spent)} of pretraining"
   if tasks.uses is None:
     return (
-      f"whether {spent} pay back cannot be told, too many trials missed the"
+      f"whether {subject} pay back cannot be told, too many trials missed the"
       " target"
     )
   if tasks.never:
-    text = f"{spent} never pay back at this accuracy"
+    text = f"{subject} never pay back at this accuracy"
     sure = tasks.low is None or tasks.low == math.inf
     return text if sure else f"{text}, though the seeds do not exclude it"
   if tasks.at_least:
-    return (
-      f"{spent} pay back after at least {uses(tasks.uses)} such tasks, if ever"
-    )
-  text = f"{spent} pay back from the {_ordinal(tasks.uses)} such task on"
+    fewest = uses(tasks.uses)
+    return f"{subject} pay back after at least {fewest} such tasks, if ever"
+  text = f"{subject} pay back from the {_ordinal(tasks.uses)} such task on"
   if tasks.at_most:
     text += ", if not before"
   return f"{text}, though perhaps never" if tasks.perhaps_never else text
 
 
-def _otherwise(begun: Sequence[Way]) -> list[str]:
-  """Whether counting compiling and evaluation too changes a number."""
-  both = [way for way in begun if way.tasks and way.tasks_in_all]
-  if not both:
+def _with_compile_eval(groups: Sequence[StartGroup]) -> list[str]:
+  """Says whether counting compiling and evaluation too changes a number."""
+  numbers = [
+    (
+      group,
+      break_even_point(group.tasks),
+      break_even_point(group.tasks_with_compile_eval),
+    )
+    for group in groups
+    if group.tasks and group.tasks_with_compile_eval
+  ]
+  if not numbers:
     return []
-  changed = []
-  for way in both:
-    now, then = break_even_point(way.tasks_in_all), break_even_point(way.tasks)
-    if now != then:
-      changed.append(f"{_named(way)}: {now} instead of {then}")
+  changed = [
+    f"{_opening(group)}: {all_counted} instead of {train_alone}"
+    for group, train_alone, all_counted in numbers
+    if all_counted != train_alone
+  ]
   if not changed:
     return [
       "Counting compiling and evaluation too, on both sides, no number of tasks"
@@ -476,33 +564,21 @@ def _otherwise(begun: Sequence[Way]) -> list[str]:
   ]
 
 
-def _named(way: Way) -> str:
-  name = way.start[0].upper() + way.start[1:]
-  return f"{name}, {setting(way.others)}" if way.others else name
+def _opening(group: StartGroup) -> str:
+  """Names a group at the head of a sentence."""
+  name = capitalised(group.name)
+  return f"{name}, {setting(group.setting)}" if group.setting else name
 
 
-def _reached(way: Way) -> int:
-  return sum(record.status == "reached" for record in way.records)
+def _has_one_origin(group: StartGroup) -> bool:
+  """Whether several trials began from one pretraining."""
+  origin_ids = {r.init_from for r in group.records if r.init_from is not None}
+  return len(origin_ids) == 1 and len(group.records) > 1
 
 
-def _one_origin(way: Way) -> bool:
-  named = {r.init_from for r in way.records if r.init_from is not None}
-  return len(named) == 1 and len(way.records) > 1
-
-
-def _joules(found: Estimate | None) -> str:
-  if found is None:
-    return "unknown joules"
-  return f"{'at least ' if found.at_least else ''}{number(found.value)} J"
-
-
-def _energy(estimated: bool) -> str:
-  return "estimated joules" if estimated else "joules"
-
-
-def _ordinal(uses: float) -> str:
-  """The first whole task at which it is paid back: 2.3 is told as "3rd"."""
-  whole = max(1, math.ceil(uses))
+def _ordinal(tasks: float) -> str:
+  """Names the first whole task at which it is paid back: 2.3 is "3rd"."""
+  whole = max(1, math.ceil(tasks))
   ending = {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
   if whole % 100 in (11, 12, 13):
     ending = "th"

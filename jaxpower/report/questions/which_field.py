@@ -1,9 +1,8 @@
-"""What to do differently, from a sweep of two or more fields, in words.
+"""Which varied field matters most, and which value of each is best?
 
-A sweep of two or more fields: which matters, and what is best given what.
-
-All of it is read off a comparison; nothing here tells it to a person but the
-tables.
+Asked of sweeps over two fields or more. No more is claimed than the intervals
+over seeds carry: a field that does not differ measurably from chance is said
+to be one, and values that do not differ measurably are named together.
 """
 
 import math
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jaxpower.report.cells import estimate
+from jaxpower.report.cells import estimate, name_among
 from jaxpower.report.compare.comparable import natural_key
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.costs import costs
@@ -25,14 +24,17 @@ from jaxpower.report.compare.importance import (
 from jaxpower.report.compare.statistics import Cost, ratio
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
-from jaxpower.wording import labels, setting, value
+from jaxpower.wording import (
+  capitalised,
+  energy_name,
+  join_names,
+  joules_name,
+  labels,
+  setting,
+  value,
+)
 
 PLACE = 20
-
-
-def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
-  """Answers within the verdict on the cheapest setting."""
-  return ()
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Choice:
   """The best value of one field where the others are held.
 
   `best` is the value of the lowest known median; `alike` holds it and those
-  that the seeds do not tell apart from it. None and empty where no median is
-  known. `certain` is false where one seed allows no such telling.
+  that do not differ measurably from it. None and empty where no median is
+  known. `certain` is false where one seed allows no interval.
   """
 
   held: dict[str, Any]
@@ -55,8 +57,58 @@ class Choice:
     return bool(self.alike)
 
 
+@dataclass(frozen=True)
+class Fields:
+  """What the fields of a comparison do to the energy.
+
+  `name` tells the comparison from others, empty where it is alone. `paths`
+  are the fields with two values or more, `choices` the best values of each
+  where exactly two vary; of a grid with holes there is no `advised` field.
+  """
+
+  comparison: Comparison
+  name: str
+  paths: tuple[str, ...]
+  importance: Importance
+  choices: dict[str, tuple[Choice, ...]]
+  advised: str = ""
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers for each comparison in which several fields vary."""
+  sections = map(tell, find(compared))
+  return tuple(s for s in sections if s.lead or s.tables)
+
+
+# Values
+
+
+def find(compared: Compared) -> tuple[Fields, ...]:
+  """Weighs the fields of each comparison in which several vary."""
+  return tuple(
+    fields_of(comparison, name_among(comparison, compared.comparisons))
+    for comparison in compared.comparisons
+    if len(varied(comparison)) > 1
+  )
+
+
+def fields_of(comparison: Comparison, name: str = "") -> Fields:
+  """Weighs the fields of a comparison against each other."""
+  paths, weights = varied(comparison), weigh(comparison)
+  pair = len(paths) == 2
+  first = weights.ranked[0] if weights.fields else paths[-1]
+  return Fields(
+    comparison,
+    name,
+    paths,
+    weights,
+    {path: choices(comparison, path) for path in paths} if pair else {},
+    first if pair and whole(comparison) else "",
+  )
+
+
 def varied(comparison: Comparison) -> tuple[str, ...]:
-  """The fields with two values or more among the groups."""
+  """Lists the fields with two values or more among the groups."""
   return tuple(
     path
     for path in comparison.paths
@@ -71,22 +123,22 @@ def whole(comparison: Comparison) -> bool:
 
 
 def weigh(comparison: Comparison) -> Importance:
-  """How much of the variance of log joules each field explains."""
+  """Shares the variance of log joules out over the fields."""
   paths = varied(comparison)
   settings: dict[Setting, Sequence[Cost]] = {
-    tuple(repr(group.varied.get(path)) for path in paths): found
+    tuple(repr(group.varied.get(path)) for path in paths): group_costs
     for group in comparison.groups
-    if (found := costs(group.records))
+    if (group_costs := costs(group.records))
   }
-  found = importance(paths, settings)
-  unknown = next((g for g in comparison.groups if not g.joules), None)
-  if found.unknown and unknown and len(paths) > 1:
-    return replace(found, unknown=unknown.unknown.rstrip("."))
-  return found
+  weights = importance(paths, settings)
+  blind = next((g for g in comparison.groups if not g.joules), None)
+  if weights.unknown and blind and len(paths) > 1:
+    return replace(weights, unknown=blind.unknown.rstrip("."))
+  return weights
 
 
 def choices(comparison: Comparison, path: str) -> tuple[Choice, ...]:
-  """The best value of a field for each combination of the other ones."""
+  """Finds the best value of a field for each combination of the others."""
   others = [other for other in varied(comparison) if other != path]
   rows: dict[str, list[Group]] = {}
   for group in comparison.groups:
@@ -98,108 +150,89 @@ def choices(comparison: Comparison, path: str) -> tuple[Choice, ...]:
   )
 
 
-def tables(comparison: Comparison) -> tuple[Table, ...]:
-  """Makes the grid of two fields and the shares of variance, where known."""
-  both = (grid_table(comparison), importance_table(comparison))
-  return tuple(table for table in both if table)
+def _choice(held: dict[str, Any], path: str, row: Sequence[Group]) -> Choice:
+  medians = [
+    (group.joules.value, group)
+    for group in row
+    if group.joules and not group.joules.at_least
+  ]
+  if not medians:
+    return Choice(held)
+  medians.sort(key=lambda median: median[0])
+  _, best = medians[0]
+  base = costs(best.records) or ()
+  alike, certain = [best], True
+  for _, group in medians[1:]:
+    over_best = ratio(costs(group.records) or (), base)
+    if over_best is None or over_best.low is None:
+      certain = False
+    elif over_best.low <= 1:
+      alike.append(group)
+  values = tuple(group.varied.get(path) for group in alike)
+  return Choice(held, values[0], values, certain)
 
 
-def grid_table(comparison: Comparison) -> Table | None:
-  """Median joules, a row for each value of one field, a column of another.
+def _values(comparison: Comparison, path: str) -> list[Any]:
+  values = {
+    repr(g.varied.get(path)): g.varied.get(path) for g in comparison.groups
+  }
+  return sorted(values.values(), key=natural_key)
 
-  None unless exactly two fields vary.
+
+# Words
+
+
+def tell(fields: Fields) -> Section:
+  """Tells what each field does: the grid, its shares, and what to take."""
+  title = "Which field matters most"
+  tables = (grid_table(fields), importance_table(fields))
+  return Section(
+    title=f"{title}: {fields.name}" if fields.name else title,
+    lead=" ".join(advice(fields)),
+    tables=tuple(table for table in tables if table),
+  )
+
+
+def grid_table(fields: Fields) -> Table | None:
+  """Makes a row for each value of one field, a column of the other.
+
+  A cell is a median of joules. None unless exactly two fields vary.
   """
-  paths = varied(comparison)
-  if len(paths) != 2:
+  if len(fields.paths) != 2:
     return None
-  down, across = paths
-  told = labels(comparison.paths)
-  rows, columns = _values(comparison, down), _values(comparison, across)
-  cells = {
+  comparison = fields.comparison
+  down, across = fields.paths
+  names = labels(comparison.paths)
+  columns = _values(comparison, across)
+  groups = {
     (repr(g.varied.get(down)), repr(g.varied.get(across))): g
     for g in comparison.groups
   }
-  best = {
-    repr(choice.held[down]): choice for choice in choices(comparison, across)
-  }
-  kind = "estimated joules" if comparison.estimated else "joules"
+  best = {repr(c.held[down]): c for c in fields.choices[across]}
+  rows = tuple(
+    (
+      value(row),
+      *(_median_cell(groups.get((repr(row), repr(col)))) for col in columns),
+      _best_cell(best[repr(row)]),
+    )
+    for row in _values(comparison, down)
+  )
   return Table(
     (
-      told[down],
-      *(f"{told[across]} {value(column)}" for column in columns),
-      f"best {told[across]}",
+      names[down],
+      *(f"{names[across]} {value(column)}" for column in columns),
+      f"best {names[across]}",
     ),
-    tuple(
-      (
-        value(row),
-        *(_cell(cells.get((repr(row), repr(column)))) for column in columns),
-        _best_values(best[repr(row)]),
-      )
-      for row in rows
-    ),
+    rows,
     (
-      f"Median {kind} to the target; > is a lower bound. Best: values that"
-      " the seeds do not tell apart stand together, the cheapest first.",
+      f"Median {joules_name(comparison.estimated)} to the target; > is a lower"
+      " bound. Best: values that do not differ measurably stand together, the"
+      " cheapest first.",
     ),
   )
 
 
-def importance_table(comparison: Comparison) -> Table | None:
-  """The shares of the variance; None where they are not known."""
-  found = weigh(comparison)
-  if found.unknown or found.interaction is None:
-    return None
-  told = labels(comparison.paths)
-  rows = [(told[path], found.fields[path]) for path in found.ranked]
-  rows.append(("interaction", found.interaction))
-  if found.seeds:
-    rows.append(("seeds", found.seeds))
-  kind = "estimated joules" if comparison.estimated else "joules"
-  notes = []
-  if found.seeds is None:
-    notes.append(
-      "A setting has one seed only: its noise cannot be told from the other"
-      " shares, and no interval is known."
-    )
-  else:
-    notes.append(
-      "In brackets the 95 % bootstrap interval over seeds; by chance: what the"
-      " noise of seeds alone would give on average."
-    )
-  if found.missed:
-    notes.append(
-      f"{found.missed} of {found.trials} trials missed the target. A share is"
-      " given for misses at their bounds up to misses without end, all by one"
-      " factor."
-    )
-  columns = ("field", f"share of variance of log {kind}", "by chance")
-  cells = tuple((name, share(part), _chance(part)) for name, part in rows)
-  if found.seeds is None:
-    columns, cells = columns[:2], tuple(row[:2] for row in cells)
-  return Table(columns, cells, tuple(notes))
-
-
-def share(part: Share) -> str:
-  """A cell: "62 % (50-71)"; "20-60 %" where misses leave it open."""
-  least, most = f"{100 * part.least:.0f}", f"{100 * part.most:.0f}"
-  text = f"{least} %" if least == most else f"{least}-{most} %"
-  if part.low is None or part.high is None:
-    return text
-  return f"{text} ({100 * part.low:.0f}-{100 * part.high:.0f})"
-
-
-def _chance(part: Share) -> str:
-  return "" if part.chance is None else f"{100 * part.chance:.0f} %"
-
-
-def _values(comparison: Comparison, path: str) -> list[Any]:
-  found = {
-    repr(g.varied.get(path)): g.varied.get(path) for g in comparison.groups
-  }
-  return sorted(found.values(), key=natural_key)
-
-
-def _cell(group: Group | None) -> str:
+def _median_cell(group: Group | None) -> str:
   if group is None:
     return "not run"
   if group.joules is None or group.joules.at_least:
@@ -207,170 +240,157 @@ def _cell(group: Group | None) -> str:
   return estimate(replace(group.joules, low=None, high=None))
 
 
-def _best_values(choice: Choice) -> str:
+def _best_cell(choice: Choice) -> str:
   return " or ".join(map(value, choice.alike)) if choice.known else "none"
 
 
-def _choice(held: dict[str, Any], path: str, row: Sequence[Group]) -> Choice:
-  known = [g for g in row if g.joules and not g.joules.at_least]
-  if not known:
-    return Choice(held)
-  known.sort(key=lambda g: g.joules.value if g.joules else 0.0)
-  base = costs(known[0].records) or ()
-  alike, certain = [known[0]], True
-  for group in known[1:]:
-    found = ratio(costs(group.records) or (), base)
-    if found is None or found.low is None:
-      certain = False
-    elif found.low <= 1:
-      alike.append(group)
-  values = tuple(group.varied.get(path) for group in alike)
-  return Choice(held, values[0], values, certain)
-
-
-def advice(comparison: Comparison) -> list[str]:
-  """Which field matters most and what to take; empty where one field varies.
-
-  No more is claimed than the intervals over seeds carry.
-  """
-  paths = varied(comparison)
-  if len(paths) < 2 or comparison.best is None:
-    return []
-  told = labels(comparison.paths)
-  found = weigh(comparison)
-  energy = "estimated energy" if comparison.estimated else "energy"
-  if found.unknown:
-    said = [f"Which field matters most cannot be told: {found.unknown}."]
-  elif found.seeds is None:
-    said = [_uncertain(found, told, energy)]
+def importance_table(fields: Fields) -> Table | None:
+  """Makes the table of shares of the variance; None where they are unknown."""
+  weights = fields.importance
+  if weights.unknown or weights.interaction is None:
+    return None
+  names = labels(fields.comparison.paths)
+  rows = [(names[path], weights.fields[path]) for path in weights.ranked]
+  rows.append(("interaction", weights.interaction))
+  if weights.seeds:
+    rows.append(("seeds", weights.seeds))
+  notes = []
+  if weights.seeds is None:
+    notes.append(
+      "A setting has one seed only: its noise is part of the other shares, and"
+      " no interval is known."
+    )
   else:
-    said = _weighed(found, told, energy)
-  if len(paths) == 2 and whole(comparison):
-    first = found.ranked[0] if found.fields else paths[-1]
-    said += _take(comparison, first, told)
-  return said
+    notes.append(
+      "In brackets the 95 % bootstrap interval over seeds; by chance: what the"
+      " noise of seeds alone would give on average."
+    )
+  if weights.missed:
+    notes.append(
+      f"{weights.missed} of {weights.trials} trials missed the target. A share"
+      " is given for misses at their bounds up to misses without end, all by"
+      " one factor."
+    )
+  joules = joules_name(fields.comparison.estimated)
+  columns = ("field", f"share of variance of log {joules}", "by chance")
+  cells = tuple((n, share(part), _chance_cell(part)) for n, part in rows)
+  if weights.seeds is None:
+    columns, cells = columns[:2], tuple(row[:2] for row in cells)
+  return Table(columns, cells, tuple(notes))
 
 
-def _uncertain(found: Importance, told: dict[str, str], energy: str) -> str:
-  parts = [
-    f"{told[path]} {_percent(found.fields[path])}" for path in found.ranked
+def share(part: Share) -> str:
+  """Writes a cell: "62 % (50-71)"; "20-60 %" where misses leave it open."""
+  least, most = f"{100 * part.least:.0f}", f"{100 * part.most:.0f}"
+  text = f"{least} %" if least == most else f"{least}-{most} %"
+  if part.low is None or part.high is None:
+    return text
+  return f"{text} ({100 * part.low:.0f}-{100 * part.high:.0f})"
+
+
+def _chance_cell(part: Share) -> str:
+  return "" if part.chance is None else f"{100 * part.chance:.0f} %"
+
+
+# Which field matters
+
+
+def advice(fields: Fields) -> list[str]:
+  """Says which field matters most and what to take, a sentence each.
+
+  Empty where no setting is known to be the cheapest.
+  """
+  comparison, weights = fields.comparison, fields.importance
+  if comparison.best is None:
+    return []
+  names = labels(comparison.paths)
+  energy = energy_name(comparison.estimated)
+  if weights.unknown:
+    sentences = [f"Which field matters most is unknown: {weights.unknown}."]
+  elif weights.seeds is None:
+    sentences = [_shares_of_one_seed(weights, names, energy)]
+  else:
+    sentences = _shares_beyond_chance(weights, names, energy)
+  return sentences + _what_to_take(fields, names)
+
+
+def _shares_of_one_seed(
+  weights: Importance, names: dict[str, str], energy: str
+) -> str:
+  shares = [
+    f"{names[path]} {_percent(weights.fields[path])}" for path in weights.ranked
   ]
-  if found.interaction:
-    parts.append(f"their interaction {_percent(found.interaction)}")
+  if weights.interaction:
+    shares.append(f"their interaction {_percent(weights.interaction)}")
   return (
-    f"Of the variation in {energy} {_row(parts)}{_misses(found)}; with one seed"
-    " to a setting, chance is part of each."
+    f"Of the variation in {energy} {join_names(shares)}{_misses(weights)}; with"
+    " one seed to a setting, chance is part of each."
   )
 
 
-def _weighed(found: Importance, told: dict[str, str], energy: str) -> list[str]:
-  real = [path for path in found.ranked if found.fields[path].beyond_chance]
-  rest = [told[path] for path in found.ranked if path not in real]
+def _shares_beyond_chance(
+  weights: Importance, names: dict[str, str], energy: str
+) -> list[str]:
+  real = [p for p in weights.ranked if weights.fields[p].beyond_chance]
   # Misses with another true cost could have made these matter.
-  opened = {
+  left_open = {
     path
-    for path, part in found.fields.items()
+    for path, part in weights.fields.items()
     if path not in real and part.most > max(part.least, part.chance or 0.0)
   }
-  said = []
-  if not real and opened:
-    text = f"The misses leave open how much {_row(rest)} did to the {energy}"
-    said.append(f"{text}{_misses(found)}.")
-  elif not real:
-    text = f"What {_row(rest)} did to the {energy} cannot be told from chance"
-    said.append(f"{text}{_misses(found)}.")
-  else:
-    first, *others = real
-    part = found.fields[first]
-    share = f"{_percent(part)} of the variation in {energy}{_interval(part)}"
-    share += _misses(found)
-    more = [
-      f"{told[path]} ({_share_in_words(found.fields[path])})" for path in others
-    ]
-    if found.leads:
-      text = f"{_upper(told[first])} matters most ({share})"
-      text += f", {_row(more)} next" if more else ""
-    elif more:
-      text = f"{_upper(told[first])} matters ({share}), and so does"
-      text += f" {_row(more)}; which of them matters more cannot be told"
-    else:
-      text = f"{_upper(told[first])} matters ({share})"
-    said.append(f"{text}.")
-    left_open = [told[path] for path in found.ranked if path in opened]
-    chance = [name for name in rest if name not in left_open]
-    if left_open:
-      said.append(f"The misses leave open how much {_row(left_open)} matters.")
+  rest = [names[path] for path in weights.ranked if path not in real]
+  sentences = []
+  if real:
+    sentences.append(_fields_that_matter(weights, real, names, energy))
+    unsure = [names[path] for path in weights.ranked if path in left_open]
+    chance = [name for name in rest if name not in unsure]
+    if unsure:
+      sentences.append(
+        f"The misses leave open how much {join_names(unsure)} matters."
+      )
     if chance:
-      said.append(f"{_upper(_row(chance))} cannot be told from chance.")
-  if found.interaction and found.interaction.beyond_chance:
-    share = _share_in_words(found.interaction)
-    said.append(f"What one does depends on the other ({share}).")
-  return said
+      verb = "does" if len(chance) == 1 else "do"
+      sentences.append(
+        f"{capitalised(join_names(chance))} {verb} not differ measurably from"
+        " chance."
+      )
+  elif left_open:
+    sentences.append(
+      f"The misses leave open how much {join_names(rest)} did to the"
+      f" {energy}{_misses(weights)}."
+    )
+  else:
+    sentences.append(
+      f"What {join_names(rest)} did to the {energy} does not differ measurably"
+      f" from chance{_misses(weights)}."
+    )
+  if weights.interaction and weights.interaction.beyond_chance:
+    amount = _share_in_words(weights.interaction)
+    sentences.append(f"What one does depends on the other ({amount}).")
+  return sentences
 
 
-def _take(comparison: Comparison, path: str, told: dict[str, str]) -> list[str]:
-  """The value that is best, or not told apart from it, in most rows."""
-  rows = choices(comparison, path)
-  known = [row for row in rows if row.known]
-  if not known:
-    return []
-  votes = Counter(repr(v) for row in known for v in row.alike)
-  wins = Counter(repr(row.best) for row in known)
-  usual = max(votes, key=lambda v: (votes[v], wins[v]))
-  agree = [row for row in known if usual in map(repr, row.alike)]
-  common = [
-    v
-    for v in agree[0].alike
-    if votes[repr(v)] == votes[usual] and _in_all_rows(v, agree)
-  ]
-  (held,) = known[0].held
-  where = f"at any {told[held]}" if len(agree) == len(rows) else _at(agree)
-  name = told[path]
-  if len(common) == len({repr(g.varied[path]) for g in comparison.groups}):
-    return [f"Which {name} is best {where} cannot be told with these seeds."]
-  certain = all(row.certain for row in known)
-  text = "Take" if certain else "As far as one seed tells, take"
-  text += f" {name} {' or '.join(map(value, common))} {where}"
-  others: dict[str, list[Choice]] = {}
-  for row in known:
-    if row not in agree:
-      others.setdefault(value(row.best), []).append(row)
-  for best, there in others.items():
-    text += f"; {_at(there)} take {best}"
-  if blank := [row for row in rows if not row.known]:
-    text += f"; {_at(blank)} no {name} reached the target often enough"
-  if len(agree) > 1:
-    text += _with_it(comparison, path, held, _taken(comparison, path, common))
-  return [f"{text}."]
-
-
-def _taken(comparison: Comparison, path: str, common: Sequence[Any]) -> Any:
-  """Of values alike the one of the cheapest setting, where it is there."""
-  best = comparison.best.varied[path] if comparison.best else None
-  return best if repr(best) in map(repr, common) else common[0]
-
-
-def _with_it(comparison: Comparison, path: str, other: str, taken: Any) -> str:
-  """What to take of the other field along with the value taken of this."""
-  (row,) = (c for c in choices(comparison, other) if c.held == {path: taken})
-  values = {repr(group.varied[other]) for group in comparison.groups}
-  if not row.known or len(row.alike) == len(values):
-    return ""
-  best = " or ".join(map(value, row.alike))
-  name = labels(comparison.paths)[other]
-  return f"; the best {name} {_at([row])} is {best}"
-
-
-def _in_all_rows(item: Any, rows: Sequence[Choice]) -> bool:
-  return all(repr(item) in map(repr, row.alike) for row in rows)
-
-
-def _at(rows: Sequence[Choice]) -> str:
-  first, *others = (row.held for row in rows)
-  return "with " + _row(
-    [setting(first), *(value(v) for held in others for v in held.values())],
-    "or",
+def _fields_that_matter(
+  weights: Importance, real: Sequence[str], names: dict[str, str], energy: str
+) -> str:
+  first, *others = real
+  part = weights.fields[first]
+  amount = f"{_percent(part)} of the variation in {energy}{_interval(part)}"
+  amount += _misses(weights)
+  name = capitalised(names[first])
+  more = join_names(
+    [f"{names[p]} ({_share_in_words(weights.fields[p])})" for p in others]
+    or [""]
   )
+  if weights.leads:
+    next_ones = f", {more} next" if more else ""
+    return f"{name} matters most ({amount}){next_ones}."
+  if more:
+    return (
+      f"{name} matters ({amount}), and so does {more}; which of them matters"
+      " more is unknown."
+    )
+  return f"{name} matters ({amount})."
 
 
 def _share_in_words(part: Share) -> str:
@@ -389,16 +409,75 @@ def _percent(part: Share) -> str:
   return f"{least} %" if least == most else f"between {least} and {most} %"
 
 
-def _misses(found: Importance) -> str:
-  if not found.missed:
+def _misses(weights: Importance) -> str:
+  if not weights.missed:
     return ""
-  return f", as {found.missed} of {found.trials} trials missed the target"
+  return f", as {weights.missed} of {weights.trials} trials missed the target"
 
 
-def _row(names: Sequence[str], last: str = "and") -> str:
-  *first, final = names
-  return f"{', '.join(first)} {last} {final}" if first else final
+# What to take
 
 
-def _upper(text: str) -> str:
-  return text[0].upper() + text[1:]
+def _what_to_take(fields: Fields, names: dict[str, str]) -> list[str]:
+  """Names the value that is best, or does not differ from it, in most rows."""
+  path = fields.advised
+  rows = fields.choices.get(path, ())
+  known = [row for row in rows if row.known]
+  if not known:
+    return []
+  votes = Counter(repr(v) for row in known for v in row.alike)
+  wins = Counter(repr(row.best) for row in known)
+  favourite = max(votes, key=lambda v: (votes[v], wins[v]))
+  agreeing = [row for row in known if favourite in map(repr, row.alike)]
+  common = [
+    v
+    for v in agreeing[0].alike
+    if votes[repr(v)] == votes[favourite] and _in_all_rows(v, agreeing)
+  ]
+  (other,) = known[0].held
+  name = names[path]
+  where = f"at any {names[other]}"
+  if len(agreeing) < len(rows):
+    where = _where(agreeing)
+  if len(common) == len(_values(fields.comparison, path)):
+    return [f"Which {name} is best {where} is unknown with these seeds."]
+  certain = all(row.certain for row in known)
+  sentence = "Take" if certain else "As far as one seed shows, take"
+  sentence += f" {name} {' or '.join(map(value, common))} {where}"
+  exceptions: dict[str, list[Choice]] = {}
+  for row in known:
+    if row not in agreeing:
+      exceptions.setdefault(value(row.best), []).append(row)
+  for best, there in exceptions.items():
+    sentence += f"; {_where(there)} take {best}"
+  if blank := [row for row in rows if not row.known]:
+    sentence += f"; {_where(blank)} no {name} reached the target often enough"
+  if len(agreeing) > 1:
+    sentence += _best_of_the_other(fields, other, names, common)
+  return [f"{sentence}."]
+
+
+def _best_of_the_other(
+  fields: Fields, other: str, names: dict[str, str], common: Sequence[Any]
+) -> str:
+  """The other field's best value, where the advised value is taken."""
+  best = fields.comparison.best
+  taken = best.varied[fields.advised] if best else None
+  if repr(taken) not in map(repr, common):
+    taken = common[0]
+  held = {fields.advised: taken}
+  (row,) = (c for c in fields.choices[other] if c.held == held)
+  if not row.known or len(row.alike) == len(_values(fields.comparison, other)):
+    return ""
+  values = " or ".join(map(value, row.alike))
+  return f"; the best {names[other]} {_where([row])} is {values}"
+
+
+def _in_all_rows(item: Any, rows: Sequence[Choice]) -> bool:
+  return all(repr(item) in map(repr, row.alike) for row in rows)
+
+
+def _where(rows: Sequence[Choice]) -> str:
+  first, *others = (row.held for row in rows)
+  names = [setting(first), *(value(v) for h in others for v in h.values())]
+  return f"with {join_names(names, 'or')}"

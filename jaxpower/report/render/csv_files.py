@@ -1,4 +1,7 @@
-"""Records and groups as CSV, at full precision; unknown is an empty cell."""
+"""Writes records and groups as CSV: full precision, unknown is an empty cell.
+
+Column names are stable: other people's scripts read them.
+"""
 
 import csv
 import io
@@ -17,7 +20,7 @@ from jaxpower.report.compare.comparison import (
 )
 from jaxpower.report.compare.statistics import Estimate
 
-# Told in columns of their own, or too deep for a cell: see records.jsonl.
+# In columns of their own, or too deep for a cell: see records.jsonl.
 NESTED = {
   "config",
   "varied",
@@ -44,7 +47,7 @@ def trials(compared: Compared) -> str:
 
 
 def summary(comparisons: Iterable[Comparison]) -> str:
-  """A row per group; `..._status` tells exact, lower bound or unknown."""
+  """Writes a row a group; `..._status` is exact, lower bound or unknown."""
   return _csv([_group(c, group) for c in comparisons for group in c.groups])
 
 
@@ -92,14 +95,14 @@ def _group(comparison: Comparison, group: Group) -> dict[str, Any]:
   }
 
 
-def _estimate(name: str, found: Estimate | None) -> dict[str, Any]:
-  known = found or Estimate(math.nan)
-  status = "lower bound" if known.at_least else "exact"
+def _estimate(name: str, value: Estimate | None) -> dict[str, Any]:
+  cell = value or Estimate(math.nan)
+  status = "lower bound" if cell.at_least else "exact"
   return {
-    name: known.value,
-    f"{name}_low": known.low,
-    f"{name}_high": known.high,
-    f"{name}_status": status if found else "unknown",
+    name: cell.value,
+    f"{name}_low": cell.low,
+    f"{name}_high": cell.high,
+    f"{name}_status": status if value else "unknown",
   }
 
 

@@ -1,4 +1,4 @@
-"""Energy against accuracy, a line per setting: the picture of a sweep."""
+"""Draws energy against accuracy, a line a seed: the picture of a sweep."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from jaxpower.report.render.figure_style import (
   plain,
   shades,
 )
-from jaxpower.wording import labels, percent, value
+from jaxpower.wording import capitalised, joules_name, labels, percent, value
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ MARKS = {"reached": ("o", ""), "missed": ("o", "white"), "diverged": ("X", "")}
 
 
 def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
-  """Train joules against test accuracy; a panel per comparison.
+  """Draws train joules against test accuracy; a panel per comparison.
 
   Thin lines are seeds; the bold one is the trial whose energy is the median
   of its setting, so every line is a training that took place. It ends in a
@@ -47,7 +47,7 @@ def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
 
 
 def median_trial(group: Group) -> TrialRecord | None:
-  """The trial in the middle of its setting by energy, misses above all."""
+  """Finds the middle trial of a setting by energy, misses above all."""
   drawn = [r for r in group.records if _points(r)]
   ranked = sorted(
     (cost.ceiling, cost.value, index)
@@ -61,11 +61,11 @@ def _points(record: TrialRecord) -> list[tuple[float, float]]:
   """Train joules and accuracy in percent of each evaluation that has both."""
   # What was not finite in training is null in the file.
   return [
-    (look.train_joules, 100 * look.accuracy)
-    for look in record.curve
-    if look.train_joules is not None
-    and look.accuracy is not None
-    and math.isfinite(look.accuracy)
+    (evaluation.train_joules, 100 * evaluation.accuracy)
+    for evaluation in record.curve
+    if evaluation.train_joules is not None
+    and evaluation.accuracy is not None
+    and math.isfinite(evaluation.accuracy)
   ]
 
 
@@ -137,15 +137,16 @@ def _frame(
   axes: "Axes", comparison: Comparison, joules: Sequence[float]
 ) -> None:
   spent = [x for x in joules if x > 0]
-  kind = "Estimated joules" if comparison.estimated else "Joules"
-  axes.set_xlabel(f"{kind} of training", color=INK)
+  name = capitalised(joules_name(comparison.estimated))
+  axes.set_xlabel(f"{name} of training", color=INK)
   axes.set_ylabel("Test accuracy (%)", color=INK)
   if not joules:
-    why = next((g.unknown for g in comparison.groups if g.unknown), "no trial")
+    groups = comparison.groups
+    reason = next((g.unknown for g in groups if g.unknown), "no trial")
     axes.text(
       0.5,
       0.5,
-      f"Nothing to draw: {why}",
+      f"Nothing to draw: {reason}",
       transform=axes.transAxes,
       ha="center",
       color=INK,

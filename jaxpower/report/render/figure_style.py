@@ -10,7 +10,7 @@ LOG_FROM = 8.0  # the most joules over the least from which on axes are in logs
 
 
 def shades(count: int) -> list[str]:
-  """Colours in order, dark to light; told apart by colour-blind eyes too."""
+  """Picks colours in order, dark to light, safe for colour-blind eyes."""
   from matplotlib import colormaps
   from matplotlib.colors import to_hex
 
@@ -20,10 +20,10 @@ def shades(count: int) -> list[str]:
 
 
 def logarithmic(axes: "Axes") -> None:
-  """A logarithmic axis of joules, told as 1, 2, 5, 10, ..."""
+  """Makes the axis of joules logarithmic, with ticks at 1, 2, 5, 10, ..."""
   from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-  # The look before training has no place there; it cost no joule.
+  # The evaluation before training cost no joule: it has no place there.
   axes.set_xscale("log", nonpositive="mask")
   axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
   axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))

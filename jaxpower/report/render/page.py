@@ -15,6 +15,7 @@ from jaxpower.report import cells
 from jaxpower.report.findings import NOTHING_RECORDED, Report
 from jaxpower.wording import count, value
 
+MOST_VALUES = 3  # of one fact, named on the page; of more, their number
 FILES = ("records.jsonl", "trials.csv", "summary.csv")
 
 
@@ -87,11 +88,11 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
   return {
     **domains,
     "counted": "the train phase until the first evaluation that met the target;"
-    " the notes of the table give it with compiling, with evaluation and less"
-    " idle energy",
+    " the notes of the table give it with compiling, with evaluation and"
+    " without idle energy",
     "not counted": "power supplies, fans, network and whatever stands outside"
     " the domains above",
-    "seen in part": f"{seen} of {len(trials)} trials" if seen else "",
+    "partly measured": f"{seen} of {len(trials)} trials" if seen else "",
     "unknown": "; ".join(reasons),
     "warnings": "; ".join(warnings),
   }
@@ -99,16 +100,16 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
 
 def _provenance(trials: Sequence[TrialRecord]) -> dict[str, str]:
   """Each fact with all the values the trials give it."""
-  found: dict[str, dict[str, None]] = {}
+  facts: dict[str, dict[str, None]] = {}
   for trial in trials:
     for key, item in _flat(trial.provenance):
       if item not in (None, "", [], {}):
-        found.setdefault(key, {})[_short(item)] = None
+        facts.setdefault(key, {})[_short(item)] = None
   return {
     key.replace("_", " "): "; ".join(values)
-    if len(values) <= 3
+    if len(values) <= MOST_VALUES
     else f"{len(values)} different values, see records.jsonl"
-    for key, values in found.items()
+    for key, values in facts.items()
   }
 
 

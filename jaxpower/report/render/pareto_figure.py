@@ -1,4 +1,4 @@
-"""The two fronts drawn: most accuracy for the joules, least of both costs."""
+"""Draws both Pareto fronts: accuracy for the joules, and both costs."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
@@ -21,7 +21,7 @@ from jaxpower.report.render.figure_style import (
   plain,
   shades,
 )
-from jaxpower.wording import percent, setting
+from jaxpower.wording import capitalised, joules_name, percent, setting
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def pareto(comparisons: Sequence[Comparison]) -> "Figure":
-  """Both fronts of each comparison, side by side; a row per comparison.
+  """Draws both fronts of each comparison side by side; a row a comparison.
 
   Settings on a front are coloured and named; the others stay faint. A setting
   whose joules are only bounded is drawn open, with an arrow to the right.
@@ -171,11 +171,11 @@ def _front_line(
 
 
 def _frame(
-  axes: "Axes", comparison: Comparison, spent: Sequence[float], told: str
+  axes: "Axes", comparison: Comparison, spent: Sequence[float], label: str
 ) -> None:
-  kind = "Estimated joules" if comparison.estimated else "Joules"
-  axes.set_xlabel(f"{kind} of training", color=INK)
-  axes.set_ylabel(told, color=INK)
+  joules = capitalised(joules_name(comparison.estimated))
+  axes.set_xlabel(f"{joules} of training", color=INK)
+  axes.set_ylabel(label, color=INK)
   positive = [x for x in spent if x > 0]
   if positive and max(positive) / min(positive) > LOG_FROM:
     logarithmic(axes)

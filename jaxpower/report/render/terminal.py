@@ -11,7 +11,9 @@ WIDE = 100  # columns of a terminal from which on gaps are two spaces
 
 def show(report: Report, console: Console) -> None:
   """Prints each section, then the report's notes and the files written."""
-  for section in report.sections:
+  for index, section in enumerate(report.sections):
+    if index:
+      say("", console)
     show_section(section, console)
   if not report.sections:
     say_wrapped(NOTHING_RECORDED, console)
@@ -23,9 +25,8 @@ def show(report: Report, console: Console) -> None:
 
 def show_section(section: Section, console: Console) -> None:
   """Prints a section: its warnings, its tables, and sentences last."""
-  titled_answer = bool(section.title and section.lead)
   if section.title:
-    say(section.title if titled_answer else f"\n{section.title}", console)
+    say(section.title, console)
   for warning in section.warnings:
     warn(warning, console)
   for index, table in enumerate(section.tables):
@@ -35,7 +36,7 @@ def show_section(section: Section, console: Console) -> None:
   for line in section.lines:
     say_wrapped(line, console)
   if section.lead:
-    say_wrapped(section.lead + ("\n" if titled_answer else ""), console)
+    say_wrapped(section.lead, console)
 
 
 def show_table(table: Table, console: Console) -> None:

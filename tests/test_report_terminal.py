@@ -10,8 +10,13 @@ from jaxpower.report.cells import estimate
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.findings import Table
-from jaxpower.report.questions.cheapest import table
-from jaxpower.report.render.terminal import plain, say, say_wrapped, show_table
+from jaxpower.report.questions.cheapest import cost_table
+from jaxpower.report.render.terminal import (
+  plain_table,
+  say,
+  say_wrapped,
+  show_table,
+)
 
 GOLDEN = """\
 batch  reached  joules to 80 %       seconds           ratio             \
@@ -26,9 +31,9 @@ Medians over seeds; in brackets the 95 % bootstrap interval. With 3 seeds it \
 is at most their range, which holds the true median in 75 of 100 cases.
 Lower bound: too many trials missed the target for a median to be known.
 Batch 256: 1 of 4 failed and carries no number.
-Dearest over cheapest: training alone > 3.09 (2.71 or more), with compiling \
-> 2.83 (2.51 or more), with evaluation > 3.00 (2.64 or more), less idle energy \
-> 2.52 (2.27 or more)."""
+Most over least expensive: training alone > 3.09 (2.71 or more), with \
+compiling > 2.83 (2.51 or more), with evaluation > 3.00 (2.64 or more), \
+without idle energy > 2.52 (2.27 or more)."""
 
 
 def sweep():
@@ -44,11 +49,11 @@ def sweep():
 
 def shown(records) -> Table:
   (comparison,) = compare(records)
-  return table(comparison)
+  return cost_table(comparison)
 
 
 def test_golden():
-  assert plain(shown(sweep())) == GOLDEN
+  assert plain_table(shown(sweep())) == GOLDEN
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,7 @@ def test_estimated_stands_in_every_heading_of_joules():
 
 
 def test_measured_joules_are_not_called_estimated():
-  assert "estimated" not in plain(shown(sweep()))
+  assert "estimated" not in plain_table(shown(sweep()))
 
 
 def test_unknown_joules_are_never_zero():
@@ -102,7 +107,7 @@ def test_another_order_by_another_way_to_count_is_noted():
 def test_a_way_to_count_that_is_not_known_is_named():
   blind = record(64, 0, 200.0, active_joules_to_accuracy=None)
   notes = shown([blind, *seeds(128, 300)]).notes
-  assert notes[-1] == "Not known of every trial: less idle energy."
+  assert notes[-1] == "Not known of every trial: without idle energy."
   assert not any("Not known" in note for note in shown(sweep()).notes)
 
 
@@ -156,7 +161,7 @@ def test_a_sentence_breaks_between_words_on_a_terminal_only():
 
 def test_values_are_not_read_as_markup_and_stay_ascii():
   odd = Table(("[bold]", "Bäume"), (("[red]x[/]", "1"),))
-  assert plain(odd) == "[bold]     B\\xe4ume\n[red]x[/]  1"
+  assert plain_table(odd) == "[bold]     B\\xe4ume\n[red]x[/]  1"
   console = Console(
     file=io.StringIO(), force_terminal=True, _environ={"TERM": "xterm"}
   )

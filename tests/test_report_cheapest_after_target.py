@@ -1,4 +1,4 @@
-"""What training past the target cost, in a line."""
+"""What training after the target cost, in a line."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from report_records import curve, record
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import compare
-from jaxpower.report.questions.cheapest import past_target
+from jaxpower.report.questions.cheapest import after_target_lines
 from jaxpower.report.report import make
 
 
@@ -35,7 +35,7 @@ def went_on(
 
 def lines(*records: TrialRecord) -> tuple[str, ...]:
   (comparison,) = compare(records)
-  return past_target(comparison)
+  return after_target_lines(comparison)
 
 
 def test_what_it_cost_and_what_it_bought() -> None:
@@ -47,7 +47,7 @@ def test_what_it_cost_and_what_it_bought() -> None:
   )
   # Past the target: 50, 100 and 240 J; in all 2, 2 and 5 times as much.
   assert found == (
-    "Stop at target false: training past the target cost 100 (50.0 to 240) J,"
+    "Stop at target false: training after the target cost 100 (50.0 to 240) J,"
     " in all 2.00 (2.00 to 5.00) times the energy to it, for 3.00 (2.00 to"
     " 4.00) points of accuracy.",
   )
@@ -67,7 +67,7 @@ def test_what_is_not_known_stays_so() -> None:
   unseen = went_on(1, 100, 0.82, train_joules=None, joules_to_accuracy=None)
   (line,) = lines(went_on(0, 100, 0.82), unseen)
   assert line == (
-    "Stop at target false: training past the target cost an unknown number of"
+    "Stop at target false: training after the target cost an unknown number of"
     " J, for 2.00 (2.00 to 2.00) points of accuracy."
   )
 
@@ -79,7 +79,7 @@ def test_trials_that_did_not_go_past_are_not_in_it() -> None:
   last = went_on(2, 100, 0.82, first=10)
   failed = record(seed=3, status="failed", varied={"stop_at_target": False})
   (line,) = lines(went_on(0, 100, 0.82), missed, last, failed)
-  assert "training past the target (1 of 3 trials) cost 50.0 J," in line
+  assert "training after the target (1 of 3 trials) cost 50.0 J," in line
 
 
 @pytest.mark.parametrize("status", ["reached", "missed"])
@@ -88,5 +88,6 @@ def test_trials_that_stop_have_no_line(status: str) -> None:
 
 
 def test_it_stands_under_the_table() -> None:
-  (part,) = make([went_on(0, 100, 0.82), went_on(1, 200, 0.83)]).parts
-  assert "past the target cost" in part.table.notes[-1]
+  trials = [went_on(0, 100, 0.82), went_on(1, 200, 0.83)]
+  (section,) = make(trials).sections
+  assert "after the target cost" in section.tables[0].notes[-1]

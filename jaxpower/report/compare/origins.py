@@ -1,0 +1,77 @@
+"""What trials began from, and what was spent on it.
+
+Pretraining is shared: many trials begin from one, and one may have begun from
+another. So its joules belong to no single trial, and each question counts them
+in its own way: per downstream task (transfer), or once (life cycle).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxpower.records import TrialRecord
+from jaxpower.report.compare.comparable import measured_alike
+from jaxpower.report.compare.costs import TRAIN, Counting
+
+
+@dataclass(frozen=True)
+class Investment:
+  """Joules spent on the weights a trial began from; or `unknown` says why."""
+
+  joules: float | None
+  unknown: str = ""
+
+
+def find_origin(
+  record: TrialRecord, records: Sequence[TrialRecord]
+) -> TrialRecord | None:
+  """Finds what a trial began from, on its own machine if on several."""
+  named = [other for other in records if other.trial_id == record.init_from]
+  here = [other for other in named if measured_alike(other, record)]
+  return next(iter(here or named), None)
+
+
+def all_origins(
+  trials: Sequence[TrialRecord], records: Sequence[TrialRecord]
+) -> list[TrialRecord]:
+  """Finds what trials began from, and what that began from, every attempt.
+
+  None of the trials themselves, where one began from another.
+  """
+  ids: set[str | None] = {trial.init_from for trial in trials}
+  before = -1
+  while len(ids) != before:
+    before = len(ids)
+    ids |= {record.init_from for record in records if record.trial_id in ids}
+  ids -= {trial.trial_id for trial in trials}
+  return [record for record in records if record.trial_id in ids]
+
+
+def invested(
+  record: TrialRecord,
+  records: Sequence[TrialRecord],
+  counting: Counting = TRAIN,
+) -> Investment:
+  """Adds up the joules spent on the weights that a trial began from.
+
+  All training of what it began from, the way there included, whether or not
+  that met its own target; for weights from elsewhere what is given for them.
+  """
+  total, trial, seen = 0.0, record, {record.trial_id}
+  while trial.init_from is not None and trial.init_from not in seen:
+    origin = find_origin(trial, records)
+    if origin is None:
+      missing = f"trial {trial.init_from}, its origin,"
+      return Investment(None, f"{missing} is not in these records")
+    if not measured_alike(origin, record):
+      return Investment(None, "pretraining was measured on other ground")
+    spent = counting.bound(origin)
+    if spent is None:
+      return Investment(None, "the joules of pretraining are unknown")
+    total, trial = total + spent, origin
+    seen.add(trial.trial_id)
+  if trial.pretrained is None:
+    return Investment(total)
+  paid = trial.pretrained.get("joules")
+  if not isinstance(paid, int | float):
+    return Investment(None, "what the given weights cost to make is unknown")
+  return Investment(total + paid)

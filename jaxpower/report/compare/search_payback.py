@@ -1,0 +1,88 @@
+"""After how many trainings the search for the best setting is paid back.
+
+Without a search some setting would have been taken all the same. Which one
+nobody knows, so three stand for it: the median setting, the first one tried and
+the worst. The best setting was chosen by the same trials that tell what it
+saves, so its saving is rather over- than underestimated.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from jaxpower.records import TrialRecord
+from jaxpower.report.compare.break_even import BreakEven, break_even_by_seed
+from jaxpower.report.compare.comparison import Comparison, Group
+from jaxpower.report.compare.costs import costs_by_seed
+from jaxpower.report.compare.statistics import Cost, Estimate
+
+Choice = Literal["median", "first", "worst"]
+
+
+@dataclass(frozen=True)
+class Alternative:
+  """A setting that might have been taken without searching.
+
+  Of an even number of settings the median one is the cheaper of the middle two.
+  `trainings` is after how many at the best setting the search is paid back.
+  """
+
+  choice: Choice
+  group: Group
+  trainings: BreakEven | None
+
+
+def alternatives(
+  comparison: Comparison,
+  attempts: Sequence[TrialRecord],
+  search: Estimate | None,
+) -> tuple[Alternative, ...]:
+  """Finds after how many trainings the search is paid back, for each choice.
+
+  None that is the best setting itself, none twice. Which one was tried first is
+  told by the order of `attempts`.
+  """
+  best = comparison.best
+  joules = [(g.joules.value, g) for g in comparison.groups if g.joules]
+  by_joules = [group for _, group in sorted(joules, key=lambda pair: pair[0])]
+  if best is None or search is None or len(by_joules) < 2:
+    return ()
+  choices: dict[Choice, Group] = {
+    "median": by_joules[(len(by_joules) - 1) // 2],
+    "first": _first_tried(by_joules, attempts),
+    "worst": comparison.worst or by_joules[-1],
+  }
+  taken, chosen = [best], []
+  for choice, group in choices.items():
+    if not any(group is other for other in taken):
+      taken.append(group)
+      chosen.append(Alternative(choice, group, _paid_back(search, group, best)))
+  return tuple(chosen)
+
+
+def _first_tried(
+  groups: Sequence[Group], attempts: Sequence[TrialRecord]
+) -> Group:
+  """Returns the setting whose first trial was recorded before all others'."""
+  places = {r.trial_id: i for i, r in reversed([*enumerate(attempts)])}
+  return min(
+    groups,
+    key=lambda g: min(places.get(r.trial_id, math.inf) for r in g.records),
+  )
+
+
+def _paid_back(search: Estimate, group: Group, best: Group) -> BreakEven | None:
+  """Breaks even: the whole search over what a training at the best saves."""
+  before, after = costs_by_seed(group.records), costs_by_seed(best.records)
+  # One search for all seeds: each has the same investment.
+  invested = {seed: Cost(search.value) for seed, _ in before}
+  trainings = break_even_by_seed(invested, before, after)
+  if trainings is None or trainings.uses is None or trainings.never:
+    return trainings
+  if not search.at_least:
+    return trainings
+  # What the search cost has no upper end; that alone is no reason for never.
+  if trainings.at_most:
+    return BreakEven(None)
+  return replace(trainings, at_least=True, high=None)

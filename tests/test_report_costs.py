@@ -1,0 +1,50 @@
+"""What a trial cost, by every way to count."""
+
+from report_records import record, seeds
+
+from jaxpower.report.compare.costs import (
+  COUNTINGS,
+  SECONDS,
+  all_known,
+  by_seed,
+  costs,
+  costs_by_seed,
+)
+from jaxpower.report.compare.statistics import Cost
+
+
+def test_a_missed_trial_is_bounded_in_every_way_to_count():
+  trial = record(64, 0, 655.0, "missed")
+  bounds = {
+    name: costs([trial], counting) for name, counting in COUNTINGS.items()
+  }
+  assert bounds == {
+    "train": (Cost(655.0, True),),
+    "compile": (Cost(685.0, True),),
+    "eval": (Cost(665.0, True),),
+    "active": (Cost(655.0 - 88 * 4, True),),
+  }
+  assert costs([trial], SECONDS) == (Cost(4.0, True),)
+
+
+def test_one_unknown_makes_all_unknown():
+  assert all_known([1.0, 0.0]) == (1.0, 0.0)
+  assert all_known([1.0, None]) is None
+  assert all_known([]) == ()
+
+
+def test_costs_are_keyed_by_seed_and_a_seed_run_twice_has_two():
+  first, again = seeds(64, 200.0, 210.0), record(64, 1, 250.0)
+  trials = [*first, record(64, 2, status="failed"), again]
+  assert by_seed(trials) == {(0, 0): first[0], (1, 0): first[1], (1, 1): again}
+  assert costs_by_seed(trials) == {
+    (0, 0): Cost(200.0),
+    (1, 0): Cost(210.0),
+    (1, 1): Cost(250.0),
+  }
+
+
+def test_one_unknown_cost_leaves_no_costs_by_seed():
+  trials = [*seeds(64, 200.0), record(64, 1, None)]
+  assert costs_by_seed(trials) == {}
+  assert costs_by_seed([]) == {}
