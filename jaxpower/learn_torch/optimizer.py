@@ -1,11 +1,11 @@
 """Builds the update rule that a config names, equal to the JAX wing's.
 
-PyTorch's own fused rules where they are the same arithmetic. Lion and LAMB it
-has not, and its Muon works in bfloat16, where the JAX wing's works in float32:
-these three are written here. Each is a few operations over all weights at once
-(`torch._foreach_*`, one kernel for many tensors where the device has them),
-with optax's constants. Ten updates of every rule agree with optax's to 1e-11 in
-float64 (tested).
+PyTorch's own fused rules where they are the same arithmetic. PyTorch has no
+Lion and no LAMB, and its Muon works in bfloat16, the JAX wing's in float32: so
+these three are written here, with optax's constants. Each is a few operations
+over all weights at once (`torch._foreach_*`, one kernel for many tensors where
+the device has them). Ten updates of every rule agree with the JAX wing's to
+1e-11 in float64 (tested).
 
 To add a rule: an entry in `jaxpower.config.OPTIMIZERS`, and a case in `_rule`
 here, in `jaxpower.learn.optimizer` or in both.
