@@ -144,7 +144,7 @@ class Cell:
     pairs = zip(self.errors, self.bounds, strict=True)
     return sum(error <= bound for error, bound in pairs) / len(self.errors)
 
-  def told(self) -> dict[str, float | int | None]:
+  def summary(self) -> dict[str, float | int | None]:
     count = len(self.errors)
     return {
       "windows": count,
@@ -219,9 +219,9 @@ def _limit(source: SimulatedSource, start: float, end: float) -> float:
     for i in range(count)
   ]
   joules = [sensor.joules(source.waveform, t - 1000.0) for t in ticks]
-  known = from_counter(ticks, [0.0] * count, joules, {}, start, end)
-  assert known.joules is not None
-  return abs(known.joules - source.truth(start, end))
+  energy = from_counter(ticks, [0.0] * count, joules, {}, start, end)
+  assert energy.joules is not None
+  return abs(energy.joules - source.truth(start, end))
 
 
 def _plain(source: SimulatedSource, start: float, end: float) -> float:
@@ -251,7 +251,7 @@ def main() -> None:
   parser.add_argument("--detail", action="store_true")
   args = parser.parse_args()
   seeds = range(args.first_seed, args.first_seed + args.seeds)
-  told = {}
+  results = {}
   for sensor in SENSORS:
     cells = measure_cells(sensor, seeds)
     print(f"\n{sensor}")
@@ -260,8 +260,9 @@ def main() -> None:
       "  bound/error"
     )
     for length, target in zip(LENGTHS, TARGETS[sensor], strict=True):
-      row = merge([by_length[length] for by_length in cells.values()]).told()
-      told[f"{sensor}, {length} s"] = {**row, "target": target}
+      merged = merge([by_length[length] for by_length in cells.values()])
+      row = merged.summary()
+      results[f"{sensor}, {length} s"] = {**row, "target": target}
       print(
         f"  {length:<7g}  {row['mean_error']:9.3%}  {_percent(target)}"
         f"  {_percent(row['limit_here'])}   {_percent(row['plain_difference'])}"
@@ -270,13 +271,13 @@ def main() -> None:
       )
       if args.detail:
         for name, by_length in cells.items():
-          one = by_length[length].told()
+          one = by_length[length].summary()
           print(
             f"     {one['mean_error']:.3%} {one['covered']:.1%}"
             f" {one['bound_over_error']:.2f} {name}"
           )
   if args.out:
-    args.out.write_text(json.dumps(told, indent=1) + "\n")
+    args.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def _percent(value: float | int | None) -> str:

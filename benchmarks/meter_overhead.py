@@ -153,15 +153,15 @@ def window_seconds(arm: str, n: int = 200) -> float:
 
 def usable_arms() -> tuple[list[str], dict[str, str]]:
   """The arms that run here, and why the others do not."""
-  usable, why = [], {}
+  usable, not_run = [], {}
   for arm, meter in ARMS.items():
     try:
       with meter() as measure:
         measure(lambda: None)
       usable.append(arm)
     except Exception as error:  # noqa: BLE001 - a peer may fail in any way
-      why[arm] = f"{type(error).__name__}: {error}"
-  return usable, why
+      not_run[arm] = f"{type(error).__name__}: {error}"
+  return usable, not_run
 
 
 def use_c(library: Any, period: float, folder: str) -> bool:
@@ -189,15 +189,15 @@ def use_c(library: Any, period: float, folder: str) -> bool:
 
 
 def write(path: Path, results: list[dict[str, Any]]) -> None:
-  """Keeps results with what is to be known of the machine they are of."""
+  """Writes results with the facts of the machine they are of."""
   machine = {
     "python": platform.python_version(),
     "jax": jax.__version__,
     "cores": os.cpu_count(),
     "nvml": "simulated, no GPU",
   }
-  told = {"machine": machine, "results": results}
-  path.write_text(json.dumps(told, indent=1) + "\n")
+  document = {"machine": machine, "results": results}
+  path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def run(
@@ -211,7 +211,7 @@ def run(
   ]
   with installed(*boards) as library, tempfile.TemporaryDirectory() as folder:
     in_c = use_c(library, period, folder)
-    arms, why = usable_arms()
+    arms, not_run = usable_arms()
     step, x = build_step()
     n = max(10, round(0.5 / step_seconds("none", step, x, 20)))
     shares: dict[str, list[float]] = {arm: [] for arm in arms}
@@ -223,11 +223,11 @@ def run(
         if i < 3:
           shares[arm].append(cpu_share(arm, seconds))
     windows = {arm: window_seconds(arm) for arm in arms}
-  told = {}
+  figures = {}
   for arm in arms:
     pairs = zip(steps[arm], steps["none"], strict=True)
     ratios = sorted(a / b - 1 for a, b in pairs)
-    told[arm] = {
+    figures[arm] = {
       "cpu_share_of_a_core": statistics.median(shares[arm]),
       "step_milliseconds": statistics.median(steps[arm]) * 1e3,
       "fastest_step_milliseconds": min(steps[arm]) * 1e3,
@@ -243,8 +243,8 @@ def run(
     "gpus": gpus,
     "reads_in_c": in_c,
     "rounds": rounds,
-    "arms": told,
-    "not_run": why,
+    "arms": figures,
+    "not_run": not_run,
   }
 
 

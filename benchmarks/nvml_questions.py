@@ -1,7 +1,7 @@
 """Seven questions about NVML that only a GPU can answer.
 
 No claim yet: this was written without a GPU at hand and has only been run
-against the simulated NVML of the tests. Cost: about three minutes.
+against the simulated NVML. Cost: about three minutes.
 
   PYTHONPATH=. python benchmarks/nvml_questions.py --out benchmarks/NAME.json
 
@@ -41,16 +41,16 @@ SQUARES = (0.03, 0.1, 0.13, 1.0)
 
 def fields(handle: Any) -> dict[str, dict[str, Any]]:
   """Question 7: what each field answers in each scope, in NVML's mJ and mW."""
-  told: dict[str, dict[str, Any]] = {}
+  answers: dict[str, dict[str, Any]] = {}
   for name, field in FIELDS.items():
     for scope in range(pynvml.NVML_POWER_SCOPE_COUNT):
-      answer = pynvml.nvmlDeviceGetFieldValues(handle, [(field, scope)])[0]
-      told.setdefault(name, {})[f"scope {scope}"] = (
-        field_value(answer)
-        if answer.nvmlReturn == pynvml.NVML_SUCCESS
-        else str(pynvml.NVMLError(answer.nvmlReturn))
+      value = pynvml.nvmlDeviceGetFieldValues(handle, [(field, scope)])[0]
+      answers.setdefault(name, {})[f"scope {scope}"] = (
+        field_value(value)
+        if value.nvmlReturn == pynvml.NVML_SUCCESS
+        else str(pynvml.NVMLError(value.nvmlReturn))
       )
-  return told
+  return answers
 
 
 def counter_period(handle: Any, seconds: float) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def fence(jax: Any, work: Callable[[], Any]) -> dict[str, float]:
 
 def overhead(work: Callable[[], None], seconds: float) -> dict[str, Any]:
   """Question 4: CPU share and work done, with and without the sampler."""
-  told: dict[str, Any] = {}
+  by_interval: dict[str, Any] = {}
   for interval in (None, 0.02, None, 0.05, None, 0.1, "default"):
     steps = 0
     monitor = None
@@ -142,8 +142,8 @@ def overhead(work: Callable[[], None], seconds: float) -> dict[str, Any]:
     }
     if monitor is not None:
       monitor.__exit__(None, None, None)
-    told.setdefault(str(interval), []).append(row)
-  return told
+    by_interval.setdefault(str(interval), []).append(row)
+  return by_interval
 
 
 @contextmanager
@@ -177,9 +177,9 @@ def answer(seconds: float) -> dict[str, Any]:
   if not devices:
     raise MeterError("no GPU is visible to this process")
   handle = devices[0].board.handle
-  told: dict[str, Any] = {"gpu": gpu_state(), "fields": fields(handle)}
+  answers: dict[str, Any] = {"gpu": gpu_state(), "fields": fields(handle)}
   idle: dict[str, Any] = {"without_context": watts(seconds)}
-  told["counter_idle"] = counter_period(handle, seconds)
+  answers["counter_idle"] = counter_period(handle, seconds)
 
   import jax
   import jax.numpy as jnp
@@ -198,18 +198,18 @@ def answer(seconds: float) -> dict[str, Any]:
     jax.block_until_ready(step(x))
 
   work()
-  told["fence"] = fence(jax, lambda: chain(x))
-  told["square_waves"] = {
+  answers["fence"] = fence(jax, lambda: chain(x))
+  answers["square_waves"] = {
     f"{period * 1e3:.0f} ms": square_wave(work, period, 4 * seconds)
     for period in SQUARES
   }
-  told["overhead"] = overhead(work, seconds)
+  answers["overhead"] = overhead(work, seconds)
   with busy(work):
-    told["counter_loaded"] = counter_period(handle, seconds)
+    answers["counter_loaded"] = counter_period(handle, seconds)
   idle["after_training"] = watts(seconds)
-  told["idle_watts"] = idle
-  told["backend"] = jax.default_backend()
-  return told
+  answers["idle_watts"] = idle
+  answers["backend"] = jax.default_backend()
+  return answers
 
 
 def main() -> int:
@@ -218,11 +218,11 @@ def main() -> int:
   parser.add_argument("--out", type=Path)
   args = parser.parse_args()
   try:
-    told = answer(args.seconds)
+    answers = answer(args.seconds)
   except MeterError as error:
     print(f"nvml_questions: {error}", file=sys.stderr)
     return 1
-  text = json.dumps(told, indent=1)
+  text = json.dumps(answers, indent=1)
   print(text)
   if args.out:
     args.out.write_text(text + "\n")

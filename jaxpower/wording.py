@@ -20,6 +20,7 @@ SHORT_LABELS = {
 PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 # A number rounds up to the next prefix from here on: 999.5 J is 1.00 kJ.
 ROUNDS_UP = 0.9995
+MEBIBYTE, GIBIBYTE = 2**20, 2**30
 MOST_NAMES = 4  # in a row in a sentence; of more, their number
 
 ESTIMATED = "Power is estimated, not measured."
@@ -51,6 +52,13 @@ def quantity(value: float, unit: str) -> str:
   if value != 0 and abs(value) < ROUNDS_UP:
     return f"{number(1e3 * value)} m{unit}"
   return f"{number(value)} {unit}"
+
+
+def memory(number_of_bytes: float) -> str:
+  """Shows memory with a binary prefix: "512 MiB", "1.50 GiB"."""
+  if number_of_bytes < GIBIBYTE:
+    return f"{number(number_of_bytes / MEBIBYTE)} MiB"
+  return f"{number(number_of_bytes / GIBIBYTE)} GiB"
 
 
 def as_given(value: float) -> str:
@@ -95,6 +103,11 @@ def joule_unit(estimated: bool) -> str:
 def energy_name(estimated: bool) -> str:
   """Names energy in a sentence: "energy" or "estimated energy"."""
   return "estimated energy" if estimated else "energy"
+
+
+def measured_or_estimated(estimated: bool) -> str:
+  """Says how energy is known: "measured" or "estimated"."""
+  return "estimated" if estimated else "measured"
 
 
 # Fields of a config and their values

@@ -71,16 +71,18 @@ def test_measure_leaves_stdout_and_exit_code_alone(environ, tmp_path):
   )
   assert (code, out) == (7, "to stdout\n")
   assert err.startswith("to stderr\n")
-  told = json.loads(path.read_text())
-  assert told["exit_code"] == 7 and told["signal"] is None
-  gpu = told["domains"][0]
+  document = json.loads(path.read_text())
+  assert document["exit_code"] == 7 and document["signal"] is None
+  gpu = document["domains"][0]
   assert gpu["domain"] == UUIDS[0] and gpu["method"] == "counter"
   assert gpu["mean_watts"] == pytest.approx(300, rel=0.05)
   joules = gpu["joules"]
   assert joules["low"] < joules["value"] < joules["high"]
   assert gpu["idle_watts"] == pytest.approx(300, rel=0.05)
-  assert told["boundary"][0] == UUIDS[0] and UUIDS[1] not in told["boundary"]
-  apart = [row for row in told["domains"] if not row["counted"]]
+  assert (
+    document["boundary"][0] == UUIDS[0] and UUIDS[1] not in document["boundary"]
+  )
+  apart = [row for row in document["domains"] if not row["counted"]]
   assert [row["domain"] for row in apart] == [UUIDS[1]]
 
 
@@ -90,7 +92,7 @@ def test_the_table_has_bounds_idle_apart_and_what_is_not_readable(environ):
   assert "+- " in err and "   mean " in err
   assert "of GPU-5c1d3f0e is idle (" in err
   assert "not of this job: GPU-91bc77e2" in err
-  assert "<not readable>" in err and "mend: " in err
+  assert "<not readable>" in err and "fix: " in err
   assert "persistence mode is off" in err
   assert "\x1b" not in err and err.isascii()
 
@@ -171,14 +173,14 @@ def test_doctor_says_what_is_measured_and_how_devices_map(environ):
   assert first.startswith(" [ok]    GPU-5c1d3f0e")
   assert "visible as 0, PCI 00000000:17:00.0" in first
   assert "not visible to this process" in out
-  assert "mend: sudo nvidia-smi -pm 1" in out
+  assert "fix: sudo nvidia-smi -pm 1" in out
 
 
 def test_doctor_as_json_maps_every_board(environ):
   code, out, _ = finish(environ, "doctor", "--json")
-  told = json.loads(out)
-  assert code == 0 and told["measured"] is True
-  first, second = told["devices"]
+  document = json.loads(out)
+  assert code == 0 and document["measured"] is True
+  first, second = document["devices"]
   assert (first["uuid"], first["visible_as"]) == (UUIDS[0], [0])
   assert (second["uuid"], second["visible_as"]) == (UUIDS[1], [])
 
@@ -190,7 +192,7 @@ def test_doctor_fails_where_nothing_can_be_measured(bare):
   if "GPU-" in out:
     pytest.skip("this machine has a GPU")
   assert code == 1
-  assert "Nothing can be measured here" in out and "mend: " in out
+  assert "Nothing can be measured here" in out and "fix: " in out
 
 
 def test_watch_prints_plain_lines_into_a_pipe(environ):
@@ -215,7 +217,7 @@ def test_a_reader_that_has_enough_ends_watch_without_a_traceback(bare):
 
 
 @pytest.mark.parametrize(
-  ("arguments", "said"),
+  ("arguments", "message"),
   [
     (["mesure", "--", "ls"], "did you mean 'measure'?"),
     (["measure"], "no command given"),
@@ -226,14 +228,14 @@ def test_a_reader_that_has_enough_ends_watch_without_a_traceback(bare):
     (["watch", "--count=few"], "invalid int value"),
   ],
 )
-def test_wrong_input_is_one_line_and_exit_code_2(arguments, said, capsys):
+def test_wrong_input_is_one_line_and_exit_code_2(arguments, message, capsys):
   try:
     code = main(arguments)
   except SystemExit as error:
     code = error.code
   err = capsys.readouterr().err
   assert code == 2
-  assert said in err and err.count("\n") == 1
+  assert message in err and err.count("\n") == 1
 
 
 def test_a_command_that_is_not_there_is_127_as_in_a_shell(capfd):

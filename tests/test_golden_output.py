@@ -18,12 +18,13 @@ import pytest
 from rich.console import Console
 
 from jaxpower import records, report
+from jaxpower.cli.measurement import document, measurement
 from jaxpower.cli.report import main
 from jaxpower.cli.run import load_config
-from jaxpower.cli.table import document, table
+from jaxpower.cli.table import table
 from jaxpower.config import trial_id
 from jaxpower.grid import expand
-from jaxpower.power import Domain, Energy, Sample, Window
+from jaxpower.power import Domain, Energy, Problem, Sample, Window
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.given import assumptions
 from jaxpower.report.render import csv_files
@@ -162,6 +163,8 @@ def test_the_document_of_measure() -> None:
   monitor: Any = SimpleNamespace(
     domains=domains,
     idle_watts={gpu: 88.0},
+    failures=(Problem("DRAM: permission denied", "sudo chmod g+r FILE"),),
+    cautions=(Problem("another process used it for 9 s"),),
     timeline=lambda: (Sample(gpu, 3.0, 655.0), Sample(gpu, 200.0, 700.0)),
     describe=lambda: {
       "failures": ["DRAM: permission denied; mend: sudo chmod g+r FILE"],
@@ -169,9 +172,10 @@ def test_the_document_of_measure() -> None:
     },
   )
   usage = SimpleNamespace(ru_utime=0.5, ru_stime=0.1)
-  told = document(["python", "a b.py"], 256, 0.0, window, monitor, usage)
-  hold("measure.json", json.dumps(told, indent=1) + "\n")
-  hold("measure.txt", table(told))
+  command = ["python", "a b.py"]
+  measured = measurement(command, 256, 0.0, window, monitor, usage)
+  hold("measure.json", json.dumps(document(measured), indent=1) + "\n")
+  hold("measure.txt", table(measured))
 
 
 def test_the_trial_ids_of_every_config() -> None:

@@ -188,6 +188,12 @@ def test_nothing_imports_scripts_or_configs() -> None:
     assert not used & {"scripts", "configs", "tests"}, path
 
 
+def test_only_tests_and_benchmarks_know_the_simulated_nvml() -> None:
+  name = "jaxpower.power.simulated_nvml"
+  for path in (ROOT / "jaxpower").rglob("*.py"):
+    assert not any(used.startswith(name) for used in imported(path)), path
+
+
 @pytest.mark.parametrize(
   ("module", "heavy"),
   [

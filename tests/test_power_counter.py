@@ -8,14 +8,8 @@ from hypothesis import strategies as st
 
 from benchmarks.meter_accuracy import LENGTHS, TARGETS, measure_cells, merge
 from jaxpower.power.counter import from_counter
-from jaxpower.power.ticks import Tracker
 from jaxpower.power.waveform import (
-  Constant,
-  Sampled,
-  Sine,
-  Square,
   Steps,
-  as_waveform,
 )
 
 watts = st.floats(1.0, 1000.0)
@@ -106,50 +100,6 @@ def test_a_break_inside_is_unknown_and_outside_is_not():
   outside = from_counter(seconds, errors, joules, broken, 0.55, 0.8)
   assert inside.joules is None and inside.reasons == (broken[5],)
   assert outside.joules == pytest.approx(25.0)
-
-
-@given(
-  st.sampled_from(
-    [
-      Constant(120.0),
-      Sine(300.0, 150.0, 0.37),
-      Square(90.0, 600.0, 0.23, 0.6),
-      Steps([100.0, 400.0, 250.0], [0.1, 0.33, 0.05]),
-    ]
-  ),
-  st.floats(0, 5),
-  st.floats(0.01, 2),
-)
-def test_waveforms_know_their_integral(wave, start, length):
-  cells = 4000
-  step = length / cells
-  total = sum(wave.watts(start + (i + 0.5) * step) * step for i in range(cells))
-  exact = wave.joules(start + length) - wave.joules(start)
-  assert exact == pytest.approx(total, rel=5e-3, abs=600 * step)
-
-
-def test_any_function_is_a_waveform():
-  wave = as_waveform(lambda t: 100 + 10 * t)
-  assert isinstance(wave, Sampled)
-  assert wave.joules(2.0) == pytest.approx(220.0, rel=1e-6)
-  assert isinstance(as_waveform(50), Constant)
-
-
-@given(
-  st.floats(0.015, 0.2),
-  st.floats(0, 0.2),
-  st.floats(0.0005, 0.004),
-)
-def test_the_tracker_finds_period_and_phase(period, phase, poll):
-  tracker = Tracker()
-  now = 10.0
-  while now < 10.0 + 12 * period + phase:
-    tracker.observe(now, now, float(int((now - phase) / period)))
-    now += poll
-  assert tracker.period == pytest.approx(period, rel=0.1, abs=poll / 4)
-  assert tracker.last is not None
-  off = (tracker.last.seconds - phase) % period
-  assert min(off, period - off) <= tracker.last.error + 1e-6
 
 
 @pytest.mark.parametrize("sensor", list(TARGETS))

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxpower.power import MeterError, gpu_state, gpu_uuid
-from jaxpower.power.board_state import state_warnings
+from jaxpower.power import MeterError, gpu_uuid
 from jaxpower.power.devices import (
   Board,
   choose_boards,
@@ -128,37 +127,3 @@ def test_frameworks_devices_map_to_uuids(monkeypatch):
     assert gpu_uuid(0) == UUIDS[1]
     assert gpu_uuid("0000:17:00.0") == UUIDS[0]
     assert gpu_uuid(5) is None
-
-
-def test_the_state_is_that_of_the_visible_gpus(monkeypatch):
-  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", UUIDS[1])
-  with installed(Gpu(pci=PCI[0]), Gpu(uuid=UUIDS[1], pci=PCI[1])):
-    assert [state["uuid"] for state in gpu_state()] == [UUIDS[1]]
-
-
-def test_without_nvml_there_is_no_state_and_no_uuid():
-  with installed(init_error=12):
-    assert gpu_state() == []
-    assert gpu_uuid(0) is None
-
-
-def test_the_state_has_what_a_joule_must_be_read_with(monkeypatch):
-  monkeypatch.setattr("jaxpower.power.board_state.is_visible", lambda pid: True)
-  gpu = Gpu(pids=(4121,), throttle=0x4, limit_watts=500.0, persistence=0)
-  with installed(gpu):
-    (state,) = gpu_state(["0"])
-  assert state["uuid"] == UUIDS[0] and state["driver"] == "580.95.05"
-  assert state["power_limit_watts"] == 500.0
-  assert state["power_limit_default_watts"] == 700.0
-  assert state["throttle_reasons"] == ["power cap"]
-  assert state["persistence"] is False and state["ecc"] is True
-  assert state["foreign_processes"] == [4121]
-  assert state["hidden_processes"] == 0
-
-
-def test_processes_of_the_host_are_hidden_not_foreign():
-  with installed(Gpu(pids=(2**31 - 5, 2**31 - 6))):
-    (state,) = gpu_state(["0"])
-  assert state["foreign_processes"] == []
-  assert state["hidden_processes"] == 2
-  assert any("cannot be seen" in text for text in state_warnings(state))

@@ -70,9 +70,9 @@ def test_every_number_is_labelled_estimated():
   (window,) = monitor.windows()
   assert window.estimated and window.energies[0].estimated
   assert window.joules is not None and window.joules_bound is None
-  told = monitor.describe()
-  assert told["estimated"] is True
-  assumptions = told["domains"][0]["assumptions"]
+  description = monitor.describe()
+  assert description["estimated"] is True
+  assumptions = description["domains"][0]["assumptions"]
   assert assumptions["cores"] == usable_cores() <= (os.cpu_count() or 1)
   assert "watts" in " ".join(assumptions) and assumptions["reason"]
 

@@ -35,9 +35,9 @@ def test_a_hole_in_the_power_is_unknown():
 
 def bound(watts):
   seconds = [i / 10 for i in range(len(watts))]
-  found = from_power(seconds, watts, 6.0, 16.0).bound
-  assert found is not None
-  return found
+  half_width = from_power(seconds, watts, 6.0, 16.0).bound
+  assert half_width is not None
+  return half_width
 
 
 def test_a_rhythm_cancels_where_chance_adds_up():

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from jaxpower.power.rapl import MEND, RaplSource, find_zones
+from jaxpower.power.rapl import FIX, RaplSource, find_zones
 from jaxpower.power.reading import MeterError
 
 RANGE = 262_143_328_850
@@ -82,10 +82,10 @@ def test_a_vanished_counter_is_a_failed_reading_not_zero(tree):
 def test_permission_denied_names_the_command(tree):
   (tree / "intel-rapl:0:1" / "energy_uj").chmod(0)
   zones, denied = find_zones(tree)
-  assert len(zones) == 2 and denied[0].mend == MEND
+  assert len(zones) == 2 and denied[0].fix == FIX
 
 
-def test_denied_counters_give_the_mend(tree, monkeypatch):
+def test_denied_counters_give_the_fix(tree, monkeypatch):
   def read_text(path):
     if path.name == "energy_uj":
       raise PermissionError(13, "Permission denied")

@@ -54,5 +54,5 @@ def test_a_monitors_own_timeline_can_be_replayed():
   with Monitor([SimulatedSource(100.0)]) as monitor:
     monitor.measure("train", sum, range(100_000))
   source = ReplaySource(monitor.timeline(), GPU)
-  told = source.describe()
-  assert told["samples"] == len(monitor.timeline())
+  description = source.describe()
+  assert description["samples"] == len(monitor.timeline())

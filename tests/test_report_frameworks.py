@@ -1,5 +1,6 @@
 """Frameworks side by side: what is paired, what is refused, what is told."""
 
+import dataclasses
 import io
 from typing import Any
 
@@ -9,9 +10,16 @@ from rich.console import Console
 
 from jaxpower import report
 from jaxpower.records import Compilation, TrialRecord
-from jaxpower.report.compare.comparison import compare, title
-from jaxpower.report.compare.statistics import Cost, paired_ratio, ratio
+from jaxpower.report.cells import name_among
+from jaxpower.report.compare.comparison import compare, compare_all
+from jaxpower.report.compare.statistics import (
+  Cost,
+  Estimate,
+  paired_ratio,
+  ratio,
+)
 from jaxpower.report.findings import Section
+from jaxpower.report.given import Given
 from jaxpower.report.questions import frameworks
 from jaxpower.report.render import page
 
@@ -65,10 +73,14 @@ def side(
   ]
 
 
-def told(records: list[TrialRecord]) -> Section:
-  found = frameworks.section(records)
-  assert found is not None
-  return found
+def find(records: list[TrialRecord]) -> frameworks.SideBySide:
+  side_by_side = frameworks.find(compare_all(records))
+  assert side_by_side is not None
+  return side_by_side
+
+
+def tell(records: list[TrialRecord]) -> Section:
+  return frameworks.tell(find(records))
 
 
 def cell(section: Section, table: int, row: int, column: str) -> str:
@@ -77,15 +89,46 @@ def cell(section: Section, table: int, row: int, column: str) -> str:
 
 
 def test_one_framework_has_no_section():
-  assert frameworks.section(side("jax", 200, 210)) is None
-  assert frameworks.section([]) is None
-  assert report.make(seeds(64, 204, 212)).sections == ()
+  assert frameworks.find(compare_all(side("jax", 200, 210))) is None
+  assert frameworks.find(compare_all([])) is None
+  assert frameworks.answer(compare_all(seeds(64, 204, 212)), Given()) == ()
+  sections = report.make(seeds(64, 204, 212)).sections
+  assert all(s.title != "Frameworks side by side" for s in sections)
+
+
+def test_the_numbers_of_each_framework():
+  jax = side("jax", 200, 210, 220, peak_memory_bytes=3 * 2**29)
+  failed = dataclasses.replace(jax[0], status="failed", seed=3)
+  found = find(
+    [*jax, failed, *side("torch", 300, 310, 320, seconds_to_accuracy=8.0)]
+  )
+  (config,) = found.configs
+  assert config.settings == {"model.name": "resnet18", "batch_size": 64}
+  assert config.device_known
+  ours, theirs = config.by_framework["jax"], config.by_framework["torch"]
+  assert (ours.reached, ours.ran, len(ours.records)) == (3, 3, 4)
+  assert ours.joules == Estimate(210, low=200, high=220)
+  assert ours.seconds == Estimate(4, low=4, high=4)
+  assert ours.joules_per_1000_examples == pytest.approx(210 / 20.48)
+  assert ours.joules_to_prepare == 32
+  assert ours.joules_by_phase == PHASES | {"compile": 30, "train": 210}
+  assert (ours.peak_memory_bytes, theirs.peak_memory_bytes) == (
+    3 * 2**29,
+    None,
+  )
+  (ratio,) = found.ratios
+  assert (ratio.over, ratio.under, ratio.seed_pairs) == ("jax", "torch", 3)
+  assert ratio.under_is_cheapest
+  assert ratio.joules is not None and ratio.seconds is not None
+  assert ratio.joules.value == pytest.approx(210 / 310)
+  assert ratio.seconds.value == 0.5
+  assert (found.separate, found.unmatched, found.numerics) == ((), (), {})
 
 
 def test_what_each_framework_cost():
   jax = side("jax", 200, 210, 220, peak_memory_bytes=3 * 2**29)
   torch = side("torch", 300, 310, 320, train_seconds=8.0)
-  section = told(jax + torch)
+  section = tell(jax + torch)
   assert section.tables[0].columns[:4] == (
     "model",
     "batch",
@@ -112,7 +155,7 @@ def test_what_each_framework_cost():
 
 def test_a_ratio_is_drawn_over_the_seeds_that_both_have():
   # Seed by seed JAX took exactly half, though seeds differ tenfold.
-  section = told(side("jax", 50, 500, 100) + side("torch", 100, 1000, 200))
+  section = tell(side("jax", 50, 500, 100) + side("torch", 100, 1000, 200))
   assert cell(section, 1, 0, "jax over") == "torch"
   assert cell(section, 1, 0, "joules") == "0.500 (0.500-0.500)"
   assert cell(section, 1, 0, "J per example") == "0.500 (0.500-0.500)"
@@ -126,7 +169,7 @@ def test_a_ratio_is_drawn_over_the_seeds_that_both_have():
 
 def test_seeds_that_only_one_side_has_leave_a_paired_ratio():
   jax, torch = side("jax", 50, 500, 9000), side("torch", 100, 1000)
-  section = told(jax + torch)
+  section = tell(jax + torch)
   assert cell(section, 1, 0, "joules") == "0.500 (0.500-0.500)"
   assert cell(section, 1, 0, "seeds in pairs") == "2"
 
@@ -134,7 +177,7 @@ def test_seeds_that_only_one_side_has_leave_a_paired_ratio():
 def test_a_seed_run_twice_counts_twice():
   jax = side("jax", 50, 500) + side("jax", 150)
   torch = side("torch", 100, 1000) + side("torch", 300)
-  section = told(jax + torch)
+  section = tell(jax + torch)
   assert cell(section, 1, 0, "joules") == "0.500 (0.500-0.500)"
   assert cell(section, 1, 0, "seeds in pairs") == "3"
 
@@ -146,21 +189,21 @@ def test_without_common_seeds_each_side_is_drawn_on_its_own():
   assert paired_ratio(jax, torch) == alone
   assert alone is not None and (alone.low, alone.high) == (0.05, 5.0)
   records = side("jax", 50, 500) + side("torch", 100, 1000, first_seed=7)
-  assert cell(told(records), 1, 0, "seeds in pairs") == "none"
+  assert cell(tell(records), 1, 0, "seeds in pairs") == "none"
 
 
 def test_misses_bound_a_paired_ratio():
   jax = {0: Cost(100), 1: Cost(100), 2: Cost(300, censored=True)}
   torch = {0: Cost(200), 1: Cost(200), 2: Cost(200)}
-  found = paired_ratio(jax, torch)
-  assert found is not None
-  assert (found.value, found.at_least) == (0.5, False)
-  assert (found.low, found.high) == (0.5, float("inf"))
+  paired = paired_ratio(jax, torch)
+  assert paired is not None
+  assert (paired.value, paired.at_least) == (0.5, False)
+  assert (paired.low, paired.high) == (0.5, float("inf"))
   assert paired_ratio(torch, jax | {1: Cost(9, censored=True)}) is None
 
 
 def test_the_better_of_eager_and_compiled_is_marked():
-  section = told(
+  section = tell(
     side("jax", 90, 100, 110)
     + side("torch", 180, 200, 220)
     + side("torch_compile", 120, 125, 130)
@@ -179,7 +222,12 @@ def test_the_better_of_eager_and_compiled_is_marked():
 
 def test_a_miss_that_could_be_cheaper_leaves_no_better():
   eager, compiled = side("torch", 180, 200), side("torch_compile", -50, -60)
-  section = told(side("jax", 90, 100) + eager + compiled)
+  records = side("jax", 90, 100) + eager + compiled
+  found = find(records).ratios
+  assert not any(ratio.under_is_cheapest for ratio in found)
+  assert found[1].joules is None
+  assert found[1].joules_at_most == pytest.approx(95 / 55)
+  section = tell(records)
   rows = section.tables[1].rows
   assert not any("the better" in word for row in rows for word in row)
   assert cell(section, 1, 1, "joules") == "< 1.73"  # 95 over at least 55
@@ -191,32 +239,32 @@ def test_a_miss_that_could_be_cheaper_leaves_no_better():
 
 def test_a_side_of_unknown_energy_leaves_no_better():
   unseen = side("torch_compile", 1, 2, joules_to_accuracy=None)
-  section = told(side("jax", 90, 100) + side("torch", 180, 200) + unseen)
+  section = tell(side("jax", 90, 100) + side("torch", 180, 200) + unseen)
   assert cell(section, 1, 0, "jax over") == "torch"
   assert cell(section, 1, 1, "joules") == "unknown"
 
 
 def test_lower_bounds_stay_lower_bounds():
-  section = told(side("jax", -400, -410, 390) + side("torch", 100, 100, 100))
+  section = tell(side("jax", -400, -410, 390) + side("torch", 100, 100, 100))
   assert cell(section, 0, 0, "joules to 80 %") == "> 400"
   assert cell(section, 1, 0, "joules") == "> 4.00"
   assert "jax cost at least 4.00 times" in section.lines[0]
 
 
 def test_seeds_that_do_not_tell_them_apart():
-  section = told(side("jax", 90, 110, 100) + side("torch", 100, 100, 101))
+  section = tell(side("jax", 90, 110, 100) + side("torch", 100, 100, 101))
   assert "the seeds do not tell jax from torch: ratio 1.00" in section.lines[0]
 
 
 def test_one_seed_tells_no_interval():
-  section = told(side("jax", 90) + side("torch", 100))
+  section = tell(side("jax", 90) + side("torch", 100))
   assert "one seed tells no interval" in section.lines[0]
   assert cell(section, 1, 0, "joules") == "0.900"
 
 
 def test_phases_stand_beside_each_other():
   compiled = Compilation(seconds=40.0, joules=900.0, cache_hit=True)
-  section = told(side("jax", 90) + side("torch_compile", 95, compile=compiled))
+  section = tell(side("jax", 90) + side("torch_compile", 95, compile=compiled))
   shown = section.tables[-1]
   assert shown.columns[2:] == (
     "framework",
@@ -241,7 +289,7 @@ def test_phases_stand_beside_each_other():
 
 
 def test_an_unknown_phase_is_not_zero():
-  section = told(
+  section = tell(
     side("jax", 90) + side("torch", 95, joules_by_phase={"train": 95.0})
   )
   assert cell(section, -1, 1, "warmup J") == "unknown"
@@ -255,16 +303,18 @@ def test_every_case_has_its_own_ratio():
     for trial in side("jax", joules, batch=batch)
     + side("torch", 2 * joules, batch=batch)
   ]
-  section = told(records)
+  section = tell(records)
   assert [row[1] for row in section.tables[1].rows] == ["64", "256"]
   assert [row[3] for row in section.tables[1].rows] == ["0.500", "0.500"]
 
 
 def test_the_framework_is_a_column_of_the_main_table():
-  made = report.make(side("jax", 90, 95) + side("torch", 180, 190))
-  (part,) = made.parts
-  assert part.table.columns[:2] == ("batch", "framework")
-  assert [row[1] for row in part.table.rows] == ["jax", "torch"]
+  records = side("jax", 90, 95) + side("torch", 180, 190)
+  main, *_, beside = report.make(records).sections
+  table = main.tables[0]
+  assert beside.title == "Frameworks side by side"
+  assert table.columns[:2] == ("batch", "framework")
+  assert [row[1] for row in table.rows] == ["jax", "torch"]
 
 
 def test_other_gpus_are_told_in_red_and_give_no_ratio():
@@ -275,7 +325,7 @@ def test_other_gpus_are_told_in_red_and_give_no_ratio():
     provenance=devices(OTHER_GPU),
     joules_by_domain={OTHER_GPU: 185.0},
   )
-  section = told(side("jax", 90, 95) + elsewhere)
+  section = tell(side("jax", 90, 95) + elsewhere)
   assert section.warnings == (
     f"jax and torch were not run on the same devices: jax: {GPU}; torch:"
     f" {OTHER_GPU}. No ratio between them is made.",
@@ -292,26 +342,27 @@ def test_one_meter_over_two_gpus_does_not_make_them_one():
   torch = side(
     "torch", 180, joules_by_domain=both, provenance=devices(OTHER_GPU)
   )
-  assert "were not run on the same devices" in told(jax + torch).warnings[0]
-  grounds = compare(jax + torch)
-  assert [title(ground, grounds) for ground in grounds] == [GPU, OTHER_GPU]
+  assert "were not run on the same devices" in tell(jax + torch).warnings[0]
+  comparisons = compare(jax + torch)
+  names = [name_among(comparison, comparisons) for comparison in comparisons]
+  assert names == [GPU, OTHER_GPU]
 
 
 def test_jax_on_a_gpu_and_torch_on_the_cpu():
   cpu = [{"platform": "cpu", "kind": "cpu", "index": i} for i in range(4)]
   torch = side("torch", 900, provenance=devices() | {"devices": cpu})
-  section = told(side("jax", 90) + torch)
+  section = tell(side("jax", 90) + torch)
   assert f"jax: {GPU}; torch: CPU." in section.warnings[0]
   assert len(section.tables) == 2
 
 
-def test_the_same_cpu_is_told():
+def test_the_same_cpu_is_tell():
   cpu = [{"platform": "cpu", "kind": "cpu", "index": i} for i in range(2)]
   where = {
     "provenance": devices() | {"devices": cpu},
     "joules_by_domain": {"package-0": 100.0},
   }
-  section = told(side("jax", 90, **where) + side("torch", 180, **where))
+  section = tell(side("jax", 90, **where) + side("torch", 180, **where))
   assert section.warnings == ()
   assert section.lines[-1] == (
     "Same devices, same meter: jax, torch on the CPU of gpu-node-07, AMD EPYC"
@@ -319,24 +370,26 @@ def test_the_same_cpu_is_told():
   )
 
 
-def test_other_machines_and_meters_are_told():
+def test_other_machines_and_meters_are_tell():
   jax = side("jax", 90)
   host = side("torch", 180, provenance=devices(GPU) | {"host": "gpu-node-08"})
+  (separate,) = find(jax + host).separate
+  assert (separate.framework, separate.differs) == ("torch", "machine")
   assert (
     "not run on the same machine: jax: gpu-node-07"
-    in (told(jax + host).warnings[0])
+    in (tell(jax + host).warnings[0])
   )
   seen = side("torch", 180, joules_by_domain={GPU: 180.0, "package-0": 20.0})
-  assert "not seen by the same meter" in told(jax + seen).warnings[0]
+  assert "not seen by the same meter" in tell(jax + seen).warnings[0]
   modelled = side("torch", 180, estimated=True, meter=meter(GPU, "gpu", True))
-  assert "jax: measured; torch: estimated." in told(jax + modelled).warnings[0]
+  assert "jax: measured; torch: estimated." in tell(jax + modelled).warnings[0]
 
 
-def test_a_device_that_is_not_recorded_is_told():
+def test_a_device_that_is_not_recorded_is_tell():
   package = {"package-0": 100.0}
   where = {"provenance": devices(None), "joules_by_domain": package}
   records = side("jax", 90, **where) + side("torch", 180, **where)
-  section = told(records)
+  section = tell(records)
   assert section.warnings == (
     "Whether jax and torch ran on the same device is not recorded.",
   )
@@ -344,7 +397,9 @@ def test_a_device_that_is_not_recorded_is_told():
 
 
 def test_configs_that_differ_in_more_give_no_ratio():
-  section = told(side("jax", 90, batch=64) + side("torch", 90, batch=128))
+  records = side("jax", 90, batch=64) + side("torch", 90, batch=128)
+  assert find(records).unmatched == ("torch",)
+  section = tell(records)
   assert len(section.tables) == 2
   assert section.lines == (
     "torch ran nothing that jax ran too: their configs differ in more than the"
@@ -355,9 +410,12 @@ def test_configs_that_differ_in_more_give_no_ratio():
 def test_what_differs_by_nature_has_a_line_each():
   jax = {"batch_statistics": "global", "tf32": False, "layout": "NHWC"}
   torch = {"batch_statistics": "per device", "tf32": False}
-  section = told(
-    side("jax", 90, numerics=jax) + side("torch", 95, numerics=torch)
-  )
+  records = side("jax", 90, numerics=jax) + side("torch", 95, numerics=torch)
+  assert find(records).numerics == {
+    "batch_statistics": {"jax": ("global",), "torch": ("per device",)},
+    "layout": {"jax": ("NHWC",), "torch": ()},
+  }
+  section = tell(records)
   assert section.lines[2:] == (
     "By nature: batch statistics: jax global; torch per device.",
     "By nature: layout: jax NHWC; torch not recorded.",
@@ -375,7 +433,7 @@ def test_failed_trials_are_counted_and_give_no_ratio():
       config=side("torch", 1)[0].config,
     )
   ]
-  section = told(side("jax", 90, 95) + failed)
+  section = tell(side("jax", 90, 95) + failed)
   assert cell(section, 0, 1, "reached") == "0 of 1"
   assert cell(section, 0, 1, "joules to 80 %") == "unknown"
   assert cell(section, 1, 0, "joules") == "unknown"
@@ -386,13 +444,13 @@ def test_a_start_in_its_own_framework_is_the_same_case():
   for trial in (jax, torch):
     start = {"framework": trial.framework, "seed": 3, "data": "cifar10"}
     trial.config["transfer"] = {"init_from": start}
-  (ground,) = compare([jax, torch])
-  assert len(frameworks.cases(ground)) == 1
+  (comparison,) = compare([jax, torch])
+  assert len(frameworks.same_configs(comparison)) == 1
 
 
 def test_estimated_energy_is_called_so():
   facts = {"estimated": True, "meter": meter(GPU, "gpu", True)}
-  section = told(side("jax", 90, **facts) + side("torch", 95, **facts))
+  section = tell(side("jax", 90, **facts) + side("torch", 95, **facts))
   assert "estimated joules to 80 %" in section.tables[0].columns
   assert "train estimated J" in section.tables[-1].columns
   assert section.tables[1].columns[3] == "estimated joules"
@@ -420,8 +478,7 @@ def test_a_warning_is_red_where_there_is_colour(terminal):
 
 
 def test_a_warning_is_red_on_the_page():
-  made = report.make(apart())
-  comparisons = [part.comparison for part in made.parts]
-  text = page.page("x", [], comparisons, {}, made.sections)
+  images = {"energy_accuracy.svg": b"", "pareto.svg": b""}
+  text = page.render(report.make(apart()), "x", images)
   assert '<p class="warning">WARNING: jax and torch were not' in text
   assert ".warning { color: var(--alarm)" in text

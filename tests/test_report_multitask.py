@@ -9,8 +9,13 @@ import pytest
 from report_records import curve, record
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.questions.multitask import pairings, section
-from jaxpower.report.render.terminal import plain
+from jaxpower.report.cells import name_among
+from jaxpower.report.compare.comparison import compare_all
+from jaxpower.report.compare.statistics import Estimate, Span
+from jaxpower.report.given import Given
+from jaxpower.report.questions import multitask
+from jaxpower.report.questions.multitask import pairings
+from jaxpower.report.render.terminal import plain_table
 from jaxpower.report.report import make
 
 TARGETS = {"label": 0.85, "subject": 0.55}
@@ -98,18 +103,22 @@ def sweep(
 SAVED = sweep((6.0, 8.0, 7.0), (4.0, 4.0, 5.0), (6.0, 6.0, 5.0))
 
 
-def told(records: list[TrialRecord]) -> str:
-  found = section(records)
-  assert found is not None
-  return "\n".join((*map(plain, found.tables), *found.lines))
+def find(records: list[TrialRecord]) -> multitask.Saving:
+  (saving,) = multitask.find(compare_all(records))
+  return saving
+
+
+def tell(records: list[TrialRecord]) -> str:
+  section = multitask.tell(multitask.find(compare_all(records)))
+  return "\n".join((*map(plain_table, section.tables), *section.lines))
 
 
 def test_the_sum_of_each_seed_stands_against_its_own_network() -> None:
-  (found,) = pairings(SAVED)
-  pairs = found.costs()
+  (pairing,) = pairings(SAVED)
+  pairs = pairing.costs()
   assert pairs is not None
   assert [(a.value, b.value) for a, b in pairs] == [(6, 10), (8, 10), (7, 10)]
-  text = told(SAVED)
+  text = tell(SAVED)
   assert re.search(r"label \+ subject +3 +7\.00 .* 10\.0 .* 0\.700", text)
   assert (
     "One network for label and subject cost 0.700 times (0.600 to 0.800) the"
@@ -117,42 +126,57 @@ def test_the_sum_of_each_seed_stands_against_its_own_network() -> None:
   )
 
 
+def test_the_numbers_of_a_saving() -> None:
+  saving = find(SAVED)
+  assert saving.joules_together == Estimate(7, low=6, high=8)
+  assert saving.joules_alone == Estimate(10, low=10, high=10)
+  assert saving.ratio == Span(0.7, 0.7, 0.6, 0.8)
+  assert saving.surely_saved and not saving.surely_cost_more
+  with_compile = saving.ratios_otherwise["compile"]
+  assert (with_compile.least, with_compile.most) == (37 / 70, 37 / 70)
+  label, subject = saving.results
+  assert (label.task, label.target, label.end_alone) == ("label", 0.85, 0.87)
+  assert label.joules_alone == Estimate(4, low=4, high=5)
+  assert subject.gain == Span(0, 0, 0, 0)
+  assert not (subject.surely_lost or subject.surely_gained)
+
+
 def test_seeds_are_paired_whatever_the_order_of_records() -> None:
-  assert told(SAVED[::-1]) == told(SAVED)
+  assert tell(SAVED[::-1]) == tell(SAVED)
   crossed = sweep((6.0, 60.0), (4.0, 40.0), (6.0, 60.0))
   # Each seed saved exactly 40 %, though costs of seeds differ tenfold.
-  assert "cost 0.600 times (0.600 to 0.600)" in told(crossed)
+  assert "cost 0.600 times (0.600 to 0.600)" in tell(crossed)
 
 
 def test_a_network_that_costs_more_is_said_to() -> None:
-  text = told(sweep((15.0, 15.0), (4.0, 4.0), (6.0, 6.0)))
+  text = tell(sweep((15.0, 15.0), (4.0, 4.0), (6.0, 6.0)))
   assert "multitask cost 50 % more" in text
 
 
 def test_seeds_that_disagree_settle_nothing() -> None:
-  text = told(sweep((8.0, 12.0, 10.0), (4.0,) * 3, (6.0,) * 3))
+  text = tell(sweep((8.0, 12.0, 10.0), (4.0,) * 3, (6.0,) * 3))
   assert "3 seeds cannot tell whether it saved" in text
   assert "saved 0" not in text
 
 
 def test_one_seed_has_no_interval() -> None:
-  text = told(sweep((5.0,), (4.0,), (6.0,)))
+  text = tell(sweep((5.0,), (4.0,), (6.0,)))
   assert "cost 0.500 times the joules" in text
   assert "One seed cannot tell how certain this is." in text
 
 
 def test_a_miss_in_one_network_bounds_its_cost_from_below() -> None:
-  text = told(sweep((-20.0, -20.0, -20.0), (4.0,) * 3, (6.0,) * 3))
+  text = tell(sweep((-20.0, -20.0, -20.0), (4.0,) * 3, (6.0,) * 3))
   assert "at least 2.00 (2.00 or more)" in text
   assert "multitask cost at least 100 % more" in text
 
 
 def test_a_miss_alone_bounds_the_saving_from_below() -> None:
-  text = told(sweep((5.0, 5.0, 5.0), (4.0,) * 3, (-6.0,) * 3))
+  text = tell(sweep((5.0, 5.0, 5.0), (4.0,) * 3, (-6.0,) * 3))
   assert "at most 0.500" in text
   assert "multitask saved at least 50 %" in text
   # A dearer one may still be cheaper than a network that never got there.
-  unsure = told(sweep((15.0,) * 3, (4.0,) * 3, (-6.0,) * 3))
+  unsure = tell(sweep((15.0,) * 3, (4.0,) * 3, (-6.0,) * 3))
   assert "too many trials missed a target to tell" in unsure
 
 
@@ -164,7 +188,9 @@ def test_an_accuracy_that_is_lost_is_seen() -> None:
     for task in BOTH
     for seed in range(3)
   ]
-  text = told(together + alone)
+  label, subject = find(together + alone).results
+  assert label.surely_lost and subject.surely_gained
+  text = tell(together + alone)
   assert re.search(
     r"label +85 % +5\.00.* 81 % +86 % +-5\.0 \(-6\.0 to -4\.0\)", text
   )
@@ -172,20 +198,22 @@ def test_an_accuracy_that_is_lost_is_seen() -> None:
     "Less accurate in the end in one network than alone: label by 5" in text
   )
   assert "More accurate in the end in one network than alone: subject" in text
-  steady = told(SAVED)
+  steady = tell(SAVED)
   assert "No task ended surely more or less accurate" in steady
   # Where training stopped at the targets nothing is told of a loss.
   stopped = [
     dataclasses.replace(r, config=r.config | {"stop_at_target": True})
     for r in together + alone
   ]
-  assert "Less accurate" not in told(stopped)
-  assert "no loss can be told" in told(stopped)
+  assert "Less accurate" not in tell(stopped)
+  assert "no loss can be told" in tell(stopped)
 
 
 def test_unknown_joules_stay_unknown() -> None:
   blind = trial(BOTH, 0, None, reasons=("GPU is lost",), partial=True)
-  text = told([blind, *SAVED[1:]])
+  saving = find([blind, *SAVED[1:]])
+  assert (saving.ratio, saving.unknown) == (None, "GPU is lost")
+  text = tell([blind, *SAVED[1:]])
   assert "saved is unknown: GPU is lost." in text
   assert not re.search(r"\b0 J|nan|None", text)
 
@@ -193,10 +221,10 @@ def test_unknown_joules_stay_unknown() -> None:
 def test_a_seed_with_a_failed_trial_is_left_out_and_said_to() -> None:
   failed = trial(("label",), 1, None, status="failed")
   records = [r for r in SAVED if r.trial_id != failed.trial_id] + [failed]
-  text = told(records)
+  text = tell(records)
   assert "Left out, since a trial failed or is not there: seed 1." in text
-  (found,) = pairings(records)
-  assert found.seeds == (0, 2)
+  (pairing,) = pairings(records)
+  assert (pairing.seeds, pairing.left_out) == ((0, 2), (1,))
 
 
 @pytest.mark.parametrize(
@@ -215,9 +243,10 @@ def test_trials_on_other_ground_are_no_pair(changes: dict[str, Any]) -> None:
   if target:
     odd = [dataclasses.replace(r, target_accuracy=target) for r in odd]
   rest = [r for r in SAVED if r.config["tasks"] != ["label"]]
-  assert section(rest + odd) is None
-  assert section(SAVED[:3]) is None, "no network for each"
-  assert section(SAVED[3:]) is None, "no network for several"
+  assert multitask.find(compare_all(rest + odd)) == ()
+  assert multitask.answer(compare_all(rest + odd), Given()) == ()
+  assert multitask.find(compare_all(SAVED[:3])) == (), "no network for each"
+  assert multitask.find(compare_all(SAVED[3:])) == (), "no network for several"
 
 
 def test_two_ways_to_weigh_are_told_apart() -> None:
@@ -225,7 +254,7 @@ def test_two_ways_to_weigh_are_told_apart() -> None:
     dataclasses.replace(r, config=r.config | {"task_weighting": "uncertainty"})
     for r in sweep((5.0,) * 3, (), ())
   ]
-  text = told(SAVED + learned)
+  text = tell(SAVED + learned)
   assert "task weighting uncertainty: One network" in text
   assert "0.700" in text
   assert "0.500" in text
@@ -233,25 +262,29 @@ def test_two_ways_to_weigh_are_told_apart() -> None:
 
 def test_estimated_joules_are_called_so() -> None:
   records = sweep((6.0,) * 2, (4.0,) * 2, (6.0,) * 2, estimated=True)
-  text = told(records)
+  text = tell(records)
   assert "estimated joules in one network" in text
   assert "estimated, not measured" in text
-  assert "stimated" not in told(SAVED)
+  assert "stimated" not in tell(SAVED)
 
 
 def test_trials_of_other_tasks_share_no_ratio() -> None:
   report = make(SAVED)
-  assert [p.comparison.tasks for p in report.parts] != []
-  assert {p.comparison.tasks for p in report.parts} == {
+  comparisons = report.compared.comparisons
+  assert [c.tasks for c in comparisons] != []
+  assert {c.tasks for c in comparisons} == {
     BOTH,
     ("label",),
     ("subject",),
   }
-  assert all(p.comparison.energy_ratio is None for p in report.parts)
-  (found,) = (p for p in report.parts if p.comparison.tasks == BOTH)
-  assert "every target (70 % on average)" in found.sentence
-  assert found.title == "label + subject, to 70 %"
-  assert [s.title for s in report.sections] == [
+  assert all(c.energy_ratio is None for c in comparisons)
+  (both,) = (c for c in comparisons if c.tasks == BOTH)
+  name = name_among(both, comparisons)
+  assert name == "label + subject, to 70 %"
+  (found,) = (s for s in report.sections if s.title == name)
+  assert "every target (70 % on average)" in found.lead
+  names = {name_among(c, comparisons) for c in comparisons}
+  assert [s.title for s in report.sections if s.title not in names] == [
     "One network for several tasks, against a network for each"
   ]
 
@@ -262,9 +295,10 @@ def test_one_target_for_two_tasks_makes_them_no_ground() -> None:
     for r in SAVED
     if len(r.config["tasks"]) == 1
   ]
-  found = make(shared)
-  assert [p.comparison.tasks for p in found.parts] == [("label",), ("subject",)]
-  assert [p.title for p in found.parts] == ["label", "subject"]
+  report = make(shared)
+  comparisons = report.compared.comparisons
+  assert [c.tasks for c in comparisons] == [("label",), ("subject",)]
+  assert [s.title for s in report.sections] == ["label", "subject"]
 
 
 def test_targets_that_agree_on_average_alone_are_not_pooled() -> None:
@@ -274,5 +308,5 @@ def test_targets_that_agree_on_average_alone_are_not_pooled() -> None:
     )
     for r in SAVED[:3]
   ]
-  assert len(make(SAVED[:3] + other).parts) == 2
+  assert len(make(SAVED[:3] + other).compared.comparisons) == 2
   assert math.isclose(SAVED[0].target_accuracy, other[0].target_accuracy)

@@ -5,6 +5,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +16,13 @@ from report_records import GPU, meter, record
 from jaxpower import records
 from jaxpower.cli.report import main
 from jaxpower.records import TrialRecord
-from jaxpower.report.compare.comparison import compare
+from jaxpower.report.compare.comparison import (
+  Comparison,
+  compare,
+  compare_all,
+)
+from jaxpower.report.findings import Section
+from jaxpower.report.given import Given
 from jaxpower.report.given.reference_files import read
 from jaxpower.report.given.references import (
   COLUMNS,
@@ -25,7 +32,13 @@ from jaxpower.report.given.references import (
   template,
 )
 from jaxpower.report.questions import references
-from jaxpower.report.questions.references import hardware, matches, why_not
+from jaxpower.report.questions.references import (
+  Difference,
+  hardware,
+  in_words,
+  matches,
+  obstacles,
+)
 
 HEADING = (
   "name,hardware,model,data,batch_size,target_accuracy,joules,seconds,accuracy,"
@@ -432,11 +445,11 @@ def survives(folder: pathlib.Path, content: bytes, name: str) -> None:
   path = folder / name
   path.write_bytes(content)
   try:
-    found = read(str(path))
+    results = read(str(path))
   except BadReferenceError as error:
     assert "\n" not in str(error)
     return
-  references.section(found, ours(200))
+  tell(results, ours(200))
 
 
 def hypothesised(test):
@@ -514,6 +527,19 @@ def ours(*joules: float, batch: int = 128, **changes: Any) -> list[TrialRecord]:
   ]
 
 
+def tell(given: Sequence[Reference], trials: list[TrialRecord]) -> Section:
+  compared = compare_all(trials)
+  return references.tell(references.find(compared, Given(tuple(given))))
+
+
+def texts(differences: Sequence[Difference]) -> tuple[str, ...]:
+  return tuple(in_words([difference]) for difference in differences)
+
+
+def why_not(there: Reference, comparisons: Sequence[Comparison]) -> str:
+  return in_words(obstacles(there, comparisons))
+
+
 def reference(**changes: Any) -> Reference:
   facts = {
     "name": "eager",
@@ -532,13 +558,20 @@ def reference(**changes: Any) -> Reference:
   return Reference(**facts | changes)
 
 
+def test_without_references_there_is_no_section():
+  assert references.answer(compare_all(ours(190, 200)), Given()) == ()
+  (section,) = references.answer(compare_all([]), Given((reference(),)))
+  assert section.title == "Numbers from elsewhere"
+  assert section.lines == ("eager: not compared: no trial is recorded here.",)
+
+
 def test_the_same_work_gives_a_ratio():
   (match,) = matches(reference(), compare(ours(190, 200, 220)))
   ratio, seconds = match.joules_ratio, match.seconds_ratio
   assert ratio is not None and seconds is not None
   assert (ratio.value, ratio.low, ratio.high) == (0.5, 0.475, 0.55)
   assert seconds.value == 0.5
-  assert (match.apart, match.notes) == ((), ())
+  assert (match.obstacles, match.caveats) == ((), ())
 
 
 def test_the_interval_of_the_reference_widens_the_ratio():
@@ -555,7 +588,7 @@ def test_a_lower_bound_here_is_one_of_the_ratio():
   (match,) = matches(reference(), compare(ours(-200, -200, 100)))
   assert match.joules_ratio is not None
   assert (match.joules_ratio.value, match.joules_ratio.at_least) == (0.5, True)
-  section = references.section([reference()], ours(-200, -200, 100))
+  section = tell([reference()], ours(-200, -200, 100))
   assert "took at least 0.500 times its joules and" in section.lines[0]
 
 
@@ -577,10 +610,10 @@ def test_a_lower_bound_here_is_one_of_the_ratio():
   ],
 )
 def test_other_work_gives_no_ratio(changes, said):
-  grounds = compare(ours(190, 200))
-  assert matches(reference(**changes), grounds) == ()
-  assert why_not(reference(**changes), grounds) == said
-  section = references.section([reference(**changes)], ours(190, 200))
+  comparisons = compare(ours(190, 200))
+  assert matches(reference(**changes), comparisons) == ()
+  assert why_not(reference(**changes), comparisons) == said
+  section = tell([reference(**changes)], ours(190, 200))
   assert section.lines == (f"eager: not compared: {said}.",)
   assert len(section.tables) == 1
 
@@ -603,9 +636,9 @@ def test_a_network_of_several_tasks_is_other_work():
 
 
 def test_a_target_within_a_tenth_of_a_point_is_the_same():
-  grounds = compare(ours(190, 200))
-  assert matches(reference(target_accuracy=0.9008), grounds)
-  assert not matches(reference(target_accuracy=0.9012), grounds)
+  comparisons = compare(ours(190, 200))
+  assert matches(reference(target_accuracy=0.9008), comparisons)
+  assert not matches(reference(target_accuracy=0.9012), comparisons)
 
 
 @pytest.mark.parametrize(
@@ -630,9 +663,9 @@ def test_a_target_within_a_tenth_of_a_point_is_the_same():
 def test_what_may_mislead_is_said_beside_the_ratio(changes, said):
   (match,) = matches(reference(**changes), compare(ours(190, 200)))
   assert match.joules_ratio is not None
-  (note,) = match.notes
+  (note,) = texts(match.caveats)
   assert note.startswith(said)
-  (line,) = references.section([reference(**changes)], ours(190, 200)).lines
+  (line,) = tell([reference(**changes)], ours(190, 200)).lines
   assert f"Mind: {note}." in line
 
 
@@ -641,7 +674,7 @@ def test_what_may_mislead_is_said_beside_the_ratio(changes, said):
   [("1 x H200", "same"), ("NVIDIA A100", "other"), ("", "unknown")],
 )
 def test_hardware_is_labelled_beside_the_ratio(there, told):
-  section = references.section([reference(hardware=there)], ours(190, 200))
+  section = tell([reference(hardware=there)], ours(190, 200))
   shown = section.tables[1]
   assert shown.rows[0][shown.columns.index("hardware")] == told
   assert shown.rows[0][shown.columns.index("ratio of joules")] != "none"
@@ -649,11 +682,11 @@ def test_hardware_is_labelled_beside_the_ratio(there, told):
 
 def test_estimated_joules_are_called_so_on_both_sides():
   modelled = ours(190, 200, estimated=True, meter=meter(GPU, "gpu", True))
-  section = references.section([reference(estimated=True)], modelled)
+  section = tell([reference(estimated=True)], modelled)
   given, beside = section.tables
   assert given.rows[0][given.columns.index("joules")] == "400, estimated"
   assert beside.rows[0][3:5] == ("195 (190-200), estimated", "400, estimated")
-  measured = references.section([reference()], ours(190, 200)).tables[1]
+  measured = tell([reference()], ours(190, 200)).tables[1]
   assert measured.rows[0][3:5] == ("195 (190-200)", "400")
 
 
@@ -662,8 +695,9 @@ def test_another_boundary_gives_no_ratio_of_joules():
   (match,) = matches(there, compare(ours(190, 200)))
   assert match.joules_ratio is None
   assert match.seconds_ratio is not None
-  assert match.apart == ("its joules cover gpu + cpu, here gpu",)
-  (line,) = references.section([there], ours(190, 200)).lines
+  assert texts(match.obstacles) == ("its joules cover gpu + cpu, here gpu",)
+  assert match.obstacles == (Difference("boundary", ("gpu", "cpu"), ("gpu",)),)
+  (line,) = tell([there], ours(190, 200)).lines
   assert line == (
     "eager: here jax, batch 128 took 0.500 times its seconds (0.500 to 0.500)."
     " Not compared: its joules cover gpu + cpu, here gpu."
@@ -674,17 +708,17 @@ def test_the_parts_of_a_log_are_taken_as_the_records_count(tmp_path):
   said = "model=resnet18,data=cifar10,target_accuracy=0.9,phases=train"
   eager = read(f"{file(tmp_path, CODECARBON)}:{said}")[0]
   (match,) = matches(eager, compare(ours(28_800, 28_800)))
-  assert match.joules == pytest.approx(57_600)
+  assert match.joules_there == pytest.approx(57_600)
   assert match.joules_ratio is not None
   assert match.joules_ratio.value == pytest.approx(0.5)
-  assert match.notes == ()  # of the GPU alone nothing is modelled
+  assert match.caveats == ()  # of the GPU alone nothing is modelled
   package = {GPU: 1.0, "package-0": 1.0}
   both = meter(GPU, "gpu")
   both["domains"].append({"domain": "package-0", "kind": "cpu"})
   records = ours(28_800, 28_800, joules_by_domain=package, meter=both)
   (match,) = matches(eager, compare(records))
-  assert match.joules == pytest.approx(70_560)
-  assert match.notes == ("joules estimated there, measured here",)
+  assert match.joules_there == pytest.approx(70_560)
+  assert texts(match.caveats) == ("joules estimated there, measured here",)
 
 
 @pytest.mark.parametrize(
@@ -707,7 +741,7 @@ def test_phases_that_records_cannot_add_up():
     reference(phases=("setup", "train")), compare(ours(190, 200))
   )
   assert (match.joules_ratio, match.seconds_ratio) == (None, None)
-  assert match.apart == (
+  assert texts(match.obstacles) == (
     "its joules are of setup + train",
     "its seconds are of setup + train",
   )
@@ -731,7 +765,7 @@ def test_a_failed_first_seed_hides_neither_device_nor_boundary():
   )
   others = [dataclasses.replace(r, seed=r.seed + 1) for r in ours(200, 200)]
   (match,) = matches(reference(), compare([failed, *others]))
-  assert (match.apart, match.notes) == ((), ())
+  assert (match.obstacles, match.caveats) == ((), ())
 
 
 def test_each_framework_has_its_own_match():
@@ -741,9 +775,10 @@ def test_each_framework_has_its_own_match():
     framework="torch",
     varied={"batch_size": 128, "framework": "torch"},
   )
-  found = matches(reference(), compare(ours(200, 200) + torch))
   ratios = [
-    (m.framework, m.joules_ratio.value) for m in found if m.joules_ratio
+    (match.framework, match.joules_ratio.value)
+    for match in matches(reference(), compare(ours(200, 200) + torch))
+    if match.joules_ratio
   ]
   assert ratios == [("jax", 0.5), ("torch", 0.75)]
 
@@ -751,7 +786,9 @@ def test_each_framework_has_its_own_match():
 def test_a_start_from_pretrained_weights_is_said():
   records = ours(190, 200, init_from="0123456789ab")
   (match,) = matches(reference(), compare(records))
-  assert match.notes == ("training here began with pretrained weights",)
+  assert texts(match.caveats) == (
+    "training here began with pretrained weights",
+  )
 
 
 def test_hardware_of_a_record():

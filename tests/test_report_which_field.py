@@ -147,5 +147,5 @@ def test_its_section_has_the_advice_and_both_tables():
   )
   (section,) = answer(compared, Given())
   assert section.title == "Which field matters most"
-  assert section.lead == " ".join(advice(fields_of(*compared.comparisons)))
+  assert section.lead == " ".join(advice(fields_of(compared.comparisons[0])))
   assert [table.columns[0] for table in section.tables] == ["batch", "field"]

@@ -3,7 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxpower.report.compare.comparable import natural_key
-from jaxpower.wording import label, labels, number, opening, percent, setting
+from jaxpower.wording import (
+  label,
+  labels,
+  measured_or_estimated,
+  memory,
+  number,
+  opening,
+  percent,
+  setting,
+)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +77,19 @@ def test_a_number_shown_is_the_number_rounded(item, figures):
 def test_percent():
   assert percent(0.8) == "80 %"
   assert percent(0.925) == "92.5 %"
+
+
+def test_memory_has_a_binary_prefix():
+  assert memory(2**20 / 2) == "0.500 MiB"
+  assert memory(2**29) == "512 MiB"
+  assert memory(3 * 2**29) == "1.50 GiB"
+
+
+def test_what_is_modelled_is_called_estimated():
+  assert (measured_or_estimated(False), measured_or_estimated(True)) == (
+    "measured",
+    "estimated",
+  )
 
 
 def test_numbers_sort_by_size_and_before_words():

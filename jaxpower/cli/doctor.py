@@ -1,168 +1,196 @@
-"""`doctor`: what can be measured here, and the mend for what cannot."""
+"""`doctor`: what can be measured here, and how to fix what cannot."""
 
 import json
 import os
-import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from jaxpower.cli.paint import console
-from jaxpower.power import Domain, MeterError, Monitor
-from jaxpower.power.devices import Board, list_boards, visible_devices
+from rich.console import Console
+
+from jaxpower.power import Domain, MeterError, Monitor, Problem
+from jaxpower.power.devices import (
+  Board,
+  VisibleDevice,
+  list_boards,
+  visible_devices,
+)
 from jaxpower.power.nvml import start_nvml, stop_nvml
 
 Level = Literal["ok", "warn", "fail"]
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
-EXAMPLE_SECONDS = 5.0
+IDLE_SECONDS = 0.5  # in which each sensor shows itself; the watts "now"
+EXAMPLE_SECONDS = 5.0  # the window whose accuracy is told
+# Half width of the 95 % bound, in ticks of a window's mean power: 0.14 to 0.18
+# in windows of 0.5 s and more (benchmarks/meter_accuracy.json: mean_error times
+# bound_over_error times the window's seconds over the counter's period).
+TICKS_OF_DOUBT = 0.15
 
 
 @dataclass(frozen=True)
 class Check:
-  """One line of the doctor's: what was looked at, the finding, the mend."""
+  """One line of the doctor's: what was looked at, the finding, its fix."""
 
   level: Level
   what: str
   finding: str
-  mend: str = ""
+  fix: str = ""
 
 
 def run(*, as_json: bool = False) -> int:
-  """Prints the checks; 1 when nothing can be measured."""
+  """Prints the checks; returns 1 when nothing can be measured."""
   with Monitor("auto") as monitor:
-    monitor.measure_idle(0.5)
-    told = monitor.describe()
+    monitor.measure_idle(IDLE_SECONDS)
+    description = monitor.describe()
     domains = monitor.domains
-    warnings = monitor.warnings
-  mapping = map_devices()
-  checks = check(told, domains, warnings, mapping)
+    failures, cautions = monitor.failures, monitor.cautions
+  devices = map_devices()
+  checks = [
+    *check_sensors(description["domains"], domains, devices),
+    *check_problems(failures, cautions),
+    *check_visible(devices),
+  ]
   measured = any(not d.estimated for d in domains if d.counted)
   if as_json:
     document = {
       "schema_version": 1,
       "measured": measured,
-      "checks": [asdict(item) for item in checks],
-      "devices": mapping,
-      "meter": told,
+      "checks": [_as_json(check) for check in checks],
+      "devices": devices,
+      "meter": description,
     }
     print(json.dumps(document, indent=1))
-    return 0 if measured else 1
-  show(checks, measured)
+  else:
+    show(checks, measured)
   return 0 if measured else 1
 
 
 def map_devices() -> list[dict[str, Any]]:
-  """Every board: its NVML index, UUID, PCI address and CUDA indices."""
+  """Maps every board: its NVML index, UUID, PCI address and CUDA indices."""
   try:
     start_nvml()
   except MeterError:
     return []
   try:
     boards = list_boards()
-    devices, _ = visible_devices(boards)
-    return [_device(board, devices) for board in boards]
+    visible, _ = visible_devices(boards)
+    return [_device(board, visible) for board in boards]
   finally:
     stop_nvml()
 
 
-def _device(board: Board, devices: Any) -> dict[str, Any]:
+def _device(board: Board, visible: Sequence[VisibleDevice]) -> dict[str, Any]:
   return {
     "uuid": board.uuid,
     "name": board.name,
     "pci": board.pci,
     "nvml_index": board.index,
-    "visible_as": [d.index for d in devices if d.board.uuid == board.uuid],
+    "visible_as": [d.index for d in visible if d.board.uuid == board.uuid],
     "mig": board.mig,
     "mig_uuids": list(board.slices),
   }
 
 
-def check(
-  told: dict[str, Any],
-  domains: tuple[Domain, ...],
-  warnings: tuple[str, ...],
-  mapping: list[dict[str, Any]],
+def check_sensors(
+  described: Sequence[dict[str, Any]],
+  domains: Sequence[Domain],
+  devices: Sequence[dict[str, Any]],
 ) -> list[Check]:
-  """The findings, in the order a person asks for them."""
+  """Checks each domain's sensor: the job's first, then the GPUs apart."""
+  # As `Monitor.domains` is sorted; both sorts are stable.
+  described = sorted(described, key=lambda entry: not entry["counted"])
+  by_uuid = {device["uuid"]: device for device in devices}
   checks = []
-  by_uuid = {device["uuid"]: device for device in mapping}
-  for entry, domain in zip(
-    sorted(told["domains"], key=lambda e: not e["counted"]),
-    domains,
-    strict=True,
-  ):
+  for entry, domain in zip(described, domains, strict=True):
     device = by_uuid.get(domain.name)
     where = _where(device) if device else domain.description
-    checks.append(_sensor_check(entry, domain, where))
-  for text in told["failures"]:
-    reason, _, mend = text.partition("; mend: ")
-    checks.append(Check("fail", "not readable", reason, mend))
-  for text in warnings:
-    reason, _, mend = text.partition("; mend: ")
-    checks.append(Check("warn", "note", reason, mend))
-  visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-  if (
-    mapping
-    and visible is not None
-    and not any(device["visible_as"] for device in mapping)
-  ):
-    checks.append(
-      Check(
-        "warn",
-        "no GPU visible",
-        f"CUDA_VISIBLE_DEVICES={visible!r} hides every GPU",
-        "unset CUDA_VISIBLE_DEVICES",
-      )
-    )
+    checks.append(_check_sensor(entry, domain, where))
   return checks
 
 
+def check_problems(
+  failures: Sequence[Problem], cautions: Sequence[Problem]
+) -> list[Check]:
+  """Lists what cannot be read, then what one should know of the rest."""
+  return [
+    *(Check("fail", "not readable", p.reason, p.fix) for p in failures),
+    *(Check("warn", "note", p.reason, p.fix) for p in cautions),
+  ]
+
+
+def check_visible(devices: Sequence[dict[str, Any]]) -> list[Check]:
+  """Warns where there are GPUs and the environment hides all of them."""
+  variable = os.environ.get("CUDA_VISIBLE_DEVICES")
+  some_visible = any(device["visible_as"] for device in devices)
+  if not devices or variable is None or some_visible:
+    return []
+  finding = f"CUDA_VISIBLE_DEVICES={variable!r} hides every GPU"
+  fix = "unset CUDA_VISIBLE_DEVICES"
+  return [Check("warn", "no GPU visible", finding, fix)]
+
+
 def _where(device: dict[str, Any]) -> str:
-  seen = ", ".join(str(index) for index in device["visible_as"])
-  visible = f"visible as {seen}" if seen else "not visible to this process"
+  indices = ", ".join(str(index) for index in device["visible_as"])
+  visible = (
+    f"visible as {indices}" if indices else "not visible to this process"
+  )
   return f"{device['name']}, {visible}, PCI {device['pci']}"
 
 
-def _sensor_check(entry: dict[str, Any], domain: Domain, where: str) -> Check:
+def _check_sensor(entry: dict[str, Any], domain: Domain, where: str) -> Check:
+  """Judges a domain by its method and by the rhythm of its sensor."""
   if domain.estimated:
-    text = f"{domain.description}: estimated, not measured"
-    return Check("warn", domain.name, text)
+    finding = f"{domain.description}: estimated, not measured"
+    return Check("warn", domain.name, finding)
   sensor = entry["sensor"]
   period = sensor["counter_period_seconds"]
-  parts = [where]
+  facts = [where]
   level: Level = "ok"
   if domain.method == "counter" and period is not None:
     if sensor["counter_continuous"]:
-      parts.append("energy counter always fresh")
+      facts.append("energy counter always fresh")
     else:
-      parts.append(f"energy counter every {period * 1e3:.3g} ms")
-      good = 0.15 * period / EXAMPLE_SECONDS  # benchmarks/meter_accuracy.json
-      parts.append(f"a window of 5 s is good to {100 * good:.1g} %")
+      facts.append(f"energy counter every {period * 1e3:.3g} ms")
+      bound = TICKS_OF_DOUBT * period / EXAMPLE_SECONDS
+      window = f"a window of {EXAMPLE_SECONDS:g} s"
+      facts.append(f"{window} is good to {100 * bound:.1g} %")
   elif domain.method == "counter":
     level = "warn"
-    parts.append("its energy counter has not moved")
+    facts.append("its energy counter has not moved")
   else:
     level = "warn"
-    parts.append(f"no energy counter, {domain.method.replace('_', ' ')} only")
-  power = sensor["power_period_seconds"]
-  if power and domain.kind == "gpu":
-    parts.append(f"power every {power * 1e3:.3g} ms")
+    facts.append(f"no energy counter, {domain.method.replace('_', ' ')} only")
+  power_period = sensor["power_period_seconds"]
+  if power_period and domain.kind == "gpu":
+    facts.append(f"power every {power_period * 1e3:.3g} ms")
   if sensor["read_seconds_mean"]:
-    parts.append(f"a read takes {sensor['read_seconds_mean'] * 1e3:.2g} ms")
+    facts.append(f"a read takes {sensor['read_seconds_mean'] * 1e3:.2g} ms")
   idle = entry["idle_watts"]
   if idle is not None:
-    parts.append(f"{idle:.3g} W now")
-  return Check(level, domain.name, "; ".join(parts))
+    facts.append(f"{idle:.3g} W now")
+  return Check(level, domain.name, "; ".join(facts))
 
 
-def show(checks: list[Check], measured: bool) -> None:
-  """One line a check, the mend under it."""
-  out = console(sys.stdout)
-  for item in checks:
-    tag = f"[{item.level}]"
-    out.print(f" {tag:7}", style=STYLES[item.level], end="")
-    name = item.what[:12] if item.what.startswith("GPU-") else item.what
-    out.print(f" {name:13} {item.finding}")
-    if item.mend:
-      out.print(f" {'':7} {'':13} mend: {item.mend}")
+def _as_json(check: Check) -> dict[str, str]:
+  """Names a check's fields by the stable keys of `doctor --json`."""
+  return {
+    "level": check.level,
+    "what": check.what,
+    "finding": check.finding,
+    "mend": check.fix,
+  }
+
+
+def show(checks: Sequence[Check], measured: bool) -> None:
+  """Prints one line a check, its fix under it."""
+  # Text as it is, `[ok]` and long commands included; styles on a terminal only.
+  out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+  for check in checks:
+    tag = f"[{check.level}]"
+    out.print(f" {tag:7}", style=STYLES[check.level], end="")
+    name = check.what[:12] if check.what.startswith("GPU-") else check.what
+    out.print(f" {name:13} {check.finding}")
+    if check.fix:
+      out.print(f" {'':7} {'':13} fix: {check.fix}")
   if not measured:
     out.print(" Nothing can be measured here; energy would be estimated.")

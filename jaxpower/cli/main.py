@@ -1,13 +1,14 @@
-"""Reads the command line; one line and exit code 2 for a wrong one."""
+"""`python -m jaxpower`: one line and exit code 2 for a wrong command line."""
 
 import argparse
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jaxpower.cli import doctor, measure, watch
 from jaxpower.power import MeterError
@@ -15,43 +16,47 @@ from jaxpower.power.sources import METERS
 
 COMMANDS = ("measure", "doctor", "watch")
 OPTIONS = ("--meter", "--gpus", "--interval", "--json", "--idle", "--count")
+ALIKE = 0.7  # chosen: difflib's likeness from which a name is proposed
+SHORTEST_SECONDS, LONGEST_SECONDS = 1e-3, 3600.0
 
 
 class Parser(argparse.ArgumentParser):
   """An argument parser whose errors are one line with the nearest name."""
 
   def error(self, message: str) -> NoReturn:
-    """Says what is wrong and leaves with 2."""
+    """Says what is wrong and exits with 2."""
     hint = self._hint(message)
     self.exit(2, f"{self.prog}: {message}{hint}; see {self.prog} --help\n")
 
   def _hint(self, message: str) -> str:
-    known = [*COMMANDS, *METERS, *OPTIONS]
+    """Proposes the name nearest to a word of argparse's message."""
+    names = [*COMMANDS, *METERS, *OPTIONS]
+    # In brackets argparse lists the right names: they are not misspelt.
     for word in re.findall(r"-{0,2}[A-Za-z][\w-]*", message.split("(")[0]):
-      near = get_close_matches(word, known, n=1, cutoff=0.7)
-      if near and word not in known:
+      near = get_close_matches(word, names, n=1, cutoff=ALIKE)
+      if near and word not in names:
         return f"; did you mean {near[0]!r}?"
     return ""
 
 
 def seconds(text: str) -> float:
-  """A positive number of seconds."""
+  """Parses a positive number of seconds."""
   try:
     value = float(text)
   except ValueError:
     value = 0.0
-  if not 1e-3 <= value <= 3600:
+  if not SHORTEST_SECONDS <= value <= LONGEST_SECONDS:
     raise argparse.ArgumentTypeError(f"{text!r} is not 0.001 to 3600 seconds")
   return value
 
 
 def idle_seconds(text: str) -> float:
-  """A number of seconds, or 0 for none."""
+  """Parses a number of seconds, or 0 for none."""
   return 0.0 if text == "0" else seconds(text)
 
 
 def build_parser() -> Parser:
-  """The whole command line."""
+  """Builds the parser of the whole command line."""
   parser = Parser(
     prog="python -m jaxpower",
     description="Measures the energy of programs on this machine.",
@@ -59,51 +64,67 @@ def build_parser() -> Parser:
   commands = parser.add_subparsers(
     dest="command", required=True, parser_class=Parser
   )
-  one = commands.add_parser(
+  _add_measure(commands)
+  _add_doctor(commands)
+  _add_watch(commands)
+  return parser
+
+
+def _add_measure(commands: Any) -> None:
+  parser = commands.add_parser(
     "measure",
     help="run a command under the meter",
     usage="python -m jaxpower measure [options] -- COMMAND ARGS",
     description="Runs a command under the meter. Its streams, signals and exit"
     " code pass untouched; the table comes on stderr.",
   )
-  _meter_arguments(one)
-  one.add_argument(
+  _meter_arguments(parser)
+  parser.add_argument(
     "--interval",
     type=seconds,
     metavar="S",
     help="read every S seconds (default: near the sensors' own ticks)",
   )
-  one.add_argument("--json", type=Path, metavar="FILE", help="write it as JSON")
-  one.add_argument(
+  parser.add_argument(
+    "--json", type=Path, metavar="FILE", help="write it as JSON"
+  )
+  parser.add_argument(
     "--idle",
     type=idle_seconds,
     default=1.0,
     metavar="S",
     help="measure idle power this long before the command (default 1, 0: not)",
   )
-  one.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-  two = commands.add_parser(
+  parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def _add_doctor(commands: Any) -> None:
+  parser = commands.add_parser(
     "doctor",
-    help="what can be measured here, and how to mend the rest",
+    help="what can be measured here, and how to fix the rest",
     description="Checks what can be measured; exit code 1 when nothing can.",
   )
-  two.add_argument("--json", action="store_true", help="print JSON on stdout")
-  three = commands.add_parser(
+  parser.add_argument(
+    "--json", action="store_true", help="print JSON on stdout"
+  )
+
+
+def _add_watch(commands: Any) -> None:
+  parser = commands.add_parser(
     "watch",
     help="live watts of every device",
     description="Shows live watts of every device until interrupted.",
   )
-  _meter_arguments(three)
-  three.add_argument(
+  _meter_arguments(parser)
+  parser.add_argument(
     "--interval",
     type=seconds,
     metavar="S",
     help="show a new picture every S seconds (default 1, at least 0.2)",
   )
-  three.add_argument(
+  parser.add_argument(
     "--count", type=int, default=0, metavar="N", help="stop after N lines"
   )
-  return parser
 
 
 def _meter_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,7 +157,7 @@ def main(arguments: Sequence[str]) -> int:
     )
   except BrokenPipeError:  # `| head` has read enough
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 128 + 13
+    return 128 + signal.SIGPIPE
   except MeterError as error:
     print(f"python -m jaxpower {args.command}: {error}", file=sys.stderr)
     return 2

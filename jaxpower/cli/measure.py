@@ -1,4 +1,9 @@
-"""`measure -- COMMAND`: a command under the meter, itself untouched."""
+"""`measure -- COMMAND`: a command under the meter, itself untouched.
+
+The command must not notice: its streams are its own, signals sent to us are
+handed on, and we exit with its code or die of its signal. The meter's thread is
+started with those signals blocked, so that the main thread alone takes them.
+"""
 
 import json
 import os
@@ -8,9 +13,9 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from jaxpower.cli.table import document, table
+from jaxpower.cli.measurement import Measurement, document, measurement
+from jaxpower.cli.table import table
 from jaxpower.power import MeterError, Monitor
 
 PASSED_ON = (
@@ -21,7 +26,12 @@ PASSED_ON = (
   signal.SIGUSR1,
   signal.SIGUSR2,
 )
-SENT_BY_KERNEL = 0x80  # the terminal: the command has got it already
+# si_code of a signal from the kernel, as the terminal's Ctrl-C: it went to the
+# whole process group, so the command has got it already.
+SENT_BY_KERNEL = 0x80
+POLL_SECONDS = 0.5  # between two looks for a command whose SIGCHLD was lost
+# As shells have it: not found, and found but not to be run.
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 
 def run(
@@ -32,16 +42,16 @@ def run(
   idle_seconds: float,
   json_path: Path | None,
 ) -> int:
-  """Runs the command, reports on stderr, returns (or dies by) its fate."""
+  """Runs the command, reports on stderr; exits as the command did."""
   if json_path is not None:
     _check_writable(json_path)
   if not hasattr(signal, "sigtimedwait"):
-    raise MeterError("measure needs Linux; mend: use Monitor in Python")
+    raise MeterError("measure needs Linux", "use Monitor in Python")
   monitor = Monitor(meter, gpus=gpus, interval_seconds=interval)
   # Blocked here, before the sampler's thread starts, so that it inherits the
   # mask; the command gets the original one.
-  waited = {*PASSED_ON, signal.SIGCHLD}
-  mask = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
+  handed_on = {*PASSED_ON, signal.SIGCHLD}
+  mask = signal.pthread_sigmask(signal.SIG_BLOCK, handed_on)
   try:
     with monitor:
       if idle_seconds:
@@ -57,36 +67,38 @@ def run(
             setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
           )
         except OSError as error:
-          return _not_started(command[0], error)
-        status, usage = _wait_for(pid, waited)
+          return _report_not_started(command[0], error)
+        status, usage = _wait_for(pid, handed_on)
       window = handle.result()
-    told = document(command, status, started, window, monitor, usage)
-    _report(told, json_path)
+    _report(
+      measurement(command, status, started, window, monitor, usage), json_path
+    )
   finally:
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-  return _pass_on(status)
+  return _exit_like(status)
 
 
 def _check_writable(path: Path) -> None:
-  """Finds out before the command runs, not after hours of it."""
+  """Raises MeterError before the command runs, not after hours of it."""
   if path.is_dir() or not path.parent.is_dir():
-    raise MeterError(f"cannot write {path}; mend: name a file in a folder")
+    raise MeterError(f"cannot write {path}", "name a file in a folder")
   if not os.access(path if path.exists() else path.parent, os.W_OK):
-    raise MeterError(f"cannot write {path}; mend: check its permissions")
+    raise MeterError(f"cannot write {path}", "check its permissions")
 
 
-def _not_started(name: str, error: OSError) -> int:
+def _report_not_started(name: str, error: OSError) -> int:
   reason = error.strerror or str(error)
   print(f"python -m jaxpower measure: {name}: {reason}", file=sys.stderr)
-  return 127 if isinstance(error, FileNotFoundError) else 126
+  not_found = isinstance(error, FileNotFoundError)
+  return NOT_FOUND if not_found else NOT_EXECUTABLE
 
 
 def _wait_for(
-  pid: int, waited: set[signal.Signals]
+  pid: int, signals: set[signal.Signals]
 ) -> tuple[int, resource.struct_rusage]:
-  """Hands signals on until the command has ended; its wait status."""
+  """Hands signals on until the command ends; its wait status and usage."""
   while True:
-    info = signal.sigtimedwait(waited, 0.5)
+    info = signal.sigtimedwait(signals, POLL_SECONDS)
     ended, status, usage = os.wait4(pid, os.WNOHANG)
     if ended:
       return status, usage
@@ -96,18 +108,18 @@ def _wait_for(
       os.kill(pid, info.si_signo)
 
 
-def _report(told: dict[str, Any], json_path: Path | None) -> None:
-  print(table(told), file=sys.stderr, flush=True)
+def _report(measured: Measurement, json_path: Path | None) -> None:
+  print(table(measured), file=sys.stderr, flush=True)
   if json_path is None:
     return
   try:
-    json_path.write_text(json.dumps(told, indent=1) + "\n")
+    json_path.write_text(json.dumps(document(measured), indent=1) + "\n")
   except OSError as error:
     print(f"jaxpower: {json_path}: {error.strerror}", file=sys.stderr)
 
 
-def _pass_on(status: int) -> int:
-  """The command's exit code; or death by the signal that ended it."""
+def _exit_like(status: int) -> int:
+  """Returns the command's exit code, or dies of the signal that ended it."""
   if not os.WIFSIGNALED(status):
     return os.WEXITSTATUS(status)
   number = os.WTERMSIG(status)

@@ -1,4 +1,4 @@
-"""What every script does with its flags: help, or one line on what is wrong."""
+"""Flags of a script, by absl: help, or one line on what is wrong."""
 
 import functools
 import pathlib
@@ -10,17 +10,17 @@ from absl import app, flags
 
 
 def run(main: Callable[[list[str]], int | None], help_text: str) -> None:
-  """Calls `main` with the arguments that are no flags; exits with its code.
+  """Runs `main` on the arguments that are no flags; exits with its code.
 
   A wrong flag is one line and exit code 2.
   """
   app.run(main, flags_parser=functools.partial(_parse, help_text))
 
 
-def refuse(why: str) -> NoReturn:
+def refuse(reason: str) -> NoReturn:
   """Ends the script with exit code 2 and one line."""
   name = pathlib.Path(sys.argv[0]).stem
-  print(f"{name}: {' '.join(why.split())}", file=sys.stderr)
+  print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
   sys.exit(2)
 
 

@@ -1,31 +1,34 @@
 """`watch`: live watts of every device, until interrupted."""
 
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from jaxpower.cli.paint import console
-from jaxpower.power import Monitor, gpu_state
+from jaxpower.power import Domain, Monitor, gpu_state
 from jaxpower.wording import quantity
 
-EVERY = 1.0
-BAR = 24
+DEFAULT_SECONDS = 1.0  # between two pictures
+SHORTEST_SECONDS = 0.2  # chosen: two ticks of a counter of 100 ms
+BAR = 24  # characters of a full bar
 
 
 @dataclass
 class Row:
-  """One device now: watts over the last moment, joules so far."""
+  """One device now: watts over the last moment, joules so far.
 
-  name: str
+  `complete` is false once a moment's joules were unknown. `full_watts` is the
+  power of a full bar: the board's limit, or the most that was seen.
+  """
+
   label: str
   watts: float | None
   joules: float
   complete: bool
-  limit: float
+  full_watts: float
 
 
 def run(
@@ -34,49 +37,52 @@ def run(
   interval: float | None,
   count: int,
 ) -> int:
-  """Shows a line a device each second; 0 after Ctrl-C."""
-  every = max(interval or EVERY, 0.2)
-  out = console(sys.stdout)
+  """Shows a line a device each `interval`, `count` times; 0 after Ctrl-C."""
+  seconds = max(interval or DEFAULT_SECONDS, SHORTEST_SECONDS)
+  # Lines are cut by the terminal, not wrapped: a picture keeps its height.
+  out = Console(soft_wrap=True)
   with Monitor(meter, gpus=gpus) as monitor:
-    boards = [d.name for d in monitor.domains if d.name.startswith("GPU-")]
-    limits = {s["uuid"]: s["power_limit_watts"] for s in gpu_state(boards)}
-    rows = {
-      domain.name: Row(
-        domain.name,
-        _label(domain.name, domain.description, domain.counted),
-        None,
-        0.0,
-        True,
-        limits.get(domain.name) or 0.0,
-      )
-      for domain in monitor.domains
-    }
+    rows = _rows(monitor.domains)
     try:
       if out.is_terminal:
         with Live(console=out, auto_refresh=False) as live:
-          for _ in _turns(monitor, rows, every, count):
+          for _ in _measure_turns(monitor, rows, seconds, count):
             live.update(_picture(rows.values()), refresh=True)
       else:
-        for _ in _turns(monitor, rows, every, count):
+        for _ in _measure_turns(monitor, rows, seconds, count):
           for row in rows.values():
-            joules = quantity(row.joules, "J") + ("" if row.complete else " +?")
-            print(
-              f"{time.strftime('%H:%M:%S')}  {_watts(row):>9}  {joules:>9}"
-              f"  {row.label}",
-              flush=True,
-            )
+            print(_plain_line(row), flush=True)
     except KeyboardInterrupt:
       return 0
   return 0
 
 
-def _turns(monitor: Monitor, rows: dict[str, Row], every: float, count: int):
-  """Measures one stretch after the other; yields after each."""
+def _rows(domains: Sequence[Domain]) -> dict[str, Row]:
+  boards = [d.name for d in domains if d.name.startswith("GPU-")]
+  limits = {
+    state["uuid"]: state["power_limit_watts"] for state in gpu_state(boards)
+  }
+  return {
+    domain.name: Row(
+      label=_label(domain),
+      watts=None,
+      joules=0.0,
+      complete=True,
+      full_watts=limits.get(domain.name) or 0.0,
+    )
+    for domain in domains
+  }
+
+
+def _measure_turns(
+  monitor: Monitor, rows: dict[str, Row], seconds: float, count: int
+) -> Iterator[int]:
+  """Measures one stretch after the other into `rows`; yields after each."""
   turn = 0
   while not count or turn < count:
     turn += 1
     with monitor.window("watch") as handle:
-      time.sleep(every)
+      time.sleep(seconds)
     window = handle.result()
     monitor.forget()
     for energy in (*window.energies, *window.apart):
@@ -86,27 +92,40 @@ def _turns(monitor: Monitor, rows: dict[str, Row], every: float, count: int):
         continue
       row.watts = energy.joules / window.seconds
       row.joules += energy.joules
-      row.limit = max(row.limit, row.watts)
+      row.full_watts = max(row.full_watts, row.watts)
     yield turn
 
 
-def _label(name: str, description: str, counted: bool) -> str:
-  short = name[:12] if name.startswith("GPU-") else name
-  return f"{short}  {description}" + ("" if counted else "  (not of this job)")
+def _label(domain: Domain) -> str:
+  name = domain.name[:12] if domain.name.startswith("GPU-") else domain.name
+  apart = "" if domain.counted else "  (not of this job)"
+  return f"{name}  {domain.description}{apart}"
 
 
-def _watts(row: Row) -> str:
+def _watts_text(row: Row) -> str:
   return "unknown" if row.watts is None else quantity(row.watts, "W")
 
 
-def _picture(rows) -> Text:
+def _joules_text(row: Row) -> str:
+  """Formats the joules so far; "+?" says that some are missing."""
+  return quantity(row.joules, "J") + ("" if row.complete else " +?")
+
+
+def _plain_line(row: Row) -> str:
+  clock = time.strftime("%H:%M:%S")
+  watts, joules = _watts_text(row), _joules_text(row)
+  return f"{clock}  {watts:>9}  {joules:>9}  {row.label}"
+
+
+def _picture(rows: Iterable[Row]) -> Text:
+  """Draws a bar of each device's watts, styled for a terminal."""
   text = Text()
   for row in rows:
-    filled = round(BAR * (row.watts or 0.0) / row.limit) if row.limit else 0
-    text.append(f" {_watts(row):>9}  ", style="bold")
+    share = (row.watts or 0.0) / row.full_watts if row.full_watts else 0.0
+    filled = round(BAR * share)
+    text.append(f" {_watts_text(row):>9}  ", style="bold")
     text.append("#" * filled, style="green")
     text.append("." * (BAR - filled), style="dim")
-    joules = quantity(row.joules, "J") + ("" if row.complete else " +?")
-    text.append(f"  {joules:>9}  {row.label}\n")
+    text.append(f"  {_joules_text(row):>9}  {row.label}\n")
   text.append(" Ctrl-C ends it", style="dim")
   return text

@@ -1,8 +1,20 @@
-"""The meter wing: joules of named windows; knows neither project nor jax."""
+"""The meter wing: joules of named windows; knows neither project nor jax.
 
-from jaxpower.power.board_state import gpu_state, gpu_uuid
+From the bottom up: sources read sensors (nvml, rapl, estimate, simulated,
+replay), the sampler asks them near their ticks, a history keeps what they said,
+counter and integral make joules of it, the monitor opens windows.
+"""
+
+from jaxpower.power.board_state import gpu_state
+from jaxpower.power.devices import gpu_uuid
 from jaxpower.power.monitor import Monitor
-from jaxpower.power.reading import Domain, MeterError, Reading, Source
+from jaxpower.power.reading import (
+  Domain,
+  MeterError,
+  Problem,
+  Reading,
+  Source,
+)
 from jaxpower.power.replay import ReplaySource, Sample
 from jaxpower.power.simulated import Fault, SensorModel, SimulatedSource
 from jaxpower.power.window import Energy, Handle, Window
@@ -14,6 +26,7 @@ __all__ = [
   "Handle",
   "MeterError",
   "Monitor",
+  "Problem",
   "Reading",
   "ReplaySource",
   "Sample",

@@ -1,6 +1,9 @@
-"""Keeps an eye on the state of the job's GPUs while it is measured.
+"""The state of the job's GPUs: limits, clocks, throttling, who shares them.
 
-The state of the GPUs: what a joule has to be read together with.
+A joule has to be read together with it: a board under a lower power limit, a
+hot one, or one that a neighbour uses takes other energy for the same work. The
+state is asked for at the start, at the end and every few seconds between, so
+that a change in the middle is noted too.
 """
 
 import os
@@ -18,8 +21,10 @@ from jaxpower.power.devices import (
   visible_devices,
 )
 from jaxpower.power.nvml import start_nvml, stop_nvml
-from jaxpower.power.reading import MeterError
+from jaxpower.power.reading import MeterError, Problem
 
+# The bits of nvmlClocksEventReasons in nvml.h, without those of an idle board
+# (0x1) and of clocks that the user set (0x2).
 THROTTLE_REASONS = {
   0x4: "power cap",
   0x8: "hardware slowdown",
@@ -29,13 +34,28 @@ THROTTLE_REASONS = {
   0x80: "power brake",
   0x100: "display clocks",
 }
+# Noted, but no reason to warn: a busy board meets its power cap.
+HARMLESS = {"power cap", "display clocks"}
+
+# A change of one of these is noted; clocks and temperature always change.
+WATCHED = (
+  "power_limit_watts",
+  "persistence",
+  "ecc",
+  "mig",
+  "throttle_reasons",
+  "foreign_processes",
+  "hidden_processes",
+)
+
+LIMIT_TOLERANCE_WATTS = 0.5  # chosen: limits that differ by less are equal
 
 
 def gpu_state(
   gpus: Sequence[str] | None = None,
   environ: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-  """What each GPU of the job is set to and does now, ready for JSON.
+  """Reads what each GPU of the job is set to and does now, ready for JSON.
 
   A value that the card does not tell is None. Without NVML or GPU the list
   is empty. `gpus` are UUIDs; by default those visible to this process.
@@ -47,24 +67,24 @@ def gpu_state(
   try:
     boards = list_boards()
     if gpus is None:
-      devices, _ = visible_devices(boards, environ)
-      chosen = tuple(dict.fromkeys(device.board for device in devices))
+      visible, _ = visible_devices(boards, environ)
+      chosen = tuple(dict.fromkeys(device.board for device in visible))
     else:
       chosen = choose_boards(boards, gpus)
-    driver = _ask(pynvml.nvmlSystemGetDriverVersion)
+    driver = _query(pynvml.nvmlSystemGetDriverVersion)
     return [{**board_state(board), "driver": driver} for board in chosen]
   finally:
     stop_nvml()
 
 
 def board_state(board: Board) -> dict[str, Any]:
-  """The state of one board. NVML must be started."""
+  """Reads the state of one board. NVML must be started."""
   handle = board.handle
-  reasons = _ask(pynvml.nvmlDeviceGetCurrentClocksEventReasons, handle)
-  if reasons is None:
-    reasons = _ask(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle)
-  ecc = _ask(pynvml.nvmlDeviceGetEccMode, handle)
-  persistence = _ask(pynvml.nvmlDeviceGetPersistenceMode, handle)
+  reasons = _query(pynvml.nvmlDeviceGetCurrentClocksEventReasons, handle)
+  if reasons is None:  # an older driver knows it by its older name
+    reasons = _query(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle)
+  ecc = _query(pynvml.nvmlDeviceGetEccMode, handle)
+  persistence = _query(pynvml.nvmlDeviceGetPersistenceMode, handle)
   return {
     "name": board.name,
     "uuid": board.uuid,
@@ -74,14 +94,14 @@ def board_state(board: Board) -> dict[str, Any]:
     "power_limit_default_watts": _watts(
       pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle
     ),
-    "sm_clock_mhz": _ask(
+    "sm_clock_mhz": _query(
       pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM
     ),
-    "memory_clock_mhz": _ask(
+    "memory_clock_mhz": _query(
       pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM
     ),
-    "p_state": _ask(pynvml.nvmlDeviceGetPerformanceState, handle),
-    "temperature_celsius": _ask(
+    "p_state": _query(pynvml.nvmlDeviceGetPerformanceState, handle),
+    "temperature_celsius": _query(
       pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU
     ),
     "persistence": None if persistence is None else bool(persistence),
@@ -94,75 +114,8 @@ def board_state(board: Board) -> dict[str, Any]:
   }
 
 
-def other_processes(handle: Any) -> dict[str, Any]:
-  """Processes on a GPU that are neither ours nor our family's.
-
-  `foreign_processes` are ids seen on this system; `hidden_processes` counts
-  those that are not, as in a container, where our own shows under an id of
-  the host. None when the driver does not tell.
-  """
-  compute = _ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
-  if compute is None:
-    return {"foreign_processes": None, "hidden_processes": None}
-  graphics = _ask(pynvml.nvmlDeviceGetGraphicsRunningProcesses, handle) or []
-  pids = {process.pid for process in [*compute, *graphics]}
-  seen = {pid for pid in pids if is_visible(pid)}
-  return {
-    "foreign_processes": sorted(pid for pid in seen if not _is_family(pid)),
-    "hidden_processes": len(pids) - len(seen),
-  }
-
-
-def is_visible(pid: int) -> bool:
-  """Whether a process id means something on this system."""
-  return os.path.exists(f"/proc/{pid}")
-
-
-def _is_family(pid: int) -> bool:
-  """Whether a process is this one, an ancestor or a descendant of it."""
-  return os.getpid() in _ancestry(pid) or pid in _ancestry(os.getpid())
-
-
-def _ancestry(pid: int) -> list[int]:
-  line = []
-  while pid > 1 and pid not in line:
-    line.append(pid)
-    try:
-      with open(f"/proc/{pid}/stat", "rb") as file:
-        pid = int(file.read().rpartition(b")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-      break
-  return line
-
-
-def gpu_uuid(
-  device: int | str, environ: Mapping[str, str] | None = None
-) -> str | None:
-  """The UUID of a framework's device: its visible index or PCI address.
-
-  For JAX: `gpu_uuid(device.local_hardware_id)`. None when there is no NVML or
-  no such device.
-  """
-  try:
-    start_nvml()
-  except MeterError:
-    return None
-  try:
-    boards = list_boards()
-    if isinstance(device, int):
-      devices, _ = visible_devices(boards, environ)
-      fits = [d.board.uuid for d in devices if d.index == device]
-    else:
-      try:
-        fits = [board.uuid for board in choose_boards(boards, [device])]
-      except MeterError:
-        fits = []
-    return fits[0] if fits else None
-  finally:
-    stop_nvml()
-
-
-def _ask(call: Callable[..., Any], *args: Any) -> Any:
+def _query(call: Callable[..., Any], *args: Any) -> Any:
+  """Calls NVML; None where the card does not answer."""
   try:
     return call(*args)
   except pynvml.NVMLError:
@@ -170,21 +123,52 @@ def _ask(call: Callable[..., Any], *args: Any) -> Any:
 
 
 def _watts(call: Callable[..., Any], handle: Any) -> float | None:
-  milliwatts = _ask(call, handle)
+  milliwatts = _query(call, handle)
   return None if milliwatts is None else milliwatts * 1e-3
 
 
-WATCHED = (
-  "power_limit_watts",
-  "persistence",
-  "ecc",
-  "mig",
-  "throttle_reasons",
-  "foreign_processes",
-  "hidden_processes",
-)
+def other_processes(handle: Any) -> dict[str, Any]:
+  """Finds processes on a GPU that are neither ours nor our family's.
 
-HARMLESS = {"power cap", "display clocks"}
+  `foreign_processes` are ids seen on this system; `hidden_processes` counts
+  those that are not, as in a container, where our own shows under an id of
+  the host. None when the driver does not tell.
+  """
+  compute = _query(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
+  if compute is None:
+    return {"foreign_processes": None, "hidden_processes": None}
+  graphics = _query(pynvml.nvmlDeviceGetGraphicsRunningProcesses, handle) or []
+  pids = {process.pid for process in [*compute, *graphics]}
+  visible = {pid for pid in pids if is_visible(pid)}
+  return {
+    "foreign_processes": sorted(pid for pid in visible if not _is_family(pid)),
+    "hidden_processes": len(pids) - len(visible),
+  }
+
+
+def is_visible(pid: int) -> bool:
+  """Tells whether a process id means something on this system."""
+  return os.path.exists(f"/proc/{pid}")
+
+
+def _is_family(pid: int) -> bool:
+  """Tells whether a process is this one, an ancestor or a descendant of it."""
+  return os.getpid() in _ancestry(pid) or pid in _ancestry(os.getpid())
+
+
+def _ancestry(pid: int) -> list[int]:
+  """Lists a process and its ancestors, without init."""
+  line = []
+  while pid > 1 and pid not in line:
+    line.append(pid)
+    try:
+      with open(f"/proc/{pid}/stat", "rb") as file:
+        # The command's name stands in brackets and may hold any character;
+        # after it come the state and the parent's id.
+        pid = int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+      break
+  return line
 
 
 @dataclass(frozen=True)
@@ -198,17 +182,17 @@ class Change:
   after: Any
 
 
-class Watch:
-  """States at the start and at the end, changes between, warnings on them."""
+class StateLog:
+  """States of boards at the start and at the end, changes between, warnings."""
 
   def __init__(self, boards: Sequence[Board]):
     self._boards = tuple(boards)
     self.first: list[dict[str, Any]] = []
     self.last: list[dict[str, Any]] = []
     self.changes: list[Change] = []
-    self.warnings: list[str] = []
+    self.warnings: list[Problem] = []
 
-  def look(self) -> None:
+  def update(self) -> None:
     """Asks every board; notes what is new."""
     states = [board_state(board) for board in self._boards]
     now = time.monotonic()
@@ -226,7 +210,7 @@ class Watch:
           self.warnings.append(warning)
 
   def describe(self) -> dict[str, Any]:
-    """States and changes, ready for JSON."""
+    """Returns states and changes, ready for JSON."""
     return {
       "start": self.first,
       "end": self.last,
@@ -234,38 +218,42 @@ class Watch:
     }
 
 
-def state_warnings(state: dict[str, Any]) -> list[str]:
-  """What a person should know about a GPU before trusting a comparison."""
-  short = state["uuid"][:12]
+def state_warnings(state: dict[str, Any]) -> list[Problem]:
+  """Lists what one should know of a GPU before trusting a comparison."""
+  name = state["uuid"][:12]
   warnings = []
   reasons = state["throttle_reasons"] or []
   slowed = [reason for reason in reasons if reason not in HARMLESS]
   if slowed:
-    warnings.append(f"{short} was throttled: {', '.join(slowed)}")
+    warnings.append(Problem(f"{name} was throttled: {', '.join(slowed)}"))
   pids = state["foreign_processes"]
   if pids:
-    who = ", ".join(f"pid {pid}" for pid in pids)
+    processes = ", ".join(f"pid {pid}" for pid in pids)
     warnings.append(
-      f"{short} is shared with other processes ({who}):"
-      " their energy is included"
+      Problem(
+        f"{name} is shared with other processes ({processes}):"
+        " their energy is included"
+      )
     )
   hidden = state["hidden_processes"] or 0
   if hidden > 1:  # one is most likely ours, seen from outside a container
     warnings.append(
-      f"{short} is used by {hidden} processes that cannot be seen from here:"
-      " it may be shared"
+      Problem(
+        f"{name} is used by {hidden} processes that cannot be seen from here:"
+        " it may be shared"
+      )
     )
-  limit, default = (
-    state["power_limit_watts"],
-    state["power_limit_default_watts"],
-  )
-  if limit and default and abs(limit - default) > 0.5:
+  limit = state["power_limit_watts"]
+  default = state["power_limit_default_watts"]
+  if limit and default and abs(limit - default) > LIMIT_TOLERANCE_WATTS:
     warnings.append(
-      f"{short} has a power limit of {limit:.0f} W, not {default:.0f} W"
+      Problem(f"{name} has a power limit of {limit:.0f} W, not {default:.0f} W")
     )
   if state["persistence"] is False:
     warnings.append(
-      f"{short}: persistence mode is off, so the first use may wake the card;"
-      " mend: sudo nvidia-smi -pm 1"
+      Problem(
+        f"{name}: persistence mode is off, so the first use may wake the card",
+        "sudo nvidia-smi -pm 1",
+      )
     )
   return warnings

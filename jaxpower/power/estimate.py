@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jaxpower.power.reading import Domain, Reading
 
-RESCAN_SECONDS = 1.0
+RESCAN_SECONDS = 1.0  # chosen: between two walks through /proc for descendants
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CpuModel:
 
 
 def usable_cores() -> int:
-  """Cores this process may run on."""
+  """Counts the cores this process may run on."""
   if hasattr(os, "sched_getaffinity"):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
@@ -55,7 +55,10 @@ class CpuTime:
     self._highest = 0.0
 
   def read(self) -> float:
-    """Seconds; never falls, although a vanished orphan takes its time along."""
+    """Returns seconds, which never fall.
+
+    An orphan that ends takes its time along: nobody waits for it but init.
+    """
     now = time.monotonic()
     if now - self._scanned >= RESCAN_SECONDS:
       self._children = self._descendants()
@@ -67,15 +70,19 @@ class CpuTime:
     return self._highest
 
   def _seconds_of(self, pid: int) -> float:
+    """Reads the CPU seconds of a process and of its ended children."""
     try:
       stat = (self._proc / str(pid) / "stat").read_bytes()
     except OSError:
       return 0.0  # it ended: its parent has its time by now
+    # After the name in brackets; then utime, stime, cutime, cstime are 11 to 14
+    # (fields 14 to 17 of proc(5)), in clock ticks.
     fields = stat.rpartition(b")")[2].split()
     return sum(int(value) for value in fields[11:15]) / self._ticks
 
   def _descendants(self) -> tuple[int, ...]:
-    found: list[int] = []
+    """Lists the process ids of all descendants, thread by thread."""
+    descendants: list[int] = []
     waiting = [os.getpid()]
     while waiting:
       pid = waiting.pop()
@@ -90,9 +97,9 @@ class CpuTime:
         except OSError:
           continue
         children = [int(child) for child in text.split()]
-        found += children
+        descendants += children
         waiting += children
-    return tuple(found)
+    return tuple(descendants)
 
 
 class EstimateSource:
@@ -120,7 +127,7 @@ class EstimateSource:
     return (self._domain,)
 
   def read(self) -> tuple[Reading]:
-    """Modelled joules since the source was made."""
+    """Models the joules since the source was made."""
     model = self.model
     begin = time.monotonic()
     cpu_seconds = self._cpu_time.read()
@@ -133,8 +140,8 @@ class EstimateSource:
     return (Reading(self._domain.name, begin, end, joules),)
 
   def describe(self) -> dict[str, object]:
-    """The assumptions."""
+    """Describes the assumptions."""
     return {"source": "estimate", "assumptions": asdict(self.model)}
 
   def close(self) -> None:
-    """Nothing to give back."""
+    """Does nothing: nothing was opened."""

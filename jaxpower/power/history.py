@@ -1,4 +1,12 @@
-"""All that one domain has said so far, and the ticks found in it."""
+"""All that one domain has said so far, and the ticks found in it.
+
+Readings come as they come; what energy is computed from are points: a tick of
+the counter, or an update of the power reading, at the instant when the value
+appeared. Here it is also judged whether a counter can be believed from one
+point to the next. A counter that fell back, jumped or stood still breaks the
+line there: no energy is told across a break, so that a window is unknown or
+taken from the power, and never wrong in silence.
+"""
 
 import math
 import statistics
@@ -8,7 +16,19 @@ from dataclasses import dataclass
 from jaxpower.power.reading import Domain, Reading
 from jaxpower.power.ticks import Tick, Tracker
 
-FINE_SECONDS = 5e-3  # a counter that moves this often needs no tick hunting
+# All numbers here are chosen.
+CONTINUOUS_SECONDS = 5e-3  # a counter moving this often needs no tick hunting
+CONTINUOUS_ERROR = CONTINUOUS_SECONDS / 10  # of a point of such a counter
+LONGEST_GAP = 1.0  # seconds without power that a straight line may bridge
+# Power that stays is noted as a point after so many of its periods, or, where
+# its period is not known, of so many seconds.
+STAYING_PERIODS, UNKNOWN_PERIOD = 1.5, 0.05
+# A counter that still shows the same after so many reads and periods, and then
+# moves, has stood still.
+STUCK_READS, STUCK_PERIODS = 8, 8
+# A fall of at most so many typical steps, of the last sixteen, is noise. Three
+# steps at least tell what is typical.
+NOISE_STEPS, TYPICAL_OF, FEWEST_STEPS = 2, 16, 3
 
 
 @dataclass
@@ -23,8 +43,10 @@ class Gap:
 class History:
   """Raw readings, points of the cumulative energy, points of the power.
 
-  A point is (seconds, error of the seconds, value). `broken[i]` marks that
-  energy cannot be told between points i-1 and i, `breaks[i]` why.
+  A point of the energy is seconds, error of the seconds, joules; one of the
+  power is seconds, watts. `breaks[i]` says why energy cannot be told between
+  points i-1 and i. `continuous` counters have a point at every read. `noise` is
+  the counter's own, in joules.
   """
 
   def __init__(self, domain: Domain):
@@ -44,11 +66,11 @@ class History:
     self.power_watts = array("d")
     self.gaps: list[Gap] = []
     self.noise = 0.0
-    self.longest_gap = 1.0  # seconds without power that may be bridged
+    self.longest_gap = LONGEST_GAP
     self._unmoved = 0
     self._failing = False
     update = domain.update_seconds
-    self.continuous = update is not None and update <= FINE_SECONDS
+    self.continuous = update is not None and update <= CONTINUOUS_SECONDS
 
   def add(self, reading: Reading) -> None:
     """Takes a reading in, and finds out whether it shows a tick."""
@@ -69,6 +91,7 @@ class History:
       self._add_energy(reading, reading.joules)
 
   def _fail(self, now: float, reason: str) -> None:
+    """Begins a gap at the last good read, or makes the open one longer."""
     if not self._failing:
       begin = self.seconds[-2] if len(self.seconds) > 1 else now
       self.gaps.append(Gap(begin, now, reason))
@@ -76,20 +99,22 @@ class History:
     self._failing = True
 
   def _add_power(self, reading: Reading, now: float, watts: float) -> None:
-    """A point at each update, and now and then where the power stays."""
+    """Adds a point at each update, and now and then where the power stays."""
     tick = self.power.observe(reading.begin, reading.end, watts)
+    # A mean over a window stands for the middle of that window.
     shift = self.domain.power_window_seconds / 2
     if tick is not None:
       seconds = tick.seconds - shift
     else:
       seconds = now - shift
-      stays = 1.5 * (self.power.period or 0.05)
+      stays = STAYING_PERIODS * (self.power.period or UNKNOWN_PERIOD)
       if self.power_points and seconds - self.power_points[-1] < stays:
         return
     self.power_points.append(seconds)
     self.power_watts.append(watts)
 
   def _add_energy(self, reading: Reading, joules: float) -> None:
+    """Adds a point at each tick, or at each read of a continuous counter."""
     tick = self.counter.observe(
       reading.begin, reading.end, joules, reading.stamp_seconds
     )
@@ -105,15 +130,15 @@ class History:
 
   def _add_point(self, tick: Tick) -> None:
     if self.points:
-      why = self._break(tick)
-      if why:
-        self.breaks[len(self.points)] = why
+      reason = self._break(tick)
+      if reason:
+        self.breaks[len(self.points)] = reason
     self.points.append(tick.seconds)
     self.errors.append(tick.error)
     self.energies.append(tick.value)
 
   def _break(self, tick: Tick) -> str:
-    """Why the step to a new point cannot be energy, or nothing."""
+    """Says why the step to a new point cannot be energy, or nothing."""
     step = tick.value - self.energies[-1]
     seconds = tick.seconds - self.points[-1]
     limit = self.domain.max_watts
@@ -122,36 +147,41 @@ class History:
       return ""
     if step < 0:
       return "the counter fell back (reset)"
+    # A period is allowed on top, because the points' instants have errors.
     if limit and step > limit * (seconds + (self.counter.period or 0.0)):
       return f"the counter jumped by {step:.3g} J in {seconds:.3g} s"
     period = self.counter.period
-    if period and self._unmoved > 8 and seconds > 8 * period:
+    if period and (
+      self._unmoved > STUCK_READS and seconds > STUCK_PERIODS * period
+    ):
       return f"the counter stood still for {seconds:.2g} s"
     return ""
 
   def _believable_noise(self) -> float:
-    """How far a counter may fall and only be noisy: one typical step."""
-    if len(self.energies) < 4:
+    """Returns the joules a counter may fall and only be noisy."""
+    if len(self.energies) <= FEWEST_STEPS:
       return 0.0
+    first = max(1, len(self.energies) - TYPICAL_OF)
     steps = sorted(
       abs(self.energies[i] - self.energies[i - 1])
-      for i in range(max(1, len(self.energies) - 16), len(self.energies))
+      for i in range(first, len(self.energies))
     )
-    return 2 * steps[len(steps) // 2]
+    return NOISE_STEPS * steps[len(steps) // 2]
 
-  def settle(self) -> None:
+  def end_learning(self) -> None:
     """Ends the learning: a counter that moved at every read is continuous."""
     if self.continuous:
       return
-    self.counter.judge()
-    if not self.counter.fine:
+    self.counter.end_learning()
+    if not self.counter.continuous:
       return
     self.continuous = True
+    # Every reading so far is a point of its own, not a tick.
     self.points, self.errors = array("d"), array("d")
     self.energies, self.breaks = array("d"), {}
     for seconds, joules in zip(self.seconds, self.joules, strict=True):
       if not math.isnan(joules):
-        self._add_point(Tick(seconds, FINE_SECONDS / 10, joules))
+        self._add_point(Tick(seconds, CONTINUOUS_ERROR, joules))
     if self.noise:  # it may hide a coarse staircase: take all as doubt
       self.noise = max(self.noise, _roughness(self.points, self.energies))
 
@@ -161,14 +191,14 @@ class History:
     return len(self.points) > 1
 
   def covers(self, instant: float) -> bool:
-    """Whether the energy at an instant lies between two points."""
+    """Tells whether the energy at an instant lies between two points."""
     if self.has_counter:
       return self.points[-1] >= instant
     return bool(self.power_points) and self.power_points[-1] >= instant
 
 
 def _roughness(seconds: array, joules: array) -> float:
-  """Joules by which a counter strays from a straight line, root mean square."""
+  """Returns the root mean square joules off the best straight line."""
   slope, level = statistics.linear_regression(seconds, joules)
   squares = [
     (j - level - slope * s) ** 2 for s, j in zip(seconds, joules, strict=True)

@@ -1,4 +1,12 @@
-"""The instrument: opens the meters, measures windows, leaves nothing behind."""
+"""The instrument: opens the meters, measures windows, leaves nothing behind.
+
+Training must never fail or slow down because its measuring does. So all reads
+happen in one daemon thread (`Sampler`), a window costs its caller two
+timestamps, the energy is computed when it is asked for, and an error of the
+meter becomes a warning. A forked child has no thread and must not wait for
+locks that its parent held: it compares process ids and says that it has no
+meter.
+"""
 
 import functools
 import math
@@ -11,20 +19,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from jaxpower.power.board_state import Watch
-from jaxpower.power.reading import Domain, Source
+from jaxpower.power.board_state import StateLog
+from jaxpower.power.reading import Domain, Problem, Source, record_line
 from jaxpower.power.replay import Sample
 from jaxpower.power.sampler import Sampler
 from jaxpower.power.sensor import characterise, step_period
-from jaxpower.power.sources import Found, find_sources
+from jaxpower.power.sources import Meter, open_meter
 from jaxpower.power.window import Handle, Window, total
 from jaxpower.power.window_energy import await_ticks, measure_window
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-WATCH_SECONDS = 5.0
-LATELY = 64  # windows of one name from which the rhythm of the work is read
+STATE_SECONDS = 5.0  # chosen: between two looks at the GPUs' state
+RHYTHM_WINDOWS = 64  # at most so many windows show the rhythm of the work
 FORKED = "this process was forked: the meter stayed in its parent"
 
 
@@ -50,10 +58,10 @@ class Monitor:
     if interval_seconds is not None and not 0 < interval_seconds < math.inf:
       raise ValueError(f"interval_seconds must be above 0: {interval_seconds}")
     if isinstance(meter, str):
-      self._found = find_sources(meter, gpus)
+      self._opened = open_meter(meter, gpus)
       self.meter = meter
     else:
-      self._found = Found(list(meter))
+      self._opened = Meter(list(meter))
       self.meter = "given"
     self.idle_watts: dict[str, float] = {}
     self._wait = wait
@@ -62,10 +70,10 @@ class Monitor:
     # Starts of windows by name, and of all under None: sorted, for the rhythm.
     self._starts: defaultdict[str | None, list[float]] = defaultdict(list)
     self._lock = threading.Lock()
-    self._warnings = list(self._found.warnings)
-    self._watch = Watch(self._found.boards)
-    self._sampler = Sampler(self._found.sources, interval_seconds)
-    self._sampler.add_chore(self._look, WATCH_SECONDS)
+    self._warnings = list(self._opened.warnings)
+    self._state_log = StateLog(self._opened.boards)
+    self._sampler = Sampler(self._opened.sources, interval_seconds)
+    self._sampler.add_chore(self._update_state, STATE_SECONDS)
     self._start: float | None = None
 
   @property
@@ -75,35 +83,48 @@ class Monitor:
     return tuple(sorted(domains, key=lambda domain: not domain.counted))
 
   @property
+  def failures(self) -> tuple[Problem, ...]:
+    """What could not be read, each with its fix."""
+    return tuple(self._opened.failures)
+
+  @property
+  def cautions(self) -> tuple[Problem, ...]:
+    """What a person should know about these numbers, each with its fix."""
+    return tuple(dict.fromkeys([*self._warnings, *self._state_log.warnings]))
+
+  @property
   def warnings(self) -> tuple[str, ...]:
-    """What a person should know about these numbers."""
-    return tuple(dict.fromkeys([*self._warnings, *self._watch.warnings]))
+    """The cautions as lines, as records hold them."""
+    return tuple(record_line(caution) for caution in self.cautions)
 
   def __enter__(self) -> "Monitor":
     """Starts the sampler and waits until the sensors' rhythm is known."""
-    self._look()
+    self._update_state()
     self._sampler.start()
     self._sampler.await_rhythm()
     self._start = time.monotonic()
     return self
 
   def __exit__(self, *_: object) -> None:
-    """Settles the last windows, stops the sampler, closes the sources."""
+    """Computes the last windows, stops the sampler, closes the sources."""
     if os.getpid() != self._pid:
       return
     try:
       self.windows()
-      self._look()
+      self._update_state()
     except Exception as error:  # noqa: BLE001 - never raise into training
-      self._warnings.append(f"the meter failed at its end: {error!r}")
+      self._warn(f"the meter failed at its end: {error!r}")
     if not self._sampler.stop():
-      self._warnings.append("a sensor hangs: its thread was left behind")
+      self._warn("a sensor hangs: its thread was left behind")
 
-  def _look(self) -> None:
+  def _update_state(self) -> None:
     try:
-      self._watch.look()
+      self._state_log.update()
     except Exception as error:  # noqa: BLE001 - never raise into training
-      self._warnings.append(f"the GPUs' state could not be read: {error!r}")
+      self._warn(f"the GPUs' state could not be read: {error!r}")
+
+  def _warn(self, reason: str) -> None:
+    self._warnings.append(Problem(reason))
 
   def measure(
     self, phase: str, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
@@ -122,7 +143,7 @@ class Monitor:
     return result
 
   def measured(self, phase: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """The decorator form of `measure`."""
+    """Returns the decorator form of `measure`."""
 
     def decorate(fn: Callable[P, R]) -> Callable[P, R]:
       @functools.wraps(fn)
@@ -140,8 +161,9 @@ class Monitor:
     `steps` says how many equal steps are done inside, so that their rhythm
     can be held against the sensor's.
     """
+    # The sampler reads closely near the edges only, so it is told of both.
     self._sampler.nudge()
-    handle = Handle(self, name, time.monotonic(), steps)
+    handle = Handle(self._compute, name, time.monotonic(), steps)
     try:
       yield handle
     except BaseException as error:
@@ -170,7 +192,7 @@ class Monitor:
     return window
 
   def windows(self) -> tuple[Window, ...]:
-    """All closed windows, in the order they closed, settled."""
+    """Returns all closed windows in the order they closed, each final."""
     if os.getpid() != self._pid:
       return ()
     with self._lock:
@@ -184,7 +206,7 @@ class Monitor:
       self._starts.clear()
 
   def joules_so_far(self, name: str | None = None) -> float | None:
-    """Joules of the closed windows of a name, or since the start. No waiting.
+    """Sums the closed windows of a name, or all since the start. No waiting.
 
     None when a domain is unknown.
     """
@@ -201,13 +223,12 @@ class Monitor:
     joules = [handle.result(wait=False).joules for handle in handles]
     return None if None in joules else math.fsum(j for j in joules if j)
 
-  def settle(
+  def _compute(
     self, handle: Handle, end: float, wait: bool
   ) -> tuple[Window, bool]:
-    """The energy of a closed handle; rather call `handle.result()`."""
+    """Computes a closed window's energy; the flag says that it is final."""
     if os.getpid() != self._pid:
-      forked = total(handle.name, handle.start, end, (), (), (FORKED,))
-      return forked, True
+      return total(handle.name, handle.start, end, (), (), (FORKED,)), True
     if wait:
       await_ticks(self._sampler, end)
     covered = all(h.covers(end) for h in self._sampler.histories)
@@ -223,19 +244,24 @@ class Monitor:
     return window, wait or covered
 
   def _rhythm(self, handle: Handle, end: float) -> float | None:
-    """Seconds from step to step, told or read from the windows around."""
+    """Returns seconds from step to step: `steps`, else the windows' rhythm.
+
+    Windows inside this one are its steps; without those, the windows of the
+    same name before it are steps like this one.
+    """
     if handle.steps:
       return (end - handle.start) / handle.steps
     with self._lock:
-      every, alike = self._starts[None], self._starts[handle.name]
+      every, same_name = self._starts[None], self._starts[handle.name]
       first = bisect_right(every, handle.start)
-      last = min(bisect_left(every, end), first + LATELY)
-      here = bisect_right(alike, handle.start)
-      inside, before = every[first:last], alike[max(0, here - LATELY) : here]
+      last = min(bisect_left(every, end), first + RHYTHM_WINDOWS)
+      here = bisect_right(same_name, handle.start)
+      inside = every[first:last]
+      before = same_name[max(0, here - RHYTHM_WINDOWS) : here]
     return step_period(inside) or step_period(before)
 
   def timeline(self) -> tuple[Sample, ...]:
-    """Every raw reading: domain, seconds (monotonic), joules, watts."""
+    """Returns every raw reading: domain, monotonic seconds, joules, watts."""
     with self._sampler.lock:
       return tuple(
         Sample(
@@ -268,7 +294,7 @@ class Monitor:
       return {h.domain.name: characterise(h) for h in self._sampler.histories}
 
   def describe(self) -> dict[str, Any]:
-    """What was measured and how, ready for JSON."""
+    """Describes what was measured and how, ready for JSON."""
     sensors = self._sensors()
     domains = []
     for channel in self._sampler.channels:
@@ -292,7 +318,7 @@ class Monitor:
       "meter": self.meter,
       "estimated": any(d.estimated for d in self.domains if d.counted),
       "domains": domains,
-      "gpus": self._watch.describe(),
-      "failures": list(self._found.failures),
+      "gpus": self._state_log.describe(),
+      "failures": [record_line(failure) for failure in self.failures],
       "warnings": list(self.warnings),
     }

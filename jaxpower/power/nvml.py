@@ -1,7 +1,11 @@
 """NVIDIA GPUs through nvidia-ml-py: the energy counter and the power readings.
 
-What a card supports is found by asking it. Each answer's own return code is
-checked before its value is read.
+What a card supports is found by asking it, not by its name: boards of one
+architecture differ, and peers that went by the name raised errors or counted
+0 J. Every field of a query has a return code of its own, checked before its
+value is read: what stands there after an error is anything.
+
+All fields are asked for in one query, since each call may take driver locks.
 """
 
 import time
@@ -11,11 +15,19 @@ from typing import Any
 
 import pynvml
 
-from jaxpower.power.reading import Domain, MeterError, Method, Reading
+from jaxpower.power.reading import (
+  Domain,
+  MeterError,
+  Method,
+  Problem,
+  Reading,
+)
 
 COUNTER = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
 INSTANT = pynvml.NVML_FI_DEV_POWER_INSTANT
 AVERAGE = pynvml.NVML_FI_DEV_POWER_AVERAGE
+# A power reading is taken in the GPU's own scope, else in the module's. On a
+# Grace Hopper that is GPU and CPU together, and a note says so.
 SCOPES = (
   (pynvml.NVML_POWER_SCOPE_GPU, ""),
   (
@@ -23,7 +35,11 @@ SCOPES = (
     "power of the whole module (GPU and CPU), not of the GPU alone",
   ),
 )
-MAX_WATTS = 5000.0
+NAMES = ("counter", "power_instant", "power_average")  # the most trusted first
+MAX_WATTS = 5000.0  # chosen: above any board
+# A stamp of the driver outside this is of another clock: one that was stepped.
+OLDEST_STAMP_SECONDS, NEWEST_STAMP_SECONDS = 60.0, 1e-3
+# Which member of a field's union has the value, by its type.
 MEMBERS = {
   pynvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
   pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
@@ -34,40 +50,40 @@ MEMBERS = {
   pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT: "usVal",
 }
 
-MENDS = {
-  pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
+KNOWN_ERRORS = {
+  pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: Problem(
     "the NVML library is not there",
     "install the NVIDIA driver; in a container start it with --gpus all",
   ),
-  pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
+  pynvml.NVML_ERROR_DRIVER_NOT_LOADED: Problem(
     "the NVIDIA driver is not loaded",
     "sudo modprobe nvidia",
   ),
-  pynvml.NVML_ERROR_NO_PERMISSION: (
+  pynvml.NVML_ERROR_NO_PERMISSION: Problem(
     "no permission to talk to the NVIDIA driver",
     "sudo chmod a+rw /dev/nvidiactl /dev/nvidia[0-9]*",
   ),
-  pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
+  pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: Problem(
     "the NVML library does not fit the loaded driver",
     "reboot, or reload the driver, after the driver's update",
   ),
 }
 
 
-def explain(error: pynvml.NVMLError) -> tuple[str, str]:
-  """Reason and mend of an NVML error, for people."""
+def explain(error: pynvml.NVMLError) -> Problem:
+  """Explains an NVML error to people: reason and fix."""
   code = getattr(error, "value", pynvml.NVML_ERROR_UNKNOWN)
-  default = f"NVML answers: {error}", "nvidia-smi should work first"
-  return MENDS.get(code, default)
+  unknown = Problem(f"NVML answers: {error}", "nvidia-smi should work first")
+  return KNOWN_ERRORS.get(code, unknown)
 
 
 def start_nvml() -> None:
-  """Starts NVML. Raises MeterError with the mend when it cannot."""
+  """Starts NVML. Raises MeterError with the fix when it cannot."""
   try:
     pynvml.nvmlInit()
   except pynvml.NVMLError as error:
-    reason, mend = explain(error)
-    raise MeterError(f"NVML: {reason}; mend: {mend}") from None
+    problem = explain(error)
+    raise MeterError(f"NVML: {problem.reason}", problem.fix) from None
 
 
 def stop_nvml() -> None:
@@ -77,7 +93,7 @@ def stop_nvml() -> None:
 
 
 def field_value(field: Any) -> float | None:
-  """The number of a field value, or None where its return code forbids it."""
+  """Returns a field's number, or None where its return code forbids it."""
   if field.nvmlReturn != pynvml.NVML_SUCCESS:
     return None
   member = MEMBERS.get(field.valueType)
@@ -101,22 +117,18 @@ class NvmlSource:
     self._fields: list[tuple[int, int]] = []
     self.missing: dict[str, str] = {}
     notes = list(notes)
-    for name, field in (
-      ("counter", COUNTER),
-      ("power_instant", INSTANT),
-      ("power_average", AVERAGE),
-    ):
+    for name, field in zip(NAMES, (COUNTER, INSTANT, AVERAGE), strict=True):
       note = self._probe(name, field)
       if note:
         notes.append(note)
     if {(INSTANT, 0), (AVERAGE, 0)} <= set(self._fields):
       self._fields.remove((AVERAGE, 0))  # it says less, and costs as much
     self._probe_legacy()
-    has = [name for name in self._names() if name not in self.missing]
-    if not has:
+    offered = self._offered()
+    if not offered:
       reasons = "; ".join(f"{k}: {v}" for k, v in self.missing.items())
       raise MeterError(f"{uuid} tells neither energy nor power ({reasons})")
-    method: Method = has[0]  # type: ignore[assignment]
+    method: Method = offered[0]  # type: ignore[assignment]
     if method != "counter":
       notes.append(f"no energy counter: {self.missing['counter']}")
     self._domain = Domain(
@@ -131,9 +143,8 @@ class NvmlSource:
     start_nvml()
     self._open = True
 
-  @staticmethod
-  def _names() -> tuple[str, str, str]:
-    return ("counter", "power_instant", "power_average")
+  def _offered(self) -> list[str]:
+    return [name for name in NAMES if name not in self.missing]
 
   def _probe(self, name: str, field: int) -> str:
     """Asks for a field in each scope; notes when it is not the GPU's own."""
@@ -141,9 +152,9 @@ class NvmlSource:
     reason = ""
     for scope, note in scopes:
       try:
-        value = pynvml.nvmlDeviceGetFieldValues(self._handle, [(field, scope)])[
-          0
-        ]
+        (value,) = pynvml.nvmlDeviceGetFieldValues(
+          self._handle, [(field, scope)]
+        )
       except pynvml.NVMLError as error:
         self.missing[name] = str(error)
         return ""
@@ -156,7 +167,7 @@ class NvmlSource:
     return ""
 
   def _probe_legacy(self) -> None:
-    """The calls of older drivers, where the fields are not known."""
+    """Tries the calls of older drivers, where the fields are not known."""
     if "counter" in self.missing:
       self._try_legacy("counter", pynvml.nvmlDeviceGetTotalEnergyConsumption)
     if "power_instant" in self.missing and "power_average" in self.missing:
@@ -176,7 +187,7 @@ class NvmlSource:
     return (self._domain,)
 
   def read(self) -> tuple[Reading]:
-    """All fields in one query; what failed is None."""
+    """Reads all fields in one query; what failed is None."""
     uuid = self._domain.name
     values: dict[int, Any] = {}
     legacy: dict[str, float] = {}
@@ -209,17 +220,17 @@ class NvmlSource:
     )
 
   def _field_failure(self, values: dict[int, Any]) -> str:
+    """Says why a query that went well gave no value."""
     for field in values.values():
       if field.nvmlReturn != pynvml.NVML_SUCCESS:
         return f"NVML answers: {pynvml.NVMLError(field.nvmlReturn)}"
     return "NVML gave no value"
 
   def describe(self) -> dict[str, object]:
-    """What the card offers, and what not."""
-    offers = [name for name in self._names() if name not in self.missing]
+    """Describes what the card offers, and what not."""
     return {
       "source": "nvml",
-      "offers": offers,
+      "offers": self._offered(),
       "not_offered": dict(self.missing),
       "older_calls": sorted(self._legacy),
     }
@@ -232,6 +243,7 @@ class NvmlSource:
 
 
 def _milli(field: Any, legacy: float | None) -> float | None:
+  """Converts a field, or an older call's answer, from mJ or mW to J or W."""
   value = None if field is None else field_value(field)
   if value is None:
     value = legacy
@@ -239,7 +251,7 @@ def _milli(field: Any, legacy: float | None) -> float | None:
 
 
 def _stamp(field: Any, begin: float, end: float) -> float | None:
-  """The driver's own time of a value, brought to the monotonic clock.
+  """Brings the driver's own time of a value to the monotonic clock.
 
   None where it is missing or cannot be: in the future, or minutes old, as
   after a step of the wall clock.
@@ -247,4 +259,5 @@ def _stamp(field: Any, begin: float, end: float) -> float | None:
   if field is None or field.nvmlReturn or not field.timestamp:
     return None
   stamp = field.timestamp * 1e-6 - time.time() + time.monotonic()
-  return stamp if begin - 60 < stamp < end + 1e-3 else None
+  oldest, newest = begin - OLDEST_STAMP_SECONDS, end + NEWEST_STAMP_SECONDS
+  return stamp if oldest < stamp < newest else None

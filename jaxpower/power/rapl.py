@@ -1,19 +1,32 @@
 """CPU packages and DRAM through RAPL, the kernel's powercap files.
 
 The counter wraps at `max_energy_range_uj`: after a quarter of an hour at full
-power on many machines. Since CVE-2020-8694 only root may read it, unless told
-otherwise.
+power on many machines. Every read adds what came since the last one, through
+one wrap; after a silence in which it may have gone all the way round it begins
+anew, which shows as a reset. Since CVE-2020-8694 only root may read it, unless
+told otherwise.
 """
 
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxpower.power.reading import Domain, Kind, MeterError, Reading
+from jaxpower.power.reading import (
+  Domain,
+  Kind,
+  MeterError,
+  Problem,
+  Reading,
+)
 
 POWERCAP = Path("/sys/class/powercap")
-MEND = "sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj"
-MAX_WATTS = 2000.0
+FIX = "sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj"
+NO_COUNTER_FIX = (
+  "load the kernel module (sudo modprobe intel_rapl_msr),"
+  " or use --meter=estimate"
+)
+MAX_WATTS = 2000.0  # chosen: above any CPU package or its memory
+UPDATE_SECONDS = 1e-3  # about, by Intel's Software Developer's Manual
 
 
 @dataclass(frozen=True)
@@ -27,17 +40,22 @@ class Zone:
 
 @dataclass(frozen=True)
 class Denied:
-  """A counter that is there and cannot be read, with the mend."""
+  """A counter that is there and cannot be read, with the fix."""
 
   name: str
   reason: str
-  mend: str
+  fix: str
+
+  @property
+  def problem(self) -> Problem:
+    """The same, as one reason and its fix."""
+    return Problem(f"RAPL {self.name}: {self.reason}", self.fix)
 
 
 def find_zones(
   root: Path = POWERCAP,
 ) -> tuple[tuple[Zone, ...], tuple[Denied, ...]]:
-  """Readable packages and DRAMs, and the ones that are not.
+  """Finds the readable packages and DRAMs, and the ones that are not.
 
   core and uncore lie inside the package, psys around it: adding them would
   count twice. The memory-mapped copy (intel-rapl-mmio) is the same counter.
@@ -64,7 +82,7 @@ def find_zones(
       int((folder / "energy_uj").read_text())
       range_microjoules = int((folder / "max_energy_range_uj").read_text())
     except PermissionError:
-      denied.append(Denied(name, "permission denied", MEND))
+      denied.append(Denied(name, "permission denied", FIX))
       continue
     except (OSError, ValueError) as error:
       reason = f"{folder.name} does not answer: {error}"
@@ -76,13 +94,14 @@ def find_zones(
       "counter",
       description,
       max_watts=MAX_WATTS,
-      update_seconds=1e-3,
+      update_seconds=UPDATE_SECONDS,
     )
     zones.append(Zone(domain, folder, range_microjoules))
   return tuple(zones), tuple(denied)
 
 
 def _package_of(folder: Path, default: str) -> str:
+  """Reads the number of the package that a DRAM belongs to."""
   try:
     return (folder / "name").read_text().strip().removeprefix("package-")
   except OSError:
@@ -95,7 +114,10 @@ class RaplSource:
   def __init__(self, root: Path = POWERCAP):
     zones, self.denied = find_zones(root)
     if not zones:
-      raise MeterError(_why_not(root, self.denied))
+      if self.denied:
+        problem = self.denied[0].problem
+        raise MeterError(problem.reason, problem.fix)
+      raise MeterError(f"no RAPL counter under {root}", NO_COUNTER_FIX)
     self._zones = zones
     self._files = [
       open(zone.folder / "energy_uj", "rb", 0)  # noqa: SIM115 - until close
@@ -107,11 +129,11 @@ class RaplSource:
 
   @property
   def domains(self) -> tuple[Domain, ...]:
-    """Packages and DRAMs."""
+    """The packages and DRAMs."""
     return tuple(zone.domain for zone in self._zones)
 
   def read(self) -> list[Reading]:
-    """Joules since the first read, through every wrap."""
+    """Reads the joules since the first read, through every wrap."""
     return [self._read(i) for i in range(len(self._zones))]
 
   def _read(self, i: int) -> Reading:
@@ -124,9 +146,9 @@ class RaplSource:
     except (OSError, ValueError) as error:
       return Reading(name, begin, time.monotonic(), failure=str(error))
     end = time.monotonic()
-    last, silent = self._last[i], end - self._last_seconds[i]
+    last, silence = self._last[i], end - self._last_seconds[i]
     self._last_seconds[i] = end
-    if last is not None and silent * MAX_WATTS > zone.range_microjoules * 1e-6:
+    if last is not None and silence * MAX_WATTS > zone.range_microjoules * 1e-6:
       # It may have wrapped unseen (a suspended machine): begin anew, which
       # shows as a reset and makes the windows over it unknown.
       self._total[i] = 0
@@ -137,26 +159,19 @@ class RaplSource:
     return Reading(name, begin, end, self._total[i] * 1e-6)
 
   def describe(self) -> dict[str, object]:
-    """Ranges, and what could not be read."""
+    """Describes the ranges, and what could not be read."""
     return {
       "source": "rapl",
       "wraps_at_joules": {
         zone.domain.name: zone.range_microjoules * 1e-6 for zone in self._zones
       },
-      "not_readable": [vars(denied) for denied in self.denied],
+      "not_readable": [
+        {"name": denied.name, "reason": denied.reason, "mend": denied.fix}
+        for denied in self.denied
+      ],
     }
 
   def close(self) -> None:
     """Closes the files."""
     for file in self._files:
       file.close()
-
-
-def _why_not(root: Path, denied: tuple[Denied, ...]) -> str:
-  if denied:
-    first = denied[0]
-    return f"RAPL {first.name}: {first.reason}; mend: {first.mend}"
-  return (
-    f"no RAPL counter under {root}; mend: load the kernel module"
-    " (sudo modprobe intel_rapl_msr), or use --meter=estimate"
-  )

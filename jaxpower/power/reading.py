@@ -11,8 +11,37 @@ Kind = Literal["gpu", "cpu", "dram"]
 Method = Literal["counter", "power_instant", "power_average", "model"]
 
 
+@dataclass(frozen=True)
+class Problem:
+  """What is wrong with a meter or a sensor: the reason, the fix where known."""
+
+  reason: str
+  fix: str = ""
+
+  def __str__(self) -> str:
+    """Renders the one line that people read."""
+    return f"{self.reason}; fix: {self.fix}" if self.fix else self.reason
+
+
+def record_line(problem: Problem) -> str:
+  """Renders a problem as the one line that records and JSON hold.
+
+  The word "mend" is part of record schema v1. Nothing splits the line again.
+  """
+  if not problem.fix:
+    return problem.reason
+  return f"{problem.reason}; mend: {problem.fix}"
+
+
 class MeterError(Exception):
-  """What cannot be measured and how to mend it, in one line."""
+  """Something cannot be measured: `problem` says why and how to fix it."""
+
+  def __init__(self, reason: str, fix: str = ""):
+    super().__init__(reason, fix)  # as an error is pickled
+    self.problem = Problem(reason, fix)
+
+  def __str__(self) -> str:
+    return str(self.problem)
 
 
 @dataclass(frozen=True)
@@ -71,11 +100,11 @@ class Source(Protocol):
     ...
 
   def read(self) -> Sequence[Reading]:
-    """One reading for each domain, in the order of `domains`."""
+    """Returns one reading for each domain, in the order of `domains`."""
     ...
 
   def describe(self) -> dict[str, object]:
-    """What a record should keep about the source, ready for JSON."""
+    """Returns what a record should keep about the source, ready for JSON."""
     ...
 
   def close(self) -> None:

@@ -38,8 +38,9 @@ class ReplaySource:
     rows = list(timeline)
     self._samples = [row for row in rows if row.domain == domain]
     if not self._samples:
-      known = ", ".join(sorted({row.domain for row in rows})) or "none"
-      raise MeterError(f"the timeline has no domain {domain!r}: it has {known}")
+      domains = ", ".join(sorted({row.domain for row in rows})) or "none"
+      reason = f"the timeline has no domain {domain!r}: it has {domains}"
+      raise MeterError(reason)
     self._samples.sort(key=lambda sample: sample.seconds)
     self._seconds = [sample.seconds for sample in self._samples]
     has_counter = any(s.joules is not None for s in self._samples)
@@ -56,7 +57,7 @@ class ReplaySource:
     return (self._domain,)
 
   def read(self) -> tuple[Reading]:
-    """The last sample at or before now."""
+    """Returns the last sample at or before now."""
     begin = self._clock()
     recorded = begin - self._offset
     name = self._domain.name
@@ -68,7 +69,7 @@ class ReplaySource:
     return (Reading(name, begin, begin, sample.joules, sample.watts),)
 
   def describe(self) -> dict[str, object]:
-    """How much is recorded."""
+    """Says how much is recorded."""
     seconds = self._seconds[-1] - self._seconds[0]
     return {
       "source": "replay",
@@ -77,4 +78,4 @@ class ReplaySource:
     }
 
   def close(self) -> None:
-    """Nothing to give back."""
+    """Does nothing: nothing was opened."""

@@ -1,4 +1,12 @@
-"""What a sensor is like, found out from what it said. Pure functions."""
+"""What a sensor is like, found out from what it said. Pure functions.
+
+Two sensors of one name differ: the power of an H100 is a mean of 1 s by one
+call and of 25 ms by another, and boards not in the tables exist. So a sensor is
+characterised at run time. And a sensor that sees a part of the time only can be
+fooled by work that repeats in its rhythm: it then sees the same part of every
+step, always the matrix products or always the pause. Resonance cannot be
+repaired afterwards; it is detected and told.
+"""
 
 import cmath
 import itertools
@@ -9,9 +17,22 @@ from collections.abc import Sequence
 
 from jaxpower.power.history import History
 
+# Seconds over which power readings of known boards average: 10, 20, 25, 100 and
+# 1000 ms (Yang, Adamek and Armour, arXiv 2312.02741); the others fill the scale
+# between. The rest is chosen.
 CANDIDATES = (0.01, 0.02, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0)
-CLEARLY_BETTER = 0.5
-LOCKED = 0.5  # mean resultant length above which phases are not spread
+FEWEST_TICKS, FEWEST_READINGS = 10, 6  # to compare at all
+FEWEST_COMPARED = 5  # readings that a candidate's window must fit into
+LIVELY = 0.05  # spread of the readings over their mean: steadier tells nothing
+COARSEST_TICK = 1.2  # a candidate must be longer than this many ticks
+GOOD_FIT = 0.3  # misfit of the best candidate over the readings' spread
+CLEARLY_BETTER = 0.5  # misfit of the best over that of the second
+
+# Starts are a rhythm when this share of the gaps is as near to their median.
+REGULAR_SHARE, REGULAR_GAP = 0.9, 0.1
+# Mean resultant length (of directional statistics: 1 where all phases are one,
+# 0 where they are spread) above which updates are locked to the steps.
+LOCKED = 0.5
 FEWEST_PHASES = 8
 
 
@@ -21,43 +42,46 @@ def averaging_window(
   power_seconds: Sequence[float],
   watts: Sequence[float],
 ) -> float | None:
-  """Seconds over which the power reading averages, judged by the counter.
+  """Finds the seconds over which the power reading averages, by the counter.
 
   For each candidate the counter tells what the reading should have been; the
   best fit is taken. None where the power was too steady to tell, where two
   candidates fit alike, or where the counter is too coarse.
   """
-  if len(seconds) < 10 or len(watts) < 6:
+  if len(seconds) < FEWEST_TICKS or len(watts) < FEWEST_READINGS:
     return None
-  if statistics.pstdev(watts) < 0.05 * abs(statistics.fmean(watts)):
+  if statistics.pstdev(watts) < LIVELY * abs(statistics.fmean(watts)):
     return None
   tick = (seconds[-1] - seconds[0]) / (len(seconds) - 1)
   misfits = []
   for window in CANDIDATES:
-    if window < 1.2 * tick:
+    if window < COARSEST_TICK * tick:
       continue
     squares = []
     for now, shown in zip(power_seconds, watts, strict=True):
       then = now - window
       if then < seconds[0] or now > seconds[-1]:
         continue
-      energy = _at(seconds, joules, now) - _at(seconds, joules, then)
+      energy = _interpolate(seconds, joules, now) - _interpolate(
+        seconds, joules, then
+      )
       squares.append((energy / window - shown) ** 2)
-    if len(squares) >= 5:
+    if len(squares) >= FEWEST_COMPARED:
       misfits.append((math.sqrt(statistics.fmean(squares)), window))
   if len(misfits) < 2:
     return None
   misfits.sort()
   (best, window), (second, _) = misfits[:2]
   spread = statistics.pstdev(watts)
-  if best > 0.3 * spread or best > CLEARLY_BETTER * second:
+  if best > GOOD_FIT * spread or best > CLEARLY_BETTER * second:
     return None
   return window
 
 
-def _at(
+def _interpolate(
   seconds: Sequence[float], joules: Sequence[float], instant: float
 ) -> float:
+  """Returns the cumulative joules at an instant, on a line between ticks."""
   i = min(max(bisect_left(seconds, instant), 1), len(seconds) - 1)
   span = seconds[i] - seconds[i - 1]
   part = (instant - seconds[i - 1]) / span if span > 0 else 0.0
@@ -65,21 +89,21 @@ def _at(
 
 
 def step_period(starts: Sequence[float]) -> float | None:
-  """Seconds from start to start, where they follow a rhythm; else None."""
+  """Returns the seconds from start to start, where they have a rhythm."""
   if len(starts) < FEWEST_PHASES:
     return None
   gaps = [b - a for a, b in itertools.pairwise(starts)]
   typical = statistics.median(gaps)
   if typical <= 0:
     return None
-  regular = sum(abs(gap - typical) < 0.1 * typical for gap in gaps)
-  return typical if regular >= 0.9 * len(gaps) else None
+  regular = sum(abs(gap - typical) < REGULAR_GAP * typical for gap in gaps)
+  return typical if regular >= REGULAR_SHARE * len(gaps) else None
 
 
 def is_resonant(
   samples: Sequence[float], start: float, end: float, period: float
 ) -> bool:
-  """Whether power updates always fall on the same part of a repeating step.
+  """Tells whether power updates always fall on one part of a repeating step.
 
   The phases of the updates within the step are points on a circle; when
   their mean lies far from the centre, part of the step is never seen.
@@ -95,11 +119,11 @@ def is_resonant(
 
 
 def characterise(history: History) -> dict[str, object]:
-  """A sensor's rhythm and cost, ready for JSON. None where not known."""
+  """Describes a sensor's rhythm and cost, ready for JSON; None: not known."""
   domain = history.domain
-  counter = history.counter.period
+  counter_period = history.counter.period
   if history.continuous:
-    counter = domain.update_seconds
+    counter_period = domain.update_seconds
   window = averaging_window(
     history.points,
     history.energies,
@@ -108,7 +132,7 @@ def characterise(history: History) -> dict[str, object]:
   )
   reads = len(history.seconds)
   return {
-    "counter_period_seconds": counter,
+    "counter_period_seconds": counter_period,
     "counter_continuous": history.continuous,
     "power_period_seconds": history.power.period,
     "power_window_seconds": window or domain.power_window_seconds or None,

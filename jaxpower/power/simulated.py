@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from jaxpower.power.reading import Domain, Kind, Reading
 from jaxpower.power.waveform import Waveform, as_waveform
 
+# Jitter must differ from read to read and yet repeat from run to run: a sine
+# that turns many times between two reads.
+JITTER_RADIANS_PER_SECOND = 1e4
+JUMP_JOULES = 1e6
+
 
 @dataclass(frozen=True)
 class SensorModel:
@@ -37,19 +42,19 @@ class SensorModel:
   has_power: bool = True
 
   def joules(self, waveform: Waveform, seconds: float) -> float:
-    """What the counter shows `seconds` after its start."""
+    """Returns what the counter shows `seconds` after its start."""
     last = _last_update(seconds, self.energy_period, self.phase)
     joules = self.gain * waveform.joules(max(0.0, last - self.latency))
     if self.noise:
-      joules += self.noise * math.sin(1e4 * seconds)
+      joules += self.noise * math.sin(JITTER_RADIANS_PER_SECOND * seconds)
     if self.quantum:
       joules = math.floor(joules / self.quantum) * self.quantum
     return joules
 
   def watts(self, waveform: Waveform, seconds: float) -> float:
-    """What the power reading shows `seconds` after its start."""
+    """Returns what the power reading shows `seconds` after its start."""
     last = _last_update(seconds, self.power_period, self.phase)
-    jitter = self.power_noise * math.sin(1e4 * last)
+    jitter = self.power_noise * math.sin(JITTER_RADIANS_PER_SECOND * last)
     last = max(0.0, last - self.latency)
     first = max(0.0, last - self.power_window)
     if first == last:
@@ -59,6 +64,7 @@ class SensorModel:
 
 
 def _last_update(seconds: float, period: float, phase: float) -> float:
+  """Returns when the value shown at an instant appeared, at 0 or later."""
   if not period:
     return seconds
   return max(0.0, math.floor((seconds - phase) / period) * period + phase)
@@ -70,7 +76,7 @@ class Fault:
 
   `reset` sets the counter to zero at `begin`; `stuck` holds what was shown at
   `begin` and catches up after `end`, `frozen` goes on from there; `jump` adds
-  a megajoule; `stuck_power` holds the power; `lost` fails every read.
+  JUMP_JOULES; `stuck_power` holds the power; `lost` fails every read.
   """
 
   kind: str
@@ -119,7 +125,7 @@ class SimulatedSource:
     return (self._domain,)
 
   def read(self) -> tuple[Reading]:
-    """What the simulated sensor shows now."""
+    """Reads what the simulated sensor shows now."""
     begin = self._clock()
     seconds = begin - self._start
     joules = watts = failure = None
@@ -135,7 +141,7 @@ class SimulatedSource:
       elif fault.kind == "stuck_power":
         power_time = min(power_time, fault.begin)
       elif fault.kind == "jump":
-        offset -= 1e6
+        offset -= JUMP_JOULES
       elif fault.kind == "reset":
         offset = self.sensor.joules(self.waveform, fault.begin)
     if failure is None and self.sensor.has_counter:
@@ -153,7 +159,7 @@ class SimulatedSource:
     return (reading,)
 
   def _frozen(self, seconds: float) -> float:
-    """Joules that the counter lost while it was frozen."""
+    """Returns the joules that the counter lost while it was frozen."""
     joules = self.sensor.joules
     return sum(
       joules(self.waveform, fault.end) - joules(self.waveform, fault.begin)
@@ -162,14 +168,14 @@ class SimulatedSource:
     )
 
   def truth(self, start: float, end: float) -> float:
-    """Joules between two instants of the clock, exactly."""
+    """Returns the joules between two instants of the clock, exactly."""
     return self.waveform.joules(end - self._start) - self.waveform.joules(
       start - self._start
     )
 
   def describe(self) -> dict[str, object]:
-    """The sensor model."""
+    """Describes the sensor model."""
     return {"source": "simulated", "sensor": vars(self.sensor)}
 
   def close(self) -> None:
-    """Nothing to give back."""
+    """Does nothing: nothing was opened."""

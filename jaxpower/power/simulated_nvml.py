@@ -1,10 +1,18 @@
-"""An NVML library that does not exist, put where pynvml loads the real one.
+# ruff: noqa: N802, N815 - the functions have the names that NVML gives them
+"""A simulated NVML library, put where nvidia-ml-py keeps the loaded one.
 
-Every function is a C function pointer, so that nvidia-ml-py's own arguments,
-structures, return codes and time stamps cross the same border as on a GPU.
+For tests and benchmarks on machines without a GPU; the product never loads it.
+Every function is a C function pointer made by ctypes, so that nvidia-ml-py's
+own arguments, structures, return codes and time stamps cross the same border as
+on a GPU, and no compiler is needed. Truth is known: a board's power is a
+`Waveform`, seen through a `SensorModel` for each of its three readings.
 
   with installed(Gpu(power=200.0)):
     pynvml.nvmlInit()
+
+What it says of its GPUs is made up, but of the kind that drivers say: UUIDs of
+real form, a counter in millijoules that did not begin at zero, return codes for
+each field, a value that nobody may read behind an error.
 """
 
 import ctypes
@@ -25,28 +33,29 @@ UUIDS = (
   "GPU-91bc77e2-0d3f-4a55-b1c6-7e9a2f3d4c5b",
   "GPU-3f2a61c0-77d1-4e08-a5b9-c4d3e2f1a0b9",
 )
-
 MIG_UUID = "MIG-7d9e2b44-1c3a-5f60-8e7d-6b5a4c3d2e1f"
 
 ENERGY = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
-
 INSTANT = pynvml.NVML_FI_DEV_POWER_INSTANT
-
 AVERAGE = pynvml.NVML_FI_DEV_POWER_AVERAGE
-
 OK = pynvml.NVML_SUCCESS
-
 UNSUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
 
-MIG_BASE = 0x9000
+# Handles are numbers: the board's index above the first base, and above the
+# second the slot of a MIG part in steps of 0x100, plus the board's index.
+BOARD_HANDLES, MIG_HANDLES, MIG_STEP = 0x1000, 0x9000, 0x100
+GARBAGE = 0xDEADBEEF  # stands where an error forbids reading
 
 
 @dataclass
 class Gpu:
   """One simulated board: its power, its sensors, its state, its faults.
 
-  `field_errors` and `call_errors` map a field id or a function's name to the
-  return code it gives; they may be changed while the meter runs.
+  `field_errors`, `scope_errors` and `call_errors` map a field id, a scope of
+  power or a function's name to the return code it gives; they may be changed
+  while the meter runs. `counter_stops` and `power_stops` are the seconds from
+  which a reading stays. `stamps` are of the "call", or of the "tick" at which
+  the value was sampled. `read_seconds` is what a query takes.
   """
 
   power: float | Waveform | Callable[[float], float] = 200.0
@@ -69,7 +78,7 @@ class Gpu:
   counter_offset: float = 1.7e6  # joules since the driver was loaded
   counter_stops: float | None = None
   power_stops: float | None = None
-  stamps: str = "call"  # or "tick": when the value was sampled
+  stamps: str = "call"
   limit_watts: float = 700.0
   default_limit_watts: float = 700.0
   temperature: int = 41
@@ -86,29 +95,33 @@ class Gpu:
 
   @property
   def now(self) -> float:
-    """Seconds since the board began."""
+    """The seconds since the board began."""
     return time.monotonic() - self.start
 
   def millijoules(self) -> int:
-    """What the energy counter shows."""
+    """Returns what the energy counter shows."""
     now = self.now if self.counter_stops is None else self.counter_stops
     joules = self.counter.joules(self.waveform, now)
     return round((joules + self.counter_offset) * 1e3)
 
   def milliwatts(self, sensor: SensorModel) -> int:
-    """What a power reading shows."""
+    """Returns what a power reading shows."""
     now = self.now if self.power_stops is None else self.power_stops
     return round(sensor.watts(self.waveform, now) * 1e3)
 
   def truth(self, start: float, end: float) -> float:
-    """Joules between two instants of the monotonic clock."""
+    """Returns the joules between two instants of the monotonic clock."""
     joules = self.waveform.joules
     return joules(end - self.start) - joules(start - self.start)
 
 
 @dataclass
 class Library:
-  """Stands in for libnvidia-ml.so.1: functions by name."""
+  """Stands in for libnvidia-ml.so.1: functions by name, made on first use.
+
+  `missing` names functions that an older driver does not have. `calls` counts,
+  `functions` may be given others, `initialised` is NVML's own count.
+  """
 
   gpus: tuple[Gpu, ...]
   driver: str = "580.95.05"
@@ -127,7 +140,7 @@ class Library:
 
   def _build(self, name: str) -> Any:
     try:
-      body, *types = getattr(Calls, name), *SIGNATURES[name]
+      body, *types = getattr(_Calls, name), *SIGNATURES[name]
     except KeyError:
       raise AttributeError(name) from None
 
@@ -138,83 +151,86 @@ class Library:
     return ctypes.CFUNCTYPE(c_int, *types)(call)
 
   def gpu(self, handle: int, call: str = "") -> tuple[Gpu, int]:
-    """The board of a handle, and the code with which the call fails."""
-    gpu = self.gpus[(handle - 0x1000) % 0x100]
+    """Returns the board of a handle, and the code with which the call fails."""
+    gpu = self.gpus[(handle - BOARD_HANDLES) % MIG_STEP]
     return gpu, gpu.call_errors.get(call, OK)
 
 
-def write(kind: Any, address: int, value: Any) -> int:
+def _write(kind: Any, address: int, value: Any) -> int:
   """Puts a C value where the caller wants it."""
   kind.from_address(address).value = value
   return OK
 
 
-def write_text(address: int, text: str) -> int:
+def _write_text(address: int, text: str) -> int:
   """Puts a C string where the caller wants it."""
   data = text.encode() + b"\0"
   ctypes.memmove(address, data, len(data))
   return OK
 
 
-def uint(name: str, value: Callable[[Gpu], int]) -> Callable[..., int]:
-  """A function that gives one unsigned number, perhaps after a selector."""
+def _uint(name: str, value: Callable[[Gpu], int]) -> Callable[..., int]:
+  """Makes a function that gives one number, perhaps after a selector."""
 
   def body(library: Library, handle: int, *rest: int) -> int:
     gpu, error = library.gpu(handle, name)
-    return error or write(c_uint, rest[-1], value(gpu))
+    return error or _write(c_uint, rest[-1], value(gpu))
 
   return staticmethod(body)  # type: ignore[return-value]
 
 
-class Calls:
-  """The functions, each with the library in front of its C arguments."""
+class _Calls:
+  """NVML's functions, each with the library in front of its C arguments.
+
+  They return NVML's code and write their answer to addresses given to them.
+  """
 
   @staticmethod
-  def nvmlInitWithFlags(library, _flags):  # noqa: N802
+  def nvmlInitWithFlags(library, _flags):
     if library.init_error:
       return library.init_error
     library.initialised += 1
     return OK
 
   @staticmethod
-  def nvmlShutdown(library):  # noqa: N802
+  def nvmlShutdown(library):
     library.initialised -= 1
     return OK
 
   @staticmethod
-  def nvmlSystemGetDriverVersion(library, text, _size):  # noqa: N802
-    return write_text(text, library.driver)
+  def nvmlSystemGetDriverVersion(library, text, _size):
+    return _write_text(text, library.driver)
 
   @staticmethod
-  def nvmlDeviceGetCount_v2(library, count):  # noqa: N802
-    return write(c_uint, count, len(library.gpus))
+  def nvmlDeviceGetCount_v2(library, count):
+    return _write(c_uint, count, len(library.gpus))
 
   @staticmethod
-  def nvmlDeviceGetHandleByIndex_v2(library, index, handle):  # noqa: N802
+  def nvmlDeviceGetHandleByIndex_v2(library, index, handle):
     error = library.gpus[index].call_errors.get("nvmlDeviceGetHandleByIndex")
-    return error or write(c_void_p, handle, 0x1000 + index)
+    return error or _write(c_void_p, handle, BOARD_HANDLES + index)
 
   @staticmethod
-  def nvmlDeviceGetUUID(library, handle, text, _size):  # noqa: N802
-    if handle >= MIG_BASE:
-      slot = (handle - MIG_BASE) // 0x100
-      gpu = library.gpus[(handle - MIG_BASE) % 0x100]
-      return write_text(text, gpu.mig_uuids[slot])
+  def nvmlDeviceGetUUID(library, handle, text, _size):
+    if handle >= MIG_HANDLES:
+      slot, index = divmod(handle - MIG_HANDLES, MIG_STEP)
+      gpu = library.gpus[index]
+      return _write_text(text, gpu.mig_uuids[slot])
     gpu, error = library.gpu(handle, "nvmlDeviceGetUUID")
-    return error or write_text(text, gpu.uuid)
+    return error or _write_text(text, gpu.uuid)
 
   @staticmethod
-  def nvmlDeviceGetName(library, handle, text, _size):  # noqa: N802
-    return write_text(text, library.gpu(handle)[0].name)
+  def nvmlDeviceGetName(library, handle, text, _size):
+    return _write_text(text, library.gpu(handle)[0].name)
 
   @staticmethod
-  def nvmlDeviceGetPciInfo_v3(library, handle, info):  # noqa: N802
+  def nvmlDeviceGetPciInfo_v3(library, handle, info):
     pci = pynvml.nvmlPciInfo_t.from_address(info)
     pci.busId = library.gpu(handle)[0].pci.encode()
     return OK
 
   @staticmethod
-  def nvmlDeviceGetFieldValues(library, handle, count, values):  # noqa: N802
+  def nvmlDeviceGetFieldValues(library, handle, count, values):
     gpu, error = library.gpu(handle, "nvmlDeviceGetFieldValues")
     if gpu.read_seconds:
       time.sleep(gpu.read_seconds)
@@ -223,56 +239,49 @@ class Calls:
     stride = ctypes.sizeof(pynvml.c_nvmlFieldValue_t)
     for i in range(count):
       value = pynvml.c_nvmlFieldValue_t.from_address(values + i * stride)
-      fill_field(gpu, value)
+      _fill_field(gpu, value)
     return OK
 
   @staticmethod
-  def nvmlDeviceGetTotalEnergyConsumption(  # noqa: N802
-    library, handle, millijoules
-  ):
+  def nvmlDeviceGetTotalEnergyConsumption(library, handle, millijoules):
     gpu, error = library.gpu(handle, "nvmlDeviceGetTotalEnergyConsumption")
-    return error or write(c_ulonglong, millijoules, gpu.millijoules())
+    return error or _write(c_ulonglong, millijoules, gpu.millijoules())
 
   @staticmethod
-  def nvmlDeviceGetMigMode(library, handle, current, pending):  # noqa: N802
+  def nvmlDeviceGetMigMode(library, handle, current, pending):
     gpu, error = library.gpu(handle, "nvmlDeviceGetMigMode")
-    write(c_uint, pending, int(gpu.mig))
-    return error or write(c_uint, current, int(gpu.mig))
+    _write(c_uint, pending, int(gpu.mig))
+    return error or _write(c_uint, current, int(gpu.mig))
 
   @staticmethod
-  def nvmlDeviceGetMigDeviceHandleByIndex(  # noqa: N802
-    library, handle, slot, part
-  ):
+  def nvmlDeviceGetMigDeviceHandleByIndex(library, handle, slot, part):
     gpu, _ = library.gpu(handle)
     if slot >= len(gpu.mig_uuids):
       return pynvml.NVML_ERROR_NOT_FOUND
-    return write(c_void_p, part, MIG_BASE + slot * 0x100 + handle - 0x1000)
+    index = handle - BOARD_HANDLES
+    return _write(c_void_p, part, MIG_HANDLES + slot * MIG_STEP + index)
 
   @staticmethod
-  def nvmlDeviceGetCudaComputeCapability(  # noqa: N802
-    library, handle, major, minor
-  ):
-    write(c_int, major, 9)
-    return write(c_int, minor, 0)
+  def nvmlDeviceGetCudaComputeCapability(library, handle, major, minor):
+    _write(c_int, major, 9)
+    return _write(c_int, minor, 0)
 
   @staticmethod
-  def nvmlDeviceGetEccMode(library, handle, current, pending):  # noqa: N802
-    write(c_uint, pending, 1)
-    return write(c_uint, current, 1)
+  def nvmlDeviceGetEccMode(library, handle, current, pending):
+    _write(c_uint, pending, 1)
+    return _write(c_uint, current, 1)
 
   @staticmethod
-  def nvmlDeviceGetCurrentClocksEventReasons(  # noqa: N802
-    library, handle, reasons
-  ):
-    return write(c_ulonglong, reasons, library.gpu(handle)[0].throttle)
+  def nvmlDeviceGetCurrentClocksEventReasons(library, handle, reasons):
+    return _write(c_ulonglong, reasons, library.gpu(handle)[0].throttle)
 
   @staticmethod
-  def nvmlDeviceGetComputeRunningProcesses_v3(  # noqa: N802
+  def nvmlDeviceGetComputeRunningProcesses_v3(
     library, handle, count, processes
   ):
     pids = library.gpu(handle)[0].pids
     room = c_uint.from_address(count).value
-    write(c_uint, count, len(pids))
+    _write(c_uint, count, len(pids))
     if not pids:
       return OK
     if processes is None or room < len(pids):
@@ -284,35 +293,33 @@ class Calls:
     return OK
 
   @staticmethod
-  def nvmlDeviceGetGraphicsRunningProcesses_v3(  # noqa: N802
+  def nvmlDeviceGetGraphicsRunningProcesses_v3(
     library, handle, count, processes
   ):
-    return write(c_uint, count, 0)
+    return _write(c_uint, count, 0)
 
-  nvmlDeviceGetPowerUsage = uint(  # noqa: N815
+  nvmlDeviceGetPowerUsage = _uint(
     "nvmlDeviceGetPowerUsage", lambda gpu: gpu.milliwatts(gpu.average)
   )
-  nvmlDeviceGetArchitecture = uint("architecture", lambda gpu: 9)  # noqa: N815
-  nvmlDeviceGetMaxMigDeviceCount = uint("mig count", lambda gpu: 7)  # noqa: N815
-  nvmlDeviceGetNumGpuCores = uint("cores", lambda gpu: gpu.cores)  # noqa: N815
-  nvmlDeviceGetMaxClockInfo = uint("clock", lambda gpu: 1980)  # noqa: N815
-  nvmlDeviceGetClockInfo = uint("clock", lambda gpu: 1755)  # noqa: N815
-  nvmlDeviceGetPerformanceState = uint("state", lambda gpu: 0)  # noqa: N815
-  nvmlDeviceGetTemperature = uint(  # noqa: N815
-    "temperature", lambda gpu: gpu.temperature
-  )
-  nvmlDeviceGetPersistenceMode = uint(  # noqa: N815
+  nvmlDeviceGetArchitecture = _uint("architecture", lambda gpu: 9)
+  nvmlDeviceGetMaxMigDeviceCount = _uint("mig count", lambda gpu: 7)
+  nvmlDeviceGetNumGpuCores = _uint("cores", lambda gpu: gpu.cores)
+  nvmlDeviceGetMaxClockInfo = _uint("clock", lambda gpu: 1980)
+  nvmlDeviceGetClockInfo = _uint("clock", lambda gpu: 1755)
+  nvmlDeviceGetPerformanceState = _uint("state", lambda gpu: 0)
+  nvmlDeviceGetTemperature = _uint("temperature", lambda gpu: gpu.temperature)
+  nvmlDeviceGetPersistenceMode = _uint(
     "persistence", lambda gpu: gpu.persistence
   )
-  nvmlDeviceGetEnforcedPowerLimit = uint(  # noqa: N815
+  nvmlDeviceGetEnforcedPowerLimit = _uint(
     "limit", lambda gpu: round(gpu.limit_watts * 1e3)
   )
-  nvmlDeviceGetPowerManagementDefaultLimit = uint(  # noqa: N815
+  nvmlDeviceGetPowerManagementDefaultLimit = _uint(
     "limit", lambda gpu: round(gpu.default_limit_watts * 1e3)
   )
 
 
-def fill_field(gpu: Gpu, value: Any) -> None:
+def _fill_field(gpu: Gpu, value: Any) -> None:
   """Answers one field of a batched query, with its own code and stamp."""
   error = gpu.field_errors.get(value.fieldId, OK)
   if not error and value.fieldId != ENERGY:
@@ -334,11 +341,11 @@ def fill_field(gpu: Gpu, value: Any) -> None:
   value.nvmlReturn = error
   value.timestamp = 0 if error else round(stamp * 1e6)
   if error:
-    value.value.ullVal = 0xDEADBEEF  # what nobody may read
+    value.value.ullVal = GARBAGE
 
 
 P, U = c_void_p, c_uint
-
+# The C types of each function's arguments, after nvml.h; a handle is a pointer.
 SIGNATURES: dict[str, tuple[Any, ...]] = {
   "nvmlInitWithFlags": (U,),
   "nvmlShutdown": (),
@@ -372,14 +379,14 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
 
 
 def install(library: Library) -> None:
-  """Puts a library where pynvml keeps the loaded one."""
+  """Puts a library where pynvml keeps the loaded one, for good."""
   pynvml.nvmlLib = library
   pynvml._nvmlGetFunctionPointer_cache.clear()  # type: ignore[attr-defined]
 
 
 @contextmanager
 def installed(*gpus: Gpu, **kwargs: Any) -> Iterator[Library]:
-  """A library with these boards, for a while."""
+  """Installs a library with these boards for the body of a `with`."""
   before = pynvml.nvmlLib  # type: ignore[attr-defined]
   library = Library(tuple(gpus), **kwargs)
   install(library)
@@ -388,6 +395,3 @@ def installed(*gpus: Gpu, **kwargs: Any) -> Iterator[Library]:
   finally:
     pynvml.nvmlLib = before
     pynvml._nvmlGetFunctionPointer_cache.clear()  # type: ignore[attr-defined]
-
-
-__all__ = ["MIG_UUID", "UUIDS", "Gpu", "Library", "install", "installed"]

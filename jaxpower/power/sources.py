@@ -1,4 +1,10 @@
-"""From a name on the command line to the sources that can really be read."""
+"""From a meter's name on the command line to the sources that can be read.
+
+`auto` takes what can really be read. A CPU model joins only where nothing of
+the job is measured: beside a measured GPU it would make the sum an estimate. A
+GPU of the job that no sensor shows stays in as an unreadable source, so that
+the sum is unknown and not too small in silence.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -15,26 +21,33 @@ from jaxpower.power.devices import (
 from jaxpower.power.estimate import EstimateSource
 from jaxpower.power.nvml import NvmlSource, start_nvml, stop_nvml
 from jaxpower.power.rapl import POWERCAP, RaplSource, find_zones
-from jaxpower.power.reading import Domain, MeterError, Reading, Source
+from jaxpower.power.reading import (
+  Domain,
+  MeterError,
+  Problem,
+  Reading,
+  Source,
+  record_line,
+)
 
 METERS = ("auto", "nvml", "rapl", "estimate")
 
 
 @dataclass
-class Found:
-  """The sources of a meter, and what could not be read, with the mend."""
+class Meter:
+  """The open sources of a meter, what it could not read, what to know of it.
+
+  `boards` are the job's readable GPUs.
+  """
 
   sources: list[Source] = field(default_factory=list)
-  failures: list[str] = field(default_factory=list)
-  warnings: list[str] = field(default_factory=list)
+  failures: list[Problem] = field(default_factory=list)
+  warnings: list[Problem] = field(default_factory=list)
   boards: list[Board] = field(default_factory=list)
 
 
 class UnreadableSource:
-  """A GPU of the job that no sensor shows: its joules stay unknown.
-
-  Left out of the sum, it would make the sum too small in silence.
-  """
+  """A GPU of the job that no sensor shows: its joules stay unknown."""
 
   def __init__(self, board: Board, reason: str):
     self._domain = Domain(board.uuid, "gpu", "counter", board.name)
@@ -46,102 +59,110 @@ class UnreadableSource:
     return (self._domain,)
 
   def read(self) -> tuple[Reading, ...]:
-    """A reading without a value, with the reason."""
+    """Returns a reading without a value, with the reason."""
     now = time.monotonic()
     return (Reading(self._domain.name, now, now, failure=self._reason),)
 
   def describe(self) -> dict[str, object]:
-    """Why there is nothing to read."""
+    """Says why there is nothing to read."""
     return {"source": "unreadable", "reason": self._reason}
 
   def close(self) -> None:
-    """Nothing was opened."""
+    """Does nothing: nothing was opened."""
 
 
-def find_sources(
-  meter: str,
+def open_meter(
+  name: str,
   gpus: Sequence[str] | None = None,
   environ: Mapping[str, str] | None = None,
   powercap: Path = POWERCAP,
-) -> Found:
-  """Opens the sources of a named meter.
+) -> Meter:
+  """Opens the sources of a meter by its name, one of METERS.
 
-  Raises MeterError when a meter asked for by name cannot be read.
+  `gpus` are the job's GPUs by any name that `choose_boards` takes; by default
+  those visible to this process. Raises MeterError when a meter asked for by
+  name cannot be read.
   """
-  found = Found()
-  if meter not in METERS:
-    near = get_close_matches(meter, METERS, n=1)
+  meter = Meter()
+  if name not in METERS:
+    near = get_close_matches(name, METERS, n=1)
     hint = (
       f"did you mean {near[0]!r}?" if near else "one of: " + ", ".join(METERS)
     )
-    raise MeterError(f"there is no meter {meter!r}; {hint}")
-  if meter == "nvml":
-    _add_gpus(found, gpus, environ)
-    if not any(
-      domain.counted
-      for source in found.sources
-      if not isinstance(source, UnreadableSource)
-      for domain in source.domains
-    ):
-      _close(found)
-      why = "; ".join(found.failures) or "the job has no GPU"
-      raise MeterError(f"meter nvml: {why}")
-  elif meter == "rapl":
-    found.sources.append(RaplSource(powercap))
-  elif meter == "estimate":
-    found.sources.append(EstimateSource())
+    raise MeterError(f"there is no meter {name!r}; {hint}")
+  if name == "nvml":
+    _add_gpus(meter, gpus, environ)
+    if not _measures_the_job(meter):
+      for source in meter.sources:
+        source.close()
+      failures = [str(failure) for failure in meter.failures]
+      reason = "; ".join(failures) or "the job has no GPU"
+      raise MeterError(f"meter nvml: {reason}")
+  elif name == "rapl":
+    meter.sources.append(RaplSource(powercap))
+  elif name == "estimate":
+    meter.sources.append(EstimateSource())
   else:
-    _add_everything(found, gpus, environ, powercap)
-  return found
+    _add_everything(meter, gpus, environ, powercap)
+  return meter
+
+
+def _measures_the_job(meter: Meter) -> bool:
+  return any(
+    domain.counted
+    for source in meter.sources
+    if not isinstance(source, UnreadableSource)
+    for domain in source.domains
+  )
 
 
 def _add_everything(
-  found: Found,
+  meter: Meter,
   gpus: Sequence[str] | None,
   environ: Mapping[str, str] | None,
   powercap: Path,
 ) -> None:
+  """Adds GPUs, then RAPL, or where neither is there the CPU model."""
   try:
-    _add_gpus(found, gpus, environ)
+    _add_gpus(meter, gpus, environ)
   except MeterError as error:
     if gpus:
       raise
-    found.failures.append(str(error))
+    meter.failures.append(error.problem)
   try:
-    found.sources.append(RaplSource(powercap))
+    meter.sources.append(RaplSource(powercap))
   except MeterError as error:
-    found.failures.append(str(error))
-    # Beside a measured GPU a modelled CPU would make the sum an estimate.
-    if not any(d.counted for s in found.sources for d in s.domains):
-      found.sources.append(EstimateSource())
+    meter.failures.append(error.problem)
+    # An unreadable GPU counts here too: the sum is unknown, and no model helps.
+    if not any(d.counted for s in meter.sources for d in s.domains):
+      meter.sources.append(EstimateSource())
   else:
-    for denied in find_zones(powercap)[1]:
-      found.failures.append(
-        f"RAPL {denied.name}: {denied.reason}; mend: {denied.mend}"
-      )
+    _, denied_zones = find_zones(powercap)
+    meter.failures.extend(denied.problem for denied in denied_zones)
 
 
 def _add_gpus(
-  found: Found, gpus: Sequence[str] | None, environ: Mapping[str, str] | None
+  meter: Meter, gpus: Sequence[str] | None, environ: Mapping[str, str] | None
 ) -> None:
+  """Adds every board: the job's as counted, the others apart."""
   start_nvml()
   try:
     boards = list_boards()
     if not boards:
-      raise MeterError("NVML: it sees no GPU; mend: check nvidia-smi -L")
+      raise MeterError("NVML: it sees no GPU", "check nvidia-smi -L")
     if gpus is None:
-      devices, warnings = visible_devices(boards, environ)
-      found.warnings.extend(warnings)
-      job = {device.board.uuid for device in devices}
+      visible, warnings = visible_devices(boards, environ)
+      meter.warnings.extend(Problem(text) for text in warnings)
+      job = {device.board.uuid for device in visible}
     else:
       job = {board.uuid for board in choose_boards(boards, gpus)}
     for board in boards:
-      _add_board(found, board, board.uuid in job)
+      _add_board(meter, board, counted=board.uuid in job)
   finally:
     stop_nvml()  # each source holds NVML on its own
 
 
-def _add_board(found: Found, board: Board, counted: bool) -> None:
+def _add_board(meter: Meter, board: Board, *, counted: bool) -> None:
   notes = []
   if board.mig:
     notes.append("MIG is on: the energy is that of the whole board")
@@ -154,18 +175,14 @@ def _add_board(found: Found, board: Board, counted: bool) -> None:
       notes=notes,
     )
   except MeterError as error:
-    found.failures.append(str(error))
+    meter.failures.append(error.problem)
     if counted:
-      found.sources.append(UnreadableSource(board, str(error)))
+      reason = record_line(error.problem)
+      meter.sources.append(UnreadableSource(board, reason))
     return
-  found.sources.append(source)
+  meter.sources.append(source)
   if counted:
-    found.boards.append(board)
-  found.warnings.extend(
-    f"{board.uuid}: {note}" for note in source.domains[0].notes if counted
-  )
-
-
-def _close(found: Found) -> None:
-  for source in found.sources:
-    source.close()
+    meter.boards.append(board)
+    meter.warnings.extend(
+      Problem(f"{board.uuid}: {note}") for note in source.domains[0].notes
+    )

@@ -12,11 +12,11 @@ class Waveform(Protocol):
   """Power whose integral is known."""
 
   def watts(self, seconds: float) -> float:
-    """Power at an instant."""
+    """Returns the power at an instant."""
     ...
 
   def joules(self, seconds: float) -> float:
-    """Energy from 0 to an instant."""
+    """Returns the energy from 0 to an instant."""
     ...
 
 
@@ -27,30 +27,30 @@ class Constant:
   level: float
 
   def watts(self, seconds: float) -> float:
-    """The level."""
+    """Returns the level."""
     return self.level
 
   def joules(self, seconds: float) -> float:
-    """Level times seconds."""
+    """Returns level times seconds."""
     return self.level * seconds
 
 
 @dataclass(frozen=True)
 class Sine:
-  """mean + swing sin(2 pi t / period)."""
+  """Power that swings: mean + swing sin(2 pi t / period)."""
 
   mean: float
   swing: float
   period: float
 
   def watts(self, seconds: float) -> float:
-    """Power at an instant."""
+    """Returns the power at an instant."""
     return self.mean + self.swing * math.sin(
       2 * math.pi * seconds / self.period
     )
 
   def joules(self, seconds: float) -> float:
-    """The closed integral."""
+    """Returns the integral in closed form."""
     angle = 2 * math.pi / self.period
     return self.mean * seconds + self.swing / angle * (
       1 - math.cos(angle * seconds)
@@ -67,11 +67,11 @@ class Square:
   duty: float = 0.5
 
   def watts(self, seconds: float) -> float:
-    """Power at an instant."""
+    """Returns the power at an instant."""
     return self.high if (seconds / self.period) % 1.0 < self.duty else self.low
 
   def joules(self, seconds: float) -> float:
-    """Whole periods plus the begun one."""
+    """Adds whole periods and the begun one."""
     whole, part = divmod(seconds / self.period, 1.0)
     high = whole * self.duty + min(part, self.duty)
     low = seconds / self.period - high
@@ -93,15 +93,16 @@ class Steps:
     object.__setattr__(self, "energies", (0.0, *accumulate(parts)))
 
   def _place(self, seconds: float) -> tuple[float, float, int]:
+    """Returns whole rounds, seconds into the begun one, and its step."""
     whole, part = divmod(seconds, self.ends[-1])
     return whole, part, min(bisect_right(self.ends, part), len(self.ends) - 1)
 
   def watts(self, seconds: float) -> float:
-    """Power at an instant."""
+    """Returns the power at an instant."""
     return self.levels[self._place(seconds)[2]]
 
   def joules(self, seconds: float) -> float:
-    """Whole rounds, whole steps, and the begun one."""
+    """Adds whole rounds, whole steps, and the begun one."""
     whole, part, i = self._place(seconds)
     begun = part - (self.ends[i] - self.seconds[i])
     return whole * self.energies[-1] + self.energies[i] + begun * self.levels[i]
@@ -116,11 +117,11 @@ class Sampled:
   cumulative: list[float] = field(default_factory=lambda: [0.0], repr=False)
 
   def watts(self, seconds: float) -> float:
-    """Power at an instant."""
+    """Returns the power at an instant."""
     return self.function(seconds)
 
   def joules(self, seconds: float) -> float:
-    """The sum up to the grid point before, plus the rest of its cell."""
+    """Sums up to the grid point before, plus the rest of its cell."""
     cell = max(0, int(seconds / self.step))
     while len(self.cumulative) <= cell:
       middle = (len(self.cumulative) - 0.5) * self.step
@@ -134,7 +135,7 @@ class Sampled:
 def as_waveform(
   power: "float | Waveform | Callable[[float], float]",
 ) -> Waveform:
-  """A number is constant power; a function is integrated numerically."""
+  """Takes a number as constant power; integrates a function numerically."""
   if isinstance(power, (int, float)):
     return Constant(float(power))
   if hasattr(power, "joules"):

@@ -1,12 +1,14 @@
-"""One window between its opening and its settled energy.
+"""One measured stretch of work: its energy by domain, and the handle to it.
 
-The energy of one measured stretch, with its error bar and its doubts.
+A window is open while the work runs, closed after it, and final once every
+sensor has shown a value from after its end: a counter moves every 20 or 100 ms,
+and the caller does not wait for it. So what a caller holds is a `Handle`, which
+gives the `Window` when asked, as a future gives its result.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Window:
     return self.joules / self.seconds
 
   def active_joules(self, idle_watts: float | None) -> float | None:
-    """Gross minus idle watts times seconds; None where either is unknown."""
+    """Returns gross minus idle watts times seconds; None where unknown."""
     if self.joules is None or idle_watts is None:
       return None
     return self.joules - idle_watts * self.seconds
@@ -78,54 +80,55 @@ def total(
   apart: Sequence[Energy] = (),
   reasons: Sequence[str] = (),
 ) -> Window:
-  """The window over its domains. One unknown domain makes the sum unknown."""
-  known = [e.joules for e in energies if e.joules is not None]
-  complete = bool(energies) and len(known) == len(energies)
+  """Sums domains to a window. One unknown domain makes the sum unknown.
+
+  The bounds add in squares, as those of independent errors.
+  """
+  joules = [e.joules for e in energies if e.joules is not None]
+  complete = bool(energies) and len(joules) == len(energies)
   bounds = [e.joules_bound for e in energies]
   bound = None
   if complete and all(b is not None for b in bounds):
     bound = math.sqrt(sum(b * b for b in bounds if b is not None))
-  why = [f"{e.domain}: {reason}" for e in energies for reason in e.reasons]
+  named = [f"{e.domain}: {reason}" for e in energies for reason in e.reasons]
   return Window(
     name=name,
     start_seconds=start,
     seconds=end - start,
-    joules=math.fsum(known) if complete else None,
+    joules=math.fsum(joules) if complete else None,
     joules_bound=bound,
     energies=tuple(energies),
     estimated=any(e.estimated for e in energies),
     partial=not complete or any(e.partial for e in energies),
-    reasons=(*reasons, *why),
+    reasons=(*reasons, *named),
     apart=tuple(apart),
   )
 
 
-class Settles(Protocol):
-  """Who can tell the energy of a closed window: the monitor."""
-
-  def settle(
-    self, handle: "Handle", end: float, wait: bool
-  ) -> tuple[Window, bool]:
-    """The window, and whether it will not change any more."""
-    ...
-
-
 class Handle:
-  """An open or closed window. `steps` may be set: equal steps inside it."""
+  """An open or closed window. `steps` may be set: equal steps inside it.
+
+  `compute` is the monitor's: from a closed handle, its end, and whether to wait
+  for the sensors, to the window and whether that is final.
+  """
 
   def __init__(
-    self, owner: Settles, name: str, start: float, steps: int | None = None
+    self,
+    compute: "Callable[[Handle, float, bool], tuple[Window, bool]]",
+    name: str,
+    start: float,
+    steps: int | None = None,
   ):
     self.name = name
     self.start = start
     self.end: float | None = None
     self.steps = steps
     self.interrupted = ""
-    self._owner = owner
+    self._compute = compute
     self._window: Window | None = None
 
   def result(self, *, wait: bool = True) -> Window:
-    """The energy of the closed window; waits at most one tick for it.
+    """Returns the closed window's energy; waits at most one tick for it.
 
     With `wait=False` the last power is carried on to the end, with a wider
     bound. Raises RuntimeError while the window is open.
@@ -133,7 +136,7 @@ class Handle:
     if self.end is None:
       raise RuntimeError(f"window {self.name!r} is still open")
     if self._window is None:
-      window, final = self._owner.settle(self, self.end, wait)
+      window, final = self._compute(self, self.end, wait)
       if not final:
         return window
       self._window = window

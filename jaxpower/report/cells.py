@@ -12,6 +12,7 @@ from jaxpower.report.compare.comparison import Comparison
 from jaxpower.report.compare.statistics import (
   ENOUGH_SEEDS,
   Estimate,
+  Span,
   range_coverage,
 )
 from jaxpower.wording import number, percent
@@ -40,7 +41,7 @@ def estimate(value: Estimate | None) -> str:
   return f"{number(value.value)} ({interval(value, '-')})"
 
 
-def interval(value: Estimate, to: str = " to ", figures: int = 3) -> str:
+def interval(value: Estimate | Span, to: str = " to ", figures: int = 3) -> str:
   """Writes an interval: "204 to 221"; "204 or more" where it has no end."""
   if value.low is None or value.high is None:
     return UNKNOWN
@@ -58,6 +59,11 @@ def at_least(value: Estimate) -> str:
 def joules(value: Estimate | None) -> str:
   """Writes joules in a sentence: "212 J", "at least 655 J"."""
   return "unknown joules" if value is None else f"{at_least(value)} J"
+
+
+def number_or_unknown(value: float | None) -> str:
+  """Writes a cell: "1.84", or "unknown"."""
+  return UNKNOWN if value is None else number(value)
 
 
 def bounded(value: float | None, bound: float | None) -> str:

@@ -33,7 +33,8 @@ def all_known(values: Iterable[T | None]) -> tuple[T, ...] | None:
   return known if len(known) == len(values) else None
 
 
-def _sum(*parts: float | None) -> float | None:
+def add(*parts: float | None) -> float | None:
+  """Adds numbers up; None where one is unknown, since it is never zero."""
   known = all_known(parts)
   return None if known is None else sum(known)
 
@@ -51,10 +52,8 @@ TRAIN = Counting(lambda r: r.joules_to_accuracy, lambda r: r.train_joules)
 SECONDS = Counting(lambda r: r.seconds_to_accuracy, lambda r: r.train_seconds)
 
 TRAIN_COMPILE_EVAL = Counting(
-  lambda r: _sum(
-    r.joules_to_accuracy_with_eval, r.compile and r.compile.joules
-  ),
-  lambda r: _sum(
+  lambda r: add(r.joules_to_accuracy_with_eval, r.compile and r.compile.joules),
+  lambda r: add(
     r.train_joules,
     r.compile and r.compile.joules,
     r.joules_by_phase.get("eval"),
@@ -66,11 +65,11 @@ COUNTINGS = {
   "train": TRAIN,
   "compile": Counting(
     lambda r: r.joules_to_accuracy_with_compile,
-    lambda r: _sum(r.train_joules, r.compile and r.compile.joules),
+    lambda r: add(r.train_joules, r.compile and r.compile.joules),
   ),
   "eval": Counting(
     lambda r: r.joules_to_accuracy_with_eval,
-    lambda r: _sum(r.train_joules, r.joules_by_phase.get("eval")),
+    lambda r: add(r.train_joules, r.joules_by_phase.get("eval")),
   ),
   "active": Counting(lambda r: r.active_joules_to_accuracy, _active),
 }

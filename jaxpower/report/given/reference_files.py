@@ -1,4 +1,9 @@
-"""Reads the files of references: the schema as CSV or JSON, trackers' logs."""
+"""Reads files of references: the schema as CSV or JSON, and trackers' logs.
+
+A log knows what was spent but not what was trained. The command says that, as
+`FILE:field=value,...`. In a log it replaces what is there; in the schema it
+only fills empty cells, since somebody wrote the others on purpose.
+"""
 
 import json
 import pathlib
@@ -11,26 +16,25 @@ from jaxpower.report.given.references import (
   COLUMNS,
   BadReferenceError,
   Reference,
-  cell,
   field_of,
-  given,
-  reference,
-  word,
+  printable,
+  read_cell,
+  read_row,
+  with_facts,
 )
 
-# What the command may say of all rows of a file; numbers stand in the file.
-GIVEN = tuple(
+# The fields that the command may give for a whole file; results stand in it.
+COMMAND_FIELDS = tuple(
   name for name in COLUMNS if "joules" not in name and name != "seconds"
 )
 
 
 def read(argument: str) -> tuple[Reference, ...]:
-  """The references of `FILE` or `FILE:field=value,...`.
+  """Reads the references of `FILE` or `FILE:field=value,...`.
 
-  The fields stand in for empty cells of every row, and for what a tracker's
-  log does not know. Raises BadReferenceError in one line.
+  Raises BadReferenceError: one line with the file, its row and column.
   """
-  path, facts = _split(argument)
+  path, facts = _split_argument(argument)
   try:
     text = path.read_bytes().decode("utf-8-sig")
   except FileNotFoundError:
@@ -42,16 +46,16 @@ def read(argument: str) -> tuple[Reference, ...]:
       f"{path}: not text in UTF-8; save it as CSV"
     ) from None
   try:
-    found = tuple(_references(path, text, facts))
+    references = tuple(_references(path, text, facts))
   except BadReferenceError as error:
     raise BadReferenceError(f"{path}, {error}") from None
-  if not found:
+  if not references:
     raise BadReferenceError(f"{path}: no result in it")
-  return found
+  return references
 
 
-def _split(argument: str) -> tuple[pathlib.Path, dict[str, str]]:
-  """File and fields; a file whose name holds a colon is found all the same."""
+def _split_argument(argument: str) -> tuple[pathlib.Path, dict[str, str]]:
+  """The file and the fields; the name of a file may hold a colon too."""
   path, colon, text = argument.rpartition(":")
   if not colon or "=" not in text or pathlib.Path(argument).exists():
     return pathlib.Path(argument), {}
@@ -59,15 +63,15 @@ def _split(argument: str) -> tuple[pathlib.Path, dict[str, str]]:
   for part in filter(None, text.split(",")):
     name, equals, value = part.partition("=")
     if not equals:
-      raise BadReferenceError(f"{argument}: write {word(part)}=VALUE")
-    if name not in (*GIVEN, trackers.WINDOW):
-      known = [*GIVEN, trackers.WINDOW]
+      raise BadReferenceError(f"{argument}: write {printable(part)}=VALUE")
+    if name not in (*COMMAND_FIELDS, trackers.WINDOW):
+      fields = [*COMMAND_FIELDS, trackers.WINDOW]
       raise BadReferenceError(
-        f"{argument}: {unknown('field', word(name), known)}"
+        f"{argument}: {unknown('field', printable(name), fields)}"
       )
     if name in COLUMNS:
       try:
-        cell(name, value)
+        read_cell(name, value)
       except BadReferenceError as error:
         raise BadReferenceError(f"{argument}: {error}") from None
     facts[name] = value
@@ -77,36 +81,36 @@ def _split(argument: str) -> tuple[pathlib.Path, dict[str, str]]:
 def _references(
   path: pathlib.Path, text: str, facts: Mapping[str, str]
 ) -> Iterator[Reference]:
-  said = {name: fact for name, fact in facts.items() if name in COLUMNS}
+  fields = {name: fact for name, fact in facts.items() if name in COLUMNS}
   if path.suffix == ".json" or text.lstrip()[:1] in ("[", "{"):
-    yield from _schema(_entries(text), said)
+    yield from _read_rows(_json_rows(text), fields)
     return
   logged = trackers.read(path.name, text, facts.get(trackers.WINDOW, ""))
   if logged is None:
-    yield from _schema(_rows(text), said)
+    yield from _read_rows(_csv_rows(text), fields)
   else:
-    yield from (given(reference, said) for reference in logged)
+    yield from (with_facts(reference, fields) for reference in logged)
 
 
-def _schema(
-  rows: Iterable[tuple[str, Mapping[str, str]]], said: Mapping[str, str]
+def _read_rows(
+  rows: Iterable[tuple[str, Mapping[str, str]]], facts: Mapping[str, str]
 ) -> Iterator[Reference]:
-  """References of rows that name their columns, each with its place."""
+  """References of rows in the schema; each row comes with its place."""
   for place, cells in rows:
     try:
-      for name in said.keys() & cells.keys():
-        found = cell(name, cells[name])
-        if found is not None and found != cell(name, said[name]):
+      for name in facts.keys() & cells.keys():
+        value = read_cell(name, cells[name])
+        if value is not None and value != read_cell(name, facts[name]):
           raise BadReferenceError(
-            f"column {name}: {found} here, {said[name]} in the command"
+            f"column {name}: {value} here, {facts[name]} in the command"
           )
       filled = {name: text for name, text in cells.items() if text.strip()}
-      yield reference({**said, **filled})
+      yield read_row({**facts, **filled})
     except BadReferenceError as error:
       raise BadReferenceError(f"{place}, {error}") from None
 
 
-def _rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _csv_rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
   """Rows of a CSV in the schema; the names of its columns are checked."""
   table = trackers.table(text)
   first, columns = next(table, (1, []))
@@ -114,7 +118,9 @@ def _rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     for column in columns:
       field_of(column)
       if columns.count(column) > 1:
-        raise BadReferenceError(f"column {word(column)}: stands there twice")
+        raise BadReferenceError(
+          f"column {printable(column)}: stands there twice"
+        )
   except BadReferenceError as error:
     hint = "; separate columns by commas" if ";" in "".join(columns) else ""
     raise BadReferenceError(f"row {first}, {error}{hint}") from None
@@ -127,17 +133,17 @@ def _rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     yield f"row {number}", dict(zip(columns, cells, strict=True))
 
 
-def _entries(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _json_rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
   """Entries of a JSON list, or of the list named references in an object."""
   try:
-    found = json.loads(text, object_pairs_hook=_once)
+    content = json.loads(text, object_pairs_hook=_unique_keys)
   except RecursionError:
     raise BadReferenceError("not JSON: nested too deep") from None
   except ValueError as error:
     raise BadReferenceError(f"not JSON: {error}") from None
-  if isinstance(found, dict) and "references" in found:
-    found = found["references"]
-  entries = found if isinstance(found, list) else [found]
+  if isinstance(content, dict) and "references" in content:
+    content = content["references"]
+  entries = content if isinstance(content, list) else [content]
   for number, entry in enumerate(entries, start=1):
     place = f"entry {number}"
     if not isinstance(entry, dict):
@@ -145,7 +151,7 @@ def _entries(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     for column, item in entry.items():
       if isinstance(item, dict | list):
         raise BadReferenceError(
-          f"{place}, column {word(column)}: not a number or a word"
+          f"{place}, column {printable(column)}: not a number or a word"
         )
     yield place, {column: _text(item) for column, item in entry.items()}
 
@@ -156,9 +162,10 @@ def _text(item: Any) -> str:
   return item if isinstance(item, str) else json.dumps(item)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  """A JSON object; ValueError where a key stands twice, which JSON allows."""
   names = [name for name, _ in pairs]
   for name in names:
     if names.count(name) > 1:
-      raise ValueError(f"{word(name)} stands there twice")
+      raise ValueError(f"{printable(name)} stands there twice")
   return dict(pairs)

@@ -1,7 +1,11 @@
-"""Numbers from elsewhere: the schema of a reference and what its cells hold.
+"""The schema of a reference, and how its cells are read.
 
-Every cell is text until it is read here, wherever it came from: a CSV, a JSON
-file, a tracker's log or the command line. docs/references.md tells the schema.
+A reference is a result that was measured elsewhere. Its cells are text until
+they are read here, wherever they came from: a CSV, a JSON file, a tracker's log
+or the command line. A number that was misread would stand beside measured ones
+for good, so units stand in the names of columns, a column without one is
+refused, and so is whatever else is not plainly what the schema asks for. An
+empty cell is unknown and never zero. docs/references.md tells the schema.
 """
 
 import dataclasses
@@ -9,8 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxpower.config import unknown
+from jaxpower.report.given.carbon import JOULES_PER_KWH
 
-LARGEST = 1e30  # beyond this no joules, seconds or examples can be
+# Beyond this no joules, seconds or examples can be; chosen, so that ratios and
+# sums of what was read stay finite.
+LARGEST = 1e30
 
 BOUNDARY = ("gpu", "cpu", "dram", "node", "overhead")
 
@@ -23,12 +30,13 @@ class BadReferenceError(Exception):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reference:
-  """A result measured elsewhere; empty or None is unknown, never zero.
+  """A result that was measured elsewhere; empty or None is unknown.
 
-  `boundary` is what of the machine its joules cover, `phases` what of the run.
-  `joules_by_part` are the joules of each part of the boundary, where a log has
-  them apart, and `modelled` the parts that were not, or may not have been,
-  measured; `estimated` says so of the whole.
+  Joules and seconds are those until the target was met. `boundary` names the
+  parts of the machine that the joules cover, `phases` the parts of the run.
+  Where a log has the joules of each part of the machine, they are in
+  `joules_by_part`, and `modelled` names the parts that were not, or may not
+  have been, measured; `estimated` says so of the whole.
   """
 
   name: str
@@ -53,17 +61,20 @@ class Reference:
   modelled: tuple[str, ...] = ()
 
 
-def word(text: str) -> str:
-  """A word or sentence, whatever a terminal would act upon taken out."""
+def printable(text: str) -> str:
+  """Strips a text of whatever a terminal would act upon."""
   return "".join(sign for sign in text if sign.isprintable())
 
 
+# Readers of cells
+
+
 def positive(text: str) -> float:
-  """A number above zero. Raises ValueError with the mend."""
+  """Reads a number above zero. Raises ValueError with the fix."""
   try:
     number = float(text)
   except ValueError:
-    raise ValueError(f"{word(text)!r} is not a number") from None
+    raise ValueError(f"{printable(text)!r} is not a number") from None
   if not 1 / LARGEST <= number <= LARGEST:
     raise ValueError(
       f"{number:g} cannot be; above 0, or empty where it is not known"
@@ -72,78 +83,85 @@ def positive(text: str) -> float:
 
 
 def share(text: str) -> float:
-  """A share of one. Raises ValueError with the mend."""
+  """Reads a share of one. Raises ValueError with the fix."""
   number = positive(text.removesuffix("%").rstrip())
   if number > 1 or text.endswith("%"):
-    raise ValueError(f"{word(text)} is not a share of one; 80 % is 0.8")
+    raise ValueError(f"{printable(text)} is not a share of one; 80 % is 0.8")
   return number
 
 
-def whole(text: str) -> int:
-  """A number of examples. Raises ValueError with the mend."""
+def whole_number(text: str) -> int:
+  """Reads a number of examples. Raises ValueError with the fix."""
   number = positive(text)
   if number != int(number):
     raise ValueError(f"{number:g} is not a whole number")
   return int(number)
 
 
-def truth(text: str) -> bool:
-  """True or false. Raises ValueError with the mend."""
+def boolean(text: str) -> bool:
+  """Reads true or false, in any case. Raises ValueError with the fix."""
   if text.lower() not in ("true", "false"):
-    raise ValueError(f"{word(text)!r} is neither true nor false")
+    raise ValueError(f"{printable(text)!r} is neither true nor false")
   return text.lower() == "true"
 
 
-def parts(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
-  """A reader of words joined by +, in the order of those known."""
+def parts_of(allowed: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+  """Makes a reader of parts joined by +; it returns them in this order."""
 
   def read(text: str) -> tuple[str, ...]:
-    words = {part.strip().lower() for part in text.split("+")}
-    for part in sorted(words - set(known)):
-      raise ValueError(f"{unknown('part', word(part), known)}; joined by +")
-    return tuple(part for part in known if part in words)
+    parts = {part.strip().lower() for part in text.split("+")}
+    for part in sorted(parts - set(allowed)):
+      raise ValueError(
+        f"{unknown('part', printable(part), allowed)}; joined by +"
+      )
+    return tuple(part for part in allowed if part in parts)
 
   return read
 
 
-# What each column holds, and how a cell of it is read.
+# Columns
+
+
+# The reader of each column's cells, and what the template says of it.
 COLUMNS: dict[str, tuple[Callable[[str], Any], str]] = {
-  "name": (word, "what the report calls it; needed"),
-  "hardware": (word, "such as NVIDIA H200, or 8 x NVIDIA H200"),
-  "model": (word, "as jaxpower names it, such as resnet18"),
-  "data": (word, "as jaxpower names it, such as cifar10"),
-  "batch_size": (whole, "examples per update over all devices"),
+  "name": (printable, "what the report calls it; needed"),
+  "hardware": (printable, "such as NVIDIA H200, or 8 x NVIDIA H200"),
+  "model": (printable, "as jaxpower names it, such as resnet18"),
+  "data": (printable, "as jaxpower names it, such as cifar10"),
+  "batch_size": (whole_number, "examples per update over all devices"),
   "target_accuracy": (share, "a share of the test set, such as 0.8"),
   "joules": (positive, "spent until the target was met"),
   "seconds": (positive, "taken until the target was met"),
   "accuracy": (share, "what was reached, a share of the test set"),
-  "source": (word, "where the number comes from; needed"),
+  "source": (printable, "where the number comes from; needed"),
   "joules_low": (positive, "lower end of the 95 % interval"),
   "joules_high": (positive, "upper end of the 95 % interval"),
-  "framework": (word, "such as torch 2.13"),
-  "precision": (word, "float32 or bfloat16"),
-  "boundary": (parts(BOUNDARY), f"what is in: {', '.join(BOUNDARY)}"),
-  "phases": (parts(PHASES), f"what is in: {', '.join(PHASES)}"),
-  "estimated": (truth, "true where power was modelled, not measured"),
-  "date": (word, "when it was measured"),
+  "framework": (printable, "such as torch 2.13"),
+  "precision": (printable, "float32 or bfloat16"),
+  "boundary": (parts_of(BOUNDARY), f"what is in: {', '.join(BOUNDARY)}"),
+  "phases": (parts_of(PHASES), f"what is in: {', '.join(PHASES)}"),
+  "estimated": (boolean, "true where power was modelled, not measured"),
+  "date": (printable, "when it was measured"),
 }
 
-JOULES = {
+# No `energy_mj`: somebody's milli is somebody else's mega.
+JOULES_PER_UNIT = {
   "joules": 1.0,
   "kilojoules": 1e3,
   "megajoules": 1e6,
-  "watt_hours": 3.6e3,
-  "kilowatt_hours": 3.6e6,
+  "watt_hours": JOULES_PER_KWH / 1e3,
+  "kilowatt_hours": JOULES_PER_KWH,
   "energy_j": 1.0,
   "energy_kj": 1e3,
-  "energy_wh": 3.6e3,
-  "energy_kwh": 3.6e6,
+  "energy_wh": JOULES_PER_KWH / 1e3,
+  "energy_kwh": JOULES_PER_KWH,
 }
 
-# Other units are turned into joules and seconds here, once.
+# The field that a column in some unit gives, and the factor to the unit of that
+# field: units are converted once, when a cell is read.
 UNITS: dict[str, tuple[str, float]] = {
   f"{unit}{end}": (f"joules{end}", factor)
-  for unit, factor in JOULES.items()
+  for unit, factor in JOULES_PER_UNIT.items()
   for end in ("", "_low", "_high")
 } | {
   "seconds": ("seconds", 1.0),
@@ -151,6 +169,7 @@ UNITS: dict[str, tuple[str, float]] = {
   "hours": ("seconds", 3600.0),
 }
 
+# Columns that do not say their unit, and what they might be called instead.
 WITHOUT_UNIT = {
   "energy": "joules, watt_hours, kilowatt_hours",
   "power": "joules: energy, not power",
@@ -161,7 +180,10 @@ WITHOUT_UNIT = {
 
 
 def field_of(column: str) -> str:
-  """The field that a column gives. Raises BadReferenceError on others."""
+  """Returns the field that a column gives.
+
+  Raises BadReferenceError where it gives none.
+  """
   if column in UNITS:
     return UNITS[column][0]
   if column in COLUMNS:
@@ -170,15 +192,20 @@ def field_of(column: str) -> str:
     raise BadReferenceError(
       f"column {column}: its name must say the unit: {WITHOUT_UNIT[column]}"
     )
-  raise BadReferenceError(unknown("column", word(column), [*COLUMNS, *UNITS]))
+  raise BadReferenceError(
+    unknown("column", printable(column), [*COLUMNS, *UNITS])
+  )
 
 
-def cell(column: str, text: str) -> Any:
-  """What a cell holds, in joules and seconds; None where it is empty.
+# Rows
 
-  Raises BadReferenceError with the column and the mend.
+
+def read_cell(column: str, text: str) -> Any:
+  """Reads a cell, in joules and seconds; None where it is empty.
+
+  Raises BadReferenceError with the column and the fix.
   """
-  if not word(text).strip():
+  if not printable(text).strip():
     return None
   field, factor = UNITS.get(column, (column, 1.0))
   try:
@@ -188,43 +215,43 @@ def cell(column: str, text: str) -> Any:
     raise BadReferenceError(f"column {column}: {error}") from None
 
 
-def reference(cells: Mapping[str, str]) -> Reference:
-  """The reference in a row of the schema's cells, by column.
+def read_row(cells: Mapping[str, str]) -> Reference:
+  """Reads a reference from the cells of a row, by column.
 
-  Raises BadReferenceError with the column and the mend.
+  Raises BadReferenceError with the column and the fix.
   """
-  known: dict[str, Any] = {}
+  fields: dict[str, Any] = {}
   for column, text in cells.items():
-    field, value = field_of(column), cell(column, text)
-    if value is not None and field in known:
+    field, value = field_of(column), read_cell(column, text)
+    if value is not None and field in fields:
       raise BadReferenceError(f"column {column}: another one gives {field} too")
     if value is not None:
-      known[field] = value
+      fields[field] = value
   for column in ("name", "source"):
-    if column not in known:
+    if column not in fields:
       raise BadReferenceError(f"column {column}: missing; every row needs one")
-  if not known.keys() & {"joules", "seconds"}:
+  if not fields.keys() & {"joules", "seconds"}:
     raise BadReferenceError("column joules: missing, and so is seconds")
-  found = Reference(**known)
-  ends = (found.joules_low, found.joules, found.joules_high)
-  told = [end for end in ends if end is not None]
-  if told != sorted(told):
+  reference = Reference(**fields)
+  ends = (reference.joules_low, reference.joules, reference.joules_high)
+  known_ends = [end for end in ends if end is not None]
+  if known_ends != sorted(known_ends):
     raise BadReferenceError(
       "column joules_low: not joules_low <= joules <= joules_high"
     )
-  return found
+  return reference
 
 
-def given(reference: Reference, facts: Mapping[str, str]) -> Reference:
-  """A reference with what the command says of it in place of its own."""
-  read = {name: cell(name, text) for name, text in facts.items()}
+def with_facts(reference: Reference, facts: Mapping[str, str]) -> Reference:
+  """Replaces fields of a reference by what the command says of them."""
+  values = {name: read_cell(name, text) for name, text in facts.items()}
   return dataclasses.replace(
-    reference, **{name: v for name, v in read.items() if v is not None}
+    reference, **{name: v for name, v in values.items() if v is not None}
   )
 
 
 def template() -> str:
-  """An empty file of the schema: a comment for each column, then the names."""
+  """Writes an empty file of the schema: a comment a column, then the names."""
   comments = [f"# {name}: {meaning}" for name, (_, meaning) in COLUMNS.items()]
   return "\n".join(
     (

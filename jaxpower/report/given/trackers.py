@@ -1,8 +1,14 @@
-"""Logs of common trackers as references.
+"""Reads logs of common trackers as references: CodeCarbon and Zeus.
 
 CodeCarbon's emissions.csv (columns as of 2.2 to 3.3: seconds and kWh) and the
 window log of Zeus (`ZeusMonitor(log_file=...)` up to 0.16: seconds and J).
 Neither knows model, data or target.
+
+Each has traps that make a wrong number of a right log. CodeCarbon's rows are
+sums from the start of a run, so a run that flushed has several and only the
+longest counts; with a PUE every number holds the building's share. Zeus writes
+0 J for a window that was shorter than the counter's period: unknown, not zero.
+Its windows add up only where they do not overlap.
 """
 
 import csv
@@ -11,31 +17,36 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from jaxpower.report.given.carbon import JOULES_PER_KWH
 from jaxpower.report.given.references import (
   LARGEST,
   BadReferenceError,
   Reference,
-  word,
+  printable,
 )
 
 WINDOW = "window"  # what the command may say beside the fields of a reference
 
-
+# The columns that tell a log from any other CSV.
 CODECARBON = {"project_name", "duration", "emissions"}
-
 ZEUS = ["start_time", "window_name", "elapsed_time"]
 
-PARTS = {"gpu": "gpu_energy", "cpu": "cpu_energy", "dram": "ram_energy"}
-
-# RAM is always a model there, and the CPU where RAPL could not be read: the
+# The column of CodeCarbon that holds the kWh of each part of the machine.
+ENERGY_COLUMNS = {
+  "gpu": "gpu_energy",
+  "cpu": "cpu_energy",
+  "dram": "ram_energy",
+}
+# CodeCarbon always models RAM, and the CPU where RAPL could not be read: the
 # log does not say which.
 MODELLED = ("cpu", "dram")
-
-JOULES_PER_KWH = 3.6e6
+# Seconds; chosen, so that no rounding of a start or a length makes windows that
+# follow one another overlap.
+OVERLAP_TOLERANCE = 1e-3
 
 
 def read(file: str, text: str, window: str = "") -> Iterator[Reference] | None:
-  """The references of a tracker's log; None where the text is not one.
+  """Reads the references of a tracker's log; None where the text is not one.
 
   `window` picks one window of a Zeus log. Raises BadReferenceError.
   """
@@ -48,7 +59,7 @@ def read(file: str, text: str, window: str = "") -> Iterator[Reference] | None:
 
 
 def table(text: str) -> Iterator[tuple[int, list[str]]]:
-  """Rows of a CSV with their numbers; empty ones and # comments left out.
+  """Reads a CSV: its rows with their numbers, without empty ones and comments.
 
   Raises BadReferenceError where it is not a CSV.
   """
@@ -65,7 +76,7 @@ def table(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _codecarbon(text: str) -> Iterator[Reference]:
-  """One reference a run, or a task of it.
+  """Reads one reference a run, or a task of it.
 
   A run that flushes has several rows, each with the sums from its start on:
   the one of the longest duration holds them all.
@@ -90,16 +101,20 @@ def _codecarbon(text: str) -> Iterator[Reference]:
     if key not in longest or seconds >= longest[key][0]:
       longest[key] = (seconds, number, row)
   for seconds, number, row in longest.values():
-    yield _emission(number, row, seconds)
+    yield _codecarbon_run(number, row, seconds)
 
 
-def _emission(number: int, row: Mapping[str, str], seconds: float) -> Reference:
-  total, *spent = (
+def _codecarbon_run(
+  number: int, row: Mapping[str, str], seconds: float
+) -> Reference:
+  total, *by_part = (
     JOULES_PER_KWH * _number(number, column, row)
-    for column in ("energy_consumed", *PARTS.values())
+    for column in ("energy_consumed", *ENERGY_COLUMNS.values())
   )
   parts = {
-    part: joules for part, joules in zip(PARTS, spent, strict=True) if joules
+    part: joules
+    for part, joules in zip(ENERGY_COLUMNS, by_part, strict=True)
+    if joules
   }
   # With a PUE above 1 every energy in the row has the building's share in it.
   overhead = _number(number, "pue", row) not in (0.0, 1.0)
@@ -107,9 +122,9 @@ def _emission(number: int, row: Mapping[str, str], seconds: float) -> Reference:
   gpu, cpu = (row.get(name, "") for name in ("gpu_model", "cpu_model"))
   version, run = row.get("codecarbon_version", ""), row.get("run_id", "")
   return Reference(
-    name=word(" ".join(filter(None, names)) or "CodeCarbon"),
-    source=word(" ".join(filter(None, ("CodeCarbon", version, run[:8])))),
-    hardware=word(gpu if "gpu" in parts else cpu),
+    name=printable(" ".join(filter(None, names)) or "CodeCarbon"),
+    source=printable(" ".join(filter(None, ("CodeCarbon", version, run[:8])))),
+    hardware=printable(gpu if "gpu" in parts else cpu),
     joules=total or None,
     seconds=seconds or None,
     boundary=(*parts, *(("overhead",) if overhead else ())),
@@ -121,7 +136,7 @@ def _emission(number: int, row: Mapping[str, str], seconds: float) -> Reference:
 
 
 def _zeus(file: str, text: str, window: str) -> Iterator[Reference]:
-  """One reference a window's name, over all windows that bear it.
+  """Reads one reference a window's name, over all windows that bear it.
 
   Zeus does not quote names, so a name may hold commas.
   """
@@ -132,7 +147,7 @@ def _zeus(file: str, text: str, window: str) -> Iterator[Reference]:
       "row 1: no column such as gpu0_energy: Zeus saw no GPU, and writes no"
       " other energy to its log"
     )
-  found: dict[str, list[tuple[int, dict[str, str]]]] = {}
+  windows: dict[str, list[tuple[int, dict[str, str]]]] = {}
   for number, line in enumerate(lines, start=2):
     cells = line.split(",")
     if not line.strip():
@@ -144,16 +159,16 @@ def _zeus(file: str, text: str, window: str) -> Iterator[Reference]:
     start, *name, elapsed = cells[: -len(gpus)]
     energies = zip(gpus, cells[-len(gpus) :], strict=True)
     row = {"start_time": start, "elapsed_time": elapsed} | dict(energies)
-    found.setdefault(",".join(name), []).append((number, row))
-  if window and window not in found:
-    known = ", ".join(word(name) for name in found)
-    raise BadReferenceError(f"no window {word(window)}; known: {known}")
-  for name, rows in found.items():
+    windows.setdefault(",".join(name), []).append((number, row))
+  if window and window not in windows:
+    names = ", ".join(map(printable, windows))
+    raise BadReferenceError(f"no window {printable(window)}; known: {names}")
+  for name, rows in windows.items():
     if name == window or not window:
-      yield _windows(file, name, rows, gpus)
+      yield _zeus_windows(file, name, rows, gpus)
 
 
-def _windows(
+def _zeus_windows(
   file: str,
   name: str,
   rows: Sequence[tuple[int, Mapping[str, str]]],
@@ -162,18 +177,18 @@ def _windows(
   ended, seconds, joules = 0.0, [], []
   for number, row in rows:
     start = _number(number, "start_time", row)
-    if start < ended - 1e-3:
+    if start < ended - OVERLAP_TOLERANCE:
       raise BadReferenceError(
         f"row {number}, column start_time: begins within an earlier window"
-        f" {word(name)}; windows that overlap cannot be added up"
+        f" {printable(name)}; windows that overlap cannot be added up"
       )
     seconds.append(_number(number, "elapsed_time", row))
     ended = start + seconds[-1]
     joules += [_number(number, gpu, row) for gpu in gpus]
   count = "1 window" if len(rows) == 1 else f"{len(rows)} windows added up"
   return Reference(
-    name=word(name or "window"),
-    source=f"Zeus, {word(file)}, {count}",
+    name=printable(name or "window"),
+    source=f"Zeus, {printable(file)}, {count}",
     # 0 J is what Zeus writes of a window shorter than the counter's period.
     joules=math.fsum(joules) if all(joules) else None,
     seconds=math.fsum(seconds) or None,
@@ -182,7 +197,7 @@ def _windows(
 
 
 def _number(number: int, column: str, row: Mapping[str, str]) -> float:
-  """A cell as a number, 0 where it is empty or not there."""
+  """Reads a cell as a number, 0 where it is empty or not there."""
   text = row.get(column, "").strip() or "0"
   try:
     value = float(text)
@@ -190,6 +205,7 @@ def _number(number: int, column: str, row: Mapping[str, str]) -> float:
     value = math.nan
   if not 0 <= value <= LARGEST:
     raise BadReferenceError(
-      f"row {number}, column {column}: {word(text)!r} is not a number from 0 on"
+      f"row {number}, column {column}: {printable(text)!r} is not a number from"
+      " 0 on"
     )
   return value

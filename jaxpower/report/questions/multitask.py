@@ -1,28 +1,50 @@
-"""What one network for several tasks cost beside a network for each.
+"""What did one network for several tasks cost beside a network for each?
 
-One network for several tasks beside a network for each, seed by seed.
+A network for each of the tasks costs the sum of their trainings. That sum is
+made seed by seed and set against the one network of the same seed, so that what
+a seed does to both cancels; the answer is the median over seeds of these
+ratios. Paired are only trials that are equal in all but their tasks: data,
+model, rates, machine and meter.
+
+A saving is bought with accuracy where a task ends worse in the shared network
+than alone. So what every task ended at stands beside its energy. It says
+something only of trials that trained on after their targets: at a stop every
+network stands at its target.
 """
 
 import json
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.cells import COUNTING_NAMES, estimate, interval_note
+from jaxpower.report.cells import (
+  COUNTING_NAMES,
+  UNKNOWN,
+  estimate,
+  interval,
+  interval_note,
+)
 from jaxpower.report.compare.comparable import (
-  devices,
+  conditions,
   flat,
-  machine,
   target_of,
   tasks_of,
 )
 from jaxpower.report.compare.comparison import Compared
-from jaxpower.report.compare.costs import COUNTINGS, TRAIN, Counting, costs
+from jaxpower.report.compare.costs import (
+  COUNTINGS,
+  TRAIN,
+  Counting,
+  all_known,
+  costs,
+  ran,
+)
 from jaxpower.report.compare.statistics import (
   Cost,
+  Estimate,
   Span,
   median,
   median_ratio,
@@ -30,18 +52,29 @@ from jaxpower.report.compare.statistics import (
 )
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
-from jaxpower.wording import number, percent, setting
+from jaxpower.wording import (
+  ESTIMATED,
+  ONE_SEED,
+  join_names,
+  joules_name,
+  number,
+  percent,
+  setting,
+)
 
-# What one network and a network each differ in by nature.
-_OF_TASKS = ("tasks", "targets", "task_weights", "task_weighting")
+PLACE = 50
+# In these fields one network and a network for each task differ by nature.
+TASK_FIELDS = ("tasks", "targets", "task_weights", "task_weighting")
+NUMBERS_IN_WORDS = {2: "two", 3: "three", 4: "four"}
 
 
 @dataclass(frozen=True)
 class Pairing:
   """The trials of one network, and of a network for each of its tasks.
 
-  `together` and each of `alone` hold the same `seeds`, in their order. `unlike`
-  are the fields of the config in which this pairing differs from others.
+  `together` and each of `alone`, one a task, hold the same `seeds` in their
+  order. `left_out` are seeds that some network lacks; `config` is the flat one
+  of the network for several tasks.
   """
 
   tasks: tuple[str, ...]
@@ -55,187 +88,286 @@ class Pairing:
   @property
   def trials(self) -> tuple[TrialRecord, ...]:
     """All of them."""
-    return (*self.together, *(r for part in self.alone for r in part))
+    return (*self.together, *(r for trials in self.alone for r in trials))
+
+  @property
+  def stopped_at_target(self) -> bool:
+    """Whether some trial trained no further than to its target."""
+    return any(trial.config.get("stop_at_target") for trial in self.trials)
 
   def costs(
     self, counting: Counting = TRAIN
   ) -> tuple[tuple[Cost, Cost], ...] | None:
-    """Of each seed the cost together and the sum alone; None if unknown.
+    """Pairs each seed's cost together with its sum alone; None if unknown.
 
     A sum in which a trial missed its target is itself a lower bound.
     """
     together = costs(self.together, counting)
-    alone = [costs(part, counting) for part in self.alone]
-    known = [part for part in alone if part is not None]
-    if together is None or len(known) < len(alone):
+    alone = all_known(costs(trials, counting) for trials in self.alone)
+    if together is None or alone is None:
       return None
-    sums = [
+    sums = (
       Cost(
-        sum(cost.value for cost in each),
-        censored=any(cost.censored for cost in each),
+        sum(cost.value for cost in by_task),
+        censored=any(cost.censored for cost in by_task),
       )
-      for each in zip(*known, strict=True)
-    ]
+      for by_task in zip(*alone, strict=True)
+    )
     return tuple(zip(together, sums, strict=True))
 
 
-def pairings(records: Iterable[TrialRecord]) -> tuple[Pairing, ...]:
-  """Every network for several tasks that has a network for each beside it.
+@dataclass(frozen=True, kw_only=True)
+class TaskResult:
+  """One task of a pairing: what it cost alone, and where it ended.
 
-  Beside it are trials of one of its tasks, to the same target, that are equal
-  in all else: data, model, rates, machine, meter. A failed trial has no
-  partner, and its seed is left out.
+  The ends are median accuracies when training ended; `gain` is what the task
+  gained in the one network, a share of one, the median over seeds. None where
+  a trial does not know its accuracy.
   """
-  groups: dict[str, list[TrialRecord]] = {}
-  for record in records:
-    if record.status != "failed":
-      groups.setdefault(_conditions(record), []).append(record)
-  found = []
-  for group in groups.values():
-    several: dict[str, list[TrialRecord]] = {}
-    for record in group:
+
+  task: str
+  target: float
+  joules_alone: Estimate | None
+  end_together: float | None
+  end_alone: float | None
+  gain: Span | None
+
+  @property
+  def surely_lost(self) -> bool:
+    """Whether the whole interval of the gain lies below zero."""
+    high = self.gain.high if self.gain else None
+    return high is not None and high < 0
+
+  @property
+  def surely_gained(self) -> bool:
+    """Whether the whole interval of the gain lies above zero."""
+    low = self.gain.low if self.gain else None
+    return low is not None and low > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saving:
+  """What a pairing says: energy in one network against a network for each.
+
+  Attributes:
+    pairing: The trials.
+    unlike: The fields in which this pairing differs from the others found.
+    joules_together: Median over seeds; None where unknown.
+    joules_alone: Median over seeds of the sum over tasks; None where unknown.
+    ratio: The median over seeds of one network over a network for each; None
+      where the joules are unknown, or are 0 alone.
+    ratios_otherwise: The same by the other ways to count, by their names in
+      `COUNTINGS`, as far as known.
+    unknown: Why joules are unknown, as a record says; empty where none does.
+    results: One for each task.
+  """
+
+  pairing: Pairing
+  unlike: dict[str, Any]
+  joules_together: Estimate | None
+  joules_alone: Estimate | None
+  ratio: Span | None
+  ratios_otherwise: dict[str, Span]
+  unknown: str
+  results: tuple[TaskResult, ...]
+
+  @property
+  def surely_saved(self) -> bool:
+    """Whether the interval of the ratio, or one seed's own, is below one."""
+    if self.ratio is None:
+      return False
+    high = self.ratio.high
+    return (self.ratio.most if high is None else high) < 1
+
+  @property
+  def surely_cost_more(self) -> bool:
+    """Whether the interval of the ratio, or one seed's own, is above one."""
+    if self.ratio is None:
+      return False
+    low = self.ratio.low
+    return (self.ratio.least if low is None else low) > 1
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers with one section; with none where nothing can be paired."""
+  savings = find(compared)
+  return (tell(savings),) if savings else ()
+
+
+# Values
+
+
+def find(compared: Compared) -> tuple[Saving, ...]:
+  """Finds what each network for several tasks saved; empty for none."""
+  pairs = pairings(compared.records)
+  paths = dict.fromkeys(path for pairing in pairs for path in pairing.config)
+  unlike = [
+    path
+    for path in paths
+    if path not in ("seed", "target_accuracy")
+    and len({json.dumps(pairing.config.get(path)) for pairing in pairs}) > 1
+  ]
+  return tuple(_saving(pairing, unlike) for pairing in pairs)
+
+
+def pairings(records: Iterable[TrialRecord]) -> tuple[Pairing, ...]:
+  """Pairs every network for several tasks that has a network for each.
+
+  Those are trials of one of its tasks, to the same target, that are equal in
+  all else: data, model, rates, machine, meter. A failed trial has no partner,
+  and its seed is left out.
+  """
+  alike: dict[str, list[TrialRecord]] = {}
+  for record in ran(records):
+    alike.setdefault(_conditions_key(record), []).append(record)
+  pairs = []
+  for trials in alike.values():
+    several_tasks: dict[str, list[TrialRecord]] = {}
+    for record in trials:
       if len(tasks_of(record)) > 1:
-        several.setdefault(_learning(record), []).append(record)
-    found += [_pair(together, group) for together in several.values()]
-  return tuple(pairing for pairing in found if pairing)
+        several_tasks.setdefault(_tasks_key(record), []).append(record)
+    pairs += [_pair(together, trials) for together in several_tasks.values()]
+  return tuple(pairing for pairing in pairs if pairing)
 
 
-def end_accuracies(
-  records: Sequence[TrialRecord], task: str
-) -> tuple[float, ...] | None:
-  """The accuracy of a task when training ended; None if a trial lacks it."""
-  found = []
-  for record in records:
-    if len(tasks_of(record)) == 1:
-      accuracy = record.final_accuracy
-    else:
-      last = record.curve[-1].accuracies if record.curve else {}
-      accuracy = last.get(task)
-    if accuracy is None:
-      return None
-    found.append(accuracy)
-  return tuple(found)
+def _conditions_key(record: TrialRecord) -> str:
+  """All that a trial was done under but for its tasks, target and seed.
+
+  Measured and estimated joules, or those of other domains, are no pair.
+  """
+  config = {
+    key: value
+    for key, value in record.config.items()
+    if key not in (*TASK_FIELDS, "target_accuracy", "seed")
+  }
+  measurement = conditions(record).measurement
+  return json.dumps([config, measurement], sort_keys=True)
+
+
+def _tasks_key(record: TrialRecord) -> str:
+  """What a network for several tasks learns, and how they are weighed."""
+  fields = {key: record.config.get(key) for key in TASK_FIELDS}
+  return json.dumps([fields, record.config["target_accuracy"]], sort_keys=True)
 
 
 def _pair(
-  together: Sequence[TrialRecord], group: Sequence[TrialRecord]
+  together: Sequence[TrialRecord], alike: Sequence[TrialRecord]
 ) -> Pairing | None:
   first = together[0]
   tasks = tasks_of(first)
   targets = tuple(target_of(first, task) for task in tasks)
   alone = [
-    [r for r in group if tasks_of(r) == (task,) and r.target_accuracy == target]
+    [r for r in alike if tasks_of(r) == (task,) and r.target_accuracy == target]
     for task, target in zip(tasks, targets, strict=True)
   ]
-  by_seed = [{r.seed: r for r in part} for part in (together, *alone)]
-  asked = set.union(*map(set, by_seed))
-  seeds = sorted(set.intersection(*map(set, by_seed)))
-  if not seeds:
+  by_seed = [{r.seed: r for r in trials} for trials in (together, *alone)]
+  in_all = set.intersection(*map(set, by_seed))
+  in_any = set.union(*map(set, by_seed))
+  if not in_all:
     return None
-  networks = [tuple(part[seed] for seed in seeds) for part in by_seed]
+  seeds = tuple(sorted(in_all))
+  networks = [tuple(trials[seed] for seed in seeds) for trials in by_seed]
   return Pairing(
     tasks=tasks,
     targets=targets,
-    seeds=tuple(seeds),
+    seeds=seeds,
     together=networks[0],
     alone=tuple(networks[1:]),
     config=flat(first.config),
-    left_out=tuple(sorted(asked - set(seeds))),
+    left_out=tuple(sorted(in_any - in_all)),
   )
 
 
-def _conditions(record: TrialRecord) -> str:
-  """All that a trial was done under but for its tasks, target and seed.
-
-  Measured and estimated joules, or those of other domains, are no pair.
-  """
-  left = {
-    key: value
-    for key, value in record.config.items()
-    if key not in (*_OF_TASKS, "target_accuracy", "seed")
+def _saving(pairing: Pairing, unlike: Sequence[str]) -> Saving:
+  pairs = pairing.costs()
+  together, alone = zip(*pairs, strict=True) if pairs else ((), ())
+  reasons = (reason for trial in pairing.trials for reason in trial.reasons)
+  otherwise = {
+    name: median_ratio(pairing.costs(counting) or ())
+    for name, counting in COUNTINGS.items()
+    if counting is not TRAIN
   }
-  domains = sorted(record.joules_by_domain)
-  seen = [machine(record), devices(record), domains, record.estimated]
-  return json.dumps([left, seen], sort_keys=True)
+  return Saving(
+    pairing=pairing,
+    unlike={
+      path: pairing.config[path] for path in unlike if path in pairing.config
+    },
+    joules_together=median(together),
+    joules_alone=median(alone),
+    ratio=median_ratio(pairs or ()),
+    ratios_otherwise={name: r for name, r in otherwise.items() if r},
+    unknown="" if pairs else next(reasons, ""),
+    results=tuple(
+      _result(pairing, task, target, trials)
+      for task, target, trials in zip(
+        pairing.tasks, pairing.targets, pairing.alone, strict=True
+      )
+    ),
+  )
 
 
-def _learning(record: TrialRecord) -> str:
-  """What a network for several tasks learns, and how they are weighed."""
-  kept = {key: record.config.get(key) for key in _OF_TASKS}
-  return json.dumps([kept, record.config["target_accuracy"]], sort_keys=True)
+def _result(
+  pairing: Pairing, task: str, target: float, alone: Sequence[TrialRecord]
+) -> TaskResult:
+  ends_together = _end_accuracies(pairing.together, task)
+  ends_alone = _end_accuracies(alone, task)
+  gain = None
+  if ends_together and ends_alone:
+    gains = [
+      ours - theirs
+      for ours, theirs in zip(ends_together, ends_alone, strict=True)
+    ]
+    gain = span([(value, value) for value in gains])
+  return TaskResult(
+    task=task,
+    target=target,
+    joules_alone=median(costs(alone) or ()),
+    end_together=statistics.median(ends_together) if ends_together else None,
+    end_alone=statistics.median(ends_alone) if ends_alone else None,
+    gain=gain,
+  )
 
 
-PLACE = 50
+def _end_accuracies(
+  records: Sequence[TrialRecord], task: str
+) -> tuple[float, ...] | None:
+  """The accuracy of a task when training ended; None if a trial lacks it."""
+  return all_known(_end_accuracy(record, task) for record in records)
 
 
-def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
-  """Answers the question from records, or with nothing."""
-  answered = section(compared.records)
-  return (answered,) if answered else ()
+def _end_accuracy(record: TrialRecord, task: str) -> float | None:
+  if len(tasks_of(record)) == 1:
+    return record.final_accuracy
+  return record.curve[-1].accuracies.get(task) if record.curve else None
 
 
-def section(records: Sequence[TrialRecord]) -> Section | None:
-  """Energy to every target in one network against a network for each.
+# Words
 
-  None where no trial has several tasks, or none has its tasks alone beside it.
-  """
-  found = pairings(records)
-  if not found:
-    return None
-  words = _words(found)
-  lines = [
-    f"{told}: {line}" if told else line
-    for told, pairing in zip(words, found, strict=True)
-    for line in _lines(pairing)
-  ]
-  trials = [r for pairing in found for r in pairing.trials]
-  estimated = any(r.estimated for r in trials)
+
+def tell(savings: Sequence[Saving]) -> Section:
+  """Tells energy and accuracy of every pairing: two tables and sentences."""
+  trials = [trial for saving in savings for trial in saving.pairing.trials]
+  estimated = any(trial.estimated for trial in trials)
+  lines = []
+  for saving in savings:
+    name = setting(saving.unlike)
+    lines += [f"{name}: {s}" if name else s for s in _sentences(saving)]
   if estimated:
-    lines.append("Power is estimated, not measured.")
-  if partial := sum(r.partial for r in trials):
+    lines.append(ESTIMATED)
+  if partial := sum(trial.partial for trial in trials):
     lines.append(f"The meter saw {partial} of these trials only in part.")
   return Section(
     title="One network for several tasks, against a network for each",
     tables=(
-      _energy(found, words, estimated),
-      _accuracy(found, words, estimated),
+      _energy_table(savings, estimated),
+      _accuracy_table(savings, estimated),
     ),
     lines=tuple(lines),
   )
 
 
-def _words(found: Sequence[Pairing]) -> list[str]:
-  """What tells each pairing from the others; empty for a single one."""
-  paths = dict.fromkeys(path for pairing in found for path in pairing.config)
-  unlike = [
-    path
-    for path in paths
-    if path not in ("seed", "target_accuracy")
-    and len({json.dumps(p.config.get(path)) for p in found}) > 1
-  ]
-  return [
-    setting({path: p.config[path] for path in unlike if path in p.config})
-    for p in found
-  ]
-
-
-def _energy(
-  found: Sequence[Pairing], words: Sequence[str], estimated: bool
-) -> Table:
-  joules = "estimated joules" if estimated else "joules"
-  rows = []
-  for told, pairing in zip(words, found, strict=True):
-    pairs = pairing.costs()
-    together, alone = zip(*pairs, strict=True) if pairs else ((), ())
-    rows.append(
-      (
-        told or " + ".join(pairing.tasks),
-        str(len(pairing.seeds)),
-        estimate(median(together)),
-        estimate(median(alone)),
-        _cell(median_ratio(pairs or ())),
-      )
-    )
+def _energy_table(savings: Sequence[Saving], estimated: bool) -> Table:
+  joules = joules_name(estimated)
   columns = (
     "tasks",
     "seeds",
@@ -243,202 +375,181 @@ def _energy(
     f"{joules} in a network each",
     "ratio",
   )
+  rows = tuple(
+    (
+      setting(saving.unlike) or " + ".join(saving.pairing.tasks),
+      str(len(saving.pairing.seeds)),
+      estimate(saving.joules_together),
+      estimate(saving.joules_alone),
+      _ratio_cell(saving.ratio),
+    )
+    for saving in savings
+  )
   notes = ["Joules of training to every target; the ratio of each seed's own."]
-  counts = [len(p.seeds) for p in found if len(p.seeds) > 1]
-  if counts:
-    notes.append(interval_note(min(counts)))
-  return Table(columns, tuple(rows), tuple(notes))
+  seeds = [len(saving.pairing.seeds) for saving in savings]
+  if max(seeds) > 1:
+    notes.append(interval_note(min(count for count in seeds if count > 1)))
+  return Table(columns, rows, tuple(notes))
 
 
-def _accuracy(
-  found: Sequence[Pairing], words: Sequence[str], estimated: bool
-) -> Table:
-  joules = "estimated joules" if estimated else "joules"
-  rows = []
-  for told, pairing in zip(words, found, strict=True):
-    for task, target, alone in zip(
-      pairing.tasks, pairing.targets, pairing.alone, strict=True
-    ):
-      rows.append(
-        (
-          f"{task} ({told})" if told else task,
-          percent(target),
-          estimate(median(costs(alone) or ())),
-          _percent(end_accuracies(pairing.together, task)),
-          _percent(end_accuracies(alone, task)),
-          _points(_difference(pairing, task)),
-        )
-      )
+def _accuracy_table(savings: Sequence[Saving], estimated: bool) -> Table:
   columns = (
     "task",
     "target",
-    f"{joules} alone",
+    f"{joules_name(estimated)} alone",
     "end in one network",
     "end alone",
     "points of difference",
   )
+  rows = tuple(
+    (
+      result.task + (f" ({setting(saving.unlike)})" if saving.unlike else ""),
+      percent(result.target),
+      estimate(result.joules_alone),
+      _accuracy(result.end_together),
+      _accuracy(result.end_alone),
+      _points(result.gain),
+    )
+    for saving in savings
+    for result in saving.results
+  )
   notes = ["End: accuracy when training ended. A difference below 0 is a loss."]
-  if any(map(_stopped, found)):
+  if any(saving.pairing.stopped_at_target for saving in savings):
     notes.append(
       "Training ended at the targets, each network's after other examples: no"
       " loss can be told from it. With stop_at_target=false all train on to the"
       " budget."
     )
-  return Table(columns, tuple(rows), tuple(notes))
+  return Table(columns, rows, tuple(notes))
 
 
-def _stopped(pairing: Pairing) -> bool:
-  return any(trial.config.get("stop_at_target") for trial in pairing.trials)
+def _ratio_cell(ratio: Span | None) -> str:
+  if ratio is None:
+    return UNKNOWN
+  return f"{_span(ratio)}{_brackets(ratio)}"
 
 
-def _lines(pairing: Pairing) -> list[str]:
-  return list(
-    filter(
-      None,
-      (_saving(pairing), _counted(pairing), _losses(pairing), _left(pairing)),
+def _span(value: Span) -> str:
+  """What is known of a value: "0.62", "at least 0.62", "0.62 to 0.70"."""
+  if value.least == value.most:
+    return number(value.least)
+  if math.isinf(value.most):
+    return f"at least {number(value.least)}"
+  if value.least == 0:
+    return f"at most {number(value.most)}"
+  return f"{number(value.least)} to {number(value.most)}"
+
+
+def _brackets(value: Span) -> str:
+  """The interval of a value, " (0.58 to 0.70)"; empty where it has none."""
+  has_interval = value.low is not None and value.high is not None
+  return f" ({interval(value)})" if has_interval else ""
+
+
+def _accuracy(share: float | None) -> str:
+  return UNKNOWN if share is None else percent(round(share, 3))
+
+
+def _points(gain: Span | None) -> str:
+  """Points of accuracy with their sign: "-5.0 (-6.0 to -4.0)"."""
+  if gain is None:
+    return UNKNOWN
+  points = f"{100 * gain.least:+.1f}"
+  if gain.low is None or gain.high is None:
+    return points
+  return f"{points} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+
+
+# Sentences
+
+
+def _sentences(saving: Saving) -> list[str]:
+  sentences = (
+    _saving_sentence(saving),
+    _otherwise_sentence(saving.ratios_otherwise),
+    _accuracy_sentence(saving),
+    _left_out_sentence(saving.pairing.left_out),
+  )
+  return [sentence for sentence in sentences if sentence]
+
+
+def _saving_sentence(saving: Saving) -> str:
+  """Says what the one network saved or cost."""
+  tasks, ratio = join_names(saving.pairing.tasks), saving.ratio
+  if saving.joules_together is None:
+    reason = saving.unknown or "no meter"
+    return (
+      f"What one network for {tasks} saved is unknown: {reason.rstrip('.')}."
     )
+  if ratio is None:
+    return f"What one network for {tasks} saved is unknown: 0 J alone."
+  count = len(saving.pairing.tasks)
+  networks = f"{NUMBERS_IN_WORDS.get(count, count)} networks"
+  return (
+    f"One network for {tasks} cost {_span(ratio)} times{_brackets(ratio)} the"
+    f" joules of {networks}: {_verdict(saving, ratio)}"
   )
 
 
-def _saving(pairing: Pairing) -> str:
-  """What multitask saved or cost, in a sentence."""
-  tasks, pairs = " and ".join(pairing.tasks), pairing.costs()
-  if pairs is None:
-    why = next((r for t in pairing.trials for r in t.reasons), "no meter")
-    return f"What one network for {tasks} saved is unknown: {why.rstrip('.')}."
-  ratio = median_ratio(pairs)
-  if ratio is None:
-    return f"What one network for {tasks} saved is unknown: 0 J alone."
-  told = f"One network for {tasks} cost {_times(ratio)} the joules of"
-  told += f" {_count(len(pairing.tasks))}: "
-  return told + _verdict(ratio, len(pairing.seeds))
-
-
-def _verdict(ratio: Span, seeds: int) -> str:
-  low = ratio.least if ratio.low is None else ratio.low
-  high = ratio.most if ratio.high is None else ratio.high
-  alone = " One seed cannot tell how certain this is." if seeds == 1 else ""
-  if high < 1:
-    least, most = 100 * (1 - ratio.most), 100 * (1 - ratio.least)
-    return f"multitask saved {_share(least, most)}.{alone}"
-  if low > 1:
-    least, most = 100 * (ratio.least - 1), 100 * (ratio.most - 1)
-    return f"multitask cost {_share(least, most)} more.{alone}"
+def _verdict(saving: Saving, ratio: Span) -> str:
+  seeds = len(saving.pairing.seeds)
+  uncertain = f" {ONE_SEED}" if seeds == 1 else ""
+  if saving.surely_saved:
+    share = _share(1 - ratio.most, 1 - ratio.least)
+    return f"multitask saved {share}.{uncertain}"
+  if saving.surely_cost_more:
+    share = _share(ratio.least - 1, ratio.most - 1)
+    return f"multitask cost {share} more.{uncertain}"
   if ratio.least == ratio.most:
-    return f"{seeds} seeds cannot tell whether it saved.{alone}"
+    return f"{seeds} seeds cannot tell whether it saved.{uncertain}"
   return "too many trials missed a target to tell whether it saved."
 
 
 def _share(least: float, most: float) -> str:
-  """A percentage, or what is known of it."""
+  """What is known of a share: "30 %", "at least 30 %", "30 to 40 %"."""
+  low = number(100 * least, 2)
   if least == most:
-    return f"{number(least, 2)} %"
-  if math.isinf(most) or most >= 100 > least:
-    return f"at least {number(least, 2)} %"
-  return f"{number(least, 2)} to {number(most, 2)} %"
+    return f"{low} %"
+  # A saving of 100 % or more is a bound that says nothing.
+  if math.isinf(most) or most >= 1 > least:
+    return f"at least {low} %"
+  return f"{low} to {number(100 * most, 2)} %"
 
 
-def _times(ratio: Span) -> str:
-  """The ratio with its interval: "0.62 times (0.58 to 0.70)"."""
-  return f"{_known(ratio)} times{_interval(ratio)}"
+def _otherwise_sentence(ratios: Mapping[str, Span]) -> str:
+  """Says the ratio by the other ways to count; empty where none is known."""
+  names = [
+    f"{name} {_ratio_cell(ratios[counting])}"
+    for counting, name in COUNTING_NAMES.items()
+    if counting in ratios
+  ]
+  return f"Ratio {', '.join(names)}." if names else ""
 
 
-def _cell(ratio: Span | None) -> str:
-  return "unknown" if ratio is None else f"{_known(ratio)}{_interval(ratio)}"
-
-
-def _known(found: Span) -> str:
-  if found.least == found.most:
-    return number(found.least)
-  if math.isinf(found.most):
-    return f"at least {number(found.least)}"
-  if found.least == 0:
-    return f"at most {number(found.most)}"
-  return f"{number(found.least)} to {number(found.most)}"
-
-
-def _interval(found: Span) -> str:
-  if found.low is None or found.high is None:
+def _accuracy_sentence(saving: Saving) -> str:
+  """Says which tasks ended less or more accurate together than alone."""
+  if saving.pairing.stopped_at_target:
     return ""
-  if math.isinf(found.high):
-    return f" ({number(found.low)} or more)"
-  return f" ({number(found.low)} to {number(found.high)})"
-
-
-def _count(networks: int) -> str:
-  words = {2: "two", 3: "three", 4: "four"}
-  return f"{words.get(networks, networks)} networks"
-
-
-def _counted(pairing: Pairing) -> str:
-  """The ratio by the other ways to count, where they are known."""
-  told = []
-  for name, words in COUNTING_NAMES.items():
-    pairs = pairing.costs(COUNTINGS[name]) if name != "train" else None
-    if pairs and (ratio := median_ratio(pairs)):
-      told.append(f"{words} {_cell(ratio)}")
-  return f"Ratio {', '.join(told)}." if told else ""
-
-
-def _losses(pairing: Pairing) -> str:
-  """Which tasks ended less accurate together than alone."""
-  if _stopped(pairing):
-    return ""
-  lost, gained = [], []
-  for task in pairing.tasks:
-    found = _difference(pairing, task)
-    if found is None or found.low is None or found.high is None:
-      continue
-    told = f"{task} by {number(100 * abs(found.least), 2)} points"
-    if found.high < 0:
-      lost.append(told)
-    elif found.low > 0:
-      gained.append(told)
-  parts = [
-    f"{words}: {', '.join(tasks)}"
-    for words, tasks in (
-      ("Less accurate in the end in one network than alone", lost),
-      ("More accurate in the end in one network than alone", gained),
-    )
+  lost = [_change(r) for r in saving.results if r.surely_lost]
+  gained = [_change(r) for r in saving.results if r.surely_gained]
+  changes = [
+    f"{change} accurate in the end in one network than alone:"
+    f" {', '.join(tasks)}."
+    for change, tasks in (("Less", lost), ("More", gained))
     if tasks
   ]
-  if parts:
-    return f"{'. '.join(parts)}."
-  if len(pairing.seeds) == 1:
-    return ""
+  if changes or len(saving.pairing.seeds) == 1:
+    return " ".join(changes)
   return "No task ended surely more or less accurate in one network than alone."
 
 
-def _left(pairing: Pairing) -> str:
-  if not pairing.left_out:
+def _change(result: TaskResult) -> str:
+  points = 100 * abs(result.gain.least) if result.gain else 0.0
+  return f"{result.task} by {number(points, 2)} points"
+
+
+def _left_out_sentence(seeds: Sequence[int]) -> str:
+  if not seeds:
     return ""
-  seeds = ", ".join(map(str, pairing.left_out))
-  return f"Left out, since a trial failed or is not there: seed {seeds}."
-
-
-def _difference(pairing: Pairing, task: str) -> Span | None:
-  """Accuracy at the end together less that alone, in pairs of a seed."""
-  alone = pairing.alone[pairing.tasks.index(task)]
-  ours, theirs = (
-    end_accuracies(pairing.together, task),
-    end_accuracies(alone, task),
-  )
-  if ours is None or theirs is None:
-    return None
-  apart = [a - b for a, b in zip(ours, theirs, strict=True)]
-  return span([(value, value) for value in apart])
-
-
-def _percent(accuracies: Sequence[float] | None) -> str:
-  if accuracies is None:
-    return "unknown"
-  return percent(round(statistics.median(accuracies), 3))
-
-
-def _points(found: Span | None) -> str:
-  if found is None:
-    return "unknown"
-  told = f"{100 * found.least:+.1f}"
-  if found.low is None or found.high is None:
-    return told
-  return f"{told} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+  names = ", ".join(map(str, seeds))
+  return f"Left out, since a trial failed or is not there: seed {names}."

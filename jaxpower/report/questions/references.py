@@ -1,208 +1,304 @@
-"""Numbers from elsewhere beside the records: tables, and a line for each.
+"""How do the records compare with results that were measured elsewhere?
 
-Which records a number from elsewhere may be compared with, and why not.
-
-A ratio is made only at the same data, model and target. Other hardware, and
-whatever else may mislead, is said beside it.
+A ratio to a number from elsewhere says something only of the same work: the
+same data, model and target. Other work gets no ratio, and the reason why. Where
+the joules of one side cover other parts of the machine or other phases of the
+run, the other side is counted alike if it can be (a log that has its GPU's
+joules apart, a record that has its compiling apart), and else not compared.
+Whatever else may mislead, other hardware first of all, is said beside the ratio
+and not held against it: to compare two machines may be what somebody wants.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.cells import estimate, interval
-from jaxpower.report.compare.comparison import (
-  Compared,
-  Comparison,
-  Group,
-  compare,
+from jaxpower.report.cells import (
+  UNKNOWN,
+  at_least,
+  estimate,
+  interval,
+  number_or_unknown,
 )
-from jaxpower.report.compare.costs import COUNTINGS, SECONDS, costs
+from jaxpower.report.compare.comparison import Compared, Comparison, Group
+from jaxpower.report.compare.costs import COUNTINGS, SECONDS, costs, ran
 from jaxpower.report.compare.statistics import Estimate, median
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.report.given.references import BOUNDARY, Reference
-from jaxpower.wording import number, percent, setting
+from jaxpower.wording import (
+  label,
+  measured_or_estimated,
+  percent,
+  setting,
+)
 
-TOLERANCE = 0.001  # of a target accuracy: a tenth of a point
-
+PLACE = 60
+TOLERANCE = 0.001  # of a target accuracy, chosen: a tenth of a point
+# Names of makers and brands, and what is left of (R) and (TM): no part of which
+# chip it is, since one source writes "NVIDIA H200" and another "H200".
 MAKERS = {"amd", "geforce", "intel", "nvidia", "quadro", "r", "tesla", "tm"}
-
-# What of a run records can add up, by the phases that a reference says are in.
+# The way to count of `costs.COUNTINGS` that adds up just these phases; those of
+# a reference that does not say are taken for training alone.
 COUNTING_OF_PHASES = {
   (): "train",
   ("train",): "train",
   ("compile", "train"): "compile",
   ("train", "eval"): "eval",
 }
+TRAIN_ALONE = ((), ("train",))  # of these phases the records know the seconds
+SAME_HARDWARE = {True: "same", False: "other", None: UNKNOWN}
+GIVEN_COLUMNS = (
+  "name",
+  "hardware",
+  "framework",
+  "model",
+  "data",
+  "batch",
+  "target",
+  "accuracy",
+  "joules",
+  "seconds",
+  "covers",
+  "source",
+)
+MATCH_COLUMNS = (
+  "reference",
+  "here",
+  "hardware",
+  "joules here",
+  "joules there",
+  "ratio of joules",
+  "seconds here",
+  "seconds there",
+  "ratio of seconds",
+)
+
+Fact = Literal[
+  "accuracy",  # that it stopped at, below its own target
+  "batch_size",
+  "boundary",
+  "data",
+  "energy",  # of the trials here: unknown
+  "estimated",
+  "hardware",
+  "joules",
+  "model",
+  "phases",
+  "phases_of_joules",
+  "phases_of_seconds",
+  "precision",
+  "pretrained",
+  "seconds",
+  "target_accuracy",
+  "tasks",
+  "trials",  # none are recorded here
+]
+
+
+@dataclass(frozen=True)
+class Difference:
+  """A fact that is not the same there, in a reference, and here, in records.
+
+  None, or empty, is unknown.
+  """
+
+  fact: Fact
+  there: Any = None
+  here: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-  """A reference beside the cheapest group that it may be compared with.
+  """A reference beside the cheapest group of trials that did the same work.
 
-  Its own `joules` are as many as cover what the group's do. Ratios are the
-  group's over the reference's; `apart` says why one is None, `notes` what else
-  to mind. Hardware is compared by its name; None where one is not known.
+  Attributes:
+    reference: The reference.
+    group: The trials here.
+    framework: Theirs.
+    joules_here: The group's, over the phases that the reference counts.
+    joules_there: The reference's, over the parts of the machine that the
+      group's cover; None where it has no such number.
+    estimated_here: Whether the group's joules are modelled.
+    estimated_there: Whether the reference's are; None where it does not say.
+    seconds_here: The group's, of training to the target.
+    joules_ratio: The group's over the reference's; None for no such ratio.
+    seconds_ratio: The same of seconds.
+    same_hardware: By its name; None where one is not known.
+    obstacles: Why a ratio is None.
+    caveats: What else may mislead.
   """
 
   reference: Reference
   group: Group
   framework: str
-  here_joules: Estimate | None
-  here_seconds: Estimate | None
-  joules: float | None
-  estimated: bool | None
+  joules_here: Estimate | None
+  joules_there: float | None
   estimated_here: bool
+  estimated_there: bool | None
+  seconds_here: Estimate | None
   joules_ratio: Estimate | None
   seconds_ratio: Estimate | None
   same_hardware: bool | None
-  apart: tuple[str, ...]
-  notes: tuple[str, ...]
+  obstacles: tuple[Difference, ...]
+  caveats: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class Beside:
+  """A reference with its matches, or else with what keeps it from any."""
+
+  reference: Reference
+  matches: tuple[Match, ...]
+  obstacles: tuple[Difference, ...]
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers with one section; with none where no reference is given."""
+  beside = find(compared, given)
+  return (tell(beside),) if beside else ()
+
+
+# Values
+
+
+def find(compared: Compared, given: Given) -> tuple[Beside, ...]:
+  """Finds which records each reference compares with."""
+  return tuple(
+    _beside(reference, compared.comparisons) for reference in given.references
+  )
+
+
+def _beside(reference: Reference, comparisons: Sequence[Comparison]) -> Beside:
+  same_work = matches(reference, comparisons)
+  if same_work:
+    return Beside(reference, same_work, ())
+  return Beside(reference, (), obstacles(reference, comparisons))
 
 
 def matches(
-  reference: Reference, grounds: Sequence[Comparison]
+  reference: Reference, comparisons: Sequence[Comparison]
 ) -> tuple[Match, ...]:
-  """One match for each ground and framework of the same data, model, target."""
-  found = []
-  for ground in grounds:
-    alike = [
+  """Matches a reference with trials that did the same work.
+
+  At most one match for each comparison and framework.
+  """
+  pairs = []
+  for comparison in comparisons:
+    same_work = [
       group
-      for group in ground.groups
-      if group.joules and not _differences(reference, ground, group)
+      for group in comparison.groups
+      if group.joules and not _differences(reference, comparison, group)
     ]
-    for framework in sorted({_first(group).framework for group in alike}):
-      group = _nearest(
-        reference, [g for g in alike if _first(g).framework == framework]
-      )
-      found.append(_match(reference, ground, group))
-  return tuple(found)
+    for framework in sorted({_first(group).framework for group in same_work}):
+      groups = [g for g in same_work if _first(g).framework == framework]
+      pairs.append((comparison, _nearest(reference, groups)))
+  return tuple(_match(reference, *pair) for pair in pairs)
 
 
-def why_not(reference: Reference, grounds: Sequence[Comparison]) -> str:
-  """What keeps a reference from every group: of the one that comes nearest."""
-  reasons = [
-    list(_differences(reference, ground, group))
-    for ground in grounds
-    for group in ground.groups
+def obstacles(
+  reference: Reference, comparisons: Sequence[Comparison]
+) -> tuple[Difference, ...]:
+  """Says what keeps a reference from the group that comes nearest to it."""
+  by_group = [
+    _differences(reference, comparison, group)
+    for comparison in comparisons
+    for group in comparison.groups
   ]
-  told = min(reasons, key=len, default=["no trial is recorded here"])
-  return "; ".join(told) or "the energy of these trials is not known"
-
-
-def hardware(record: TrialRecord) -> str:
-  """The processor a trial trained on: "2 x NVIDIA H200", or the CPU's name."""
-  found = record.provenance.get("devices") or []
-  kinds = [
-    str(each.get("kind", ""))
-    for each in found
-    if isinstance(each, dict) and each.get("platform") != "cpu"
-  ]
-  if kinds:
-    return f"{len(kinds)} x {kinds[0]}" if len(kinds) > 1 else kinds[0]
-  on_gpu = any(name.startswith("GPU-") for name in record.joules_by_domain)
-  return "" if on_gpu else str(record.provenance.get("cpu", ""))
-
-
-def boundary(record: TrialRecord) -> tuple[str, ...]:
-  """The parts of the machine that a record's joules cover."""
-  kinds = {
-    str(domain.get("kind"))
-    for domain in record.meter.get("domains", ())
-    if domain.get("domain") in record.joules_by_domain
-  }
-  return tuple(part for part in BOUNDARY if part in kinds)
+  nearest = min(by_group, key=len, default=[Difference("trials")])
+  return tuple(nearest) or (Difference("energy"),)
 
 
 def _differences(
-  reference: Reference, ground: Comparison, group: Group
-) -> list[str]:
-  """Why a ratio between these would say nothing; empty where it may be made."""
-  said = []
-  for field, there, here in (
-    ("data", reference.data, ground.data),
-    ("model", reference.model, model(_first(group))),
-  ):
-    if not there or not here:
-      said.append(f"its {field} is not known")
-    elif _plain(there) != _plain(here):
-      said.append(f"{field} {there} there, {here} here")
-  if ground.tasks != ("label",):
-    said.append(f"one label there, tasks {' + '.join(ground.tasks)} here")
+  reference: Reference, comparison: Comparison, group: Group
+) -> list[Difference]:
+  """What makes the work of the two unlike; empty where it is the same."""
+  model = model_name(_first(group))
   target, accuracy = reference.target_accuracy, reference.accuracy
-  if target is None:
-    said.append("its target is not known")
-  elif abs(target - ground.target_accuracy) > TOLERANCE:
-    here = percent(ground.target_accuracy)
-    said.append(f"target {percent(target)} there, {here} here")
-  if target is not None and accuracy is not None and accuracy < target:
-    said.append(
-      f"it stopped at {percent(accuracy)}, below its target of"
-      f" {percent(target)}"
+  differences = []
+  if not _same_name(reference.data, comparison.data):
+    differences.append(Difference("data", reference.data, comparison.data))
+  if not _same_name(reference.model, model):
+    differences.append(Difference("model", reference.model, model))
+  if comparison.tasks != ("label",):
+    differences.append(Difference("tasks", ("label",), comparison.tasks))
+  if target is None or abs(target - comparison.target_accuracy) > TOLERANCE:
+    differences.append(
+      Difference("target_accuracy", target, comparison.target_accuracy)
     )
-  return said
+  if target is not None and accuracy is not None and accuracy < target:
+    differences.append(Difference("accuracy", accuracy, target))
+  return differences
 
 
-def _match(reference: Reference, ground: Comparison, group: Group) -> Match:
+def _nearest(reference: Reference, groups: Sequence[Group]) -> Group:
+  """The cheapest group of the same batch, or of all where none has it."""
+  same_batch = [
+    group
+    for group in groups
+    if _first(group).config.get("batch_size") == reference.batch_size
+  ]
+  return min(same_batch or groups, key=_joules_order)
+
+
+def _joules_order(group: Group) -> tuple[bool, float]:
+  """Sorts by the median, with those that are only bounded last."""
+  joules = group.joules
+  return (True, 0.0) if joules is None else (joules.at_least, joules.value)
+
+
+def _match(reference: Reference, comparison: Comparison, group: Group) -> Match:
   record = _first(group)
-  apart = []
   counting = COUNTINGS.get(COUNTING_OF_PHASES.get(reference.phases, ""))
-  there, modelled = _covering(reference, boundary(record))
-  here = median(costs(group.records, counting) or ()) if counting else None
-  if reference.joules is None:
-    apart.append("its joules are not known")
-  elif counting is None:
-    apart.append(f"its joules are of {' + '.join(reference.phases)}")
-  elif there is None:
-    covers = " + ".join(reference.boundary)
-    ours = " + ".join(boundary(record)) or "unknown"
-    apart.append(f"its joules cover {covers}, here {ours}")
-  elif here is None:
-    apart.append("the joules of the same phases are not known here")
-  joules_ratio = _over(here, there, reference.joules_low, reference.joules_high)
-  seconds = median(costs(group.records, SECONDS) or ())
-  if reference.seconds is None:
-    apart.append("its seconds are not known")
-  elif reference.phases not in ((), ("train",)):
-    apart.append(f"its seconds are of {' + '.join(reference.phases)}")
-  timed = reference.phases in ((), ("train",))
-  same = _same(reference.hardware, hardware(record))
+  joules_there, estimated_there = _covering(reference, boundary(record))
+  joules_here = counting and median(costs(group.records, counting) or ())
+  seconds_here = median(costs(group.records, SECONDS) or ())
+  joules_ratio = _over(
+    joules_here, joules_there, reference.joules_low, reference.joules_high
+  )
+  seconds_ratio = None
+  if reference.phases in TRAIN_ALONE:
+    seconds_ratio = _over(seconds_here, reference.seconds)
+  caveats = [*_caveats(reference, record)]
+  if joules_ratio:
+    caveats += _joules_caveats(reference, estimated_there, comparison.estimated)
   return Match(
     reference=reference,
     group=group,
     framework=record.framework,
-    here_joules=here if counting else group.joules,
-    here_seconds=seconds,
-    joules=there if counting else None,
-    estimated=modelled,
-    estimated_here=ground.estimated,
+    joules_here=joules_here if counting else group.joules,
+    joules_there=joules_there if counting else None,
+    estimated_here=comparison.estimated,
+    estimated_there=estimated_there,
+    seconds_here=seconds_here,
     joules_ratio=joules_ratio,
-    seconds_ratio=_over(seconds, reference.seconds) if timed else None,
-    same_hardware=same,
-    apart=tuple(apart),
-    notes=(
-      *_notes(reference, record, same),
-      *(_joule_notes(reference, ground, modelled) if joules_ratio else ()),
+    seconds_ratio=seconds_ratio,
+    same_hardware=_same_hardware(reference.hardware, hardware(record)),
+    obstacles=(
+      *_joules_obstacles(
+        reference, boundary(record), joules_here, joules_there
+      ),
+      *_seconds_obstacles(reference),
     ),
+    caveats=tuple(caveats),
   )
 
 
 def _covering(
-  reference: Reference, ours: tuple[str, ...]
+  reference: Reference, parts: tuple[str, ...]
 ) -> tuple[float | None, bool | None]:
-  """Its joules of just these parts, and whether they are modelled.
+  """Joules of a reference over just these parts, and whether modelled.
 
   None where it has no such number; where it does not say what its joules
   cover, they are taken as they are.
   """
-  if not reference.boundary or reference.boundary == ours:
+  if not reference.boundary or reference.boundary == parts:
     return reference.joules, reference.estimated
-  if ours and set(ours) <= reference.joules_by_part.keys():
-    joules = sum(reference.joules_by_part[part] for part in ours)
-    return joules, bool(set(ours) & set(reference.modelled))
+  if parts and set(parts) <= reference.joules_by_part.keys():
+    joules = sum(reference.joules_by_part[part] for part in parts)
+    return joules, bool(set(parts) & set(reference.modelled))
   return None, reference.estimated
 
 
@@ -221,76 +317,105 @@ def _over(
   return Estimate(here.value / there, here.at_least, *ends)
 
 
-def _notes(
-  reference: Reference, record: TrialRecord, same: bool | None
-) -> Iterator[str]:
+def _joules_obstacles(
+  reference: Reference,
+  parts: tuple[str, ...],
+  joules_here: Estimate | None,
+  joules_there: float | None,
+) -> Iterator[Difference]:
+  """Why there is no ratio of joules."""
+  if reference.joules is None:
+    yield Difference("joules")
+  elif reference.phases not in COUNTING_OF_PHASES:
+    yield Difference("phases_of_joules", reference.phases)
+  elif joules_there is None:
+    yield Difference("boundary", reference.boundary, parts)
+  elif joules_here is None:
+    yield Difference("joules", joules_there)
+
+
+def _seconds_obstacles(reference: Reference) -> Iterator[Difference]:
+  """Why there is no ratio of seconds."""
+  if reference.seconds is None:
+    yield Difference("seconds")
+  elif reference.phases not in TRAIN_ALONE:
+    yield Difference("phases_of_seconds", reference.phases)
+
+
+def _caveats(reference: Reference, record: TrialRecord) -> Iterator[Difference]:
   """What to mind with a ratio that is made all the same."""
-  if same is None:
-    yield "whether the hardware is the same is not known"
-  elif not same:
-    here = hardware(record)
-    yield f"other hardware ({reference.hardware} there, {here} here)"
-  batch = record.config.get("batch_size")
-  if reference.batch_size not in (None, batch):
-    yield f"batch {reference.batch_size} there, {batch} here"
+  if not _same_hardware(reference.hardware, hardware(record)):
+    yield Difference("hardware", reference.hardware, hardware(record))
+  batch_size = record.config.get("batch_size")
+  if reference.batch_size not in (None, batch_size):
+    yield Difference("batch_size", reference.batch_size, batch_size)
   precision = record.config.get("precision", "")
   if reference.precision and _plain(reference.precision) != _plain(precision):
-    yield f"precision {reference.precision} there, {precision or '?'} here"
+    yield Difference("precision", reference.precision, precision)
   if record.init_from or record.pretrained:
-    yield "training here began with pretrained weights"
+    yield Difference("pretrained", here=True)
   if not reference.phases:
-    yield "which phases of its run it counts is not said; here training alone"
+    yield Difference("phases", here=("train",))
 
 
-def _joule_notes(
-  reference: Reference, ground: Comparison, modelled: bool | None
-) -> Iterator[str]:
-  if modelled or ground.estimated:
-    yield (
-      f"joules {'estimated' if modelled else 'measured or not said'} there,"
-      f" {'estimated' if ground.estimated else 'measured'} here"
-    )
+def _joules_caveats(
+  reference: Reference, estimated_there: bool | None, estimated_here: bool
+) -> Iterator[Difference]:
+  if estimated_there or estimated_here:
+    yield Difference("estimated", estimated_there, estimated_here)
   if not reference.boundary:
-    yield "which parts of the machine its joules cover is not said"
-
-
-def _nearest(reference: Reference, groups: Sequence[Group]) -> Group:
-  """The cheapest group of the same batch, or of all where none has it."""
-  same = [
-    group
-    for group in groups
-    if _first(group).config.get("batch_size") == reference.batch_size
-  ]
-  return min(same or groups, key=_joules_order)
-
-
-def _joules_order(group: Group) -> tuple[bool, float]:
-  """Sorts by the median, with those that are only bounded last."""
-  found = group.joules
-  return (True, 0.0) if found is None else (found.at_least, found.value)
-
-
-def model(record: TrialRecord) -> str:
-  """A model's name, with its width and depth where they are not its own."""
-  facts: Any = record.config.get("model") or {}
-  words = [str(facts.get("name", ""))]
-  for field in ("width", "depth"):
-    if facts.get(field, 1.0) != 1.0:
-      words.append(f"{field} {facts[field]:g}")
-  return " ".join(words)
+    yield Difference("boundary")
 
 
 def _first(group: Group) -> TrialRecord:
   """A trial that ran, if any did: a failed one knows no device and no meter."""
-  ran = (record for record in group.records if record.status != "failed")
-  return next(ran, group.records[0])
+  return next(iter(ran(group.records)), group.records[0])
+
+
+def model_name(record: TrialRecord) -> str:
+  """Names a model, with its width and depth where they are not its own."""
+  facts: Any = record.config.get("model") or {}
+  parts = [str(facts.get("name", ""))]
+  for field in ("width", "depth"):
+    if facts.get(field, 1.0) != 1.0:
+      parts.append(f"{field} {facts[field]:g}")
+  return " ".join(parts)
+
+
+def hardware(record: TrialRecord) -> str:
+  """Names what a trial trained on: "2 x NVIDIA H200", or the CPU."""
+  devices = record.provenance.get("devices") or []
+  kinds = [
+    str(device.get("kind", ""))
+    for device in devices
+    if isinstance(device, dict) and device.get("platform") != "cpu"
+  ]
+  if kinds:
+    return f"{len(kinds)} x {kinds[0]}" if len(kinds) > 1 else kinds[0]
+  on_gpu = any(name.startswith("GPU-") for name in record.joules_by_domain)
+  return "" if on_gpu else str(record.provenance.get("cpu", ""))
+
+
+def boundary(record: TrialRecord) -> tuple[str, ...]:
+  """Returns the parts of the machine that a record's joules cover."""
+  kinds = {
+    str(domain.get("kind"))
+    for domain in record.meter.get("domains", ())
+    if domain.get("domain") in record.joules_by_domain
+  }
+  return tuple(part for part in BOUNDARY if part in kinds)
+
+
+def _same_name(there: str, here: str) -> bool:
+  """Whether both are known, and the same but for case, spaces and dashes."""
+  return bool(there and here) and _plain(there) == _plain(here)
 
 
 def _plain(text: str) -> str:
   return re.sub(r"[\W_]+", "", text.lower())
 
 
-def _same(there: str, here: str) -> bool | None:
+def _same_hardware(there: str, here: str) -> bool | None:
   return _chips(there) == _chips(here) if there and here else None
 
 
@@ -298,158 +423,98 @@ def _chips(text: str) -> tuple[str, frozenset[str]]:
   """How many of what: makers left out, "1 x NVIDIA H200" is one h200."""
   counted = re.match(r"(\d+)\s*x\s+", text)
   name = text[counted.end() :] if counted else text
-  words = frozenset(re.findall(r"\w+", name.lower())) - MAKERS
-  return counted[1] if counted else "1", words
+  parts = frozenset(re.findall(r"\w+", name.lower())) - MAKERS
+  return counted[1] if counted else "1", parts
 
 
-UNKNOWN = "unknown"
-
-HARDWARE = {True: "same", False: "other", None: UNKNOWN}
+# Words
 
 
-PLACE = 60
-
-
-def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
-  """Answers the question from records, or with nothing."""
-  if not given.references:
-    return ()
-  return (section(given.references, compared.records),)
-
-
-def section(
-  references: Sequence[Reference], records: Sequence[TrialRecord]
-) -> Section:
-  """The references as given, and how the records compare with each."""
-  grounds = compare(records)
-  found: list[Match] = []
+def tell(beside: Sequence[Beside]) -> Section:
+  """Tells the references as given, and how the records compare with each."""
+  matches = [match for item in beside for match in item.matches]
   lines = []
-  for reference in references:
-    beside = matches(reference, grounds)
-    found += beside
-    lines += map(_line, beside)
-    if not beside:
-      reasons = why_not(reference, grounds)
-      lines.append(f"{reference.name}: not compared: {reasons}.")
+  for item in beside:
+    lines += map(_match_sentence, item.matches)
+    if item.obstacles:
+      lines.append(
+        f"{item.reference.name}: not compared: {in_words(item.obstacles)}."
+      )
+  references = [item.reference for item in beside]
   return Section(
     title="Numbers from elsewhere",
-    tables=(_given(references), *([_beside(found)] if found else [])),
+    tables=(
+      _given_table(references),
+      *([_match_table(matches)] if matches else []),
+    ),
     lines=tuple(lines),
   )
 
 
-def _given(references: Sequence[Reference]) -> Table:
-  columns = (
-    "name",
-    "hardware",
-    "framework",
-    "model",
-    "data",
-    "batch",
-    "target",
-    "accuracy",
-    "joules",
-    "seconds",
-    "covers",
-    "source",
-  )
-  return Table(
-    columns,
-    tuple(
-      (
-        r.name,
-        r.hardware or UNKNOWN,
-        r.framework or UNKNOWN,
-        r.model or UNKNOWN,
-        r.data or UNKNOWN,
-        str(r.batch_size or UNKNOWN),
-        percent(r.target_accuracy) if r.target_accuracy else UNKNOWN,
-        percent(r.accuracy) if r.accuracy else UNKNOWN,
-        _joules_of_reference(r),
-        number(r.seconds) if r.seconds else UNKNOWN,
-        " + ".join(r.boundary) or UNKNOWN,
-        r.source,
-      )
-      for r in references
-    ),
-    ("As their sources give them; nothing of this was measured here.",),
-  )
-
-
-def _joules_of_reference(r: Reference) -> str:
-  if r.joules is None:
-    return UNKNOWN
-  given = Estimate(r.joules, low=r.joules_low, high=r.joules_high)
-  return _energy(given, r.estimated)
-
-
-def _energy(found: Estimate | None, estimated: bool | None) -> str:
-  told = estimate(found)
-  return f"{told}, estimated" if found and estimated else told
-
-
-def _exactly(joules: float | None) -> Estimate | None:
-  return None if joules is None else Estimate(joules)
-
-
-def _beside(found: Sequence[Match]) -> Table:
-  return Table(
+def _given_table(references: Sequence[Reference]) -> Table:
+  rows = tuple(
     (
-      "reference",
-      "here",
-      "hardware",
-      "joules here",
-      "joules there",
-      "ratio of joules",
-      "seconds here",
-      "seconds there",
-      "ratio of seconds",
-    ),
-    tuple(
-      (
-        match.reference.name,
-        _setting(match),
-        HARDWARE[match.same_hardware],
-        _energy(match.here_joules, match.estimated_here),
-        _energy(_exactly(match.joules), match.estimated),
-        estimate(match.joules_ratio) if match.joules_ratio else "none",
-        estimate(match.here_seconds),
-        number(match.reference.seconds) if match.reference.seconds else UNKNOWN,
-        estimate(match.seconds_ratio) if match.seconds_ratio else "none",
-      )
-      for match in found
-    ),
-    (
-      "Ratios: here over there. Their intervals are of the seeds here, and of"
-      " the reference where it gives one.",
-    ),
-  )
-
-
-def _line(match: Match) -> str:
-  said = [
-    f"{'at least ' if ratio.at_least else ''}{number(ratio.value)} times its"
-    f" {what}{_ends(ratio)}"
-    for what, ratio in (
-      ("joules", match.joules_ratio),
-      ("seconds", match.seconds_ratio),
+      reference.name,
+      reference.hardware or UNKNOWN,
+      reference.framework or UNKNOWN,
+      reference.model or UNKNOWN,
+      reference.data or UNKNOWN,
+      str(reference.batch_size or UNKNOWN),
+      _share(reference.target_accuracy),
+      _share(reference.accuracy),
+      _given_joules(reference),
+      number_or_unknown(reference.seconds),
+      " + ".join(reference.boundary) or UNKNOWN,
+      reference.source,
     )
-    if ratio
-  ]
-  told = f"{match.reference.name}: here {_setting(match)} took "
-  told += " and ".join(said) if said else "what cannot be set against it"
-  parts = [told]
-  if match.apart:
-    parts.append(f"Not compared: {'; '.join(match.apart)}")
-  if match.notes and said:
-    parts.append(f"Mind: {'; '.join(match.notes)}")
-  return ". ".join(parts) + "."
+    for reference in references
+  )
+  note = "As their sources give them; nothing of this was measured here."
+  return Table(GIVEN_COLUMNS, rows, (note,))
 
 
-def _ends(ratio: Estimate) -> str:
-  if ratio.at_least or ratio.low is None:
-    return ""
-  return f" ({interval(ratio)})"
+def _match_table(matches: Sequence[Match]) -> Table:
+  rows = tuple(
+    (
+      match.reference.name,
+      _setting(match),
+      SAME_HARDWARE[match.same_hardware],
+      _joules_cell(match.joules_here, match.estimated_here),
+      _joules_cell(_exact(match.joules_there), match.estimated_there),
+      estimate(match.joules_ratio) if match.joules_ratio else "none",
+      estimate(match.seconds_here),
+      number_or_unknown(match.reference.seconds),
+      estimate(match.seconds_ratio) if match.seconds_ratio else "none",
+    )
+    for match in matches
+  )
+  note = (
+    "Ratios: here over there. Their intervals are of the seeds here, and of"
+    " the reference where it gives one."
+  )
+  return Table(MATCH_COLUMNS, rows, (note,))
+
+
+def _share(share: float | None) -> str:
+  return percent(share) if share else UNKNOWN
+
+
+def _given_joules(reference: Reference) -> str:
+  if reference.joules is None:
+    return UNKNOWN
+  joules = Estimate(
+    reference.joules, low=reference.joules_low, high=reference.joules_high
+  )
+  return _joules_cell(joules, reference.estimated)
+
+
+def _joules_cell(joules: Estimate | None, estimated: bool | None) -> str:
+  """Writes a cell: "12.5 (10.0-15.0), estimated"."""
+  return estimate(joules) + (", estimated" if joules and estimated else "")
+
+
+def _exact(joules: float | None) -> Estimate | None:
+  return None if joules is None else Estimate(joules)
 
 
 def _setting(match: Match) -> str:
@@ -459,3 +524,85 @@ def _setting(match: Match) -> str:
     if path != "framework"
   }
   return ", ".join(filter(None, (match.framework, setting(varied))))
+
+
+# Sentences
+
+
+def _match_sentence(match: Match) -> str:
+  ratios = [
+    f"{at_least(ratio)} times its {what}{_brackets(ratio)}"
+    for what, ratio in (
+      ("joules", match.joules_ratio),
+      ("seconds", match.seconds_ratio),
+    )
+    if ratio
+  ]
+  cost = " and ".join(ratios) or "what cannot be set against it"
+  sentences = [f"{match.reference.name}: here {_setting(match)} took {cost}"]
+  if match.obstacles:
+    sentences.append(f"Not compared: {in_words(match.obstacles)}")
+  if match.caveats and ratios:
+    sentences.append(f"Mind: {in_words(match.caveats)}")
+  return ". ".join(sentences) + "."
+
+
+def _brackets(ratio: Estimate) -> str:
+  has_interval = not ratio.at_least and ratio.low is not None
+  return f" ({interval(ratio)})" if has_interval else ""
+
+
+def in_words(differences: Iterable[Difference]) -> str:
+  """Lists differences: "batch 512 there, 128 here; precision ..."."""
+  return "; ".join(map(_difference, differences))
+
+
+def _difference(difference: Difference) -> str:
+  fact, there, here = difference.fact, difference.there, difference.here
+  match fact:
+    case "trials":
+      return "no trial is recorded here"
+    case "energy":
+      return "the energy of these trials is not known"
+    case "data" | "model" if not there or not here:
+      return f"its {fact} is not known"
+    case "tasks":
+      return f"one label there, tasks {' + '.join(here)} here"
+    case "target_accuracy" if not there:
+      return "its target is not known"
+    case "target_accuracy":
+      return f"target {percent(there)} there, {percent(here)} here"
+    case "accuracy":
+      return (
+        f"it stopped at {percent(there)}, below its target of {percent(here)}"
+      )
+    case "joules" if there:
+      return "the joules of the same phases are not known here"
+    case "joules" | "seconds":
+      return f"its {fact} are not known"
+    case "phases_of_joules":
+      return f"its joules are of {' + '.join(there)}"
+    case "phases_of_seconds":
+      return f"its seconds are of {' + '.join(there)}"
+    case "phases":
+      return (
+        "which phases of its run it counts is not said; here training alone"
+      )
+    case "boundary" if there:
+      parts = " + ".join(here) or UNKNOWN
+      return f"its joules cover {' + '.join(there)}, here {parts}"
+    case "boundary":
+      return "which parts of the machine its joules cover is not said"
+    case "estimated":
+      kind = "estimated" if there else "measured or not said"
+      return f"joules {kind} there, {measured_or_estimated(here)} here"
+    case "hardware" if not there or not here:
+      return "whether the hardware is the same is not known"
+    case "hardware":
+      return f"other hardware ({there} there, {here} here)"
+    case "pretrained":
+      return "training here began with pretrained weights"
+    case "precision":
+      return f"precision {there} there, {here or '?'} here"
+    case _:
+      return f"{label(fact)} {there} there, {here} here"

@@ -1,4 +1,4 @@
-"""The report of `measure` where something is unknown."""
+"""What `measure` says, as JSON and as a table, where something is unknown."""
 
 import json
 import time
@@ -6,51 +6,55 @@ from types import SimpleNamespace
 
 import pytest
 
-from jaxpower.cli.table import document, table
+from jaxpower.cli.measurement import Measurement, document, measurement
+from jaxpower.cli.table import table
 from jaxpower.power import Fault, Monitor, SimulatedSource
 
 USAGE = SimpleNamespace(ru_utime=0.5, ru_stime=0.1)
 
 
-def told(sources, status=0):
+def measured(sources, status=0) -> Measurement:
   with Monitor(sources) as monitor:
     with monitor.window("command") as handle:
       time.sleep(0.1)
     window = handle.result()
-    return document(["train.py"], status, 0.0, window, monitor, USAGE)
+    return measurement(["train.py"], status, 0.0, window, monitor, USAGE)
 
 
 def test_unknown_is_null_with_a_reason_and_never_zero():
-  report = told([SimulatedSource(100.0, faults=[Fault("lost", 0.05)])])
+  command = measured([SimulatedSource(100.0, faults=[Fault("lost", 0.05)])])
+  report = document(command)
   assert json.loads(json.dumps(report))["joules"]["value"] is None
   assert "the GPU is lost" in report["joules"]["reason"]
   assert report["partial"] is True
   row = report["domains"][0]
   assert row["joules"]["value"] is None and row["mean_watts"] is None
-  text = table(report)
+  text = table(command)
   assert "<unknown>" in text and "the GPU is lost" in text
   assert " 0 J" not in text
 
 
 def test_known_values_have_low_and_high_and_add_up():
-  report = told(
+  command = measured(
     [SimulatedSource(100.0), SimulatedSource(20.0, name="cpu-0", kind="cpu")]
   )
+  report = document(command)
   total = report["joules"]
   assert total["low"] <= total["value"] <= total["high"]
   parts = [row["joules"]["value"] for row in report["domains"]]
   assert total["value"] == pytest.approx(sum(parts))
-  assert "all of the above" in table(report)
+  assert "all of the above" in table(command)
   assert report["boundary"] == [row["domain"] for row in report["domains"]]
 
 
 def test_a_signal_is_told_as_one():
-  report = told([SimulatedSource(1.0)], status=9)
+  command = measured([SimulatedSource(1.0)], status=9)
+  report = document(command)
   assert (report["exit_code"], report["signal"]) == (None, 9)
-  assert "ended by signal 9" in table(report)
+  assert "ended by signal 9" in table(command)
 
 
 def test_the_times_are_utc_and_si():
-  report = told([SimulatedSource(1.0)])
+  report = document(measured([SimulatedSource(1.0)]))
   assert report["started_utc"] == "1970-01-01T00:00:00Z"
   assert report["cpu_seconds"] == pytest.approx(0.6)
