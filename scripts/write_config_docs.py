@@ -15,22 +15,11 @@ from collections.abc import Iterable
 
 from jaxpower import config
 from jaxpower.architectures import MODELS, NETWORKS
+from jaxpower.checks import CHOICES
 from jaxpower.config import FRAMEWORKS, OPTIMIZERS
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "config.md"
 ROW = re.compile(r"^\| `([\w.]+)` \| `.*?` \| (.*) \|$", re.MULTILINE)
-CHOICES = {
-  "augmentation": config.AUGMENTATIONS,
-  "framework": config.FRAMEWORKS,
-  "matmul_precision": config.MATMUL_PRECISIONS,
-  "optimizer.name": config.OPTIMIZERS,
-  "optimizer.scaling": config.SCALINGS,
-  "optimizer.schedule": config.SCHEDULES,
-  "precision": config.PRECISIONS,
-  "program": config.PROGRAMS,
-  "streaming": config.STREAMING,
-  "task_weighting": config.TASK_WEIGHTINGS,
-}
 KINDS = {
   "image": "images",
   "window": "windows",

@@ -15,7 +15,7 @@ from flax import linen as nn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxpower import pretraining, weights
+from jaxpower import requirements, weights
 from jaxpower.config import ConfigError, Model, Transfer, Trial
 from jaxpower.learn import checkpoint, cnn, imported, networks, safetensors
 from jaxpower.learn.state import TrainState
@@ -393,9 +393,9 @@ def test_heads_of_attention_must_be_as_many(tmp_path: pathlib.Path) -> None:
     model=Model(name="vit"), transfer=Transfer(weights=str(tmp_path / "w"))
   )
   with pytest.raises(ConfigError, match=r"model.heads 4: .* with 3"):
-    pretraining.check_weights(asked)
+    requirements.check_weights(asked)
   asked.model.heads = 3
-  pretraining.check_weights(asked)
+  requirements.check_weights(asked)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpower import data, pretraining
+from jaxpower import checks, data, pretraining
 from jaxpower import weights as folders
 from jaxpower.config import (
   Model,
@@ -299,7 +299,7 @@ def saved(folder: pathlib.Path) -> pathlib.Path:
 def test_damaged_weights_are_not_loaded(tmp_path: pathlib.Path) -> None:
   first = Trial(framework="torch")
   second = Trial(framework="torch", transfer=Transfer(init_from=first))
-  pretraining.check(second)
+  checks.check_transfer(second)
   record = TrialRecord(
     trial_id=trial_id(first),
     config=to_dict(first),
@@ -311,11 +311,11 @@ def test_damaged_weights_are_not_loaded(tmp_path: pathlib.Path) -> None:
   )
   done = {record.trial_id: record}
   path = saved(tmp_path / folders.folder_of(record.trial_id)) / "state.pt"
-  assert pretraining.lost([first, second], done, tmp_path) == {}
+  assert pretraining.unusable([first, second], done, tmp_path) == {}
   content = bytearray(path.read_bytes())
   content[len(content) // 2] ^= 1
   path.write_bytes(content)
-  assert pretraining.lost([first, second], done, tmp_path) == {
+  assert pretraining.unusable([first, second], done, tmp_path) == {
     record.trial_id: f"{path} is damaged: its checksum is another"
   }
   state = programs.TrainState(0, {}, {})
