@@ -36,8 +36,14 @@ Tell = Callable[[Progress], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
-  """Executables, what making them cost, and the work of one step."""
+class Compiled:
+  """The programs of a spec, as a wing compiled them.
+
+  Attributes:
+    programs: The wing's own.
+    compilation: What compiling them cost.
+    flops_per_step: The operations of one update; None if not known.
+  """
 
   programs: Any
   compilation: Compilation
@@ -49,7 +55,7 @@ def run(
   varied: dict[str, Any],
   *,
   monitor: Monitor,
-  made: dict[Any, Made],
+  cache: dict[Any, Compiled],
   folder: pathlib.Path,
   provenance: dict[str, Any],
   tell: Tell = lambda progress: None,
@@ -60,7 +66,8 @@ def run(
     trial: The config.
     varied: The values of the trial that its sweep varies, for the record.
     monitor: Entered; waits for the wing's arrays; used for this trial only.
-    made: Executables of earlier trials of this process; added to.
+    cache: Programs of earlier trials of this process, by spec; those of this
+      trial are added.
     folder: The run folder; checkpoint and timelines go under it.
     provenance: Versions and machine of this process, for the record.
     tell: Called with how far the trial is.
@@ -74,8 +81,8 @@ def run(
   tell(Progress(phase="idle"))
   monitor.measure("idle", time.sleep, trial.idle_seconds)
   tell(Progress(phase="compile"))
-  earlier = made.get(spec)
-  programs = monitor.measure("compile", _programs, wing, spec, earlier)
+  cached = cache.get(spec)
+  programs = monitor.measure("compile", _programs, wing, spec, cached)
   state = monitor.measure("setup", wing.start, placed, _backbone(trial, folder))
   parameters = wing.count_parameters(state)
   tell(Progress(phase="warmup"))
@@ -92,12 +99,12 @@ def run(
   monitor.measure("checkpoint", wing.save, folder / saved, state)
 
   windows = monitor.windows()
-  if earlier is None:
+  if cached is None:
     spent = accounting.total(accounting.of_phase(windows, "compile"))
     paid = Compilation(seconds=spent.seconds, joules=spent.joules)
-    made[spec] = Made(programs, paid, wing.flops_per_step(spec))
+    cache[spec] = Compiled(programs, paid, wing.flops_per_step(spec))
   compilation = dataclasses.replace(
-    made[spec].compilation, cache_hit=earlier is not None
+    cache[spec].compilation, cache_hit=cached is not None
   )
   infer = accounting.total(accounting.of_phase(windows, "infer")).joules
   timeline = folder / "timelines" / f"{name}.parquet"
@@ -114,7 +121,7 @@ def run(
     infer_examples=inferred,
     infer_joules_per_example=None if infer is None else infer / inferred,
     meter=monitor.describe(),
-    flops_per_step=made[spec].flops_per_step,
+    flops_per_step=cache[spec].flops_per_step,
     parameters=parameters,
     pretrained=_pretrained(trial),
     peak_memory_bytes=peak,
@@ -146,14 +153,14 @@ def _train(
         "train", wing.train, programs, state, placed, segment - 1
       )
       waits.append(waited)
-    found = monitor.measure("eval", wing.evaluate, programs, state, placed)
+    metrics = monitor.measure("eval", wing.evaluate, programs, state, placed)
     result = EvalResult(
       examples=segment * steps * trial.batch_size,
       steps=segment * steps,
       train_loss=float(loss),
-      loss=float(found["loss"]),
-      accuracy=float(found["accuracy"]),
-      accuracies=_by_task(trial, found),
+      loss=float(metrics["loss"]),
+      accuracy=float(metrics["accuracy"]),
+      accuracies=_by_task(trial, metrics),
     )
     results.append(result)
     tell(
@@ -197,8 +204,9 @@ def _by_task(trial: Trial, metrics: dict[str, Any]) -> dict[str, float]:
   return {task: float(accuracy) for task, accuracy in pairs}
 
 
-def _programs(wing: Wing, spec: Hashable, earlier: Made | None) -> Any:
-  return wing.compile_programs(spec) if earlier is None else earlier.programs
+def _programs(wing: Wing, spec: Hashable, cached: Compiled | None) -> Any:
+  """Returns the programs of a spec: the cached ones, or compiles them."""
+  return wing.compile_programs(spec) if cached is None else cached.programs
 
 
 def _warm_up(wing: Wing, programs: Any, state: Any, placed: Placed) -> Any:

@@ -267,7 +267,7 @@ def serve(
     )
   )
   origin = provenance.collect() | {"meter_asked_for": meter}
-  made: dict[Any, trial.Made] = {}
+  cache: dict[Any, trial.Compiled] = {}
   while True:
     try:
       task: Task = inbox.recv()
@@ -280,7 +280,7 @@ def serve(
           task.trial,
           task.varied,
           monitor=monitor,
-          made=made,
+          cache=cache,
           folder=folder,
           provenance=origin,
           tell=outbox.send,

@@ -8,8 +8,8 @@ import pytest
 from jaxpower import config
 from jaxpower.architectures import NETWORKS
 from jaxpower.learn import cnn, networks
+from jaxpower.learn.devices import make_mesh, replicated, split
 from jaxpower.learn.layers import convolve
-from jaxpower.learn.state import make_mesh, replicated, split
 from tests.twins import names_in
 
 
