@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from jaxpower.data.order import SIDE_OVER_SHIFT
+
 
 def crop(images: Tensor, draws: Tensor) -> Tensor:
   """Shifts and mirrors each image of a batch, zeros where it moves in.
@@ -19,8 +21,9 @@ def crop(images: Tensor, draws: Tensor) -> Tensor:
     Of the same shape, type and units.
   """
   batch, height, width, channels = images.shape
-  # The farthest that `augmentation_draws` moves an image.
-  top, left = max(1, height // 8), max(1, width // 8)
+  # As far as an image is moved at most, and at least 1.
+  top = max(1, height // SIDE_OVER_SHIFT)
+  left = max(1, width // SIDE_OVER_SHIFT)
   padded = F.pad(images, (0, 0, left, left, top, top))
   down, across, mirrored = draws.long().split(1, 1)
   device = images.device

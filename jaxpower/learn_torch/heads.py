@@ -61,7 +61,7 @@ def by_uncertainty(losses: Tensor, log_variances: Tensor) -> Tensor:
 
 
 def shares(
-  labels: np.ndarray, trial: Trial, parts: int, processes: int = 1
+  labels: np.ndarray, trial: Trial, accumulation: int, processes: int = 1
 ) -> np.ndarray:
   """Computes what an example's loss of each task counts in its micro-batch.
 
@@ -72,17 +72,17 @@ def shares(
   Args:
     labels: int32 [steps, batch, tasks], of each update, over all processes.
     trial: Its weights; 1 where it says nothing, or learns them.
-    parts: Micro-batches that each process gathers an update from.
+    accumulation: Micro-batches of each process in an update.
     processes: Those that each batch is divided over.
 
   Returns:
-    float32 [steps * parts, tasks].
+    float32 [steps * accumulation, tasks].
   """
   fixed = trial.task_weights if trial.task_weighting == "fixed" else {}
   weights = [fixed.get(task, 1.0) for task in trial.tasks]
   counts = np.maximum((labels >= 0).sum(axis=1), 1)
-  per_example = parts * processes * np.array(weights) / counts
-  return np.repeat(per_example.astype(np.float32), parts, axis=0)
+  per_example = accumulation * processes * np.array(weights) / counts
+  return np.repeat(per_example.astype(np.float32), accumulation, axis=0)
 
 
 def add_log_variances(network: nn.Module, count: int) -> None:
