@@ -15,7 +15,8 @@ Cost: under five minutes on two idle CPU cores; a transformer takes longer.
 For the fine and coarse classes of one set: data=cifar100,model=resnet18.
 """
 
-from jaxpower.config import NETWORKS, Model, Optimizer, Sweep, arguments
+from jaxpower.architectures import NETWORKS
+from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 IMU, DIGITS = "imu", "mnist_5k+digits_28"
 # Each task's target: what its own network reaches in a third of the budget.

@@ -17,6 +17,11 @@ def get_config(text: str = "") -> Sweep:
   args = arguments(
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )
+  names = tuple(
+    name
+    for name, rule in OPTIMIZERS.items()
+    if args.framework in rule.frameworks
+  )
   return Sweep(
     name="optimizer",
     data=args.data,
@@ -24,7 +29,7 @@ def get_config(text: str = "") -> Sweep:
     optimizer=Optimizer(),
     batch_size=128,
     vary={
-      "optimizer.name": ("momentum", "adam") if args.quick else OPTIMIZERS,
+      "optimizer.name": ("momentum", "adam") if args.quick else names,
       "optimizer.learning_rate": (1e-2,) if args.quick else (1e-3, 1e-2, 1e-1),
     },
     seeds=1,

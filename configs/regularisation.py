@@ -10,7 +10,8 @@ Cost: under five minutes on two idle CPU cores.
   python scripts/run.py --config=configs/regularisation.py:model=resnet18
 """
 
-from jaxpower.config import NETWORKS, Model, Optimizer, Sweep, arguments
+from jaxpower.architectures import NETWORKS
+from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:

@@ -15,12 +15,11 @@ import typing
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.config import (
   AUGMENTATIONS,
   FRAMEWORKS,
   MATMUL_PRECISIONS,
-  MODELS,
-  NETWORKS,
   OPTIMIZERS,
   PRECISIONS,
   PROGRAMS,
@@ -259,6 +258,14 @@ def _field_error(conditions: Conditions, path: str, reason: str) -> ConfigError:
 def _check_together(trial: Trial) -> None:
   """Raises ConfigError on values that are right alone and not together."""
   name, network = trial.model.name, NETWORKS[trial.model.name]
+  rule = OPTIMIZERS[trial.optimizer.name]
+  for path, having in (
+    ("model.name", network.frameworks),
+    ("optimizer.name", rule.frameworks),
+  ):
+    if trial.framework not in having:
+      reason = f"only in {', '.join(having)}, not in {trial.framework}"
+      raise _field_error(trial, path, f"{reason}; change it or framework")
   if trial.dropout != 0 and not network.dropout:
     models = ", ".join(n for n in MODELS if NETWORKS[n].dropout)
     reason = f"{name} has no dropout; models that have: {models}"

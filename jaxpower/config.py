@@ -20,16 +20,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 FRAMEWORKS = ("jax", "torch", "torch_compile")
-OPTIMIZERS = (
-  "adam",
-  "adamw",
-  "lamb",
-  "lion",
-  "momentum",
-  "muon",
-  "nesterov",
-  "sgd",
-)
 PRECISIONS = ("float32", "bfloat16")
 MATMUL_PRECISIONS = ("default", "high", "highest")
 SCHEDULES = ("constant", "cosine", "one_cycle", "step", "warm_up")
@@ -41,33 +31,31 @@ STREAMING = ("auto", "never", "always")
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
-  """What a model can be asked for, so that anything else is refused at once.
+class UpdateRule:
+  """An update rule that a config may name; `optimizer.py` of a wing builds it.
 
-  `reads` holds the kinds of data; "text" is tokens whose labels are the next
-  tokens. `layers` is what `depth` multiplies, a stage or block each; a
-  product that is not whole would be another depth than was asked.
+  Attributes:
+    decoupled: Whether weights decay apart from the gradient; else the decay is
+      added to it.
+    momentum: Whether the rule reads `optimizer.momentum`.
+    frameworks: Those whose wing builds it.
   """
 
-  reads: tuple[str, ...]
-  layers: int
-  dropout: bool
-  batch_norm: bool = False
+  decoupled: bool = False
+  momentum: bool = False
+  frameworks: tuple[str, ...] = FRAMEWORKS
 
 
-NETWORKS = {
-  "cnn": Network(reads=("image", "window"), layers=1, dropout=True),
-  "decoder": Network(reads=("text",), layers=2, dropout=True),
-  "resnet18": Network(
-    reads=("image",), layers=2, dropout=False, batch_norm=True
-  ),
-  "resnet50": Network(
-    reads=("image",), layers=1, dropout=False, batch_norm=True
-  ),
-  "transformer": Network(reads=("tokens", "window"), layers=2, dropout=True),
-  "vit": Network(reads=("image",), layers=2, dropout=True),
+OPTIMIZERS = {
+  "adam": UpdateRule(),
+  "adamw": UpdateRule(decoupled=True),
+  "lamb": UpdateRule(decoupled=True),
+  "lion": UpdateRule(decoupled=True),
+  "momentum": UpdateRule(momentum=True),
+  "muon": UpdateRule(decoupled=True),
+  "nesterov": UpdateRule(momentum=True),
+  "sgd": UpdateRule(),
 }
-MODELS = tuple(NETWORKS)
 
 
 class ConfigError(Exception):

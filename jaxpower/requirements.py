@@ -11,15 +11,9 @@ import pathlib
 from collections.abc import Iterable
 
 from jaxpower import data, weights
+from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.checks import SOURCE
-from jaxpower.config import (
-  MODELS,
-  NETWORKS,
-  ConfigError,
-  Trial,
-  sources,
-  unknown,
-)
+from jaxpower.config import ConfigError, Trial, sources, unknown
 from jaxpower.messages import Ready
 
 

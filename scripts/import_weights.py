@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     import_weights(
       pathlib.Path(_FROM.value),
       pathlib.Path(_OUT.value),
-      said=_SOURCE.value,
+      source=_SOURCE.value,
       joules=_JOULES.value,
       joules_source=_JOULES_SOURCE.value,
       heads=_HEADS.value,

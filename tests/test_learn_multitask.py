@@ -13,8 +13,8 @@ from jaxpower import config, data
 from jaxpower.learn import heads, wing
 from jaxpower.learn.heads import LOG_VARIANCES
 from jaxpower.learn.optimizer import Hyperparameters, hyperparameters
+from jaxpower.learn.optimizer import build as build_rule
 from jaxpower.learn.optimizer import init as init_optimizer
-from jaxpower.learn.optimizer import rule as rule_of
 from jaxpower.learn.spec import network_of
 from jaxpower.learn.step import train_step
 from tests import twins
@@ -172,7 +172,7 @@ def test_evaluation_is_over_labelled_examples(windows: data.DataSet) -> None:
   logits = network.apply({"params": state.params}, inputs, train=False)
   assert isinstance(logits, jax.Array)
   accuracies, losses = [], []
-  for task, scores in enumerate(heads.cut(logits, placed.spec.tasks)):
+  for task, scores in enumerate(heads.split(logits, placed.spec.tasks)):
     label = windows.test[BOTH.tasks[task]]
     there = label >= 0
     logs = np.asarray(jax.nn.log_softmax(scores))[there]
@@ -203,7 +203,7 @@ def test_uncertainty_is_learned_and_begins_as_equal_weights(
   assert wing.flops_per_step(place(learned, windows).spec)
 
 
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
+@pytest.mark.parametrize("name", twins.names_in(config.OPTIMIZERS, "jax"))
 def test_log_variances_are_learned_outside_weight_decay(name: str) -> None:
   params = {
     "Dense_0": {"kernel": jnp.linspace(-1, 1, 12).reshape(4, 3)},
@@ -218,7 +218,7 @@ def test_log_variances_are_learned_outside_weight_decay(name: str) -> None:
     numbers = Hyperparameters(rate, zero, decay, zero, zero, zero, zero)
     state = init_optimizer(name, params, uncertainty=True)
     with jax.numpy_dtype_promotion("standard"):
-      updates, _ = rule_of(name, numbers, uncertainty=True).update(
+      updates, _ = build_rule(name, numbers, uncertainty=True).update(
         grads, state, params
       )
     return updates

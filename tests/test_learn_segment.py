@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxpower import config, data, schedule
+from jaxpower.architectures import NETWORKS
 from jaxpower.data.labels import subset_indices
 from jaxpower.learn import spec as specs
 from jaxpower.learn.augment import draws_of
@@ -246,7 +247,7 @@ def test_every_kind_of_data_is_learned(
   model: str, name: str, kept: tuple[int, ...]
 ) -> None:
   whole = data.load(name)
-  layers = config.NETWORKS[model].layers
+  layers = NETWORKS[model].layers
   part = tuple(slice(side) for side in kept)
   few = {
     "input": whole.train["input"][:128][:, *part],

@@ -18,7 +18,9 @@ CNN = twins.Case(config.Model(name="cnn", width=0.25), "image")
 
 
 def torch_network(case: twins.Case) -> Any:
-  return networks.build(case.model, twins.CLASSES, case.vocabulary, case.shape)
+  return networks.build(
+    case.model, twins.CLASSES, case.vocabulary, input_shape=case.shape
+  )
 
 
 def same_bits(found: Any, expected: Any) -> None:

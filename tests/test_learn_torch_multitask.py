@@ -16,7 +16,7 @@ from jaxpower.config import Model, Optimizer, Trial
 from jaxpower.learn import heads as in_jax
 from jaxpower.learn import optimizer as optimizer_in_jax
 from jaxpower.wings import wing_of
-from tests.twins import windows
+from tests.twins import names_in, windows
 
 torch = pytest.importorskip("torch")
 
@@ -76,7 +76,7 @@ def test_gradients_are_those_of_jax(
     means = losses.sum(axis=0) / in_jax.counts(labels)
     if uncertainty:
       return in_jax.by_uncertainty(means, noises)
-    return in_jax.together(means, jnp.array([1.0, 3.0]))
+    return in_jax.weighted_sum(means, jnp.array([1.0, 3.0]))
 
   expected, slopes = jax.jit(whole)(LOGITS, noises)
   # The same loss as micro-batches with unequal numbers of labels give it.
@@ -108,7 +108,7 @@ def test_a_task_no_example_has_is_not_divided_by_zero() -> None:
   )
 
 
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
+@pytest.mark.parametrize("name", names_in(config.OPTIMIZERS, "jax", "torch"))
 def test_log_variances_follow_the_rules_of_jax(name: str) -> None:
   params_before = {
     "Dense_0": {"kernel": RANDOM.standard_normal((4, 3)).astype("f4")},
@@ -126,7 +126,7 @@ def test_log_variances_follow_the_rules_of_jax(name: str) -> None:
   def moved(params: Any, slopes: Any) -> Any:
     trial = Trial(optimizer=rule)
     numbers = optimizer_in_jax.hyperparameters(trial, np.array(0.1, "f4"))
-    update = optimizer_in_jax.rule(name, numbers, uncertainty=True)
+    update = optimizer_in_jax.build(name, numbers, uncertainty=True)
     state = update.init(params)
     for step in range(3):
       now = jax.tree.map(lambda g: g[step], slopes)  # noqa: B023

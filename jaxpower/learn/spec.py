@@ -120,7 +120,7 @@ def spec_of(
 def network_of(spec: Spec) -> nn.Module:
   """Returns the network that a spec trains; it holds no weights."""
   return networks.build(
-    spec.model, spec.classes, spec.precision, spec.vocabulary
+    spec.model, spec.classes, spec.vocabulary, precision=spec.precision
   )
 
 

@@ -98,7 +98,7 @@ def init_state(
     freeze: Whether the rule is the head's alone.
     uncertain_tasks: Tasks whose weights are learned; each begins at 1.
   """
-  network = networks.build(model, classes, precision, vocabulary)
+  network = networks.build(model, classes, vocabulary, precision=precision)
   inputs = jnp.zeros((1, *shape), "float32" if vocabulary is None else "int32")
   variables = network.init(jax.random.key(seed), inputs, train=False)
   params = variables["params"]

@@ -42,7 +42,7 @@ def train_step(
     counts = heads.counts(batch["label"]) / spec.accumulation
     batch = batch | {"counts": counts}
   loss, batch_stats, grads = gradients(spec, state, batch, numbers, key)
-  rule = optimizer.rule(spec.optimizer, numbers, spec.uncertainty)
+  rule = optimizer.build(spec.optimizer, numbers, spec.uncertainty)
   trained = trained_of(spec, state.params)
   with jax.numpy_dtype_promotion("standard"):  # optax mixes ints and floats
     updates, opt_state = rule.update(grads, state.opt_state, trained)
@@ -120,7 +120,7 @@ def _loss(
   means = jnp.sum(losses, axis=0) / batch["counts"]
   if spec.uncertainty:
     return heads.by_uncertainty(means, params["head"][heads.LOG_VARIANCES])
-  return heads.together(means, numbers.task_weights)
+  return heads.weighted_sum(means, numbers.task_weights)
 
 
 def _accumulated_gradients(

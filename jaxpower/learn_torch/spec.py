@@ -95,7 +95,7 @@ def network_of(spec: Spec) -> nn.Module:
     spec.model,
     spec.classes,
     spec.vocabulary,
-    spec.input_shape,
+    input_shape=spec.input_shape,
     dropout=spec.dropout,
   )
   if spec.uncertainty:
