@@ -16,14 +16,14 @@ import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from jaxpower import accounting, data, timelines, weights
 from jaxpower.accounting import EvalResult
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress
-from jaxpower.power import Monitor, gpu_uuid
+from jaxpower.power import Monitor, Window, gpu_uuid
 from jaxpower.records import Compilation, TrialRecord
 from jaxpower.wings import Placed, Wing, wing_of
 
@@ -99,29 +99,24 @@ def run(
   monitor.measure("checkpoint", wing.save, folder / saved, state)
 
   windows = monitor.windows()
-  if cached is None:
-    spent = accounting.total(accounting.of_phase(windows, "compile"))
-    paid = Compilation(seconds=spent.seconds, joules=spent.joules)
-    cache[spec] = Compiled(programs, paid, wing.flops_per_step(spec))
-  compilation = dataclasses.replace(
-    cache[spec].compilation, cache_hit=cached is not None
-  )
-  infer = accounting.total(accounting.of_phase(windows, "infer")).joules
   timeline = folder / "timelines" / f"{name}.parquet"
   timelines.write(timeline, monitor.timeline(), windows)
+  compiled = cached or _compiled(wing, spec, programs, windows)
+  cache[spec] = compiled
+  infer = accounting.total(accounting.of_phase(windows, "infer")).joules
   return accounting.record(
     trial,
     varied,
     results,
     windows,
-    compilation,
+    dataclasses.replace(compiled.compilation, cache_hit=cached is not None),
     wall_seconds=time.monotonic() - began,
     warnings=monitor.warnings,
     data_wait_seconds=waited,
     infer_examples=inferred,
     infer_joules_per_example=None if infer is None else infer / inferred,
     meter=monitor.describe(),
-    flops_per_step=cache[spec].flops_per_step,
+    flops_per_step=compiled.flops_per_step,
     parameters=parameters,
     pretrained=_pretrained(trial),
     peak_memory_bytes=peak,
@@ -207,6 +202,15 @@ def _by_task(trial: Trial, metrics: dict[str, Any]) -> dict[str, float]:
 def _programs(wing: Wing, spec: Hashable, cached: Compiled | None) -> Any:
   """Returns the programs of a spec: the cached ones, or compiles them."""
   return wing.compile_programs(spec) if cached is None else cached.programs
+
+
+def _compiled(
+  wing: Wing, spec: Hashable, programs: Any, windows: Sequence[Window]
+) -> Compiled:
+  """Notes with new programs what compiling them cost in this trial."""
+  spent = accounting.total(accounting.of_phase(windows, "compile"))
+  cost = Compilation(seconds=spent.seconds, joules=spent.joules)
+  return Compiled(programs, cost, wing.flops_per_step(spec))
 
 
 def _warm_up(wing: Wing, programs: Any, state: Any, placed: Placed) -> Any:

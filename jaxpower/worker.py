@@ -253,7 +253,7 @@ def serve(
     wing = wing_of(framework)
     devices = wing.devices(any_trial)
     with monitor_of(any_trial) as monitor:
-      description, warnings = monitor.describe(), monitor.warnings
+      description, cautions = monitor.describe(), monitor.cautions
   except (MeterError, RuntimeError) as error:
     outbox.send(Refused(str(error)))
     return
@@ -263,7 +263,7 @@ def serve(
       device_kind=devices[0]["kind"],
       devices=len(devices),
       meter=description,
-      warnings=warnings,
+      warnings=tuple(map(str, cautions)),
     )
   )
   origin = provenance.collect() | {"meter_asked_for": meter}
