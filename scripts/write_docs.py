@@ -1,0 +1,213 @@
+"""Rewrites what the docs quote, so that it is what the code says now.
+
+  python scripts/write_docs.py
+
+A quotation that is copied by hand goes stale. So two kinds are written here:
+
+- In docs/config.md the default of every field, and the meaning of those whose
+  values are a fixed list. All other words are the page's own and stay.
+- In README.md and docs/*.md each fenced block below a line
+
+    <!-- report: FOLDER -->
+    <!-- report: FOLDER, table and sentence -->
+
+  what scripts/report.py prints of that folder of benchmarks/regimes_cpu, whole
+  or without the notes between; and the picture that README.md shows.
+
+Run it after a change of a default or a fixed list, of a network or an update
+rule, of the report's words or a committed record; a test fails until then.
+"""
+
+import contextlib
+import io
+import itertools
+import json
+import pathlib
+import re
+import tempfile
+import textwrap
+from collections.abc import Iterable
+
+from jaxpower import config
+from jaxpower.architectures import MODELS, NETWORKS
+from jaxpower.checks import CHOICES
+from jaxpower.cli import report
+from jaxpower.config import FRAMEWORKS, OPTIMIZERS
+
+ROOT = pathlib.Path(__file__).parent.parent
+RUNS = ROOT / "benchmarks" / "regimes_cpu"
+CONFIG_PAGE = ROOT / "docs" / "config.md"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PICTURE = ROOT / "docs" / "images" / "batch_cpu.png"
+PICTURE_OF = "batch"
+
+MARKER = re.compile(r"^<!-- report: (.*?) -->$", re.MULTILINE)
+MARKED_BLOCK = re.compile(
+  r"^(<!-- report: ([^\n]*?) -->\n```\n).*?(?=^```$)", re.MULTILINE | re.DOTALL
+)
+PART = ", table and sentence"
+WIDTH = 96  # chosen: of the sentences in a block; a table is as wide as it is
+ROW = re.compile(r"^\| `([\w.]+)` \| `.*?` \| (.*) \|$", re.MULTILINE)
+KINDS = {
+  "image": "images",
+  "window": "windows",
+  "tokens": "tokens",
+  "text": "the next token",
+}
+
+
+def main() -> None:
+  """Rewrites the pages and the picture in place."""
+  for page in PAGES:
+    page.write_text(with_reports(page.read_text()))
+  CONFIG_PAGE.write_text(with_fields(CONFIG_PAGE.read_text()))
+  with tempfile.TemporaryDirectory() as folder:
+    printed(PICTURE_OF, out=folder)
+    picture = pathlib.Path(folder) / "energy_accuracy.png"
+    PICTURE.write_bytes(picture.read_bytes())
+
+
+# Reports
+
+
+def with_reports(page: str) -> str:
+  """Returns the page with the reports that its markers name.
+
+  Raises ValueError where no fenced block follows a marker.
+  """
+  rewritten, blocks = MARKED_BLOCK.subn(
+    lambda block: block[1] + quotation(block[2]), page
+  )
+  if blocks != len(markers := MARKER.findall(page)):
+    raise ValueError(f"a marker without its block, of {', '.join(markers)}")
+  return rewritten
+
+
+def quotation(marker: str) -> str:
+  """Returns what stands in the block of a marker: a report, or a part of it.
+
+  Raises ValueError where there is no such folder.
+  """
+  folder = marker.removesuffix(PART)
+  lines = printed(folder).splitlines()
+  if marker.endswith(PART):
+    first_section = itertools.takewhile(bool, lines)
+    *table, sentence = first_section
+    lines = [*itertools.takewhile(is_row, table), "", sentence]
+  wrapped = (
+    line if is_row(line) else textwrap.fill(line, WIDTH) for line in lines
+  )
+  return "".join(f"{line}\n" for line in wrapped)
+
+
+def printed(folder: str, out: str | None = None) -> str:
+  """Returns what the report of a folder prints; raises ValueError if none.
+
+  With `out` its page, figures and tables are written to that folder, too.
+  """
+  text = io.StringIO()
+  with contextlib.redirect_stdout(text):
+    code = report.main([str(RUNS / folder)], out=out)
+  if code:
+    raise ValueError(f"there is no report of {folder!r}")
+  return text.getvalue()
+
+
+def is_row(line: str) -> bool:
+  """Whether a line is one of a table, whose columns are two spaces apart."""
+  return "  " in line
+
+
+# Fields of the config
+
+
+def with_fields(page: str) -> str:
+  """Returns the page with the defaults and lists that the code has now."""
+  generated, sweep = meanings(), config.Sweep()
+
+  def row(match: re.Match[str]) -> str:
+    path, meaning = match.groups()
+    default = json.dumps(config.get(sweep, path))
+    return f"| `{path}` | `{default}` | {generated.get(path, meaning)} |"
+
+  return ROW.sub(row, page)
+
+
+def meanings() -> dict[str, str]:
+  """Says what each field means whose values are a fixed list."""
+  rules = OPTIMIZERS.items()
+  return {
+    "augmentation": others(
+      "augmentation",
+      crop="images are moved at random, by up to an eighth of a side",
+      crop_flip="and mirrored at random",
+    ),
+    "dropout": "the share of units dropped; not for "
+    + ", ".join(f"`{name}`" for name in MODELS if not NETWORKS[name].dropout),
+    "framework": f"{others('framework')} ([frameworks.md](frameworks.md))",
+    "matmul_precision": f"of float32 matrix products, {others('matmul_precision')};"
+    " GPUs use TF32 for all but the last",
+    "model.name": networks(),
+    "optimizer.name": others(
+      "optimizer.name",
+      **{name: only_in(rule.frameworks) for name, rule in rules},
+    ),
+    "optimizer.momentum": "of "
+    + " and ".join(f"`{name}`" for name, rule in rules if rule.momentum),
+    "optimizer.scaling": f"{others('optimizer.scaling')}: the rate grows with"
+    " the batch size, or with its square root",
+    "optimizer.schedule": others(
+      "optimizer.schedule",
+      cosine="to zero",
+      one_cycle="up for 0.3 of it, then down",
+      step="to a tenth at half of it, and again at three quarters",
+      warm_up="up for a tenth of it, then constant",
+    ),
+    "optimizer.weight_decay": "decoupled for "
+    + ", ".join(f"`{name}`" for name, rule in rules if rule.decoupled)
+    + "; for the others added to the gradient",
+    "precision": f"of the arithmetic, {others('precision')}; weights stay"
+    " float32",
+    "program": f"one call between two evaluations, {others('program')}: one call"
+    " for each update; makes no difference in PyTorch",
+    "streaming": f"{others('streaming')}: whether a dataset stays on the host"
+    " ([data.md](data.md))",
+    "task_weighting": f"{others('task_weighting')}: the weights are learned",
+  }
+
+
+def others(path: str, **notes: str) -> str:
+  """Lists a field's values but its default, some with a note in brackets."""
+  default = config.get(config.Sweep(), path)
+  return "or " + ", ".join(
+    f"`{name}`{bracketed(notes.get(name, ''))}"
+    for name in CHOICES[path]
+    if name != default
+  )
+
+
+def networks() -> str:
+  """Lists the networks, those that read the same kinds of data together."""
+  groups: dict[str, list[str]] = {}
+  for name, network in NETWORKS.items():
+    kinds = [KINDS[kind] for kind in network.reads]
+    note = ", ".join(filter(None, [*kinds, only_in(network.frameworks)]))
+    groups.setdefault(note, []).append(f"`{name}`")
+  return ", ".join(
+    f"{', '.join(names)}{bracketed(note)}" for note, names in groups.items()
+  )
+
+
+def only_in(frameworks: Iterable[str]) -> str:
+  """Names the frameworks that have a thing; nothing where all have it."""
+  frameworks = tuple(frameworks)
+  return "" if frameworks == FRAMEWORKS else f"only in {', '.join(frameworks)}"
+
+
+def bracketed(note: str) -> str:
+  """Puts a note in brackets behind a name; an empty one is nothing."""
+  return f" ({note})" if note else ""
+
+
+if __name__ == "__main__":
+  main()
