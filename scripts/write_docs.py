@@ -45,7 +45,7 @@ MARKER = re.compile(r"^<!-- report: (.*?) -->$", re.MULTILINE)
 MARKED_BLOCK = re.compile(
   r"^(<!-- report: ([^\n]*?) -->\n```\n).*?(?=^```$)", re.MULTILINE | re.DOTALL
 )
-PART = ", table and sentence"
+TABLE_AND_SENTENCE = ", table and sentence"
 WIDTH = 96  # chosen: of the sentences in a block; a table is as wide as it is
 ROW = re.compile(r"^\| `([\w.]+)` \| `.*?` \| (.*) \|$", re.MULTILINE)
 KINDS = {
@@ -88,9 +88,9 @@ def quotation(marker: str) -> str:
 
   Raises ValueError where there is no such folder.
   """
-  folder = marker.removesuffix(PART)
+  folder = marker.removesuffix(TABLE_AND_SENTENCE)
   lines = printed(folder).splitlines()
-  if marker.endswith(PART):
+  if marker.endswith(TABLE_AND_SENTENCE):
     first_section = itertools.takewhile(bool, lines)
     *table, sentence = first_section
     lines = [*itertools.takewhile(is_row, table), "", sentence]
@@ -145,8 +145,8 @@ def meanings() -> dict[str, str]:
     "dropout": "the share of units dropped; not for "
     + ", ".join(f"`{name}`" for name in MODELS if not NETWORKS[name].dropout),
     "framework": f"{others('framework')} ([frameworks.md](frameworks.md))",
-    "matmul_precision": f"of float32 matrix products, {others('matmul_precision')};"
-    " GPUs use TF32 for all but the last",
+    "matmul_precision": "of float32 matrix products,"
+    f" {others('matmul_precision')}; GPUs use TF32 for all but the last",
     "model.name": networks(),
     "optimizer.name": others(
       "optimizer.name",
@@ -168,8 +168,8 @@ def meanings() -> dict[str, str]:
     + "; for the others added to the gradient",
     "precision": f"of the arithmetic, {others('precision')}; weights stay"
     " float32",
-    "program": f"one call between two evaluations, {others('program')}: one call"
-    " for each update; makes no difference in PyTorch",
+    "program": f"one call between two evaluations, {others('program')}: one"
+    " call for each update; makes no difference in PyTorch",
     "streaming": f"{others('streaming')}: whether a dataset stays on the host"
     " ([data.md](data.md))",
     "task_weighting": f"{others('task_weighting')}: the weights are learned",

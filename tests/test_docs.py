@@ -1,4 +1,4 @@
-"""The pages' examples are run, and the files they point to are there."""
+"""Examples in the docs run, quotations are current, files named are there."""
 
 import functools
 import json
@@ -10,10 +10,19 @@ import pytest
 
 from jaxpower import config
 from jaxpower.architectures import MODELS
-from scripts import write_config_docs
+from scripts import write_docs
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = (
+  *("benchmarks", "configs", "docs", "jaxpower", "scripts", "tests"),
+  *("learn", "learn_torch"),
+)
+PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./]*\w/?")
+FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
+# What a report prints with any of its tables of energy.
+REPORT = re.compile(r"joules to \d|joules to every target|^Medians over", re.M)
+FIX = "run `python scripts/write_docs.py`"
 
 
 def blocks(page: str) -> list[str]:
@@ -85,14 +94,97 @@ def test_every_word_of_a_field_is_told(
 
 
 def test_the_page_of_the_config_has_what_the_code_has() -> None:
-  page = write_config_docs.PAGE.read_text()
-  fix = "run `python scripts/write_config_docs.py`"
-  assert write_config_docs.rewrite(page) == page, fix
+  page = write_docs.CONFIG_PAGE.read_text()
+  assert write_docs.with_fields(page) == page, FIX
 
 
 def test_a_row_of_the_config_follows_the_code() -> None:
   page = "| `seeds` | `7` | of each |\n| `optimizer.momentum` | `1` | none |\n"
-  assert write_config_docs.rewrite(page) == (
+  assert write_docs.with_fields(page) == (
     "| `seeds` | `3` | of each |\n"
     "| `optimizer.momentum` | `0.9` | of `momentum` and `nesterov` |\n"
   )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_quoted_reports_are_what_the_report_says_now(
+  page: pathlib.Path,
+) -> None:
+  text = page.read_text()
+  assert write_docs.with_reports(text) == text, FIX
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_report_is_quoted_without_its_marker(page: pathlib.Path) -> None:
+  text = page.read_text()
+  for block in FENCED.finditer(text):
+    if REPORT.search(block[0]):
+      line_before = text[: block.start()].rstrip("\n").rpartition("\n")[2]
+      assert write_docs.MARKER.fullmatch(line_before), block[0]
+
+
+def test_every_committed_folder_is_quoted_in_the_results() -> None:
+  text = (ROOT / "docs" / "results.md").read_text()
+  folders = sorted(path.name for path in write_docs.RUNS.iterdir())
+  assert sorted(write_docs.MARKER.findall(text)) == folders
+
+
+def test_a_marked_block_is_rewritten_and_nothing_else() -> None:
+  page = "Before.\n\n<!-- report: {} -->\n```\n{}```\n\n```\nother\n```\n"
+  stale = page.format("batch", "stale\n")
+  rewritten = write_docs.with_reports(stale)
+  assert rewritten == page.format("batch", write_docs.quotation("batch"))
+  assert "Medians over seeds" in rewritten
+
+
+def test_a_part_of_a_report_is_its_table_and_its_sentence() -> None:
+  whole = write_docs.quotation("batch").splitlines()
+  table, sentence = write_docs.quotation("batch, table and sentence").split(
+    "\n\n"
+  )
+  assert table.splitlines() == whole[:5]
+  assert whole[0].startswith("batch  reached")
+  assert sentence.startswith("Batch 16 was cheapest:")
+  assert sentence.splitlines() == whole[-2:]
+
+
+def test_a_wrapped_report_is_the_printed_one_but_for_its_line_breaks() -> None:
+  printed = write_docs.printed("batch_learning_rate")
+  quoted = write_docs.quotation("batch_learning_rate")
+  assert quoted.split() == printed.split()
+  rows = [line for line in printed.splitlines() if write_docs.is_row(line)]
+  assert len(rows) == 13 + 5 + 5
+  assert [x for x in quoted.splitlines() if write_docs.is_row(x)] == rows
+
+
+@pytest.mark.parametrize(
+  ("page", "reason"),
+  [
+    ("<!-- report: batch -->\n\nNo block.\n", "without its block"),
+    ("<!-- report: batsh -->\n```\n```\n", "no report of 'batsh'"),
+    ("<!-- report: batch, half -->\n```\n```\n", "no report of"),
+  ],
+)
+def test_a_marker_that_names_nothing_is_refused(page: str, reason: str) -> None:
+  with pytest.raises(ValueError, match=reason):
+    write_docs.with_reports(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_are_there(page: pathlib.Path) -> None:
+  for name in PATH.findall(page.read_text()):
+    assert any((root / name).exists() for root in (ROOT, ROOT / "jaxpower")), (
+      f"{page.name}: {name}"
+    )
+
+
+def test_the_tree_in_the_readme_is_the_tree() -> None:
+  text = (ROOT / "README.md").read_text()
+  (tree,) = re.findall(r"^scripts/\n.*?(?=^```)", text, re.M | re.S)
+  folders = [ROOT]
+  for line in tree.splitlines():
+    name = line.split()[0]
+    depth = (len(line) - len(line.lstrip())) // 2
+    path = folders[depth] / name
+    folders[depth + 1 :] = [path]
+    assert path.exists(), name
