@@ -84,9 +84,9 @@ def with_reports(page: str) -> str:
 
 
 def quotation(marker: str) -> str:
-  """Returns what stands in the block of a marker: a report, or a part of it.
+  """Returns the content of a marker's block: a report, or a part of it.
 
-  Raises ValueError where there is no such folder.
+  Raises ValueError where the marker names no folder.
   """
   folder = marker.removesuffix(TABLE_AND_SENTENCE)
   lines = printed(folder).splitlines()
