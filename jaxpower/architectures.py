@@ -6,9 +6,10 @@ and positions are computed here, and `learn` and `learn_torch` read them. No
 framework is imported, so a sweep is checked against this table before anything
 heavy loads.
 
-To add a network: an entry in `NETWORKS`, and a file in each wing that is to
-have it, `jaxpower/learn/<module>.py` or `jaxpower/learn_torch/<module>.py`,
-with a function `build` that takes the arguments of that wing's other modules.
+To add a network: an entry in `NETWORKS`, a file `jaxpower/learn/<module>.py`
+and, if PyTorch is to have it too, `jaxpower/learn_torch/<module>.py`, each with
+a function `build` that takes the arguments of that wing's other modules. JAX
+always has it, since it draws the first weights for both.
 """
 
 import dataclasses
