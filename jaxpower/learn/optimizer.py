@@ -4,8 +4,8 @@ Learning rate, momentum and decay reach the compiled program as data: the optax
 rule is built inside the trace, with traced numbers, so a sweep over them
 compiles once, and no state holds them as `optax.inject_hyperparams` would.
 
-To add a rule: an entry in `jaxpower.config.OPTIMIZERS`, and a case in `build`
-here, in `jaxpower.learn_torch.optimizer` or in both.
+To add a rule: an entry in `jaxpower.config.OPTIMIZERS`, a case in `build` here
+and, if PyTorch is to have it too, one in `jaxpower.learn_torch.optimizer`.
 """
 
 from collections.abc import Hashable

@@ -7,8 +7,8 @@ over all weights at once (`torch._foreach_*`, one kernel for many tensors where
 the device has them). Ten updates of every rule agree with the JAX wing's to
 1e-11 in float64 (tested).
 
-To add a rule: an entry in `jaxpower.config.OPTIMIZERS`, and a case in `_rule`
-here, in `jaxpower.learn.optimizer` or in both.
+To add a rule: an entry in `jaxpower.config.OPTIMIZERS`, a case in
+`jaxpower.learn.optimizer` and one in `_rule` here.
 """
 
 # Operations over lists of tensors have no public name in PyTorch.
