@@ -1,11 +1,9 @@
 """Frameworks side by side: what is paired, what is refused, what is told."""
 
-import dataclasses
 import io
-from typing import Any
 
 import pytest
-from report_records import GPU, meter, record, seeds
+from report_records import GPU, devices, meter, record, seeds, side
 from rich.console import Console
 
 from jaxpower import report
@@ -14,7 +12,6 @@ from jaxpower.report.cells import name_among
 from jaxpower.report.compare.comparison import compare, compare_all
 from jaxpower.report.compare.statistics import (
   Cost,
-  Estimate,
   paired_ratio,
   ratio,
 )
@@ -24,53 +21,6 @@ from jaxpower.report.questions import frameworks
 from jaxpower.report.render import page
 
 OTHER_GPU = "GPU-91bc77e2-0d4f-4a3b-8c61-7e5f2a9b0c1d"
-
-
-def devices(*uuids: str | None) -> dict[str, Any]:
-  facts = [
-    {"platform": "gpu", "kind": "NVIDIA H200", "index": i, "uuid": uuid}
-    for i, uuid in enumerate(uuids)
-  ]
-  return {"host": "gpu-node-07", "cpu": "AMD EPYC 9654", "devices": facts}
-
-
-PHASES: Any = {
-  "setup": 5.0,
-  "compile": 0.0,
-  "warmup": 2.0,
-  "train": 0.0,
-  "eval": 10.0,
-  "infer": 1.0,
-}
-
-
-def side(
-  framework: str, *joules: float, batch: int = 64, **changes: Any
-) -> list[TrialRecord]:
-  """A trial per seed; negative joules are those of a missed target."""
-  varied = {"batch_size": batch, "framework": framework}
-  changes.setdefault("provenance", devices(GPU))
-  changes.setdefault("first_seed", 0)
-  first = changes.pop("first_seed")
-  return [
-    record(
-      batch,
-      seed,
-      spent,
-      framework=framework,
-      varied=varied,
-      config={
-        "data": "fashion_mnist_6k",
-        "model": {"name": "resnet18"},
-        "batch_size": batch,
-        "framework": framework,
-        "seed": seed,
-        "target_accuracy": 0.8,
-      },
-      **{"joules_by_phase": PHASES | {"train": abs(spent)}, **changes},
-    )
-    for seed, spent in enumerate(joules, start=first)
-  ]
 
 
 def find(records: list[TrialRecord]) -> frameworks.SideBySide:
@@ -96,32 +46,12 @@ def test_one_framework_has_no_section():
   assert all(s.title != "Frameworks side by side" for s in sections)
 
 
-def test_the_numbers_of_each_framework():
-  jax = side("jax", 200, 210, 220, peak_memory_bytes=3 * 2**29)
-  failed = dataclasses.replace(jax[0], status="failed", seed=3)
-  found = find(
-    [*jax, failed, *side("torch", 300, 310, 320, seconds_to_accuracy=8.0)]
-  )
-  (config,) = found.configs
-  assert config.settings == {"model.name": "resnet18", "batch_size": 64}
-  assert config.device_known
-  ours, theirs = config.by_framework["jax"], config.by_framework["torch"]
-  assert (ours.reached, ours.ran, len(ours.records)) == (3, 3, 4)
-  assert ours.joules == Estimate(210, low=200, high=220)
-  assert ours.seconds == Estimate(4, low=4, high=4)
-  assert ours.joules_per_1000_examples == pytest.approx(210 / 20.48)
-  assert ours.joules_to_prepare == 32
-  assert ours.joules_by_phase == PHASES | {"compile": 30, "train": 210}
-  assert (ours.peak_memory_bytes, theirs.peak_memory_bytes) == (
-    3 * 2**29,
-    None,
-  )
-  (ratio,) = found.ratios
-  assert (ratio.over, ratio.under, ratio.seed_pairs) == ("jax", "torch", 3)
-  assert ratio.under_is_cheapest
-  assert ratio.joules is not None and ratio.seconds is not None
-  assert ratio.joules.value == pytest.approx(210 / 310)
-  assert ratio.seconds.value == 0.5
+def test_all_that_is_found_of_two_frameworks():
+  jax, torch = side("jax", 200, 210, 220), side("torch", 300, 310, 320)
+  found = find(jax + torch)
+  assert found.frameworks == ("jax", "torch")
+  assert [config.comparison for config in found.configs] == [*found.comparisons]
+  assert [ratio.config for ratio in found.ratios] == [*found.configs]
   assert (found.separate, found.unmatched, found.numerics) == ((), (), {})
 
 
@@ -437,15 +367,6 @@ def test_failed_trials_are_counted_and_give_no_ratio():
   assert cell(section, 0, 1, "reached") == "0 of 1"
   assert cell(section, 0, 1, "joules to 80 %") == "unknown"
   assert cell(section, 1, 0, "joules") == "unknown"
-
-
-def test_a_start_in_its_own_framework_is_the_same_case():
-  jax, torch = side("jax", 90)[0], side("torch", 95)[0]
-  for trial in (jax, torch):
-    start = {"framework": trial.framework, "seed": 3, "data": "cifar10"}
-    trial.config["transfer"] = {"init_from": start}
-  (comparison,) = compare([jax, torch])
-  assert len(frameworks.same_configs(comparison)) == 1
 
 
 def test_estimated_energy_is_called_so():

@@ -1,20 +1,12 @@
 """What did the same training cost in each framework, and where did it go?
 
-A ratio says something of two frameworks only where nothing else differs. So it
-is made between trials whose configs are equal but for framework and seed, and
-which one comparison holds: the same machine, devices and meter. Where the first
-framework and another ran the same config in different places, a warning says
-what differed, since a table that stands side by side looks as if it compared.
-
-Seeds are drawn in pairs: a seed gives both frameworks the same first weights
-and the same order of examples, so what it does to both cancels in the ratio. A
-trial that missed its target would have cost more than it spent; which of
-several others was cheapest is therefore marked only where no end of the misses
-could make it another one.
+Ratios are made between trials of the same config in the same comparison
+(`compare.same_config`). Where the first framework and another ran the same
+config in different places, a warning says what differed, since a table that
+stands side by side looks as if it compared.
 """
 
 import json
-import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import starmap
@@ -31,26 +23,15 @@ from jaxpower.report.cells import (
   name_among,
   number_or_unknown,
 )
-from jaxpower.report.compare.comparable import CPU, NO_UUID, flat
-from jaxpower.report.compare.comparison import (
-  Compared,
-  Comparison,
-  joules_per_1000,
-)
-from jaxpower.report.compare.costs import (
-  SECONDS,
-  add,
-  all_known,
-  by_seed,
-  costs,
-  costs_by_seed,
-  ran,
-)
-from jaxpower.report.compare.statistics import (
-  Cost,
-  Estimate,
-  median,
-  paired_ratio,
+from jaxpower.report.compare.comparable import CPU
+from jaxpower.report.compare.comparison import Compared, Comparison
+from jaxpower.report.compare.same_config import (
+  PHASES,
+  FrameworkCosts,
+  Ratio,
+  SameConfig,
+  ratios_to_others,
+  same_configs,
 )
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
@@ -69,11 +50,6 @@ from jaxpower.wording import (
 )
 
 PLACE = 30
-# In these fields trials of the same config may differ.
-FREE_FIELDS = ("framework", "seed")
-# These fields are named even where they do not vary.
-ALWAYS_NAMED = ("model.name", "batch_size")
-PHASES = ("setup", "compile", "warmup", "train", "eval", "infer")
 # The fields of a Comparison in which two places may differ, and what trials in
 # the same place would have been.
 PLACES = {
@@ -87,64 +63,6 @@ COST_NOTES = (
   " them, and running them once before training.",
   "Peak memory is what each framework says of itself; their counters differ.",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Side:
-  """What the trials of one config cost in one framework: medians over seeds.
-
-  `joules` and `seconds` are those to the target, all others those to the end
-  of training. None where one of the trials that ran does not know it.
-  """
-
-  records: tuple[TrialRecord, ...]
-  reached: int
-  ran: int
-  joules: Estimate | None
-  seconds: Estimate | None
-  joules_per_1000_examples: float | None
-  joules_per_1000_examples_bound: float | None
-  examples_per_second: Estimate | None
-  joules_to_prepare: float | None
-  joules_by_phase: dict[str, float | None]
-  peak_memory_bytes: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SameConfig:
-  """Trials of one config within one comparison, by framework.
-
-  `key` is the config without framework and seed, the same wherever it was run;
-  `settings` are the fields that name it to a reader; `device_known` is whether
-  the records say on which device the trials ran.
-  """
-
-  key: str
-  comparison: Comparison
-  settings: dict[str, Any]
-  by_framework: dict[str, Side]
-  device_known: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ratio:
-  """What one framework cost over what another did, in the same config.
-
-  `joules` and `seconds` are those to the target; None where one is unknown or
-  `under` has no median. There `joules_at_most` may bound the ratio from above.
-  `under_is_cheapest` holds where none but `over` can be cheaper than `under`,
-  however the misses would have ended. `seed_pairs` counts seeds that both have.
-  """
-
-  config: SameConfig
-  over: str
-  under: str
-  under_is_cheapest: bool
-  joules: Estimate | None
-  seconds: Estimate | None
-  joules_per_example: Estimate | None
-  joules_at_most: float | None
-  seed_pairs: int
 
 
 @dataclass(frozen=True)
@@ -204,175 +122,13 @@ def find(compared: Compared) -> SideBySide | None:
     frameworks=frameworks,
     comparisons=compared.comparisons,
     configs=configs,
-    ratios=tuple(r for config in configs for r in _ratios(config, first)),
+    ratios=tuple(
+      r for config in configs for r in ratios_to_others(config, first)
+    ),
     separate=tuple(_separate(configs, first)),
     unmatched=tuple(_unmatched(configs, frameworks)),
     numerics=_numerics(compared.records, frameworks),
   )
-
-
-def same_configs(comparison: Comparison) -> tuple[SameConfig, ...]:
-  """Groups trials by config and framework, in the order of what varies."""
-  configs: dict[str, dict[str, list[TrialRecord]]] = {}
-  for group in comparison.groups:
-    for record in group.records:
-      config = _without_free_fields(record.config)
-      key = json.dumps(config, sort_keys=True)
-      by_framework = configs.setdefault(key, {})
-      by_framework.setdefault(record.framework, []).append(record)
-  return tuple(
-    SameConfig(
-      key=key,
-      comparison=comparison,
-      settings=_settings(next(iter(by_framework.values()))[0]),
-      by_framework={
-        name: _side(by_framework[name]) for name in sorted(by_framework)
-      },
-      device_known=_is_device_known(comparison),
-    )
-    for key, by_framework in configs.items()
-  )
-
-
-def _without_free_fields(config: Any) -> Any:
-  """A config without its free fields, also in the trial it starts from."""
-  if not isinstance(config, dict):
-    return config
-  return {
-    name: _without_free_fields(item)
-    for name, item in config.items()
-    if name not in FREE_FIELDS
-  }
-
-
-def _settings(record: TrialRecord) -> dict[str, Any]:
-  config = flat(record.config)
-  always = {path: config.get(path) for path in ALWAYS_NAMED}
-  settings = {path: item for path, item in always.items() if item is not None}
-  settings |= record.varied
-  return {path: settings[path] for path in settings if path not in FREE_FIELDS}
-
-
-def _is_device_known(comparison: Comparison) -> bool:
-  """Whether a GPU's UUID, or that it was the CPU, is on record."""
-  if any(domain.startswith("GPU-") for domain in comparison.domains):
-    return True
-  return bool(comparison.devices) and not any(
-    NO_UUID in device for device in comparison.devices
-  )
-
-
-# Costs of one framework
-
-
-def _side(trials: Sequence[TrialRecord]) -> Side:
-  completed = ran(trials)
-  per_1000, per_1000_bound = joules_per_1000(trials)
-  return Side(
-    records=tuple(trials),
-    reached=sum(record.status == "reached" for record in trials),
-    ran=len(completed),
-    joules=median(costs(trials) or ()),
-    seconds=median(costs(trials, SECONDS) or ()),
-    joules_per_1000_examples=per_1000,
-    joules_per_1000_examples_bound=per_1000_bound,
-    examples_per_second=median(
-      _exact_costs(map(_examples_per_second, completed))
-    ),
-    joules_to_prepare=_median(
-      add(_phase_joules(record, "compile"), _phase_joules(record, "warmup"))
-      for record in completed
-    ),
-    joules_by_phase={
-      phase: _median(_phase_joules(record, phase) for record in completed)
-      for phase in PHASES
-    },
-    peak_memory_bytes=_median(record.peak_memory_bytes for record in completed),
-  )
-
-
-def _exact_costs(numbers: Iterable[float | None]) -> list[Cost]:
-  """Costs of which none is a lower bound; none where one is unknown."""
-  return [Cost(number) for number in all_known(numbers) or ()]
-
-
-def _median(numbers: Iterable[float | None]) -> float | None:
-  known = all_known(numbers)
-  return statistics.median(known) if known else None
-
-
-def _examples_per_second(record: TrialRecord) -> float | None:
-  if record.examples is None or not record.train_seconds:
-    return None
-  return record.examples / record.train_seconds
-
-
-def _phase_joules(record: TrialRecord, phase: str) -> float | None:
-  # A trial that takes executables from a cache spends nothing on compiling:
-  # `record.compile` says what they cost the trial that compiled them.
-  if phase == "compile":
-    return record.compile.joules if record.compile else None
-  return record.joules_by_phase.get(phase)
-
-
-# Ratios of two frameworks
-
-
-def _ratios(config: SameConfig, over: str) -> Iterator[Ratio]:
-  """One framework over each other one."""
-  if over not in config.by_framework:
-    return
-  others = {
-    name: side for name, side in config.by_framework.items() if name != over
-  }
-  cheapest = _cheapest(others)
-  for under in others:
-    yield _ratio(config, over, under, under == cheapest)
-
-
-def _ratio(
-  config: SameConfig, over: str, under: str, under_is_cheapest: bool
-) -> Ratio:
-  sides = [config.by_framework[name].records for name in (over, under)]
-  joules_over, joules_under = map(costs_by_seed, sides)
-  seconds = (costs_by_seed(trials, SECONDS) for trials in sides)
-  joules_per_example = map(_joules_per_example_by_seed, sides)
-  joules = paired_ratio(joules_over, joules_under)
-  # A lower bound below the line bounds the ratio from above.
-  inverse = paired_ratio(joules_under, joules_over) if joules is None else None
-  return Ratio(
-    config=config,
-    over=over,
-    under=under,
-    under_is_cheapest=under_is_cheapest,
-    joules=joules,
-    seconds=paired_ratio(*seconds),
-    joules_per_example=paired_ratio(*joules_per_example),
-    joules_at_most=1 / inverse.value if inverse and inverse.value else None,
-    seed_pairs=len(joules_over.keys() & joules_under.keys()),
-  )
-
-
-def _cheapest(sides: Mapping[str, Side]) -> str | None:
-  """The framework of the lowest median, if no miss can make it another."""
-  medians = {name: side.joules for name, side in sides.items() if side.ran}
-  known = {name: joules for name, joules in medians.items() if joules}
-  if not known or len(known) < len(medians):
-    return None
-  # A lower bound of a median is the least that it can be, so the lowest known
-  # median is the cheapest one even where all others are bounds.
-  name = min(known, key=lambda name: known[name].value)
-  return None if known[name].at_least else name
-
-
-def _joules_per_example_by_seed(
-  records: Sequence[TrialRecord],
-) -> dict[tuple[int, int], Cost]:
-  trials = by_seed(records)
-  joules = _exact_costs(trial.joules_per_example for trial in trials.values())
-  return dict(
-    zip(trials, joules, strict=False)
-  )  # of none, where one is unknown
 
 
 # What cannot be compared, and what differs in any case
@@ -469,27 +225,29 @@ def _cost_table(side_by_side: SideBySide) -> Table:
     "peak memory",
   )
   seeds = [
-    side.ran
+    costs.ran
     for config in side_by_side.configs
-    for side in config.by_framework.values()
-    if side.ran > 1
+    for costs in config.by_framework.values()
+    if costs.ran > 1
   ]
   notes = (interval_note(min(seeds)),) if seeds else ()
-  rows = _side_rows(side_by_side, _cost_cells)
+  rows = _framework_rows(side_by_side, _cost_cells)
   return Table(columns, rows, (*notes, *COST_NOTES))
 
 
-def _cost_cells(side: Side) -> tuple[str, ...]:
+def _cost_cells(costs: FrameworkCosts) -> tuple[str, ...]:
   return (
-    f"{side.reached} of {len(side.records)}",
-    estimate(side.joules),
-    estimate(side.seconds),
-    bounded(side.joules_per_1000_examples, side.joules_per_1000_examples_bound),
-    estimate(side.examples_per_second),
-    number_or_unknown(side.joules_to_prepare),
+    f"{costs.reached} of {len(costs.records)}",
+    estimate(costs.joules),
+    estimate(costs.seconds),
+    bounded(
+      costs.joules_per_1000_examples, costs.joules_per_1000_examples_bound
+    ),
+    estimate(costs.examples_per_second),
+    number_or_unknown(costs.joules_to_prepare),
     UNKNOWN
-    if side.peak_memory_bytes is None
-    else memory(side.peak_memory_bytes),
+    if costs.peak_memory_bytes is None
+    else memory(costs.peak_memory_bytes),
   )
 
 
@@ -533,9 +291,9 @@ def _phase_table(side_by_side: SideBySide) -> Table:
     "framework",
     *(f"{phase} {unit}" for phase in PHASES),
   )
-  rows = _side_rows(
+  rows = _framework_rows(
     side_by_side,
-    lambda side: tuple(map(number_or_unknown, side.joules_by_phase.values())),
+    lambda costs: tuple(map(number_or_unknown, costs.joules_by_phase.values())),
   )
   note = (
     "Medians over all trials that ran, to their end and not only to the"
@@ -564,14 +322,15 @@ def _config_cells(
   )
 
 
-def _side_rows(
-  side_by_side: SideBySide, cells: Callable[[Side], tuple[str, ...]]
+def _framework_rows(
+  side_by_side: SideBySide,
+  cells: Callable[[FrameworkCosts], tuple[str, ...]],
 ) -> tuple[tuple[str, ...], ...]:
   """Makes a row of each config and framework, with these cells to its right."""
   return tuple(
-    (*_config_cells(side_by_side, config), framework, *cells(side))
+    (*_config_cells(side_by_side, config), framework, *cells(costs))
     for config in side_by_side.configs
-    for framework, side in config.by_framework.items()
+    for framework, costs in config.by_framework.items()
   )
 
 
