@@ -63,7 +63,7 @@ def test_a_bound_below_the_best_makes_no_ratio():
     "Batch 64 was cheapest: 208 J to 80 %."
     " Batch 256 cost 4.4 (4.2 to 4.5) times as much."
     " Batch 16 reached the target in 0 of 2 trials: its energy is only known"
-    " to be above 10.0 J."
+    " to be at least 10.0 J."
   )
 
 
@@ -160,4 +160,17 @@ def test_many_alike_are_counted():
   assert told == (
     "Batch 16 was cheapest: 250 J to 80 %."
     " It does not differ measurably from 5 other settings with 2 seeds."
+  )
+
+
+def test_large_energies_have_a_prefix():
+  assert say(seeds(64, 41_834.0) + seeds(1024, 12.3e6)).startswith(
+    "Batch 64 was cheapest: 41.8 kJ to 80 %."
+  )
+  bounds = [record(1024, s, 12.3e6, "missed") for s in range(2)]
+  assert "known to be at least 12.3 MJ." in say(
+    [*seeds(64, 200.0, 210.0), *bounds, *seeds(2048, -13e6, -13e6)]
+  )
+  assert say(seeds(64, 0.5, 0.6)).startswith(
+    "Batch 64: reaching 80 % cost 550 mJ (500 to 600) in"
   )

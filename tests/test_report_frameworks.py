@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from report_records import GPU, devices, meter, record, seeds, side
+from report_records import GPU, PHASES, devices, meter, record, seeds, side
 from rich.console import Console
 
 from jaxpower import report
@@ -72,7 +72,7 @@ def test_what_each_framework_cost():
     "3 of 3",
     "210 (200-220)",
     "4.00 (4.00-4.00)",
-    "10.3 +- 1.0 %",
+    "10.3 +- 1 %",
     "5120 (5120-5120)",
     "32.0",
     "1.50 GiB",
@@ -87,11 +87,11 @@ def test_a_ratio_is_drawn_over_the_seeds_that_both_have():
   # Seed by seed JAX took exactly half, though seeds differ tenfold.
   section = tell(side("jax", 50, 500, 100) + side("torch", 100, 1000, 200))
   assert cell(section, 1, 0, "jax over") == "torch"
-  assert cell(section, 1, 0, "joules") == "0.500 (0.500-0.500)"
-  assert cell(section, 1, 0, "J per example") == "0.500 (0.500-0.500)"
+  assert cell(section, 1, 0, "energy") == "0.500 (0.500-0.500)"
+  assert cell(section, 1, 0, "energy per example") == "0.500 (0.500-0.500)"
   assert cell(section, 1, 0, "seeds in pairs") == "3"
   assert section.lines == (
-    "Model resnet18, batch 64: jax cost 0.500 times (0.500 to 0.500) the joules"
+    "Model resnet18, batch 64: jax cost 0.500 times (0.500 to 0.500) the energy"
     " of torch.",
     f"Same devices, same meter: jax, torch on {GPU}.",
   )
@@ -100,7 +100,7 @@ def test_a_ratio_is_drawn_over_the_seeds_that_both_have():
 def test_seeds_that_only_one_side_has_leave_a_paired_ratio():
   jax, torch = side("jax", 50, 500, 9000), side("torch", 100, 1000)
   section = tell(jax + torch)
-  assert cell(section, 1, 0, "joules") == "0.500 (0.500-0.500)"
+  assert cell(section, 1, 0, "energy") == "0.500 (0.500-0.500)"
   assert cell(section, 1, 0, "seeds in pairs") == "2"
 
 
@@ -108,7 +108,7 @@ def test_a_seed_run_twice_counts_twice():
   jax = side("jax", 50, 500) + side("jax", 150)
   torch = side("torch", 100, 1000) + side("torch", 300)
   section = tell(jax + torch)
-  assert cell(section, 1, 0, "joules") == "0.500 (0.500-0.500)"
+  assert cell(section, 1, 0, "energy") == "0.500 (0.500-0.500)"
   assert cell(section, 1, 0, "seeds in pairs") == "3"
 
 
@@ -143,10 +143,10 @@ def test_the_better_of_eager_and_compiled_is_marked():
     "torch",
     "torch_compile (the better)",
   ]
-  assert cell(section, 1, 0, "joules").startswith("0.500 ")
+  assert cell(section, 1, 0, "energy").startswith("0.500 ")
   line = section.lines[0]
   assert (
-    "jax cost 0.800 times (0.750 to 0.846) the joules of torch_compile" in line
+    "jax cost 0.800 times (0.750 to 0.846) the energy of torch_compile" in line
   )
 
 
@@ -160,9 +160,9 @@ def test_a_miss_that_could_be_cheaper_leaves_no_better():
   section = tell(records)
   rows = section.tables[1].rows
   assert not any("the better" in word for row in rows for word in row)
-  assert cell(section, 1, 1, "joules") == "< 1.73"  # 95 over at least 55
+  assert cell(section, 1, 1, "energy") == "< 1.73"  # 95 over at least 55
   assert section.lines[:1] == (
-    "Model resnet18, batch 64: jax cost less than 1.73 times the joules of"
+    "Model resnet18, batch 64: jax cost less than 1.73 times the energy of"
     " torch_compile, which missed too often for a median.",
   )
 
@@ -171,13 +171,13 @@ def test_a_side_of_unknown_energy_leaves_no_better():
   unseen = side("torch_compile", 1, 2, joules_to_accuracy=None)
   section = tell(side("jax", 90, 100) + side("torch", 180, 200) + unseen)
   assert cell(section, 1, 0, "jax over") == "torch"
-  assert cell(section, 1, 1, "joules") == "unknown"
+  assert cell(section, 1, 1, "energy") == "unknown"
 
 
 def test_lower_bounds_stay_lower_bounds():
   section = tell(side("jax", -400, -410, 390) + side("torch", 100, 100, 100))
   assert cell(section, 0, 0, "joules to 80 %") == "> 400"
-  assert cell(section, 1, 0, "joules") == "> 4.00"
+  assert cell(section, 1, 0, "energy") == "> 4.00"
   assert "jax cost at least 4.00 times" in section.lines[0]
 
 
@@ -189,7 +189,7 @@ def test_seeds_that_do_not_tell_them_apart():
 def test_one_seed_tells_no_interval():
   section = tell(side("jax", 90) + side("torch", 100))
   assert "one seed tells no interval" in section.lines[0]
-  assert cell(section, 1, 0, "joules") == "0.900"
+  assert cell(section, 1, 0, "energy") == "0.900"
 
 
 def test_phases_stand_beside_each_other():
@@ -366,7 +366,7 @@ def test_failed_trials_are_counted_and_give_no_ratio():
   section = tell(side("jax", 90, 95) + failed)
   assert cell(section, 0, 1, "reached") == "0 of 1"
   assert cell(section, 0, 1, "joules to 80 %") == "unknown"
-  assert cell(section, 1, 0, "joules") == "unknown"
+  assert cell(section, 1, 0, "energy") == "unknown"
 
 
 def test_estimated_energy_is_called_so():
@@ -374,8 +374,8 @@ def test_estimated_energy_is_called_so():
   section = tell(side("jax", 90, **facts) + side("torch", 95, **facts))
   assert "estimated joules to 80 %" in section.tables[0].columns
   assert "train estimated J" in section.tables[-1].columns
-  assert section.tables[1].columns[3] == "estimated joules"
-  assert "the estimated joules of torch" in section.lines[0]
+  assert section.tables[1].columns[3] == "estimated energy"
+  assert "the estimated energy of torch" in section.lines[0]
 
 
 def apart() -> list[TrialRecord]:
@@ -403,3 +403,24 @@ def test_a_warning_is_red_on_the_page():
   text = page.render(report.make(apart()), "x", images)
   assert '<p class="warning">WARNING: jax and torch were not' in text
   assert ".warning { color: var(--alarm)" in text
+
+
+def test_large_energies_are_in_one_unit_a_column():
+  section = tell(side("jax", 41_834, 41_900) + side("torch", 12.3e6, 12.3e6))
+  assert cell(section, 0, 0, "kilojoules to 80 %").startswith("41.9 (41.8-")
+  assert cell(section, 0, 1, "kilojoules to 80 %").startswith("12,300 (")
+  assert cell(section, 0, 0, "kJ per 1000 examples") == "2.04 +- 1 %"
+  # 2 J of warm-up: all phases are in joules.
+  assert cell(section, 0, 0, "compile + warm-up J") == "32.0"
+  assert cell(section, -1, 0, "warmup J") == "2.00"
+  assert cell(section, -1, 1, "train J") == "12,300,000"
+
+
+def test_phases_share_a_unit():
+  phases = dict.fromkeys(PHASES, 41_834.0)
+  compiled = Compilation(seconds=40.0, joules=2000.0, cache_hit=False)
+  facts = {"joules_by_phase": phases, "compile": compiled}
+  section = tell(side("jax", 90, **facts) + side("torch", 95, **facts))
+  assert cell(section, -1, 0, "train kJ") == "41.8"
+  assert cell(section, -1, 1, "compile kJ") == "2.00"
+  assert cell(section, 0, 1, "compile + warm-up kJ") == "43.8"

@@ -106,15 +106,16 @@ def test_what_was_not_seen_makes_a_lower_bound():
 
 
 def test_the_stages_and_their_sum():
-  _, rows = stage_rows(sweep(), trainings=10, inferences=1e6)
-  assert rows["search"][:2] == ("9 trials, every phase", "2100")
-  assert rows["training"][:2] == ("10 trainings", "1000 (900-1100)")
+  columns, rows = stage_rows(sweep(), trainings=10, inferences=1e6)
+  assert columns[2] == "kilojoules"
+  assert rows["search"][:2] == ("9 trials, every phase", "2.10")
+  assert rows["training"][:2] == ("10 trainings", "1.00 (0.900-1.10)")
   assert rows["inference"][:2] == (
     "1,000,000 examples",
-    "40,000 (40,000-40,000)",
+    "40.0 (40.0-40.0)",
   )
   # 2100 + 1000 (900 to 1100) + 40000
-  assert rows["all of these"][1] == "43,100 (43,000-43,200)"
+  assert rows["all of these"][1] == "43.1 (43.0-43.2)"
   assert "pretraining" not in rows
 
 
@@ -203,7 +204,7 @@ def test_the_search_is_paid_back():
     "Taking batch 64 instead of the median setting (batch 128) pays the search"
     " back after 42 trainings." in lines
   )
-  assert "The whole sweep, 9 trials, spent 2100 J." in lines
+  assert "The whole sweep, 9 trials, spent 2.10 kJ." in lines
 
 
 def test_a_search_seen_in_part_is_paid_back_after_at_least():
@@ -293,7 +294,7 @@ def test_pretraining_is_shared_over_tasks():
   assert rows["all of these"][1] == "335"
   lines = said(study(), downstream_tasks=10)
   assert (
-    "The whole sweep, 2 trials and 1 of pretraining, spent 1260 J." in lines
+    "The whole sweep, 2 trials and 1 of pretraining, spent 1.26 kJ." in lines
   )
   assert "In all 335 J: pretraining 31 %, search 63 %, training 6.0 %." in lines
 
@@ -473,3 +474,21 @@ def test_the_script_prints_the_template():
   )
   assert (done.returncode, done.stderr) == (0, "")
   assert done.stdout == template()
+
+
+def test_large_energies_are_in_one_unit_a_column():
+  records = [
+    trial(64, 0, 41_834.0, infer_joules_per_example=1500.0),
+    trial(128, 0, 12.3e6, infer_joules_per_example=2000.0),
+    trial(256, 0, 12.4e6, infer_joules_per_example=None),
+  ]
+  found = section(records, assume(trainings=1000, inferences=0))
+  stages, search, inferences, _ = found.tables
+  assert stages.columns[2] == "megajoules"
+  assert [row[2] for row in stages.rows] == ["24.7", "41.8", "0", "66.6"]
+  assert search.columns[2] == "kilojoules to 80 %"
+  assert [row[2] for row in search.rows] == ["12,300", "12,400", "41.8"]
+  assert "24.7 MJ" in search.notes[0]
+  assert inferences.columns[1] == "kilojoules per inference"
+  assert [row[1] for row in inferences.rows] == ["1.50", "2.00", "unknown"]
+  assert "spent 24.7 MJ." in "\n".join(found.lines)

@@ -310,3 +310,13 @@ def test_targets_that_agree_on_average_alone_are_not_pooled() -> None:
   ]
   assert len(make(SAVED[:3] + other).compared.comparisons) == 2
   assert math.isclose(SAVED[0].target_accuracy, other[0].target_accuracy)
+
+
+def test_large_energies_are_in_one_unit_a_table() -> None:
+  records = sweep((41_834.0,), (200.0,), (12.3e6,))
+  energy, accuracy = multitask.tell(multitask.find(compare_all(records))).tables
+  assert energy.columns[2].startswith("kilojoules")
+  assert energy.columns[3].startswith("kilojoules")
+  assert energy.rows[0][2:4] == ("41.8", "12,300")
+  assert accuracy.columns[2].startswith("joules")
+  assert [row[2] for row in accuracy.rows] == ["200", "12,300,000"]

@@ -134,7 +134,7 @@ def test_machine_and_meter_are_named(tmp_path):
   assert "cpu-estimate estimated, not measured (cpu)" in text
   assert "host gpu-node-07 cpu AMD EPYC 9654" in text
   assert "warnings hot" in text
-  assert "over the estimated joules of training" in text
+  assert "over the estimated energy of training" in text
 
 
 def test_measured_joules_are_not_called_estimated(whole):

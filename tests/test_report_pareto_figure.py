@@ -95,3 +95,10 @@ def test_rendered_twice_it_is_the_same():
     render(pareto(with_fronts(compare(trials))), "svg") for _ in range(2)
   )
   assert first == again
+
+
+def test_large_energies_are_drawn_in_the_unit_of_the_table():
+  trials = [to(b, 41_834.0 + b, 9.0, estimated=True) for b in (16, 64, 256)]
+  for axes in panels(trials):
+    assert axes.get_xlabel() == "Estimated kilojoules of training"
+    assert axes.xaxis.get_major_formatter()(50_000.0) == "50"

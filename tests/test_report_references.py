@@ -677,7 +677,7 @@ def test_hardware_is_labelled_beside_the_ratio(there, told):
   section = tell([reference(hardware=there)], ours(190, 200))
   shown = section.tables[1]
   assert shown.rows[0][shown.columns.index("hardware")] == told
-  assert shown.rows[0][shown.columns.index("ratio of joules")] != "none"
+  assert shown.rows[0][shown.columns.index("ratio of energy")] != "none"
 
 
 def test_estimated_joules_are_called_so_on_both_sides():
@@ -866,3 +866,17 @@ def test_the_script_itself(tmp_path):
 def test_the_script_prints_the_template():
   done = script("--reference_template")
   assert (done.returncode, done.stderr, done.stdout) == (0, "", template())
+
+
+def test_large_energies_are_in_one_unit_a_table():
+  there = reference(joules=48_000.0, joules_low=40_000.0, joules_high=50_000.0)
+  other = reference(name="big", data="imagenet", joules=12.3e6)
+  given, beside = tell([there, other], ours(41_834.0, 41_834.0)).tables
+  cells = [row[given.columns.index("kilojoules")] for row in given.rows]
+  assert cells == ["48.0 (40.0-50.0)", "12,300"]
+  assert beside.columns[3:5] == ("kilojoules here", "kilojoules there")
+  assert beside.rows[0][3:5] == ("41.8 (41.8-41.8)", "48.0")
+  # 390 J here beside 48,000 J there: joules for both.
+  beside = tell([there], ours(390.0, 390.0)).tables[1]
+  assert beside.columns[3:5] == ("joules here", "joules there")
+  assert beside.rows[0][3:5] == ("390 (390-390)", "48,000")

@@ -101,11 +101,11 @@ def test_the_tables_and_sentences():
   assert found is not None
   pretrained, ways = found.tables
   assert pretrained.columns[3:] == (
-    "joules of training",
+    "kilojoules of training",
     "with compiling and evaluation",
   )
   assert pretrained.rows == (
-    ("mnist_5k", "3 of 3", "96 %", "1100 (1000-1200)", "1140 (1040-1240)"),
+    ("mnist_5k", "3 of 3", "96 %", "1.10 (1.00-1.20)", "1.14 (1.04-1.24)"),
   )
   assert ways.columns == (
     "start",
@@ -120,7 +120,7 @@ def test_the_tables_and_sentences():
   assert ways.rows[1][4:] == ("11 (10 to 12)", "11 (10 to 12)")
   assert found.lines == (
     "Fine-tuned: 20.0 J to 80 % against 120 J from scratch;"
-    " the 1100 J of pretraining pay back from the 11th such task on.",
+    " the 1.10 kJ of pretraining pay back from the 11th such task on.",
     "Counting compiling and evaluation too, on both sides, no number of tasks"
     " to break even changes.",
   )
@@ -182,7 +182,7 @@ def test_two_targets_are_told_apart():
 
 def test_never_at_this_accuracy():
   said = lines(study(tuned=(220.0, 210.0, 230.0)))
-  assert "the 1100 J of pretraining never pay back at this accuracy." in said
+  assert "the 1.10 kJ of pretraining never pay back at this accuracy." in said
 
 
 def test_never_that_the_seeds_do_not_exclude():
@@ -311,7 +311,7 @@ def test_weights_from_elsewhere_count_what_is_given():
   scratch = [downstream("scratch", s, 120.0) for s in range(2)]
   found = section([*scratch, *tuned])
   assert found is not None
-  assert found.tables[0].rows == (("vit_b16", "given", "", "2000", "unknown"),)
+  assert found.tables[0].rows == (("vit_b16", "given", "", "2.00", "unknown"),)
   assert found.tables[0].notes == (
     "vit_b16: its joules are not measured here; model card.",
   )
@@ -540,3 +540,22 @@ def test_seeds_that_ran_one_way_only_are_told():
   ]
   said = lines([pretraining(1, 10.0), *apart])
   assert "unknown: no seed ran both ways." in said
+
+
+def test_large_energies_are_in_one_unit_a_column():
+  records = [
+    pretraining(0, 12.3e6),
+    downstream("scratch", 0, 41_834.0),
+    downstream("fine-tuned", 0, -2000.0),
+  ]
+  found = section(records)
+  assert found is not None
+  origins, starts = found.tables
+  assert origins.columns[3] == "megajoules of training"
+  assert origins.rows[0][3:] == ("12.3", "12.3")
+  assert starts.columns[2] == "kilojoules to 80 %"
+  assert [row[2] for row in starts.rows] == ["41.8", "> 2.00"]
+  assert found.lines[0].startswith(
+    "Fine-tuned: at least 2.00 kJ to 80 % against 41.8 kJ from scratch; the"
+    " 12.3 MJ of pretraining pay back"
+  )

@@ -15,7 +15,11 @@ from jaxpower.report.cells import (
   goal,
   interval,
   interval_note,
+  joules,
+  joules_interval,
   name_among,
+  unit_of,
+  unit_to_target,
 )
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.pareto import (
@@ -30,7 +34,9 @@ from jaxpower.report.findings import Figure, Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   ONE_SEED,
+  JouleUnit,
   capitalised,
+  energy_name,
   join_settings,
   joule_unit,
   joules_name,
@@ -49,15 +55,15 @@ COUNTING_LEADS = {
   "active": "With idle energy subtracted",
 }
 CURVES = (
-  "Test accuracy over the {joules} of training. The bold line of a setting"
+  "Test accuracy over the {energy} of training. The bold line of a setting"
   " is the trial of its median energy; it ends filled where the target was"
   " reached, open where it was missed."
 )
 FRONTS = (
-  "Left: the best median accuracy of each setting within so many {joules}."
-  " Right: median {joules} and seconds to the target; open with an arrow: a"
-  " lower bound. Coloured settings are on the front: no other one is better"
-  " in both."
+  "Left: the best median accuracy of each setting over the {energy} of"
+  " training. Right: median {energy} and seconds to the target; open with an"
+  " arrow: a lower bound. Coloured settings are on the front: no other one is"
+  " better in both."
 )
 
 
@@ -158,36 +164,42 @@ def _with_figures(
   last: Sequence[Section], comparisons: Sequence[Comparison]
 ) -> tuple[Section, ...]:
   """Puts the figures of all comparisons below the last of their sections."""
-  joules = joules_name(any(c.estimated for c in comparisons))
+  energy = energy_name(any(c.estimated for c in comparisons))
   figures = [
-    Figure("energy_accuracy", tuple(comparisons), CURVES.format(joules=joules))
+    Figure("energy_accuracy", tuple(comparisons), CURVES.format(energy=energy))
   ]
   if fronts := with_fronts(comparisons):
-    figures.append(Figure("pareto", fronts, FRONTS.format(joules=joules)))
+    figures.append(Figure("pareto", fronts, FRONTS.format(energy=energy)))
   return tuple(replace(section, figures=tuple(figures)) for section in last)
 
 
 def cost_table(comparison: Comparison) -> Table:
   """Makes the table of settings: what varies and what each value cost."""
   paths = comparison.paths
-  names = labels(paths)
+  names, estimated = labels(paths), comparison.estimated
+  unit = unit_to_target(comparison)
+  unit_per_1000 = unit_of(
+    group.joules_per_1000_examples for group in comparison.groups
+  )
   columns = (
     *(names[path] for path in paths),
     "reached",
-    f"{joules_name(comparison.estimated)} to {goal(comparison)}",
+    f"{joules_name(estimated, unit)} to {goal(comparison)}",
     "seconds",
     "ratio",
-    f"{joule_unit(comparison.estimated)} per 1000 examples",
+    f"{joule_unit(estimated, unit_per_1000)} per 1000 examples",
   )
   rows = tuple(
     (
       *(value(group.varied[path]) for path in paths),
       f"{group.count('reached')} of {len(group.records)}",
-      _joules_cell(group),
+      _joules_cell(group, unit),
       estimate(group.seconds),
       estimate(group.ratio),
       bounded(
-        group.joules_per_1000_examples, group.joules_per_1000_examples_bound
+        group.joules_per_1000_examples,
+        group.joules_per_1000_examples_bound,
+        unit_per_1000,
       ),
     )
     for group in comparison.groups
@@ -196,9 +208,9 @@ def cost_table(comparison: Comparison) -> Table:
   return Table(columns, rows, notes)
 
 
-def _joules_cell(group: Group) -> str:
+def _joules_cell(group: Group, unit: JouleUnit) -> str:
   mark = " (lower bound)" if _is_bounded(group) else ""
-  return estimate(group.joules) + mark
+  return estimate(group.joules, unit) + mark
 
 
 def _notes(comparison: Comparison) -> list[str]:
@@ -286,8 +298,8 @@ def after_target_lines(comparison: Comparison) -> tuple[str, ...]:
   Joules are those of training after the first evaluation that met the target,
   and points of accuracy those between it and the last one: medians over trials.
   """
-  unit = joule_unit(comparison.estimated)
-  lines = (_after_target_line(group, unit) for group in comparison.groups)
+  energy = energy_name(comparison.estimated)
+  lines = (_after_target_line(group, energy) for group in comparison.groups)
   return tuple(line for line in lines if line)
 
 
@@ -299,7 +311,7 @@ def first_passing(record: TrialRecord) -> Evaluation | None:
   return next((e for e in record.curve if e.train_seconds >= seconds), None)
 
 
-def _after_target_line(group: Group, unit: str) -> str:
+def _after_target_line(group: Group, energy: str) -> str:
   trials = [
     (record, first)
     for record in group.records
@@ -307,19 +319,19 @@ def _after_target_line(group: Group, unit: str) -> str:
   ]
   if not trials:
     return ""
-  joules, ratios = [], []
+  spent, ratios = [], []
   for record, _ in trials:
     whole, to_target = record.train_joules, record.joules_to_accuracy
     if whole is None or to_target is None:
       break
-    joules.append(whole - to_target)
+    spent.append(Cost(whole - to_target))
     if to_target > 0:
       ratios.append(whole / to_target)
   ran = _ran(group)
   some = "" if len(trials) == ran else f" ({len(trials)} of {ran} trials)"
-  cost = "an unknown number of J"
-  if len(joules) == len(trials):
-    cost = f"{_median_in_words(joules)} {unit}"
+  cost = f"unknown {energy}"
+  if len(spent) == len(trials):
+    cost = f"{joules_interval(median(spent))} of {energy}"
     if len(ratios) == len(trials):
       cost += f", in all {_median_in_words(ratios)} times the energy to it"
   points = _median_in_words(
@@ -368,9 +380,7 @@ def _sentences(verdict: Verdict) -> list[str]:
 
 def _only_setting(best: Group, target: str) -> str:
   name = f"{opening(best.varied)}: reaching" if best.varied else "Reaching"
-  sentence = f"{name} {target} cost {_joules(best.joules)}"
-  if best.joules and best.joules.low is not None:
-    sentence += f" ({interval(best.joules)})"
+  sentence = f"{name} {target} cost {joules_interval(best.joules)}"
   if best.seconds and not best.seconds.at_least:
     sentence += f" in {number(best.seconds.value)} s of training"
   seeds = _ran(best)
@@ -383,10 +393,10 @@ def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
   name, target = opening(best.varied), goal(verdict.comparison)
   if not any(g.ratio and g is not best for g in verdict.comparison.groups):
     return [
-      f"{name} cost {_joules(best.joules)} to {target}; there is nothing to"
+      f"{name} cost {joules(best.joules)} to {target}; there is nothing to"
       " compare it with."
     ]
-  sentences = [f"{name} was cheapest: {_joules(best.joules)} to {target}."]
+  sentences = [f"{name} was cheapest: {joules(best.joules)} to {target}."]
   if verdict.alike:
     seeds = min(map(_ran, (best, *verdict.alike)))
     names = [setting(group.varied) for group in verdict.alike]
@@ -424,8 +434,7 @@ def _seldom_reached(groups: Sequence[Group]) -> str:
     (group,) = groups
     return (
       f"{opening(group.varied)} reached the target in {_share_reached(group)}"
-      " trials: its energy is only known to be above"
-      f" {_joules(group.joules)}."
+      f" trials: its energy is only known to be {joules(group.joules)}."
     )
   names = join_settings([setting(group.varied) for group in groups])
   return (
@@ -502,10 +511,6 @@ def _modelled(trials: Sequence[TrialRecord]) -> str:
     if domain.get("estimated")
   }
   return "CPU power" if kinds == {"cpu"} else "Power"
-
-
-def _joules(joules: Estimate | None) -> str:
-  return f"{number(joules.value)} J" if joules else "unknown joules"
 
 
 def _first_error(trials: Sequence[TrialRecord]) -> str:

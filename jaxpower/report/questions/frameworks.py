@@ -22,6 +22,7 @@ from jaxpower.report.cells import (
   interval_note,
   name_among,
   number_or_unknown,
+  unit_of,
 )
 from jaxpower.report.compare.comparable import CPU
 from jaxpower.report.compare.comparison import Compared, Comparison
@@ -36,6 +37,8 @@ from jaxpower.report.compare.same_config import (
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
+  JouleUnit,
+  energy_name,
   join_names,
   joule_unit,
   joules_name,
@@ -212,39 +215,55 @@ def _cost_table(side_by_side: SideBySide) -> Table:
   targets = {c.comparison.target_accuracy for c in side_by_side.configs}
   target = percent(targets.pop()) if len(targets) == 1 else "target"
   estimated = _is_estimated(side_by_side.configs)
-  unit = joule_unit(estimated)
+  all_costs = _all_costs(side_by_side)
+  units = to_target, per_1000, to_prepare = (
+    unit_of(costs.joules for costs in all_costs),
+    unit_of(costs.joules_per_1000_examples for costs in all_costs),
+    unit_of(costs.joules_to_prepare for costs in all_costs),
+  )
   columns = (
     *_config_columns(side_by_side),
     "framework",
     "reached",
-    f"{joules_name(estimated)} to {target}",
+    f"{joules_name(estimated, to_target)} to {target}",
     "seconds",
-    f"{unit} per 1000 examples",
+    f"{joule_unit(estimated, per_1000)} per 1000 examples",
     "examples per second",
-    f"compile + warm-up {unit}",
+    f"compile + warm-up {joule_unit(estimated, to_prepare)}",
     "peak memory",
   )
-  seeds = [
-    costs.ran
-    for config in side_by_side.configs
-    for costs in config.by_framework.values()
-    if costs.ran > 1
-  ]
+  seeds = [costs.ran for costs in all_costs if costs.ran > 1]
   notes = (interval_note(min(seeds)),) if seeds else ()
-  rows = _framework_rows(side_by_side, _cost_cells)
+  rows = _framework_rows(side_by_side, lambda costs: _cost_cells(costs, *units))
   return Table(columns, rows, (*notes, *COST_NOTES))
 
 
-def _cost_cells(costs: FrameworkCosts) -> tuple[str, ...]:
+def _all_costs(side_by_side: SideBySide) -> list[FrameworkCosts]:
+  return [
+    costs
+    for config in side_by_side.configs
+    for costs in config.by_framework.values()
+  ]
+
+
+def _cost_cells(
+  costs: FrameworkCosts,
+  to_target: JouleUnit,
+  per_1000: JouleUnit,
+  to_prepare: JouleUnit,
+) -> tuple[str, ...]:
+  """Writes the cells of one row, each energy in the unit of its column."""
   return (
     f"{costs.reached} of {len(costs.records)}",
-    estimate(costs.joules),
+    estimate(costs.joules, to_target),
     estimate(costs.seconds),
     bounded(
-      costs.joules_per_1000_examples, costs.joules_per_1000_examples_bound
+      costs.joules_per_1000_examples,
+      costs.joules_per_1000_examples_bound,
+      per_1000,
     ),
     estimate(costs.examples_per_second),
-    number_or_unknown(costs.joules_to_prepare),
+    number_or_unknown(costs.joules_to_prepare, to_prepare),
     UNKNOWN
     if costs.peak_memory_bytes is None
     else memory(costs.peak_memory_bytes),
@@ -258,9 +277,9 @@ def _ratio_table(side_by_side: SideBySide) -> Table:
   columns = (
     *_config_columns(side_by_side),
     f"{over} over",
-    joules_name(estimated),
+    energy_name(estimated),
     "seconds",
-    f"{joule_unit(estimated)} per example",
+    f"{energy_name(estimated)} per example",
     "seeds in pairs",
   )
   rows = tuple(
@@ -285,15 +304,24 @@ def _ratio_table(side_by_side: SideBySide) -> Table:
 
 
 def _phase_table(side_by_side: SideBySide) -> Table:
-  unit = joule_unit(_is_estimated(side_by_side.configs))
+  """Makes a row a framework, a column a phase: all in the same unit."""
+  unit = unit_of(
+    joules
+    for costs in _all_costs(side_by_side)
+    for joules in costs.joules_by_phase.values()
+  )
+  symbol = joule_unit(_is_estimated(side_by_side.configs), unit)
   columns = (
     *_config_columns(side_by_side),
     "framework",
-    *(f"{phase} {unit}" for phase in PHASES),
+    *(f"{phase} {symbol}" for phase in PHASES),
   )
   rows = _framework_rows(
     side_by_side,
-    lambda costs: tuple(map(number_or_unknown, costs.joules_by_phase.values())),
+    lambda costs: tuple(
+      number_or_unknown(joules, unit)
+      for joules in costs.joules_by_phase.values()
+    ),
   )
   note = (
     "Medians over all trials that ran, to their end and not only to the"
@@ -360,7 +388,7 @@ def _joules_ratio(ratio: Ratio) -> str:
 def _ratio_sentence(ratio: Ratio) -> str:
   """Says the ratio to the cheapest of the others; empty for all others."""
   setting, joules = opening(ratio.config.settings), ratio.joules
-  energy = joules_name(ratio.config.comparison.estimated)
+  energy = energy_name(ratio.config.comparison.estimated)
   over, under = ratio.over, ratio.under
   if ratio.joules_at_most is not None:
     return (

@@ -21,7 +21,9 @@ from jaxpower.report.cells import (
   break_even_point,
   estimate,
   goal,
+  joules,
   name_among,
+  unit_of,
 )
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparable import start_of
@@ -344,17 +346,18 @@ def _stage_table(life: Life) -> Table:
   columns = _footprint_columns(life)
   parts = [(s.name, _counted(s), s.use, s.footprint) for s in life.stages]
   parts.append(("all of these", "", life.use, life.footprint))
+  unit = unit_of(use.joules for _, _, use, _ in parts)
   rows = tuple(
     (
       name,
       counted,
-      estimate(use.joules),
+      estimate(use.joules, unit),
       *(estimate(read(part)) for read in columns.values()),
     )
     for name, counted, use, part in parts
   )
-  joules = joules_name(life.comparison.estimated)
-  return Table(("stage", "counts", joules, *columns), rows, STAGE_NOTES)
+  name = joules_name(life.comparison.estimated, unit)
+  return Table(("stage", "counts", name, *columns), rows, STAGE_NOTES)
 
 
 def _footprint_columns(
@@ -405,29 +408,29 @@ def _counted(stage: Stage) -> str:
 def _search_table(life: Life) -> Table:
   """Makes a row for each setting that might have been taken, and the best."""
   comparison, best = life.comparison, life.comparison.best
+  best_joules = best.joules if best else None
+  unit = unit_of([best_joules, *(a.group.joules for a in life.alternatives)])
   rows = [
     (
       CHOICE_NAMES[alternative.choice],
       setting(alternative.group.varied),
-      estimate(alternative.group.joules),
+      estimate(alternative.group.joules, unit),
       break_even_cell(alternative.trainings),
     )
     for alternative in life.alternatives
   ]
   name = setting(best.varied) if best else UNKNOWN
-  rows.append(
-    ("the best setting", name, estimate(best.joules if best else None), "")
-  )
+  rows.append(("the best setting", name, estimate(best_joules, unit), ""))
   return Table(
     (
       "instead of",
       "which is",
-      f"{joules_name(comparison.estimated)} to {goal(comparison)}",
+      f"{joules_name(comparison.estimated, unit)} to {goal(comparison)}",
       "trainings to pay the search back",
     ),
     tuple(rows),
     (
-      f"The joules of the whole search, {estimate(life.search)}, over what one"
+      f"The energy of the whole search, {joules(life.search)}, over what one"
       " training at the best setting saves.",
       "The best setting was chosen by the same trials, so what it saves is"
       " rather over- than underestimated.",
@@ -437,10 +440,11 @@ def _search_table(life: Life) -> Table:
 
 def _inference_table(life: Life) -> Table:
   names = labels(life.comparison.paths)
+  unit = unit_of(inference.joules for inference in life.inferences)
   rows = tuple(
     (
       *(value(inference.group.varied.get(path)) for path in names),
-      estimate(inference.joules),
+      estimate(inference.joules, unit),
       estimate(inference.per_training),
     )
     for inference in life.inferences
@@ -448,7 +452,7 @@ def _inference_table(life: Life) -> Table:
   return Table(
     (
       *names.values(),
-      f"{joules_name(life.comparison.estimated)} per inference",
+      f"{joules_name(life.comparison.estimated, unit)} per inference",
       "inferences at which training is half",
     ),
     rows,
@@ -487,7 +491,7 @@ def _sum_line(life: Life) -> str:
   if whole is None:
     return "What this life spent is unknown: the meter saw no joules."
   unknown = [stage.name for stage in life.stages if stage.use.joules is None]
-  text = f"In all {at_least(whole)} J"
+  text = f"In all {joules(whole)}"
   if unknown:
     text += f" without {join_names(unknown)}, unknown"
   elif whole.value > 0:
@@ -508,7 +512,7 @@ def search_lines(life: Life) -> list[str]:
   more = f" and {life.origins} of pretraining" if life.origins else ""
   lines = [
     f"The whole sweep, {count(attempts, 'trial')}{more}, spent"
-    f" {at_least(life.search)} J."
+    f" {joules(life.search)}."
   ]
   if best is None:
     return [*lines, "No setting is known to be the best one."]

@@ -26,6 +26,7 @@ from jaxpower.report.cells import (
   estimate,
   interval,
   interval_note,
+  unit_of,
 )
 from jaxpower.report.compare.comparable import (
   conditions,
@@ -367,7 +368,13 @@ def tell(savings: Sequence[Saving]) -> Section:
 
 
 def _energy_table(savings: Sequence[Saving], estimated: bool) -> Table:
-  joules = joules_name(estimated)
+  """Makes a row a pairing; both columns of energy are in the same unit."""
+  unit = unit_of(
+    joules
+    for saving in savings
+    for joules in (saving.joules_together, saving.joules_alone)
+  )
+  joules = joules_name(estimated, unit)
   columns = (
     "tasks",
     "seeds",
@@ -379,8 +386,8 @@ def _energy_table(savings: Sequence[Saving], estimated: bool) -> Table:
     (
       setting(saving.unlike) or " + ".join(saving.pairing.tasks),
       str(len(saving.pairing.seeds)),
-      estimate(saving.joules_together),
-      estimate(saving.joules_alone),
+      estimate(saving.joules_together, unit),
+      estimate(saving.joules_alone, unit),
       _ratio_cell(saving.ratio),
     )
     for saving in savings
@@ -393,10 +400,11 @@ def _energy_table(savings: Sequence[Saving], estimated: bool) -> Table:
 
 
 def _accuracy_table(savings: Sequence[Saving], estimated: bool) -> Table:
+  unit = unit_of(r.joules_alone for saving in savings for r in saving.results)
   columns = (
     "task",
     "target",
-    f"{joules_name(estimated)} alone",
+    f"{joules_name(estimated, unit)} alone",
     "end in one network",
     "end alone",
     "points of difference",
@@ -405,7 +413,7 @@ def _accuracy_table(savings: Sequence[Saving], estimated: bool) -> Table:
     (
       result.task + (f" ({setting(saving.unlike)})" if saving.unlike else ""),
       percent(result.target),
-      estimate(result.joules_alone),
+      estimate(result.joules_alone, unit),
       _accuracy(result.end_together),
       _accuracy(result.end_alone),
       _points(result.gain),

@@ -21,6 +21,7 @@ from jaxpower.report.cells import (
   estimate,
   interval,
   number_or_unknown,
+  unit_of,
 )
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.costs import COUNTINGS, SECONDS, costs, ran
@@ -29,6 +30,8 @@ from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.report.given.references import BOUNDARY, Reference
 from jaxpower.wording import (
+  JouleUnit,
+  joules_name,
   label,
   measured_or_estimated,
   percent,
@@ -50,32 +53,6 @@ COUNTING_OF_PHASES = {
 }
 TRAIN_ALONE = ((), ("train",))  # of these phases the records know the seconds
 SAME_HARDWARE = {True: "same", False: "other", None: UNKNOWN}
-GIVEN_COLUMNS = (
-  "name",
-  "hardware",
-  "framework",
-  "model",
-  "data",
-  "batch",
-  "target",
-  "accuracy",
-  "joules",
-  "seconds",
-  "covers",
-  "source",
-)
-MATCH_COLUMNS = (
-  "reference",
-  "here",
-  "hardware",
-  "joules here",
-  "joules there",
-  "ratio of joules",
-  "seconds here",
-  "seconds there",
-  "ratio of seconds",
-)
-
 Fact = Literal[
   "accuracy",  # that it stopped at, below its own target
   "batch_size",
@@ -452,6 +429,21 @@ def tell(beside: Sequence[Beside]) -> Section:
 
 
 def _given_table(references: Sequence[Reference]) -> Table:
+  unit = unit_of(reference.joules for reference in references)
+  columns = (
+    "name",
+    "hardware",
+    "framework",
+    "model",
+    "data",
+    "batch",
+    "target",
+    "accuracy",
+    joules_name(False, unit),
+    "seconds",
+    "covers",
+    "source",
+  )
   rows = tuple(
     (
       reference.name,
@@ -462,7 +454,7 @@ def _given_table(references: Sequence[Reference]) -> Table:
       str(reference.batch_size or UNKNOWN),
       _share(reference.target_accuracy),
       _share(reference.accuracy),
-      _given_joules(reference),
+      _given_joules(reference, unit),
       number_or_unknown(reference.seconds),
       " + ".join(reference.boundary) or UNKNOWN,
       reference.source,
@@ -470,17 +462,35 @@ def _given_table(references: Sequence[Reference]) -> Table:
     for reference in references
   )
   note = "As their sources give them; nothing of this was measured here."
-  return Table(GIVEN_COLUMNS, rows, (note,))
+  return Table(columns, rows, (note,))
 
 
 def _match_table(matches: Sequence[Match]) -> Table:
+  """Makes a row a match; joules here and there are in the same unit."""
+  unit = unit_of(
+    joules
+    for match in matches
+    for joules in (match.joules_here, match.joules_there)
+  )
+  name = joules_name(False, unit)
+  columns = (
+    "reference",
+    "here",
+    "hardware",
+    f"{name} here",
+    f"{name} there",
+    "ratio of energy",
+    "seconds here",
+    "seconds there",
+    "ratio of seconds",
+  )
   rows = tuple(
     (
       match.reference.name,
       _setting(match),
       SAME_HARDWARE[match.same_hardware],
-      _joules_cell(match.joules_here, match.estimated_here),
-      _joules_cell(_exact(match.joules_there), match.estimated_there),
+      _joules_cell(match.joules_here, match.estimated_here, unit),
+      _joules_cell(_exact(match.joules_there), match.estimated_there, unit),
       estimate(match.joules_ratio) if match.joules_ratio else "none",
       estimate(match.seconds_here),
       number_or_unknown(match.reference.seconds),
@@ -492,25 +502,28 @@ def _match_table(matches: Sequence[Match]) -> Table:
     "Ratios: here over there. Their intervals are of the seeds here, and of"
     " the reference where it gives one."
   )
-  return Table(MATCH_COLUMNS, rows, (note,))
+  return Table(columns, rows, (note,))
 
 
 def _share(share: float | None) -> str:
   return percent(share) if share else UNKNOWN
 
 
-def _given_joules(reference: Reference) -> str:
+def _given_joules(reference: Reference, unit: JouleUnit) -> str:
   if reference.joules is None:
     return UNKNOWN
   joules = Estimate(
     reference.joules, low=reference.joules_low, high=reference.joules_high
   )
-  return _joules_cell(joules, reference.estimated)
+  return _joules_cell(joules, reference.estimated, unit)
 
 
-def _joules_cell(joules: Estimate | None, estimated: bool | None) -> str:
+def _joules_cell(
+  joules: Estimate | None, estimated: bool | None, unit: JouleUnit
+) -> str:
   """Writes a cell: "12.5 (10.0-15.0), estimated"."""
-  return estimate(joules) + (", estimated" if joules and estimated else "")
+  mark = ", estimated" if joules and estimated else ""
+  return estimate(joules, unit) + mark
 
 
 def _exact(joules: float | None) -> Estimate | None:

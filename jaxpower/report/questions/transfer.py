@@ -27,6 +27,7 @@ from jaxpower.report.cells import (
   goal,
   joules,
   name_among,
+  unit_of,
   uses,
 )
 from jaxpower.report.compare.break_even import BreakEven, break_even_by_seed
@@ -55,6 +56,7 @@ from jaxpower.report.given import Given
 from jaxpower.wording import (
   ESTIMATED,
   ONE_SEED,
+  JouleUnit,
   capitalised,
   joules_name,
   labels,
@@ -415,30 +417,37 @@ def tell(paybacks: Sequence[Payback]) -> Section:
 
 def _origin_table(payback: Payback) -> Table:
   """Makes a row an origin; each pretraining counts once."""
+  estimated, origins = payback.comparison.estimated, payback.origins
+  unit = unit_of(
+    joules
+    for origin in origins
+    for joules in (origin.joules, origin.joules_with_compile_eval)
+  )
   columns = (
     "pretraining",
     "reached its target",
     "median accuracy at its end",
-    f"{joules_name(payback.comparison.estimated)} of training",
+    f"{joules_name(estimated, unit)} of training",
     "with compiling and evaluation",
   )
   notes = tuple(
     f"{origin.name}: its joules are not measured here; {origin.source}."
-    for origin in payback.origins
+    for origin in origins
     if origin.given
   )
-  return Table(columns, tuple(map(_origin_row, payback.origins)), notes)
+  rows = tuple(_origin_row(origin, unit) for origin in origins)
+  return Table(columns, rows, notes)
 
 
-def _origin_row(origin: Origin) -> tuple[str, ...]:
+def _origin_row(origin: Origin, unit: JouleUnit) -> tuple[str, ...]:
   reached = f"{origin.reached} of {origin.trials}" if origin.trials else UNKNOWN
   at_end = UNKNOWN if origin.accuracy is None else percent(origin.accuracy)
   return (
     origin.name,
     "given" if origin.given else reached,
     "" if origin.given else at_end,
-    estimate(origin.joules),
-    estimate(origin.joules_with_compile_eval),
+    estimate(origin.joules, unit),
+    estimate(origin.joules_with_compile_eval, unit),
   )
 
 
@@ -446,11 +455,12 @@ def _start_table(payback: Payback) -> Table:
   """Makes a row a start at each setting."""
   comparison, groups = payback.comparison, payback.groups
   names = labels(path for group in groups for path in group.setting)
+  unit = unit_of(group.joules for group in groups)
   columns = (
     *names.values(),
     "start",
     "reached",
-    f"{joules_name(comparison.estimated)} to {goal(comparison)}",
+    f"{joules_name(comparison.estimated, unit)} to {goal(comparison)}",
     "of scratch",
     "tasks to break even",
     "with compiling and evaluation",
@@ -460,7 +470,7 @@ def _start_table(payback: Payback) -> Table:
       *(value(group.setting.get(path)) for path in names),
       group.name,
       f"{_reached(group)} of {len(group.records)}",
-      estimate(group.joules),
+      estimate(group.joules, unit),
       *(
         ("", "", "")
         if group.start.from_scratch

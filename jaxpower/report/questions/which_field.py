@@ -11,7 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jaxpower.report.cells import estimate, name_among
+from jaxpower.report.cells import (
+  UNKNOWN,
+  estimate,
+  name_among,
+  unit_to_target,
+)
 from jaxpower.report.compare.comparable import natural_key
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.costs import costs
@@ -25,6 +30,7 @@ from jaxpower.report.compare.statistics import Cost, ratio
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
+  JouleUnit,
   capitalised,
   energy_name,
   join_names,
@@ -202,7 +208,7 @@ def grid_table(fields: Fields) -> Table | None:
     return None
   comparison = fields.comparison
   down, across = fields.paths
-  names = labels(comparison.paths)
+  names, unit = labels(comparison.paths), unit_to_target(comparison)
   columns = _values(comparison, across)
   groups = {
     (repr(g.varied.get(down)), repr(g.varied.get(across))): g
@@ -212,7 +218,10 @@ def grid_table(fields: Fields) -> Table | None:
   rows = tuple(
     (
       value(row),
-      *(_median_cell(groups.get((repr(row), repr(col)))) for col in columns),
+      *(
+        _median_cell(groups.get((repr(row), repr(column))), unit)
+        for column in columns
+      ),
       _best_cell(best[repr(row)]),
     )
     for row in _values(comparison, down)
@@ -225,19 +234,19 @@ def grid_table(fields: Fields) -> Table | None:
     ),
     rows,
     (
-      f"Median {joules_name(comparison.estimated)} to the target; > is a lower"
-      " bound. Best: values that do not differ measurably stand together, the"
-      " cheapest first.",
+      f"Median {joules_name(comparison.estimated, unit)} to the target; > is a"
+      " lower bound. Best: values that do not differ measurably stand together,"
+      " the cheapest first.",
     ),
   )
 
 
-def _median_cell(group: Group | None) -> str:
+def _median_cell(group: Group | None, unit: JouleUnit) -> str:
   if group is None:
     return "not run"
-  if group.joules is None or group.joules.at_least:
-    return estimate(group.joules)
-  return estimate(replace(group.joules, low=None, high=None))
+  if group.joules is None:
+    return UNKNOWN
+  return estimate(replace(group.joules, low=None, high=None), unit)
 
 
 def _best_cell(choice: Choice) -> str:

@@ -10,12 +10,11 @@ from jaxpower.report.compare.comparison import Comparison, Group
 from jaxpower.report.compare.costs import costs
 from jaxpower.report.render.figure_style import (
   INK,
-  LOG_FROM,
-  logarithmic,
+  energy_axis,
   plain,
   shades,
 )
-from jaxpower.wording import capitalised, joules_name, labels, percent, value
+from jaxpower.wording import labels, percent, value
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -136,9 +135,7 @@ def _target(axes: "Axes", target: float) -> None:
 def _frame(
   axes: "Axes", comparison: Comparison, joules: Sequence[float]
 ) -> None:
-  spent = [x for x in joules if x > 0]
-  name = capitalised(joules_name(comparison.estimated))
-  axes.set_xlabel(f"{name} of training", color=INK)
+  energy_axis(axes, comparison, joules)
   axes.set_ylabel("Test accuracy (%)", color=INK)
   if not joules:
     groups = comparison.groups
@@ -151,9 +148,7 @@ def _frame(
       ha="center",
       color=INK,
     )
-  elif spent and max(spent) / min(spent) > LOG_FROM:
-    logarithmic(axes)
-  else:
+  elif axes.get_xscale() == "linear":
     axes.set_xlim(left=0)
   plain(axes)
 

@@ -16,12 +16,11 @@ from jaxpower.report.compare.pareto import (
 from jaxpower.report.render.figure_style import (
   FAINT,
   INK,
-  LOG_FROM,
-  logarithmic,
+  energy_axis,
   plain,
   shades,
 )
-from jaxpower.wording import capitalised, joules_name, percent, setting
+from jaxpower.wording import percent, setting
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -173,12 +172,8 @@ def _front_line(
 def _frame(
   axes: "Axes", comparison: Comparison, spent: Sequence[float], label: str
 ) -> None:
-  joules = capitalised(joules_name(comparison.estimated))
-  axes.set_xlabel(f"{joules} of training", color=INK)
+  energy_axis(axes, comparison, spent)
   axes.set_ylabel(label, color=INK)
-  positive = [x for x in spent if x > 0]
-  if positive and max(positive) / min(positive) > LOG_FROM:
-    logarithmic(axes)
   plain(axes)
 
 
