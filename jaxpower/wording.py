@@ -25,7 +25,7 @@ MEBIBYTE, GIBIBYTE = 2**20, 2**30
 MOST_NAMES = 4  # in a row in a sentence; of more, their number
 
 ESTIMATED = "Power is estimated, not measured."
-ONE_SEED = "One seed cannot tell how certain this is."
+ONE_SEED = "With one seed there is no interval."
 
 
 # Numbers and units
@@ -76,6 +76,16 @@ def as_given(value: float) -> str:
 def percent(share: float) -> str:
   """Shows a share of one as a percentage: 0.8 is "80 %"."""
   return f"{100 * share:.4g} %"
+
+
+def whole_percent(share: float) -> str:
+  """Rounds a share of one to a whole percentage, without its sign: "62"."""
+  return f"{100 * share:.0f}"
+
+
+def points(difference: float) -> str:
+  """Shows a difference of two shares in points, with its sign: "-2.4"."""
+  return f"{100 * difference:+.1f}"
 
 
 def count(number: int, noun: str) -> str:
@@ -143,6 +153,12 @@ def energy_name(estimated: bool) -> str:
 def measured_or_estimated(estimated: bool) -> str:
   """Says how energy is known: "measured" or "estimated"."""
   return "estimated" if estimated else "measured"
+
+
+def partly_measured(partial: int, trials: int) -> str:
+  """Says how many were partly measured: "1 of 3 trials was only ..."."""
+  verb = "was" if partial == 1 else "were"
+  return f"{partial} of {count(trials, 'trial')} {verb} only partly measured"
 
 
 # Fields of a config and their values

@@ -70,7 +70,7 @@ def test_a_bound_below_the_best_makes_no_ratio():
 def test_one_seed_is_not_certain():
   assert say(seeds(64, 200) + seeds(256, 900)) == (
     "Batch 64 was cheapest: 200 J to 80 %. Batch 256 cost 4.5 times as much."
-    " One seed cannot tell how certain this is."
+    " With one seed there is no interval."
   )
 
 
@@ -93,13 +93,13 @@ def test_several_fields():
   assert say(seeds(64, 400, varied=slow) + seeds(64, 200, varied=fast)) == (
     "Batch 64, learning rate 0.01 was cheapest: 200 J to 80 %."
     " Batch 64, learning rate 0.001 cost 2.0 times as much."
-    " One seed cannot tell how certain this is."
+    " With one seed there is no interval."
   )
 
 
 def test_nobody_reached():
   assert say([record(64, 0, 600, "missed"), record(256, 0, 700, "missed")]) == (
-    "No trial reached 80 %; the best came to 74 % (batch 64). Every energy is"
+    "No trial reached 80 %; the best reached 74 % (batch 64). Every energy is"
     " a lower bound. Raise budget_examples or lower target_accuracy."
   )
 
@@ -138,7 +138,7 @@ def test_unknown_joules_of_all():
 def test_partial_trials_with_known_joules():
   partial = record(64, 1, 210, partial=True, reasons=("DRAM lost at 2 s",))
   assert say([record(64, 0, 200), partial]).endswith(
-    "1 of 2 trials were only partly measured: DRAM lost at 2 s."
+    "1 of 2 trials was only partly measured: DRAM lost at 2 s."
   )
 
 
@@ -150,7 +150,7 @@ def test_a_failed_trial_is_not_called_partial():
 def test_another_way_to_count_changes_the_cheapest():
   quick = record(64, 0, 200.0, joules_to_accuracy_with_compile=900.0)
   assert say([quick, *seeds(128, 300)]).endswith(
-    "Counting compiling, batch 128 is cheapest instead."
+    "With compiling, batch 128 is cheapest instead."
   )
 
 

@@ -48,14 +48,14 @@ def test_what_it_cost_and_what_it_bought() -> None:
   # Past the target: 50, 100 and 240 J; in all 2, 2 and 5 times as much.
   assert found == (
     "Stop at target false: training after the target cost 100 J (50.0 to 240)"
-    " of energy, in all 2.00 (2.00 to 5.00) times the energy to it, for 3.00"
-    " (2.00 to 4.00) points of accuracy.",
+    " of energy, in all 2.00 (2.00 to 5.00) times the energy to target, for"
+    " 3.00 (2.00 to 4.00) points of accuracy.",
   )
 
 
 def test_it_may_have_bought_less_than_nothing() -> None:
   (line,) = lines(went_on(0, 100, 0.78))
-  assert line.endswith("to it, for -2.00 points of accuracy.")
+  assert line.endswith("to target, for -2.00 points of accuracy.")
 
 
 def test_estimated_joules_say_so() -> None:

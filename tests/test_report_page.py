@@ -113,7 +113,7 @@ def test_it_says_all_that_the_terminal_says(tmp_path, whole):
   read = Reader(whole)
   assert [section.title for section in made.sections] == [
     "",
-    "Which field matters most",
+    "Importance of the fields",
   ]
   for section in made.sections:
     assert section.lead in read.words

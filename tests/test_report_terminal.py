@@ -28,9 +28,9 @@ J per 1000 examples
 1024   1 of 3   > 655 (lower bound)  > 4.00            > 3.09            \
 32.0 +- 1 %
 Medians over seeds; in brackets the 95 % bootstrap interval. With 3 seeds it \
-is at most their range, which holds the true median in 75 of 100 cases.
+is at most their range, which contains the true median in 75 of 100 cases.
 Lower bound: too many trials missed the target for a median to be known.
-Batch 256: 1 of 4 failed and carries no number.
+Batch 256: 1 of 4 trials failed, without a result.
 Most over least expensive: training alone > 3.09 (2.71 or more), with \
 compiling > 2.83 (2.51 or more), with evaluation > 3.00 (2.64 or more), \
 without idle energy > 2.52 (2.27 or more)."""
@@ -94,7 +94,10 @@ def test_unknown_joules_are_never_zero():
 
 def test_diverged_trials_are_noted():
   notes = shown([record(64, 0, 10, "diverged"), *seeds(128, 9)]).notes
-  assert "Batch 64: 1 of 1 diverged; what it spent is a lower bound." in notes
+  assert (
+    "Batch 64: 1 of 1 trials diverged; the energy spent is a lower bound."
+    in notes
+  )
 
 
 def test_another_order_by_another_way_to_count_is_noted():
@@ -107,8 +110,8 @@ def test_another_order_by_another_way_to_count_is_noted():
 def test_a_way_to_count_that_is_not_known_is_named():
   blind = record(64, 0, 200.0, active_joules_to_accuracy=None)
   notes = shown([blind, *seeds(128, 300)]).notes
-  assert notes[-1] == "Not known of every trial: without idle energy."
-  assert not any("Not known" in note for note in shown(sweep()).notes)
+  assert notes[-1] == "Unknown for some trials: without idle energy."
+  assert not any("Unknown for" in note for note in shown(sweep()).notes)
 
 
 def printed(no_color: bool | None = None, terminal: bool = True, width=80):

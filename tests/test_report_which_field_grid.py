@@ -31,8 +31,8 @@ batch  learning rate 0.001  learning rate 0.01  best learning rate
 64     400                  200                 0.01
 256    215                  212                 0.01 or 0.001
 1024   > 910                > 900               none
-Median joules to the target; > is a lower bound. Best: values that do not \
-differ measurably stand together, the cheapest first."""
+Median joules to the target; > is a lower bound. Best: the cheapest \
+value, then those that do not differ measurably from it."""
 
 
 def fields(records):

@@ -13,9 +13,12 @@ from jaxpower.wording import (
   memory,
   number,
   opening,
+  partly_measured,
   percent,
+  points,
   quantity,
   setting,
+  whole_percent,
 )
 
 
@@ -127,3 +130,13 @@ def test_a_column_of_energy_names_its_unit():
 )
 def test_a_quantity_has_a_prefix(value, text):
   assert quantity(value, "J") == text
+
+
+def test_shares_and_points():
+  assert whole_percent(0.624) == "62"
+  assert (points(0.05), points(-0.0241)) == ("+5.0", "-2.4")
+
+
+def test_trials_that_were_partly_measured():
+  assert partly_measured(1, 1) == "1 of 1 trial was only partly measured"
+  assert partly_measured(2, 6) == "2 of 6 trials were only partly measured"

@@ -25,9 +25,11 @@ from jaxpower.wording import (
   prefix_for,
   quantity,
   relative_bound,
+  whole_percent,
 )
 
 UNKNOWN = "unknown"
+PERHAPS_NEVER = ", though the interval includes never"
 # The ways to count joules, as `compare.costs.COUNTINGS` names them.
 COUNTING_NAMES = {
   "train": "training alone",
@@ -88,10 +90,10 @@ def interval_note(fewest_seeds: int) -> str:
   note = "Medians over seeds; in brackets the 95 % bootstrap interval"
   if fewest_seeds >= ENOUGH_SEEDS:
     return f"{note}."
-  coverage = 100 * range_coverage(fewest_seeds)
+  coverage = whole_percent(range_coverage(fewest_seeds))
   return (
-    f"{note}. With {fewest_seeds} seeds it is at most their range, which holds"
-    f" the true median in {coverage:.0f} of 100 cases."
+    f"{note}. With {fewest_seeds} seeds it is at most their range, which"
+    f" contains the true median in {coverage} of 100 cases."
   )
 
 

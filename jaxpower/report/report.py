@@ -63,8 +63,8 @@ def make(
   notes = []
   if len(compared.comparisons) > 1:
     notes.append(
-      "These are not pooled, and no ratio crosses from one to another: data,"
-      " tasks, target, machine or meter differ."
+      "These comparisons are not pooled, and there is no ratio between them:"
+      " data, tasks, target, machine or meter differ."
     )
   recorded = len(compared.records)
   if (planned := _planned_trials(sweep or {})) > recorded:

@@ -267,4 +267,4 @@ def _reason_unknown(records: Sequence[TrialRecord]) -> str:
     error = next((r.error for r in records if r.error), None)
     return f"every trial failed: {error or 'no error was recorded'}"
   reasons = (reason for record in records for reason in record.reasons)
-  return next(reasons, "the meter saw no joules")
+  return next(reasons, "no energy was measured")

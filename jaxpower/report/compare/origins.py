@@ -63,15 +63,17 @@ def invested(
       missing = f"trial {trial.init_from}, its origin,"
       return Investment(None, f"{missing} is not in these records")
     if not measured_alike(origin, record):
-      return Investment(None, "pretraining was measured on other ground")
+      return Investment(
+        None, "pretraining was measured on another machine, device or meter"
+      )
     spent = counting.bound(origin)
     if spent is None:
-      return Investment(None, "the joules of pretraining are unknown")
+      return Investment(None, "the energy of pretraining is unknown")
     total, trial = total + spent, origin
     seen.add(trial.trial_id)
   if trial.pretrained is None:
     return Investment(total)
   paid = trial.pretrained.get("joules")
   if not isinstance(paid, int | float):
-    return Investment(None, "what the given weights cost to make is unknown")
+    return Investment(None, "the energy of making the given weights is unknown")
   return Investment(total + paid)

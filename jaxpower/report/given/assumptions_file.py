@@ -73,7 +73,9 @@ def _assumption(name: str, table: Any) -> Assumption:
       )
   for field in FIELDS:
     if field not in table:
-      raise AssumptionError(f"{name}.{field}: is missing; no field may be")
+      raise AssumptionError(
+        f"{name}.{field}: is missing; every field is needed"
+      )
   kind = KINDS[name]
   if table["unit"] != kind.unit:
     raise AssumptionError(

@@ -27,7 +27,7 @@ EMBER_2024 = (
 
 EIA = (
   "U.S. EIA, eia.gov/tools/faqs/faq.php?id=74: 1,532 Mt CO2 for 4,183,271 GWh;"
-  " CO2 of burning alone, biomass as zero, so lower than the others by nature"
+  " CO2 of burning alone, biomass as zero, so lower than the others"
 )
 
 

@@ -118,9 +118,7 @@ def _csv_rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     for column in columns:
       field_of(column)
       if columns.count(column) > 1:
-        raise BadReferenceError(
-          f"column {printable(column)}: stands there twice"
-        )
+        raise BadReferenceError(f"column {printable(column)}: appears twice")
   except BadReferenceError as error:
     hint = "; separate columns by commas" if ";" in "".join(columns) else ""
     raise BadReferenceError(f"row {first}, {error}{hint}") from None
@@ -163,9 +161,9 @@ def _text(item: Any) -> str:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  """A JSON object; ValueError where a key stands twice, which JSON allows."""
+  """A JSON object; ValueError where a key appears twice, which JSON allows."""
   names = [name for name, _ in pairs]
   for name in names:
     if names.count(name) > 1:
-      raise ValueError(f"{printable(name)} stands there twice")
+      raise ValueError(f"{printable(name)} appears twice")
   return dict(pairs)

@@ -77,7 +77,7 @@ def positive(text: str) -> float:
     raise ValueError(f"{printable(text)!r} is not a number") from None
   if not 1 / LARGEST <= number <= LARGEST:
     raise ValueError(
-      f"{number:g} cannot be; above 0, or empty where it is not known"
+      f"{number:g} is out of range; must be above 0, or empty where unknown"
     )
   return number
 
@@ -224,7 +224,9 @@ def read_row(cells: Mapping[str, str]) -> Reference:
   for column, text in cells.items():
     field, value = field_of(column), read_cell(column, text)
     if value is not None and field in fields:
-      raise BadReferenceError(f"column {column}: another one gives {field} too")
+      raise BadReferenceError(
+        f"column {column}: another column gives {field} too"
+      )
     if value is not None:
       fields[field] = value
   for column in ("name", "source"):

@@ -37,33 +37,31 @@ from jaxpower.wording import (
   JouleUnit,
   capitalised,
   energy_name,
+  join_names,
   join_settings,
   joule_unit,
   joules_name,
   labels,
   number,
   opening,
+  partly_measured,
   percent,
   setting,
   value,
 )
 
 PLACE = 10
-COUNTING_LEADS = {
-  "compile": "Counting compiling",
-  "eval": "Counting evaluation",
-  "active": "With idle energy subtracted",
-}
 CURVES = (
-  "Test accuracy over the {energy} of training. The bold line of a setting"
-  " is the trial of its median energy; it ends filled where the target was"
-  " reached, open where it was missed."
+  "Test accuracy over the {energy} of training. A line is a trial; the bold"
+  " one has the median energy of its setting. It ends in a filled point where"
+  " the target was reached, in an open one where it was missed, in a cross"
+  " where training diverged."
 )
 FRONTS = (
   "Left: the best median accuracy of each setting over the {energy} of"
-  " training. Right: median {energy} and seconds to the target; open with an"
-  " arrow: a lower bound. Coloured settings are on the front: no other one is"
-  " better in both."
+  " training. Right: median {energy} and seconds to the target; an open point"
+  " with an arrow is a lower bound. Coloured settings are on the Pareto front:"
+  " no other setting is better in both."
 )
 
 
@@ -79,7 +77,7 @@ class Verdict:
     bounded: Others that reached the target too seldom for a median.
     one_seed: Whether some setting has no interval.
     cheapest_otherwise: The cheapest by another way to count, by its name in
-      `COUNTING_LEADS`, where that is another setting.
+      `COUNTING_NAMES`, where that is another setting.
   """
 
   comparison: Comparison
@@ -124,8 +122,9 @@ def _verdict(comparison: Comparison, name: str) -> Verdict:
     any(g.ratio is not None and g.ratio.low is None for g in others),
     tuple(
       (counting, comparison.groups[ranking.order[0]])
-      for counting in COUNTING_LEADS
-      if (ranking := comparison.rankings.get(counting))
+      for counting in COUNTING_NAMES
+      if counting != "train"
+      and (ranking := comparison.rankings.get(counting))
       and ranking.order
       and comparison.groups[ranking.order[0]] is not best
     ),
@@ -220,16 +219,16 @@ def _notes(comparison: Comparison) -> list[str]:
   if any(count > 1 for count in ran):
     notes.append(interval_note(min(count for count in ran if count > 1)))
   if 1 in ran:
-    notes.append("One seed allows no interval.")
+    notes.append(ONE_SEED)
   if any(e and e.at_least for g in groups for e in (g.joules, g.seconds)):
     notes.append(
       "Lower bound: too many trials missed the target for a median to be known."
     )
   notes += [
-    f"{opening(group.varied)}: {count} of {len(group.records)} {fate}."
+    f"{opening(group.varied)}: {count} of {len(group.records)} trials {fate}."
     for status, fate in (
-      ("failed", "failed and carries no number"),
-      ("diverged", "diverged; what it spent is a lower bound"),
+      ("failed", "failed, without a result"),
+      ("diverged", "diverged; the energy spent is a lower bound"),
     )
     for group in groups
     if (count := group.count(status))
@@ -249,7 +248,7 @@ def _ratio_notes(comparison: Comparison) -> list[str]:
     notes.append(f"Most over least expensive: {', '.join(ratios)}.")
     unknown = [n for c, n in COUNTING_NAMES.items() if c not in rankings]
     if unknown:
-      notes.append(f"Not known of every trial: {' and '.join(unknown)}.")
+      notes.append(f"Unknown for some trials: {join_names(unknown)}.")
   usual = rankings["train"].order
   reordered = [
     COUNTING_NAMES[counting]
@@ -257,7 +256,7 @@ def _ratio_notes(comparison: Comparison) -> list[str]:
     if ranking.order != usual
   ]
   if reordered:
-    notes.append(f"The order of settings differs {' and '.join(reordered)}.")
+    notes.append(f"The order of settings differs {join_names(reordered)}.")
   return notes
 
 
@@ -273,18 +272,16 @@ def front_lines(comparison: Comparison) -> tuple[str, ...]:
   groups = comparison.groups
   if len(groups) < FEWEST_SETTINGS:
     return ()
-  joules = joules_name(comparison.estimated)
+  energy = energy_name(comparison.estimated)
   fronts = (
-    (f"Most accuracy for the {joules}", accuracy_front(comparison)),
-    (f"Least {joules} and seconds to the target", seconds_front(comparison)),
+    ("accuracy", accuracy_front(comparison)),
+    ("seconds to the target", seconds_front(comparison)),
   )
   return tuple(
-    f"{gain}: "
-    + "; ".join(
-      setting(comparison.groups[i].varied) for i in settings_on(front)
-    )
+    f"Pareto front of {energy} and {other}: "
+    + "; ".join(setting(groups[i].varied) for i in settings_on(front))
     + "."
-    for gain, front in fronts
+    for other, front in fronts
     if front
   )
 
@@ -333,7 +330,7 @@ def _after_target_line(group: Group, energy: str) -> str:
   if len(spent) == len(trials):
     cost = f"{joules_interval(median(spent))} of {energy}"
     if len(ratios) == len(trials):
-      cost += f", in all {_median_in_words(ratios)} times the energy to it"
+      cost += f", in all {_median_in_words(ratios)} times the energy to target"
   points = _median_in_words(
     100 * (record.curve[-1].accuracy - first.accuracy)
     for record, first in trials
@@ -411,7 +408,8 @@ def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
   if verdict.one_seed:
     sentences.append(ONE_SEED)
   return sentences + [
-    f"{COUNTING_LEADS[counting]}, {setting(group.varied)} is cheapest instead."
+    f"{capitalised(COUNTING_NAMES[counting])}, {setting(group.varied)} is"
+    " cheapest instead."
     for counting, group in verdict.cheapest_otherwise
   ]
 
@@ -466,7 +464,7 @@ def _none_reached(trials: Sequence[TrialRecord], comparison: Comparison) -> str:
     top = max(evaluated, key=lambda trial: trial.best_accuracy or 0.0)
     where = f" ({setting(top.varied)})" if top.varied else ""
     best = percent(top.best_accuracy or 0.0)
-    sentence += f"; the best came to {best}{where}"
+    sentence += f"; the best reached {best}{where}"
   if any(group.joules for group in comparison.groups):
     sentence += ". Every energy is a lower bound"
   return f"{sentence}. Raise budget_examples or lower target_accuracy."
@@ -496,11 +494,8 @@ def _partly_measured(groups: Sequence[Group]) -> list[str]:
   if not partial:
     return []
   reasons = (reason for trial in partial for reason in trial.reasons)
-  reason = next(reasons, "it lost sight of a domain").rstrip(".")
-  return [
-    f"{len(partial)} of {len(trials)} trials were only partly measured:"
-    f" {reason}."
-  ]
+  reason = next(reasons, "no reason was recorded").rstrip(".")
+  return [f"{partly_measured(len(partial), len(trials))}: {reason}."]
 
 
 def _modelled(trials: Sequence[TrialRecord]) -> str:

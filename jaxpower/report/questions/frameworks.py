@@ -37,6 +37,7 @@ from jaxpower.report.compare.same_config import (
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
+  ONE_SEED,
   JouleUnit,
   energy_name,
   join_names,
@@ -58,13 +59,13 @@ PLACE = 30
 PLACES = {
   "devices": "run on the same devices",
   "machine": "run on the same machine",
-  "domains": "seen by the same meter",
+  "domains": "measured by the same meter",
   "estimated": "both measured",
 }
 COST_NOTES = (
-  "compile + warm-up: what making the executables cost the trial that made"
-  " them, and running them once before training.",
-  "Peak memory is what each framework says of itself; their counters differ.",
+  "compile + warm-up: compiling, in the trial that compiled and did not take"
+  " programs from a cache, and running them once before training.",
+  "Peak memory is as each framework reports it; their counters differ.",
 )
 
 
@@ -195,7 +196,7 @@ def tell(side_by_side: SideBySide) -> Section:
     *filter(None, map(_unknown_device_warning, configs)),
   )
   return Section(
-    title="Frameworks side by side",
+    title="Frameworks",
     warnings=tuple(dict.fromkeys(warnings)),
     tables=(
       _cost_table(side_by_side),
@@ -280,12 +281,12 @@ def _ratio_table(side_by_side: SideBySide) -> Table:
     energy_name(estimated),
     "seconds",
     f"{energy_name(estimated)} per example",
-    "seeds in pairs",
+    "paired seeds",
   )
   rows = tuple(
     (
       *_config_cells(side_by_side, ratio.config),
-      f"{ratio.under} (the better)"
+      f"{ratio.under} (cheapest)"
       if _is_best_of_several(ratio)
       else ratio.under,
       _joules_ratio(ratio),
@@ -296,9 +297,9 @@ def _ratio_table(side_by_side: SideBySide) -> Table:
     for ratio in ratios
   )
   note = (
-    f"Below 1: {over} took less. In brackets the 95 % bootstrap interval,"
-    " drawn over the seeds that both have; without pairs, over each side's"
-    " own seeds."
+    f"Below 1: {over} used less. In brackets the 95 % bootstrap interval over"
+    " paired seeds, those that both frameworks ran; without pairs, over the"
+    " seeds of each framework."
   )
   return Table(columns, rows, (note,))
 
@@ -324,8 +325,8 @@ def _phase_table(side_by_side: SideBySide) -> Table:
     ),
   )
   note = (
-    "Medians over all trials that ran, to their end and not only to the"
-    " target; compile is that of the trial that made the executables."
+    "Medians over all trials that ran, over the whole training, not only to the"
+    " target; compile is that of the trial that compiled."
   )
   return Table(columns, rows, (note,))
 
@@ -393,20 +394,22 @@ def _ratio_sentence(ratio: Ratio) -> str:
   if ratio.joules_at_most is not None:
     return (
       f"{setting}: {over} cost less than {number(ratio.joules_at_most)} times"
-      f" the {energy} of {under}, which missed too often for a median."
+      f" the {energy} of {under}, which missed the target too often for a"
+      " median."
     )
   if joules is None or not ratio.under_is_cheapest:
     return ""
   if _is_best_of_several(ratio):
-    under += ", the better of the others"
+    under += ", the cheapest of the others"
   cost = f"{setting}: {over} cost {at_least(joules)} times"
   if joules.at_least:
     return f"{cost} the {energy} of {under}."
   if joules.low is None or joules.high is None:
-    return f"{cost} the {energy} of {under}; one seed tells no interval."
+    return f"{cost} the {energy} of {under}. {ONE_SEED}"
   if joules.low <= 1 <= joules.high:
+    comma = "," if _is_best_of_several(ratio) else ""
     return (
-      f"{setting}: the seeds do not tell {over} from {under}: ratio"
+      f"{setting}: {over} and {under}{comma} do not differ measurably: ratio"
       f" {number(joules.value)} ({interval(joules)})."
     )
   return f"{cost} ({interval(joules)}) the {energy} of {under}."
@@ -414,8 +417,8 @@ def _ratio_sentence(ratio: Ratio) -> str:
 
 def _unmatched_sentence(first: str, name: str) -> str:
   return (
-    f"{name} ran nothing that {first} ran too: their configs differ in more"
-    " than the framework, so no ratio is made."
+    f"{first} and {name} ran no config in common: their configs differ in more"
+    " than the framework, so there is no ratio."
   )
 
 
@@ -428,15 +431,15 @@ def _same_device_sentence(config: SameConfig) -> str:
   where = value(comparison.devices)
   if comparison.devices == (CPU,):
     where = f"the CPU of {comparison.machine or 'an unnamed machine'}"
-  names = ", ".join(config.by_framework)
-  return f"Same devices, same meter: {names} on {where}."
+  names = join_names(list(config.by_framework))
+  return f"Same devices and meter: {names} ran on {where}."
 
 
 def _numerics_sentence(name: str, values: Mapping[str, Sequence[Any]]) -> str:
   texts = (
     f"{framework} {_any_of(items)}" for framework, items in values.items()
   )
-  return f"By nature: {label(name)}: {'; '.join(texts)}."
+  return f"Numerics, {label(name)}: {'; '.join(texts)}."
 
 
 def _any_of(items: Sequence[Any]) -> str:
@@ -447,13 +450,13 @@ def _any_of(items: Sequence[Any]) -> str:
 def _separate_warning(first: str, separate: Separate) -> str:
   other, field = separate.framework, separate.differs
   if not field:
-    return f"{first} and {other} stand on no common ground: no ratio is made."
+    return f"{first} and {other} are not comparable: there is no ratio."
   here, there = (
     _place(comparison, field) for comparison in (separate.here, separate.there)
   )
   return (
     f"{first} and {other} were not {PLACES[field]}: {first}: {here}; {other}:"
-    f" {there}. No ratio between them is made."
+    f" {there}. There is no ratio between them."
   )
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
+  PERHAPS_NEVER,
   UNKNOWN,
   at_least,
   break_even_cell,
@@ -65,17 +66,18 @@ from jaxpower.wording import (
   label,
   labels,
   number,
+  partly_measured,
   setting,
   value,
 )
 
 PLACE = 70
-TITLE = "Life cycle: from first weight to last inference"
+TITLE = "Life cycle"
 STAGE_NOTES = (
-  "Training is the train phase to the target, as everywhere; the search and"
-  " pretraining are all phases of every trial, repeats over seeds with them.",
+  "Training counts the train phase to the target; the search and pretraining"
+  " count every phase of every trial, of all seeds.",
   "In brackets 95 % intervals over seeds; a sum adds the ends of its parts."
-  " > marks a lower bound: something spent was not seen.",
+  " > marks a lower bound: part of the energy was not measured.",
 )
 CHOICE_NAMES: dict[Choice, str] = {
   "median": "the median setting",
@@ -345,7 +347,7 @@ def _stage_table(life: Life) -> Table:
   """Makes a row a stage, and all of them: joules, then what is made of them."""
   columns = _footprint_columns(life)
   parts = [(s.name, _counted(s), s.use, s.footprint) for s in life.stages]
-  parts.append(("all of these", "", life.use, life.footprint))
+  parts.append(("total", "", life.use, life.footprint))
   unit = unit_of(use.joules for _, _, use, _ in parts)
   rows = tuple(
     (
@@ -424,16 +426,16 @@ def _search_table(life: Life) -> Table:
   return Table(
     (
       "instead of",
-      "which is",
+      "setting",
       f"{joules_name(comparison.estimated, unit)} to {goal(comparison)}",
-      "trainings to pay the search back",
+      "trainings to pay back the search",
     ),
     tuple(rows),
     (
-      f"The energy of the whole search, {joules(life.search)}, over what one"
-      " training at the best setting saves.",
-      "The best setting was chosen by the same trials, so what it saves is"
-      " rather over- than underestimated.",
+      f"Trainings: the energy of the whole sweep, {joules(life.search)}, over"
+      " what one training at the best setting saves.",
+      "The best setting was chosen by the same trials, so what it saves is more"
+      " likely overestimated than underestimated.",
     ),
   )
 
@@ -453,12 +455,12 @@ def _inference_table(life: Life) -> Table:
     (
       *names.values(),
       f"{joules_name(life.comparison.estimated, unit)} per inference",
-      "inferences at which training is half",
+      "inferences that cost one training",
     ),
     rows,
     (
-      "An inference is one example of a forward pass over the test set in large"
-      " batches, measured in the infer phase.",
+      "An inference is a forward pass of one example, measured in the infer"
+      " phase over the test set in large batches.",
     ),
   )
 
@@ -480,8 +482,8 @@ def _lines(life: Life, assumptions: Mapping[str, Assumption]) -> list[str]:
   ]
   if life.multipliers.hardware.gpus is None and "gpu_embodied" in assumptions:
     lines.append(
-      "How many GPUs trained is not known or not one number: their carbon is"
-      " not counted."
+      "The number of GPUs is unknown or differs between trials: their embodied"
+      " carbon is not counted."
     )
   return lines
 
@@ -489,11 +491,11 @@ def _lines(life: Life, assumptions: Mapping[str, Assumption]) -> list[str]:
 def _sum_line(life: Life) -> str:
   whole = life.use.joules
   if whole is None:
-    return "What this life spent is unknown: the meter saw no joules."
+    return "The total is unknown: no energy was measured."
   unknown = [stage.name for stage in life.stages if stage.use.joules is None]
-  text = f"In all {joules(whole)}"
+  text = f"In total {joules(whole)}"
   if unknown:
-    text += f" without {join_names(unknown)}, unknown"
+    text += f" without {join_names(unknown)} (unknown)"
   elif whole.value > 0:
     shares = [
       f"{stage.name} {number(100 * stage.use.joules.value / whole.value, 2)} %"
@@ -507,17 +509,17 @@ def _sum_line(life: Life) -> str:
 def search_lines(life: Life) -> list[str]:
   """Says what the search cost and when it is paid back."""
   if life.search is None:
-    return ["What finding the best setting cost is unknown."]
+    return ["The energy of the sweep is unknown."]
   best, attempts = life.comparison.best, life.boundary.attempts
   more = f" and {life.origins} of pretraining" if life.origins else ""
   lines = [
-    f"The whole sweep, {count(attempts, 'trial')}{more}, spent"
+    f"The whole sweep, {count(attempts, 'trial')}{more}, cost"
     f" {joules(life.search)}."
   ]
   if best is None:
-    return [*lines, "No setting is known to be the best one."]
+    return [*lines, "Which setting is best is unknown."]
   if not life.alternatives:
-    return [*lines, "There was no other setting to search among."]
+    return [*lines, "There was no other setting to choose from."]
   return lines + [
     f"Taking {setting(best.varied)} instead of {CHOICE_NAMES[other.choice]}"
     f" ({setting(other.group.varied)}) {_pays_back(other.trainings)}."
@@ -527,25 +529,26 @@ def search_lines(life: Life) -> list[str]:
 
 def _pays_back(trainings: BreakEven | None) -> str:
   if trainings is None or trainings.uses is None:
-    return "pays the search back nobody can tell when"
+    return "pays back the search after an unknown number of trainings"
   if trainings.never:
-    return "never pays the search back"
-  text = f"pays the search back after {break_even_point(trainings)} trainings"
-  return f"{text}, though perhaps never" if trainings.perhaps_never else text
+    return "never pays back the search"
+  text = f"pays back the search after {break_even_point(trainings)} trainings"
+  return text + (PERHAPS_NEVER if trainings.perhaps_never else "")
 
 
 def _inference_line(life: Life) -> str:
   best = life.comparison.best
   here = next((i for i in life.inferences if i.group is best), None)
   if here is None or here.per_training is None or here.joules is None:
-    return "How many inferences cost what training did is unknown."
+    return "How many inferences cost as much as training is unknown."
   name = f"At {setting(here.group.varied)}, " if here.group.varied else ""
   text = (
-    f"{name}{at_least(here.per_training)} inferences cost what one training did"
+    f"{name}{at_least(here.per_training)} inferences cost as much as one"
+    " training"
   )
   if life.inferences_for_rest:
     rest = at_least(life.inferences_for_rest)
-    text += f", {rest} what all before them did"
+    text += f", {rest} as much as all stages before inference"
   return f"{capitalised(text)}."
 
 
@@ -553,29 +556,29 @@ def _boundary_lines(life: Life) -> list[str]:
   boundary = life.boundary
   domains = " + ".join(life.comparison.domains)
   lines = [
-    f"The joules cover {domains or 'nothing: there was no meter'}. What else a"
-    " computer draws, its power supply and fans with it, is in no column; a PUE"
-    " only adds the building to it."
+    f"The energy covers {domains or 'nothing: there was no meter'}. The rest of"
+    " the computer, such as its power supply and fans, is not counted; a PUE"
+    " adds only the building."
   ]
   lines += [
-    f"What {path} cost to make is given, not measured here:"
+    f"The energy of making {path} is given, not measured here:"
     f" {source or 'without a source'}."
     for path, source in boundary.weights.items()
   ]
   if boundary.unmeasured:
     lines.append(
-      f"What {boundary.unmeasured} of {boundary.attempts} trials spent is"
-      " unknown, and not zero."
+      f"The energy of {boundary.unmeasured} of {boundary.attempts} trials is"
+      " unknown, not zero."
     )
   if boundary.largest_bound is not None:
     lines.append(
-      "The meter's own bound, at 95 %, is at most"
-      f" {number(100 * boundary.largest_bound, 2)} % of a trial's training."
+      "The meter's 95 % error bound is at most"
+      f" {number(100 * boundary.largest_bound, 2)} % of the energy of a trial's"
+      " training."
     )
   if boundary.partly_measured:
-    lines.append(
-      f"The meter saw {boundary.partly_measured} trials only in part."
-    )
+    partial = partly_measured(boundary.partly_measured, boundary.attempts)
+    lines.append(f"{partial}.")
   if life.comparison.estimated:
-    lines.append(f"{ESTIMATED.rstrip('.')}, and so is all made of it.")
+    lines.append(f"{ESTIMATED.rstrip('.')}, and so is all derived from it.")
   return lines

@@ -56,15 +56,20 @@ from jaxpower.report.given import Given
 from jaxpower.wording import (
   ESTIMATED,
   ONE_SEED,
+  count,
+  energy_name,
   join_names,
   joules_name,
   number,
+  partly_measured,
   percent,
+  points,
   setting,
 )
 
 PLACE = 50
-# In these fields one network and a network for each task differ by nature.
+TITLE = "Multitask and single-task networks"
+# In these fields one network and single-task networks always differ.
 TASK_FIELDS = ("tasks", "targets", "task_weights", "task_weighting")
 NUMBERS_IN_WORDS = {2: "two", 3: "three", 4: "four"}
 
@@ -356,9 +361,9 @@ def tell(savings: Sequence[Saving]) -> Section:
   if estimated:
     lines.append(ESTIMATED)
   if partial := sum(trial.partial for trial in trials):
-    lines.append(f"The meter saw {partial} of these trials only in part.")
+    lines.append(f"{partly_measured(partial, len(trials))}.")
   return Section(
-    title="One network for several tasks, against a network for each",
+    title=TITLE,
     tables=(
       _energy_table(savings, estimated),
       _accuracy_table(savings, estimated),
@@ -379,7 +384,7 @@ def _energy_table(savings: Sequence[Saving], estimated: bool) -> Table:
     "tasks",
     "seeds",
     f"{joules} in one network",
-    f"{joules} in a network each",
+    f"{joules} in single-task networks",
     "ratio",
   )
   rows = tuple(
@@ -392,7 +397,10 @@ def _energy_table(savings: Sequence[Saving], estimated: bool) -> Table:
     )
     for saving in savings
   )
-  notes = ["Joules of training to every target; the ratio of each seed's own."]
+  notes = [
+    "Energy of training to every target. The ratio is the median of each seed's"
+    " own ratio."
+  ]
   seeds = [len(saving.pairing.seeds) for saving in savings]
   if max(seeds) > 1:
     notes.append(interval_note(min(count for count in seeds if count > 1)))
@@ -405,9 +413,9 @@ def _accuracy_table(savings: Sequence[Saving], estimated: bool) -> Table:
     "task",
     "target",
     f"{joules_name(estimated, unit)} alone",
-    "end in one network",
-    "end alone",
-    "points of difference",
+    "final accuracy in one network",
+    "final accuracy alone",
+    "difference in points",
   )
   rows = tuple(
     (
@@ -421,12 +429,12 @@ def _accuracy_table(savings: Sequence[Saving], estimated: bool) -> Table:
     for saving in savings
     for result in saving.results
   )
-  notes = ["End: accuracy when training ended. A difference below 0 is a loss."]
+  notes = ["A difference below 0: the one network is less accurate."]
   if any(saving.pairing.stopped_at_target for saving in savings):
     notes.append(
-      "Training ended at the targets, each network's after other examples: no"
-      " loss can be told from it. With stop_at_target=false all train on to the"
-      " budget."
+      "Training stopped at the targets, in each network after a different"
+      " number of examples, so the difference is not a loss or gain. With"
+      " stop_at_target=false all train on to the budget."
     )
   return Table(columns, rows, tuple(notes))
 
@@ -462,10 +470,10 @@ def _points(gain: Span | None) -> str:
   """Points of accuracy with their sign: "-5.0 (-6.0 to -4.0)"."""
   if gain is None:
     return UNKNOWN
-  points = f"{100 * gain.least:+.1f}"
+  text = points(gain.least)
   if gain.low is None or gain.high is None:
-    return points
-  return f"{points} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    return text
+  return f"{text} ({points(gain.low)} to {points(gain.high)})"
 
 
 # Sentences
@@ -490,12 +498,16 @@ def _saving_sentence(saving: Saving) -> str:
       f"What one network for {tasks} saved is unknown: {reason.rstrip('.')}."
     )
   if ratio is None:
-    return f"What one network for {tasks} saved is unknown: 0 J alone."
-  count = len(saving.pairing.tasks)
-  networks = f"{NUMBERS_IN_WORDS.get(count, count)} networks"
+    return (
+      f"What one network for {tasks} saved is unknown: single-task networks"
+      " cost 0 J."
+    )
+  networks = len(saving.pairing.tasks)
+  networks = NUMBERS_IN_WORDS.get(networks, str(networks))
+  energy = energy_name(any(trial.estimated for trial in saving.pairing.trials))
   return (
     f"One network for {tasks} cost {_span(ratio)} times{_brackets(ratio)} the"
-    f" joules of {networks}: {_verdict(saving, ratio)}"
+    f" {energy} of {networks} single-task networks: {_verdict(saving, ratio)}"
   )
 
 
@@ -509,8 +521,8 @@ def _verdict(saving: Saving, ratio: Span) -> str:
     share = _share(ratio.least - 1, ratio.most - 1)
     return f"multitask cost {share} more.{uncertain}"
   if ratio.least == ratio.most:
-    return f"{seeds} seeds cannot tell whether it saved.{uncertain}"
-  return "too many trials missed a target to tell whether it saved."
+    return f"no measurable difference with {count(seeds, 'seed')}.{uncertain}"
+  return "whether it saved is unknown, as too many trials missed a target."
 
 
 def _share(least: float, most: float) -> str:
@@ -541,14 +553,13 @@ def _accuracy_sentence(saving: Saving) -> str:
   lost = [_change(r) for r in saving.results if r.surely_lost]
   gained = [_change(r) for r in saving.results if r.surely_gained]
   changes = [
-    f"{change} accurate in the end in one network than alone:"
-    f" {', '.join(tasks)}."
-    for change, tasks in (("Less", lost), ("More", gained))
+    f"{change} final accuracy in one network than alone: {', '.join(tasks)}."
+    for change, tasks in (("Lower", lost), ("Higher", gained))
     if tasks
   ]
   if changes or len(saving.pairing.seeds) == 1:
     return " ".join(changes)
-  return "No task ended surely more or less accurate in one network than alone."
+  return "Final accuracies in one network and alone do not differ measurably."
 
 
 def _change(result: TaskResult) -> str:
@@ -560,4 +571,4 @@ def _left_out_sentence(seeds: Sequence[int]) -> str:
   if not seeds:
     return ""
   names = ", ".join(map(str, seeds))
-  return f"Left out, since a trial failed or is not there: seed {names}."
+  return f"Left out because a trial failed or is missing: seed {names}."

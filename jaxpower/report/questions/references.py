@@ -52,7 +52,7 @@ COUNTING_OF_PHASES = {
   ("train", "eval"): "eval",
 }
 TRAIN_ALONE = ((), ("train",))  # of these phases the records know the seconds
-SAME_HARDWARE = {True: "same", False: "other", None: UNKNOWN}
+SAME_HARDWARE = {True: "same", False: "different", None: UNKNOWN}
 Fact = Literal[
   "accuracy",  # that it stopped at, below its own target
   "batch_size",
@@ -338,7 +338,8 @@ def _caveats(reference: Reference, record: TrialRecord) -> Iterator[Difference]:
 def _joules_caveats(
   reference: Reference, estimated_there: bool | None, estimated_here: bool
 ) -> Iterator[Difference]:
-  if estimated_there or estimated_here:
+  # Nothing to note where both are estimated.
+  if estimated_there != estimated_here and (estimated_there or estimated_here):
     yield Difference("estimated", estimated_there, estimated_here)
   if not reference.boundary:
     yield Difference("boundary")
@@ -419,7 +420,7 @@ def tell(beside: Sequence[Beside]) -> Section:
       )
   references = [item.reference for item in beside]
   return Section(
-    title="Numbers from elsewhere",
+    title="References",
     tables=(
       _given_table(references),
       *([_match_table(matches)] if matches else []),
@@ -461,7 +462,7 @@ def _given_table(references: Sequence[Reference]) -> Table:
     )
     for reference in references
   )
-  note = "As their sources give them; nothing of this was measured here."
+  note = "As given by their sources; nothing in this table was measured here."
   return Table(columns, rows, (note,))
 
 
@@ -499,8 +500,8 @@ def _match_table(matches: Sequence[Match]) -> Table:
     for match in matches
   )
   note = (
-    "Ratios: here over there. Their intervals are of the seeds here, and of"
-    " the reference where it gives one."
+    "Ratios are here over there. Their intervals are over the seeds here, and"
+    " include that of the reference where it gives one."
   )
   return Table(columns, rows, (note,))
 
@@ -546,17 +547,17 @@ def _match_sentence(match: Match) -> str:
   ratios = [
     f"{at_least(ratio)} times its {what}{_brackets(ratio)}"
     for what, ratio in (
-      ("joules", match.joules_ratio),
-      ("seconds", match.seconds_ratio),
+      ("energy", match.joules_ratio),
+      ("time", match.seconds_ratio),
     )
     if ratio
   ]
-  cost = " and ".join(ratios) or "what cannot be set against it"
-  sentences = [f"{match.reference.name}: here {_setting(match)} took {cost}"]
+  verb = f"needed {' and '.join(ratios)}" if ratios else "cannot be compared"
+  sentences = [f"{match.reference.name}: here {_setting(match)} {verb}"]
   if match.obstacles:
     sentences.append(f"Not compared: {in_words(match.obstacles)}")
   if match.caveats and ratios:
-    sentences.append(f"Mind: {in_words(match.caveats)}")
+    sentences.append(f"Note: {in_words(match.caveats)}")
   return ". ".join(sentences) + "."
 
 
@@ -576,13 +577,13 @@ def _difference(difference: Difference) -> str:
     case "trials":
       return "no trial is recorded here"
     case "energy":
-      return "the energy of these trials is not known"
+      return "the energy of the trials here is unknown"
     case "data" | "model" if not there or not here:
-      return f"its {fact} is not known"
+      return f"its {fact} is unknown"
     case "tasks":
       return f"one label there, tasks {' + '.join(here)} here"
     case "target_accuracy" if not there:
-      return "its target is not known"
+      return "its target is unknown"
     case "target_accuracy":
       return f"target {percent(there)} there, {percent(here)} here"
     case "accuracy":
@@ -590,31 +591,33 @@ def _difference(difference: Difference) -> str:
         f"it stopped at {percent(there)}, below its target of {percent(here)}"
       )
     case "joules" if there:
-      return "the joules of the same phases are not known here"
-    case "joules" | "seconds":
-      return f"its {fact} are not known"
+      return "the energy of the same phases is unknown here"
+    case "joules":
+      return "its energy is unknown"
+    case "seconds":
+      return "its time is unknown"
     case "phases_of_joules":
-      return f"its joules are of {' + '.join(there)}"
+      return f"its energy covers the phases {' + '.join(there)}"
     case "phases_of_seconds":
-      return f"its seconds are of {' + '.join(there)}"
+      return f"its time covers the phases {' + '.join(there)}"
     case "phases":
-      return (
-        "which phases of its run it counts is not said; here training alone"
-      )
+      return "the phases that it covers are not given; here training alone"
     case "boundary" if there:
       parts = " + ".join(here) or UNKNOWN
-      return f"its joules cover {' + '.join(there)}, here {parts}"
+      return f"its energy covers {' + '.join(there)}, here {parts}"
     case "boundary":
-      return "which parts of the machine its joules cover is not said"
+      return "the parts of the machine that its energy covers are not given"
+    case "estimated" if there is None:
+      return "whether its energy is estimated is not given; here it is"
     case "estimated":
-      kind = "estimated" if there else "measured or not said"
-      return f"joules {kind} there, {measured_or_estimated(here)} here"
+      kinds = measured_or_estimated(there), measured_or_estimated(here)
+      return f"energy {kinds[0]} there, {kinds[1]} here"
     case "hardware" if not there or not here:
-      return "whether the hardware is the same is not known"
+      return "whether the hardware is the same is unknown"
     case "hardware":
-      return f"other hardware ({there} there, {here} here)"
+      return f"different hardware ({there} there, {here} here)"
     case "pretrained":
-      return "training here began with pretrained weights"
+      return "training here began from pretrained weights"
     case "precision":
       return f"precision {there} there, {here or '?'} here"
     case _:

@@ -20,6 +20,7 @@ from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
+  PERHAPS_NEVER,
   UNKNOWN,
   break_even_cell,
   break_even_point,
@@ -58,6 +59,7 @@ from jaxpower.wording import (
   ONE_SEED,
   JouleUnit,
   capitalised,
+  count,
   joules_name,
   labels,
   number,
@@ -68,9 +70,9 @@ from jaxpower.wording import (
 )
 
 PLACE = 40
-TITLE = "Does pretraining pay back?"
+TITLE = "Payback of pretraining"
 NOTES = (
-  "Tasks to break even: the joules of pretraining over what one downstream task"
+  "Tasks to break even: the energy of pretraining over what one downstream task"
   " saves against scratch. Medians over seeds; in brackets the 95 % interval"
   " from a bootstrap that draws the seeds of all three together.",
   'Never: nothing is saved. "At most" and "at least" are bounds: a trial that'
@@ -271,12 +273,12 @@ def _start_group(
   spent = all_known(investment.joules for investment in investments)
   unknown = next((i.unknown for i in investments if i.unknown), "")
   if not unknown and not scratch:
-    unknown = "nothing began from scratch at this setting"
+    unknown = "no trial began from scratch at this setting"
   if not unknown and (joules_here is None or joules_of_scratch is None):
-    unknown = "the meter saw not all of the downstream trials"
+    unknown = "the energy of some downstream trials is unknown"
   tasks = None if unknown else _tasks(trials, scratch, records, TRAIN)
   if not unknown and tasks is None:
-    unknown = "no seed ran both ways"
+    unknown = "no seed ran both from scratch and pretrained"
   return replace(
     group,
     scratch_joules=median(joules_of_scratch or ()),
@@ -426,12 +428,12 @@ def _origin_table(payback: Payback) -> Table:
   columns = (
     "pretraining",
     "reached its target",
-    "median accuracy at its end",
+    "median final accuracy",
     f"{joules_name(estimated, unit)} of training",
     "with compiling and evaluation",
   )
   notes = tuple(
-    f"{origin.name}: its joules are not measured here; {origin.source}."
+    f"{origin.name}: its energy was not measured here; {origin.source}."
     for origin in origins
     if origin.given
   )
@@ -461,7 +463,7 @@ def _start_table(payback: Payback) -> Table:
     "start",
     "reached",
     f"{joules_name(comparison.estimated, unit)} to {goal(comparison)}",
-    "of scratch",
+    "ratio to scratch",
     "tasks to break even",
     "with compiling and evaluation",
   )
@@ -495,8 +497,9 @@ def _lines(payback: Payback) -> list[str]:
   lines = [_verdict(group, goal(comparison)) for group in groups]
   lines += _with_compile_eval(groups)
   lines += [
-    f"{_opening(group)}: {group.unpaired_seeds} of the seeds did not run both"
-    " ways and do not count towards the tasks."
+    f"{_opening(group)}: the tasks to break even leave out"
+    f" {count(group.unpaired_seeds, 'seed')} that did not run both from scratch"
+    " and pretrained."
     for group in groups
     if group.tasks and group.unpaired_seeds
   ]
@@ -505,8 +508,8 @@ def _lines(payback: Payback) -> list[str]:
     lines.append(ONE_SEED)
   if fewest > 1 and any(map(_has_one_origin, groups)):
     lines.append(
-      "All seeds began from one pretraining: how much another one would have"
-      " cost is not in the intervals."
+      "All seeds began from one pretraining, so the intervals leave out how"
+      " much pretrainings differ."
     )
   if comparison.estimated:
     lines.append(ESTIMATED)
@@ -529,20 +532,21 @@ def _pays_back(tasks: BreakEven, spent: Estimate | None) -> str:
   subject = f"the {joules(spent)} of pretraining"
   if tasks.uses is None:
     return (
-      f"whether {subject} pay back cannot be told, too many trials missed the"
+      f"whether {subject} pay back is unknown: too many trials missed the"
       " target"
     )
   if tasks.never:
     text = f"{subject} never pay back at this accuracy"
     sure = tasks.low is None or tasks.low == math.inf
-    return text if sure else f"{text}, though the seeds do not exclude it"
+    unsure = ", though the interval does not exclude that they do"
+    return text if sure else text + unsure
   if tasks.at_least:
     fewest = uses(tasks.uses)
     return f"{subject} pay back after at least {fewest} such tasks, if ever"
   text = f"{subject} pay back from the {_ordinal(tasks.uses)} such task on"
   if tasks.at_most:
-    text += ", if not before"
-  return f"{text}, though perhaps never" if tasks.perhaps_never else text
+    text += " at the latest"
+  return text + (PERHAPS_NEVER if tasks.perhaps_never else "")
 
 
 def _with_compile_eval(groups: Sequence[StartGroup]) -> list[str]:
@@ -565,12 +569,11 @@ def _with_compile_eval(groups: Sequence[StartGroup]) -> list[str]:
   ]
   if not changed:
     return [
-      "Counting compiling and evaluation too, on both sides, no number of tasks"
-      " to break even changes."
+      "With compiling and evaluation, the tasks to break even are the same."
     ]
   return [
-    "Counting compiling and evaluation too, on both sides, the tasks to break"
-    f" even change. {'; '.join(changed)}."
+    "With compiling and evaluation, the tasks to break even change:"
+    f" {'; '.join(changed)}."
   ]
 
 

@@ -30,6 +30,7 @@ from jaxpower.report.compare.statistics import Cost, ratio
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
+  ONE_SEED,
   JouleUnit,
   capitalised,
   energy_name,
@@ -38,9 +39,11 @@ from jaxpower.wording import (
   labels,
   setting,
   value,
+  whole_percent,
 )
 
 PLACE = 20
+TITLE = "Importance of the fields"
 
 
 @dataclass(frozen=True)
@@ -190,10 +193,9 @@ def _values(comparison: Comparison, path: str) -> list[Any]:
 
 def tell(fields: Fields) -> Section:
   """Tells what each field does: the grid, its shares, and what to take."""
-  title = "Which field matters most"
   tables = (grid_table(fields), importance_table(fields))
   return Section(
-    title=f"{title}: {fields.name}" if fields.name else title,
+    title=f"{TITLE}: {fields.name}" if fields.name else TITLE,
     lead=" ".join(advice(fields)),
     tables=tuple(table for table in tables if table),
   )
@@ -235,8 +237,8 @@ def grid_table(fields: Fields) -> Table | None:
     rows,
     (
       f"Median {joules_name(comparison.estimated, unit)} to the target; > is a"
-      " lower bound. Best: values that do not differ measurably stand together,"
-      " the cheapest first.",
+      " lower bound. Best: the cheapest value, then those that do not differ"
+      " measurably from it.",
     ),
   )
 
@@ -265,20 +267,17 @@ def importance_table(fields: Fields) -> Table | None:
     rows.append(("seeds", weights.seeds))
   notes = []
   if weights.seeds is None:
-    notes.append(
-      "A setting has one seed only: its noise is part of the other shares, and"
-      " no interval is known."
-    )
+    notes.append(f"{ONE_SEED} The noise of seeds is part of every share.")
   else:
     notes.append(
-      "In brackets the 95 % bootstrap interval over seeds; by chance: what the"
-      " noise of seeds alone would give on average."
+      "In brackets the 95 % bootstrap interval over seeds. By chance: the share"
+      " that the noise of seeds alone would give on average."
     )
   if weights.missed:
     notes.append(
-      f"{weights.missed} of {weights.trials} trials missed the target. A share"
-      " is given for misses at their bounds up to misses without end, all by"
-      " one factor."
+      f"{weights.missed} of {weights.trials} trials missed the target. Each"
+      " share is a range: the true costs of the misses are taken as their lower"
+      " bounds times any one factor from 1 up."
     )
   joules = joules_name(fields.comparison.estimated)
   columns = ("field", f"share of variance of log {joules}", "by chance")
@@ -290,15 +289,15 @@ def importance_table(fields: Fields) -> Table | None:
 
 def share(part: Share) -> str:
   """Writes a cell: "62 % (50-71)"; "20-60 %" where misses leave it open."""
-  least, most = f"{100 * part.least:.0f}", f"{100 * part.most:.0f}"
+  least, most = whole_percent(part.least), whole_percent(part.most)
   text = f"{least} %" if least == most else f"{least}-{most} %"
   if part.low is None or part.high is None:
     return text
-  return f"{text} ({100 * part.low:.0f}-{100 * part.high:.0f})"
+  return f"{text} ({whole_percent(part.low)}-{whole_percent(part.high)})"
 
 
 def _chance_cell(part: Share) -> str:
-  return "" if part.chance is None else f"{100 * part.chance:.0f} %"
+  return "" if part.chance is None else f"{whole_percent(part.chance)} %"
 
 
 # Which field matters
@@ -320,7 +319,18 @@ def advice(fields: Fields) -> list[str]:
     sentences = [_shares_of_one_seed(weights, names, energy)]
   else:
     sentences = _shares_beyond_chance(weights, names, energy)
-  return sentences + _what_to_take(fields, names)
+  sentences += _what_to_take(fields, names)
+  if _has_no_interval(fields):
+    sentences.append(ONE_SEED)
+  return sentences
+
+
+def _has_no_interval(fields: Fields) -> bool:
+  """Whether one seed leaves the shares or the advised values no interval."""
+  if fields.importance.fields and fields.importance.seeds is None:
+    return True
+  rows = fields.choices.get(fields.advised, ())
+  return not all(row.certain for row in rows)
 
 
 def _shares_of_one_seed(
@@ -332,8 +342,8 @@ def _shares_of_one_seed(
   if weights.interaction:
     shares.append(f"their interaction {_percent(weights.interaction)}")
   return (
-    f"Of the variation in {energy} {join_names(shares)}{_misses(weights)}; with"
-    " one seed to a setting, chance is part of each."
+    f"Shares of the variation in {energy}: {join_names(shares)}"
+    f"{_misses(weights)}."
   )
 
 
@@ -355,7 +365,8 @@ def _shares_beyond_chance(
     chance = [name for name in rest if name not in unsure]
     if unsure:
       sentences.append(
-        f"The misses leave open how much {join_names(unsure)} matters."
+        f"How much {join_names(unsure)} matters is uncertain because of the"
+        " misses."
       )
     if chance:
       verb = "does" if len(chance) == 1 else "do"
@@ -365,17 +376,17 @@ def _shares_beyond_chance(
       )
   elif left_open:
     sentences.append(
-      f"The misses leave open how much {join_names(rest)} did to the"
-      f" {energy}{_misses(weights)}."
+      f"How much {join_names(rest)} changed the {energy} is"
+      f" uncertain{_misses(weights)}."
     )
   else:
     sentences.append(
-      f"What {join_names(rest)} did to the {energy} does not differ measurably"
-      f" from chance{_misses(weights)}."
+      f"The effect of {join_names(rest)} on the {energy} does not differ"
+      f" measurably from chance{_misses(weights)}."
     )
   if weights.interaction and weights.interaction.beyond_chance:
     amount = _share_in_words(weights.interaction)
-    sentences.append(f"What one does depends on the other ({amount}).")
+    sentences.append(f"The fields interact ({amount}).")
   return sentences
 
 
@@ -409,12 +420,12 @@ def _share_in_words(part: Share) -> str:
 def _interval(part: Share) -> str:
   if part.low is None or part.high is None:
     return ""
-  low, high = round(100 * part.low), round(100 * part.high)
+  low, high = whole_percent(part.low), whole_percent(part.high)
   return f", 95 % interval {low} to {high} %"
 
 
 def _percent(part: Share) -> str:
-  least, most = round(100 * part.least), round(100 * part.most)
+  least, most = whole_percent(part.least), whole_percent(part.most)
   return f"{least} %" if least == most else f"between {least} and {most} %"
 
 
@@ -450,9 +461,7 @@ def _what_to_take(fields: Fields, names: dict[str, str]) -> list[str]:
     where = _where(agreeing)
   if len(common) == len(_values(fields.comparison, path)):
     return [f"Which {name} is best {where} is unknown with these seeds."]
-  certain = all(row.certain for row in known)
-  sentence = "Take" if certain else "As far as one seed shows, take"
-  sentence += f" {name} {' or '.join(map(value, common))} {where}"
+  sentence = f"Take {name} {' or '.join(map(value, common))} {where}"
   exceptions: dict[str, list[Choice]] = {}
   for row in known:
     if row not in agreeing:

@@ -90,8 +90,8 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
     "counted": "the train phase until the first evaluation that met the target;"
     " the notes of the table give it with compiling, with evaluation and"
     " without idle energy",
-    "not counted": "power supplies, fans, network and whatever stands outside"
-    " the domains above",
+    "not counted": "power supplies, fans, network and everything outside the"
+    " domains above",
     "partly measured": f"{seen} of {len(trials)} trials" if seen else "",
     "unknown": "; ".join(reasons),
     "warnings": "; ".join(warnings),

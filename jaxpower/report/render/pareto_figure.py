@@ -115,7 +115,7 @@ def _seconds(axes: "Axes", comparison: Comparison) -> None:
     axes.text(
       0.5,
       0.5,
-      "No setting's joules and seconds are both known",
+      "No setting has both its energy and its seconds known",
       transform=axes.transAxes,
       ha="center",
       color=INK,
