@@ -141,7 +141,7 @@ def test_the_better_of_eager_and_compiled_is_marked():
   column = section.tables[1].columns.index("jax over")
   assert [row[column] for row in section.tables[1].rows] == [
     "torch",
-    "torch_compile (cheapest)",
+    "torch_compile (cheapest other)",
   ]
   assert cell(section, 1, 0, "energy").startswith("0.500 ")
   line = section.lines[0]

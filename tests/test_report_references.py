@@ -713,7 +713,7 @@ def test_estimated_joules_are_called_so_on_both_sides():
     (
       None,
       True,
-      ("whether its energy is estimated is not given; here it is",),
+      ("whether its energy is estimated is not given, here it is",),
     ),
   ],
 )
@@ -858,7 +858,7 @@ def test_the_command_shows_them_below_one_report(tmp_path, capsys):
   assert (
     "ResNet-18 in PyTorch: here jax, batch 128 needed 0.500 times its energy"
     " (0.500 to 0.500) and 0.0356 times its time (0.0356 to 0.0356). Note:"
-    " the phases that it covers are not given; here training alone; the parts"
+    " the phases that it covers are not given, here training alone; the parts"
     " of the machine that its energy covers are not given." in out
   )
   second = run_folder(tmp_path / "second", ours(20_000, 21_000, batch=64))

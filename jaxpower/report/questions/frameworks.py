@@ -63,8 +63,8 @@ PLACES = {
   "estimated": "both measured",
 }
 COST_NOTES = (
-  "compile + warm-up: compiling, in the trial that compiled and did not take"
-  " programs from a cache, and running them once before training.",
+  "compile + warm-up: compiling the programs, in the trial that did so and did"
+  " not read them from a cache, and running them once before training.",
   "Peak memory is as each framework reports it; their counters differ.",
 )
 
@@ -286,7 +286,7 @@ def _ratio_table(side_by_side: SideBySide) -> Table:
   rows = tuple(
     (
       *_config_cells(side_by_side, ratio.config),
-      f"{ratio.under} (cheapest)"
+      f"{ratio.under} (cheapest other)"
       if _is_best_of_several(ratio)
       else ratio.under,
       _joules_ratio(ratio),

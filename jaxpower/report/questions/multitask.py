@@ -429,7 +429,10 @@ def _accuracy_table(savings: Sequence[Saving], estimated: bool) -> Table:
     for saving in savings
     for result in saving.results
   )
-  notes = ["A difference below 0: the one network is less accurate."]
+  notes = [
+    "The difference is the median of each seed's own; below 0 the one network"
+    " is less accurate."
+  ]
   if any(saving.pairing.stopped_at_target for saving in savings):
     notes.append(
       "Training stopped at the targets, in each network after a different"

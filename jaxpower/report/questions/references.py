@@ -601,14 +601,14 @@ def _difference(difference: Difference) -> str:
     case "phases_of_seconds":
       return f"its time covers the phases {' + '.join(there)}"
     case "phases":
-      return "the phases that it covers are not given; here training alone"
+      return "the phases that it covers are not given, here training alone"
     case "boundary" if there:
       parts = " + ".join(here) or UNKNOWN
       return f"its energy covers {' + '.join(there)}, here {parts}"
     case "boundary":
       return "the parts of the machine that its energy covers are not given"
     case "estimated" if there is None:
-      return "whether its energy is estimated is not given; here it is"
+      return "whether its energy is estimated is not given, here it is"
     case "estimated":
       kinds = measured_or_estimated(there), measured_or_estimated(here)
       return f"energy {kinds[0]} there, {kinds[1]} here"
