@@ -154,3 +154,12 @@ def test_large_energies_are_drawn_in_the_unit_of_the_table():
   assert axes.get_xscale() == "linear"
   assert axes.get_xlabel() == "Megajoules of training"
   assert axes.xaxis.get_major_formatter()(2_500_000.0) == "2.5"
+
+
+def test_panels_of_three_comparisons_stand_in_two_rows():
+  records = [
+    record(64, 0, 200.0, target_accuracy=target) for target in (0.6, 0.7, 0.8)
+  ]
+  figure = draw(records)
+  assert len(figure.axes) == 3
+  assert len({axes.get_position().y0 for axes in figure.axes}) == 2

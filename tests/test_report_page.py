@@ -167,3 +167,10 @@ def test_everything_from_a_record_is_escaped(tmp_path):
 def test_no_records_make_a_page_too(tmp_path):
   read = Reader(page(tmp_path, []))
   assert "No trial is recorded yet." in read.text
+
+
+def test_a_long_cell_may_break_and_a_number_may_not(tmp_path):
+  long = "a name of an optimizer that fills more than one line of a column"
+  text = page(tmp_path, seeds(64, 9, 10, varied={"optimizer.name": long}))
+  assert f'<td class="long">{long}</td>' in text
+  assert text.count('class="long"') == 1

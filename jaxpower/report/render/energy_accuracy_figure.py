@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 
 MANY = 12  # settings a legend can name; of more, evenly chosen ones
+MOST_BESIDE = 2  # panels in a row: of more, the words on a page are too small
 
 # Where a line ends: the shape and the filling, empty for the line's colour.
 MARKS = {"reached": ("o", ""), "missed": ("o", "white"), "diverged": ("X", "")}
 
 
 def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
-  """Draws train joules against test accuracy; a panel per comparison.
+  """Draws train joules against test accuracy; a panel a comparison.
 
   Thin lines are seeds; the bold one is the trial whose energy is the median
   of its setting, so every line is a training that took place. It ends in a
@@ -38,10 +39,14 @@ def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
   from matplotlib.figure import Figure
 
   count = max(1, len(comparisons))
-  figure = Figure(figsize=(7.2 * count, 4.4), layout="constrained")
-  panels = figure.subplots(1, count, squeeze=False)[0]
+  columns = min(count, MOST_BESIDE)
+  rows = math.ceil(count / columns)
+  figure = Figure(figsize=(7.2 * columns, 4.4 * rows), layout="constrained")
+  panels = [*figure.subplots(rows, columns, squeeze=False).flat]
   for axes, comparison in zip(panels, comparisons, strict=False):
     _panel(axes, comparison, name_among(comparison, comparisons))
+  for axes in panels[count:]:
+    axes.remove()
   return figure
 
 

@@ -16,6 +16,7 @@ from jaxpower.report.findings import NOTHING_RECORDED, Report
 from jaxpower.wording import count, value
 
 MOST_VALUES = 3  # of one fact, named on the page; of more, their number
+LONGEST_CELL = 40  # characters of a cell; of more, it may break into lines
 FILES = ("records.jsonl", "trials.csv", "summary.csv")
 
 
@@ -53,6 +54,7 @@ def render(report: Report, name: str, images: Mapping[str, bytes]) -> str:
     measured=_measured(trials),
     provenance=_provenance(trials),
     files=FILES,
+    longest=LONGEST_CELL,
   )
 
 
