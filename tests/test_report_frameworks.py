@@ -1,4 +1,4 @@
-"""Frameworks side by side: what is paired, what is refused, what is told."""
+"""Frameworks side by side: what is paired, refused and said."""
 
 import io
 
@@ -181,14 +181,14 @@ def test_lower_bounds_stay_lower_bounds():
   assert "jax cost at least 4.00 times" in section.lines[0]
 
 
-def test_seeds_that_do_not_tell_them_apart():
+def test_frameworks_that_do_not_differ_measurably():
   section = tell(side("jax", 90, 110, 100) + side("torch", 100, 100, 101))
   assert (
     "jax and torch do not differ measurably: ratio 1.00" in section.lines[0]
   )
 
 
-def test_one_seed_tells_no_interval():
+def test_one_seed_has_no_interval():
   section = tell(side("jax", 90) + side("torch", 100))
   assert "With one seed there is no interval." in section.lines[0]
   assert cell(section, 1, 0, "energy") == "0.900"
@@ -249,7 +249,7 @@ def test_the_framework_is_a_column_of_the_main_table():
   assert [row[1] for row in table.rows] == ["jax", "torch"]
 
 
-def test_other_gpus_are_told_in_red_and_give_no_ratio():
+def test_other_gpus_give_a_warning_and_no_ratio():
   elsewhere = side(
     "torch",
     180,
@@ -288,7 +288,7 @@ def test_jax_on_a_gpu_and_torch_on_the_cpu():
   assert len(section.tables) == 2
 
 
-def test_the_same_cpu_is_tell():
+def test_the_same_cpu_is_named():
   cpu = [{"platform": "cpu", "kind": "cpu", "index": i} for i in range(2)]
   where = {
     "provenance": devices() | {"devices": cpu},
@@ -302,7 +302,7 @@ def test_the_same_cpu_is_tell():
   )
 
 
-def test_other_machines_and_meters_are_tell():
+def test_other_machines_and_meters_are_named():
   jax = side("jax", 90)
   host = side("torch", 180, provenance=devices(GPU) | {"host": "gpu-node-08"})
   (separate,) = find(jax + host).separate
@@ -317,7 +317,7 @@ def test_other_machines_and_meters_are_tell():
   assert "jax: measured; torch: estimated." in tell(jax + modelled).warnings[0]
 
 
-def test_a_device_that_is_not_recorded_is_tell():
+def test_a_device_that_is_not_recorded_gives_a_warning():
   package = {"package-0": 100.0}
   where = {"provenance": devices(None), "joules_by_domain": package}
   records = side("jax", 90, **where) + side("torch", 180, **where)
@@ -339,7 +339,7 @@ def test_configs_that_differ_in_more_give_no_ratio():
   )
 
 
-def test_what_differs_by_nature_has_a_line_each():
+def test_numerics_that_differ_have_a_line_each():
   jax = {"batch_statistics": "global", "tf32": False, "layout": "NHWC"}
   torch = {"batch_statistics": "per device", "tf32": False}
   records = side("jax", 90, numerics=jax) + side("torch", 95, numerics=torch)

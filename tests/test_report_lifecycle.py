@@ -153,7 +153,7 @@ def test_joules_are_the_same_under_any_assumption():
   }
 
 
-def test_large_energies_are_told_in_kwh():
+def test_large_energies_are_in_kwh():
   columns, rows = stage_rows(sweep(), inferences=9e8)
   assert columns[3] == "kWh at the meter"
   assert rows["inference"][2] == "10.0 (10.0-10.0)"
@@ -236,7 +236,7 @@ def test_one_setting_has_no_search():
   assert len(section(records, assume(pue=1.5)).tables) == 3
 
 
-def test_inferences_at_which_training_is_half():
+def test_inferences_that_cost_one_training():
   records = sweep()
   lines = said(records, trainings=1)
   # 100 J over 0.04 J; before all inference 2100 + 100 J.
@@ -434,7 +434,7 @@ def folder(path, trials):
   return str(path)
 
 
-def test_the_command_tells_it_after_the_report(tmp_path, capsys):
+def test_the_command_shows_it_after_the_report(tmp_path, capsys):
   file = tmp_path / "life.toml"
   file.write_text(template())
   run = folder(tmp_path / "batch", sweep())

@@ -235,7 +235,9 @@ def test_a_seed_with_a_failed_trial_is_left_out_and_said_to() -> None:
     {"shared": {"data": "imu+side"}},
   ],
 )
-def test_trials_on_other_ground_are_no_pair(changes: dict[str, Any]) -> None:
+def test_trials_under_other_conditions_are_no_pair(
+  changes: dict[str, Any],
+) -> None:
   target = changes.pop("target_accuracy", None)
   odd = [trial(("label",), seed, 4.0, **changes) for seed in range(3)]
   if target:
@@ -247,7 +249,7 @@ def test_trials_on_other_ground_are_no_pair(changes: dict[str, Any]) -> None:
   assert multitask.find(compare_all(SAVED[3:])) == (), "no network for several"
 
 
-def test_two_ways_to_weigh_are_told_apart() -> None:
+def test_two_ways_to_weigh_are_named() -> None:
   learned = [
     dataclasses.replace(r, config=r.config | {"task_weighting": "uncertainty"})
     for r in sweep((5.0,) * 3, (), ())
@@ -287,7 +289,7 @@ def test_trials_of_other_tasks_share_no_ratio() -> None:
   ]
 
 
-def test_one_target_for_two_tasks_makes_them_no_ground() -> None:
+def test_one_target_does_not_make_two_tasks_comparable() -> None:
   shared = [
     dataclasses.replace(r, target_accuracy=0.7)
     for r in SAVED

@@ -1,4 +1,4 @@
-"""Numbers from elsewhere: how they are read, and what they compare with."""
+"""References: how they are read, and what they compare with."""
 
 import dataclasses
 import json

@@ -86,7 +86,7 @@ def bounded(
 
 
 def interval_note(fewest_seeds: int) -> str:
-  """Says what brackets hold, where some setting has this few trials."""
+  """Explains the intervals, where some setting has this few trials."""
   note = "Medians over seeds; in brackets the 95 % bootstrap interval"
   if fewest_seeds >= ENOUGH_SEEDS:
     return f"{note}."
@@ -123,7 +123,7 @@ def joules(value: Estimate | None) -> str:
 
 
 def joules_interval(value: Estimate | None) -> str:
-  """Writes the same with its interval, if any: "41.8 kJ (39.1 to 44.0)"."""
+  """Writes energy with its interval, if any: "41.8 kJ (39.1 to 44.0)"."""
   text = joules(value)
   if value is None or value.low is None:
     return text
@@ -159,7 +159,7 @@ def break_even_cell(value: BreakEven | None) -> str:
 
 
 def break_even_point(value: BreakEven | None) -> str:
-  """Writes the same without its interval."""
+  """Writes a break-even point without its interval: "at most 12"."""
   if value is None or value.uses is None:
     return UNKNOWN
   bound = "at most " if value.at_most else "at least " if value.at_least else ""
@@ -170,7 +170,7 @@ def break_even_point(value: BreakEven | None) -> str:
 
 
 def goal(comparison: Comparison) -> str:
-  """Says what was to be reached: "80 %"."""
+  """Names the target of a comparison: "80 %"."""
   mean = percent(comparison.target_accuracy)
   if len(comparison.tasks) == 1:
     return mean
@@ -178,7 +178,7 @@ def goal(comparison: Comparison) -> str:
 
 
 def name_among(comparison: Comparison, among: Sequence[Comparison]) -> str:
-  """Names what tells a comparison from others; empty where it is alone."""
+  """Names a comparison by what differs among several; empty for one alone."""
   facts = (
     (comparison.data, {c.data for c in among}),
     (" + ".join(comparison.tasks), {c.tasks for c in among}),

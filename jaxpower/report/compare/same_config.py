@@ -7,8 +7,8 @@ devices and meter fixed, and ratios are made inside such a group alone.
 Seeds are drawn in pairs: a seed gives both frameworks the same first weights
 and the same order of examples, so what it does to both cancels in the ratio. A
 trial that missed its target would have cost more than it spent; the cheapest
-of several others is therefore named only where no end of the misses could make
-it another one.
+of several others is therefore named only where no true cost of the misses could
+make it another one.
 """
 
 import json
@@ -188,8 +188,8 @@ def _exact_costs(numbers: Iterable[float | None]) -> list[Cost]:
 
 
 def _median(numbers: Iterable[float | None]) -> float | None:
-  known = all_known(numbers)
-  return statistics.median(known) if known else None
+  present = all_known(numbers)
+  return statistics.median(present) if present else None
 
 
 def _examples_per_second(record: TrialRecord) -> float | None:
@@ -249,13 +249,13 @@ def _cheapest(by_framework: Mapping[str, FrameworkCosts]) -> str | None:
   medians = {
     name: costs.joules for name, costs in by_framework.items() if costs.ran
   }
-  known = {name: joules for name, joules in medians.items() if joules}
-  if not known or len(known) < len(medians):
+  present = {name: joules for name, joules in medians.items() if joules}
+  if not present or len(present) < len(medians):
     return None
-  # A lower bound of a median is the least that it can be, so the lowest known
+  # A lower bound of a median is the least that it can be, so the lowest exact
   # median is the cheapest one even where all others are bounds.
-  name = min(known, key=lambda name: known[name].value)
-  return None if known[name].at_least else name
+  name = min(present, key=lambda name: present[name].value)
+  return None if present[name].at_least else name
 
 
 def _joules_per_example_by_seed(

@@ -1,4 +1,4 @@
-"""What a life cycle takes for granted: each number with unit, source, date.
+"""The assumptions of a life cycle: each number with unit, source, date.
 
 No assumption has a default: a number that nobody chose would be read as one
 that somebody measured. What is not given is not counted, and that is said. The

@@ -71,10 +71,10 @@ class Verdict:
 
   Attributes:
     comparison: All of them.
-    name: What tells this comparison from others; empty where it is alone.
+    name: The comparison's name among several; empty where it is alone.
     alike: Settings whose interval of the ratio to the cheapest reaches one.
     worst: The most expensive one, unless it is alike.
-    bounded: Others that reached the target too seldom for a median.
+    bounded: Others whose median is only bounded.
     one_seed: Whether some setting has no interval.
     cheapest_otherwise: The cheapest by another way to count, by its name in
       `COUNTING_NAMES`, where that is another setting.
@@ -132,7 +132,7 @@ def _verdict(comparison: Comparison, name: str) -> Verdict:
 
 
 def _is_alike(group: Group) -> bool:
-  """Whether the interval of its ratio to the cheapest reaches down to one."""
+  """Returns whether the interval of its ratio to the cheapest includes one."""
   low = group.ratio.low if group.ratio else None
   return low is not None and low <= 1 and not _is_bounded(group)
 
@@ -149,7 +149,7 @@ def _ran(group: Group) -> int:
 
 
 def tell(verdict: Verdict) -> Section:
-  """Tells a verdict: a table, and the sentences a person would say of it."""
+  """Tells a verdict: a table of all settings, and the answer in sentences."""
   comparison = verdict.comparison
   return Section(
     title=verdict.name,
@@ -237,7 +237,7 @@ def _notes(comparison: Comparison) -> list[str]:
 
 
 def _ratio_notes(comparison: Comparison) -> list[str]:
-  """The ratio of worst to best by each way to count, and where they differ."""
+  """Writes the ratio of worst to best by each way to count its joules."""
   rankings, notes = comparison.rankings, []
   ratios = [
     f"{name} {_ratio_cell(ranking.energy_ratio)}"
@@ -261,7 +261,7 @@ def _ratio_notes(comparison: Comparison) -> list[str]:
 
 
 def _ratio_cell(ratio: Estimate) -> str:
-  """With the low end also where the ratio is only bounded."""
+  """Writes a ratio, with its low end also where it is only bounded."""
   if ratio.at_least and ratio.low is not None:
     return f"{estimate(ratio)} ({interval(ratio)})"
   return estimate(ratio)
@@ -286,14 +286,14 @@ def front_lines(comparison: Comparison) -> tuple[str, ...]:
   )
 
 
-# What training after the target cost
+# Training after the target
 
 
 def after_target_lines(comparison: Comparison) -> tuple[str, ...]:
-  """Says of each setting that trained on what that cost and brought.
+  """Says what training after the target cost and gained, a line a setting.
 
-  Joules are those of training after the first evaluation that met the target,
-  and points of accuracy those between it and the last one: medians over trials.
+  Joules are those after the first evaluation that met the target, and points of
+  accuracy those between it and the last one: medians over trials.
   """
   energy = energy_name(comparison.estimated)
   lines = (_after_target_line(group, energy) for group in comparison.groups)
@@ -316,19 +316,19 @@ def _after_target_line(group: Group, energy: str) -> str:
   ]
   if not trials:
     return ""
-  spent, ratios = [], []
+  costs, ratios = [], []
   for record, _ in trials:
     whole, to_target = record.train_joules, record.joules_to_accuracy
     if whole is None or to_target is None:
       break
-    spent.append(Cost(whole - to_target))
+    costs.append(Cost(whole - to_target))
     if to_target > 0:
       ratios.append(whole / to_target)
   ran = _ran(group)
-  some = "" if len(trials) == ran else f" ({len(trials)} of {ran} trials)"
+  which = "" if len(trials) == ran else f" ({len(trials)} of {ran} trials)"
   cost = f"unknown {energy}"
-  if len(spent) == len(trials):
-    cost = f"{joules_interval(median(spent))} of {energy}"
+  if len(costs) == len(trials):
+    cost = f"{joules_interval(median(costs))} of {energy}"
     if len(ratios) == len(trials):
       cost += f", in all {_median_in_words(ratios)} times the energy to target"
   points = _median_in_words(
@@ -336,13 +336,13 @@ def _after_target_line(group: Group, energy: str) -> str:
     for record, first in trials
   )
   return (
-    f"{opening(group.varied)}: training after the target{some} cost {cost}, for"
-    f" {points} points of accuracy."
+    f"{opening(group.varied)}: training after the target{which} cost {cost},"
+    f" for {points} points of accuracy."
   )
 
 
 def _median_in_words(values: Iterable[float]) -> str:
-  """The median, and in brackets its interval where there is one."""
+  """Writes a median, and in brackets its interval where there is one."""
   middle = median([Cost(value) for value in values])
   if middle is None:
     return "unknown"
@@ -483,7 +483,7 @@ def _unknown_joules(groups: Sequence[Group]) -> list[str]:
 
 
 def _partly_measured(groups: Sequence[Group]) -> list[str]:
-  """Partial trials of groups whose joules are known all the same."""
+  """Says how many trials with joules were only partly measured, and why."""
   trials = [
     record
     for group in groups

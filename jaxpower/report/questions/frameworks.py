@@ -2,8 +2,8 @@
 
 Ratios are made between trials of the same config in the same comparison
 (`compare.same_config`). Where the first framework and another ran the same
-config in different places, a warning says what differed, since a table that
-stands side by side looks as if it compared.
+config in different places, a warning says what differed, since rows beside each
+other look comparable.
 """
 
 import json
@@ -87,10 +87,10 @@ class Separate:
 class SideBySide:
   """What records say of several frameworks, given in alphabetical order.
 
-  The first one, which is jax wherever it ran, is set against each other one:
-  by `ratios`; `separate` share a config with it, but no place; `unmatched` not
-  even that. `numerics` are those in which frameworks differ, by name and
-  framework: all values on record.
+  `ratios` divide the first one, which is jax wherever it ran, by each other
+  one. `separate` are frameworks that share a config with it, but no place;
+  `unmatched` share no config. `numerics` are those in which frameworks differ,
+  by name and framework: all values on record.
   """
 
   frameworks: tuple[str, ...]
@@ -139,7 +139,7 @@ def find(compared: Compared) -> SideBySide | None:
 
 
 def _separate(configs: Sequence[SameConfig], first: str) -> Iterator[Separate]:
-  """Frameworks that ran a config of the first one, but nowhere beside it."""
+  """Finds frameworks that ran a config of the first, but in other places."""
   places: dict[tuple[str, str], list[Comparison]] = {}
   for config in configs:
     for name in config.by_framework:
@@ -158,7 +158,7 @@ def _separate(configs: Sequence[SameConfig], first: str) -> Iterator[Separate]:
 def _unmatched(
   configs: Sequence[SameConfig], frameworks: Sequence[str]
 ) -> Iterator[str]:
-  """Frameworks that ran no config which the first one ran too."""
+  """Finds frameworks that share no config with the first one."""
   keys = {
     name: {config.key for config in configs if name in config.by_framework}
     for name in frameworks
@@ -170,7 +170,7 @@ def _unmatched(
 def _numerics(
   records: Sequence[TrialRecord], frameworks: Sequence[str]
 ) -> dict[str, dict[str, tuple[Any, ...]]]:
-  """The numerics in which frameworks differ, with the values of each."""
+  """Finds the numerics in which frameworks differ, with all values of each."""
   differing = {}
   for name in sorted({name for record in records for name in record.numerics}):
     # By their JSON, since a value may be a list, which no set can hold.
@@ -364,7 +364,7 @@ def _framework_rows(
 
 
 def _paths(side_by_side: SideBySide) -> tuple[str, ...]:
-  """The fields that name some config."""
+  """Lists the fields that name some config."""
   configs = side_by_side.configs
   return tuple(dict.fromkeys(path for c in configs for path in c.settings))
 
@@ -387,7 +387,7 @@ def _joules_ratio(ratio: Ratio) -> str:
 
 
 def _ratio_sentence(ratio: Ratio) -> str:
-  """Says the ratio to the cheapest of the others; empty for all others."""
+  """Says the ratio to the cheapest other framework; empty for the rest."""
   setting, joules = opening(ratio.config.settings), ratio.joules
   energy = energy_name(ratio.config.comparison.estimated)
   over, under = ratio.over, ratio.under
@@ -423,7 +423,7 @@ def _unmatched_sentence(first: str, name: str) -> str:
 
 
 def _same_device_sentence(config: SameConfig) -> str:
-  """Says on which devices frameworks ran side by side; empty if unknown."""
+  """Says on which devices several frameworks ran; empty if unknown."""
   comparison = config.comparison
   alone = len(config.by_framework) < 2
   if alone or not comparison.devices or not config.device_known:

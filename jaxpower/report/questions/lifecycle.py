@@ -1,12 +1,13 @@
 """What does a model spend and emit, from first weight to last inference?
 
-Asked where a person gives assumptions, such as how often the model will be
-trained and used. Joules stay as they were measured; what an assumption makes of
-them stands in columns of its own, and what is not given is not counted.
+Answered where assumptions are given, such as how often the model will be
+trained and used. Joules stay as they were measured; kWh and grams that follow
+from an assumption have columns of their own, and what is not given is not
+counted.
 
-The search for the best setting is all phases of all its trials, seeds and
-repeated attempts with them; after how many trainings it is paid back is said
-against three settings that might have been taken without it.
+The search for the best setting counts all phases of all its trials, all seeds
+and repeated attempts; after how many trainings it pays back is given against
+three settings that might have been used without it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -116,7 +117,7 @@ class Inference:
 
 @dataclass(frozen=True)
 class Boundary:
-  """What the joules leave out, and how well the meter saw the rest.
+  """What the joules leave out, and how well the rest was measured.
 
   Attributes:
     weights: Files of weights made elsewhere, and where their joules are from.
@@ -139,7 +140,7 @@ class Life:
 
   Attributes:
     comparison: The trials among which that setting was searched.
-    name: What tells this comparison from others; empty where it is alone.
+    name: The comparison's name among several; empty where it is alone.
     stages: In the order of a life.
     use: All of them together.
     footprint: The same in kWh and grams.
@@ -262,8 +263,8 @@ def _stages(
 ) -> tuple[Stage, ...]:
   """Finds the stages of a life with the best setting, in their order.
 
-  Pretraining is one of them where the best setting began from it; otherwise it
-  was for nothing, and belongs to the search.
+  Pretraining is a stage where the best setting began from it; otherwise it
+  belongs to the search.
   """
   stages = []
   searched = [*trials, *origins]
@@ -298,7 +299,7 @@ def _stage(
 def _inferences_for_rest(
   best: Group | None, stages: Sequence[Stage]
 ) -> Estimate | None:
-  """Divides the joules of all stages but inference by those of one."""
+  """Divides the joules of all other stages by those of one inference."""
   one = one_inference(best).joules if best else None
   rest = added(s.use.joules for s in stages if s.name != "inference")
   return scaled(rest, 1 / one.value) if one and one.value > 0 else None
@@ -327,7 +328,7 @@ def _boundary(trials: Sequence[TrialRecord]) -> Boundary:
 
 
 def tell(cycle: LifeCycle) -> Section:
-  """Tells all lives in one section, then what was assumed and what was not."""
+  """Tells all lives in one section, and the assumptions at its end."""
   tables, lines = [], []
   for life in cycle.lives:
     lead = f"{life.name}: " if life.name else ""
@@ -344,19 +345,19 @@ def tell(cycle: LifeCycle) -> Section:
 
 
 def _stage_table(life: Life) -> Table:
-  """Makes a row a stage, and all of them: joules, then what is made of them."""
+  """Makes a row a stage and one of the total: joules, then kWh and grams."""
   columns = _footprint_columns(life)
-  parts = [(s.name, _counted(s), s.use, s.footprint) for s in life.stages]
-  parts.append(("total", "", life.use, life.footprint))
-  unit = unit_of(use.joules for _, _, use, _ in parts)
+  stages = [(s.name, _counted(s), s.use, s.footprint) for s in life.stages]
+  stages.append(("total", "", life.use, life.footprint))
+  unit = unit_of(use.joules for _, _, use, _ in stages)
   rows = tuple(
     (
       name,
       counted,
       estimate(use.joules, unit),
-      *(estimate(read(part)) for read in columns.values()),
+      *(estimate(read(carbon)) for read in columns.values()),
     )
-    for name, counted, use, part in parts
+    for name, counted, use, carbon in stages
   )
   name = joules_name(life.comparison.estimated, unit)
   return Table(("stage", "counts", name, *columns), rows, STAGE_NOTES)
@@ -366,24 +367,24 @@ def _footprint_columns(
   life: Life,
 ) -> dict[str, Callable[[Footprint], Estimate | None]]:
   """Names the columns that the assumptions allow, and how each is read."""
-  given, whole = life.multipliers, life.footprint.kwh
+  multipliers, whole = life.multipliers, life.footprint.kwh
   small = whole is None or whole.value < 1
   unit, factor = ("Wh", WH_PER_KWH) if small else ("kWh", 1.0)
   columns: dict[str, Callable[[Footprint], Estimate | None]] = {
-    f"{unit} at the meter": lambda part: scaled(part.kwh, factor)
+    f"{unit} at the meter": lambda carbon: scaled(carbon.kwh, factor)
   }
-  if given.pue is not None:
-    columns[f"{unit} with PUE"] = lambda part: scaled(part.kwh_with_pue, factor)
-  if given.grams_co2e_per_kwh is not None:
-    without = ", no PUE" if given.pue is None else ""
-    columns[f"g CO2e operational{without}"] = lambda p: p.operational_grams
-  if hardware := hardware_name(given.hardware):
-    columns[f"g CO2e embodied, {hardware}"] = lambda p: p.embodied_grams
+  if multipliers.pue is not None:
+    columns[f"{unit} with PUE"] = lambda c: scaled(c.kwh_with_pue, factor)
+  if multipliers.grams_co2e_per_kwh is not None:
+    without = ", no PUE" if multipliers.pue is None else ""
+    columns[f"g CO2e operational{without}"] = lambda c: c.operational_grams
+  if hardware := hardware_name(multipliers.hardware):
+    columns[f"g CO2e embodied, {hardware}"] = lambda c: c.embodied_grams
   return columns
 
 
 def hardware_name(hardware: Hardware) -> str:
-  """Names whose embodied carbon is known; empty where nobody's is."""
+  """Names the hardware whose embodied carbon is known; empty for none."""
   gpus = hardware.gpu_kg_per_hour is not None
   host = hardware.host_kg_per_hour is not None
   if gpus and host:
@@ -408,7 +409,7 @@ def _counted(stage: Stage) -> str:
 
 
 def _search_table(life: Life) -> Table:
-  """Makes a row for each setting that might have been taken, and the best."""
+  """Makes a row an alternative to searching, and one of the best setting."""
   comparison, best = life.comparison, life.comparison.best
   best_joules = best.joules if best else None
   unit = unit_of([best_joules, *(a.group.joules for a in life.alternatives)])

@@ -1,15 +1,14 @@
-"""What did one network for several tasks cost beside a network for each?
+"""What did one network for several tasks cost against single-task networks?
 
-A network for each of the tasks costs the sum of their trainings. That sum is
-made seed by seed and set against the one network of the same seed, so that what
-a seed does to both cancels; the answer is the median over seeds of these
-ratios. Paired are only trials that are equal in all but their tasks: data,
-model, rates, machine and meter.
+A network for each of the tasks costs the sum of their trainings. The one
+network is divided by that sum seed by seed, so that what a seed does to both
+cancels; the answer is the median over seeds of these ratios. Only trials that
+are equal in all but their tasks are paired: data, model, rates, machine and
+meter.
 
-A saving is bought with accuracy where a task ends worse in the shared network
-than alone. So what every task ended at stands beside its energy. It says
-something only of trials that trained on after their targets: at a stop every
-network stands at its target.
+A saving may cost accuracy, so the final accuracy of every task stands beside
+its energy. It means something only for trials that trained on after their
+targets: where training stops at the target, every network ends there.
 """
 
 import json
@@ -93,7 +92,7 @@ class Pairing:
 
   @property
   def trials(self) -> tuple[TrialRecord, ...]:
-    """All of them."""
+    """Lists all trials of the pairing."""
     return (*self.together, *(r for trials in self.alone for r in trials))
 
   @property
@@ -153,11 +152,11 @@ class TaskResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-  """What a pairing says: energy in one network against a network for each.
+  """The energy of one network against that of single-task networks.
 
   Attributes:
     pairing: The trials.
-    unlike: The fields in which this pairing differs from the others found.
+    unlike: The fields in which this pairing differs from the others.
     joules_together: Median over seeds; None where unknown.
     joules_alone: Median over seeds of the sum over tasks; None where unknown.
     ratio: The median over seeds of one network over a network for each; None
@@ -237,7 +236,7 @@ def pairings(records: Iterable[TrialRecord]) -> tuple[Pairing, ...]:
 
 
 def _conditions_key(record: TrialRecord) -> str:
-  """All that a trial was done under but for its tasks, target and seed.
+  """Keys the conditions of a trial, but for its tasks, target and seed.
 
   Measured and estimated joules, or those of other domains, are no pair.
   """
@@ -251,7 +250,7 @@ def _conditions_key(record: TrialRecord) -> str:
 
 
 def _tasks_key(record: TrialRecord) -> str:
-  """What a network for several tasks learns, and how they are weighed."""
+  """Keys the tasks of a network, their targets and their weights."""
   fields = {key: record.config.get(key) for key in TASK_FIELDS}
   return json.dumps([fields, record.config["target_accuracy"]], sort_keys=True)
 
@@ -337,7 +336,7 @@ def _result(
 def _end_accuracies(
   records: Sequence[TrialRecord], task: str
 ) -> tuple[float, ...] | None:
-  """The accuracy of a task when training ended; None if a trial lacks it."""
+  """Returns each trial's final accuracy of a task; None if one lacks it."""
   return all_known(_end_accuracy(record, task) for record in records)
 
 
@@ -449,7 +448,7 @@ def _ratio_cell(ratio: Span | None) -> str:
 
 
 def _span(value: Span) -> str:
-  """What is known of a value: "0.62", "at least 0.62", "0.62 to 0.70"."""
+  """Writes a value as far as known: "0.62", "at least 0.62", "0.62 to 0.7"."""
   if value.least == value.most:
     return number(value.least)
   if math.isinf(value.most):
@@ -460,7 +459,7 @@ def _span(value: Span) -> str:
 
 
 def _brackets(value: Span) -> str:
-  """The interval of a value, " (0.58 to 0.70)"; empty where it has none."""
+  """Writes an interval, " (0.58 to 0.70)"; empty where there is none."""
   has_interval = value.low is not None and value.high is not None
   return f" ({interval(value)})" if has_interval else ""
 
@@ -470,7 +469,7 @@ def _accuracy(share: float | None) -> str:
 
 
 def _points(gain: Span | None) -> str:
-  """Points of accuracy with their sign: "-5.0 (-6.0 to -4.0)"."""
+  """Writes points of accuracy with their sign: "-5.0 (-6.0 to -4.0)"."""
   if gain is None:
     return UNKNOWN
   text = points(gain.least)
@@ -529,7 +528,7 @@ def _verdict(saving: Saving, ratio: Span) -> str:
 
 
 def _share(least: float, most: float) -> str:
-  """What is known of a share: "30 %", "at least 30 %", "30 to 40 %"."""
+  """Writes a share as far as known: "30 %", "at least 30 %", "30 to 40 %"."""
   low = number(100 * least, 2)
   if least == most:
     return f"{low} %"
@@ -550,7 +549,7 @@ def _otherwise_sentence(ratios: Mapping[str, Span]) -> str:
 
 
 def _accuracy_sentence(saving: Saving) -> str:
-  """Says which tasks ended less or more accurate together than alone."""
+  """Says which tasks have a lower or higher final accuracy together."""
   if saving.pairing.stopped_at_target:
     return ""
   lost = [_change(r) for r in saving.results if r.surely_lost]

@@ -1,12 +1,12 @@
 """How do the records compare with results that were measured elsewhere?
 
-A ratio to a number from elsewhere says something only of the same work: the
-same data, model and target. Other work gets no ratio, and the reason why. Where
-the joules of one side cover other parts of the machine or other phases of the
-run, the other side is counted alike if it can be (a log that has its GPU's
-joules apart, a record that has its compiling apart), and else not compared.
-Whatever else may mislead, other hardware first of all, is said beside the ratio
-and not held against it: to compare two machines may be what somebody wants.
+A ratio to a reference says something only of the same work: the same data,
+model and target. Other work gets no ratio, and the reason why. Where the joules
+of one side cover other parts of the machine or other phases of the run, the
+other side is counted alike if it can be (a log with the GPU's joules apart, a
+record with compiling apart), and else not compared. Whatever else may mislead,
+different hardware first of all, is a note beside the ratio and no obstacle: to
+compare two machines may be the purpose.
 """
 
 import re
@@ -36,6 +36,7 @@ from jaxpower.wording import (
   measured_or_estimated,
   percent,
   setting,
+  value,
 )
 
 PLACE = 60
@@ -77,7 +78,7 @@ Fact = Literal[
 
 @dataclass(frozen=True)
 class Difference:
-  """A fact that is not the same there, in a reference, and here, in records.
+  """A fact that differs there, in a reference, and here, in records.
 
   None, or empty, is unknown.
   """
@@ -125,7 +126,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Beside:
-  """A reference with its matches, or else with what keeps it from any."""
+  """A reference with its matches, or with the obstacles where it has none."""
 
   reference: Reference
   matches: tuple[Match, ...]
@@ -178,7 +179,7 @@ def matches(
 def obstacles(
   reference: Reference, comparisons: Sequence[Comparison]
 ) -> tuple[Difference, ...]:
-  """Says what keeps a reference from the group that comes nearest to it."""
+  """Lists the differences of a reference from the nearest group."""
   by_group = [
     _differences(reference, comparison, group)
     for comparison in comparisons
@@ -191,7 +192,7 @@ def obstacles(
 def _differences(
   reference: Reference, comparison: Comparison, group: Group
 ) -> list[Difference]:
-  """What makes the work of the two unlike; empty where it is the same."""
+  """Lists the differences of the work; empty where it is the same."""
   model = model_name(_first(group))
   target, accuracy = reference.target_accuracy, reference.accuracy
   differences = []
@@ -211,7 +212,7 @@ def _differences(
 
 
 def _nearest(reference: Reference, groups: Sequence[Group]) -> Group:
-  """The cheapest group of the same batch, or of all where none has it."""
+  """Picks the cheapest group of the same batch, or of all where none has it."""
   same_batch = [
     group
     for group in groups
@@ -266,7 +267,7 @@ def _match(reference: Reference, comparison: Comparison, group: Group) -> Match:
 def _covering(
   reference: Reference, parts: tuple[str, ...]
 ) -> tuple[float | None, bool | None]:
-  """Joules of a reference over just these parts, and whether modelled.
+  """Returns joules of a reference over just these parts, if estimated too.
 
   None where it has no such number; where it does not say what its joules
   cover, they are taken as they are.
@@ -285,7 +286,7 @@ def _over(
   low: float | None = None,
   high: float | None = None,
 ) -> Estimate | None:
-  """Ours over theirs; with both intervals the ends lie at their worst."""
+  """Divides ours by theirs; the interval is the widest of both intervals."""
   if here is None or there is None:
     return None
   ends = (None, None)
@@ -300,7 +301,7 @@ def _joules_obstacles(
   joules_here: Estimate | None,
   joules_there: float | None,
 ) -> Iterator[Difference]:
-  """Why there is no ratio of joules."""
+  """Lists why there is no ratio of joules."""
   if reference.joules is None:
     yield Difference("joules")
   elif reference.phases not in COUNTING_OF_PHASES:
@@ -312,7 +313,7 @@ def _joules_obstacles(
 
 
 def _seconds_obstacles(reference: Reference) -> Iterator[Difference]:
-  """Why there is no ratio of seconds."""
+  """Lists why there is no ratio of seconds."""
   if reference.seconds is None:
     yield Difference("seconds")
   elif reference.phases not in TRAIN_ALONE:
@@ -320,7 +321,7 @@ def _seconds_obstacles(reference: Reference) -> Iterator[Difference]:
 
 
 def _caveats(reference: Reference, record: TrialRecord) -> Iterator[Difference]:
-  """What to mind with a ratio that is made all the same."""
+  """Lists what to note beside a ratio."""
   if not _same_hardware(reference.hardware, hardware(record)):
     yield Difference("hardware", reference.hardware, hardware(record))
   batch_size = record.config.get("batch_size")
@@ -346,18 +347,18 @@ def _joules_caveats(
 
 
 def _first(group: Group) -> TrialRecord:
-  """A trial that ran, if any did: a failed one knows no device and no meter."""
+  """Picks a trial that ran, if any did: a failed one has no device or meter."""
   return next(iter(ran(group.records)), group.records[0])
 
 
 def model_name(record: TrialRecord) -> str:
   """Names a model, with its width and depth where they are not its own."""
   facts: Any = record.config.get("model") or {}
-  parts = [str(facts.get("name", ""))]
+  names = [str(facts.get("name", ""))]
   for field in ("width", "depth"):
     if facts.get(field, 1.0) != 1.0:
-      parts.append(f"{field} {facts[field]:g}")
-  return " ".join(parts)
+      names.append(f"{field} {value(float(facts[field]))}")
+  return " ".join(names)
 
 
 def hardware(record: TrialRecord) -> str:
@@ -385,7 +386,7 @@ def boundary(record: TrialRecord) -> tuple[str, ...]:
 
 
 def _same_name(there: str, here: str) -> bool:
-  """Whether both are known, and the same but for case, spaces and dashes."""
+  """Returns whether both are known and equal but for case and punctuation."""
   return bool(there and here) and _plain(there) == _plain(here)
 
 
@@ -398,11 +399,11 @@ def _same_hardware(there: str, here: str) -> bool | None:
 
 
 def _chips(text: str) -> tuple[str, frozenset[str]]:
-  """How many of what: makers left out, "1 x NVIDIA H200" is one h200."""
+  """Reads how many of which chip: "2 x NVIDIA H200" is "2" and {"h200"}."""
   counted = re.match(r"(\d+)\s*x\s+", text)
   name = text[counted.end() :] if counted else text
-  parts = frozenset(re.findall(r"\w+", name.lower())) - MAKERS
-  return counted[1] if counted else "1", parts
+  names = frozenset(re.findall(r"\w+", name.lower())) - MAKERS
+  return counted[1] if counted else "1", names
 
 
 # Words

@@ -1,12 +1,12 @@
 """Does pretraining pay back, and after how many downstream tasks?
 
-Trials of one downstream task that began from scratch, fine-tuned or frozen are
-set side by side. What was spent on the weights that they began from, over what
-one task saves against scratch, are the tasks to break even.
+Compares trials of one downstream task that began from scratch, fine-tuned or
+frozen. Tasks to break even are the energy of pretraining over what one task
+saves against scratch.
 
-Each seed has a pretraining of its own, which all that begin from it at that
-seed share: one pretraining for all seeds would leave out of the intervals what
-pretrainings differ by, and that is said where it is so.
+Each seed has a pretraining of its own, which all trials of that seed share. One
+pretraining for all seeds would leave the differences between pretrainings out
+of the intervals; a line says where that is so.
 """
 
 import json
@@ -88,7 +88,7 @@ class Origin:
   Attributes:
     name: The data it was trained on, or the file of the weights.
     given: Whether the weights were made elsewhere.
-    source: Where given weights are from, and what tells their joules.
+    source: The source of given weights and of their joules.
     trials: How many pretrainings there are, a seed each.
     reached: How many of them met a target of their own.
     accuracy: The median of their accuracies at the end.
@@ -143,7 +143,7 @@ class StartGroup:
 class Payback:
   """What pretraining saved in one comparison.
 
-  `name` tells the comparison from others, empty where it is alone. From
+  `name` is the comparison's among several, empty where it is alone. From
   scratch comes first among the groups of a setting.
   """
 
@@ -154,7 +154,7 @@ class Payback:
 
   @property
   def pretrained(self) -> tuple[StartGroup, ...]:
-    """The groups that began from other weights than random ones."""
+    """Lists the groups that did not begin from random weights."""
     return tuple(g for g in self.groups if not g.start.from_scratch)
 
 
@@ -260,17 +260,17 @@ def _start_group(
   scratch: Sequence[TrialRecord],
   records: Sequence[TrialRecord],
 ) -> StartGroup:
-  """Sets a group beside the trials from scratch at its setting.
+  """Compares a group with the trials from scratch at its setting.
 
-  Where anything is unknown there is no number of tasks: what was not seen of an
-  investment is not zero.
+  Where anything is unknown there is no number of tasks: the unmeasured part of
+  an investment is not zero.
   """
   if group.start.from_scratch:
     return group
   trials = group.records
   joules_here, joules_of_scratch = costs(trials), costs(scratch)
   investments = [invested(record, records) for record in ran(trials)]
-  spent = all_known(investment.joules for investment in investments)
+  invested_joules = all_known(i.joules for i in investments)
   unknown = next((i.unknown for i in investments if i.unknown), "")
   if not unknown and not scratch:
     unknown = "no trial began from scratch at this setting"
@@ -283,7 +283,7 @@ def _start_group(
     group,
     scratch_joules=median(joules_of_scratch or ()),
     of_scratch=ratio(joules_here or (), joules_of_scratch or ()),
-    invested=median([Cost(paid) for paid in spent or ()]),
+    invested=median([Cost(joules) for joules in invested_joules or ()]),
     tasks=tasks,
     tasks_with_compile_eval=_tasks(trials, scratch, records, TRAIN_COMPILE_EVAL)
     if tasks
@@ -303,12 +303,19 @@ def _tasks(
   records: Sequence[TrialRecord],
   counting: Counting,
 ) -> BreakEven | None:
-  """Breaks even over the seeds that ran both ways; None where unknown."""
-  spent = {r.seed: invested(r, records, counting).joules for r in ran(group)}
-  if any(spent[seed] is None for seed in _seeds(group) & _seeds(scratch)):
+  """Breaks even over the seeds of both; None where joules are unknown."""
+  joules_by_seed = {
+    r.seed: invested(r, records, counting).joules for r in ran(group)
+  }
+  seeds = _seeds(group) & _seeds(scratch)
+  if any(joules_by_seed[seed] is None for seed in seeds):
     return None
   return break_even_by_seed(
-    {seed: Cost(paid) for seed, paid in spent.items() if paid is not None},
+    {
+      seed: Cost(joules)
+      for seed, joules in joules_by_seed.items()
+      if joules is not None
+    },
     before=costs_by_seed(scratch, counting),
     after=costs_by_seed(group, counting),
   )
@@ -319,8 +326,8 @@ def _origins(
 ) -> tuple[Origin, ...]:
   """Finds what trials began from, by name.
 
-  An origin that many began from stands there once; one that is not in these
-  records has no trials.
+  An origin of many trials is listed once; one that is not in these records has
+  no trials.
   """
   names = _origin_names(downstream, records)
   beginning: dict[str, list[TrialRecord]] = {}
@@ -336,12 +343,12 @@ def _origins(
 
 
 def _given_weights(name: str, facts: dict[str, Any]) -> Origin:
-  spent = facts.get("joules")
+  joules = facts.get("joules")
   return Origin(
     name=name,
     given=True,
     source=facts.get("source") or "no source was given",
-    joules=Estimate(spent) if isinstance(spent, int | float) else None,
+    joules=Estimate(joules) if isinstance(joules, int | float) else None,
   )
 
 
@@ -364,9 +371,9 @@ def _recorded_origin(
   )
 
 
-def _median(spent: Iterable[float | None]) -> Estimate | None:
-  """The median of joules; None where some are unknown."""
-  return median([Cost(paid) for paid in all_known(spent) or ()])
+def _median(numbers: Iterable[float | None]) -> Estimate | None:
+  """Takes the median of joules; None where some are unknown."""
+  return median([Cost(number) for number in all_known(numbers) or ()])
 
 
 def _origin_names(
@@ -391,11 +398,10 @@ def _origin_names(
     config = configs.get(record.trial_id)
     weights = (record.pretrained or {}).get("path")
     if config is not None:
-      parts = [str(config.get("data", "unknown data"))]
-      parts += [setting({p: config.get(p) for p in differing})] * bool(
-        differing
-      )
-      names[record.trial_id] = ", ".join(parts)
+      name = str(config.get("data", "unknown data"))
+      if differing:
+        name += f", {setting({path: config.get(path) for path in differing})}"
+      names[record.trial_id] = name
     elif record.init_from is not None:
       names[record.trial_id] = NOT_RECORDED
     else:
@@ -537,9 +543,9 @@ def _pays_back(tasks: BreakEven, spent: Estimate | None) -> str:
     )
   if tasks.never:
     text = f"{subject} never pay back at this accuracy"
-    sure = tasks.low is None or tasks.low == math.inf
-    unsure = ", though the interval does not exclude that they do"
-    return text if sure else text + unsure
+    if tasks.low is None or tasks.low == math.inf:
+      return text
+    return f"{text}, though the interval does not exclude that they do"
   if tasks.at_least:
     fewest = uses(tasks.uses)
     return f"{subject} pay back after at least {fewest} such tasks, if ever"
@@ -550,7 +556,7 @@ def _pays_back(tasks: BreakEven, spent: Estimate | None) -> str:
 
 
 def _with_compile_eval(groups: Sequence[StartGroup]) -> list[str]:
-  """Says whether counting compiling and evaluation too changes a number."""
+  """Says whether counting compiling and evaluation changes a number."""
   numbers = [
     (
       group,
@@ -584,7 +590,7 @@ def _opening(group: StartGroup) -> str:
 
 
 def _has_one_origin(group: StartGroup) -> bool:
-  """Whether several trials began from one pretraining."""
+  """Returns whether several trials began from one pretraining."""
   origin_ids = {r.init_from for r in group.records if r.init_from is not None}
   return len(origin_ids) == 1 and len(group.records) > 1
 

@@ -1,8 +1,8 @@
 """Which varied field matters most, and which value of each is best?
 
-Asked of sweeps over two fields or more. No more is claimed than the intervals
-over seeds carry: a field that does not differ measurably from chance is said
-to be one, and values that do not differ measurably are named together.
+For sweeps over two fields or more. Claims no more than the intervals over seeds
+support: it names the fields that do not differ measurably from chance, and
+names values that do not differ measurably together.
 """
 
 import math
@@ -62,15 +62,15 @@ class Choice:
 
   @property
   def known(self) -> bool:
-    """Whether any value reached the target often enough for a median."""
+    """Whether the median of any value is known."""
     return bool(self.alike)
 
 
 @dataclass(frozen=True)
 class Fields:
-  """What the fields of a comparison do to the energy.
+  """How much the fields of a comparison change the energy.
 
-  `name` tells the comparison from others, empty where it is alone. `paths`
+  `name` is the comparison's among several, empty where it is alone. `paths`
   are the fields with two values or more, `choices` the best values of each
   where exactly two vary; of a grid with holes there is no `advised` field.
   """
@@ -126,13 +126,13 @@ def varied(comparison: Comparison) -> tuple[str, ...]:
 
 
 def whole(comparison: Comparison) -> bool:
-  """Whether every combination of the varied values is there."""
+  """Returns whether every combination of the varied values was run."""
   counts = (len(_values(comparison, path)) for path in varied(comparison))
   return math.prod(counts) == len(comparison.groups)
 
 
 def weigh(comparison: Comparison) -> Importance:
-  """Shares the variance of log joules out over the fields."""
+  """Attributes the variance of log joules to the fields."""
   paths = varied(comparison)
   settings: dict[Setting, Sequence[Cost]] = {
     tuple(repr(group.varied.get(path)) for path in paths): group_costs
@@ -192,7 +192,7 @@ def _values(comparison: Comparison, path: str) -> list[Any]:
 
 
 def tell(fields: Fields) -> Section:
-  """Tells what each field does: the grid, its shares, and what to take."""
+  """Tells the grid, the share of each field, and which values are best."""
   tables = (grid_table(fields), importance_table(fields))
   return Section(
     title=f"{TITLE}: {fields.name}" if fields.name else TITLE,
@@ -326,7 +326,7 @@ def advice(fields: Fields) -> list[str]:
 
 
 def _has_no_interval(fields: Fields) -> bool:
-  """Whether one seed leaves the shares or the advised values no interval."""
+  """Returns whether shares or advised values have no interval: one seed."""
   if fields.importance.fields and fields.importance.seeds is None:
     return True
   rows = fields.choices.get(fields.advised, ())
@@ -442,19 +442,19 @@ def _what_to_take(fields: Fields, names: dict[str, str]) -> list[str]:
   """Names the value that is best, or does not differ from it, in most rows."""
   path = fields.advised
   rows = fields.choices.get(path, ())
-  known = [row for row in rows if row.known]
-  if not known:
+  with_best = [row for row in rows if row.known]
+  if not with_best:
     return []
-  votes = Counter(repr(v) for row in known for v in row.alike)
-  wins = Counter(repr(row.best) for row in known)
+  votes = Counter(repr(v) for row in with_best for v in row.alike)
+  wins = Counter(repr(row.best) for row in with_best)
   favourite = max(votes, key=lambda v: (votes[v], wins[v]))
-  agreeing = [row for row in known if favourite in map(repr, row.alike)]
+  agreeing = [row for row in with_best if favourite in map(repr, row.alike)]
   common = [
     v
     for v in agreeing[0].alike
     if votes[repr(v)] == votes[favourite] and _in_all_rows(v, agreeing)
   ]
-  (other,) = known[0].held
+  (other,) = with_best[0].held
   name = names[path]
   where = f"at any {names[other]}"
   if len(agreeing) < len(rows):
@@ -463,7 +463,7 @@ def _what_to_take(fields: Fields, names: dict[str, str]) -> list[str]:
     return [f"Which {name} is best {where} is unknown with these seeds."]
   sentence = f"Take {name} {' or '.join(map(value, common))} {where}"
   exceptions: dict[str, list[Choice]] = {}
-  for row in known:
+  for row in with_best:
     if row not in agreeing:
       exceptions.setdefault(value(row.best), []).append(row)
   for best, there in exceptions.items():
@@ -478,12 +478,12 @@ def _what_to_take(fields: Fields, names: dict[str, str]) -> list[str]:
 def _best_of_the_other(
   fields: Fields, other: str, names: dict[str, str], common: Sequence[Any]
 ) -> str:
-  """The other field's best value, where the advised value is taken."""
+  """Names the other field's best value at the advised value."""
   best = fields.comparison.best
-  taken = best.varied[fields.advised] if best else None
-  if repr(taken) not in map(repr, common):
-    taken = common[0]
-  held = {fields.advised: taken}
+  advised = best.varied[fields.advised] if best else None
+  if repr(advised) not in map(repr, common):
+    advised = common[0]
+  held = {fields.advised: advised}
   (row,) = (c for c in fields.choices[other] if c.held == held)
   if not row.known or len(row.alike) == len(_values(fields.comparison, other)):
     return ""

@@ -1,4 +1,4 @@
-"""Draws energy against accuracy, a line a seed: the picture of a sweep."""
+"""Draws accuracy over energy, a line a trial: the picture of a sweep."""
 
 import math
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def median_trial(group: Group) -> TrialRecord | None:
 
 
 def _points(record: TrialRecord) -> list[tuple[float, float]]:
-  """Train joules and accuracy in percent of each evaluation that has both."""
+  """Returns joules and percent of accuracy of evaluations that have both."""
   # What was not finite in training is null in the file.
   return [
     (evaluation.train_joules, 100 * evaluation.accuracy)

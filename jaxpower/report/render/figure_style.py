@@ -37,8 +37,8 @@ def energy_axis(
   unit = unit_to_target(comparison)
   name = capitalised(joules_name(comparison.estimated, unit))
   axes.set_xlabel(f"{name} of training", color=INK)
-  spent = [x for x in joules if x > 0]
-  if spent and max(spent) / min(spent) > LOG_FROM:
+  positive = [x for x in joules if x > 0]
+  if positive and max(positive) / min(positive) > LOG_FROM:
     # The evaluation before training cost no joule: it has no place there.
     axes.set_xscale("log", nonpositive="mask")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
