@@ -19,12 +19,13 @@ import jax
 from absl import app, flags
 
 from jaxpower import config, data, provenance, schedule
-from jaxpower.learn import layers
-from jaxpower.learn import segment as segment_program
-from jaxpower.learn.evaluate import in_chunks
+from jaxpower.learn import layers, programs
+from jaxpower.learn.devices import make_mesh, replicated
+from jaxpower.learn.evaluation import in_chunks
 from jaxpower.learn.optimizer import hyperparameters
 from jaxpower.learn.spec import spec_of
-from jaxpower.learn.state import make_mesh, replicated
+from jaxpower.learn.state import fresh_state
+from jaxpower.learn.step import train_step
 
 EXAMPLES = 2_048
 BATCHES = (16, 128, 1024)
@@ -79,7 +80,7 @@ def segment(batch: int, convolve: Callable[..., Any]) -> Callable[[], None]:
   mesh = make_mesh(1)
   program = _compile(
     convolve,
-    functools.partial(segment_program.train_segment, spec, mesh),
+    functools.partial(programs.update_segment, spec, mesh),
     state,
     placed,
     indices,
@@ -94,9 +95,7 @@ def steps(batch: int, convolve: Callable[..., Any]) -> Callable[[], None]:
 
   def step(state: Any, data: Any, index: Any, rate: Any) -> Any:
     chosen = data | {n: data[n][index] for n in ("input", "label")}
-    return segment_program.train_step(
-      spec, state, chosen, numbers._replace(learning_rate=rate)
-    )
+    return train_step(spec, state, chosen, numbers._replace(learning_rate=rate))
 
   rates = numbers.learning_rate
   program = _compile(convolve, step, state, placed, indices[0], rates[0])
@@ -133,7 +132,7 @@ def prepare(batch: int) -> Any:
   )
   rates = schedule.learning_rates(trial, 0, spec.steps)
   numbers = hyperparameters(trial, rates)
-  return spec, placed, segment_program.fresh_state(spec, 0), indices, numbers
+  return spec, placed, fresh_state(spec, 0), indices, numbers
 
 
 def _compile(convolve: Callable[..., Any], function: Any, *args: Any) -> Any:

@@ -14,7 +14,7 @@ from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; words as the defaults below go behind the colon."""
+  """Makes the sweep. Arguments: those with defaults below."""
   args = arguments(
     text,
     data="fashion_mnist_6k",

@@ -13,7 +13,7 @@ from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `data`, `model`, `framework` and `quick` go behind the colon."""
+  """Makes the sweep. Arguments: `data`, `model`, `framework`, `quick`."""
   args = arguments(
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )

@@ -1,9 +1,9 @@
-"""What patience costs, and training past the target.
+"""The cost of training on after the target, and of patience.
 
-Claim: training on past the target multiplies the energy of a training;
-patience gives part of it back, and too little of it stops before the target.
-Energy to accuracy counts to the first passing evaluation in every case, the
-whole of a training is `train_joules`.
+Claim: training on after the target multiplies the energy of a training;
+patience saves part of that, and too little patience stops before the target.
+Energy to accuracy counts to the first evaluation that meets the target in
+every case; `train_joules` counts the whole training.
 Cost: under five minutes on two idle CPU cores.
 
   python scripts/run.py --config=configs/early_stopping.py
@@ -14,7 +14,7 @@ from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `data`, `model`, `framework` and `quick` go behind the colon."""
+  """Makes the sweep. Arguments: `data`, `model`, `framework`, `quick`."""
   args = arguments(
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )

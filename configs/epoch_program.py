@@ -1,7 +1,7 @@
-"""A call for each step against one program between two evaluations.
+"""Energy to accuracy with a call for each step, or one between evaluations.
 
-Claim: calling the device once a step costs energy that no step needs, the
-more so the smaller the step.
+Claim: calling the device once a step costs energy that no step needs; the
+smaller the step, the larger that share.
 Cost: under five minutes on two idle CPU cores.
 
   python scripts/run.py --config=configs/epoch_program.py
@@ -12,7 +12,7 @@ from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `data`, `model`, `framework` and `quick` go behind the colon."""
+  """Makes the sweep. Arguments: `data`, `model`, `framework`, `quick`."""
   args = arguments(
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )

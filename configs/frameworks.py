@@ -1,10 +1,10 @@
 """JAX and PyTorch side by side: energy to accuracy over batch sizes.
 
-Claim: with the same data order, first weights, arithmetic and meter, what is
-left between the two is the framework. PyTorch is written as its users write
-it for speed, eager and compiled. The frameworks take turns, each in a process
-of its own, and their order turns round from seed to seed, so that a machine
-that drifts favours none (docs/frameworks.md).
+Claim: with the same data order, initial weights, arithmetic and meter, the
+framework is the only difference left. PyTorch is written as its users write it
+for speed, eager and compiled. The frameworks take turns, each in a process of
+its own, and their order is reversed from seed to seed, so that a machine that
+drifts favours none (docs/frameworks.md).
 Cost: under five minutes on two idle CPU cores; `:quick` under two.
 
   python scripts/run.py --config=configs/frameworks.py
@@ -16,10 +16,10 @@ from jaxpower.config import FRAMEWORKS, Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; words as the defaults below go behind the colon.
+  """Makes the sweep. Arguments: those with defaults below.
 
-  Without `data` a transformer reads imu and all else images. `framework` is
-  "all", or the one that JAX is to be held against.
+  Without `data` a transformer reads imu and all other models images.
+  `framework` is "all", or the one to compare with JAX.
   """
   args = arguments(
     text,

@@ -1,9 +1,10 @@
-"""Energy to accuracy of one batch size gathered in more or fewer pieces.
+"""Energy to accuracy of one batch size over the number of micro-batches.
 
-Claim: an update on a large batch may be cheaper gathered from
-micro-batches that fit the caches, and dearer on a GPU that is then idle. The
-gradients are the same but where a model has batch statistics. Trials that do
-not say (0) take the cheaper on CPUs already; here it is said, to see it.
+Claim: an update on a large batch may be cheaper when its gradient is
+accumulated over micro-batches that fit the caches, and more expensive on a
+GPU that is then idle. The gradients are the same unless a model has batch
+statistics. On CPUs `accumulation` of 0, the default, chooses the cheaper; here
+it is set, to show the difference.
 Cost: under five minutes on two idle CPU cores.
 
   python scripts/run.py --config=configs/gradient_accumulation.py
@@ -14,7 +15,7 @@ from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `data`, `model`, `framework` and `quick` go behind the colon."""
+  """Makes the sweep. Arguments: `data`, `model`, `framework`, `quick`."""
   args = arguments(
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )

@@ -2,7 +2,7 @@
 
 Claim: on the same model, machine and accuracy, a learning rate that is
 too small or too large costs several times the energy of the best one, or never
-gets there. All rates share one executable.
+reaches the target. All rates share one executable.
 Cost: under five minutes on two idle CPU cores, for the transformer (the second
 command) as well: a ViT on images of 8 x 8 pixels.
 
@@ -15,7 +15,7 @@ from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `data` to `quick` may be given behind the colon."""
+  """Makes the sweep. Arguments: those with defaults below."""
   args = arguments(
     text,
     data="fashion_mnist_6k",

@@ -1,7 +1,7 @@
 """Energy to accuracy over the width and depth of the model.
 
-Claim: neither the smallest nor the largest model is the cheapest way to
-an accuracy: a small one takes more examples, a large one more energy for each.
+Claim: neither the smallest nor the largest model reaches an accuracy most
+cheaply: a small one takes more examples, a large one more energy for each.
 Cost: under five minutes on two idle CPU cores.
 
   python scripts/run.py --config=configs/model_size.py
@@ -12,7 +12,7 @@ from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `data`, `model`, `framework` and `quick` go behind the colon."""
+  """Makes the sweep. Arguments: `data`, `model`, `framework`, `quick`."""
   args = arguments(
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )

@@ -1,9 +1,9 @@
 """Energy to several targets in one network, against a network for each.
 
 Claim: whether one network for all tasks is cheaper than one for each depends
-on what they share, and can be told in joules: every target reached, the sum
-over single-task networks beside it, and the accuracy each task ends with, so
-that a saving that was paid for in accuracy is seen. All train on to the same
+on what the tasks share, and can be measured in joules up to the last target,
+against the sum over single-task networks. The accuracy that each task ends
+with shows a saving that was paid for in accuracy. All train on to the same
 number of examples.
 Cost: under five minutes on two idle CPU cores; a transformer takes longer.
 
@@ -15,7 +15,8 @@ Cost: under five minutes on two idle CPU cores; a transformer takes longer.
 For the fine and coarse classes of one set: data=cifar100,model=resnet18.
 """
 
-from jaxpower.config import NETWORKS, Model, Optimizer, Sweep, arguments
+from jaxpower.architectures import NETWORKS
+from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 IMU, DIGITS = "imu", "mnist_5k+digits_28"
 # Each task's target: what its own network reaches in a third of the budget.
@@ -29,11 +30,11 @@ BUDGETS = {"cifar100": 1_536_000}
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; what stands behind the colon may be given.
+  """Makes the sweep. Arguments: those with defaults below.
 
-  `data` is a set with several labels or sets joined by "+"; by default sensor
-  windows, whose exercise ("label") and wearer ("subject") are asked for, or
-  for a model of images two sets of digits.
+  `data` is a dataset with several labels or datasets joined by "+". By default
+  sensor windows, with the tasks to name the exercise ("label") and the wearer
+  ("subject"); for a model of images two datasets of digits.
   """
   args = arguments(
     text,
@@ -62,6 +63,6 @@ def get_config(text: str = "") -> Sweep:
     targets=dict.fromkeys(targets, 0.4) if args.quick else targets,
     budget_examples=16_384 if args.quick else budget,
     evaluate_every_examples=2_048 if data == IMU else 1_024,
-    stop_at_target=args.quick,
+    stop_at_target=args.quick,  # stopped, final accuracies show no loss
     idle_seconds=0.5,
   )

@@ -1,7 +1,8 @@
-"""Energy to accuracy over update rules, each at several rates.
+"""Energy to accuracy over optimizers, each at several learning rates.
 
-Claim: rules differ less in energy at their best rates than one rule does
-between its rates; a rule whose step costs more must save as many steps.
+Claim: optimizers differ less in energy at their best rates than one optimizer
+does between its rates; one whose step costs more must save as many steps. The
+rates are a decade apart, so the best one of an optimizer may lie between them.
 Cost: under five minutes on two idle CPU cores.
 
   python scripts/run.py --config=configs/optimizer.py
@@ -12,9 +13,14 @@ from jaxpower.config import OPTIMIZERS, Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `data`, `model`, `framework` and `quick` go behind the colon."""
+  """Makes the sweep. Arguments: `data`, `model`, `framework`, `quick`."""
   args = arguments(
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
+  )
+  names = tuple(
+    name
+    for name, rule in OPTIMIZERS.items()
+    if args.framework in rule.frameworks
   )
   return Sweep(
     name="optimizer",
@@ -23,7 +29,7 @@ def get_config(text: str = "") -> Sweep:
     optimizer=Optimizer(),
     batch_size=128,
     vary={
-      "optimizer.name": ("momentum", "adam") if args.quick else OPTIMIZERS,
+      "optimizer.name": ("momentum", "adam") if args.quick else names,
       "optimizer.learning_rate": (1e-2,) if args.quick else (1e-3, 1e-2, 1e-1),
     },
     seeds=1,

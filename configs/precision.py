@@ -1,8 +1,9 @@
 """Energy to accuracy over the precision of the arithmetic.
 
-Claim: on hardware built for it, narrow arithmetic cuts the energy to the
-same accuracy; on a CPU it need not. On GPUs "default" products of float32 are
-TF32 and "highest" are not; on CPUs the two are the same, a check on noise.
+Claim: on hardware built for it, arithmetic of fewer bits cuts the energy to
+the same accuracy; on a CPU it need not. On GPUs "default" products of float32
+are TF32 and "highest" are not; on CPUs the two are the same, so that a
+difference there is noise.
 Cost: under five minutes on two idle CPU cores.
 
   python scripts/run.py --config=configs/precision.py
@@ -13,7 +14,7 @@ from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `data`, `model`, `framework` and `quick` go behind the colon."""
+  """Makes the sweep. Arguments: `data`, `model`, `framework`, `quick`."""
   args = arguments(
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )

@@ -1,9 +1,8 @@
 """Energy to accuracy with and without four kinds of regularisation.
 
-Claim: what helps the final accuracy may cost energy on the way to a
-modest one: each of weight decay, dropout, label smoothing and augmentation is
-switched on and off, in all combinations. What the model cannot have is left
-out.
+Claim: what helps the final accuracy may cost energy on the way to a modest
+one. Weight decay, dropout, label smoothing and augmentation are switched on
+and off in all combinations, but for those that the model does not have.
 Cost: under five minutes on two idle CPU cores.
 
   python scripts/run.py --config=configs/regularisation.py
@@ -11,11 +10,12 @@ Cost: under five minutes on two idle CPU cores.
   python scripts/run.py --config=configs/regularisation.py:model=resnet18
 """
 
-from jaxpower.config import NETWORKS, Model, Optimizer, Sweep, arguments
+from jaxpower.architectures import NETWORKS
+from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `data`, `model`, `framework` and `quick` go behind the colon."""
+  """Makes the sweep. Arguments: `data`, `model`, `framework`, `quick`."""
   args = arguments(
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )

@@ -1,4 +1,4 @@
-"""Energy to accuracy over the courses of the learning rate.
+"""Energy to accuracy over learning rate schedules.
 
 Claim: at one highest rate, how the rate rises and falls over the same
 examples changes the energy to the same accuracy. All schedules share one
@@ -13,7 +13,7 @@ from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `data`, `model`, `framework` and `quick` go behind the colon."""
+  """Makes the sweep. Arguments: `data`, `model`, `framework`, `quick`."""
   args = arguments(
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )
@@ -30,6 +30,8 @@ def get_config(text: str = "") -> Sweep:
     },
     seeds=1 if args.quick else 3,
     target_accuracy=0.7 if args.quick else 0.84,
+    # A schedule falls over the whole budget; with a longer one, trials would
+    # meet the target having seen only its beginning.
     budget_examples=8_192 if args.quick else 24_576,
     evaluate_every_examples=1_024,
     idle_seconds=0.5,

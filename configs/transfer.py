@@ -1,10 +1,11 @@
 """Energy to accuracy from scratch and from a pretrained backbone.
 
-Claim: where labels are few, a network that begins from a backbone trained on
-related data reaches an accuracy that a fresh one mostly does not; where they
-are many it saves some updates, fewer than pretraining took. Frozen, a backbone
-makes each update cheaper and asks for more of them. What pretraining cost is
-in the same records: one for each seed, shared by all trials of that seed.
+Claim: where labels are few, a network that starts from a backbone trained on
+related data reaches an accuracy that a random start mostly does not; where
+they are many it saves some updates, fewer than pretraining took. A frozen
+backbone makes each update cheaper and needs more of them. The cost of
+pretraining is in the same records: one pretraining for each seed, shared by
+all trials of that seed.
 Cost: under five minutes on two idle CPU cores; `novels` takes longer.
 
   python scripts/run.py --config=configs/transfer.py
@@ -37,7 +38,10 @@ from jaxpower.config import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pair:
-  """What is learned first, and what then; `shares` are of the second set."""
+  """A dataset to pretrain on (`source`), and one to train on after it.
+
+  `shares` are shares of the second one's training set.
+  """
 
   source: str
   source_target: float
@@ -100,10 +104,10 @@ PAIRS = {
 
 
 def get_config(text: str = "") -> Sweep:
-  """The sweep; `pair` and what replaces a part of it behind the colon.
+  """Makes the sweep. Arguments: those with defaults below.
 
-  `source`, `data` and `model` replace those of the pair; `data` alone stands
-  for both sets.
+  `source`, `data` and `model` replace those of the `pair`; `data` alone is the
+  dataset of both trainings.
   """
   args = arguments(
     text,

@@ -1,8 +1,9 @@
-"""What it costs in joules to train a network to an accuracy.
+"""Measures what it costs in joules to train a network to an accuracy.
 
-The public face: `run` a `Sweep` of trials, or put a `Monitor` around a loop
-of your own. Importing it loads no framework, and not even numpy: the threads
-of its linear algebra would take the signals that `measure` hands on.
+`run` a `Sweep` of trials, or put a `Monitor` around a loop of your own.
+Importing loads no framework, and not even numpy: the threads of its linear
+algebra do not block signals, and would take those that `measure` passes on to
+its command.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+  """Imports `run` when it is first used: it loads numpy."""
   if name == "run":
     from jaxpower.sweep import run
 

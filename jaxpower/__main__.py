@@ -1,4 +1,4 @@
-"""`python -m jaxpower measure|doctor|watch`."""
+"""Runs `python -m jaxpower measure|doctor|watch`."""
 
 import sys
 

@@ -1,4 +1,9 @@
-"""From what happened and what was measured to the record: pure arithmetic."""
+"""Computes a trial's record from its evaluations and its measured windows.
+
+Pure arithmetic: what the trial did comes in as `EvalResult`s, what it cost as
+windows of the meter, and nothing is measured or trained here. An unknown
+energy makes every sum it belongs to unknown, never smaller.
+"""
 
 import dataclasses
 import math
@@ -17,181 +22,189 @@ from jaxpower.records import (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Look:
-  """What one evaluation saw, before any energy is put to it."""
+class EvalResult:
+  """Loss and accuracy of an evaluation; `records.Evaluation` adds the energy.
+
+  `examples` and `steps` count training up to it, `train_loss` is the mean
+  since the evaluation before.
+  """
 
   examples: int
   steps: int
   train_loss: float
   loss: float
-  accuracy: float  # with several tasks the mean of theirs
+  accuracy: float  # with several tasks their mean
   accuracies: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
-class Sum:
-  """Joules, their bound and seconds of several windows taken together."""
+class Total:
+  """Joules, their bound (half-width at 95 %) and seconds of several windows."""
 
   joules: float | None
   bound: float | None
   seconds: float
 
 
-def add_up(windows: Iterable[Window]) -> Sum:
-  """Sums windows; one unknown makes the sum unknown.
+def total(windows: Iterable[Window]) -> Total:
+  """Adds up windows; one unknown makes the sum unknown.
 
   Bounds add in quadrature: what a window misses at its edges is independent
   of the next one's edges.
   """
   windows = tuple(windows)
-  joules = [w.joules for w in windows]
   bounds = [w.joules_bound for w in windows]
-  return Sum(
-    joules=add(*joules),
+  return Total(
+    joules=sum_or_none(w.joules for w in windows),
     bound=None if None in bounds else math.hypot(*(b or 0 for b in bounds)),
     seconds=math.fsum(w.seconds for w in windows),
   )
 
 
-def add(*values: float | None) -> float | None:
-  """The sum, or None where any is unknown."""
+def sum_or_none(values: Iterable[float | None]) -> float | None:
+  """Adds up values; None where any is unknown."""
+  values = tuple(values)
   known = [value for value in values if value is not None]
   return math.fsum(known) if len(known) == len(values) else None
 
 
-def named(windows: Iterable[Window], name: str) -> list[Window]:
-  """The windows of one phase, in order."""
-  return [window for window in windows if window.name == name]
+def of_phase(windows: Iterable[Window], phase: str) -> list[Window]:
+  """Picks the windows of one phase, in order."""
+  return [window for window in windows if window.name == phase]
 
 
-def first_passing(trial: Trial, looks: Sequence[Look]) -> int | None:
-  """The first look that met the target of every task; None where none did."""
+def first_passing(trial: Trial, results: Sequence[EvalResult]) -> int | None:
+  """Finds the first evaluation that met every task's target; None: none did."""
   passing = (
-    number
-    for number, look in enumerate(looks)
+    index
+    for index, result in enumerate(results)
     if all(
-      accuracy_of(look, task) >= target
+      accuracy_of(result, task) >= target
       for task, target in targets_of(trial).items()
     )
   )
   return next(passing, None)
 
 
-def accuracy_of(look: Look | Evaluation, task: str) -> float:
-  """The accuracy of a task, also where it is the only one."""
-  return look.accuracies.get(task, look.accuracy)
+def accuracy_of(result: EvalResult | Evaluation, task: str) -> float:
+  """Returns the accuracy of a task, also where it is the only one."""
+  return result.accuracies.get(task, result.accuracy)
 
 
-def status_of(trial: Trial, looks: Sequence[Look]) -> Status:
-  """Reached, missed or diverged: what the looks say.
+def status_of(trial: Trial, results: Sequence[EvalResult]) -> Status:
+  """Decides how a trial ended: "reached", "missed" or "diverged".
 
-  A target once met is met, whatever training on past it brings.
+  A target once met stays met, whatever happens in training after it.
   """
-  if first_passing(trial, looks) is not None:
+  if first_passing(trial, results) is not None:
     return "reached"
-  return "diverged" if _has_diverged(looks[-1]) else "missed"
+  return "diverged" if _has_diverged(results[-1]) else "missed"
 
 
-def is_over(trial: Trial, looks: Sequence[Look]) -> bool:
-  """Whether training ends here, before its budget does.
+def is_over(trial: Trial, results: Sequence[EvalResult]) -> bool:
+  """Decides whether training stops before its budget is spent.
 
-  It ends at the target, where that is asked for; once a loss is no number;
-  and when so many looks in a row as `patience` says brought no accuracy
-  above the best before them.
+  It stops at the target, if `stop_at_target`; when a loss is not finite; and
+  when the last `patience` evaluations brought no accuracy above the best
+  before them.
   """
-  if trial.stop_at_target and first_passing(trial, looks) is not None:
+  if trial.stop_at_target and first_passing(trial, results) is not None:
     return True
-  if _has_diverged(looks[-1]):
+  if _has_diverged(results[-1]):
     return True
-  accuracies = [look.accuracy for look in looks]
-  since_best = len(looks) - 1 - accuracies.index(max(accuracies))
+  accuracies = [result.accuracy for result in results]
+  since_best = len(results) - 1 - accuracies.index(max(accuracies))
   return 0 < trial.patience <= since_best
 
 
-def _has_diverged(look: Look) -> bool:
-  trained = math.isfinite(look.train_loss) or look.steps == 0
-  return not (math.isfinite(look.loss) and trained)
+def _has_diverged(result: EvalResult) -> bool:
+  # Before the first step there is no training loss.
+  trained = math.isfinite(result.train_loss) or result.steps == 0
+  return not (math.isfinite(result.loss) and trained)
 
 
 def record(
   trial: Trial,
   varied: dict[str, Any],
-  looks: Sequence[Look],
+  results: Sequence[EvalResult],
   windows: Sequence[Window],
   compilation: Compilation,
   **facts: Any,
 ) -> TrialRecord:
-  """The record of a trial that ran to its end.
+  """Makes the record of a trial that ran to its end.
 
   Args:
-    trial: What was asked.
-    varied: The values that its sweep varies.
-    looks: One before training, then one after each train window.
+    trial: The config.
+    varied: The values of the trial that its sweep varies, by field.
+    results: Of one evaluation before training, then after each train window.
     windows: All windows of the trial, in the order they closed.
-    compilation: What making the executables cost, whoever paid it.
+    compilation: What compiling cost the trial that compiled.
     **facts: Further fields of the record.
+
+  Raises ValueError where windows and results do not belong together.
   """
-  train, evals = named(windows, "train"), named(windows, "eval")
-  if not len(looks) == len(train) + 1 == len(evals):
+  train, evals = of_phase(windows, "train"), of_phase(windows, "eval")
+  if not len(results) == len(train) + 1 == len(evals):
     raise ValueError(
-      f"{len(looks)} looks for {len(train)} train, {len(evals)} eval windows"
+      f"{len(results)} results for {len(train)} train, {len(evals)} eval"
+      " windows"
     )
-  status = status_of(trial, looks)
+  status = status_of(trial, results)
   curve = tuple(
     Evaluation(
       train_seconds=spent.seconds,
       train_joules=spent.joules,
-      **dataclasses.asdict(look),
+      **dataclasses.asdict(result),
     )
-    for count, look in enumerate(looks)
-    for spent in [add_up(train[:count])]
+    for count, result in enumerate(results)
+    for spent in [total(train[:count])]
   )
   phases = tuple(dict.fromkeys(window.name for window in windows))
-  sums = {name: add_up(named(windows, name)) for name in phases}
-  spent, idle = add_up(train), _idle_watts(windows)
+  totals = {phase: total(of_phase(windows, phase)) for phase in phases}
+  spent, idle = total(train), _idle_watts(windows)
   reasons = tuple(dict.fromkeys(r for w in windows for r in w.reasons))
   return TrialRecord(
     **identity(trial, varied),
     status=status,
     partial=any(window.partial for window in windows),
     reasons=reasons,
-    best_accuracy=max(look.accuracy for look in looks),
-    final_accuracy=looks[-1].accuracy,
-    steps=looks[-1].steps,
-    examples=looks[-1].examples,
+    best_accuracy=max(result.accuracy for result in results),
+    final_accuracy=results[-1].accuracy,
+    steps=results[-1].steps,
+    examples=results[-1].examples,
     train_seconds=spent.seconds,
     train_joules=spent.joules,
     train_joules_bound=spent.bound,
-    seconds_by_phase={name: s.seconds for name, s in sums.items()},
-    joules_by_phase={name: s.joules for name, s in sums.items()},
+    seconds_by_phase={phase: t.seconds for phase, t in totals.items()},
+    joules_by_phase={phase: t.joules for phase, t in totals.items()},
     joules_by_domain=_by_domain(windows),
     idle_watts=idle,
     estimated=any(window.estimated for window in windows),
     curve=curve,
     compile=compilation,
-    **_to_accuracy(trial, looks, curve, windows, compilation, idle),
+    **_to_accuracy(trial, results, curve, windows, compilation, idle),
     **facts,
   )
 
 
 def _to_accuracy(
   trial: Trial,
-  looks: Sequence[Look],
+  results: Sequence[EvalResult],
   curve: Sequence[Evaluation],
   windows: Sequence[Window],
   compilation: Compilation,
   idle_watts: float | None,
 ) -> dict[str, float | None]:
-  """The numbers that only a trial which met its target has.
+  """Computes the fields that only a trial which met its target has.
 
-  They count to the first look that met it; what was spent on training past
-  it is in the sums of the whole trial alone.
+  They count training up to the first evaluation that met it; what was spent
+  after the target is in the sums of the whole trial alone.
   """
-  first = first_passing(trial, looks)
+  first = first_passing(trial, results)
   if first is None:
     return {}
-  spent = add_up(named(windows, "train")[:first])
-  eval_joules = add_up(named(windows, "eval")[: first + 1]).joules
+  spent = total(of_phase(windows, "train")[:first])
+  evals = total(of_phase(windows, "eval")[: first + 1])
   active = None
   if spent.joules is not None and idle_watts is not None:
     active = spent.joules - idle_watts * spent.seconds
@@ -202,8 +215,10 @@ def _to_accuracy(
     "joules_to_accuracy": spent.joules,
     "joules_to_accuracy_bound": spent.bound,
     "joules_to_accuracy_interpolated": joules,
-    "joules_to_accuracy_with_compile": add(spent.joules, compilation.joules),
-    "joules_to_accuracy_with_eval": add(spent.joules, eval_joules),
+    "joules_to_accuracy_with_compile": sum_or_none(
+      (spent.joules, compilation.joules)
+    ),
+    "joules_to_accuracy_with_eval": sum_or_none((spent.joules, evals.joules)),
     "active_joules_to_accuracy": active,
   }
 
@@ -211,10 +226,11 @@ def _to_accuracy(
 def at_crossing(
   curve: Sequence[Evaluation], targets: Mapping[str, float]
 ) -> tuple[float, float | None]:
-  """Train seconds and joules where the last task passed its target.
+  """Interpolates the train seconds and joules where the targets were met.
 
-  Accuracies, seconds and joules are taken as linear between the last two
-  evaluations, of which only the last meets every target.
+  Between the last two evaluations, of which only the last meets every target,
+  accuracies, seconds and joules are taken as linear; of several tasks the last
+  to reach its target counts.
   """
   last = curve[-1]
   if len(curve) == 1:
@@ -234,15 +250,17 @@ def at_crossing(
 
 
 def _idle_watts(windows: Iterable[Window]) -> float | None:
-  idle = add_up(named(windows, "idle"))
+  """Computes the mean power of the idle phase; None where unknown."""
+  idle = total(of_phase(windows, "idle"))
   if idle.joules is None or not idle.seconds:
     return None
   return idle.joules / idle.seconds
 
 
 def _by_domain(windows: Iterable[Window]) -> dict[str, float | None]:
+  """Adds up the joules of all windows for each GPU, CPU and memory domain."""
   joules: dict[str, list[float | None]] = {}
   for window in windows:
     for energy in window.energies:
       joules.setdefault(energy.domain, []).append(energy.joules)
-  return {domain: add(*values) for domain, values in joules.items()}
+  return {domain: sum_or_none(values) for domain, values in joules.items()}

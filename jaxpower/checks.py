@@ -1,7 +1,10 @@
-"""What a sweep says of its tasks, checked and given to the trials they are of.
+"""Checks all that the config alone shows to be wrong.
 
-A sweep that sets one network for several tasks against a network for each
-varies `tasks`; its targets and weights are named once, for all of them.
+A sweep may run for hours before it comes to the trial that cannot be trained,
+and the worker takes seconds to load its framework. So everything that can be
+known from the config is checked here, for every trial, before anything loads
+or is written; what depends on data, machine or installed packages is checked
+by `jaxpower.requirements`. Both raise ConfigError, one line with the fix.
 """
 
 import dataclasses
@@ -9,16 +12,14 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from jaxpower import pretraining
+from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.config import (
   AUGMENTATIONS,
   FRAMEWORKS,
   MATMUL_PRECISIONS,
-  MODELS,
-  NETWORKS,
   OPTIMIZERS,
   PRECISIONS,
   PROGRAMS,
@@ -31,271 +32,340 @@ from jaxpower.config import (
   Sweep,
   Trial,
   article,
-  field_paths,
+  differences,
+  field_types,
   get,
+  plain_type,
+  to_dict,
   unknown,
 )
 from jaxpower.records import varied_value
+
+SOURCE = "transfer.init_from"
+
+# Fields that hold one of several names.
+CHOICES = {
+  "model.name": MODELS,
+  "optimizer.name": OPTIMIZERS,
+  "optimizer.schedule": SCHEDULES,
+  "optimizer.scaling": SCALINGS,
+  "precision": PRECISIONS,
+  "matmul_precision": MATMUL_PRECISIONS,
+  "augmentation": AUGMENTATIONS,
+  "program": PROGRAMS,
+  "streaming": STREAMING,
+  "framework": FRAMEWORKS,
+  "task_weighting": TASK_WEIGHTINGS,
+}
+AT_LEAST = {
+  "devices": 0,
+  "idle_seconds": 0,
+  "optimizer.weight_decay": 0,
+  "optimizer.warmup_examples": 0,
+  "optimizer.schedule_examples": 0,
+  "optimizer.reference_batch_size": 1,
+  "accumulation": 0,
+  "patience": 0,
+  "model.heads": 1,
+}
+ABOVE_ZERO = ("model.width", "model.depth", "optimizer.learning_rate")
+BELOW_ONE = ("optimizer.momentum", "dropout", "label_smoothing")
+
+
+def check_sweep(sweep: Sweep) -> None:
+  """Raises ConfigError where the fields of a sweep cannot be run.
+
+  Checks the paths in `vary`, but not the values: these are checked with the
+  trials that have them.
+  """
+  check_types(sweep)
+  if sweep.name == "" or "/" in sweep.name:
+    raise ConfigError(
+      "must be usable as a folder's name", field="name", value=f"'{sweep.name}'"
+    )
+  _check_at_least(sweep, "seeds", 1)
+  _check_ranges(sweep, varied=sweep.vary)
+  _check_task_names(sweep)
+  paths = [path for path in field_types(Trial()) if path != "seed"]
+  for path, values in sweep.vary.items():
+    if path not in paths:
+      raise ConfigError(unknown("field", path, paths), field="vary")
+    if not values:
+      raise ConfigError("give at least one value", field=f"vary.{path}")
+    if len(set(map(repr, values))) < len(values):
+      names = tuple(varied_value(value, values) for value in values)
+      raise ConfigError(
+        f"a value is given twice in {names}", field=f"vary.{path}"
+      )
+
+
+def check_trial(trial: Trial) -> None:
+  """Raises ConfigError unless all fields of a trial can be run together."""
+  check_types(trial)
+  _check_ranges(trial)
+  _check_together(trial)
+  check_transfer(trial)
+
+
+def check_with_sources(trial: Trial, check: Callable[[Trial], None]) -> None:
+  """Runs a check on a trial and on every trial that it starts from.
+
+  Raises ConfigError as `check` does; the field of a pretraining is named from
+  the trial: `transfer.init_from.batch_size`.
+  """
+  source = trial.transfer.init_from
+  if source is not None:
+    try:
+      check_with_sources(source, check)
+    except ConfigError as error:
+      raise error.inside(SOURCE) from None
+  check(trial)
 
 
 def check_cadence(trial: Trial) -> None:
   """Raises ConfigError where evaluation would fall between two updates."""
   every, batch = trial.evaluate_every_examples, trial.batch_size
-  _require(
-    every % batch == 0,
-    f"evaluate_every_examples {every}: not a multiple of batch_size {batch},"
-    " so batch sizes would be evaluated unequally; take"
-    f" {max(batch, every // batch * batch)}",
-  )
-
-
-def check(sweep: Sweep) -> None:
-  """Raises ConfigError unless every field of the sweep can be run."""
-  _check_types(sweep)
-  _require(
-    sweep.name != "" and "/" not in sweep.name,
-    f"name '{sweep.name}': must be usable as a folder's name",
-  )
-  _at_least("seeds", sweep.seeds, 1)
-  _check_conditions(sweep, varied=sweep.vary)
-  check_named_tasks(sweep)
-  varied = [path for path in field_paths(Trial()) if path != "seed"]
-  for path, values in sweep.vary.items():
-    if path not in varied:
-      raise ConfigError(f"vary: {unknown('field', path, varied)}")
-    _require(len(values) > 0, f"vary.{path}: give at least one value")
-    _require(
-      len(set(map(repr, values))) == len(values),
-      f"vary.{path}: a value is given twice in"
-      f" {tuple(varied_value(value, values) for value in values)}",
+  if every % batch:
+    raise ConfigError(
+      f"not a multiple of batch_size {batch}, so batch sizes would be evaluated"
+      f" unequally; take {max(batch, every // batch * batch)}",
+      field="evaluate_every_examples",
+      value=str(every),
     )
 
 
-def _check_conditions(
-  conditions: Conditions, varied: Iterable[str] = ()
-) -> None:
-  """Checks ranges and words; fields in `varied` get their values later."""
-  c, skip = conditions, frozenset(varied)
-  _check_types(c)
-  for path, known in (
-    ("model.name", MODELS),
-    ("optimizer.name", OPTIMIZERS),
-    ("optimizer.schedule", SCHEDULES),
-    ("optimizer.scaling", SCALINGS),
-    ("precision", PRECISIONS),
-    ("matmul_precision", MATMUL_PRECISIONS),
-    ("augmentation", AUGMENTATIONS),
-    ("program", PROGRAMS),
-    ("streaming", STREAMING),
-    ("framework", FRAMEWORKS),
-    ("task_weighting", TASK_WEIGHTINGS),
-  ):
-    value = get(c, path)
-    if value not in known and path not in skip:
-      what = path.removesuffix(".name").replace(".", " ")
-      raise ConfigError(unknown(what, value, known))
-  _require(
-    0 < c.target_accuracy <= 1,
-    f"target_accuracy {c.target_accuracy}: must lie between 0 and 1"
-    " (0.8 means 80 %)",
-  )
-  check_tasks(c)
-  _at_least("batch_size", c.batch_size, 1)
-  _at_least("evaluate_every_examples", c.evaluate_every_examples, 1)
-  _at_least("budget_examples", c.budget_examples, c.evaluate_every_examples)
-  _at_least("devices", c.devices, 0)
-  _at_least("idle_seconds", c.idle_seconds, 0)
-  _at_least("optimizer.weight_decay", c.optimizer.weight_decay, 0)
-  _at_least("optimizer.warmup_examples", c.optimizer.warmup_examples, 0)
-  _at_least("optimizer.schedule_examples", c.optimizer.schedule_examples, 0)
-  _at_least(
-    "optimizer.reference_batch_size", c.optimizer.reference_batch_size, 1
-  )
-  _at_least("accumulation", c.accumulation, 0)
-  _at_least("patience", c.patience, 0)
-  _above_zero("model.width", c.model.width)
-  _above_zero("model.depth", c.model.depth)
-  _at_least("model.heads", c.model.heads, 1)
-  _above_zero("optimizer.learning_rate", c.optimizer.learning_rate)
-  for path in ("optimizer.momentum", "dropout", "label_smoothing"):
-    value = get(c, path)
-    _require(0 <= value < 1, f"{path} {value}: must lie in [0, 1)")
-  _require(
-    0 < c.data_share <= 1,
-    f"data_share {c.data_share}: must lie between 0 and 1 (0.1 means 10 %)",
-  )
+# Types
 
 
-def _check_trial(trial: Trial) -> None:
-  _check_conditions(trial)
-  _check_together(trial)
-  pretraining.check(trial)
+def check_types(config: Any, prefix: str = "") -> None:
+  """Raises ConfigError on a field that is not of its declared type.
 
-
-def _check_together(trial: Trial) -> None:
-  """Raises ConfigError on words that are good alone and not together."""
-  t, name = trial, trial.model.name
-  network = NETWORKS[name]
-  _require(
-    t.dropout == 0 or network.dropout,
-    f"dropout {t.dropout}: {name} has no dropout; models that have:"
-    f" {', '.join(n for n in MODELS if NETWORKS[n].dropout)}",
-  )
-  layers = network.layers * t.model.depth
-  _require(
-    layers >= 1 and layers.is_integer(),
-    f"model.depth {t.model.depth:g}: {name} cannot be so deep; take a multiple"
-    f" of {1 / network.layers:g}",
-  )
-  _require(
-    t.augmentation == "none" or "image" in network.reads,
-    f"augmentation {t.augmentation}: {name} reads no images",
-  )
-  _require(
-    t.batch_size % (t.accumulation or 1) == 0,
-    f"accumulation {t.accumulation}: must divide batch_size {t.batch_size}",
-  )
-  schedule = t.optimizer.schedule
-  _require(
-    schedule not in ("one_cycle", "warm_up") or not t.optimizer.warmup_examples,
-    f"optimizer.warmup_examples: {schedule} has its own rise; leave it at 0",
-  )
-
-
-def _check_types(config: Any, prefix: str = "") -> None:
+  Whole numbers in fields of floats become floats, in place: `1` and `1.0` are
+  the same config and must have the same trial id.
+  """
   hints = typing.get_type_hints(type(config))
   for field in dataclasses.fields(config):
     value, hint = getattr(config, field.name), hints[field.name]
-    path = prefix + field.name
-    kind: Any = typing.get_origin(hint) or hint
-    if kind is types.UnionType:
-      if value is None:
-        continue
-      kind = typing.get_args(hint)[0]
-    if type(value) is kind and dataclasses.is_dataclass(value):
-      _check_types(value, f"{path}.")
+    path, kind = prefix + field.name, plain_type(hint)
+    if isinstance(hint, types.UnionType) and value is None:
       continue
-    if kind is float and type(value) is int:
+    if type(value) is kind and dataclasses.is_dataclass(value):
+      check_types(value, f"{path}.")
+    elif kind is float and type(value) is int:
       setattr(config, field.name, float(value))
     elif type(value) is not kind:
-      told = reprlib.repr(value)
-      raise ConfigError(f"{path} = {told}: must be {article(kind.__name__)}")
+      raise ConfigError(
+        f"must be {article(kind.__name__)}",
+        field=path,
+        value=f"= {reprlib.repr(value)}",
+      )
     elif kind is float and not math.isfinite(value):
-      raise ConfigError(f"{path} = {value}: must be a finite number")
+      raise _no_number(path, value)
     elif kind is dict:
       setattr(config, field.name, _typed_items(path, value, hint))
-    elif kind is tuple and not all(type(v) is str for v in value):
-      raise ConfigError(f"{path} = {value!r}: must be a tuple of words")
+    elif kind is tuple and not all(type(item) is str for item in value):
+      raise ConfigError(
+        "must be a tuple of strings", field=path, value=f"= {value!r}"
+      )
 
 
 def _typed_items(path: str, items: dict[str, Any], hint: Any) -> dict[str, Any]:
-  """The items of a field, whole numbers as floats where floats are asked."""
-  _, kind = typing.get_args(hint)
+  """Checks the items of a dict field; whole numbers become floats."""
+  kind = plain_type(typing.get_args(hint)[1])
   if kind is float:
     items = {k: float(v) if type(v) is int else v for k, v in items.items()}
     for key, value in items.items():
-      _require(
-        type(value) is float and math.isfinite(value),
-        f"{path}.{key} = {value!r}: must be a finite number",
-      )
-    return items
-  _require(
-    all(type(value) is tuple for value in items.values()),
-    f"{path}: every value must be a tuple of values",
-  )
+      if type(value) is not float or not math.isfinite(value):
+        raise _no_number(f"{path}.{key}", value)
+  elif not all(type(value) is kind for value in items.values()):
+    raise ConfigError("every value must be a tuple of values", field=path)
   return items
 
 
-def _require(holds: bool, message: str) -> None:
-  if not holds:
-    raise ConfigError(message)
+def _no_number(path: str, value: Any) -> ConfigError:
+  return ConfigError(
+    "must be a finite number", field=path, value=f"= {value!r}"
+  )
 
 
-def _at_least(path: str, value: float, least: float) -> None:
-  _require(value >= least, f"{path} {value}: must be at least {least}")
+# Fields alone
 
 
-def _above_zero(path: str, value: float) -> None:
-  _require(value > 0, f"{path} {value}: must be above 0")
+def _check_ranges(conditions: Conditions, varied: Collection[str] = ()) -> None:
+  """Checks each field alone; names in varied fields come with the trials."""
+  for path, names in CHOICES.items():
+    name = get(conditions, path)
+    if name not in names and path not in varied:
+      what = path.removesuffix(".name").replace(".", " ")
+      raise ConfigError(unknown(what, name, names))
+  _check_accuracy("target_accuracy", conditions.target_accuracy)
+  _check_tasks(conditions)
+  _check_at_least(conditions, "batch_size", 1)
+  _check_at_least(conditions, "evaluate_every_examples", 1)
+  every = conditions.evaluate_every_examples
+  _check_at_least(conditions, "budget_examples", every)
+  for path, least in AT_LEAST.items():
+    _check_at_least(conditions, path, least)
+  for path in ABOVE_ZERO:
+    if get(conditions, path) <= 0:
+      raise _field_error(conditions, path, "must be above 0")
+  for path in BELOW_ONE:
+    if not 0 <= get(conditions, path) < 1:
+      raise _field_error(conditions, path, "must lie in [0, 1)")
+  if not 0 < conditions.data_share <= 1:
+    reason = "must lie between 0 and 1 (0.1 means 10 %)"
+    raise _field_error(conditions, "data_share", reason)
 
 
-def keep_own(trial: Trial) -> None:
-  """Drops what is said of tasks that only other trials of the sweep have.
-
-  With one task there is nothing to weigh it against, and weights that are
-  learned are not given.
-  """
-  weighs = len(trial.tasks) > 1 and trial.task_weighting == "fixed"
-  weighed = trial.tasks if weighs else ()
-  for own, kept in (
-    (trial.targets, trial.tasks),
-    (trial.task_weights, weighed),
-  ):
-    for task in own.keys() - set(kept):
-      del own[task]
-
-
-def check_tasks(conditions: Conditions) -> None:
-  """Raises ConfigError on tasks, targets or weights that cannot be."""
-  c = conditions
-  if not c.tasks:
-    raise ConfigError("tasks: name at least one label of the data")
-  if len(set(c.tasks)) < len(c.tasks):
-    raise ConfigError(f"tasks: one is named twice in {', '.join(c.tasks)}")
-  for task, target in c.targets.items():
-    if not 0 < target <= 1:
-      raise ConfigError(
-        f"targets.{task} {target}: must lie between 0 and 1 (0.8 means 80 %)"
-      )
-  for task, weight in c.task_weights.items():
+def _check_tasks(conditions: Conditions) -> None:
+  """Checks the names of the tasks, and their targets and weights as numbers."""
+  tasks = conditions.tasks
+  if not tasks:
+    raise ConfigError("name at least one label of the data", field="tasks")
+  if len(set(tasks)) < len(tasks):
+    raise ConfigError(
+      f"one is named twice in {', '.join(tasks)}", field="tasks"
+    )
+  for task, target in conditions.targets.items():
+    _check_accuracy(f"targets.{task}", target)
+  for task, weight in conditions.task_weights.items():
     if weight <= 0:
-      raise ConfigError(f"task_weights.{task} {weight}: must be above 0")
+      raise _field_error(conditions, f"task_weights.{task}", "must be above 0")
 
 
-def check_named_tasks(sweep: Sweep) -> None:
-  """Raises ConfigError on what would have no effect in any trial.
+def _check_accuracy(path: str, accuracy: float) -> None:
+  if not 0 < accuracy <= 1:
+    raise ConfigError(
+      "must lie between 0 and 1 (0.8 means 80 %)",
+      field=path,
+      value=str(accuracy),
+    )
 
-  That is a target of a task that none has, or a weight of one that is never
-  weighed against another, or whose weight is learned.
+
+def _check_at_least(conditions: Conditions, path: str, least: float) -> None:
+  if get(conditions, path) < least:
+    raise _field_error(conditions, path, f"must be at least {least}")
+
+
+def _field_error(conditions: Conditions, path: str, reason: str) -> ConfigError:
+  """Makes the error of a field whose value stands in its line."""
+  return ConfigError(reason, field=path, value=str(get(conditions, path)))
+
+
+# Fields together
+
+
+def _check_together(trial: Trial) -> None:
+  """Raises ConfigError on values that are right alone and not together."""
+  name, network = trial.model.name, NETWORKS[trial.model.name]
+  rule = OPTIMIZERS[trial.optimizer.name]
+  for path, having in (
+    ("model.name", network.frameworks),
+    ("optimizer.name", rule.frameworks),
+  ):
+    if trial.framework not in having:
+      reason = f"only in {', '.join(having)}, not in {trial.framework}"
+      raise _field_error(trial, path, f"{reason}; change it or framework")
+  if trial.dropout != 0 and not network.dropout:
+    models = ", ".join(n for n in MODELS if NETWORKS[n].dropout)
+    reason = f"{name} has no dropout; models that have: {models}"
+    raise _field_error(trial, "dropout", reason)
+  layers = network.layers * trial.model.depth
+  if layers < 1 or not layers.is_integer():
+    raise ConfigError(
+      f"{name} cannot be so deep; take a multiple of {1 / network.layers:g}",
+      field="model.depth",
+      value=f"{trial.model.depth:g}",
+    )
+  if trial.augmentation != "none" and "image" not in network.reads:
+    raise _field_error(trial, "augmentation", f"{name} reads no images")
+  if trial.batch_size % (trial.accumulation or 1):
+    reason = f"must divide batch_size {trial.batch_size}"
+    raise _field_error(trial, "accumulation", reason)
+  schedule = trial.optimizer.schedule
+  if schedule in ("one_cycle", "warm_up") and trial.optimizer.warmup_examples:
+    raise ConfigError(
+      f"{schedule} has its own warm-up; leave it at 0",
+      field="optimizer.warmup_examples",
+    )
+
+
+def check_transfer(trial: Trial) -> None:
+  """Raises ConfigError on a backbone that has no one source or does not fit."""
+  transfer, source = trial.transfer, trial.transfer.init_from
+  if source is not None and transfer.weights:
+    raise ConfigError(
+      "init_from and weights are both given; leave one of them",
+      field="transfer",
+    )
+  if source is None and not transfer.weights and transfer.freeze:
+    raise ConfigError(
+      "without init_from or weights the backbone would stay random; give one"
+      " of them",
+      field="transfer.freeze",
+    )
+  reason = ""
+  if transfer.backbone_rate <= 0:
+    reason = "must be above 0; to train the head alone set freeze"
+  elif transfer.freeze and transfer.backbone_rate != 1:
+    reason = "a frozen backbone has no rate; leave it at 1"
+  if reason:
+    raise ConfigError(
+      reason,
+      field="transfer.backbone_rate",
+      value=f"{transfer.backbone_rate:g}",
+    )
+  if source is None:
+    return
+  for name in ("model", "framework"):
+    here, there = ({name: to_dict(t)[name]} for t in (trial, source))
+    if lines := differences(there, here):
+      raise ConfigError(
+        f"its backbone does not fit the trial's ({'; '.join(lines)}); both"
+        " must be the same",
+        field=SOURCE,
+      )
+
+
+# Tasks of all trials together
+
+
+def _check_task_names(sweep: Sweep) -> None:
+  """Raises ConfigError on a target or weight without effect in any trial.
+
+  A sweep that sets one network for several tasks against a network for each
+  varies `tasks`; its targets and weights are named once, for all of them. A
+  target of a task that no trial has, or a weight of a task that is never
+  weighed against another one or whose weight is learned, is a mistake.
   """
-  asked = sweep.vary.get("tasks", (sweep.tasks,))
-  if any(type(tasks) is not tuple for tasks in asked):
+  choices = sweep.vary.get("tasks", (sweep.tasks,))
+  if any(type(tasks) is not tuple for tasks in choices):
     return  # refused with the trial that has it
-  weighed = {task for tasks in asked if len(tasks) > 1 for task in tasks}
-  _check_keys(sweep, "targets", {task for tasks in asked for task in tasks})
+  weighed = {task for tasks in choices if len(tasks) > 1 for task in tasks}
+  _check_keys(sweep, "targets", {task for tasks in choices for task in tasks})
   weightings = sweep.vary.get("task_weighting", (sweep.task_weighting,))
-  weighs = any(sweep.vary.get("task_weights", (sweep.task_weights,)))
-  if not weighed and weighs:
-    raise ConfigError("task_weights: with one task there is nothing to weigh")
+  has_weights = any(sweep.vary.get("task_weights", (sweep.task_weights,)))
+  if not weighed and has_weights:
+    raise ConfigError(
+      "with one task there is nothing to weigh", field="task_weights"
+    )
   if not weighed and "uncertainty" in weightings:
     raise ConfigError(
-      "task_weighting uncertainty: with one task there is nothing to weigh"
+      "with one task there is nothing to weigh",
+      field="task_weighting",
+      value="uncertainty",
     )
-  if weighs and "fixed" not in weightings:
+  if has_weights and "fixed" not in weightings:
     raise ConfigError(
-      "task_weights: task_weighting uncertainty learns them; leave them out"
+      "task_weighting uncertainty learns them; leave them out",
+      field="task_weights",
     )
   _check_keys(sweep, "task_weights", weighed)
 
 
-def check_labels(trial: Trial, labels: Iterable[str], kind: str) -> None:
-  """Raises ConfigError unless the data has a label for every task.
-
-  `kind` is that of the data, "text" where the label is the next token.
-  """
-  labels = tuple(labels)
-  for task in trial.tasks:
-    if task not in labels:
-      raise ConfigError(unknown(f"task of {trial.data}", task, labels))
-  if kind == "text" and len(trial.tasks) > 1:
-    raise ConfigError(
-      f"tasks {', '.join(trial.tasks)}: the label of {trial.data} is the next"
-      " token at every position and is learned alone"
-    )
-
-
-def _check_keys(sweep: Sweep, field: str, known: set[str]) -> None:
+def _check_keys(sweep: Sweep, field: str, tasks: Iterable[str]) -> None:
+  """Checks that a dict field, or each of its varied values, names tasks."""
   for value in sweep.vary.get(field, (getattr(sweep, field),)):
     for task in value if type(value) is dict else ():
-      if task not in known:
-        raise ConfigError(f"{field}: {unknown('task', task, known)}")
+      if task not in tasks:
+        raise ConfigError(unknown("task", task, tasks), field=field)

@@ -1,8 +1,12 @@
-"""What is asked: Sweep, Trial and their parts, as plain data.
+"""Defines the config of an experiment: Sweep, Trial and their parts, as data.
 
-Every field an experiment may vary is a field of `Conditions`, so a regime or a
-paradigm needs no code of its own. This room knows nothing of the project and
-imports no framework: a wrong word is answered before anything heavy loads.
+Everything an experiment may vary is a field of `Conditions`, so a training
+regime or a paradigm needs no code of its own. A trial's id is a hash of all
+these fields: a new name or default of one gives every trial another id, and
+no folder of records could be continued.
+
+This module imports nothing of the project and no framework, so that a typo in
+a config is answered in half a second, before anything heavy loads.
 """
 
 import copy
@@ -11,20 +15,11 @@ import difflib
 import hashlib
 import json
 import types
+import typing
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 FRAMEWORKS = ("jax", "torch", "torch_compile")
-OPTIMIZERS = (
-  "adam",
-  "adamw",
-  "lamb",
-  "lion",
-  "momentum",
-  "muon",
-  "nesterov",
-  "sgd",
-)
 PRECISIONS = ("float32", "bfloat16")
 MATMUL_PRECISIONS = ("default", "high", "highest")
 SCHEDULES = ("constant", "cosine", "one_cycle", "step", "warm_up")
@@ -36,46 +31,67 @@ STREAMING = ("auto", "never", "always")
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
-  """What a model can be asked for, so that anything else is refused at once.
+class UpdateRule:
+  """An update rule that a config may name; `optimizer.py` of a wing builds it.
 
-  `reads` holds the kinds of data; "text" is tokens whose labels are the next
-  tokens. `layers` is what `depth` multiplies, a stage or block each; a
-  product that is not whole would be another depth than was asked.
+  Attributes:
+    decoupled: Whether weights decay apart from the gradient; else the decay is
+      added to it.
+    momentum: Whether the rule reads `optimizer.momentum`.
+    frameworks: Those whose wing builds it.
   """
 
-  reads: tuple[str, ...]
-  layers: int
-  dropout: bool
-  batch_norm: bool = False
+  decoupled: bool = False
+  momentum: bool = False
+  frameworks: tuple[str, ...] = FRAMEWORKS
 
 
-NETWORKS = {
-  "cnn": Network(reads=("image", "window"), layers=1, dropout=True),
-  "decoder": Network(reads=("text",), layers=2, dropout=True),
-  "resnet18": Network(
-    reads=("image",), layers=2, dropout=False, batch_norm=True
-  ),
-  "resnet50": Network(
-    reads=("image",), layers=1, dropout=False, batch_norm=True
-  ),
-  "transformer": Network(reads=("tokens", "window"), layers=2, dropout=True),
-  "vit": Network(reads=("image",), layers=2, dropout=True),
+OPTIMIZERS = {
+  "adam": UpdateRule(),
+  "adamw": UpdateRule(decoupled=True),
+  "lamb": UpdateRule(decoupled=True),
+  "lion": UpdateRule(decoupled=True),
+  "momentum": UpdateRule(momentum=True),
+  "muon": UpdateRule(decoupled=True),
+  "nesterov": UpdateRule(momentum=True),
+  "sgd": UpdateRule(),
 }
-MODELS = tuple(NETWORKS)
 
 
 class ConfigError(Exception):
-  """The config cannot be run: one line says what, where and how to mend."""
+  """A config that cannot be run; as text one line: field, value and reason.
+
+  Attributes:
+    reason: What is wrong, and the fix.
+    field: The dotted path of the field that is wrong; empty where the reason
+      names it.
+    value: The field's value as the line shows it; may be empty.
+  """
+
+  def __init__(self, reason: str, *, field: str = "", value: str = ""):
+    super().__init__(reason)
+    self.reason = reason
+    self.field = field
+    self.value = value
+
+  def __str__(self) -> str:
+    shown = " ".join(filter(None, (self.field, self.value)))
+    return f"{shown}: {self.reason}" if shown else self.reason
+
+  def inside(self, parent: str) -> "ConfigError":
+    """Returns the same error for a config that is held by field `parent`."""
+    field = ".".join(filter(None, (parent, self.field)))
+    return ConfigError(self.reason, field=field, value=self.value)
 
 
 @dataclasses.dataclass(kw_only=True, unsafe_hash=True)
 class Model:
-  """A network. `width` multiplies its channels, `depth` its layers.
+  """A network and its size.
 
-  At 1.0 the ResNets are of the published size. `heads` are those of attention,
-  where a network has any; the channels are a multiple of them. Hashable, since
-  executables are shared by the model they were made for.
+  `width` multiplies the channels, `depth` the layers; at 1.0 the ResNets have
+  their published size. `heads` counts the attention heads of networks that
+  have attention; their channels are a multiple of it. Hashable, since trials
+  of an equal model share executables.
   """
 
   name: str = "cnn"
@@ -86,11 +102,11 @@ class Model:
 
 @dataclasses.dataclass(kw_only=True)
 class Optimizer:
-  """An update rule, its rate and the rate's course.
+  """An update rule, its learning rate and the schedule of the rate.
 
-  With a `scaling` the rate is meant for `reference_batch_size` and grows with
-  the batch or its square root. `schedule_examples` is how long a schedule
-  takes; 0: the budget.
+  With a `scaling` other than "none" the rate is meant for
+  `reference_batch_size` and grows with the batch size or its square root.
+  `schedule_examples` is the length of the schedule; 0: the budget.
   """
 
   name: str = "adam"
@@ -106,33 +122,34 @@ class Optimizer:
 
 @dataclasses.dataclass(kw_only=True)
 class Transfer:
-  """Where the backbone comes from; the head is always fresh.
+  """The source of the backbone's weights; the head is always fresh.
 
-  From `init_from`, a trial that is trained first, at the same seed and once
-  for all that name it; or from `weights`, the folder of a checkpoint made
-  elsewhere; or neither. `backbone_rate` is its learning rate as a multiple of
-  the head's.
+  `init_from` is a trial to train first, at the same seed and once for all
+  trials that name it; `weights` is the folder of a checkpoint made elsewhere;
+  with neither the backbone is random. `backbone_rate` is the backbone's
+  learning rate as a multiple of the head's.
   """
 
   init_from: "Trial | None" = None
   weights: str = ""
-  freeze: bool = False  # leave the backbone as it came, its statistics too
+  freeze: bool = False  # train the head alone; batch statistics stay too
   backbone_rate: float = 1.0
 
 
 @dataclasses.dataclass(kw_only=True)
 class Conditions:
-  """All that one training is done under, but for its seed.
+  """The config of one training without its seed.
 
   `evaluate_every_examples` is counted in examples, not steps, so that every
-  batch size is looked at equally often; a multiple of every batch size.
+  batch size is evaluated equally often; it is a multiple of every batch size.
 
-  Where `accumulation` is left open, `jaxpower.accumulation` says what it is.
+  `accumulation` is the number of micro-batches; 0 lets
+  `jaxpower.accumulation` choose it.
 
-  `tasks` are labels of the data; where `data` is "a+b", sets mixed in every
-  batch, they are "a" and "b". One network learns them all, with a head each.
-  `targets` and `task_weights` are keyed by task; a task without an own target
-  has `target_accuracy`, one without a weight has 1.
+  `tasks` are labels of the dataset; where `data` is "a+b", datasets mixed in
+  every batch, the tasks are "a" and "b". One network learns all of them, with
+  a head for each. `targets` and `task_weights` are keyed by task; a task
+  without a target has `target_accuracy`, one without a weight has 1.
   """
 
   data: str = "fashion_mnist_6k"
@@ -140,43 +157,43 @@ class Conditions:
   model: Model = dataclasses.field(default_factory=Model)
   optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
   batch_size: int = 128  # global: examples per update over all devices
-  accumulation: int = 0  # micro-batches an update is gathered from; 0: open
+  accumulation: int = 0  # micro-batches in an update; 0: chosen for you
   precision: str = "float32"  # of the arithmetic; weights stay float32
   matmul_precision: str = "default"  # of float32 products; GPUs: TF32
   dropout: float = 0.0
   label_smoothing: float = 0.0
   augmentation: str = "none"
-  data_share: float = 1.0  # of the training set, its classes in proportion
-  program: str = "segment"  # between two evaluations one call, or "step"
+  data_share: float = 1.0  # of the training set, stratified by class
+  program: str = "segment"  # one call between two evaluations, or each "step"
   task_weights: dict[str, float] = dataclasses.field(default_factory=dict)
-  task_weighting: str = "fixed"  # or learned with the weights: "uncertainty"
-  streaming: str = "auto"  # from host or disk: where the set is too large
+  task_weighting: str = "fixed"  # or "uncertainty": learned in training
+  streaming: str = "auto"  # from host or disk where the dataset is too large
   target_accuracy: float = 0.8
   targets: dict[str, float] = dataclasses.field(default_factory=dict)
   budget_examples: int = 60_000
   evaluate_every_examples: int = 2_048
   stop_at_target: bool = True  # False: train on to budget or patience
-  patience: int = 0  # evaluations in a row without a better accuracy; 0: any
+  patience: int = 0  # evaluations in a row without a new best; 0: no limit
   idle_seconds: float = 2.0  # context open, nothing queued, before training
-  devices: int = 0  # how many local devices to shard over; 0: all of them
+  devices: int = 0  # local devices to shard over; 0: all of them
   transfer: Transfer = dataclasses.field(default_factory=Transfer)
   framework: str = "jax"
 
 
 @dataclasses.dataclass(kw_only=True)
 class Trial(Conditions):
-  """One training, at one config and one seed, to target or budget."""
+  """One training at one config and one seed, up to target or budget."""
 
   seed: int = 0
 
 
 @dataclasses.dataclass(kw_only=True)
 class Sweep(Conditions):
-  """The trials of one config file: shared conditions and what varies.
+  """The trials of one config file: shared conditions and a grid of values.
 
-  `vary` maps a field of the conditions, dotted where it lies deeper
-  (`optimizer.learning_rate`), to its values; all combinations are run, each
-  with seeds 0 to `seeds` - 1, in an order drawn from `order_seed`.
+  `vary` maps fields of the conditions, as dotted paths
+  (`optimizer.learning_rate`), to tuples of values. All combinations are run,
+  each at seeds 0 to `seeds` - 1, in an order drawn from `order_seed`.
   """
 
   name: str = "sweep"
@@ -186,26 +203,26 @@ class Sweep(Conditions):
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-  """A config, or a part of one, as nested dicts, ready for JSON."""
+  """Converts a config, or a part of one, to nested dicts, ready for JSON."""
   return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def trial_id(trial: Trial) -> str:
-  """Twelve hex digits that name this trial: a hash of its whole config."""
+  """Hashes a trial's whole config to twelve hex digits that name it."""
   text = json.dumps(to_dict(trial), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def with_seed(trial: Trial, seed: int) -> Trial:
-  """A copy of the trial at a seed, and of all that it begins from too."""
+  """Copies a trial at another seed, its pretrainings at that seed too."""
   copied = copy.deepcopy(trial)
-  for each in (copied, *sources(copied)):
-    each.seed = seed
+  for trained in (copied, *sources(copied)):
+    trained.seed = seed
   return copied
 
 
 def sources(trial: Trial) -> Iterator[Trial]:
-  """The trial whose backbone this one begins from, then that one's, ..."""
+  """Yields a trial's pretraining, then the pretraining of that, and so on."""
   source = trial.transfer.init_from
   while source is not None:
     yield source
@@ -213,24 +230,65 @@ def sources(trial: Trial) -> Iterator[Trial]:
 
 
 def targets_of(conditions: Conditions) -> dict[str, float]:
-  """The accuracy each task is to reach, in the order of the tasks."""
+  """Maps each task, in the order of the tasks, to its target accuracy."""
   return {
     task: conditions.targets.get(task, conditions.target_accuracy)
     for task in conditions.tasks
   }
 
 
+# Fields by their dotted paths, as `vary` and the command line name them
+
+
 def get(config: Any, path: str) -> Any:
-  """The value at a dotted path of a config."""
-  for name in path.split("."):
-    config = getattr(config, name)
-  return config
+  """Returns the value of a field, or of a key of a dict field."""
+  holder, name = _holder(config, path)
+  return holder[name] if isinstance(holder, dict) else getattr(holder, name)
+
+
+def put(config: Any, path: str, value: Any) -> None:
+  """Sets a field, or a key of a dict field, in place."""
+  holder, name = _holder(config, path)
+  if isinstance(holder, dict):
+    holder[name] = value
+  else:
+    setattr(holder, name, value)
+
+
+def _holder(config: Any, path: str) -> tuple[Any, str]:
+  """Finds the object that holds a field, and the field's name in it."""
+  name, dot, rest = path.partition(".")
+  if isinstance(config, dict):
+    return config, path  # keys of `vary` have dots of their own
+  return _holder(getattr(config, name), rest) if dot else (config, name)
+
+
+def field_types(config: Any, prefix: str = "") -> dict[str, type]:
+  """Maps every field, keys of dict fields included, to its declared type."""
+  kinds: dict[str, type] = {}
+  hints = typing.get_type_hints(type(config))
+  for field in dataclasses.fields(config):
+    path, value = prefix + field.name, getattr(config, field.name)
+    kinds[path] = plain_type(hints[field.name])
+    if dataclasses.is_dataclass(value):
+      kinds |= field_types(value, f"{path}.")
+    elif isinstance(value, dict) and kinds[path] is dict:
+      of_items = plain_type(typing.get_args(hints[field.name])[1])
+      kinds |= {f"{path}.{key}": of_items for key in value}
+  return kinds
+
+
+def plain_type(hint: Any) -> type:
+  """Strips a type hint: `dict[str, float]` is dict, `Trial | None` Trial."""
+  if isinstance(hint, types.UnionType):
+    hint = typing.get_args(hint)[0]
+  return typing.get_origin(hint) or hint
 
 
 def differences(
   old: dict[str, Any], new: dict[str, Any], prefix: str = ""
 ) -> list[str]:
-  """Where two configs differ, one `field: old -> new` each."""
+  """Lists where two configs differ, one `field: old -> new` each."""
   lines = []
   for key in sorted(old.keys() | new.keys()):
     a, b = old.get(key, "absent"), new.get(key, "absent")
@@ -241,12 +299,15 @@ def differences(
   return lines
 
 
-def arguments(text: str, **defaults: Any) -> Any:
-  """Reads the `name=value,...` behind a config file's colon.
+# For config files
 
-  Types follow the defaults; a bare word sets a true-or-false argument.
-  Returns a namespace with one attribute per default. Raises ConfigError on a
-  word that no default names or a value of another type.
+
+def arguments(text: str, **defaults: Any) -> Any:
+  """Parses the `name=value,...` after the colon of `--config=FILE:...`.
+
+  Each value has the type of its default; a name alone sets a bool. Returns a
+  namespace with one attribute for each default. Raises ConfigError on an
+  unknown name or a value of another type.
   """
   values = dict(defaults)
   for part in filter(None, text.split(",")):
@@ -257,7 +318,7 @@ def arguments(text: str, **defaults: Any) -> Any:
     if not equals and kind is not bool:
       raise ConfigError(f"config argument {name}: write {name}=VALUE")
     try:
-      values[name] = _read(value or "true", kind)
+      values[name] = _parse(value or "true", kind)
     except ValueError:
       raise ConfigError(
         f"config argument {name}={value}: not {article(kind.__name__)}"
@@ -265,26 +326,7 @@ def arguments(text: str, **defaults: Any) -> Any:
   return types.SimpleNamespace(**values)
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-  """One line on a name nobody knows, with the nearest one that exists."""
-  names = sorted(known)
-  near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-  hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
-  return f"unknown {what} '{name}'; {hint}"
-
-
-def field_paths(config: Any, prefix: str = "") -> Iterator[str]:
-  """Every field of a config as a dotted path, keys of `vary` included."""
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    yield prefix + field.name
-    if dataclasses.is_dataclass(value):
-      yield from field_paths(value, f"{prefix}{field.name}.")
-    elif isinstance(value, dict):
-      yield from (f"{prefix}{field.name}.{key}" for key in value)
-
-
-def _read(text: str, kind: type) -> Any:
+def _parse(text: str, kind: type) -> Any:
   if kind is not bool:
     return kind(text)
   if text not in ("true", "false"):
@@ -292,6 +334,17 @@ def _read(text: str, kind: type) -> Any:
   return text == "true"
 
 
+# Parts of error lines
+
+
+def unknown(what: str, name: str, names: Iterable[str]) -> str:
+  """Says that a name is unknown, with the nearest of the known names."""
+  names = sorted(names)
+  near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+  hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+  return f"unknown {what} '{name}'; {hint}"
+
+
 def article(noun: str) -> str:
-  """The noun with its indefinite article."""
+  """Puts the indefinite article before a noun."""
   return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"

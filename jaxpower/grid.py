@@ -1,26 +1,20 @@
-"""A sweep checked and expanded into its trials.
-
-What can be known from the config alone is checked here, before anything loads;
-what depends on the data or the machine is checked by `jaxpower.requirements`.
-"""
+"""Expands a sweep into its trials and puts them in order."""
 
 import copy
 import dataclasses
 import itertools
 import random
-from typing import Any
 
-from jaxpower import checks, pretraining
-from jaxpower.checks import _check_trial, _check_types, check
-from jaxpower.config import Conditions, Sweep, Trial, get, with_seed
+from jaxpower import checks
+from jaxpower.config import Conditions, Sweep, Trial, put, with_seed
 
 
 def expand(sweep: Sweep) -> list[Trial]:
-  """The trials of a sweep, in the order they are to be run.
+  """Makes the trials of a sweep, in the order in which they are to be run.
 
-  Raises ConfigError on a bad sweep.
+  Raises ConfigError where the sweep or one of its trials cannot be run.
   """
-  check(sweep)
+  checks.check_sweep(sweep)
   shared = {
     field.name: getattr(sweep, field.name)
     for field in dataclasses.fields(Conditions)
@@ -30,22 +24,40 @@ def expand(sweep: Sweep) -> list[Trial]:
     for seed in range(sweep.seeds):
       trial = Trial(**copy.deepcopy(shared), seed=seed)
       for path, value in zip(sweep.vary, values, strict=True):
-        _set(trial, path, copy.deepcopy(value))
-      _check_types(trial)
+        put(trial, path, copy.deepcopy(value))
+      checks.check_types(trial)
       trial = with_seed(trial, seed)
-      checks.keep_own(trial)
-      pretraining.check_chain(trial, _check_trial)
+      _drop_other_tasks(trial)
+      checks.check_with_sources(trial, checks.check_trial)
       trials.append(trial)
   return _in_order(trials, sweep.order_seed)
 
 
-def _in_order(trials: list[Trial], order_seed: int) -> list[Trial]:
-  """The trials in random order, frameworks taking turns.
+def _drop_other_tasks(trial: Trial) -> None:
+  """Drops targets and weights of tasks that only other trials have, in place.
 
-  So a machine that warms up or slows down during the sweep favours no value.
-  A framework's trials of one seed are run together, since it is a process of
-  its own that compiles its own; the frameworks' order turns round from seed to
-  seed (A B, B A), which cancels a steady drift and spares a change of process.
+  A sweep names them once for all its trials. What has no effect must go, so
+  that a trial has the same id in every sweep that contains it: with one task
+  there is nothing to weigh, and weights that are learned are not given.
+  """
+  weighs = len(trial.tasks) > 1 and trial.task_weighting == "fixed"
+  for values, tasks in (
+    (trial.targets, trial.tasks),
+    (trial.task_weights, trial.tasks if weighs else ()),
+  ):
+    for task in values.keys() - set(tasks):
+      del values[task]
+
+
+def _in_order(trials: list[Trial], order_seed: int) -> list[Trial]:
+  """Shuffles the trials; several frameworks take turns.
+
+  In random order a machine that warms up or slows down during the sweep
+  favours no value. Each framework has a process of its own, and two processes
+  would share the card's memory and its idle watts; so the trials of one seed
+  and one framework run together, and one process ends before the next begins.
+  The order of the frameworks is reversed from seed to seed (A B, B A): a
+  steady drift cancels, and the process changes only once a seed.
   """
   random.Random(order_seed).shuffle(trials)
   frameworks = list(dict.fromkeys(trial.framework for trial in trials))
@@ -57,8 +69,3 @@ def _in_order(trials: list[Trial], order_seed: int) -> list[Trial]:
     return trial.seed, place if trial.seed % 2 == 0 else -place
 
   return sorted(trials, key=turn)
-
-
-def _set(config: Any, path: str, value: Any) -> None:
-  *parents, name = path.split(".")
-  setattr(get(config, ".".join(parents)) if parents else config, name, value)

@@ -1,4 +1,8 @@
-"""What a sweep and its worker say to each other."""
+"""Defines what a sweep and its worker send to each other.
+
+The worker sends `Ready`, or `Refused` and ends. For each `Task` that the sweep
+then sends it sends any number of `Progress` and one `Done`.
+"""
 
 import dataclasses
 from typing import Any
@@ -9,7 +13,11 @@ from jaxpower.records import TrialRecord
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ready:
-  """The worker's first word: on what, and with which meter, it will train."""
+  """The devices and the meter of a worker that has started.
+
+  `devices` counts the devices, all of the same `platform` and `device_kind`;
+  `meter` is the description of the monitor, as a record holds it.
+  """
 
   platform: str
   device_kind: str
@@ -20,14 +28,26 @@ class Ready:
 
 @dataclasses.dataclass(frozen=True)
 class Refused:
-  """The worker cannot work at all: one line says why and how to mend."""
+  """Why a worker cannot run any trial: one line with the fix."""
 
   reason: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """A trial to run; its files go into the run folder `folder`."""
+
+  trial: Trial
+  varied: dict[str, Any]
+  folder: str
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Progress:
-  """Where the running trial is; numbers not known yet are None."""
+  """How far the running trial is; numbers not known yet are None.
+
+  `examples` and `joules` count training only.
+  """
 
   phase: str
   examples: int = 0
@@ -37,15 +57,6 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-  """The trial is over."""
+  """The end of a trial, with its record."""
 
   record: TrialRecord
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-  """One trial to run; files go into `folder`."""
-
-  trial: Trial
-  varied: dict[str, Any]
-  folder: str

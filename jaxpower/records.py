@@ -1,10 +1,13 @@
-"""How a record names a value that a sweep varies.
+"""Defines the record of a trial, and reads and writes the file of records.
 
-All facts of one trial, and the file they are kept in.
+One JSON object a line. A trial may have cost hours, so its record is appended
+and synced to the disk when it ends, and nothing written before is touched. A
+process that dies while it writes leaves a last line without its newline, a
+torn line; readers leave it out and the next append cuts it off, so the trial
+counts as not run.
 
-One JSON object a line, appended and synced when a trial ends. Field names are
-stable: a reader of schema version 1 can read every record of version 1. An
-unknown number is null, never zero.
+Field names are stable: a reader of schema version 1 can read every record of
+version 1. An unknown number is null, never zero.
 """
 
 import dataclasses
@@ -15,7 +18,7 @@ import pathlib
 import statistics
 import zlib
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from jaxpower.config import (
   Transfer,
@@ -27,18 +30,21 @@ from jaxpower.config import (
 )
 
 SCHEMA_VERSION = 1
-
+SHORT_ID = 6  # digits of a trial's id that tell two pretrainings apart
 
 Status = Literal["reached", "missed", "diverged", "failed"]
 
 
 class RecordError(Exception):
-  """A file of records cannot be used: one line says which and why."""
+  """A file of records that cannot be used: one line says which and why."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluation:
-  """One look at the test set; sums count training so far, nothing else."""
+  """One evaluation on the test set, and what training had cost up to it.
+
+  `train_seconds` and `train_joules` are sums over the train phase alone.
+  """
 
   examples: int
   steps: int
@@ -52,10 +58,11 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Compilation:
-  """Making the executables; `cache_hit`: an earlier trial had made them.
+  """The cost of compiling a trial's executables.
 
-  `seconds` and `joules` are those of the trial that made them, so that the
-  cost of compiling is known for every trial, whoever paid it.
+  With `cache_hit` an earlier trial of the process had compiled them, and
+  `seconds` and `joules` are what that trial spent, so that the cost is known
+  for every trial, whichever paid it.
   """
 
   seconds: float
@@ -69,12 +76,12 @@ class TrialRecord:
 
   Energy to accuracy counts the train phase until the first evaluation that
   meets the target; the variants add compiling or evaluation, or interpolate
-  the crossing between two evaluations. All are null unless `status` is
-  "reached". `train_joules` and `train_seconds` are the whole train phase: for
-  a missed trial a lower bound of what the target would have cost. Bounds are
-  half-widths at 95 %. A `partial` record lost sight of a domain; `reasons`
-  say of which and why. `target_accuracy` is the mean of the tasks' targets,
-  as every accuracy is the mean over tasks.
+  between the last two evaluations. All are null unless `status` is "reached".
+  `train_joules` and `train_seconds` are the whole train phase: for a missed
+  trial a lower bound of what the target would have cost. Bounds are
+  half-widths at 95 %. In a `partial` record the meter did not see all of a
+  domain's energy; `reasons` say of which and why. `target_accuracy` is the
+  mean of the tasks' targets, as every accuracy is the mean over tasks.
   """
 
   trial_id: str
@@ -131,14 +138,14 @@ class TrialRecord:
 
   @property
   def joules_per_example(self) -> float | None:
-    """Joules of training over examples trained on; null when either is."""
+    """Joules of training for each example trained on; None where unknown."""
     if self.train_joules is None or not self.examples:
       return None
     return self.train_joules / self.examples
 
 
 def identity(trial: Trial, varied: dict[str, Any]) -> dict[str, Any]:
-  """The fields of a record that are known before its trial has begun."""
+  """Returns the fields of a record that are known before its trial starts."""
   source = trial.transfer.init_from
   return {
     "trial_id": trial_id(trial),
@@ -152,12 +159,12 @@ def identity(trial: Trial, varied: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_json(record: TrialRecord) -> str:
-  """The record as one line; numbers that are not finite become null."""
+  """Writes a record as one line; numbers that are not finite become null."""
   return json.dumps(_finite(dataclasses.asdict(record)), allow_nan=False)
 
 
 def from_json(line: str) -> TrialRecord:
-  """Reads one line. Raises ValueError where it is not a record."""
+  """Reads a record from a line. Raises ValueError where it holds none."""
   facts = json.loads(line)
   if not isinstance(facts, dict):
     raise ValueError("not a JSON object")
@@ -178,13 +185,13 @@ def from_json(line: str) -> TrialRecord:
 def read(path: pathlib.Path) -> list[TrialRecord]:
   """Reads the records of a file or its archive, none where there is neither.
 
-  A last line without its newline is a torn write and is left out. Raises
-  RecordError on any other line that is not a record.
+  Leaves out a torn last line. Raises RecordError on any other line that is not
+  a record.
   """
   file = find(path)
   if file is None:
     return []
-  *lines, _torn = _content(file).split(b"\n")
+  *lines, _torn = _content(file).split(b"\n")  # b"" where none is torn
   records = []
   for number, line in enumerate(lines, start=1):
     try:
@@ -214,6 +221,7 @@ def find(path: pathlib.Path) -> pathlib.Path | None:
 
 
 def _content(file: pathlib.Path) -> bytes:
+  """Reads a file of records, unpacked if it is an archive."""
   content = file.read_bytes()
   if file.suffix != ".gz":
     return content
@@ -226,9 +234,9 @@ def _content(file: pathlib.Path) -> bytes:
 
 
 def append(path: pathlib.Path, record: TrialRecord) -> None:
-  """Adds a record and waits until it is on the disk.
+  """Appends a record and waits until it is on the disk.
 
-  A torn last line, left by a process that died while writing, is cut first.
+  Cuts off a torn last line first.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   with path.open("a+b") as file:
@@ -238,7 +246,7 @@ def append(path: pathlib.Path, record: TrialRecord) -> None:
     os.fsync(file.fileno())
 
 
-def _cut_torn_line(file: Any) -> None:
+def _cut_torn_line(file: BinaryIO) -> None:
   file.seek(0)
   whole = file.read().rfind(b"\n") + 1
   file.truncate(whole)
@@ -246,6 +254,7 @@ def _cut_torn_line(file: Any) -> None:
 
 
 def _finite(value: Any) -> Any:
+  """Replaces numbers that are not finite, which JSON does not have, by None."""
   if isinstance(value, dict):
     return {key: _finite(item) for key, item in value.items()}
   if isinstance(value, list | tuple):
@@ -256,25 +265,31 @@ def _finite(value: Any) -> Any:
 
 
 def varied_value(value: Any, among: Iterable[Any] = ()) -> Any:
-  """A value that a sweep varies, as a record holds it.
+  """Converts a value that a sweep varies to what its records hold.
 
-  A Transfer is "scratch", "fine-tuned" or "frozen", with a backbone's rate
-  that is not 1; what it came from is told where the words of the values
-  `among` which it stands would be the same without. Every seed of a setting
-  has the same word. Numbers and words are themselves.
+  Numbers and strings stay as they are. A Transfer becomes "scratch",
+  "fine-tuned" or "frozen", with a backbone's rate that is not 1 ("fine-tuned
+  at 0.1"). Its origin is named only as far as the sweep's values differ in it:
+  not at all, by the dataset, or by the pretraining's id. The id is that of
+  seed 0, so that all seeds of a setting have the same value.
+
+  Args:
+    value: The value.
+    among: All values of the field in the sweep, this one too.
   """
   among = tuple(among)
 
-  def different(detail: int) -> int:
+  def distinct(detail: int) -> int:
     return len({json.dumps(_varied_value(item, detail)) for item in among})
 
-  fitting = (d for d in (0, 1, 2) if different(d) == different(2))
-  return _varied_value(value, next(fitting))
+  enough = (d for d in (0, 1, 2) if distinct(d) == distinct(2))
+  return _varied_value(value, next(enough))
 
 
 def _varied_value(value: Any, detail: int) -> Any:
+  """Converts a value; detail 0: no origin, 1: its dataset, 2: its id too."""
   if isinstance(value, Trial):
-    name = trial_id(with_seed(value, 0))[:6]
+    name = trial_id(with_seed(value, 0))[:SHORT_ID]
     return f"{value.data} {name}" if detail == 2 else value.data
   if not isinstance(value, Transfer):
     return to_dict(value) if dataclasses.is_dataclass(value) else value

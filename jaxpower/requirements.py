@@ -1,10 +1,19 @@
-"""What a trial needs beside its config: a framework, fitting data, devices."""
+"""Checks what a trial needs beside its config: a framework, data, a machine.
+
+`jaxpower.checks` needs the config alone; the checks here also read the facts
+of a dataset (no array of it), a folder of weights, the installed packages or
+what a worker says of its devices. All raise ConfigError before anything is
+trained or written.
+"""
 
 import importlib.util
+import pathlib
+from collections.abc import Iterable
 
-from jaxpower import data
-from jaxpower.checks import check_labels
-from jaxpower.config import MODELS, NETWORKS, ConfigError, Trial
+from jaxpower import data, weights
+from jaxpower.architectures import MODELS, NETWORKS
+from jaxpower.checks import SOURCE
+from jaxpower.config import ConfigError, Trial, sources, unknown
 from jaxpower.messages import Ready
 
 
@@ -13,30 +22,55 @@ def check_installed(trial: Trial) -> None:
   if trial.framework == "jax" or importlib.util.find_spec("torch"):
     return
   raise ConfigError(
-    f"framework {trial.framework}: PyTorch is not installed; run"
-    " `pip install torch`, or install jaxpower with its extra: pip install"
-    " 'jaxpower[torch]'"
+    "PyTorch is not installed; run `pip install torch`, or install jaxpower"
+    " with its extra: pip install 'jaxpower[torch]'",
+    field="framework",
+    value=trial.framework,
   )
 
 
 def check_data(trial: Trial) -> None:
-  """Raises ConfigError where a trial does not go with its data."""
+  """Raises ConfigError where a dataset lacks what the trial needs of it.
+
+  That is a label for each task, inputs that the model reads, and as many
+  training examples as a batch has.
+  """
   facts = data.describe(trial.data)
   # Labels that are the next tokens are as many as the tokens.
-  follows = (
+  next_tokens = (
     facts.kind == "tokens"
     and "label" in trial.tasks
     and facts.labels.get("label") == facts.vocabulary
   )
-  kind = "text" if follows else facts.kind
+  kind = "text" if next_tokens else facts.kind
   check_labels(trial, facts.labels, kind)
   check_kind(trial, kind)
   examples = max(1, round(trial.data_share * _train_examples(trial, facts)))
   if trial.batch_size > examples:
     share = "" if trial.data_share == 1 else f", {trial.data_share:g} of it"
     raise ConfigError(
-      f"batch_size {trial.batch_size}: larger than the training set of"
-      f" {trial.data}{share} ({examples} examples)"
+      f"larger than the training set of {trial.data}{share} ({examples}"
+      " examples)",
+      field="batch_size",
+      value=str(trial.batch_size),
+    )
+
+
+def check_labels(trial: Trial, labels: Iterable[str], kind: str) -> None:
+  """Raises ConfigError unless the dataset has a label for every task.
+
+  `kind` is that of the dataset, "text" where the label is the next token.
+  """
+  labels = tuple(labels)
+  for task in trial.tasks:
+    if task not in labels:
+      raise ConfigError(unknown(f"task of {trial.data}", task, labels))
+  if kind == "text" and len(trial.tasks) > 1:
+    raise ConfigError(
+      f"the label of {trial.data} is the next token at every position and is"
+      " learned alone",
+      field="tasks",
+      value=", ".join(trial.tasks),
     )
 
 
@@ -47,39 +81,100 @@ def check_kind(trial: Trial, kind: str) -> None:
   as labels.
   """
   name = trial.model.name
-  fitting = [n for n in MODELS if kind in NETWORKS[n].reads]
-  if name not in fitting:
+  readers = [n for n in MODELS if kind in NETWORKS[n].reads]
+  if name not in readers:
     raise ConfigError(
-      f"model {name}: does not read {trial.data} ({kind}); models that do:"
-      f" {', '.join(fitting)}"
+      f"does not read {trial.data} ({kind}); models that do:"
+      f" {', '.join(readers)}",
+      field="model",
+      value=name,
     )
   if kind != "image" and trial.augmentation != "none":
     raise ConfigError(
-      f"augmentation {trial.augmentation}: for images only, {trial.data} is"
-      f" {kind}"
+      f"for images only, {trial.data} is {kind}",
+      field="augmentation",
+      value=trial.augmentation,
     )
 
 
-def check_devices(trials: tuple[Trial, ...], ready: Ready) -> None:
-  """Raises ConfigError where a trial asks for what the machine has not."""
+def _train_examples(trial: Trial, facts: data.Facts) -> int:
+  """Counts the examples that have a label of a task of the trial.
+
+  In a mixture of datasets an example has the label of its own dataset only.
+  """
+  if "+" not in trial.data:
+    return facts.train_examples
+  return sum(data.describe(task).train_examples for task in trial.tasks)
+
+
+def check_weights(trial: Trial) -> None:
+  """Raises ConfigError where a backbone cannot be restored into a trial.
+
+  Checks that imported weights are whole, of the trial's framework and of its
+  number of heads, and that a pretraining's inputs have the form of the
+  trial's.
+  """
+  if trial.transfer.weights:
+    _check_imported(trial)
+  for source in sources(trial):
+    here, there = _inputs(trial.data), _inputs(source.data)
+    if here != there:
+      raise ConfigError(
+        f"its inputs are {there}, those of {trial.data} are {here}; a backbone"
+        " takes inputs of one form",
+        field=f"{SOURCE}.data",
+        value=source.data,
+      )
+
+
+def _check_imported(trial: Trial) -> None:
+  path = trial.transfer.weights
+  folder = pathlib.Path(path)
+  if problem := weights.problem(folder):
+    raise ConfigError(problem, field="transfer.weights")
+  if trial.framework == "jax" and weights.by_torch(folder):
+    raise ConfigError(
+      f"{path} was written by PyTorch; take framework torch or torch_compile,"
+      " or weights that JAX wrote",
+      field="transfer.weights",
+    )
+  heads = weights.facts(folder).get("heads")
+  if heads and heads != trial.model.heads:
+    # With another number of heads the arrays would fit and mean something else.
+    raise ConfigError(
+      f"the weights in {path} are of a network with {heads}",
+      field="model.heads",
+      value=str(trial.model.heads),
+    )
+
+
+def _inputs(name: str) -> str:
+  """Describes the inputs of a dataset as far as a backbone depends on them."""
+  facts = data.describe(name)
+  shape = " x ".join(map(str, facts.input_shape))
+  tokens = f" of {facts.vocabulary}" if facts.vocabulary else ""
+  return f"{facts.kind} {shape}{tokens}"
+
+
+def check_devices(trials: Iterable[Trial], ready: Ready) -> None:
+  """Raises ConfigError where trials need devices that the worker has not.
+
+  `ready` is the answer of the worker that is to run the trials.
+  """
   for trial in trials:
     devices = trial.devices or ready.devices
     if devices > ready.devices:
       raise ConfigError(
-        f"devices {devices}: this machine has {ready.devices}"
-        f" ({ready.device_kind})"
+        f"this machine has {ready.devices} ({ready.device_kind})",
+        field="devices",
+        value=str(devices),
       )
-    asked = trial.accumulation or 1
-    if trial.batch_size % (devices * asked):
-      parts = "" if asked == 1 else f"{asked} times "
+    micro_batches = trial.accumulation or 1
+    if trial.batch_size % (devices * micro_batches):
+      times = "" if micro_batches == 1 else f"{micro_batches} times "
       raise ConfigError(
-        f"batch_size {trial.batch_size}: not a multiple of {parts}the"
-        f" {devices} devices it is divided over; change it or set devices"
+        f"not a multiple of {times}the {devices} devices it is divided over;"
+        " change it or set devices",
+        field="batch_size",
+        value=str(trial.batch_size),
       )
-
-
-def _train_examples(trial: Trial, facts: data.Facts) -> int:
-  """Those with a label that is asked for; of mixed sets perhaps not all."""
-  if "+" not in trial.data:
-    return facts.train_examples
-  return sum(data.describe(task).train_examples for task in trial.tasks)

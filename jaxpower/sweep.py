@@ -1,4 +1,12 @@
-"""What is left to run, in which order; run it; keep every record."""
+"""Plans a sweep, runs the trials that have no record yet, keeps every record.
+
+A run folder is continued, never overwritten: a trial is known by the hash of
+its config, so after an interruption the same command runs only the trials
+without a record. That asks for two things. The folder holds one config and one
+meter (`sweep.json`), since records of two configs, or measured and modelled
+joules, must not share a table. And one process at a time writes to it, since
+two would run the same trials and measure each other's energy.
+"""
 
 import contextlib
 import dataclasses
@@ -11,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from jaxpower import pretraining, provenance, records, requirements
-from jaxpower.checks import check_cadence
+from jaxpower.checks import check_cadence, check_with_sources
 from jaxpower.config import (
   ConfigError,
   Sweep,
@@ -24,20 +32,30 @@ from jaxpower.config import (
 from jaxpower.grid import expand
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import TrialRecord, varied_value
-from jaxpower.worker import Shift, Worker, failed_record
+from jaxpower.worker import Worker, Workers, failed_record
 
 RECORDS = "records.jsonl"
 SWEEP = "sweep.json"
 
 
+# Called with the number of the trial (from 1), the trial and its news.
+Watch = Callable[[int, Trial, Progress | TrialRecord], None]
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """All trials of a sweep in their order, and what is known of them.
+  """All trials of a sweep in their order, and the records there are of them.
 
-  Each stands after the trial it begins from. `pretrainings` are the ids of
-  those that the sweep does not ask for itself. `lost` tells of recorded trials
-  why their weights cannot be used by one that begins from them; they are run
-  again.
+  Attributes:
+    sweep: The config.
+    folder: The run folder.
+    trials: Each stands after the trial whose weights it starts from.
+    recorded: The newest record of each trial that has one, by trial id.
+    meter: The meter asked for.
+    retry_failed: Whether trials are run again whose record says failed.
+    pretrainings: Ids of trials that the sweep has only to start others from.
+    unusable: What is wrong with the checkpoints of recorded trials that a
+      trial to be run starts from, by trial id; these are run again.
   """
 
   sweep: Sweep
@@ -47,32 +65,35 @@ class Plan:
   meter: str = "auto"
   retry_failed: bool = False
   pretrainings: frozenset[str] = frozenset()
-  lost: dict[str, str] = dataclasses.field(default_factory=dict)
+  unusable: dict[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def left(self) -> tuple[Trial, ...]:
     """The trials that are still to be run."""
-    done = _done(self.recorded, self.retry_failed) - self.lost.keys()
+    done = _done(self.recorded, self.retry_failed) - self.unusable.keys()
     return tuple(t for t in self.trials if trial_id(t) not in done)
 
   @property
   def expected_seconds(self) -> float | None:
-    """Time left, from the trials recorded so far; None before the first."""
-    known = [record.wall_seconds for record in self.recorded.values()]
-    known = [seconds for seconds in known if seconds is not None]
-    return len(self.left) * statistics.fmean(known) if known else None
+    """The time that the trials left will take, at the mean of those recorded.
+
+    None before the first record.
+    """
+    seconds = [record.wall_seconds for record in self.recorded.values()]
+    seconds = [value for value in seconds if value is not None]
+    return len(self.left) * statistics.fmean(seconds) if seconds else None
 
   def varied(self, trial: Trial) -> dict[str, Any]:
-    """The values of this trial that the sweep varies; a pretraining's: none."""
+    """Returns the values of a trial that the sweep varies, by field.
+
+    Empty for a pretraining, which stands for no setting of the sweep.
+    """
     if trial_id(trial) in self.pretrainings:
       return {}
     return {
       path: varied_value(get(trial, path), values)
       for path, values in self.sweep.vary.items()
     }
-
-
-Watch = Callable[[int, Trial, Progress | TrialRecord], None]
 
 
 def plan(
@@ -82,17 +103,17 @@ def plan(
   meter: str = "auto",
   retry_failed: bool = False,
 ) -> Plan:
-  """Checks a sweep against its data and its folder; writes nothing.
+  """Expands a sweep and checks it against data and folder; writes nothing.
 
   Raises ConfigError, DataError or RecordError: one line each.
   """
-  asked = expand(sweep)
-  for trial in asked:
+  expanded = expand(sweep)
+  for trial in expanded:
     requirements.check_installed(trial)
-    pretraining.check_chain(trial, requirements.check_data)
-    pretraining.check_chain(trial, check_cadence)
-    pretraining.check_weights(trial)
-  trials = tuple(pretraining.with_sources(asked))
+    check_with_sources(trial, requirements.check_data)
+    check_with_sources(trial, check_cadence)
+    requirements.check_weights(trial)
+  trials = tuple(pretraining.with_sources(expanded))
   folder = pathlib.Path(folder or pathlib.Path("runs") / sweep.name)
   _check_folder(folder, sweep, meter)
   recorded = {r.trial_id: r for r in records.read(folder / RECORDS)}
@@ -104,8 +125,10 @@ def plan(
     recorded,
     meter,
     retry_failed,
-    pretrainings=frozenset(map(trial_id, trials)) - {*map(trial_id, asked)},
-    lost=pretraining.lost(trials, {n: recorded[n] for n in done}, folder),
+    pretrainings=frozenset(map(trial_id, trials)) - {*map(trial_id, expanded)},
+    unusable=pretraining.unusable(
+      trials, {name: recorded[name] for name in done}, folder
+    ),
   )
 
 
@@ -115,37 +138,38 @@ def execute(
   watch: Watch = lambda number, trial, news: None,
   greet: Callable[[Ready], None] = lambda ready: None,
 ) -> tuple[TrialRecord, ...]:
-  """Runs what is left of a plan and returns the newest record of each trial.
+  """Runs the trials left of a plan; returns the newest record of each trial.
 
   Args:
     plan: What to run.
-    watch: Hears the number of the trial (from 1), the trial and the news.
-    greet: Hears what is trained on, before the first trial.
+    watch: Called with the number of the trial (from 1), the trial and either
+      its progress or, at its end, its record.
+    greet: Called before the first trial with what the worker trains on.
 
   Raises ConfigError or WorkerError before anything is written.
   """
-  left, found = plan.left, dict(plan.recorded)
+  left, newest = plan.left, dict(plan.recorded)
   if left:
-    with Shift(plan.meter) as shift:
+    with Workers(plan.meter) as workers:
+      # Each framework's devices, before the first trial of any is run.
       for trials in _by_framework(left):
-        requirements.check_devices(
-          trials, shift.worker(trials[0].framework).ready
-        )
-      greet(shift.worker(left[0].framework).ready)
-      with _claimed(plan.folder):
+        ready = workers.of(trials[0].framework).ready
+        requirements.check_devices(trials, ready)
+      greet(workers.of(left[0].framework).ready)
+      with _locked(plan.folder):
         _write_sweep(plan)
         for trial in left:
           number = plan.trials.index(trial) + 1
-          if why := pretraining.obstacle(trial, found):
-            record = failed_record(trial, plan.varied(trial), why)
+          if reason := pretraining.blocked_by(trial, newest):
+            record = failed_record(trial, plan.varied(trial), reason)
           else:
-            worker = shift.worker(trial.framework)
+            worker = workers.of(trial.framework)
             record = _run(worker, plan, trial, number, watch)
           records.append(plan.folder / RECORDS, record)
-          found[record.trial_id] = record
+          newest[record.trial_id] = record
           watch(number, trial, record)
   ids = [trial_id(trial) for trial in plan.trials]
-  return tuple(found[name] for name in ids if name in found)
+  return tuple(newest[name] for name in ids if name in newest)
 
 
 def run(
@@ -159,9 +183,10 @@ def run(
 
   Args:
     sweep: What to run.
-    folder: Where records go; `runs/<name>` by default.
+    folder: The run folder, where records go; `runs/<name>` by default.
     meter: auto, nvml, rapl or estimate.
-    watch: Hears the number of the trial (from 1), the trial and the news.
+    watch: Called with the number of the trial (from 1), the trial and either
+      its progress or, at its end, its record.
 
   Raises:
     ConfigError, DataError, RecordError, WorkerError: One line each, before
@@ -171,13 +196,14 @@ def run(
 
 
 def read_sweep(folder: pathlib.Path) -> dict[str, Any]:
-  """What a run folder says of its sweep: config, meter, order of trials."""
+  """Reads sweep.json of a run folder: config, meter, order of trials."""
   return json.loads((folder / SWEEP).read_text())
 
 
 def _run(
   worker: Worker, plan: Plan, trial: Trial, number: int, watch: Watch
 ) -> TrialRecord:
+  """Runs one trial in a worker, which is killed if the sweep is interrupted."""
   try:
     for message in worker.run(trial, plan.varied(trial), plan.folder):
       if isinstance(message, Done):
@@ -190,7 +216,7 @@ def _run(
 
 
 def _done(recorded: dict[str, TrialRecord], retry_failed: bool) -> set[str]:
-  """The ids of the trials whose record stands."""
+  """Returns the ids of the trials that need not be run again."""
   return {
     name
     for name, record in recorded.items()
@@ -199,7 +225,11 @@ def _done(recorded: dict[str, TrialRecord], retry_failed: bool) -> set[str]:
 
 
 def _by_framework(trials: tuple[Trial, ...]) -> list[tuple[Trial, ...]]:
-  """The trials of each framework; last those of the one that begins."""
+  """Groups trials by framework.
+
+  The framework that is to run first comes last: it is the last one whose
+  worker is started to be looked at, and so its worker stays up for it.
+  """
   frameworks = dict.fromkeys(trial.framework for trial in trials)
   return [
     tuple(trial for trial in trials if trial.framework == framework)
@@ -208,7 +238,10 @@ def _by_framework(trials: tuple[Trial, ...]) -> list[tuple[Trial, ...]]:
 
 
 def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
-  """Raises ConfigError where the folder holds another config's records."""
+  """Raises ConfigError where a run folder cannot continue this sweep.
+
+  That is one with records of another config or meter, or of no known one.
+  """
   if folder.exists() and not folder.is_dir():
     raise ConfigError(f"{folder} is a file; name a folder with --out")
   if (archive := folder / f"{RECORDS}.gz").exists():
@@ -223,9 +256,9 @@ def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
       )
     return
   try:
-    held = read_sweep(folder)
-    changes = differences(held["config"], to_dict(sweep))
-    changes += differences({"meter": held["meter"]}, {"meter": meter})
+    written = read_sweep(folder)
+    changes = differences(written["config"], to_dict(sweep))
+    changes += differences({"meter": written["meter"]}, {"meter": meter})
   except (ValueError, KeyError, TypeError) as error:
     raise ConfigError(
       f"{folder / SWEEP} is damaged ({error}); name another folder with --out"
@@ -238,6 +271,7 @@ def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
 
 
 def _write_sweep(plan: Plan) -> None:
+  """Writes sweep.json, whole or not at all, unless the folder has it."""
   path = plan.folder / SWEEP
   if path.exists():
     return
@@ -254,10 +288,12 @@ def _write_sweep(plan: Plan) -> None:
 
 
 @contextlib.contextmanager
-def _claimed(folder: pathlib.Path) -> Iterator[None]:
-  """Holds the folder for this process; a second one is refused.
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+  """Locks a run folder for this process; raises ConfigError if another has it.
 
-  The lock is the kernel's and goes with the process, however it ends.
+  `flock` on the folder itself: the kernel drops the lock when the process
+  ends, however it ends. A lock file would stay behind after a kill and stop
+  the very command that is to continue the sweep.
   """
   try:
     folder.mkdir(parents=True, exist_ok=True)

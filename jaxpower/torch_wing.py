@@ -1,8 +1,10 @@
-"""The PyTorch wing whose first weights are drawn by JAX.
+"""The PyTorch wing, with first weights that JAX draws.
 
-So both frameworks start from the same numbers. They are drawn in the setup
-phase, or restored where JAX's wing or the importer wrote them, on JAX's CPU
-backend (the worker allows it no other), and JAX does nothing after.
+Frameworks are compared from the same numbers: JAX draws the weights of both,
+to the bit, on its CPU backend (the worker allows it no other) and in the setup
+phase, and does nothing after. `learn_torch` knows no JAX, so all of its face
+is taken over as it is, and `start`, the one function that needs both
+frameworks, is added here.
 """
 
 import pathlib
@@ -11,38 +13,26 @@ from typing import Any
 import numpy as np
 
 from jaxpower import weights
-from jaxpower.learn import checkpoint
-from jaxpower.learn.segment import init_state
-from jaxpower.learn.state import head_seed
-from jaxpower.learn_torch import wing
-from jaxpower.learn_torch.checkpoint import restore_backbone
-from jaxpower.learn_torch.wing import Placed, TrainState
-from jaxpower.learn_torch.wing import compile_programs as compile_programs
-from jaxpower.learn_torch.wing import copy as copy
-from jaxpower.learn_torch.wing import count_parameters as count_parameters
-from jaxpower.learn_torch.wing import devices as devices
-from jaxpower.learn_torch.wing import evaluate as evaluate
-from jaxpower.learn_torch.wing import flops_per_step as flops_per_step
-from jaxpower.learn_torch.wing import numerics as numerics
-from jaxpower.learn_torch.wing import peak_memory_bytes as peak_memory_bytes
-from jaxpower.learn_torch.wing import place as place
-from jaxpower.learn_torch.wing import save as save
-from jaxpower.learn_torch.wing import train as train
-from jaxpower.learn_torch.wing import wait as wait
+from jaxpower.learn import checkpoint as jax_checkpoint
+from jaxpower.learn.state import head_seed, init_state
+from jaxpower.learn_torch import checkpoint as torch_checkpoint
+from jaxpower.learn_torch.placement import Placed
+from jaxpower.learn_torch.state import TrainState, fresh_state
+from jaxpower.learn_torch.wing import *  # noqa: F403, all of it but `start`
 
 
 def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
-  """The state that training starts from, the same as JAX's to the bit.
+  """Returns the state that training starts from, the same as JAX's to the bit.
 
   Args:
     placed: The trial.
-    backbone: A folder of weights to begin with, of either wing; None: fresh
+    backbone: A folder of weights to begin with, of either wing; None for fresh
       ones.
 
-  Raises WeightsError where the folder is damaged or does not fit.
+  Raises WeightsError if the folder is damaged or does not fit.
   """
   spec, trial = placed.spec, placed.trial
-  drawn: Any = init_state(
+  jax_state: Any = init_state(
     np.uint32(trial.seed) if backbone is None else head_seed(trial),
     model=spec.model,
     classes=spec.classes,
@@ -52,8 +42,10 @@ def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
     shape=spec.input_shape,
     uncertain_tasks=len(spec.tasks) if spec.uncertainty else 0,
   )
-  ours = backbone is not None and weights.by_torch(backbone)
-  if backbone is not None and not ours:
-    drawn = checkpoint.restore_backbone(backbone, drawn)
-  state = wing.start(placed, drawn.params, drawn.batch_stats)
-  return restore_backbone(backbone, state) if backbone and ours else state
+  by_torch = backbone is not None and weights.by_torch(backbone)
+  if backbone is not None and not by_torch:
+    jax_state = jax_checkpoint.restore_backbone(backbone, jax_state)
+  state = fresh_state(spec, jax_state.params, jax_state.batch_stats)
+  if backbone is not None and by_torch:
+    return torch_checkpoint.restore_backbone(backbone, state)
+  return state

@@ -1,33 +1,49 @@
-"""One trial, its phases in order: the room that knows training and meter.
+"""Runs one trial: its phases in order, each in a window of the meter.
 
 setup -> idle -> compile -> setup -> warmup -> eval -> {train -> eval}* until
-target or budget -> infer -> checkpoint. Each phase is a window of the monitor
-that opens and closes on the arrays themselves.
+target or budget -> infer -> checkpoint. Training and meter meet only here. A
+framework returns from a call before the work is done, so each window waits
+for the arrays that go in and for those that come out (`Monitor.measure`).
+
+Idle comes after the data is placed, so that the context is open and its watts
+are those that training builds on. Initial weights are in a setup window of
+their own: compiling what draws them does not depend on the batch size and
+would blur the compile joules by which settings differ. Warm-up runs
+everything once on a copy, so that no first call falls into a train window.
 """
 
 import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from jaxpower import accounting, data, timelines, weights
-from jaxpower.accounting import Look
+from jaxpower.accounting import EvalResult
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress
-from jaxpower.power import Monitor, gpu_uuid
+from jaxpower.power import Monitor, Window, gpu_uuid
 from jaxpower.records import Compilation, TrialRecord
 from jaxpower.wings import Placed, Wing, wing_of
 
-INFER_SECONDS = 0.5  # inference is repeated at least this long
+# Inference is repeated at least this long; chosen. A counter of 100 ms is off
+# by 7 % on average in a window of 0.1 s, by 1 % in one of 0.5 s (benchmarks/
+# meter_accuracy.json), and one pass over a small test set is shorter still.
+INFER_SECONDS = 0.5
 
 Tell = Callable[[Progress], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
-  """Executables, what making them cost, and the work of one step."""
+class Compiled:
+  """The programs of a spec, as a wing compiled them.
+
+  Attributes:
+    programs: The wing's own.
+    compilation: What compiling them cost.
+    flops_per_step: The operations of one update; None if not known.
+  """
 
   programs: Any
   compilation: Compilation
@@ -39,7 +55,7 @@ def run(
   varied: dict[str, Any],
   *,
   monitor: Monitor,
-  made: dict[Any, Made],
+  cache: dict[Any, Compiled],
   folder: pathlib.Path,
   provenance: dict[str, Any],
   tell: Tell = lambda progress: None,
@@ -47,13 +63,14 @@ def run(
   """Runs a trial under an entered monitor and returns its record.
 
   Args:
-    trial: What to train, on what, to where.
-    varied: The values that the sweep varies, for the record.
-    monitor: Entered, waiting on the wing's arrays, used for this trial only.
-    made: Executables of earlier trials of this process; added to.
-    folder: Of the run; checkpoint and timelines go under it.
-    provenance: What is known of this process, for the record.
-    tell: Hears how far the trial is.
+    trial: The config.
+    varied: The values of the trial that its sweep varies, for the record.
+    monitor: Entered; waits for the wing's arrays; used for this trial only.
+    cache: Programs of earlier trials of this process, by spec; those of this
+      trial are added.
+    folder: The run folder; checkpoint and timelines go under it.
+    provenance: Versions and machine of this process, for the record.
+    tell: Called with how far the trial is.
   """
   name, began = trial_id(trial), time.monotonic()
   wing = wing_of(trial.framework)
@@ -64,47 +81,42 @@ def run(
   tell(Progress(phase="idle"))
   monitor.measure("idle", time.sleep, trial.idle_seconds)
   tell(Progress(phase="compile"))
-  earlier = made.get(spec)
-  programs = monitor.measure("compile", _programs, wing, spec, earlier)
+  cached = cache.get(spec)
+  programs = monitor.measure("compile", _programs, wing, spec, cached)
   state = monitor.measure("setup", wing.start, placed, _backbone(trial, folder))
   parameters = wing.count_parameters(state)
   tell(Progress(phase="warmup"))
   copy = wing.copy(state)  # training may use up what it is given
   monitor.measure("warmup", _warm_up, wing, programs, copy, placed)
-  state, looks, waited = _train(
+  state, results, waited = _train(
     trial, wing, programs, state, placed, monitor, tell
   )
   peak = wing.peak_memory_bytes(programs, placed)
-  tell(Progress(phase="infer", accuracy=looks[-1].accuracy))
+  tell(Progress(phase="infer", accuracy=results[-1].accuracy))
   inferred = monitor.measure("infer", _infer, wing, programs, state, placed)
-  tell(Progress(phase="checkpoint", accuracy=looks[-1].accuracy))
+  tell(Progress(phase="checkpoint", accuracy=results[-1].accuracy))
   saved = weights.folder_of(name)
   monitor.measure("checkpoint", wing.save, folder / saved, state)
 
   windows = monitor.windows()
-  if earlier is None:
-    spent = accounting.add_up(accounting.named(windows, "compile"))
-    paid = Compilation(seconds=spent.seconds, joules=spent.joules)
-    made[spec] = Made(programs, paid, wing.flops_per_step(spec))
-  compilation = dataclasses.replace(
-    made[spec].compilation, cache_hit=earlier is not None
-  )
-  infer = accounting.add_up(accounting.named(windows, "infer")).joules
   timeline = folder / "timelines" / f"{name}.parquet"
   timelines.write(timeline, monitor.timeline(), windows)
+  compiled = cached or _compiled(wing, spec, programs, windows)
+  cache[spec] = compiled
+  infer = accounting.total(accounting.of_phase(windows, "infer")).joules
   return accounting.record(
     trial,
     varied,
-    looks,
+    results,
     windows,
-    compilation,
+    dataclasses.replace(compiled.compilation, cache_hit=cached is not None),
     wall_seconds=time.monotonic() - began,
     warnings=monitor.warnings,
     data_wait_seconds=waited,
     infer_examples=inferred,
     infer_joules_per_example=None if infer is None else infer / inferred,
     meter=monitor.describe(),
-    flops_per_step=made[spec].flops_per_step,
+    flops_per_step=compiled.flops_per_step,
     parameters=parameters,
     pretrained=_pretrained(trial),
     peak_memory_bytes=peak,
@@ -122,81 +134,93 @@ def _train(
   placed: Placed,
   monitor: Monitor,
   tell: Tell,
-) -> tuple[Any, list[Look], float]:
+) -> tuple[Any, list[EvalResult], float]:
   """Trains and evaluates in turn until the trial is over.
 
-  Returns the state, what evaluation saw, and the seconds waited for data.
+  Returns the state, the result of each evaluation, and the seconds that the
+  devices waited for data.
   """
   steps = trial.evaluate_every_examples // trial.batch_size
-  looks, loss, waits = [], math.nan, []
+  results, loss, waits = [], math.nan, []
   for segment in range(trial.budget_examples // (steps * trial.batch_size) + 1):
     if segment > 0:
       state, loss, waited = monitor.measure(
         "train", wing.train, programs, state, placed, segment - 1
       )
       waits.append(waited)
-    found = monitor.measure("eval", wing.evaluate, programs, state, placed)
-    look = Look(
+    metrics = monitor.measure("eval", wing.evaluate, programs, state, placed)
+    result = EvalResult(
       examples=segment * steps * trial.batch_size,
       steps=segment * steps,
       train_loss=float(loss),
-      loss=float(found["loss"]),
-      accuracy=float(found["accuracy"]),
-      accuracies=_by_task(trial, found),
+      loss=float(metrics["loss"]),
+      accuracy=float(metrics["accuracy"]),
+      accuracies=_by_task(trial, metrics),
     )
-    looks.append(look)
+    results.append(result)
     tell(
       Progress(
         phase="train",
-        examples=look.examples,
-        accuracy=look.accuracy,
+        examples=result.examples,
+        accuracy=result.accuracy,
         joules=monitor.joules_so_far("train"),
       )
     )
-    if accounting.is_over(trial, looks):
+    if accounting.is_over(trial, results):
       break
-  return state, looks, math.fsum(waits)
+  return state, results, math.fsum(waits)
 
 
 def _backbone(trial: Trial, folder: pathlib.Path) -> pathlib.Path | None:
-  """Where the weights lie that a trial begins with; None: it draws its own."""
-  asked = trial.transfer
-  if asked.init_from is not None:
-    return folder / weights.folder_of(trial_id(asked.init_from))
-  return pathlib.Path(asked.weights) if asked.weights else None
+  """Finds the checkpoint to start from; None for random weights."""
+  transfer = trial.transfer
+  if transfer.init_from is not None:
+    return folder / weights.folder_of(trial_id(transfer.init_from))
+  return pathlib.Path(transfer.weights) if transfer.weights else None
 
 
 def _pretrained(trial: Trial) -> dict[str, Any] | None:
+  """Describes imported weights for the record; None where there are none."""
   path = trial.transfer.weights
   return weights.origin(pathlib.Path(path)) if path else None
 
 
 def _place_data(wing: Wing, trial: Trial) -> Placed:
-  # A set that may be too large for memory is not to be brought there whole.
-  found = data.load(trial.data, mapped=trial.streaming != "never")
-  return wing.place(trial, data.for_tasks(found, trial.tasks))
+  # Memory-mapped: a dataset that is streamed may be too large for memory.
+  dataset = data.load(trial.data, mapped=trial.streaming != "never")
+  return wing.place(trial, data.for_tasks(dataset, trial.tasks))
 
 
-def _by_task(trial: Trial, found: dict[str, Any]) -> dict[str, float]:
-  """The accuracy of each task; empty for one, whose accuracy says it all."""
+def _by_task(trial: Trial, metrics: dict[str, Any]) -> dict[str, float]:
+  """Maps each of several tasks to its accuracy; empty for a single task."""
   if len(trial.tasks) == 1:
     return {}
-  each = zip(trial.tasks, found["accuracies"], strict=True)
-  return {task: float(accuracy) for task, accuracy in each}
+  pairs = zip(trial.tasks, metrics["accuracies"], strict=True)
+  return {task: float(accuracy) for task, accuracy in pairs}
 
 
-def _programs(wing: Wing, spec: Hashable, earlier: Made | None) -> Any:
-  return wing.compile_programs(spec) if earlier is None else earlier.programs
+def _programs(wing: Wing, spec: Hashable, cached: Compiled | None) -> Any:
+  """Returns the programs of a spec: the cached ones, or compiles them."""
+  return wing.compile_programs(spec) if cached is None else cached.programs
+
+
+def _compiled(
+  wing: Wing, spec: Hashable, programs: Any, windows: Sequence[Window]
+) -> Compiled:
+  """Notes with new programs what compiling them cost in this trial."""
+  spent = accounting.total(accounting.of_phase(windows, "compile"))
+  cost = Compilation(seconds=spent.seconds, joules=spent.joules)
+  return Compiled(programs, cost, wing.flops_per_step(spec))
 
 
 def _warm_up(wing: Wing, programs: Any, state: Any, placed: Placed) -> Any:
-  """Runs everything once on a state that is thrown away."""
+  """Trains and evaluates once on a state that is thrown away."""
   state, loss, _ = wing.train(programs, state, placed, 0)
   return loss, wing.evaluate(programs, state, placed)
 
 
 def _infer(wing: Wing, programs: Any, state: Any, placed: Placed) -> int:
-  """Passes over the test set for a while; how many examples that were."""
+  """Evaluates repeatedly for INFER_SECONDS; returns the examples seen."""
   began, passes = time.monotonic(), 0
   while time.monotonic() - began < INFER_SECONDS:
     wing.wait(wing.evaluate(programs, state, placed))
@@ -205,10 +229,10 @@ def _infer(wing: Wing, programs: Any, state: Any, placed: Placed) -> int:
 
 
 def gpus_of(trial: Trial) -> list[str] | None:
-  """The UUIDs of the GPUs a trial is sharded over, none on other platforms.
+  """Returns the UUIDs of the GPUs a trial is sharded over; on CPUs none.
 
-  Only these are billed; the other GPUs of a node are shown apart. None where
-  a GPU cannot be told by its UUID: then all visible ones are billed.
+  Only these are billed; other GPUs of the node are shown apart. None where a
+  GPU has no known UUID: then all visible ones are billed.
   """
   devices = _devices(trial)
   if all(device["platform"] == "cpu" for device in devices):
@@ -218,6 +242,7 @@ def gpus_of(trial: Trial) -> list[str] | None:
 
 
 def _devices(trial: Trial) -> list[dict[str, Any]]:
+  """Describes the devices of a trial, with the UUID of each GPU."""
   return [
     device
     | {

@@ -1,4 +1,22 @@
-"""What a trial asks of a framework, and which room answers."""
+"""The contract between a trial and a framework, and who fulfils it.
+
+A wing is a framework's half of the experiment: `learn` trains in JAX,
+`learn_torch` in PyTorch. `jaxpower.trial` measures whatever happens between
+two of the calls below and knows nothing else of a framework, so that both are
+measured alike. The wings are twins: the same role has the same file and the
+same name in both.
+
+In the order of a trial:
+
+  placed   = place(trial, sets)               the data on its devices
+  programs = compile_programs(placed.spec)    all compiling, and no training
+  state    = start(placed, backbone)          the same first weights in both
+  state, loss, waited = train(programs, state, placed, 0)   a segment, then
+  metrics  = evaluate(programs, state, placed)              the test set, ...
+  save(folder, state)
+
+Values of type Any are the wing's own; a trial only hands them on.
+"""
 
 import pathlib
 from collections.abc import Hashable
@@ -9,14 +27,11 @@ from jaxpower.data import DataSet
 
 
 class Placed(Protocol):
-  """A trial with its data on its devices.
-
-  Trials of equal `spec` share their executables.
-  """
+  """A trial with its data where training wants it: on devices, or streamed."""
 
   @property
   def spec(self) -> Hashable:
-    """What its executables depend on."""
+    """All that the trial's programs depend on; equal specs share programs."""
     ...
 
   @property
@@ -26,82 +41,118 @@ class Placed(Protocol):
 
 
 class Wing(Protocol):
-  """A module that trains; its states and programs are its own affair.
+  """A module that trains: all that a trial asks of a framework.
 
-  What these functions return is waited for by the meter, so a window holds
-  the work itself and not only the call.
+  A call may return before its work is done, as calls of JAX and CUDA do. The
+  meter waits for what is returned (`wait`) before it closes a window, so a
+  window holds the work itself; nothing may be left undone that the returned
+  values do not depend on.
   """
 
   def wait(self, values: Any, /) -> Any:
-    """Returns once every array in `values` is computed: the barrier."""
+    """Returns `values` once they are computed, on every device: the barrier."""
     ...
 
   def place(self, trial: Trial, sets: DataSet) -> Placed:
-    """Brings a set to the devices of a trial.
+    """Copies a data set to the trial's devices, or leaves it to be streamed.
 
-    Its 'label' is what is learned: [n, tasks] where there are several.
+    Args:
+      trial: What is trained.
+      sets: Its "label" is what is learned: [n], [n, length] for next tokens,
+        [n, tasks] if there are several tasks, -1 for no label of one.
     """
     ...
 
   def compile_programs(self, spec: Any) -> Any:
-    """Makes whatever is run again and again, before any of it is called."""
+    """Compiles all that training and evaluation will call, and runs no update.
+
+    What it returns serves every trial of an equal spec.
+    """
     ...
 
   def flops_per_step(self, spec: Any) -> float | None:
-    """Operations of one update over all devices; None where not known."""
+    """Counts the floating-point operations of one update over all devices.
+
+    None if the framework does not tell.
+    """
     ...
 
   def start(self, placed: Any, backbone: pathlib.Path | None = None) -> Any:
-    """The state that training starts from.
+    """Returns the state that training starts from: JAX draws its weights.
 
-    With a folder that `save` wrote, its backbone under a fresh head.
+    Args:
+      placed: The trial, whose seed the weights are drawn from.
+      backbone: A folder that `save` or the importer wrote, to take all weights
+        from but the head's; None for a network of fresh weights.
+
+    Raises WeightsError if the folder is damaged or does not fit the network.
     """
     ...
 
   def copy(self, state: Any) -> Any:
-    """Another state of the same values; `train` may use up its own."""
+    """Copies a state, because `train` writes over the one that it is given."""
     ...
 
   def count_parameters(self, state: Any) -> int:
-    """How many numbers the network has."""
+    """Counts the network's numbers, those of a frozen backbone too."""
     ...
 
   def train(
     self, programs: Any, state: Any, placed: Any, segment: int
   ) -> tuple[Any, Any, float]:
-    """Trains up to the next evaluation.
+    """Makes the updates of one segment: those between two evaluations.
 
-    Returns the state, the mean loss, and the seconds the devices waited for
-    data.
+    Args:
+      programs: Those of the trial's spec.
+      state: After the segments before; not to be used again.
+      placed: The trial.
+      segment: Which one, from 0: with the seed it gives order and rates.
+
+    Returns:
+      The new state; the mean loss over the segment's updates, a scalar that
+      may still be on a device; and the seconds for which the devices waited
+      for data, 0 if the set lies on them.
     """
     ...
 
   def evaluate(self, programs: Any, state: Any, placed: Any) -> dict[str, Any]:
-    """Mean "loss" and "accuracy" over the test set.
+    """Returns the mean "loss" and "accuracy" over the test set, as scalars.
 
-    With several tasks also their "accuracies", in the order of the trial's.
+    With several tasks also their "accuracies" [tasks], in the trial's order.
     """
     ...
 
   def save(self, folder: pathlib.Path, state: Any) -> None:
-    """Writes the state into a folder of its own, in place of any other."""
+    """Writes a state to a folder of its own, in place of what lies there.
+
+    It is on disk, with its checksums, when this returns.
+    """
     ...
 
   def peak_memory_bytes(self, programs: Any, placed: Any) -> int | None:
-    """Most memory of one device that training took; None where not known."""
+    """Returns the most memory that training took of one device.
+
+    Asked after training; None if not known, as on CPUs.
+    """
     ...
 
   def numerics(self, placed: Any) -> dict[str, Any]:
-    """What differs by nature between frameworks, as this trial had it."""
+    """Returns what differs by nature between frameworks, for this trial."""
     ...
 
   def devices(self, trial: Trial) -> list[dict[str, Any]]:
-    """The devices of a trial: "platform", "kind" and "index" of each."""
+    """Returns the "platform", "kind" and "index" of each of a trial's devices.
+
+    "index" counts the devices that this process sees, as CUDA does.
+    """
     ...
 
 
 def wing_of(framework: str) -> Wing:
-  """The wing of a framework, which is imported now and not before."""
+  """Returns the wing of a framework, which is imported now and not before.
+
+  Raises ValueError if there is none.
+  """
   if framework == "jax":
     from jaxpower.learn import wing
 

@@ -1,10 +1,20 @@
-"""Workers taking turns: two frameworks never hold a device at once.
+"""Runs trials in a process of their own, one worker at a time.
 
-The process that trials run in: a dead worker costs one trial.
+Why a process: the sweep's own process, perhaps a notebook's kernel, then
+loads no framework and holds no GPU, and a trial that kills its process costs
+one failed record and not the sweep.
 
-`Worker` is the sweep's end and imports no framework; `main` is the other end,
-in a process of its own. They speak in `jaxpower.messages` over two pipes, so a
-script or a notebook can start a sweep without being imported a second time.
+Why one process for all trials of a framework: one for each would pay start,
+import and compilation each time and share no executables.
+
+Why two pipes and a command, not `multiprocessing`: its spawn imports the
+user's script a second time, which a notebook or a script without a `__main__`
+guard does not survive. What is sent is in `jaxpower.messages`. The worker's
+inbox closes when the sweep's process ends, however it ends, and a closed inbox
+ends the worker: none is left behind.
+
+`Workers` and `Worker` are the sweep's end and import no framework; `main` and
+`serve` are the other end, in the worker's process.
 """
 
 import contextlib
@@ -24,13 +34,48 @@ from jaxpower.config import Trial
 from jaxpower.messages import Done, Progress, Ready, Refused, Task
 from jaxpower.records import TrialRecord, identity
 
-PATIENCE_SECONDS = 10.0
+EXIT_SECONDS = 10.0  # for a worker to end by itself, then it is killed; chosen
 
-CHILD = "import sys; from jaxpower import worker; worker.main(sys.argv[1:])"
+COMMAND = "import sys; from jaxpower import worker; worker.main(sys.argv[1:])"
 
 
 class WorkerError(Exception):
-  """No worker can be had here: one line says why and how to mend."""
+  """A worker cannot be started here: one line says why and the fix."""
+
+
+# The sweep's end
+
+
+class Workers:
+  """Starts workers of several frameworks in turn; a context manager.
+
+  At most one is alive: two would share the GPU's memory and its idle watts.
+  """
+
+  def __init__(self, meter: str):
+    self._meter = meter
+    self._framework: str | None = None
+    self._worker: Worker | None = None
+    self._open = contextlib.ExitStack()
+
+  def __enter__(self) -> "Workers":
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self._open.close()
+
+  def of(self, framework: str) -> "Worker":
+    """Returns the worker of a framework, after stopping that of another one.
+
+    Raises WorkerError where it cannot be started.
+    """
+    if self._worker is None or self._framework != framework:
+      self._worker = None
+      self._open.close()
+      worker = Worker(self._meter, framework)
+      self._worker = self._open.enter_context(worker)
+      self._framework = framework
+    return self._worker
 
 
 class Worker:
@@ -52,36 +97,41 @@ class Worker:
 
   @property
   def ready(self) -> Ready:
-    """What the worker trains on and with which meter."""
+    """The devices and the meter of the worker."""
     return self._ready
 
   @property
   def pid(self) -> int:
-    """The child's process id."""
+    """The process id of the child."""
     return self._process.pid
 
   def run(
     self, trial: Trial, varied: dict[str, Any], folder: pathlib.Path
   ) -> Iterator[Progress | Done]:
-    """Says how far a trial is, and at last `Done` with its record.
+    """Runs a trial; yields its progress, and at last `Done` with its record.
 
-    A worker that dies gives a failed record and is replaced.
+    A worker that dies gives a failed record and is replaced at the next trial.
     """
     if self._process.poll() is not None:
       self._stop()
       self._start()
     try:
-      self._to.send(Task(trial, varied, str(folder)))
-      while not isinstance(message := self._from.recv(), Done):
+      self._inbox.send(Task(trial, varied, str(folder)))
+      while not isinstance(message := self._outbox.recv(), Done):
         yield message
     except (EOFError, OSError):
-      message = Done(self._failed(trial, varied))
+      message = Done(failed_record(trial, varied, self._cause_of_death()))
     yield message
 
+  def terminate(self) -> None:
+    """Ends the worker in the middle of a trial."""
+    self._process.terminate()
+
   def _start(self) -> None:
-    inbox, self._to = _pipe()
-    self._from, outbox = _pipe()
-    self._stderr = tempfile.TemporaryFile()  # noqa: SIM115, closed in _stop
+    """Starts the process and waits until it is ready or refuses."""
+    inbox, self._inbox = _pipe()
+    self._outbox, outbox = _pipe()
+    self._output = tempfile.TemporaryFile()  # noqa: SIM115, closed in _stop
     ends = [inbox.fileno(), outbox.fileno()]
     package = pathlib.Path(__file__).parent.parent
     path = os.pathsep.join(
@@ -89,64 +139,71 @@ class Worker:
     )
     environment = os.environ | {"PYTHONPATH": path}
     if self._framework != "jax":
-      # There JAX draws the first weights, and is to leave the GPUs alone.
+      # JAX only initialises weights here; keep it off the GPUs.
       environment["JAX_PLATFORMS"] = "cpu"
     self._process = subprocess.Popen(
       [
-        *(sys.executable, "-c", CHILD),
+        *(sys.executable, "-c", COMMAND),
         *(*map(str, ends), self._meter, self._framework),
       ],
       stdin=subprocess.DEVNULL,
-      stdout=self._stderr,
-      stderr=self._stderr,
+      stdout=self._output,
+      stderr=self._output,
       pass_fds=ends,
       env=environment,
     )
+    # The child has its copies; with ours open its death would not be seen.
     inbox.close()
     outbox.close()
     try:
-      answer = self._from.recv()
+      answer = self._outbox.recv()
     except (EOFError, OSError):
-      answer = Refused(f"the worker did not start: {self._last_words()}")
+      answer = Refused(f"the worker did not start: {self._last_line()}")
     if isinstance(answer, Refused):
       self._stop()
       raise WorkerError(answer.reason)
     self._ready: Ready = answer
 
   def _stop(self) -> None:
-    """Lets the worker finish by closing its inbox, and makes sure of it."""
-    self._to.close()
-    self._from.close()
+    """Closes the worker's inbox, which ends it, and kills it if it stays."""
+    self._inbox.close()
+    self._outbox.close()
     try:
-      self._process.wait(PATIENCE_SECONDS)
+      self._process.wait(EXIT_SECONDS)
     except subprocess.TimeoutExpired:
       self._process.kill()
       self._process.wait()
-    self._stderr.close()
+    self._output.close()
 
-  def terminate(self) -> None:
-    """Ends the worker in the middle of what it does."""
-    self._process.terminate()
-
-  def _failed(self, trial: Trial, varied: dict[str, Any]) -> TrialRecord:
+  def _cause_of_death(self) -> str:
+    """Says how the process ended: exit code or signal, and its last line."""
     code = self._process.wait()
     how = f"exit code {code}"
     if code < 0:
       how = f"signal {-code} ({signal.Signals(-code).name})"
-    words = self._last_words()
-    error = f"the worker died with {how}" + (f": {words}" if words else "")
-    return failed_record(trial, varied, error)
+    line = self._last_line()
+    return f"the worker died with {how}" + (f": {line}" if line else "")
 
-  def _last_words(self) -> str:
-    self._stderr.seek(0)
-    lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+  def _last_line(self) -> str:
+    """Reads the last line that the process printed."""
+    self._output.seek(0)
+    lines = self._output.read().decode(errors="replace").strip().splitlines()
     return lines[-1].strip() if lines else ""
+
+
+def _pipe() -> tuple[Connection, Connection]:
+  """Opens a pipe; returns its reading and its writing end."""
+  reading, writing = os.pipe()
+  return (
+    Connection(reading, writable=False),
+    Connection(writing, readable=False),
+  )
 
 
 def failed_record(
   trial: Trial, varied: dict[str, Any], error: str
 ) -> TrialRecord:
-  """The record of a trial that ended before it could tell anything."""
+  """Makes the record of a trial that failed before it had one."""
   return TrialRecord(
     **identity(trial, varied),
     status="failed",
@@ -157,32 +214,46 @@ def failed_record(
   )
 
 
-def _pipe() -> tuple[Connection, Connection]:
-  """A reading and a writing end."""
-  reading, writing = os.pipe()
-  return (
-    Connection(reading, writable=False),
-    Connection(writing, readable=False),
+# The worker's end
+
+
+def main(arguments: list[str]) -> None:
+  """Starts serving; arguments: two file descriptors, a meter, a framework."""
+  # An interrupt from the terminal reaches the sweep, which decides.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  inbox, outbox, meter, framework = arguments
+  serve(
+    Connection(int(inbox), writable=False),
+    Connection(int(outbox), readable=False),
+    meter,
+    framework,
   )
 
 
 def serve(
   inbox: Connection, outbox: Connection, meter: str, framework: str
 ) -> None:
-  """The child's life: says that it is ready, then runs what it is given."""
+  """Says that the worker is ready, or refuses; then runs trials as they come.
+
+  Args:
+    inbox: Where tasks come from.
+    outbox: Where messages go to.
+    meter: auto, nvml, rapl or estimate.
+    framework: That of all trials of this process.
+  """
   from jaxpower import trial
   from jaxpower.power import MeterError, Monitor
   from jaxpower.wings import wing_of
 
-  def monitor_of(asked: Trial) -> Monitor:
-    return Monitor(meter, wait=wing.wait, gpus=trial.gpus_of(asked))
+  def monitor_of(metered: Trial) -> Monitor:
+    return Monitor(meter, wait=wing.wait, gpus=trial.gpus_of(metered))
 
   any_trial = Trial(framework=framework)
   try:
     wing = wing_of(framework)
     devices = wing.devices(any_trial)
     with monitor_of(any_trial) as monitor:
-      described, warnings = monitor.describe(), monitor.warnings
+      description, cautions = monitor.describe(), monitor.cautions
   except (MeterError, RuntimeError) as error:
     outbox.send(Refused(str(error)))
     return
@@ -191,12 +262,12 @@ def serve(
       platform=devices[0]["platform"],
       device_kind=devices[0]["kind"],
       devices=len(devices),
-      meter=described,
-      warnings=warnings,
+      meter=description,
+      warnings=tuple(map(str, cautions)),
     )
   )
   origin = provenance.collect() | {"meter_asked_for": meter}
-  made: dict[Any, trial.Made] = {}
+  cache: dict[Any, trial.Compiled] = {}
   while True:
     try:
       task: Task = inbox.recv()
@@ -209,7 +280,7 @@ def serve(
           task.trial,
           task.varied,
           monitor=monitor,
-          made=made,
+          cache=cache,
           folder=folder,
           provenance=origin,
           tell=outbox.send,
@@ -220,49 +291,12 @@ def serve(
       record = failed_record(
         task.trial, task.varied, f"{type(error).__name__}: {error}"
       )
-      trace = folder / "errors" / f"{record.trial_id}.txt"
-      trace.parent.mkdir(parents=True, exist_ok=True)
-      trace.write_text(traceback.format_exc())
+      _write_trace(folder, record.trial_id)
     outbox.send(Done(record))
 
 
-def main(arguments: list[str]) -> None:
-  """The child's beginning: two file descriptors, a meter, a framework."""
-  # An interrupt from the terminal reaches the sweep, which decides.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  inbox, outbox, meter, framework = arguments
-  serve(
-    Connection(int(inbox), writable=False),
-    Connection(int(outbox), readable=False),
-    meter,
-    framework,
-  )
-
-
-class Shift:
-  """At most one worker at a time; a context manager."""
-
-  def __init__(self, meter: str):
-    self._meter = meter
-    self._framework: str | None = None
-    self._on_duty = contextlib.ExitStack()
-    self._worker: Worker | None = None
-
-  def __enter__(self) -> "Shift":
-    return self
-
-  def __exit__(self, *_: object) -> None:
-    self._on_duty.close()
-
-  def worker(self, framework: str) -> Worker:
-    """The worker of a framework; that of another one is ended before.
-
-    Raises WorkerError as a worker does when it is started.
-    """
-    if self._worker is None or self._framework != framework:
-      self._worker = None
-      self._on_duty.close()
-      worker = Worker(self._meter, framework)
-      self._worker = self._on_duty.enter_context(worker)
-      self._framework = framework
-    return self._worker
+def _write_trace(folder: pathlib.Path, trial_id: str) -> None:
+  """Writes the traceback of the error being handled into a run folder."""
+  path = folder / "errors" / f"{trial_id}.txt"
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(traceback.format_exc())

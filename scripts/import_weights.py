@@ -3,10 +3,11 @@ r"""Turns pretrained weights into a checkpoint that `transfer.weights` can name.
   python scripts/import_weights.py --from=resnet18.safetensors \
     --out=weights/resnet18 --source="torchvision, ResNet18_Weights.V1"
 
-ResNets as torchvision, timm and Hugging Face name them, ViTs as timm and
-Hugging Face do. What was spent on the weights already may be told, with who
-says so: --joules=3.1e8 --joules_source="model card, 86 kWh". A ViT's attention
-has a head for every 64 features, unless --heads=NUMBER says otherwise.
+Reads ResNets with the names of torchvision, timm or Hugging Face, ViTs with
+those of timm or Hugging Face. The energy already spent on the weights may be
+given with its source: --joules=3.1e8 --joules_source="model card, 86 kWh". A
+ViT's attention has a head for every 64 features, unless --heads=NUMBER is
+given.
 """
 
 import pathlib
@@ -27,7 +28,7 @@ _HEADS = flags.DEFINE_integer("heads", None, "")
 
 
 def main(arguments: Sequence[str]) -> None:
-  """Writes the checkpoint and names it, or says in one line why not."""
+  """Writes the checkpoint and prints its folder, or one line on an error."""
   if arguments[1:]:
     refuse(f"'{arguments[1]}': flags are written --name=value")
   if not (_FROM.value and _OUT.value and _SOURCE.value):
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     import_weights(
       pathlib.Path(_FROM.value),
       pathlib.Path(_OUT.value),
-      said=_SOURCE.value,
+      source=_SOURCE.value,
       joules=_JOULES.value,
       joules_source=_JOULES_SOURCE.value,
       heads=_HEADS.value,

@@ -1,17 +1,17 @@
-"""Prepares a data set of tensorflow-datasets, once.
+"""Prepares a dataset of tensorflow-datasets, once.
 
   python scripts/prepare_data.py --data=cifar10
   python scripts/prepare_data.py --data=imdb_reviews@512  # bytes of a text
   python scripts/prepare_data.py --data=imagenette/160px-v2@64  # pixels a side
 
-  --data=NAME        the set
-  --data_dir=FOLDER  of prepared sets; else $TFDS_DATA_DIR, else
-                     ~/tensorflow_datasets
-  --from=FOLDER      holds the published files already, instead of a download;
-                     or Debian's dataset-fashion-mnist, also found where apt
-                     puts it
+  --data=NAME        the dataset
+  --data_dir=FOLDER  where prepared datasets are; $TFDS_DATA_DIR by default,
+                     else ~/tensorflow_datasets
+  --from=FOLDER      the published files, instead of a download; or those of
+                     Debian's dataset-fashion-mnist, also found where apt puts
+                     them
 
-A set that is prepared already is left as it is.
+A dataset that is prepared already is left as it is.
 """
 
 import sys
@@ -28,7 +28,7 @@ _FROM = flags.DEFINE_string("from", None, "")
 
 
 def main(argv: list[str]) -> None:
-  """Prepares and says what was done, or says in one line why not."""
+  """Prepares the dataset and prints its facts, or one line on what is wrong."""
   if argv[1:]:
     refuse(f"unexpected argument {argv[1]!r}")
   if not _DATA.value:

@@ -1,14 +1,14 @@
-"""Tells what the trials of run folders cost: a table and a sentence.
+"""Reports what the trials of run folders cost, in sentences and tables.
 
   python scripts/report.py RUN_FOLDER... [--reference=FILE] [--lifecycle=FILE]
     [--out=FOLDER]
   python scripts/report.py --reference_template > FILE
   python scripts/report.py --lifecycle_template > FILE
 
-Several folders are told one by one, then compared with each other. Records of
-different data, targets, machines or meters are never pooled. Numbers from
-elsewhere stand beside them: a CSV or JSON, or a log of CodeCarbon or Zeus; a
-log is told what it ran: --reference=FILE:model=resnet18,target_accuracy=0.8.
+Several folders are reported one by one, then compared with each other. Records
+of different data, targets, machines or meters are never pooled. A reference is
+a CSV or JSON file of results measured elsewhere, or a log of CodeCarbon or Zeus
+with what it ran: --reference=FILE:model=resnet18,target_accuracy=0.8.
 """
 
 from collections.abc import Sequence
@@ -20,24 +20,24 @@ from jaxpower.cli.script import run
 from jaxpower.report.given import assumptions, references
 
 REFERENCE = flags.DEFINE_multi_string(
-  "reference", [], "numbers from elsewhere; may be given several times"
+  "reference", [], "results measured elsewhere; may be given several times"
 )
 REFERENCE_TEMPLATE = flags.DEFINE_bool(
   "reference_template", False, "print an empty file of references"
 )
 LIFECYCLE = flags.DEFINE_string(
-  "lifecycle", None, "assumptions, a TOML file; tells the life cycle too"
+  "lifecycle", None, "assumptions, a TOML file; reports the life cycle too"
 )
 OUT = flags.DEFINE_string(
   "out", None, "folder to write report.html, figures and tables into"
 )
 LIFECYCLE_TEMPLATE = flags.DEFINE_bool(
-  "lifecycle_template", False, "print a file of assumptions to begin with"
+  "lifecycle_template", False, "print a file of assumptions to fill in"
 )
 
 
 def report(arguments: Sequence[str]) -> int:
-  """Prints the template, or the report of the folders; the exit code."""
+  """Prints a template or the report of the folders; returns the exit code."""
   if REFERENCE_TEMPLATE.value:
     print(references.template(), end="")
     return 0

@@ -1,15 +1,15 @@
-"""Runs a sweep under the meter and says which setting was cheapest.
+"""Runs a sweep under the meter and reports which setting was cheapest.
 
   python scripts/run.py --config=configs/batch.py
 
   --config=FILE[:ARGS]     the experiment; ARGS as name=value,name=value
-  --config.FIELD=VALUE     changes one of its fields, e.g. --config.seeds=5
+  --config.FIELD=VALUE     sets one of its fields, e.g. --config.seeds=5
   --out=FOLDER             where records go; runs/<name> by default
   --meter=auto             auto, nvml (GPUs), rapl (CPU) or estimate (a model)
   --dry-run                prints the trials, trains nothing
   --retry-failed           runs trials again whose record says failed
 
-Run again, it goes on where it stopped. Bad input ends with exit code 2 and
+Run again, it continues where it stopped. Bad input ends with exit code 2 and
 nothing written.
 """
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxpower import accounting
-from jaxpower.accounting import Look
+from jaxpower.accounting import EvalResult
 from jaxpower.config import Trial, trial_id
 from jaxpower.power import Energy, Window
 from jaxpower.records import Compilation, Evaluation, TrialRecord
@@ -31,7 +31,7 @@ def window(
     name=name,
     start_seconds=0.0,
     seconds=seconds,
-    joules=accounting.add(gpu, cpu),
+    joules=accounting.sum_or_none((gpu, cpu)),
     joules_bound=bound,
     energies=energies,
     partial=gpu is None or cpu is None,
@@ -39,8 +39,8 @@ def window(
   )
 
 
-def look(steps: int, accuracy: float, loss: float = 1.0) -> Look:
-  return Look(
+def result(steps: int, accuracy: float, loss: float = 1.0) -> EvalResult:
+  return EvalResult(
     examples=steps * 10,
     steps=steps,
     train_loss=math.nan if steps == 0 else loss,
@@ -61,15 +61,15 @@ WINDOWS = (
   window("train", 1.0, 180.0, 10.0, bound=4.0),
   window("eval", 0.5, 30.0),
 )
-LOOKS = (look(0, 0.1), look(10, 0.6), look(20, 0.85))
+RESULTS = (result(0, 0.1), result(10, 0.6), result(20, 0.85))
 
 
 def record(
-  looks: Sequence[Look] = LOOKS,
+  results: Sequence[EvalResult] = RESULTS,
   windows: Sequence[Window] = WINDOWS,
   trial: Trial = TRIAL,
 ) -> TrialRecord:
-  return accounting.record(trial, {"batch_size": 10}, looks, windows, MADE)
+  return accounting.record(trial, {"batch_size": 10}, results, windows, MADE)
 
 
 def test_a_trial_that_reached_its_target() -> None:
@@ -100,7 +100,7 @@ def test_a_trial_that_reached_its_target() -> None:
 
 
 def test_a_miss_keeps_what_it_spent_as_a_lower_bound() -> None:
-  found = record((look(0, 0.1), look(10, 0.6), look(20, 0.79)))
+  found = record((result(0, 0.1), result(10, 0.6), result(20, 0.79)))
   assert found.status == "missed"
   assert (found.train_joules, found.train_joules_bound) == (400.0, 5.0)
   assert found.joules_to_accuracy is None
@@ -112,13 +112,15 @@ PAST = Trial(target_accuracy=0.8, batch_size=10, stop_at_target=False)
 
 
 @pytest.mark.parametrize(
-  "last", [look(30, 0.9), look(30, 0.5), look(30, 0.1, math.nan)]
+  "last", [result(30, 0.9), result(30, 0.5), result(30, 0.1, math.nan)]
 )
-def test_training_past_the_target_changes_no_joule_to_it(last: Look) -> None:
+def test_training_past_the_target_changes_no_joule_to_it(
+  last: EvalResult,
+) -> None:
   stopped = record()
   more = (window("train", 5.0, 700.0, 50.0, bound=12.0),)
   more += (window("eval", 0.5, 30.0),)
-  found = record((*LOOKS, last), WINDOWS + more, PAST)
+  found = record((*RESULTS, last), WINDOWS + more, PAST)
   for name in (
     "status",
     "seconds_to_accuracy",
@@ -140,7 +142,7 @@ def test_training_past_the_target_changes_no_joule_to_it(last: Look) -> None:
 
 def test_an_unknown_joule_past_the_target_leaves_those_to_it_known() -> None:
   more = (window("train", 5.0, None), window("eval", 0.5, 30.0))
-  found = record((*LOOKS, look(30, 0.9)), WINDOWS + more, PAST)
+  found = record((*RESULTS, result(30, 0.9)), WINDOWS + more, PAST)
   assert (found.joules_to_accuracy, found.train_joules) == (400.0, None)
   assert found.partial
 
@@ -168,26 +170,26 @@ def test_when_a_trial_is_over(
   trial = Trial(
     target_accuracy=0.8, patience=patience, stop_at_target=stop_at_target
   )
-  looks = [look(10 * step, value) for step, value in enumerate(accuracies)]
-  assert accounting.is_over(trial, looks) == over
+  results = [result(10 * step, value) for step, value in enumerate(accuracies)]
+  assert accounting.is_over(trial, results) == over
 
 
 def test_divergence_ends_any_trial() -> None:
-  looks = [*LOOKS, look(30, 0.1, math.inf)]
-  assert accounting.is_over(PAST, looks)
-  assert accounting.status_of(PAST, looks) == "reached"
+  results = [*RESULTS, result(30, 0.1, math.inf)]
+  assert accounting.is_over(PAST, results)
+  assert accounting.status_of(PAST, results) == "reached"
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_is_divergence(loss: float) -> None:
-  found = record((look(0, 0.1), look(10, 0.6), look(20, 0.1, loss)))
+  found = record((result(0, 0.1), result(10, 0.6), result(20, 0.1, loss)))
   assert found.status == "diverged"
   assert found.joules_to_accuracy is None
   assert found.train_joules == 400.0
 
 
 def test_the_missing_train_loss_before_training_is_no_divergence() -> None:
-  assert accounting.status_of(TRIAL, [look(0, 0.1)]) == "missed"
+  assert accounting.status_of(TRIAL, [result(0, 0.1)]) == "missed"
 
 
 def test_an_unknown_joule_is_unknown_in_every_sum_it_is_in() -> None:
@@ -215,13 +217,13 @@ def test_no_idle_window_leaves_idle_power_unknown() -> None:
 
 def test_a_target_met_before_training_costs_nothing_to_train() -> None:
   windows = [w for w in WINDOWS if w.name != "train"][:4]
-  found = record((look(0, 0.9),), windows)
+  found = record((result(0, 0.9),), windows)
   assert (found.status, found.joules_to_accuracy) == ("reached", 0.0)
   assert found.joules_to_accuracy_interpolated == 0.0
 
 
-def test_looks_and_windows_must_belong_together() -> None:
-  with pytest.raises(ValueError, match="3 looks for 1 train, 3 eval windows"):
+def test_results_and_windows_must_belong_together() -> None:
+  with pytest.raises(ValueError, match="3 results for 1 train, 3 eval windows"):
     record(windows=[w for i, w in enumerate(WINDOWS) if i != 4])
 
 
@@ -260,22 +262,26 @@ BOTH = Trial(
 )
 
 
-def look_of(steps: int, label: float, subject: float) -> Look:
+def result_of(steps: int, label: float, subject: float) -> EvalResult:
   accuracies = {"label": label, "subject": subject}
   mean = (label + subject) / 2
-  return dataclasses.replace(look(steps, mean), accuracies=accuracies)
+  return dataclasses.replace(result(steps, mean), accuracies=accuracies)
 
 
 def test_every_task_has_to_meet_its_own_target_at_once() -> None:
   # Each has met its target once, and never both at the same look.
-  apart = (look_of(0, 0.9, 0.5), look_of(10, 0.7, 0.7), look_of(20, 0.9, 0.59))
+  apart = (
+    result_of(0, 0.9, 0.5),
+    result_of(10, 0.7, 0.7),
+    result_of(20, 0.9, 0.59),
+  )
   found = record(apart, trial=BOTH)
   assert found.status == "missed"
   assert found.joules_to_accuracy is None
   assert found.best_accuracy == pytest.approx(0.745)
   assert found.target_accuracy == pytest.approx(0.7)
   assert found.curve[-1].accuracies == {"label": 0.9, "subject": 0.59}
-  together = (*apart[:2], look_of(20, 0.8, 0.6))
+  together = (*apart[:2], result_of(20, 0.8, 0.6))
   assert record(together, trial=BOTH).status == "reached"
   assert accounting.is_over(BOTH, together)
   assert not accounting.is_over(BOTH, apart)
@@ -283,19 +289,19 @@ def test_every_task_has_to_meet_its_own_target_at_once() -> None:
 
 def test_the_crossing_is_that_of_the_last_task() -> None:
   # Label crosses at 1/4 of the last stretch, subject at 3/4 of it.
-  looks = (
-    look_of(0, 0.1, 0.1),
-    look_of(10, 0.77, 0.45),
-    look_of(20, 0.89, 0.65),
+  results = (
+    result_of(0, 0.1, 0.1),
+    result_of(10, 0.77, 0.45),
+    result_of(20, 0.89, 0.65),
   )
-  found = record(looks, trial=BOTH)
+  found = record(results, trial=BOTH)
   assert found.seconds_to_accuracy_interpolated == pytest.approx(1.75)
   assert found.joules_to_accuracy_interpolated == pytest.approx(
     210 + 0.75 * 190
   )
   # A task that met its target before does not move the crossing.
-  looks = (*looks[:1], look_of(10, 0.77, 0.7), look_of(20, 0.89, 0.65))
-  found = record(looks, trial=BOTH)
+  results = (*results[:1], result_of(10, 0.77, 0.7), result_of(20, 0.89, 0.65))
+  found = record(results, trial=BOTH)
   assert found.seconds_to_accuracy_interpolated == pytest.approx(1.25)
 
 

@@ -1,79 +1,207 @@
-import copy
+"""What a config alone shows to be wrong."""
+
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from jaxpower import grid, sweep
+from jaxpower import checks, grid
 from jaxpower.config import (
   ConfigError,
   Model,
   Optimizer,
   Sweep,
+  Transfer,
   Trial,
-  targets_of,
-  to_dict,
 )
-from jaxpower.data import DataError
 
 BOTH = ("label", "subject")
-EACH = (BOTH, ("label",), ("subject",))
+FIRST = Trial(data="mnist_5k")
+SECOND = Trial(data="mnist_5k", transfer=Transfer(init_from=FIRST))
+THIRD = Trial(
+  data="digits_28", transfer=Transfer(init_from=SECOND, freeze=True)
+)
+ALONE = Trial(data="digits_28")
 
 
-def test_tasks_are_varied_as_any_field_is() -> None:
-  trials = grid.expand(
-    Sweep(data="imu", vary={"tasks": EACH, "batch_size": (16, 32)}, seeds=2)
+@pytest.mark.parametrize(
+  "asked",
+  [
+    {"devices": 2},
+    {"streaming": "always"},
+    {"data": "imu", "tasks": ("label", "subject")},
+  ],
+)
+@pytest.mark.parametrize("framework", ["jax", "torch", "torch_compile"])
+def test_every_framework_takes_it(
+  framework: str, asked: dict[str, Any]
+) -> None:
+  grid.expand(Sweep(framework=framework, **asked))
+
+
+def make(**fields: Any) -> Callable[[], Sweep]:
+  return lambda: Sweep(**fields)
+
+
+@pytest.mark.parametrize(
+  ("make", "message"),
+  [
+    (make(target_accuracy=1.2), "target_accuracy 1.2: must lie between"),
+    (make(target_accuracy=0.0), "target_accuracy 0.0: must lie between"),
+    (make(seeds=0), "seeds 0: must be at least 1"),
+    (make(seeds="3"), "seeds = '3': must be an int"),
+    (make(seeds=True), "seeds = True: must be an int"),
+    (make(batch_size=0), "batch_size 0: must be at least 1"),
+    (make(batch_size=16.0), "batch_size = 16.0: must be an int"),
+    (make(model=Model(name="cn")), "unknown model 'cn'; did you mean cnn?"),
+    (make(model=Model(width=0.0)), "model.width 0.0: must be above 0"),
+    (
+      make(optimizer=Optimizer(name="adm")),
+      "unknown optimizer 'adm'; did you mean adam?",
+    ),
+    (
+      make(optimizer=Optimizer(schedule="cosin")),
+      "unknown optimizer schedule 'cosin'; did you mean cosine?",
+    ),
+    (
+      make(optimizer=Optimizer(learning_rate=float("nan"))),
+      "optimizer.learning_rate = nan: must be a finite number",
+    ),
+    (make(precision="float16"), "unknown precision 'float16'"),
+    (make(framework="torc"), "unknown framework 'torc'"),
+    (make(budget_examples=10), "budget_examples 10: must be at least 2048"),
+    (make(vary={"batchsize": (1,)}), "vary: unknown field 'batchsize'; did"),
+    (make(vary={"seed": (1, 2)}), "vary: unknown field 'seed'"),
+    (make(vary={"batch_size": ()}), "vary.batch_size: give at least one"),
+    (make(vary={"batch_size": (4, 4)}), "vary.batch_size: a value is given"),
+    (make(vary={"batch_size": [4]}), "vary: every value must be a tuple"),
+    (make(vary={"batch_size": ("a",)}), "batch_size = 'a': must be an int"),
+    (make(vary={"model.name": ("cn",)}), "unknown model 'cn'"),
+    (make(vary={"target_accuracy": (2.0,)}), "target_accuracy 2.0"),
+    (make(model=Model(depth=0.0)), "model.depth 0.0: must be above 0"),
+    (
+      make(model=Model(depth=0.5)),
+      "model.depth 0.5: cnn cannot be so deep; take a multiple of 1",
+    ),
+    (
+      make(model=Model(name="resnet18", depth=0.3)),
+      "model.depth 0.3: resnet18 cannot be so deep; take a multiple of 0.5",
+    ),
+    (
+      make(model=Model(name="resnet18"), dropout=0.1),
+      "dropout 0.1: resnet18 has no dropout; models that have: cnn, decoder,",
+    ),
+    (
+      make(model=Model(name="resnet18"), vary={"dropout": (0.0, 0.1)}),
+      "dropout 0.1: resnet18 has no dropout",
+    ),
+    (
+      make(model=Model(name="decoder"), augmentation="crop"),
+      "augmentation crop: decoder reads no images",
+    ),
+    (
+      make(optimizer=Optimizer(schedule="one_cycle", warmup_examples=100)),
+      "optimizer.warmup_examples: one_cycle has its own warm-up",
+    ),
+    (
+      make(optimizer=Optimizer(scaling="cube")),
+      "unknown optimizer scaling 'cube'",
+    ),
+    (
+      make(optimizer=Optimizer(reference_batch_size=0)),
+      "optimizer.reference_batch_size 0: must be at least 1",
+    ),
+    (
+      make(optimizer=Optimizer(schedule_examples=-1)),
+      "optimizer.schedule_examples -1: must be at least 0",
+    ),
+    (make(dropout=1.0), "dropout 1.0: must lie in [0, 1)"),
+    (make(label_smoothing=-0.1), "label_smoothing -0.1: must lie in [0, 1)"),
+    (make(data_share=0.0), "data_share 0.0: must lie between 0 and 1"),
+    (make(data_share=1.5), "data_share 1.5: must lie between 0 and 1"),
+    (make(patience=-1), "patience -1: must be at least 0"),
+    (make(stop_at_target=1), "stop_at_target = 1: must be a bool"),
+    (make(accumulation=-1), "accumulation -1: must be at least 0"),
+    (
+      make(accumulation=3),
+      "accumulation 3: must divide batch_size 128",
+    ),
+    (
+      make(augmentation="flip"),
+      "unknown augmentation 'flip'; did you mean crop_flip?",
+    ),
+    (
+      make(matmul_precision="hi"),
+      "unknown matmul_precision 'hi'; did you mean high?",
+    ),
+    (make(program="steps"), "unknown program 'steps'; did you mean step?"),
+    (
+      make(transfer=Transfer(init_from=Trial(batch_size=0))),
+      "transfer.init_from.batch_size 0: must be at least 1",
+    ),
+    (
+      make(transfer=Transfer(init_from=Trial(precision="float"))),
+      "transfer.init_from: unknown precision 'float'; did you mean",
+    ),
+    (
+      make(transfer=Transfer(init_from=Trial(dropout="0"))),  # type: ignore
+      "transfer.init_from.dropout = '0': must be a float",
+    ),
+    (
+      make(transfer=Transfer(init_from=Sweep())),  # type: ignore
+      "transfer.init_from = Sweep(",
+    ),
+    (make(transfer="scratch"), "transfer = 'scratch': must be a Transfer"),
+    (
+      make(vary={"transfer": (Transfer(), Transfer(freeze=True))}),
+      "transfer.freeze: without init_from or weights",
+    ),
+    (
+      make(
+        transfer=Transfer(init_from=Trial()), vary={"model.width": (1.0, 0.5)}
+      ),
+      "transfer.init_from: its backbone does not fit the trial's (model.width:"
+      " 1.0 -> 0.5)",
+    ),
+    (
+      make(vary={"transfer": (Transfer(), Transfer())}),
+      "vary.transfer: a value is given twice in ('scratch', 'scratch')",
+    ),
+    (make(model=Model(heads=0)), "model.heads 0: must be at least 1"),
+    (
+      make(streaming="allways"),
+      "unknown streaming 'allways'; did you mean always?",
+    ),
+    (make(name="a/b"), "name 'a/b': must be usable as a folder's name"),
+  ],
+)
+def test_bad_sweeps_are_refused(
+  make: Callable[[], Sweep], message: str
+) -> None:
+  with pytest.raises(ConfigError) as error:
+    grid.expand(make())
+  assert str(error.value).startswith(message)
+  assert "\n" not in str(error.value)
+
+
+@given(every=st.integers(1, 10_000), batch=st.integers(1, 10_000))
+def test_the_suggested_cadence_holds(every: int, batch: int) -> None:
+  (trial,) = grid.expand(
+    Sweep(
+      seeds=1,
+      evaluate_every_examples=every,
+      batch_size=batch,
+      budget_examples=10_000,
+    )
   )
-  assert {(t.tasks, t.batch_size, t.seed) for t in trials} == {
-    (tasks, batch, seed)
-    for tasks in EACH
-    for batch in (16, 32)
-    for seed in (0, 1)
-  }
-
-
-def test_a_trial_keeps_what_is_said_of_its_own_tasks() -> None:
-  asked = Sweep(
-    data="imu",
-    vary={"tasks": EACH},
-    targets={"label": 0.9, "subject": 0.6},
-    task_weights={"subject": 2},
-    seeds=1,
-  )
-  found = {trial.tasks: trial for trial in grid.expand(asked)}
-  assert found[BOTH].targets == {"label": 0.9, "subject": 0.6}
-  assert found[BOTH].task_weights == {"subject": 2.0}
-  assert found["label",].targets == {"label": 0.9}
-  assert found["subject",].targets == {"subject": 0.6}
-  assert found["subject",].task_weights == {}
-  assert asked.targets == {"label": 0.9, "subject": 0.6}, "left as it was"
-  # A trial asked for alone is the very one of the sweep.
-  alone = Sweep(data="imu", tasks=("label",), targets={"label": 0.9}, seeds=1)
-  assert grid.expand(alone) == [found["label",]]
-
-
-def test_learned_weights_drop_given_ones() -> None:
-  asked = Sweep(
-    tasks=BOTH,
-    vary={"task_weighting": ("fixed", "uncertainty")},
-    task_weights={"label": 3.0},
-    seeds=1,
-  )
-  kept = {t.task_weighting: t.task_weights for t in grid.expand(asked)}
-  assert kept == {"fixed": {"label": 3.0}, "uncertainty": {}}
-
-
-def test_whole_weights_can_be_varied() -> None:
-  weights = ({"label": 1.0}, {"label": 1.0, "subject": 4.0})
-  asked = Sweep(tasks=BOTH, vary={"task_weights": weights}, seeds=1)
-  found = [trial.task_weights for trial in grid.expand(asked)]
-  assert sorted(map(len, found)) == [1, 2]
-  assert asked.vary["task_weights"] == copy.deepcopy(weights)
-
-
-def test_a_task_without_its_own_target_has_the_shared_one() -> None:
-  trial = Trial(tasks=BOTH, target_accuracy=0.7, targets={"subject": 0.5})
-  assert targets_of(trial) == {"label": 0.7, "subject": 0.5}
-  assert to_dict(trial)["tasks"] == ["label", "subject"]
+  try:
+    checks.check_cadence(trial)
+    assert every % batch == 0
+  except ConfigError as error:
+    trial.evaluate_every_examples = int(str(error).split()[-1])
+    checks.check_cadence(trial)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +210,7 @@ def test_a_task_without_its_own_target_has_the_shared_one() -> None:
     ({"tasks": ()}, "tasks: name at least one label"),
     ({"tasks": ("label", "label")}, "tasks: one is named twice"),
     ({"tasks": "label"}, "tasks = 'label': must be a tuple"),
-    ({"tasks": (1,)}, "tasks = (1,): must be a tuple of words"),
+    ({"tasks": (1,)}, "tasks = (1,): must be a tuple of strings"),
     ({"vary": {"tasks": ("label",)}}, "tasks = 'label': must be a tuple"),
     ({"vary": {"tasks": (3,)}}, "tasks = 3: must be a tuple"),
     (
@@ -136,55 +264,81 @@ def test_wrong_words_of_tasks_are_one_line(
 
 
 @pytest.mark.parametrize(
-  ("fields", "message"),
+  ("wrong", "message"),
   [
+    (None, None),
     (
-      {"data": "imu", "tasks": ("label", "subjct")},
-      "unknown task of imu 'subjct'; did you mean subject?",
+      ConfigError("too few", field="batch_size", value="3"),
+      "transfer.init_from.batch_size 3: too few",
     ),
     (
-      {"data": "mnist_5k+digits_28", "tasks": ("label",)},
-      "unknown task of mnist_5k+digits_28 'label'; known: digits_28, mnist_5k",
-    ),
-    (
-      {
-        "data": "austen",
-        "model": Model(name="decoder"),
-        "tasks": ("label", "novel"),
-      },
-      "the label of austen is the next token at every position",
-    ),
-    (
-      {"data": "mnist_5k+imu", "tasks": ("mnist_5k", "imu")},
-      "inputs of another kind",
-    ),
-    (
-      {
-        "data": "mnist_5k+digits_28",
-        "tasks": ("digits_28",),
-        "batch_size": 2048,
-      },
-      "batch_size 2048: larger than the training set of mnist_5k+digits_28"
-      " (1437 examples)",
+      ConfigError("unknown model 'cn'"),
+      "transfer.init_from: unknown model 'cn'",
     ),
   ],
 )
-def test_tasks_that_the_data_has_not_are_refused_before_training(
-  fields: dict[str, Any], message: str, tmp_path: Any
+def test_what_is_wrong_with_a_pretraining_has_its_path(
+  wrong: ConfigError | None, message: str | None
 ) -> None:
-  with pytest.raises((ConfigError, DataError)) as refused:
-    sweep.plan(
-      Sweep(**{"evaluate_every_examples": 2_048, **fields}), tmp_path / "run"
-    )
-  assert message in str(refused.value)
-  assert not (tmp_path / "run").exists()
+  def check(trial: Trial) -> None:
+    if trial is FIRST and wrong is not None:
+      raise wrong
+
+  checks.check_with_sources(ALONE, check)
+  if message is None:
+    checks.check_with_sources(SECOND, check)
+    return
+  with pytest.raises(ConfigError) as error:
+    checks.check_with_sources(SECOND, check)
+  assert str(error.value) == message
+  with pytest.raises(ConfigError) as error:
+    checks.check_with_sources(THIRD, check)
+  assert str(error.value).startswith("transfer.init_from.transfer.init_from")
 
 
-def test_another_label_of_a_text_is_a_task_of_its_own(tmp_path: Any) -> None:
-  asked = Sweep(
-    data="austen",
-    model=Model(name="transformer"),
-    tasks=("novel",),
-    optimizer=Optimizer(),
-  )
-  assert sweep.plan(asked, tmp_path).left
+@pytest.mark.parametrize(
+  ("trial", "message"),
+  [
+    (
+      Trial(transfer=Transfer(freeze=True)),
+      "transfer.freeze: without init_from or weights the backbone would stay",
+    ),
+    (
+      Trial(transfer=Transfer(init_from=FIRST, weights="resnet18")),
+      "transfer: init_from and weights are both given",
+    ),
+    (
+      Trial(transfer=Transfer(backbone_rate=0.0)),
+      "transfer.backbone_rate 0: must be above 0; to train the head alone",
+    ),
+    (
+      Trial(transfer=Transfer(weights="x", freeze=True, backbone_rate=0.1)),
+      "transfer.backbone_rate 0.1: a frozen backbone has no rate",
+    ),
+    (
+      Trial(model=Model(width=0.5), transfer=Transfer(init_from=FIRST)),
+      "transfer.init_from: its backbone does not fit the trial's (model.width:"
+      " 1.0 -> 0.5); both must be the same",
+    ),
+    (
+      Trial(framework="torch", transfer=Transfer(init_from=FIRST)),
+      "transfer.init_from: its backbone does not fit the trial's (framework:"
+      " jax -> torch); both must be the same",
+    ),
+    (
+      Trial(
+        framework="torch_compile",
+        transfer=Transfer(init_from=Trial(framework="torch")),
+      ),
+      "transfer.init_from: its backbone does not fit the trial's (framework:"
+      " torch -> torch_compile); both must be the same",
+    ),
+  ],
+)
+def test_a_backbone_that_cannot_be_had_is_refused(
+  trial: Trial, message: str
+) -> None:
+  with pytest.raises(ConfigError) as error:
+    checks.check_transfer(trial)
+  assert str(error.value).startswith(message)
+  assert "\n" not in str(error.value)

@@ -70,7 +70,7 @@ def test_a_pretraining_and_lost_weights_are_told() -> None:
     (pretraining, *expand(asked)),
     {name: dataclasses.replace(RECORD, trial_id=name)},
     pretrainings=frozenset({name}),
-    lost={name: why},
+    unusable={name: why},
   )
   assert todo.left == todo.trials
   lines = progress.outline(todo).splitlines()
@@ -97,7 +97,7 @@ def test_without_a_terminal_a_trial_is_a_line() -> None:
     "training on 1 x cpu; metering CPU modelled from CPU time (estimated)",
     "warning: persistence mode is off",
     f"trial  1 of 2   batch {batch}, seed 0   reached 81.2 %"
-    "   1840 J estimated   4.10 s of training",
+    "   1.84 kJ estimated   4.10 s of training",
   ]
 
 
@@ -114,14 +114,14 @@ def test_on_a_terminal_the_running_trial_is_live() -> None:
   shown = text.getvalue()
   assert f"trial  2 of 2   batch {TRIALS[1].batch_size}, seed 0" in shown
   assert "accuracy 71 %" in shown
-  assert "1840 J" in shown
+  assert "1.84 kJ" in shown
   assert "2 min left" in shown
 
 
 @pytest.mark.parametrize(
   ("change", "ending"),
   [
-    ({"status": "missed"}, "missed 81.2 %   1840 J   4.10 s of training"),
+    ({"status": "missed"}, "missed 81.2 %   1.84 kJ   4.10 s of training"),
     ({"train_joules": None}, "joules unknown"),
     (
       {"status": "failed", "error": "the worker died with signal 9 (SIGKILL)"},

@@ -5,10 +5,12 @@ import sys
 import pytest
 
 from jaxpower.cli import run
+from jaxpower.config import get
 
 ROOT = pathlib.Path(__file__).parent.parent
 BATCH = "configs/batch.py"
 TRANSFER = "configs/transfer.py"
+MULTITASK = "configs/multitask.py"
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +32,8 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
 @pytest.mark.parametrize(
   ("words", "line"),
   [
-    ([], "no config; write --config=configs/batch.py (--help tells more)"),
-    ([BATCH], f"no config; write --config={BATCH} (--help tells more)"),
+    ([], "no config; write --config=configs/batch.py (see --help)"),
+    ([BATCH], f"no config; write --config={BATCH} (see --help)"),
     (
       ["--config=configs/bach.py"],
       "config file 'configs/bach.py' is not there; did you mean"
@@ -61,8 +63,8 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
     ),
     (
       [f"--config={BATCH}", "--config.batch_size=64"],
-      "batch_size is what this config varies; write"
-      " --config.vary.batch_size='(...)' to change its values",
+      "this config varies batch_size; write --config.vary.batch_size='(...)' to"
+      " change its values",
     ),
     (
       [f"--config={BATCH}", "--config.model=resnet18"],
@@ -78,8 +80,8 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
     ),
     (
       [f"--config={TRANSFER}", "--config.transfer.freeze=true"],
-      "transfer is what this config varies; write"
-      " --config.vary.transfer='(...)' to change its values",
+      "this config varies transfer; write --config.vary.transfer='(...)' to"
+      " change its values",
     ),
     (
       [f"--config={BATCH}", "--config.transfer.init_from=mnist_5k"],
@@ -88,7 +90,7 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
     (
       [f"--config={BATCH}", "--config.transfer.freeze=true"],
       "transfer.freeze: without init_from or weights the backbone would stay"
-      " as it was drawn; name one of them",
+      " random; give one of them",
     ),
     (
       [f"--config={BATCH}", "--config.transfer.weights=nowhere"],
@@ -105,14 +107,33 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
     ),
     (
       [f"--config={BATCH}", "--config.targets=0.9"],
-      "config field targets has an entry for each name it speaks of; write them"
-      " in the config file",
+      "config field targets is a dict; set its entries in the config file",
     ),
     (
       [f"--config={BATCH}", "--config.tasks=('lable',)"],
       "unknown task of fashion_mnist_6k 'lable'; did you mean label?",
     ),
     ([f"--config={BATCH}", "x"], "'x': flags are written --name=value"),
+    (
+      [f"--config={BATCH}", "--config.vary.batch_size=(16,"],
+      "--config.vary.batch_size=(16,: must be a tuple",
+    ),
+    (
+      [f"--config={MULTITASK}", "--config.targets.label=high"],
+      "--config.targets.label=high: must be a float",
+    ),
+    (
+      [f"--config={BATCH}", "--config.stop_at_target=perhaps"],
+      "--config.stop_at_target=perhaps: must be a bool",
+    ),
+    (
+      [f"--config={BATCH}", "--noconfig.stop_at_target=1"],
+      "--noconfig.stop_at_target=1 does not take an argument",
+    ),
+    (
+      [f"--config={BATCH}", "--noconfig.sed"],
+      "unknown config field 'sed'; did you mean seeds?",
+    ),
   ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
@@ -170,6 +191,48 @@ def test_overrides_are_typed() -> None:
   assert asked.sweep.optimizer.learning_rate == 1.0
   assert asked.sweep.vary == {"batch_size": (32, 64)}
   assert (asked.meter, asked.dry_run, asked.out) == ("estimate", False, None)
+
+
+@pytest.mark.parametrize(
+  ("words", "path", "value"),
+  [
+    (["--config.seeds", "5"], "seeds", 5),
+    (["-config.seeds=0x10"], "seeds", 16),
+    (["--config.seeds=4", "--config.seeds=5"], "seeds", 5),
+    (["--noconfig.stop_at_target"], "stop_at_target", False),
+    (["--config.stop_at_target=F"], "stop_at_target", False),
+    (["--config.stop_at_target"], "stop_at_target", True),
+    (["--config.tasks=label"], "tasks", ("label",)),
+    (["--config.tasks=a", "--config.tasks=b"], "tasks", ("a", "b")),
+    (["--config.tasks=('a', 'b')"], "tasks", ("a", "b")),
+    (["--config.vary.batch_size=16,32"], "vary.batch_size", (16, 32)),
+    (["--config.vary.batch_size=[16, 32]"], "vary.batch_size", (16, 32)),
+    (["--config.vary.batch_size=16"], "vary.batch_size", (16,)),
+    (["--config.data=mnist_5k+digits_28"], "data", "mnist_5k+digits_28"),
+  ],
+)
+def test_an_override_may_be_written_in_many_ways(
+  words: list[str], path: str, value: object
+) -> None:
+  given = run.parse(["run.py", f"--config={BATCH}", *words])
+  assert get(given.sweep, path) == value
+  # The config file is found wherever it stands.
+  given = run.parse(["run.py", *words, f"--config={BATCH}"])
+  assert get(given.sweep, path) == value
+
+
+def test_values_of_a_deeper_field_that_varies_can_be_overridden() -> None:
+  path = "vary.optimizer.learning_rate"
+  words = ["--config=configs/learning_rate.py", f"--config.{path}=(0.1, 0.2)"]
+  given = run.parse(["run.py", *words])
+  assert get(given.sweep, path) == (0.1, 0.2)
+
+
+def test_a_file_of_flags_is_read(tmp_path: pathlib.Path) -> None:
+  file = tmp_path / "flags"
+  file.write_text(f"--config={BATCH}\n--config.seeds=5\n--out=here\n")
+  given = run.parse(["run.py", f"--flagfile={file}", "--meter=estimate"])
+  assert (given.sweep.seeds, given.out, given.meter) == (5, "here", "estimate")
 
 
 def test_a_pretraining_can_be_overridden(

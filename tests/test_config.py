@@ -88,7 +88,7 @@ def test_a_trial_in_a_trial_is_plain_data() -> None:
   held = config.to_dict(trial)
   assert held["transfer"]["init_from"]["data"] == "mnist_5k"
   assert held["transfer"]["init_from"]["transfer"]["init_from"] is None
-  assert "transfer.init_from.optimizer.name" in config.field_paths(trial)
+  assert "transfer.init_from.optimizer.name" in config.field_types(trial)
   other = dataclasses.replace(trial, transfer=Transfer(init_from=LATE))
   assert config.trial_id(other) != config.trial_id(trial)
   assert config.differences(held, config.to_dict(other)) == [
@@ -110,6 +110,41 @@ def test_differences_name_each_field() -> None:
   assert config.differences(old, old) == []
 
 
-def test_field_paths_reach_parts_and_varied_values() -> None:
-  paths = list(config.field_paths(Sweep(vary={"batch_size": (1,)})))
+def test_an_error_names_its_field_from_the_config_that_holds_it() -> None:
+  error = ConfigError("must be at least 1", field="batch_size", value="0")
+  assert str(error) == "batch_size 0: must be at least 1"
+  outer = error.inside("transfer.init_from")
+  assert str(outer) == "transfer.init_from.batch_size 0: must be at least 1"
+  assert (outer.reason, outer.value) == (error.reason, error.value)
+  assert str(ConfigError("no such file")) == "no such file"
+  assert str(ConfigError("no such file").inside("a.b")) == "a.b: no such file"
+
+
+def test_a_value_is_set_at_its_path() -> None:
+  sweep = Sweep(vary={"optimizer.learning_rate": (0.1,)}, targets={"a b": 0.5})
+  config.put(sweep, "model.name", "vit")
+  config.put(sweep, "vary.optimizer.learning_rate", (0.2,))
+  config.put(sweep, "targets.a b", 0.6)
+  assert sweep.model.name == "vit"
+  assert sweep.vary == {"optimizer.learning_rate": (0.2,)}
+  assert config.get(sweep, "targets.a b") == 0.6
+
+
+def test_field_types_reach_parts_and_varied_values() -> None:
+  paths = list(config.field_types(Sweep(vary={"batch_size": (1,)})))
   assert {"seeds", "optimizer.learning_rate", "vary.batch_size"} <= set(paths)
+  kinds = config.field_types(
+    Sweep(vary={"model.name": ("cnn",)}, targets={"label": 1})
+  )
+  assert kinds["vary.model.name"] is tuple
+  assert kinds["targets.label"] is float
+  assert kinds["transfer.init_from"] is Trial
+  assert (kinds["tasks"], kinds["dropout"]) == (tuple, float)
+
+
+def test_a_task_without_its_own_target_has_the_shared_one() -> None:
+  trial = Trial(
+    tasks=("label", "subject"), target_accuracy=0.7, targets={"subject": 0.5}
+  )
+  assert config.targets_of(trial) == {"label": 0.7, "subject": 0.5}
+  assert config.to_dict(trial)["tasks"] == ["label", "subject"]

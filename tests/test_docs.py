@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from jaxpower import config
+from jaxpower.architectures import MODELS
+from scripts import write_config_docs
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -51,7 +53,7 @@ def test_every_field_of_a_config_is_told_with_its_default() -> None:
     path: functools.reduce(
       lambda part, name: part[name], path.split("."), whole
     )
-    for path in config.field_paths(config.Sweep())
+    for path in config.field_types(config.Sweep())
     if path not in ("model", "optimizer", "transfer")
   }
   assert {path: json.loads(default) for path, default in rows} == defaults
@@ -60,8 +62,8 @@ def test_every_field_of_a_config_is_told_with_its_default() -> None:
 @pytest.mark.parametrize(
   ("field", "words"),
   [
-    ("model.name", config.MODELS),
-    ("optimizer.name", config.OPTIMIZERS),
+    ("model.name", MODELS),
+    ("optimizer.name", tuple(config.OPTIMIZERS)),
     ("optimizer.schedule", config.SCHEDULES),
     ("optimizer.scaling", config.SCALINGS),
     ("augmentation", config.AUGMENTATIONS),
@@ -80,3 +82,17 @@ def test_every_word_of_a_field_is_told(
   (row,) = re.findall(rf"^\| `{re.escape(field)}` .*", text, re.MULTILINE)
   told = set(re.findall(r'`"?([a-z_0-9]+)"?`', row.split("|", 2)[2]))
   assert set(words) <= told
+
+
+def test_the_page_of_the_config_has_what_the_code_has() -> None:
+  page = write_config_docs.PAGE.read_text()
+  fix = "run `python scripts/write_config_docs.py`"
+  assert write_config_docs.rewrite(page) == page, fix
+
+
+def test_a_row_of_the_config_follows_the_code() -> None:
+  page = "| `seeds` | `7` | of each |\n| `optimizer.momentum` | `1` | none |\n"
+  assert write_config_docs.rewrite(page) == (
+    "| `seeds` | `3` | of each |\n"
+    "| `optimizer.momentum` | `0.9` | of `momentum` and `nesterov` |\n"
+  )

@@ -1,20 +1,10 @@
-from collections.abc import Callable
-from typing import Any
+import copy
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from jaxpower import grid
+from jaxpower.config import Sweep, Transfer, Trial, trial_id
 
-from jaxpower import checks, grid
-from jaxpower.config import (
-  ConfigError,
-  Model,
-  Optimizer,
-  Sweep,
-  Transfer,
-  Trial,
-  trial_id,
-)
+BOTH = ("label", "subject")
+EACH = (BOTH, ("label",), ("subject",))
 
 
 def test_expand_makes_every_combination_with_every_seed() -> None:
@@ -65,21 +55,6 @@ def test_frameworks_take_turns_whose_order_turns_round() -> None:
   ]
 
 
-@pytest.mark.parametrize(
-  "asked",
-  [
-    {"devices": 2},
-    {"streaming": "always"},
-    {"data": "imu", "tasks": ("label", "subject")},
-  ],
-)
-@pytest.mark.parametrize("framework", ["jax", "torch", "torch_compile"])
-def test_every_framework_takes_it(
-  framework: str, asked: dict[str, Any]
-) -> None:
-  grid.expand(Sweep(framework=framework, **asked))
-
-
 def test_trials_share_nothing() -> None:
   first, second, *_ = grid.expand(Sweep(seeds=2))
   first.optimizer.learning_rate = 5.0
@@ -112,164 +87,52 @@ def test_a_whole_number_is_taken_for_a_float() -> None:
   ]
 
 
-def make(**fields: Any) -> Callable[[], Sweep]:
-  return lambda: Sweep(**fields)
-
-
-@pytest.mark.parametrize(
-  ("make", "message"),
-  [
-    (make(target_accuracy=1.2), "target_accuracy 1.2: must lie between"),
-    (make(target_accuracy=0.0), "target_accuracy 0.0: must lie between"),
-    (make(seeds=0), "seeds 0: must be at least 1"),
-    (make(seeds="3"), "seeds = '3': must be an int"),
-    (make(seeds=True), "seeds = True: must be an int"),
-    (make(batch_size=0), "batch_size 0: must be at least 1"),
-    (make(batch_size=16.0), "batch_size = 16.0: must be an int"),
-    (make(model=Model(name="cn")), "unknown model 'cn'; did you mean cnn?"),
-    (make(model=Model(width=0.0)), "model.width 0.0: must be above 0"),
-    (
-      make(optimizer=Optimizer(name="adm")),
-      "unknown optimizer 'adm'; did you mean adam?",
-    ),
-    (
-      make(optimizer=Optimizer(schedule="cosin")),
-      "unknown optimizer schedule 'cosin'; did you mean cosine?",
-    ),
-    (
-      make(optimizer=Optimizer(learning_rate=float("nan"))),
-      "optimizer.learning_rate = nan: must be a finite number",
-    ),
-    (make(precision="float16"), "unknown precision 'float16'"),
-    (make(framework="torc"), "unknown framework 'torc'"),
-    (make(budget_examples=10), "budget_examples 10: must be at least 2048"),
-    (make(vary={"batchsize": (1,)}), "vary: unknown field 'batchsize'; did"),
-    (make(vary={"seed": (1, 2)}), "vary: unknown field 'seed'"),
-    (make(vary={"batch_size": ()}), "vary.batch_size: give at least one"),
-    (make(vary={"batch_size": (4, 4)}), "vary.batch_size: a value is given"),
-    (make(vary={"batch_size": [4]}), "vary: every value must be a tuple"),
-    (make(vary={"batch_size": ("a",)}), "batch_size = 'a': must be an int"),
-    (make(vary={"model.name": ("cn",)}), "unknown model 'cn'"),
-    (make(vary={"target_accuracy": (2.0,)}), "target_accuracy 2.0"),
-    (make(model=Model(depth=0.0)), "model.depth 0.0: must be above 0"),
-    (
-      make(model=Model(depth=0.5)),
-      "model.depth 0.5: cnn cannot be so deep; take a multiple of 1",
-    ),
-    (
-      make(model=Model(name="resnet18", depth=0.3)),
-      "model.depth 0.3: resnet18 cannot be so deep; take a multiple of 0.5",
-    ),
-    (
-      make(model=Model(name="resnet18"), dropout=0.1),
-      "dropout 0.1: resnet18 has no dropout; models that have: cnn, decoder,",
-    ),
-    (
-      make(model=Model(name="resnet18"), vary={"dropout": (0.0, 0.1)}),
-      "dropout 0.1: resnet18 has no dropout",
-    ),
-    (
-      make(model=Model(name="decoder"), augmentation="crop"),
-      "augmentation crop: decoder reads no images",
-    ),
-    (
-      make(optimizer=Optimizer(schedule="one_cycle", warmup_examples=100)),
-      "optimizer.warmup_examples: one_cycle has its own rise",
-    ),
-    (
-      make(optimizer=Optimizer(scaling="cube")),
-      "unknown optimizer scaling 'cube'",
-    ),
-    (
-      make(optimizer=Optimizer(reference_batch_size=0)),
-      "optimizer.reference_batch_size 0: must be at least 1",
-    ),
-    (
-      make(optimizer=Optimizer(schedule_examples=-1)),
-      "optimizer.schedule_examples -1: must be at least 0",
-    ),
-    (make(dropout=1.0), "dropout 1.0: must lie in [0, 1)"),
-    (make(label_smoothing=-0.1), "label_smoothing -0.1: must lie in [0, 1)"),
-    (make(data_share=0.0), "data_share 0.0: must lie between 0 and 1"),
-    (make(data_share=1.5), "data_share 1.5: must lie between 0 and 1"),
-    (make(patience=-1), "patience -1: must be at least 0"),
-    (make(stop_at_target=1), "stop_at_target = 1: must be a bool"),
-    (make(accumulation=-1), "accumulation -1: must be at least 0"),
-    (
-      make(accumulation=3),
-      "accumulation 3: must divide batch_size 128",
-    ),
-    (
-      make(augmentation="flip"),
-      "unknown augmentation 'flip'; did you mean crop_flip?",
-    ),
-    (
-      make(matmul_precision="hi"),
-      "unknown matmul_precision 'hi'; did you mean high?",
-    ),
-    (make(program="steps"), "unknown program 'steps'; did you mean step?"),
-    (
-      make(transfer=Transfer(init_from=Trial(batch_size=0))),
-      "transfer.init_from.batch_size 0: must be at least 1",
-    ),
-    (
-      make(transfer=Transfer(init_from=Trial(precision="float"))),
-      "transfer.init_from: unknown precision 'float'; did you mean",
-    ),
-    (
-      make(transfer=Transfer(init_from=Trial(dropout="0"))),  # type: ignore
-      "transfer.init_from.dropout = '0': must be a float",
-    ),
-    (
-      make(transfer=Transfer(init_from=Sweep())),  # type: ignore
-      "transfer.init_from = Sweep(",
-    ),
-    (make(transfer="scratch"), "transfer = 'scratch': must be a Transfer"),
-    (
-      make(vary={"transfer": (Transfer(), Transfer(freeze=True))}),
-      "transfer.freeze: without init_from or weights",
-    ),
-    (
-      make(
-        transfer=Transfer(init_from=Trial()), vary={"model.width": (1.0, 0.5)}
-      ),
-      "transfer.init_from: its backbone does not fit the trial's (model.width:"
-      " 1.0 -> 0.5)",
-    ),
-    (
-      make(vary={"transfer": (Transfer(), Transfer())}),
-      "vary.transfer: a value is given twice in ('scratch', 'scratch')",
-    ),
-    (make(model=Model(heads=0)), "model.heads 0: must be at least 1"),
-    (
-      make(streaming="allways"),
-      "unknown streaming 'allways'; did you mean always?",
-    ),
-    (make(name="a/b"), "name 'a/b': must be usable as a folder's name"),
-  ],
-)
-def test_bad_sweeps_are_refused(
-  make: Callable[[], Sweep], message: str
-) -> None:
-  with pytest.raises(ConfigError) as error:
-    grid.expand(make())
-  assert str(error.value).startswith(message)
-  assert "\n" not in str(error.value)
-
-
-@given(every=st.integers(1, 10_000), batch=st.integers(1, 10_000))
-def test_the_suggested_cadence_holds(every: int, batch: int) -> None:
-  (trial,) = grid.expand(
-    Sweep(
-      seeds=1,
-      evaluate_every_examples=every,
-      batch_size=batch,
-      budget_examples=10_000,
-    )
+def test_tasks_are_varied_as_any_field_is() -> None:
+  trials = grid.expand(
+    Sweep(data="imu", vary={"tasks": EACH, "batch_size": (16, 32)}, seeds=2)
   )
-  try:
-    checks.check_cadence(trial)
-    assert every % batch == 0
-  except ConfigError as error:
-    trial.evaluate_every_examples = int(str(error).split()[-1])
-    checks.check_cadence(trial)
+  assert {(t.tasks, t.batch_size, t.seed) for t in trials} == {
+    (tasks, batch, seed)
+    for tasks in EACH
+    for batch in (16, 32)
+    for seed in (0, 1)
+  }
+
+
+def test_a_trial_keeps_what_is_said_of_its_own_tasks() -> None:
+  asked = Sweep(
+    data="imu",
+    vary={"tasks": EACH},
+    targets={"label": 0.9, "subject": 0.6},
+    task_weights={"subject": 2},
+    seeds=1,
+  )
+  found = {trial.tasks: trial for trial in grid.expand(asked)}
+  assert found[BOTH].targets == {"label": 0.9, "subject": 0.6}
+  assert found[BOTH].task_weights == {"subject": 2.0}
+  assert found["label",].targets == {"label": 0.9}
+  assert found["subject",].targets == {"subject": 0.6}
+  assert found["subject",].task_weights == {}
+  assert asked.targets == {"label": 0.9, "subject": 0.6}, "left as it was"
+  # A trial asked for alone is the very one of the sweep.
+  alone = Sweep(data="imu", tasks=("label",), targets={"label": 0.9}, seeds=1)
+  assert grid.expand(alone) == [found["label",]]
+
+
+def test_learned_weights_drop_given_ones() -> None:
+  asked = Sweep(
+    tasks=BOTH,
+    vary={"task_weighting": ("fixed", "uncertainty")},
+    task_weights={"label": 3.0},
+    seeds=1,
+  )
+  kept = {t.task_weighting: t.task_weights for t in grid.expand(asked)}
+  assert kept == {"fixed": {"label": 3.0}, "uncertainty": {}}
+
+
+def test_whole_weights_can_be_varied() -> None:
+  weights = ({"label": 1.0}, {"label": 1.0, "subject": 4.0})
+  asked = Sweep(tasks=BOTH, vary={"task_weights": weights}, seeds=1)
+  found = [trial.task_weights for trial in grid.expand(asked)]
+  assert sorted(map(len, found)) == [1, 2]
+  assert asked.vary["task_weights"] == copy.deepcopy(weights)

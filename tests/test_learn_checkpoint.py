@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jaxpower.learn import checkpoint
-from jaxpower.learn.state import TrainState, make_mesh, replicated
+from jaxpower.learn.devices import make_mesh, replicated
+from jaxpower.learn.state import TrainState
 from jaxpower.weights import WeightsError
 
 
@@ -24,9 +25,9 @@ def test_a_state_comes_back_bit_equal_on_other_devices(
   checkpoint.save(tmp_path / "weights", state)
   shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
   everywhere = replicated(make_mesh(4))
-  found = checkpoint.restore(tmp_path / "weights", shapes, everywhere)
-  jax.tree.map(np.testing.assert_array_equal, found, state)
-  assert found.params["head"]["kernel"].sharding == everywhere
+  restored = checkpoint.restore(tmp_path / "weights", shapes, everywhere)
+  jax.tree.map(np.testing.assert_array_equal, restored, state)
+  assert restored.params["head"]["kernel"].sharding == everywhere
 
 
 def test_a_backbone_comes_back_bit_equal_under_another_head(
@@ -51,13 +52,17 @@ def test_a_backbone_comes_back_bit_equal_under_another_head(
     opt_state=(),
   )
   state = jax.device_put(state, everywhere)
-  found = checkpoint.restore_backbone(tmp_path / "weights", state)
-  assert int(found.step) == 0
-  np.testing.assert_array_equal(found.params["stem"]["kernel"], weights * 3)
-  np.testing.assert_array_equal(found.batch_stats["norm"]["mean"], weights[0])
-  np.testing.assert_array_equal(found.params["head"]["kernel"], np.ones((5, 7)))
-  assert found.opt_state == ()
-  assert {leaf.sharding for leaf in jax.tree.leaves(found)} == {everywhere}
+  restored = checkpoint.restore_backbone(tmp_path / "weights", state)
+  assert int(restored.step) == 0
+  np.testing.assert_array_equal(restored.params["stem"]["kernel"], weights * 3)
+  np.testing.assert_array_equal(
+    restored.batch_stats["norm"]["mean"], weights[0]
+  )
+  np.testing.assert_array_equal(
+    restored.params["head"]["kernel"], np.ones((5, 7))
+  )
+  assert restored.opt_state == ()
+  assert {leaf.sharding for leaf in jax.tree.leaves(restored)} == {everywhere}
 
 
 @pytest.mark.parametrize(
@@ -129,7 +134,7 @@ def test_saving_replaces_what_an_earlier_attempt_left(
   for value in (1, 2):
     state = TrainState(jnp.int32(8), {"w": jnp.full(2, value)}, {}, ())
     checkpoint.save(tmp_path / "weights", state)
-  found = checkpoint.restore(
+  restored = checkpoint.restore(
     tmp_path / "weights", state, replicated(make_mesh(1))
   )
-  np.testing.assert_array_equal(found.params["w"], np.full(2, 2))
+  np.testing.assert_array_equal(restored.params["w"], np.full(2, 2))

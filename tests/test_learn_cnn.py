@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from jaxpower import config
+from jaxpower.architectures import NETWORKS
 from jaxpower.learn import cnn, networks
+from jaxpower.learn.devices import make_mesh, replicated, split
 from jaxpower.learn.layers import convolve
-from jaxpower.learn.state import make_mesh, replicated, split
+from tests.twins import names_in
 
 
 def count(network, shape, dtype=jnp.float32) -> int:
@@ -33,7 +35,9 @@ def count(network, shape, dtype=jnp.float32) -> int:
 def test_networks_have_their_published_size(
   name: str, width: float, shape: tuple[int, ...], parameters: int
 ) -> None:
-  network = networks.build(config.Model(name=name, width=width), 10, "float32")
+  network = networks.build(
+    config.Model(name=name, width=width), 10, precision="float32"
+  )
   assert count(network, shape) == parameters
 
 
@@ -44,7 +48,8 @@ INPUTS = {
   "tokens": jnp.zeros((3, 12), jnp.int32),
   "text": jnp.zeros((3, 12), jnp.int32),
 }
-PAIRS = [(n, kind) for n in config.MODELS for kind in config.NETWORKS[n].reads]
+NAMES = names_in(NETWORKS, "jax")
+PAIRS = [(name, kind) for name in NAMES for kind in NETWORKS[name].reads]
 
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
@@ -53,7 +58,9 @@ def test_every_named_network_gives_logits(
   name: str, kind: str, precision: str
 ) -> None:
   vocabulary = {"tokens": 50, "text": 7}.get(kind)
-  network = networks.build(config.Model(name=name), 7, precision, vocabulary)
+  network = networks.build(
+    config.Model(name=name), 7, vocabulary, precision=precision
+  )
 
   def logits() -> jax.Array:
     inputs = INPUTS[kind]
@@ -73,22 +80,22 @@ def test_every_named_network_gives_logits(
   assert (found.shape, found.dtype) == (shape, jnp.dtype(precision))
 
 
-@pytest.mark.parametrize("name", config.MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_allowed_depth_is_another_network(name: str) -> None:
-  kind = config.NETWORKS[name].reads[0]
+  kind = NETWORKS[name].reads[0]
   shape = INPUTS[kind].shape[1:]
   vocabulary = {"tokens": 50, "text": 7}.get(kind)
   sizes = []
   for layers in (1, 2, 4):
-    depth = layers / config.NETWORKS[name].layers
+    depth = layers / NETWORKS[name].layers
     model = config.Model(name=name, width=0.25, depth=depth)
-    network = networks.build(model, 7, "float32", vocabulary)
+    network = networks.build(model, 7, vocabulary, precision="float32")
     sizes.append(count(network, shape, INPUTS[kind].dtype))
   assert sizes == sorted(set(sizes))
 
 
 def test_the_small_cnn_convolves_windows_over_time_alone() -> None:
-  network = networks.build(config.Model(name="cnn"), 7, "float32")
+  network = networks.build(config.Model(name="cnn"), 7, precision="float32")
   variables = jax.eval_shape(
     lambda: network.init(jax.random.key(0), INPUTS["window"], train=False)
   )

@@ -62,7 +62,7 @@ def test_each_example_moves_its_own_head_and_no_other() -> None:
 
 def test_fixed_weights_are_a_sum() -> None:
   losses, weights = jnp.array([2.0, 3.0]), jnp.array([1.0, 0.5])
-  assert float(heads.together(losses, weights)) == 3.5
+  assert float(heads.weighted_sum(losses, weights)) == 3.5
 
 
 def test_uncertainty_is_as_published() -> None:

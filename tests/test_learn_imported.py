@@ -15,7 +15,7 @@ from flax import linen as nn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxpower import pretraining, weights
+from jaxpower import requirements, weights
 from jaxpower.config import ConfigError, Model, Transfer, Trial
 from jaxpower.learn import checkpoint, cnn, imported, networks, safetensors
 from jaxpower.learn.state import TrainState
@@ -263,7 +263,9 @@ def logits(
 CASES = {
   "resnet18": cnn.ResNet(5, STAGES, channels=4),
   "resnet50": cnn.ResNet(5, STAGES, channels=4, bottleneck=True),
-  "vit": networks.build(Model(name="vit", width=0.375, heads=3), 5, "float32"),
+  "vit": networks.build(
+    Model(name="vit", width=0.375, heads=3), 5, precision="float32"
+  ),
 }
 
 
@@ -321,7 +323,7 @@ def resnet(stem: int = 3) -> dict[str, np.ndarray]:
 def fresh() -> TrainState:
   """The state of a small ResNet before anything is restored into it."""
   model = Model(name="resnet18", width=1 / 16, depth=0.5)
-  network = networks.build(model, 10, "float32")
+  network = networks.build(model, 10, precision="float32")
   shape = (1, 9, 9, 3)
   shapes = jax.eval_shape(
     lambda: network.init(jax.random.key(0), jnp.zeros(shape), train=False)
@@ -366,7 +368,7 @@ def test_an_imported_checkpoint_is_restored_under_another_head(
 def test_a_stem_of_another_size_is_named(tmp_path: pathlib.Path) -> None:
   (tmp_path / "w.safetensors").write_bytes(pack(resnet(stem=7)))
   imported.import_weights(
-    tmp_path / "w.safetensors", tmp_path / "w", said="made in a test"
+    tmp_path / "w.safetensors", tmp_path / "w", source="made in a test"
   )
   with pytest.raises(WeightsError) as error:
     checkpoint.restore_backbone(tmp_path / "w", fresh())
@@ -384,16 +386,16 @@ def test_heads_of_attention_must_be_as_many(tmp_path: pathlib.Path) -> None:
   }
   (tmp_path / "w.safetensors").write_bytes(pack(arrays))
   facts = imported.import_weights(
-    tmp_path / "w.safetensors", tmp_path / "w", said="made in a test"
+    tmp_path / "w.safetensors", tmp_path / "w", source="made in a test"
   )
   assert facts["heads"] == 3
   asked = Trial(
     model=Model(name="vit"), transfer=Transfer(weights=str(tmp_path / "w"))
   )
   with pytest.raises(ConfigError, match=r"model.heads 4: .* with 3"):
-    pretraining.check_weights(asked)
+    requirements.check_weights(asked)
   asked.model.heads = 3
-  pretraining.check_weights(asked)
+  requirements.check_weights(asked)
 
 
 @pytest.mark.parametrize(
@@ -416,7 +418,7 @@ def test_other_networks_are_refused(
   path = tmp_path / "w.safetensors"
   path.write_bytes(pack(arrays))
   with pytest.raises(WeightsError) as error:
-    imported.import_weights(path, tmp_path / "w", said="made in a test")
+    imported.import_weights(path, tmp_path / "w", source="made in a test")
   assert str(error.value).startswith(f"{path}: {message}")
   assert not (tmp_path / "w").exists()
 
@@ -432,7 +434,7 @@ def test_other_networks_are_refused(
 def test_what_cannot_be_imported_is_refused(
   asked: dict[str, Any], message: str, tmp_path: pathlib.Path
 ) -> None:
-  given = {"folder": tmp_path / "w", "said": "made in a test"} | asked
+  given = {"folder": tmp_path / "w", "source": "made in a test"} | asked
   with pytest.raises(WeightsError) as error:
     imported.import_weights(pathlib.Path("x.safetensors"), **given)
   assert str(error.value) == message

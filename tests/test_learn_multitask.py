@@ -11,11 +11,11 @@ import pytest
 
 from jaxpower import config, data
 from jaxpower.learn import heads, wing
-from jaxpower.learn import segment as program
 from jaxpower.learn.heads import LOG_VARIANCES
 from jaxpower.learn.optimizer import Hyperparameters, hyperparameters
+from jaxpower.learn.optimizer import build as build_rule
 from jaxpower.learn.optimizer import init as init_optimizer
-from jaxpower.learn.optimizer import rule as rule_of
+from jaxpower.learn.spec import network_of
 from jaxpower.learn.step import train_step
 from tests import twins
 
@@ -35,7 +35,7 @@ def windows() -> data.DataSet:
   return twins.windows()
 
 
-compiled = functools.cache(program.compile_programs)
+compiled = functools.cache(wing.compile_programs)
 
 
 @functools.cache
@@ -44,20 +44,18 @@ def step_of(spec: Any) -> Any:
   return jax.jit(functools.partial(train_step, spec))
 
 
-def placed(trial: config.Trial, windows: data.DataSet) -> wing.Placed:
-  found = wing.place(trial, data.for_tasks(windows, trial.tasks))
-  assert isinstance(found, wing.Placed)
-  return found
+def place(trial: config.Trial, windows: data.DataSet) -> wing.Placed:
+  return wing.place(trial, data.for_tasks(windows, trial.tasks))
 
 
 def learn(trial: config.Trial, windows: data.DataSet, segments: int = 1) -> Any:
   """State, losses and the look after some segments."""
-  where = placed(trial, windows)
-  programs, state, losses = compiled(where.spec), wing.start(where), []
+  placed = place(trial, windows)
+  programs, state, losses = compiled(placed.spec), wing.start(placed), []
   for segment in range(segments):
-    state, loss, _ = wing.train(programs, state, where, segment)
+    state, loss, _ = wing.train(programs, state, placed, segment)
     losses.append(float(loss))
-  return state, losses, wing.evaluate(programs, state, where)
+  return state, losses, wing.evaluate(programs, state, placed)
 
 
 def alike(one: Any, other: Any, rtol: float = 1e-3) -> None:
@@ -70,13 +68,15 @@ def alike(one: Any, other: Any, rtol: float = 1e-3) -> None:
 
 def test_four_devices_equal_one(windows: data.DataSet) -> None:
   assert len(jax.local_devices()) >= 4
-  one, losses, look = learn(BOTH, windows)
+  one, losses, metrics = learn(BOTH, windows)
   four = dataclasses.replace(BOTH, devices=4)
-  other, found, seen = learn(four, windows)
-  np.testing.assert_allclose(losses, found, rtol=1e-4)
+  other, other_losses, other_metrics = learn(four, windows)
+  np.testing.assert_allclose(losses, other_losses, rtol=1e-4)
   alike(one.params, other.params)
-  np.testing.assert_allclose(look["loss"], seen["loss"], rtol=1e-3)
-  assert look["accuracies"].shape == seen["accuracies"].shape == (2,)
+  np.testing.assert_allclose(metrics["loss"], other_metrics["loss"], rtol=1e-3)
+  assert (
+    metrics["accuracies"].shape == other_metrics["accuracies"].shape == (2,)
+  )
 
 
 def test_micro_batches_give_the_gradient_of_the_batch(
@@ -84,8 +84,8 @@ def test_micro_batches_give_the_gradient_of_the_batch(
 ) -> None:
   # Micro-batches hold unequal numbers of labels; each label counts the same.
   state, losses, _ = learn(BOTH, windows)
-  parts = dataclasses.replace(BOTH, accumulation=4)
-  other, gathered, _ = learn(parts, windows)
+  divided = dataclasses.replace(BOTH, accumulation=4)
+  other, gathered, _ = learn(divided, windows)
   np.testing.assert_allclose(losses, gathered, rtol=1e-5)
   alike(state.params, other.params)
 
@@ -96,15 +96,15 @@ def gradient(
   """What one step of plain descent at rate 1 takes from the weights."""
   plain = config.Optimizer(name="sgd", learning_rate=1.0)
   trial = dataclasses.replace(trial, optimizer=plain)
-  where = placed(trial, windows)
+  placed = place(trial, windows)
   batch = {
     "input": windows.train["input"][:32],
     "label": labels,
     "mean": windows.mean,
     "std": windows.std,
   }
-  state = wing.start(where)
-  step = step_of(where.spec)
+  state = wing.start(placed)
+  step = step_of(placed.spec)
   after, _ = step(
     state, batch, hyperparameters(trial, np.array(1.0, np.float32))
   )
@@ -119,26 +119,26 @@ def test_the_backbone_gets_the_weighted_sum_of_the_tasks_gradients(
   ).astype(np.int32)
   weighed = dataclasses.replace(BOTH, task_weights={"subject": 3.0})
   together = gradient(weighed, windows, labels)
-  each = []
+  gradients = []
   for task in range(2):
     only = np.full_like(labels, -1)
     only[:, task] = labels[:, task]
-    each.append(gradient(BOTH, windows, only))
+    gradients.append(gradient(BOTH, windows, only))
   classes = [windows.facts.labels[task] for task in BOTH.tasks]
   borders = [slice(0, classes[0]), slice(classes[0], None)]
   for task, other in ((0, 1), (1, 0)):
-    kernel = each[task]["head"]["kernel"]
+    kernel = gradients[task]["head"]["kernel"]
     assert np.abs(kernel[:, borders[task]]).max() > 0
     assert not np.any(kernel[:, borders[other]]), "a head of its own"
-  alike(together, jax.tree.map(lambda a, b: a + 3 * b, *each))
+  alike(together, jax.tree.map(lambda a, b: a + 3 * b, *gradients))
 
 
 def test_weights_are_data_and_compile_nothing(windows: data.DataSet) -> None:
-  plain = placed(BOTH, windows)
+  plain = place(BOTH, windows)
   losses = set()
   for weights in ({}, {"label": 2.0}, {"label": 2.0, "subject": 0.5}):
     trial = dataclasses.replace(BOTH, task_weights=weights)
-    assert placed(trial, windows).spec == plain.spec
+    assert place(trial, windows).spec == plain.spec
     losses.add(learn(trial, windows)[1][0])
   assert len(losses) == 3, "each of them must have an effect"
 
@@ -146,10 +146,10 @@ def test_weights_are_data_and_compile_nothing(windows: data.DataSet) -> None:
 def test_one_task_asks_for_nothing_of_several(windows: data.DataSet) -> None:
   one = dataclasses.replace(BOTH, tasks=("label",))
   learned = dataclasses.replace(one, task_weighting="uncertainty")
-  spec = placed(one, windows).spec
-  assert placed(learned, windows).spec == spec
+  spec = place(one, windows).spec
+  assert place(learned, windows).spec == spec
   assert len(jax.tree.leaves(hyperparameters(one, np.ones(4, "float32")))) == 7
-  state = wing.start(placed(learned, windows))
+  state = wing.start(place(learned, windows))
   assert set(state.params["head"]) == {"kernel", "bias"}
   # Another label of as many classes shares the executable.
   same = dataclasses.replace(
@@ -161,26 +161,26 @@ def test_one_task_asks_for_nothing_of_several(windows: data.DataSet) -> None:
   other = dataclasses.replace(
     other, test={**other.test, "subject": other.test["label"]}
   )
-  assert placed(subject, other).spec == spec
+  assert place(subject, other).spec == spec
 
 
 def test_evaluation_is_over_labelled_examples(windows: data.DataSet) -> None:
-  state, _, found = learn(BOTH, windows)
-  where = placed(BOTH, windows)
-  network = program.network_of(where.spec)
+  state, _, metrics = learn(BOTH, windows)
+  placed = place(BOTH, windows)
+  network = network_of(placed.spec)
   inputs = (windows.test["input"] - windows.mean) / windows.std
   logits = network.apply({"params": state.params}, inputs, train=False)
   assert isinstance(logits, jax.Array)
   accuracies, losses = [], []
-  for task, scores in enumerate(heads.cut(logits, where.spec.tasks)):
+  for task, scores in enumerate(heads.split(logits, placed.spec.tasks)):
     label = windows.test[BOTH.tasks[task]]
     there = label >= 0
     logs = np.asarray(jax.nn.log_softmax(scores))[there]
     accuracies.append((logs.argmax(axis=1) == label[there]).mean())
     losses.append(-logs[np.arange(there.sum()), label[there]].mean())
-  np.testing.assert_allclose(found["accuracies"], accuracies, rtol=1e-6)
-  assert float(found["accuracy"]) == pytest.approx(np.mean(accuracies))
-  assert float(found["loss"]) == pytest.approx(sum(losses), rel=1e-4)
+  np.testing.assert_allclose(metrics["accuracies"], accuracies, rtol=1e-6)
+  assert float(metrics["accuracy"]) == pytest.approx(np.mean(accuracies))
+  assert float(metrics["loss"]) == pytest.approx(sum(losses), rel=1e-4)
 
 
 def test_uncertainty_is_learned_and_begins_as_equal_weights(
@@ -192,18 +192,18 @@ def test_uncertainty_is_learned_and_begins_as_equal_weights(
     optimizer=config.Optimizer(name="adam", learning_rate=0.01),
   )
   fixed = dataclasses.replace(learned, task_weighting="fixed")
-  assert placed(learned, windows).spec != placed(fixed, windows).spec
-  start = wing.start(placed(learned, windows)).params["head"]
+  assert place(learned, windows).spec != place(fixed, windows).spec
+  start = wing.start(place(learned, windows)).params["head"]
   np.testing.assert_array_equal(start[LOG_VARIANCES], [0, 0])
-  state, losses, look = learn(learned, windows, segments=3)
+  state, losses, metrics = learn(learned, windows, segments=3)
   # Losses near log(classes) are above one half, so both noises grow.
   assert (np.asarray(state.params["head"][LOG_VARIANCES]) > 0.02).all()
   assert losses[-1] < losses[0]
-  assert look["accuracies"].shape == (2,)
-  assert wing.flops_per_step(placed(learned, windows).spec)
+  assert metrics["accuracies"].shape == (2,)
+  assert wing.flops_per_step(place(learned, windows).spec)
 
 
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
+@pytest.mark.parametrize("name", twins.names_in(config.OPTIMIZERS, "jax"))
 def test_log_variances_are_learned_outside_weight_decay(name: str) -> None:
   params = {
     "Dense_0": {"kernel": jnp.linspace(-1, 1, 12).reshape(4, 3)},
@@ -218,24 +218,24 @@ def test_log_variances_are_learned_outside_weight_decay(name: str) -> None:
     numbers = Hyperparameters(rate, zero, decay, zero, zero, zero, zero)
     state = init_optimizer(name, params, uncertainty=True)
     with jax.numpy_dtype_promotion("standard"):
-      updates, _ = rule_of(name, numbers, uncertainty=True).update(
+      updates, _ = build_rule(name, numbers, uncertainty=True).update(
         grads, state, params
       )
     return updates
 
   without, with_decay = moved(jnp.float32(0)), moved(jnp.float32(10))
-  found = [u["head"][LOG_VARIANCES] for u in (without, with_decay)]
-  np.testing.assert_allclose(*found)
-  assert (np.asarray(found[0]) < 0).all()
+  noises = [u["head"][LOG_VARIANCES] for u in (without, with_decay)]
+  np.testing.assert_allclose(*noises)
+  assert (np.asarray(noises[0]) < 0).all()
   kernels = [u["Dense_0"]["kernel"] for u in (without, with_decay)]
   assert not np.allclose(*kernels)
 
 
 def test_a_share_keeps_every_combination(windows: data.DataSet) -> None:
   half = dataclasses.replace(BOTH, data_share=0.5)
-  where = placed(half, windows)
-  assert len(where.chosen) == 128
+  placed = place(half, windows)
+  assert len(placed.chosen) == 128
   labels = np.stack([windows.train[task] for task in BOTH.tasks], axis=1)
   for kind in np.unique(labels, axis=0):
     here = (labels == kind).all(axis=1)
-    assert abs(here[where.chosen].sum() - here.sum() / 2) <= 1
+    assert abs(here[placed.chosen].sum() - here.sum() / 2) <= 1

@@ -7,9 +7,9 @@ import optax
 import optax.contrib
 import pytest
 
-from jaxpower import config
-from jaxpower.config import Optimizer, Trial
+from jaxpower.config import OPTIMIZERS, Optimizer, Trial
 from jaxpower.learn import optimizer
+from tests.twins import names_in
 
 RATES = np.array([0.1, 0.05, 0.2], np.float32)
 DECAY, MOMENTUM = 0.01, 0.8
@@ -53,7 +53,7 @@ def promotion_as_optax_needs_it() -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
+@pytest.mark.parametrize("name", names_in(OPTIMIZERS, "jax"))
 def test_rules_with_traced_numbers_are_those_of_optax(name: str) -> None:
   params = {
     "dense": {
@@ -66,7 +66,7 @@ def test_rules_with_traced_numbers_are_those_of_optax(name: str) -> None:
   @jax.jit
   def update(params, state, grads, numbers):
     traces.append(name)
-    updates, state = optimizer.rule(name, numbers).update(grads, state, params)
+    updates, state = optimizer.build(name, numbers).update(grads, state, params)
     return optax.apply_updates(params, updates), state
 
   ours, state = params, optimizer.init(name, params)

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from jaxpower import config, data, schedule
+from jaxpower.architectures import NETWORKS
 from jaxpower.data.labels import subset_indices
-from jaxpower.learn import segment as program
 from jaxpower.learn import spec as specs
 from jaxpower.learn.augment import draws_of
-from jaxpower.learn.evaluate import in_chunks
+from jaxpower.learn.devices import make_mesh, replicated
+from jaxpower.learn.evaluation import in_chunks
+from jaxpower.learn.feed import shardings
 from jaxpower.learn.optimizer import hyperparameters
-from jaxpower.learn.segment import flops_per_step
+from jaxpower.learn.programs import compile_programs, flops_per_step
 from jaxpower.learn.spec import Spec
-from jaxpower.learn.state import count_parameters, make_mesh, replicated
+from jaxpower.learn.state import count_parameters, fresh_state
 from jaxpower.learn.step import train_step
 
 TRIAL = config.Trial(
@@ -29,10 +31,10 @@ TRIAL = config.Trial(
 @pytest.fixture(scope="module")
 def sets() -> tuple[dict[str, Any], dict[str, Any]]:
   """A small part of the real set, and its chunks of test examples."""
-  found = data.load("fashion_mnist_6k")
-  scale = {"mean": found.mean, "std": found.std}
-  few = {name: values[:300] for name, values in found.test.items()}
-  part = {name: values[:600] for name, values in found.train.items()}
+  whole = data.load("fashion_mnist_6k")
+  scale = {"mean": whole.mean, "std": whole.std}
+  few = {name: values[:300] for name, values in whole.test.items()}
+  part = {name: values[:600] for name, values in whole.train.items()}
   return {**part, **scale}, {**in_chunks(few, make_mesh(4)), **scale}
 
 
@@ -40,7 +42,7 @@ def spec_of(trial: config.Trial, sets: Any) -> Spec:
   return specs.spec_of(trial, *sets, classes=10)
 
 
-compiled = functools.cache(program.compile_programs)
+compiled = functools.cache(compile_programs)
 
 
 def segment(trial: config.Trial, sets: Any, segments: int = 1) -> Any:
@@ -49,8 +51,8 @@ def segment(trial: config.Trial, sets: Any, segments: int = 1) -> Any:
   programs = compiled(spec)
   mesh = make_mesh(trial.devices)
   placed = jax.device_put(sets[0], replicated(mesh))
-  test = jax.device_put(sets[1], program.test_shardings(mesh, sets[1]))
-  state, losses = program.fresh_state(spec, trial.seed), []
+  test = jax.device_put(sets[1], shardings(mesh, sets[1]))
+  state, losses = fresh_state(spec, trial.seed), []
   for number in range(segments):
     first = number * spec.steps
     indices = data.batch_indices(
@@ -72,10 +74,10 @@ def test_golden_segments(sets: Any) -> None:
   # If this fails, the same config now trains differently: every record made
   # before is of another program. That may be meant; then say so in
   # BUILD_NOTES.md and put the new numbers here.
-  _, losses, found = segment(TRIAL, sets, segments=3)
+  _, losses, metrics = segment(TRIAL, sets, segments=3)
   np.testing.assert_allclose(losses, GOLDEN_LOSSES, rtol=1e-4)
   np.testing.assert_allclose(
-    [float(found["loss"]), float(found["accuracy"])], GOLDEN_TEST, rtol=1e-3
+    [float(metrics["loss"]), float(metrics["accuracy"])], GOLDEN_TEST, rtol=1e-3
   )
 
 
@@ -100,7 +102,7 @@ def test_four_devices_equal_one(sets: Any) -> None:
 def test_a_segment_is_its_steps_one_by_one(sets: Any) -> None:
   spec = spec_of(TRIAL, sets)
   state, losses, _ = segment(TRIAL, sets)
-  by_hand, found = program.fresh_state(spec, TRIAL.seed), []
+  by_hand, step_losses = fresh_state(spec, TRIAL.seed), []
   indices = data.batch_indices(
     seed=TRIAL.seed,
     examples=len(sets[0]["label"]),
@@ -114,8 +116,8 @@ def test_a_segment_is_its_steps_one_by_one(sets: Any) -> None:
     batch = sets[0] | {n: sets[0][n][index] for n in ("input", "label")}
     numbers = hyperparameters(TRIAL, rate)
     by_hand, loss = step(by_hand, batch, numbers)
-    found.append(float(loss))
-  np.testing.assert_allclose(losses, [np.mean(found)], rtol=1e-5)
+    step_losses.append(float(loss))
+  np.testing.assert_allclose(losses, [np.mean(step_losses)], rtol=1e-5)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
     state.params,
@@ -133,10 +135,10 @@ def test_what_is_data_traces_once(
     traces.append(given[0])
     return train_step(*given)
 
-  monkeypatch.setattr(program, "train_step", counted)
+  monkeypatch.setattr("jaxpower.learn.programs.train_step", counted)
   base = dataclasses.replace(TRIAL, dropout=0.1)
   spec, losses = spec_of(base, sets), set()
-  made = {spec: program.compile_programs(spec)}
+  cache = {spec: compile_programs(spec)}
   assert len(traces) == 1
   for change in (
     {},
@@ -151,8 +153,8 @@ def test_what_is_data_traces_once(
     {"data_share": 0.5, "patience": 3, "stop_at_target": False},
   ):
     trial = dataclasses.replace(base, **change)
-    programs = made[spec_of(trial, sets)]
-    state = program.fresh_state(spec, trial.seed)
+    programs = cache[spec_of(trial, sets)]
+    state = fresh_state(spec, trial.seed)
     rates = schedule.learning_rates(trial, 0, spec.steps)
     chosen = subset_indices(sets[0]["label"], trial.data_share)
     indices = chosen[: spec.steps * 32].reshape(spec.steps, 32)
@@ -192,8 +194,8 @@ def test_each_example_is_moved_as_drawn_for_it(sets: Any) -> None:
   _, unmoved, _ = segment(TRIAL, sets)
   assert abs(losses[0] - unmoved[0]) > 1e-3
   cut = dataclasses.replace(trial, program="step", accumulation=4, devices=2)
-  other, found, _ = segment(cut, sets)
-  np.testing.assert_allclose(losses, found, rtol=1e-5)
+  other, cut_losses, _ = segment(cut, sets)
+  np.testing.assert_allclose(losses, cut_losses, rtol=1e-5)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
     state.params,
@@ -207,9 +209,9 @@ def test_micro_batches_give_the_gradient_of_the_batch(
 ) -> None:
   momentum = config.Optimizer(name="momentum", learning_rate=0.05)
   whole = dataclasses.replace(TRIAL, optimizer=momentum)
-  parts = dataclasses.replace(whole, accumulation=4, devices=devices)
+  divided = dataclasses.replace(whole, accumulation=4, devices=devices)
   state, losses, _ = segment(whole, sets)
-  other, gathered, _ = segment(parts, sets)
+  other, gathered, _ = segment(divided, sets)
   np.testing.assert_allclose(losses, gathered, rtol=1e-5)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
@@ -221,8 +223,8 @@ def test_micro_batches_give_the_gradient_of_the_batch(
 def test_a_call_a_step_trains_as_one_program_does(sets: Any) -> None:
   by_step = dataclasses.replace(TRIAL, program="step")
   state, losses, _ = segment(TRIAL, sets)
-  other, found, _ = segment(by_step, sets)
-  np.testing.assert_allclose(losses, found, rtol=1e-5)
+  other, other_losses, _ = segment(by_step, sets)
+  np.testing.assert_allclose(losses, other_losses, rtol=1e-5)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
     state.params,
@@ -244,16 +246,16 @@ def test_a_call_a_step_trains_as_one_program_does(sets: Any) -> None:
 def test_every_kind_of_data_is_learned(
   model: str, name: str, kept: tuple[int, ...]
 ) -> None:
-  found = data.load(name)
-  layers = config.NETWORKS[model].layers
+  whole = data.load(name)
+  layers = NETWORKS[model].layers
   part = tuple(slice(side) for side in kept)
   few = {
-    "input": found.train["input"][:128][:, *part],
-    "label": found.train["label"][:128],
+    "input": whole.train["input"][:128][:, *part],
+    "label": whole.train["label"][:128],
   }
   if few["label"].ndim == 2:
     few["label"] = few["label"][:, *part]
-  scale = {"mean": found.mean, "std": found.std}
+  scale = {"mean": whole.mean, "std": whole.std}
   trial = dataclasses.replace(
     TRIAL,
     data=name,
@@ -268,11 +270,11 @@ def test_every_kind_of_data_is_learned(
     trial,
     train_set,
     test_set,
-    classes=found.facts.classes,
-    vocabulary=found.facts.vocabulary,
+    classes=whole.facts.classes,
+    vocabulary=whole.facts.vocabulary,
   )
-  programs = program.compile_programs(spec)
-  state = program.fresh_state(spec, 0)
+  programs = compile_programs(spec)
+  state = fresh_state(spec, 0)
   before = programs.evaluate(state, test_set)
   indices = data.batch_indices(
     seed=0, examples=128, batch_size=32, first_step=0, steps=spec.steps
@@ -289,7 +291,7 @@ def test_what_is_random_follows_seed_and_step(sets: Any) -> None:
   trial = dataclasses.replace(TRIAL, dropout=0.3)
   spec = spec_of(trial, sets)
   step = jax.jit(lambda *given: train_step(spec, *given)[1])
-  state = program.fresh_state(spec, 0)
+  state = fresh_state(spec, 0)
   few = {name: sets[0][name][:32] for name in ("input", "label")}
   numbers = hyperparameters(trial, schedule.learning_rates(trial, 0, 1)[0])
 
@@ -305,16 +307,16 @@ def test_what_is_random_follows_seed_and_step(sets: Any) -> None:
 def test_products_are_as_precise_as_asked(sets: Any) -> None:
   highest = dataclasses.replace(TRIAL, matmul_precision="highest")
   spec = spec_of(highest, sets)
-  seen = []
+  products = []
 
-  def look(*given: Any) -> Any:
-    seen.append(str(jax.make_jaxpr(lambda x: x @ x)(np.ones((2, 2)))))
+  def record(*given: Any) -> Any:
+    products.append(str(jax.make_jaxpr(lambda x: x @ x)(np.ones((2, 2)))))
     return train_step(*given)
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(program, "train_step", look)
-    program.compile_programs(spec)
-  (product,) = seen
+    patch.setattr("jaxpower.learn.programs.train_step", record)
+    compile_programs(spec)
+  (product,) = products
   assert "HIGHEST" in product
 
 
@@ -334,7 +336,7 @@ def test_the_state_given_is_consumed(sets: Any) -> None:
   # Training donates its state: a copy kept by mistake would double memory.
   spec = spec_of(TRIAL, sets)
   programs = compiled(spec)
-  state = program.fresh_state(spec, 0)
+  state = fresh_state(spec, 0)
   indices = np.zeros((spec.steps, TRIAL.batch_size), np.int32)
   rates = np.ones(spec.steps, np.float32)
   placed = jax.device_put(sets[0], replicated(make_mesh(1)))

@@ -31,9 +31,10 @@ from jaxpower.wings import wing_of
 
 torch = pytest.importorskip("torch")
 
-from jaxpower.learn_torch import heads, programs, spec, wing
+from jaxpower.learn_torch import devices, heads, spec, wing
 from jaxpower.learn_torch.distributed import coordinator
 from jaxpower.learn_torch.numerics import numerics_of
+from jaxpower.learn_torch.state import state_of
 
 WATTS = 100.0
 ONE = Trial(
@@ -76,7 +77,7 @@ Losses = list[list[float]]
 def two_processes() -> Iterator[None]:
   """Trains with two processes where a trial has two devices; leaves none."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setenv(spec.CPU_PROCESSES, "2")
+    patch.setenv(devices.CPU_PROCESSES, "2")
     patch.setattr("jaxpower.trial.INFER_SECONDS", 0.01)
     yield
     coordinator.stop()
@@ -95,7 +96,7 @@ def run(
       trial,
       {},
       monitor=monitor,
-      made={},
+      cache={},
       folder=folder,
       provenance={},
       tell=tell,
@@ -111,12 +112,12 @@ def prepare(trial: Trial) -> tuple[Any, Any, Any]:
   """Returns a placed trial, its programs and always the same first state."""
   placed = wing.place(trial, data.for_tasks(data.load(trial.data), trial.tasks))
   compiled = wing.compile_programs(placed.spec)
-  network = programs.build(placed.spec)
+  network = spec.network_of(placed.spec)
   generator = torch.Generator().manual_seed(0)
   for name, weights in network.named_parameters():
     if not name.endswith(heads.LOG_VARIANCES):
       torch.nn.init.normal_(weights, std=0.05, generator=generator)
-  return placed, compiled, programs.state_of(network)
+  return placed, compiled, state_of(network)
 
 
 def losses_of(trial: Trial) -> Losses:
@@ -258,7 +259,7 @@ def test_the_devices_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     return len(wing_of("torch").devices(trial))
 
   assert (count(0), count(1), count(2)) == (2, 1, 2)
-  monkeypatch.delenv(spec.CPU_PROCESSES)
+  monkeypatch.delenv(devices.CPU_PROCESSES)
   assert count(0) == 1
 
 

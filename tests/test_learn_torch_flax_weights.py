@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from jaxpower import config
-from jaxpower.learn import segment
+from jaxpower.learn import state as jax_state
 from jaxpower.learn_torch import flax_weights, networks
 from tests import twins
 
@@ -18,7 +18,9 @@ CNN = twins.Case(config.Model(name="cnn", width=0.25), "image")
 
 
 def torch_network(case: twins.Case) -> Any:
-  return networks.build(case.model, twins.CLASSES, case.vocabulary, case.shape)
+  return networks.build(
+    case.model, twins.CLASSES, case.vocabulary, input_shape=case.shape
+  )
 
 
 def same_bits(found: Any, expected: Any) -> None:
@@ -43,7 +45,7 @@ def test_there_and_back_no_bit_changes(case: twins.Case) -> None:
 
 
 def test_first_weights_come_over_from_jax() -> None:
-  state = segment.init_state(
+  state = jax_state.init_state(
     np.uint32(3),
     model=CNN.model,
     classes=twins.CLASSES,

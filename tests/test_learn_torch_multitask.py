@@ -16,12 +16,12 @@ from jaxpower.config import Model, Optimizer, Trial
 from jaxpower.learn import heads as in_jax
 from jaxpower.learn import optimizer as optimizer_in_jax
 from jaxpower.wings import wing_of
-from tests.twins import windows
+from tests.twins import names_in, windows
 
 torch = pytest.importorskip("torch")
 
 from jaxpower.learn_torch import flax_weights, heads, optimizer, programs
-from jaxpower.learn_torch.evaluate import evaluate
+from jaxpower.learn_torch.evaluation import evaluate
 
 CLASSES = (3, 4)
 RANDOM = np.random.default_rng(0)
@@ -46,9 +46,9 @@ def test_losses_and_hits_are_those_of_jax(smoothing: float) -> None:
   logits, labels = torch.tensor(LOGITS), torch.tensor(LABELS)
   there = jnp.asarray(LOGITS), jnp.asarray(LABELS), CLASSES
   expected = jax.jit(in_jax.losses, static_argnums=(2, 3))(*there, smoothing)
-  found = heads.losses(logits, labels, CLASSES, smoothing)
-  np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
-  assert not found.numpy()[LABELS < 0].any()
+  losses = heads.losses(logits, labels, CLASSES, smoothing)
+  np.testing.assert_allclose(losses, expected, rtol=1e-6, atol=1e-6)
+  assert not losses.numpy()[LABELS < 0].any()
   hits = heads.correct(logits, labels, CLASSES)
   expected = jax.jit(in_jax.correct, static_argnums=2)(*there)
   np.testing.assert_array_equal(hits, expected)
@@ -56,9 +56,11 @@ def test_losses_and_hits_are_those_of_jax(smoothing: float) -> None:
 
 
 @pytest.mark.parametrize("uncertainty", [False, True])
-@pytest.mark.parametrize(("parts", "processes"), [(1, 1), (3, 1), (2, 3)])
+@pytest.mark.parametrize(
+  ("accumulation", "processes"), [(1, 1), (3, 1), (2, 3)]
+)
 def test_gradients_are_those_of_jax(
-  parts: int, processes: int, uncertainty: bool
+  accumulation: int, processes: int, uncertainty: bool
 ) -> None:
   trial = dataclasses.replace(
     BOTH,
@@ -70,22 +72,26 @@ def test_gradients_are_those_of_jax(
   @functools.partial(jax.value_and_grad, argnums=(0, 1))
   def whole(logits: jax.Array, noises: jax.Array) -> jax.Array:
     labels = jnp.asarray(LABELS)
-    each = in_jax.losses(logits, labels, CLASSES, 0.1)
-    means = each.sum(axis=0) / in_jax.counts(labels)
+    losses = in_jax.losses(logits, labels, CLASSES, 0.1)
+    means = losses.sum(axis=0) / in_jax.counts(labels)
     if uncertainty:
       return in_jax.by_uncertainty(means, noises)
-    return in_jax.together(means, jnp.array([1.0, 3.0]))
+    return in_jax.weighted_sum(means, jnp.array([1.0, 3.0]))
 
   expected, slopes = jax.jit(whole)(LOGITS, noises)
   # The same loss as micro-batches with unequal numbers of labels give it.
   logits = torch.tensor(LOGITS, requires_grad=True)
   logs = torch.tensor(noises, requires_grad=True)
-  shares = torch.tensor(heads.shares(LABELS[None], trial, parts, processes))
-  assert shares.shape == (parts, 2)
-  total, pieces = 0.0, parts * processes
+  shares = torch.tensor(
+    heads.shares(LABELS[None], trial, accumulation, processes)
+  )
+  assert shares.shape == (accumulation, 2)
+  total, pieces = 0.0, accumulation * processes
   for piece in range(pieces):
     own = logits[piece::pieces], torch.tensor(LABELS[piece::pieces])
-    means = (heads.losses(*own, CLASSES, 0.1) * shares[piece % parts]).sum(0)
+    means = (
+      heads.losses(*own, CLASSES, 0.1) * shares[piece % accumulation]
+    ).sum(0)
     loss = heads.by_uncertainty(means, logs) if uncertainty else means.sum()
     (loss / pieces).backward()
     total += loss.item() / pieces
@@ -102,9 +108,9 @@ def test_a_task_no_example_has_is_not_divided_by_zero() -> None:
   )
 
 
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
+@pytest.mark.parametrize("name", names_in(config.OPTIMIZERS, "jax", "torch"))
 def test_log_variances_follow_the_rules_of_jax(name: str) -> None:
-  given = {
+  params_before = {
     "Dense_0": {"kernel": RANDOM.standard_normal((4, 3)).astype("f4")},
     "head": {
       "kernel": RANDOM.standard_normal((3, 2)).astype("f4"),
@@ -112,7 +118,7 @@ def test_log_variances_follow_the_rules_of_jax(name: str) -> None:
     },
   }
   slopes = jax.tree.map(
-    lambda x: RANDOM.standard_normal((3, *x.shape)).astype("f4"), given
+    lambda x: RANDOM.standard_normal((3, *x.shape)).astype("f4"), params_before
   )
   rule = Optimizer(name=name, learning_rate=0.1, weight_decay=0.5)
 
@@ -120,7 +126,7 @@ def test_log_variances_follow_the_rules_of_jax(name: str) -> None:
   def moved(params: Any, slopes: Any) -> Any:
     trial = Trial(optimizer=rule)
     numbers = optimizer_in_jax.hyperparameters(trial, np.array(0.1, "f4"))
-    update = optimizer_in_jax.rule(name, numbers, uncertainty=True)
+    update = optimizer_in_jax.build(name, numbers, uncertainty=True)
     state = update.init(params)
     for step in range(3):
       now = jax.tree.map(lambda g: g[step], slopes)  # noqa: B023
@@ -136,7 +142,7 @@ def test_log_variances_follow_the_rules_of_jax(name: str) -> None:
     }
   )
   heads.add_log_variances(network, 2)
-  network.load_state_dict(flax_weights.from_jax(network, given, {}))
+  network.load_state_dict(flax_weights.from_jax(network, params_before, {}))
   update = optimizer.build(rule, network)
   for step in range(3):
     now = jax.tree.map(lambda g: g[step], slopes)  # noqa: B023
@@ -152,7 +158,7 @@ def test_log_variances_follow_the_rules_of_jax(name: str) -> None:
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
     found,
-    jax.device_get(moved(given, slopes)),
+    jax.device_get(moved(params_before, slopes)),
   )
 
 
@@ -160,14 +166,14 @@ def course(trial: Trial, segments: int = 2) -> Any:
   """Losses and looks of some segments, and the number of parameters."""
   wing = wing_of(trial.framework)
   placed = wing.place(trial, data.for_tasks(windows(), trial.tasks))
-  made, state = wing.compile_programs(placed.spec), wing.start(placed)
-  seen = []
+  compiled, state = wing.compile_programs(placed.spec), wing.start(placed)
+  points = []
   for segment in range(segments):
-    state, loss, _ = wing.train(made, state, placed, segment)
-    look = wing.evaluate(made, state, placed)
-    seen.append({"train": float(loss)})
-    seen[-1] |= {name: np.asarray(values) for name, values in look.items()}
-  return seen, wing.count_parameters(state)
+    state, loss, _ = wing.train(compiled, state, placed, segment)
+    metrics = wing.evaluate(compiled, state, placed)
+    points.append({"train": float(loss)})
+    points[-1] |= {name: np.asarray(values) for name, values in metrics.items()}
+  return points, wing.count_parameters(state)
 
 
 @pytest.mark.parametrize(
@@ -197,10 +203,10 @@ def test_noises_are_learned() -> None:
   trial = dataclasses.replace(BOTH, task_weighting="uncertainty")
   wing = wing_of("torch")
   placed = wing.place(trial, data.for_tasks(windows(), trial.tasks))
-  made, state = wing.compile_programs(placed.spec), wing.start(placed)
+  compiled, state = wing.compile_programs(placed.spec), wing.start(placed)
   name = f"head.{heads.LOG_VARIANCES}"
   np.testing.assert_array_equal(state.weights[name], [0, 0])
-  state, _, _ = wing.train(made, state, placed, 0)
+  state, _, _ = wing.train(compiled, state, placed, 0)
   # Losses near log(classes) are above one half, so both noises grow.
   assert (state.weights[name] > 0.01).all()
   fixed = dataclasses.replace(BOTH, task_weights={"label": 2.0})
@@ -228,7 +234,7 @@ def test_what_is_compiled_is_not_compiled_again(
 
   compile_ = functools.partial(torch.compile, backend=keep)
   monkeypatch.setattr(torch, "compile", compile_)
-  monkeypatch.setattr(programs, "_for_oneself", contextlib.nullcontext)
+  monkeypatch.setattr(programs, "no_disk_cache", contextlib.nullcontext)
   trial = dataclasses.replace(BOTH, task_weighting="uncertainty")
   eager, _ = course(trial, 1)
   compiled, _ = course(dataclasses.replace(trial, framework="torch_compile"), 1)
@@ -241,7 +247,7 @@ def test_evaluation_is_over_labelled_examples(examples: int) -> None:
   logits = RANDOM.standard_normal((examples, 7)).astype("f4")
   labels = np.stack([RANDOM.integers(-1, n, examples) for n in CLASSES], 1)
   test = {"input": torch.tensor(logits), "label": torch.tensor(labels)}
-  found = evaluate(lambda values: values, test, CLASSES)
+  metrics = evaluate(lambda values: values, test, CLASSES)
   losses, accuracies = [], []
   for task, scores in enumerate(np.split(logits, [3], axis=1)):
     there = labels[:, task] >= 0
@@ -249,6 +255,6 @@ def test_evaluation_is_over_labelled_examples(examples: int) -> None:
     accuracies.append((chosen.argmax(axis=1) == label).mean())
     logs = chosen - np.log(np.exp(chosen).sum(axis=1, keepdims=True))
     losses.append(-logs[np.arange(len(label)), label].mean())
-  np.testing.assert_allclose(found["accuracies"], accuracies, rtol=1e-6)
-  assert float(found["accuracy"]) == pytest.approx(np.mean(accuracies))
-  assert float(found["loss"]) == pytest.approx(sum(losses), rel=1e-5)
+  np.testing.assert_allclose(metrics["accuracies"], accuracies, rtol=1e-6)
+  assert float(metrics["accuracy"]) == pytest.approx(np.mean(accuracies))
+  assert float(metrics["loss"]) == pytest.approx(sum(losses), rel=1e-5)

@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from jaxpower import config
+from jaxpower.architectures import NETWORKS
 from jaxpower.learn import tasks as jax_tasks
 from jaxpower.learn_torch import flax_weights, networks, tasks
 from tests import twins
@@ -20,7 +21,11 @@ CASES = [*twins.cases(depth=0.3), twins.Case(DEEPER, "image")]
 
 def torch_network(case: twins.Case, **given: Any) -> Any:
   return networks.build(
-    case.model, twins.CLASSES, case.vocabulary, case.shape, **given
+    case.model,
+    twins.CLASSES,
+    case.vocabulary,
+    input_shape=case.shape,
+    **given,
   )
 
 
@@ -149,7 +154,7 @@ def test_a_text_of_padding_alone_gives_numbers() -> None:
 
 @pytest.mark.parametrize("name", ["cnn", "transformer", "vit", "decoder"])
 def test_dropout_is_for_training_alone(name: str) -> None:
-  kind = config.NETWORKS[name].reads[0]
+  kind = NETWORKS[name].reads[0]
   case = twins.Case(config.Model(name=name, width=0.25), kind)
   network, inputs = torch_network(case, dropout=0.5), twins.batch(case)[0]
   inputs = torch.tensor(inputs)
@@ -171,6 +176,6 @@ def test_images_are_not_copied_into_another_order() -> None:
 
 def test_images_of_no_whole_number_of_patches_have_a_frame() -> None:
   case = twins.Case(config.Model(name="vit", width=0.25), "image")
-  network: Any = networks.build(case.model, 3, None, (17, 19, 2))
+  network: Any = networks.build(case.model, 3, input_shape=(17, 19, 2))
   assert network(torch.ones(1, 17, 19, 2)).shape == (1, 3)
   assert network.positions.shape[0] == 1 + 5 * 5

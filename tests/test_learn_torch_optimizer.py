@@ -10,8 +10,9 @@ import optax
 import pytest
 
 from jaxpower import config, schedule
-from jaxpower.config import Optimizer, Trial
+from jaxpower.config import OPTIMIZERS, Optimizer, Trial
 from jaxpower.learn import optimizer as in_jax
+from tests.twins import names_in
 
 torch = pytest.importorskip("torch")
 
@@ -82,7 +83,7 @@ def update_in_jax(
   name: str, params: Any, state: Any, grads: Any, numbers: Any
 ) -> Any:
   with jax.numpy_dtype_promotion("standard"):
-    updates, state = in_jax.rule(name, numbers).update(grads, state, params)
+    updates, state = in_jax.build(name, numbers).update(grads, state, params)
   return optax.apply_updates(params, updates), state
 
 
@@ -153,7 +154,7 @@ def assert_equal_courses(rule: Optimizer, dtype: str, tolerance: float) -> None:
       np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
+@pytest.mark.parametrize("name", names_in(OPTIMIZERS, "jax", "torch"))
 def test_ten_updates_are_equal_in_float64(name: str) -> None:
   rule = Optimizer(
     name=name, learning_rate=0.02, weight_decay=0.1, momentum=0.8
@@ -187,14 +188,14 @@ def test_muon_leaves_the_head_and_the_biases_to_adam() -> None:
 def test_what_is_frozen_is_not_updated() -> None:
   network = Network()
   network.conv.weight.requires_grad_(False)
-  for name in config.OPTIMIZERS:
+  for name in names_in(OPTIMIZERS, "torch"):
     groups = in_torch.build(Optimizer(name=name), network).param_groups
     chosen = [p for group in groups for p in group["params"]]
     assert len(chosen) == 5
     assert all(p is not network.conv.weight for p in chosen)
 
 
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
+@pytest.mark.parametrize("name", names_in(OPTIMIZERS, "torch"))
 def test_the_backbone_s_rate_multiplies_its_updates_alone(name: str) -> None:
   rule = Optimizer(name=name, weight_decay=0.1)
   moves = []

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from jaxpower.learn import tasks as jax_tasks
 from jaxpower.learn_torch import tasks
-from jaxpower.learn_torch.evaluate import CHUNK, evaluate
+from jaxpower.learn_torch.evaluation import CHUNK, evaluate
 
 RANDOM = np.random.default_rng(0)
 LOGITS = 3 * RANDOM.standard_normal((6, 9, 5)).astype(np.float32)

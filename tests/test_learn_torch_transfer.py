@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpower import data, pretraining
+from jaxpower import checks, data, pretraining
 from jaxpower import weights as folders
 from jaxpower.config import (
   Model,
@@ -23,8 +23,8 @@ from jaxpower.config import (
   with_seed,
 )
 from jaxpower.data import DataSet
-from jaxpower.learn import checkpoint as in_jax
-from jaxpower.learn.state import TrainState
+from jaxpower.learn import checkpoint as jax_checkpoint
+from jaxpower.learn import state as jax_state
 from jaxpower.records import TrialRecord
 from jaxpower.weights import WeightsError
 from jaxpower.wings import wing_of
@@ -33,6 +33,8 @@ from tests import twins
 torch = pytest.importorskip("torch")
 
 from jaxpower.learn_torch import checkpoint, flax_weights, programs, wing
+from jaxpower.learn_torch import state as torch_state
+from jaxpower.learn_torch.spec import network_of
 
 TRIAL = Trial(
   data="digits",
@@ -53,12 +55,12 @@ FRAMEWORKS = ("jax", "torch")
 @functools.cache
 def small() -> DataSet:
   """A set with few examples."""
-  found = data.load("digits")
+  whole = data.load("digits")
   train, test = (
     {name: values[:200] for name, values in part.items()}
-    for part in (found.train, found.test)
+    for part in (whole.train, whole.test)
   )
-  return dataclasses.replace(found, train=train, test=test)
+  return dataclasses.replace(whole, train=train, test=test)
 
 
 def of(trial: Trial, framework: str, **transfer: Any) -> Trial:
@@ -86,17 +88,17 @@ def course(
 ) -> tuple[np.ndarray, Any]:
   """Loss over each segment, and on the test set after it; the last state."""
   placed, wing, programs, state = begun(trial, folder)
-  seen = []
+  losses = []
   for segment in range(segments):
     state, loss, _ = wing.train(programs, state, placed, segment)
-    found = wing.evaluate(programs, state, placed)
-    seen.append((float(loss), float(found["loss"])))
-  return np.array(seen), state
+    metrics = wing.evaluate(programs, state, placed)
+    losses.append((float(loss), float(metrics["loss"])))
+  return np.array(losses), state
 
 
 def as_jax(trial: Trial, state: Any) -> Any:
   """What a state of the PyTorch wing holds, as Flax names and lays it."""
-  network = programs.build(wing.place(trial, small()).spec)
+  network = network_of(wing.place(trial, small()).spec)
   return flax_weights.to_jax(network, state.weights | state.statistics)
 
 
@@ -144,8 +146,8 @@ def test_both_wings_go_on_the_same(
 def test_the_head_is_fresh_and_of_each_seed(pretrained: dict[str, Any]) -> None:
   trial = of(TRIAL, "torch")
   heads = [
-    begun(each, folder)[-1].weights["head.weight"]
-    for each, folder in (
+    begun(config, folder)[-1].weights["head.weight"]
+    for config, folder in (
       (TRIAL, None),  # under which the backbone was trained
       (trial, pretrained["torch"]),
       (with_seed(trial, 1), pretrained["torch"]),
@@ -154,8 +156,8 @@ def test_the_head_is_fresh_and_of_each_seed(pretrained: dict[str, Any]) -> None:
   heads.append(
     torch.load(pretrained["torch"] / "state.pt")["weights"]["head.weight"]
   )
-  for place, head in enumerate(heads):
-    assert not any(torch.equal(head, other) for other in heads[:place])
+  for number, head in enumerate(heads):
+    assert not any(torch.equal(head, other) for other in heads[:number])
 
 
 def test_a_rule_keeps_nothing_for_what_is_frozen(
@@ -191,7 +193,9 @@ def imported(
   params, batch_stats = drawn["params"], drawn["batch_stats"]
   params["stem"]["kernel"] = params["stem"]["kernel"][:, :, :1]  # of grey
   folder = tmp_path_factory.mktemp("weights") / "resnet"
-  in_jax.save(folder, TrainState(jnp.int32(0), params, batch_stats, {}))
+  jax_checkpoint.save(
+    folder, jax_state.TrainState(jnp.int32(0), params, batch_stats, {})
+  )
   return folder, drawn
 
 
@@ -201,23 +205,23 @@ def test_imported_weights_come_over_and_stay_where_frozen(
 ) -> None:
   folder, drawn = imported
   trial = of(RESNET, "torch", weights=str(folder), freeze=freeze)
-  placed, _, made, state = begun(trial, folder)
+  placed, _, compiled, state = begun(trial, folder)
   params, batch_stats = as_jax(trial, state)
   assert params["head"]["kernel"].shape[-1] == 10  # there are seven there
   drawn["params"]["head"] = params["head"]
   same(params, drawn["params"])
   same(batch_stats, drawn["batch_stats"])
   # In training a frozen network answers as in a test.
-  made.hold(state, trial)
+  compiled.hold(state, trial)
   shown = placed.train["input"][:32].float()
   with torch.inference_mode():
-    tested = made.network.eval()(shown)
-    trained = made.network.train()(shown)
+    tested = compiled.network.eval()(shown)
+    trained = compiled.network.train()(shown)
   assert torch.equal(tested, trained) == freeze
   losses, state = course(trial, folder)
   assert losses[1, 0] < losses[0, 0]
   params, batch_stats = as_jax(trial, state)
-  for found, expected in (
+  for values, expected in (
     (params["stem"]["kernel"], drawn["params"]["stem"]["kernel"]),
     (params["stem_norm"]["scale"], drawn["params"]["stem_norm"]["scale"]),
     (
@@ -225,7 +229,7 @@ def test_imported_weights_come_over_and_stay_where_frozen(
       drawn["batch_stats"]["stem_norm"]["mean"],
     ),
   ):
-    assert np.array_equal(found, expected) == freeze
+    assert np.array_equal(values, expected) == freeze
   if freeze:
     same(batch_stats, drawn["batch_stats"])
 
@@ -239,8 +243,8 @@ def test_a_backbone_s_statistics_come_with_it(
   state = begun(of(RESNET, "torch"), tmp_path / "weights")[-1]
   assert (state.step, state.moments) == (0, None)
   for name, values in (held.weights | held.statistics).items():
-    found = (state.weights | state.statistics)[name]
-    assert torch.equal(found, values), name
+    restored = (state.weights | state.statistics)[name]
+    assert torch.equal(restored, values), name
 
 
 def test_a_compiled_training_is_frozen_alike(
@@ -250,10 +254,10 @@ def test_a_compiled_training_is_frozen_alike(
   # What is captured is all that matters here; making it fast takes a minute.
   compile_ = functools.partial(torch.compile, backend="eager")
   monkeypatch.setattr(torch, "compile", compile_)
-  monkeypatch.setattr(programs, "_for_oneself", contextlib.nullcontext)
-  asked = {"weights": str(folder), "freeze": True}
-  plain = of(RESNET, "torch", **asked)
-  losses, state = course(of(RESNET, "torch_compile", **asked), folder, 1)
+  monkeypatch.setattr(programs, "no_disk_cache", contextlib.nullcontext)
+  transfer = {"weights": str(folder), "freeze": True}
+  plain = of(RESNET, "torch", **transfer)
+  losses, state = course(of(RESNET, "torch_compile", **transfer), folder, 1)
   np.testing.assert_allclose(losses, course(plain, folder, 1)[0], rtol=1e-5)
   first = begun(plain, folder)[-1]
   for name, values in first.statistics.items():
@@ -269,7 +273,7 @@ def test_several_tasks_learn_a_head_alone() -> None:
   )
   sets = data.for_tasks(data.load("imu"), both.tasks)
   trial = of(both, "torch", freeze=True)
-  network = programs.build(wing.place(trial, sets).spec)
+  network = network_of(wing.place(trial, sets).spec)
   trained = [n for n, p in network.named_parameters() if p.requires_grad]
   assert sorted(trained) == ["head.bias", "head.log_variances", "head.weight"]
 
@@ -291,7 +295,7 @@ def test_a_backbone_that_does_not_fit_is_named(
 
 
 def saved(folder: pathlib.Path) -> pathlib.Path:
-  state = programs.TrainState(8, {"hidden.weight": torch.arange(99.0)}, {})
+  state = torch_state.TrainState(8, {"hidden.weight": torch.arange(99.0)}, {})
   checkpoint.save(folder, state)
   return folder
 
@@ -299,7 +303,7 @@ def saved(folder: pathlib.Path) -> pathlib.Path:
 def test_damaged_weights_are_not_loaded(tmp_path: pathlib.Path) -> None:
   first = Trial(framework="torch")
   second = Trial(framework="torch", transfer=Transfer(init_from=first))
-  pretraining.check(second)
+  checks.check_transfer(second)
   record = TrialRecord(
     trial_id=trial_id(first),
     config=to_dict(first),
@@ -311,14 +315,14 @@ def test_damaged_weights_are_not_loaded(tmp_path: pathlib.Path) -> None:
   )
   done = {record.trial_id: record}
   path = saved(tmp_path / folders.folder_of(record.trial_id)) / "state.pt"
-  assert pretraining.lost([first, second], done, tmp_path) == {}
+  assert pretraining.unusable([first, second], done, tmp_path) == {}
   content = bytearray(path.read_bytes())
   content[len(content) // 2] ^= 1
   path.write_bytes(content)
-  assert pretraining.lost([first, second], done, tmp_path) == {
+  assert pretraining.unusable([first, second], done, tmp_path) == {
     record.trial_id: f"{path} is damaged: its checksum is another"
   }
-  state = programs.TrainState(0, {}, {})
+  state = torch_state.TrainState(0, {}, {})
   with pytest.raises(WeightsError, match=r"state\.pt is damaged"):
     checkpoint.restore_backbone(path.parent, state)
 
@@ -337,7 +341,7 @@ def test_nothing_in_a_file_of_weights_is_called(tmp_path: pathlib.Path) -> None:
   folder, mark = saved(tmp_path / "weights"), tmp_path / "called"
   torch.save({"weights": Harm(mark)}, folder / "state.pt")
   folders.seal(folder)
-  state = programs.TrainState(0, {}, {})
+  state = torch_state.TrainState(0, {}, {})
   with pytest.raises(WeightsError, match=r"state\.pt is no state of ours") as e:
     checkpoint.restore_backbone(folder, state)
   assert "\n" not in str(e.value)

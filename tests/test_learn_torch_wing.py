@@ -19,7 +19,8 @@ from jaxpower.wings import Wing, wing_of
 torch = pytest.importorskip("torch")
 dynamo_utils = pytest.importorskip("torch._dynamo.utils")
 
-from jaxpower.learn_torch import evaluate, feed, programs
+from jaxpower.learn_torch import devices, evaluation, feed, placement, programs
+from jaxpower.learn_torch.spec import network_of
 
 CNN = Trial(
   model=Model(width=0.25),
@@ -39,36 +40,38 @@ Course = list[tuple[float, float, float]]
 @functools.cache
 def small(name: str) -> DataSet:
   """A set with few test examples."""
-  found = data.load(name)
-  test = {key: values[:100] for key, values in found.test.items()}
-  return dataclasses.replace(found, test=test)
+  whole = data.load(name)
+  test = {key: values[:100] for key, values in whole.test.items()}
+  return dataclasses.replace(whole, test=test)
 
 
-def parts(
+def prepare(
   trial: Trial, sets: DataSet | None = None
 ) -> tuple[Wing, Any, Any, Any]:
   """Wing, placed data, programs and first state of a trial."""
   wing = wing_of(trial.framework)
   placed = wing.place(trial, sets or small(trial.data))
-  made = wing.compile_programs(placed.spec)
-  return wing, placed, made, wing.start(placed)
+  compiled = wing.compile_programs(placed.spec)
+  return wing, placed, compiled, wing.start(placed)
 
 
 def course(
   trial: Trial, segments: int = 2, sets: DataSet | None = None
 ) -> Course:
   """Mean loss of each segment, then loss and accuracy on the test set."""
-  wing, placed, made, state = parts(trial, sets)
-  seen = []
+  wing, placed, compiled, state = prepare(trial, sets)
+  points = []
   for segment in range(segments):
-    state, loss, _ = wing.train(made, state, placed, segment)
-    found = wing.evaluate(made, state, placed)
-    seen.append((float(loss), float(found["loss"]), float(found["accuracy"])))
-  return seen
+    state, loss, _ = wing.train(compiled, state, placed, segment)
+    metrics = wing.evaluate(compiled, state, placed)
+    points.append(
+      (float(loss), float(metrics["loss"]), float(metrics["accuracy"]))
+    )
+  return points
 
 
-def losses(seen: Course) -> np.ndarray:
-  return np.array([numbers[:2] for numbers in seen])
+def losses(points: Course) -> np.ndarray:
+  return np.array([point[:2] for point in points])
 
 
 # Eight updates; what is left is the order of sums in float32. The CNN is held
@@ -111,14 +114,14 @@ def test_both_wings_count_about_the_same_operations() -> None:
 def test_operations_of_attention_are_counted() -> None:
   wing = wing_of("torch")
   spec: Any = wing.place(TRANSFORMER, small(TRANSFORMER.data)).spec
-  network = programs.build(spec)
+  network = network_of(spec)
   weights = sum(w.numel() for w in network.parameters() if w.ndim == 2)
   positions = spec.input_shape[0] * spec.batch_size
   linear = 6 * weights * positions  # each weight thrice, twice an operation
-  found = wing.flops_per_step(spec)
+  flops = wing.flops_per_step(spec)
   # The head sees no positions; attention's own products come to it.
-  assert found is not None
-  assert 1.1 * linear < found < 3 * linear
+  assert flops is not None
+  assert 1.1 * linear < flops < 3 * linear
 
 
 def test_numerics_name_what_differs() -> None:
@@ -126,10 +129,10 @@ def test_numerics_name_what_differs() -> None:
     CNN, model=Model(name="resnet18", width=0.1), dropout=0.0, accumulation=2
   )
   wing = wing_of("torch")
-  found = wing.numerics(wing.place(resnet, small(CNN.data)))
-  assert found["batch_norm"] == "micro-batch"
-  assert found["running_variance"] == "unbiased"
-  assert found["tf32"] is False
+  numerics = wing.numerics(wing.place(resnet, small(CNN.data)))
+  assert numerics["batch_norm"] == "micro-batch"
+  assert numerics["running_variance"] == "unbiased"
+  assert numerics["tf32"] is False
 
 
 @pytest.mark.parametrize(
@@ -172,27 +175,29 @@ def test_nothing_is_compiled_while_it_trains(
   # Inductor's C++ compiler takes half a minute; all before it is the same.
   compile_ = functools.partial(torch.compile, backend="aot_eager")
   monkeypatch.setattr(torch, "compile", compile_)
-  monkeypatch.setattr(programs, "_for_oneself", contextlib.nullcontext)
+  monkeypatch.setattr(programs, "no_disk_cache", contextlib.nullcontext)
   trial = dataclasses.replace(
     CNN, framework="torch_compile", augmentation="crop_flip"
   )
-  wing, placed, made, state = parts(trial)
+  wing, placed, compiled, state = prepare(trial)
   graphs = dynamo_utils.counters["stats"]
   before = graphs["unique_graphs"]
   assert before > 0
-  state, loss, _ = wing.train(made, state, placed, 0)
-  found = wing.evaluate(made, state, placed)
+  state, loss, _ = wing.train(compiled, state, placed, 0)
+  metrics = wing.evaluate(compiled, state, placed)
   assert graphs["unique_graphs"] == before
   (plain,) = course(dataclasses.replace(trial, framework="torch"), 1)
   np.testing.assert_allclose(
-    [float(loss), float(found["loss"])], plain[:2], rtol=1e-5
+    [float(loss), float(metrics["loss"])], plain[:2], rtol=1e-5
   )
 
 
 def test_a_streamed_set_trains_the_same_from_disk(
   monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-  monkeypatch.setattr(evaluate, "CHUNK", 40)  # three passes, one of them short
+  monkeypatch.setattr(
+    evaluation, "CHUNK", 40
+  )  # three passes, one of them short
   trial = dataclasses.replace(CNN, accumulation=2, data_share=0.5)
   sets, mapped = small(trial.data), {}
   for split in ("train", "test"):
@@ -201,8 +206,8 @@ def test_a_streamed_set_trains_the_same_from_disk(
   on_disk = dataclasses.replace(sets, **mapped)
   streamed = dataclasses.replace(trial, streaming="always")
   assert course(streamed, sets=on_disk) == course(trial, sets=on_disk)
-  wing, placed, made, state = parts(streamed, on_disk)
-  assert wing.train(made, state, placed, 0)[2] > 0
+  wing, placed, compiled, state = prepare(streamed, on_disk)
+  assert wing.train(compiled, state, placed, 0)[2] > 0
 
 
 @pytest.mark.parametrize("streaming", ["auto", "never", "always"])
@@ -210,7 +215,7 @@ def test_a_streamed_set_trains_the_same_from_disk(
 def test_what_is_asked_or_memory_decides_where_a_set_lies(
   streaming: str, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-  monkeypatch.setattr(feed, "memory_bytes", lambda device, devices: room)
+  monkeypatch.setattr(placement, "memory_bytes", lambda device, devices: room)
   trial = dataclasses.replace(CNN, streaming=streaming)
   placed: Any = wing_of("torch").place(trial, small(trial.data))
   expected = streaming == "always" or (streaming == "auto" and room == 1)
@@ -221,14 +226,14 @@ def test_what_is_asked_or_memory_decides_where_a_set_lies(
 def test_the_memory_of_a_device_is_all_that_it_has(
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-  monkeypatch.setattr(feed, "host_bytes", lambda: 24 << 30)
+  monkeypatch.setattr(devices, "host_bytes", lambda: 24 << 30)
   facts = types.SimpleNamespace(total_memory=80 << 30)
   monkeypatch.setattr(
     torch.cuda, "get_device_properties", {torch.device("cuda", 1): facts}.get
   )
-  assert feed.memory_bytes(torch.device("cpu"), 1) == 24 << 30
-  assert feed.memory_bytes(torch.device("cpu"), 4) == 6 << 30
-  assert feed.memory_bytes(torch.device("cuda", 1), 4) == 80 << 30
+  assert devices.memory_bytes(torch.device("cpu"), 1) == 24 << 30
+  assert devices.memory_bytes(torch.device("cpu"), 4) == 6 << 30
+  assert devices.memory_bytes(torch.device("cuda", 1), 4) == 80 << 30
 
 
 @pytest.mark.parametrize(
@@ -250,16 +255,16 @@ def test_what_a_trial_asks_for_has_its_effect(change: dict[str, Any]) -> None:
 
 
 def test_states_come_and_go() -> None:
-  wing, placed, made, first = parts(CNN)
+  wing, placed, compiled, first = prepare(CNN)
   other = wing.copy(first)
-  trained, loss, _ = wing.train(made, first, placed, 0)
+  trained, loss, _ = wing.train(compiled, first, placed, 0)
   kept = wing.copy(trained)  # its moments, too
-  once, _, _ = wing.train(made, trained, placed, 1)
+  once, _, _ = wing.train(compiled, trained, placed, 1)
   expected = wing.copy(once).weights
   # Another training in between, from the first weights.
-  _, loss_again, _ = wing.train(made, other, placed, 0)
+  _, loss_again, _ = wing.train(compiled, other, placed, 0)
   assert loss_again.item() == loss.item()
-  twice, _, _ = wing.train(made, kept, placed, 1)
+  twice, _, _ = wing.train(compiled, kept, placed, 1)
   assert twice.step == 8
   for name, values in expected.items():
     torch.testing.assert_close(twice.weights[name], values, rtol=0, atol=0)
@@ -268,11 +273,11 @@ def test_states_come_and_go() -> None:
 def test_a_state_is_saved_in_place_of_any_other(
   tmp_path: pathlib.Path,
 ) -> None:
-  wing, placed, made, state = parts(CNN)
+  wing, placed, compiled, state = prepare(CNN)
   folder = tmp_path / "checkpoint"
   wing.save(folder, state)
   (folder / "torn").write_text("of an attempt that died")
-  state, _, _ = wing.train(made, state, placed, 0)
+  state, _, _ = wing.train(compiled, state, placed, 0)
   wing.save(folder, state)
   assert problem(folder) == ""
   held = torch.load(folder / TORCH_STATE, weights_only=True)
@@ -291,5 +296,5 @@ def test_waiting_needs_no_gpu() -> None:
 
 def test_micro_batches_take_every_so_many_th_example() -> None:
   places = np.arange(8).reshape(2, 4)
-  found = feed.in_parts(places, 2)
-  assert found.tolist() == [[0, 2], [1, 3], [4, 6], [5, 7]]
+  divided = feed.in_micro_batches(places, 2)
+  assert divided.tolist() == [[0, 2], [1, 3], [4, 6], [5, 7]]

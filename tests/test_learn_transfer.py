@@ -12,9 +12,10 @@ from flax import linen as nn
 from jaxpower import config, data
 from jaxpower.config import Transfer
 from jaxpower.learn import checkpoint, optimizer, step, wing
+from jaxpower.learn.devices import make_mesh, replicated
 from jaxpower.learn.optimizer import hyperparameters
 from jaxpower.learn.spec import Spec, spec_of
-from jaxpower.learn.state import TrainState, head_of, make_mesh, replicated
+from jaxpower.learn.state import TrainState, head_of
 
 TRIAL = config.Trial(
   model=config.Model(width=0.25),
@@ -27,12 +28,12 @@ FROM = dataclasses.replace(TRIAL, transfer=Transfer(init_from=TRIAL))
 
 @pytest.fixture(scope="module")
 def sets() -> data.DataSet:
-  found = data.load("fashion_mnist_6k")
+  whole = data.load("fashion_mnist_6k")
   few = [
     {name: values[:300] for name, values in part.items()}
-    for part in (found.train, found.test)
+    for part in (whole.train, whole.test)
   ]
-  return dataclasses.replace(found, train=few[0], test=few[1])
+  return dataclasses.replace(whole, train=few[0], test=few[1])
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -52,8 +53,8 @@ def test_a_backbone_is_bit_equal_on_every_device_and_the_head_is_fresh(
   )
   checkpoint.save(tmp_path / "source", moved)
   placed = wing.place(FROM, sets)
-  found = wing.start(placed, tmp_path / "source")
-  for name, part in found.params.items():
+  state = wing.start(placed, tmp_path / "source")
+  for name, part in state.params.items():
     if name == "head":
       # Not the source's, nor the one under which the source was trained.
       assert not equal(part["kernel"], moved.params[name]["kernel"])
@@ -61,13 +62,13 @@ def test_a_backbone_is_bit_equal_on_every_device_and_the_head_is_fresh(
     else:
       assert equal(part, moved.params[name])
   everywhere = replicated(make_mesh(4))
-  assert {leaf.sharding for leaf in jax.tree.leaves(found)} == {everywhere}
-  assert int(found.step) == 0
+  assert {leaf.sharding for leaf in jax.tree.leaves(state)} == {everywhere}
+  assert int(state.step) == 0
   again = wing.start(placed, tmp_path / "source")
-  assert equal(again, found)
+  assert equal(again, state)
   other = dataclasses.replace(placed, trial=config.with_seed(FROM, 1))
   head = wing.start(other, tmp_path / "source").params["head"]["kernel"]
-  assert not equal(head, found.params["head"]["kernel"])
+  assert not equal(head, state.params["head"]["kernel"])
 
 
 def test_no_backward_pass_goes_through_a_frozen_backbone(

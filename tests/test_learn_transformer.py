@@ -106,18 +106,3 @@ def test_a_decoder_does_not_see_what_it_predicts() -> None:
   after = logits(network, variables, TOKENS.at[:, 5].set(9))
   np.testing.assert_allclose(before[:, :5], after[:, :5], atol=1e-5)
   assert (abs(before - after).max(axis=(0, 2))[5:] > 1e-3).all()
-
-
-def test_sinusoids_are_those_of_the_paper() -> None:
-  found = transformer.sinusoids(50, 8)
-  assert (found.shape, found.dtype) == ((50, 8), np.float32)
-  np.testing.assert_allclose(found[7, 1], np.sin(7 / 10_000 ** (1 / 4)))
-  np.testing.assert_allclose(found[7, 6], np.cos(7 / 10_000 ** (2 / 4)))
-
-
-@pytest.mark.parametrize(
-  ("height", "patch"), [(8, 2), (28, 4), (32, 4), (64, 16), (160, 16)]
-)
-def test_patches_follow_the_size_of_the_image(height: int, patch: int) -> None:
-  assert transformer.patch_side(height) == patch
-  assert height % patch == 0

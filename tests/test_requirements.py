@@ -1,9 +1,27 @@
 """What is asked of the machine and the data; test_sweep.py has the rest."""
 
+import dataclasses
+import pathlib
+from typing import Any
+
 import pytest
 
-from jaxpower import requirements
-from jaxpower.config import ConfigError, Model, Trial
+from jaxpower import checks, requirements, sweep, weights
+from jaxpower.config import (
+  ConfigError,
+  Model,
+  Optimizer,
+  Sweep,
+  Transfer,
+  Trial,
+)
+from jaxpower.data import DataError
+
+FIRST = Trial(data="mnist_5k")
+SECOND = Trial(data="mnist_5k", transfer=Transfer(init_from=FIRST))
+THIRD = Trial(
+  data="digits_28", transfer=Transfer(init_from=SECOND, freeze=True)
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +70,88 @@ def test_a_model_must_read_the_data(
   with pytest.raises(ConfigError) as error:
     requirements.check_kind(trial, kind)
   assert str(error.value) == message
+
+
+def test_a_backbone_takes_inputs_of_one_form(tmp_path: pathlib.Path) -> None:
+  requirements.check_weights(THIRD)
+  other = Trial(data="digits", transfer=Transfer(init_from=FIRST))
+  with pytest.raises(ConfigError) as error:
+    requirements.check_weights(other)
+  assert str(error.value) == (
+    "transfer.init_from.data mnist_5k: its inputs are image 28 x 28 x 1, those"
+    " of digits are image 8 x 8 x 1; a backbone takes inputs of one form"
+  )
+  lacking = Trial(transfer=Transfer(weights=str(tmp_path / "resnet18")))
+  with pytest.raises(ConfigError, match="resnet18 is not there"):
+    requirements.check_weights(lacking)
+
+
+def test_weights_that_pytorch_wrote_are_no_weights_for_jax(
+  tmp_path: pathlib.Path,
+) -> None:
+  (tmp_path / weights.TORCH_STATE).write_text("0.5")
+  weights.seal(tmp_path)
+  asked = Trial(framework="torch", transfer=Transfer(weights=str(tmp_path)))
+  checks.check_transfer(asked)
+  requirements.check_weights(asked)
+  with pytest.raises(ConfigError) as error:
+    requirements.check_weights(dataclasses.replace(asked, framework="jax"))
+  assert str(error.value) == (
+    f"transfer.weights: {tmp_path} was written by PyTorch; take framework torch"
+    " or torch_compile, or weights that JAX wrote"
+  )
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    (
+      {"data": "imu", "tasks": ("label", "subjct")},
+      "unknown task of imu 'subjct'; did you mean subject?",
+    ),
+    (
+      {"data": "mnist_5k+digits_28", "tasks": ("label",)},
+      "unknown task of mnist_5k+digits_28 'label'; known: digits_28, mnist_5k",
+    ),
+    (
+      {
+        "data": "austen",
+        "model": Model(name="decoder"),
+        "tasks": ("label", "novel"),
+      },
+      "the label of austen is the next token at every position",
+    ),
+    (
+      {"data": "mnist_5k+imu", "tasks": ("mnist_5k", "imu")},
+      "inputs of another kind",
+    ),
+    (
+      {
+        "data": "mnist_5k+digits_28",
+        "tasks": ("digits_28",),
+        "batch_size": 2048,
+      },
+      "batch_size 2048: larger than the training set of mnist_5k+digits_28"
+      " (1437 examples)",
+    ),
+  ],
+)
+def test_tasks_that_the_data_has_not_are_refused_before_training(
+  fields: dict[str, Any], message: str, tmp_path: Any
+) -> None:
+  with pytest.raises((ConfigError, DataError)) as refused:
+    sweep.plan(
+      Sweep(**{"evaluate_every_examples": 2_048, **fields}), tmp_path / "run"
+    )
+  assert message in str(refused.value)
+  assert not (tmp_path / "run").exists()
+
+
+def test_another_label_of_a_text_is_a_task_of_its_own(tmp_path: Any) -> None:
+  asked = Sweep(
+    data="austen",
+    model=Model(name="transformer"),
+    tasks=("novel",),
+    optimizer=Optimizer(),
+  )
+  assert sweep.plan(asked, tmp_path).left

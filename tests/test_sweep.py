@@ -374,7 +374,7 @@ def test_a_damaged_checkpoint_is_trained_again_where_it_is_needed(
   saved = tmp_path / weights.folder_of(source)
   (saved / "array").write_text("0.25")
   plan = sweep.plan(transferred(framework), tmp_path)
-  assert plan.lost == {
+  assert plan.unusable == {
     source: f"{saved / 'array'} is damaged: its checksum is another"
   }
   assert plan.trials.index(needy) > plan.trials.index(plan.left[0])

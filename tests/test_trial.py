@@ -12,13 +12,13 @@ import pytest
 
 from jaxpower import data, records, trial
 from jaxpower.config import Model, Optimizer, Transfer, Trial, trial_id
-from jaxpower.learn.segment import fresh_state
+from jaxpower.learn.devices import make_mesh, replicated
 from jaxpower.learn.spec import Spec
-from jaxpower.learn.state import make_mesh, replicated
+from jaxpower.learn.state import fresh_state
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, SimulatedSource
 from jaxpower.records import TrialRecord
-from jaxpower.trial import Made
+from jaxpower.trial import Compiled
 from jaxpower.weights import WeightsError
 
 EASY = Trial(
@@ -35,7 +35,7 @@ WATTS = 100.0
 
 
 @pytest.fixture(scope="module")
-def made() -> dict[Spec, Made]:
+def cache() -> dict[Spec, Compiled]:
   """Executables, shared by the tests as by the trials of a worker."""
   return {}
 
@@ -43,21 +43,21 @@ def made() -> dict[Spec, Made]:
 @pytest.fixture
 def run(
   tmp_path: pathlib.Path,
-  made: dict[Spec, Made],
+  cache: dict[Spec, Compiled],
   monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., TrialRecord]:
   """Runs a trial under a meter that reads 100 W all the time."""
   monkeypatch.setattr(trial, "INFER_SECONDS", 0.05)
 
-  def run(asked: Trial, tell: Any = lambda progress: None) -> TrialRecord:
+  def run(config: Trial, tell: Any = lambda progress: None) -> TrialRecord:
     with Monitor(
       [SimulatedSource(WATTS)], wait=jax.block_until_ready
     ) as monitor:
       return trial.run(
-        asked,
-        {"batch_size": asked.batch_size},
+        config,
+        {"batch_size": config.batch_size},
         monitor=monitor,
-        made=made,
+        cache=cache,
         folder=tmp_path,
         provenance={"host": "node-17"},
         tell=tell,
@@ -69,14 +69,14 @@ def run(
 def test_a_constant_meter_gives_exact_joules(
   run: Callable[..., TrialRecord],
 ) -> None:
-  found = run(EASY)
-  assert found.status == "reached", found
-  assert found.joules_to_accuracy == pytest.approx(
-    WATTS * (found.seconds_to_accuracy or 0)
+  record = run(EASY)
+  assert record.status == "reached", record
+  assert record.joules_to_accuracy == pytest.approx(
+    WATTS * (record.seconds_to_accuracy or 0)
   )
-  for phase, seconds in found.seconds_by_phase.items():
-    assert found.joules_by_phase[phase] == pytest.approx(WATTS * seconds)
-  assert list(found.seconds_by_phase) == [
+  for phase, seconds in record.seconds_by_phase.items():
+    assert record.joules_by_phase[phase] == pytest.approx(WATTS * seconds)
+  assert list(record.seconds_by_phase) == [
     "setup",
     "idle",
     "compile",
@@ -86,19 +86,19 @@ def test_a_constant_meter_gives_exact_joules(
     "infer",
     "checkpoint",
   ]
-  assert found.idle_watts == pytest.approx(WATTS)
-  assert found.active_joules_to_accuracy == pytest.approx(0, abs=1e-6)
-  assert not found.partial
-  assert not found.estimated
-  assert found.provenance["host"] == "node-17"
-  assert found.data_wait_seconds == 0  # the whole set lies on the device
-  assert found.infer_examples is not None
-  assert found.infer_examples % 1000 == 0
-  assert records.from_json(records.to_json(found)).config == found.config
+  assert record.idle_watts == pytest.approx(WATTS)
+  assert record.active_joules_to_accuracy == pytest.approx(0, abs=1e-6)
+  assert not record.partial
+  assert not record.estimated
+  assert record.provenance["host"] == "node-17"
+  assert record.data_wait_seconds == 0  # the whole set lies on the device
+  assert record.infer_examples is not None
+  assert record.infer_examples % 1000 == 0
+  assert records.from_json(records.to_json(record)).config == record.config
 
 
 def test_the_same_seed_trains_the_same_and_compiles_once(
-  run: Callable[..., TrialRecord], made: dict[Spec, Made]
+  run: Callable[..., TrialRecord], cache: dict[Spec, Compiled]
 ) -> None:
   first, second = run(EASY), run(EASY)
   assert [e.accuracy for e in first.curve] == [e.accuracy for e in second.curve]
@@ -108,7 +108,7 @@ def test_the_same_seed_trains_the_same_and_compiles_once(
   assert second.compile.joules == first.compile.joules
   other = run(dataclasses.replace(EASY, seed=1))
   assert [e.loss for e in other.curve] != [e.loss for e in first.curve]
-  assert len(made) == 1
+  assert len(cache) == 1
 
 
 def test_evaluation_falls_at_equal_examples_for_every_batch_size(
@@ -145,42 +145,47 @@ def test_patience_ends_a_trial_that_no_longer_improves(
   still = dataclasses.replace(
     EASY, patience=1, optimizer=Optimizer(learning_rate=1e-12)
   )
-  found = run(still)
-  assert (found.status, found.examples) == ("missed", 512)
-  assert found.joules_to_accuracy is None
+  record = run(still)
+  assert (record.status, record.examples) == ("missed", 512)
+  assert record.joules_to_accuracy is None
 
 
 def test_a_share_of_the_data_trains_otherwise_and_compiles_nothing(
-  run: Callable[..., TrialRecord], made: dict[Spec, Made]
+  run: Callable[..., TrialRecord], cache: dict[Spec, Compiled]
 ) -> None:
   whole = run(EASY)
-  known = len(made)
+  compiled = len(cache)
   share = run(dataclasses.replace(EASY, data_share=0.02))
-  assert len(made) == known
+  assert len(cache) == compiled
   assert [e.loss for e in share.curve[1:]] != [e.loss for e in whole.curve[1:]]
-  (spec,) = [s for s in made if s.batch_size == EASY.batch_size]
+  (spec,) = [s for s in cache if s.batch_size == EASY.batch_size]
   assert ("train.input", (6000, 28, 28, 1), "uint8") in spec.shapes
 
 
 def test_a_trial_begins_with_the_backbone_of_another(
   run: Callable[..., TrialRecord],
-  made: dict[Spec, Made],
+  cache: dict[Spec, Compiled],
   tmp_path: pathlib.Path,
 ) -> None:
   source = run(EASY)
-  known = len(made)
+  compiled = len(cache)
   tuned = dataclasses.replace(EASY, transfer=Transfer(init_from=EASY))
-  found = run(tuned)
-  assert len(made) == known  # the same program, begun elsewhere
-  assert (found.init_from, found.pretrained) == (source.trial_id, None)
-  assert found.curve[0].accuracy < 0.25  # a fresh head knows no class yet
-  assert found.curve[0].loss != source.curve[0].loss
+  tuned_record = run(tuned)
+  assert len(cache) == compiled  # the same program, begun elsewhere
+  assert (tuned_record.init_from, tuned_record.pretrained) == (
+    source.trial_id,
+    None,
+  )
+  assert (
+    tuned_record.curve[0].accuracy < 0.25
+  )  # a fresh head knows no class yet
+  assert tuned_record.curve[0].loss != source.curve[0].loss
   path = str(tmp_path / (source.checkpoint or ""))
   named = run(dataclasses.replace(EASY, transfer=Transfer(weights=path)))
   assert named.init_from is None
   assert named.pretrained is not None
   assert (named.pretrained["path"], named.pretrained["joules"]) == (path, None)
-  assert [e.loss for e in named.curve] == [e.loss for e in found.curve]
+  assert [e.loss for e in named.curve] == [e.loss for e in tuned_record.curve]
   next((tmp_path / (source.checkpoint or "")).rglob("manifest.ocdbt")).unlink()
   with pytest.raises(WeightsError, match=r"manifest\.ocdbt is missing"):
     run(tuned)
@@ -197,42 +202,46 @@ def test_several_tasks_are_told_each_by_name(
     targets={"subject": 0.11},
     target_accuracy=0.35,
   )
-  found = run(both)
-  assert found.status == "reached", found
-  for look in found.curve:
+  record = run(both)
+  assert record.status == "reached", record
+  for look in record.curve:
     assert list(look.accuracies) == ["subject", "label"]
     assert look.accuracy == pytest.approx(sum(look.accuracies.values()) / 2)
-  last = found.curve[-1].accuracies
+  last = record.curve[-1].accuracies
   assert last["label"] >= 0.35 > last["subject"] >= 0.11, "told apart"
-  assert found.target_accuracy == pytest.approx(0.23)
-  assert records.from_json(records.to_json(found)).curve[1:] == found.curve[1:]
+  assert record.target_accuracy == pytest.approx(0.23)
+  assert (
+    records.from_json(records.to_json(record)).curve[1:] == record.curve[1:]
+  )
 
 
 def test_divergence_ends_the_trial(run: Callable[..., TrialRecord]) -> None:
   wild = dataclasses.replace(EASY, optimizer=Optimizer(learning_rate=1e30))
-  found = run(wild)
-  assert found.status == "diverged"
-  assert found.examples == 512
-  assert found.joules_to_accuracy is None
-  assert found.train_joules == pytest.approx(WATTS * (found.train_seconds or 0))
+  record = run(wild)
+  assert record.status == "diverged"
+  assert record.examples == 512
+  assert record.joules_to_accuracy is None
+  assert record.train_joules == pytest.approx(
+    WATTS * (record.train_seconds or 0)
+  )
 
 
 def test_weights_and_timeline_are_kept(
   run: Callable[..., TrialRecord],
   tmp_path: pathlib.Path,
-  made: dict[Spec, Made],
+  cache: dict[Spec, Compiled],
 ) -> None:
   from jaxpower.learn import checkpoint
 
-  found = run(EASY)
-  assert found.checkpoint is not None
-  (spec,) = [s for s in made if s.batch_size == EASY.batch_size]
+  record = run(EASY)
+  assert record.checkpoint is not None
+  (spec,) = [s for s in cache if s.batch_size == EASY.batch_size]
   state = checkpoint.restore(
-    tmp_path / found.checkpoint,
+    tmp_path / record.checkpoint,
     fresh_state(spec, 0),
     replicated(make_mesh(1)),
   )
-  assert int(state.step) == found.steps
+  assert int(state.step) == record.steps
   path = tmp_path / "timelines" / f"{trial_id(EASY)}.parquet"
   samples = pq.read_table(path).to_pydict()
   windows = pq.read_table(path.with_suffix(".windows.parquet")).to_pydict()
@@ -241,7 +250,7 @@ def test_weights_and_timeline_are_kept(
     for phase, joules in zip(windows["phase"], windows["joules"], strict=True)
     if phase == "train"
   ]
-  assert sum(train) == pytest.approx(found.train_joules)
+  assert sum(train) == pytest.approx(record.train_joules)
   # The windows can be recomputed from the readings, which are cumulative.
   known = [
     (t, j)
@@ -257,7 +266,7 @@ def test_progress_is_told_phase_by_phase(
   run: Callable[..., TrialRecord],
 ) -> None:
   heard: list[Progress] = []
-  found = run(EASY, heard.append)
+  record = run(EASY, heard.append)
   phases = [key for key, _ in itertools.groupby(p.phase for p in heard)]
   assert phases == [
     "setup",
@@ -269,8 +278,8 @@ def test_progress_is_told_phase_by_phase(
     "checkpoint",
   ]
   trained = [p for p in heard if p.phase == "train"]
-  assert [p.accuracy for p in trained] == [e.accuracy for e in found.curve]
-  assert trained[-1].joules == pytest.approx(found.train_joules, rel=0.2)
+  assert [p.accuracy for p in trained] == [e.accuracy for e in record.curve]
+  assert trained[-1].joules == pytest.approx(record.train_joules, rel=0.2)
 
 
 def test_the_window_closes_on_the_arrays_not_on_the_call() -> None:
@@ -291,10 +300,10 @@ def test_the_window_closes_on_the_arrays_not_on_the_call() -> None:
 def test_a_streamed_trial_is_the_same_and_counts_its_wait(
   run: Callable[..., TrialRecord],
 ) -> None:
-  found = run(EASY)
+  resident = run(EASY)
   streamed = run(dataclasses.replace(EASY, streaming="always"))
   assert [e.accuracy for e in streamed.curve] == [
-    e.accuracy for e in found.curve
+    e.accuracy for e in resident.curve
   ]
   assert streamed.joules_to_accuracy == pytest.approx(
     WATTS * (streamed.seconds_to_accuracy or 0)
@@ -309,17 +318,17 @@ def test_a_streamed_trial_is_the_same_and_counts_its_wait(
 def test_a_set_that_may_stay_on_disk_is_not_read_whole(
   framework: str, streaming: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-  whole, asked = data.load("digits"), []
+  whole, loads = data.load("digits"), []
 
   def load(name: str, *, mapped: bool) -> data.DataSet:
-    asked.append((name, mapped))
+    loads.append((name, mapped))
     return whole
 
   monkeypatch.setattr(data, "load", load)
   wing: Any = types.SimpleNamespace(place=lambda trial, sets: sets)
-  given = dataclasses.replace(
+  config = dataclasses.replace(
     EASY, data="digits", framework=framework, streaming=streaming
   )
-  placed: Any = trial._place_data(wing, given)
+  placed: Any = trial._place_data(wing, config)
   assert placed.train["input"] is whole.train["input"]
-  assert asked == [("digits", streaming != "never")]
+  assert loads == [("digits", streaming != "never")]

@@ -31,14 +31,14 @@ WATTS = 100.0
 
 
 def run(
-  asked: Trial, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+  config: Trial, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> TrialRecord:
   """Runs a trial under a meter that reads 100 W all the time."""
   monkeypatch.setattr(trial, "INFER_SECONDS", 0.05)
-  wing = wing_of(asked.framework)
+  wing = wing_of(config.framework)
   with Monitor([SimulatedSource(WATTS)], wait=wing.wait) as monitor:
     return trial.run(
-      asked, {}, monitor=monitor, made={}, folder=folder, provenance={}
+      config, {}, monitor=monitor, cache={}, folder=folder, provenance={}
     )
 
 
@@ -77,26 +77,31 @@ def test_a_trial_begins_with_the_backbone_of_another(
 ) -> None:
   source = run(EASY, tmp_path, monkeypatch)
   tuned = dataclasses.replace(EASY, transfer=Transfer(init_from=EASY))
-  found = run(tuned, tmp_path, monkeypatch)
-  assert (found.init_from, found.pretrained) == (source.trial_id, None)
-  assert found.curve[0].accuracy < 0.25  # a fresh head knows no class yet
-  assert found.curve[0].loss != source.curve[0].loss
+  tuned_record = run(tuned, tmp_path, monkeypatch)
+  assert (tuned_record.init_from, tuned_record.pretrained) == (
+    source.trial_id,
+    None,
+  )
+  assert (
+    tuned_record.curve[0].accuracy < 0.25
+  )  # a fresh head knows no class yet
+  assert tuned_record.curve[0].loss != source.curve[0].loss
   folder = tmp_path / (source.checkpoint or "")
-  asked = dataclasses.replace(EASY, transfer=Transfer(weights=str(folder)))
-  named = run(asked, tmp_path, monkeypatch)
+  imported = dataclasses.replace(EASY, transfer=Transfer(weights=str(folder)))
+  named = run(imported, tmp_path, monkeypatch)
   assert (named.init_from, named.pretrained) == (None, origin(folder))
-  assert [e.loss for e in named.curve] == [e.loss for e in found.curve]
+  assert [e.loss for e in named.curve] == [e.loss for e in tuned_record.curve]
   (folder / "state.pt").unlink()
   with pytest.raises(WeightsError, match=r"state\.pt is missing"):
     run(tuned, tmp_path, monkeypatch)
 
 
 def test_a_worker_of_its_own_trains_in_pytorch(tmp_path: pathlib.Path) -> None:
-  asked = dataclasses.replace(EASY, budget_examples=512)
+  config = dataclasses.replace(EASY, budget_examples=512)
   with Worker("estimate", "torch") as worker:
     assert (worker.ready.platform, worker.ready.devices) == ("cpu", 1)
-    *_, done = worker.run(asked, {}, tmp_path)
-  record = getattr(done, "record", failed_record(asked, {}, "no record"))
+    *_, done = worker.run(config, {}, tmp_path)
+  record = getattr(done, "record", failed_record(config, {}, "no record"))
   assert (record.status, record.error) == ("missed", None)
   environment = record.provenance["environment"]
   assert environment["JAX_PLATFORMS"] == "cpu"  # the GPU is PyTorch's

@@ -11,7 +11,7 @@ import pytest
 from jaxpower.config import Model, Optimizer, Trial, trial_id
 from jaxpower.messages import Done, Progress
 from jaxpower.records import TrialRecord
-from jaxpower.worker import Worker, WorkerError
+from jaxpower.worker import Worker, WorkerError, Workers
 
 EASY = Trial(
   model=Model(width=0.25),
@@ -110,3 +110,53 @@ def test_a_worker_ends_with_its_sweep() -> None:
   while psutil.pid_exists(child) and time.monotonic() < deadline:
     time.sleep(0.05)
   assert not psutil.pid_exists(child)
+
+
+class Recorded:
+  """A worker that says when it comes and goes."""
+
+  heard: list[str]
+
+  def __init__(self, meter: str, framework: str):
+    assert meter == "nvml"
+    self.framework = framework
+
+  def __enter__(self) -> "Recorded":
+    if self.framework == "broken":
+      raise WorkerError("it cannot start")
+    self.heard.append(f"{self.framework} on")
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self.heard.append(f"{self.framework} off")
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+  heard: list[str] = []
+  monkeypatch.setattr("jaxpower.worker.Worker", Recorded)
+  monkeypatch.setattr(Recorded, "heard", heard, raising=False)
+  return heard
+
+
+def test_one_worker_ends_before_the_next_begins(heard: list[str]) -> None:
+  with Workers("nvml") as workers:
+    first = workers.of("jax")
+    assert workers.of("jax") is first
+    workers.of("torch")
+    assert workers.of("jax") is not first
+  assert heard == [
+    *("jax on", "jax off", "torch on", "torch off", "jax on", "jax off"),
+  ]
+
+
+def test_a_worker_that_cannot_start_leaves_none_behind(
+  heard: list[str],
+) -> None:
+  with Workers("nvml") as workers:
+    workers.of("jax")
+    with pytest.raises(WorkerError, match="it cannot start"):
+      workers.of("broken")
+    assert heard == ["jax on", "jax off"]
+    workers.of("jax")
+  assert heard == ["jax on", "jax off"] * 2

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpower import config, data
+from jaxpower.architectures import NETWORKS
 from jaxpower.learn import networks
 
 CLASSES = 7
@@ -40,16 +42,28 @@ class Case:
     return VOCABULARIES.get(self.kind)
 
 
+def names_in(table: Mapping[str, Any], *frameworks: str) -> list[str]:
+  """Names of networks or update rules that the wings of all these have."""
+  return [
+    name
+    for name, entry in table.items()
+    if set(frameworks) <= set(entry.frameworks)
+  ]
+
+
 def cases(width: float = 0.25, depth: float = 1.0) -> list[Case]:
+  """Every network of both wings with each kind of data that it reads."""
   return [
     Case(config.Model(name=name, width=width, depth=depth), kind)
-    for name, network in config.NETWORKS.items()
-    for kind in network.reads
+    for name in names_in(NETWORKS, "jax", "torch")
+    for kind in NETWORKS[name].reads
   ]
 
 
 def flax_network(case: Case) -> Any:
-  return networks.build(case.model, CLASSES, "float32", case.vocabulary)
+  return networks.build(
+    case.model, CLASSES, case.vocabulary, precision="float32"
+  )
 
 
 @functools.cache

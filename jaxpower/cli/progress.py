@@ -1,4 +1,8 @@
-"""What a sweep shows while it runs: live on a terminal, a line a trial else."""
+"""Shows a sweep before and while it runs.
+
+On a terminal the running trial is live; elsewhere (a log file, CI) each trial
+is a line when it ends, since a live line would fill the file.
+"""
 
 import time
 from types import TracebackType
@@ -12,11 +16,11 @@ from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan
-from jaxpower.wording import number, percent, setting
+from jaxpower.wording import number, percent, quantity, setting
 
 
 class Display:
-  """Tells of a plan's trials on a console; a context manager."""
+  """Shows the trials of a plan on a console; a context manager."""
 
   def __init__(self, plan: Plan, console: Console):
     self._plan = plan
@@ -24,7 +28,7 @@ class Display:
     self._live = Live(console=console, transient=True, refresh_per_second=8)
     self._began = time.monotonic()
     self._done = 0
-    self._unit = "J"
+    self._estimated = False
 
   def __enter__(self) -> "Display":
     if self._console.is_terminal:
@@ -40,29 +44,28 @@ class Display:
     self._live.stop()
 
   def greet(self, ready: Ready) -> None:
-    """Says what is trained on and what is metered."""
-    domains = ready.meter["domains"]
-    told = ", ".join(
+    """Prints the devices, what is metered, and the warnings before a sweep."""
+    domains = ", ".join(
       d["description"] + (" (estimated)" if d["estimated"] else "")
-      for d in domains
+      for d in ready.meter["domains"]
       if d["counted"]
     )
     if ready.meter["estimated"]:
-      self._unit = "J estimated"
+      self._estimated = True
     devices = f"{ready.devices} x {ready.device_kind}"
-    self._say(f"training on {devices}; metering {told}")
+    self._say(f"training on {devices}; metering {domains}")
     for warning in ready.warnings:
       self._say(f"warning: {warning}")
-    for why in self._plan.lost.values():
-      self._say(f"warning: {why}; that trial is run again")
+    for problem in self._plan.unusable.values():
+      self._say(f"warning: {problem}; that trial is run again")
 
   def watch(
     self, index: int, trial: Trial, news: Progress | TrialRecord
   ) -> None:
-    """Shows how far the running trial is, or how it ended."""
+    """Shows how far the running trial is, or prints how it ended."""
     if isinstance(news, TrialRecord):
       self._done += 1
-      self._say(self._line(index, trial, _ending(news, self._unit)))
+      self._say(self._line(index, trial, _outcome(news, self._estimated)))
     elif self._console.is_terminal:
       text = self._line(index, trial, self._running(news))
       self._live.update(self._frame(f"{text}   {self._time_left()}"))
@@ -71,15 +74,15 @@ class Display:
     self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
   def _line(self, index: int, trial: Trial, text: str) -> str:
-    of = f"trial {index:>2} of {len(self._plan.trials)}"
-    return f"{of}   {_what(self._plan, trial)}   {text}"
+    place = f"trial {index:>2} of {len(self._plan.trials)}"
+    return f"{place}   {_trial_name(self._plan, trial)}   {text}"
 
   def _running(self, news: Progress) -> str:
     if news.accuracy is None:
       return news.phase
     text = f"{news.phase}   accuracy {percent(news.accuracy)}"
     if news.joules is not None:
-      text += f"   {number(news.joules)} {self._unit}"
+      text += f"   {_energy(news.joules, self._estimated)}"
     return text
 
   def _time_left(self) -> str:
@@ -101,26 +104,33 @@ class Display:
     return frame
 
 
-def _what(plan: Plan, trial: Trial) -> str:
-  """A trial in a few words: "batch 64, seed 1", "pretraining imu, seed 1"."""
+def _trial_name(plan: Plan, trial: Trial) -> str:
+  """Names a trial: "batch 64, seed 1", "pretraining imu, seed 1"."""
   if trial_id(trial) in plan.pretrainings:
     return f"pretraining {trial.data}, seed {trial.seed}"
   return setting(plan.varied(trial) | {"seed": trial.seed})
 
 
-def _ending(record: TrialRecord, unit: str) -> str:
-  """How a trial ended, in a few words."""
+def _outcome(record: TrialRecord, estimated: bool) -> str:
+  """Says how a trial ended: status, accuracy, joules and seconds."""
   if record.status == "failed":
     return f"failed: {record.error}"
   joules = record.train_joules
-  spent = "joules unknown" if joules is None else f"{number(joules)} {unit}"
+  spent = "joules unknown"
+  if joules is not None:
+    spent = _energy(joules, estimated)
   accuracy = percent(record.final_accuracy or 0.0)
   seconds = number(record.train_seconds or 0.0)
   return f"{record.status} {accuracy}   {spent}   {seconds} s of training"
 
 
+def _energy(joules: float, estimated: bool) -> str:
+  """Formats joules, and says so where they are modelled, not measured."""
+  return quantity(joules, "J") + (" estimated" if estimated else "")
+
+
 def duration(seconds: float) -> str:
-  """A time to wait, as a person says it: "40 s", "3 min", "2.5 h"."""
+  """Formats a time to wait: "40 s", "3 min", "2.5 h"."""
   if seconds < 90:
     return f"{seconds:.0f} s"
   if seconds < 90 * 60:
@@ -129,13 +139,13 @@ def duration(seconds: float) -> str:
 
 
 def outline(plan: Plan) -> str:
-  """The trials of a plan, a line each, and what running them would take."""
+  """Lists the trials of a plan, and the time that running them would take."""
   left = {trial_id(trial) for trial in plan.left}
   lines = []
   for index, trial in enumerate(plan.trials, start=1):
     name = trial_id(trial)
     state = "to run" if name in left else plan.recorded[name].status
-    lines.append(f"{index:>4}  {name}  {state:8}  {_what(plan, trial)}")
+    lines.append(f"{index:>4}  {name}  {state:8}  {_trial_name(plan, trial)}")
   expected = plan.expected_seconds
   time_needed = (
     "expected time: known once a trial is recorded"
@@ -148,6 +158,6 @@ def outline(plan: Plan) -> str:
       f"{len(plan.trials)} trials in {plan.folder}: {recorded} recorded,"
       f" {len(left)} to run; {time_needed}",
       *lines,
-      *(f"{why}; that trial is run again" for why in plan.lost.values()),
+      *(f"{p}; that trial is run again" for p in plan.unusable.values()),
     ]
   )

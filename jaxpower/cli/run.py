@@ -1,48 +1,64 @@
-"""The command line of a sweep: flags in, files and a table out.
+"""Runs a sweep from the command line: flags in, files and a table out.
 
 Whatever is wrong with the input is one line on stderr and exit code 2, before
 anything is written.
+
+Every field of the sweep is a flag (`--config.seeds=5`), so which flags there
+are is known only when the config file is loaded. The command line is therefore
+parsed twice: first for `--config` alone, then with a flag for each field of
+the sweep that this file gave. absl says how a flag is written (`--name=value`,
+`--name value`, `--noname`, `--flagfile`); its value stays text until it is
+read here as the type of its field, so that an error knows field, type and text
+and nobody has to find them in absl's message.
 """
 
+import ast
 import dataclasses
 import difflib
+import itertools
 import os
 import pathlib
-import re
 import runpy
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 from rich.console import Console
 
 from jaxpower import config, report
 from jaxpower.cli.progress import Display, outline
-from jaxpower.config import ConfigError, Sweep
+from jaxpower.config import ConfigError, Sweep, article
 from jaxpower.data import DataError
 from jaxpower.power.sources import METERS
 from jaxpower.records import RecordError
 from jaxpower.sweep import SWEEP, execute, plan, read_sweep
 from jaxpower.worker import WorkerError
 
-OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]+)")
+PARSERS: dict[type, flags.ArgumentParser] = {
+  bool: flags.BooleanParser(),
+  float: flags.FloatParser(),
+  int: flags.IntegerParser(),
+  str: flags.ArgumentParser(),
+}
 
 
 def main(argv: Sequence[str], help_text: str) -> int:
-  """Runs what the command line asks for; returns the exit code."""
+  """Runs what the command line asks for; returns the exit code.
+
+  0: trials are recorded; 1: all of them failed; 2: the input is wrong; 130:
+  interrupted.
+  """
   try:
     return _run(list(argv), help_text)
   except (ConfigError, DataError, RecordError, WorkerError) as error:
     return _refuse(str(error))
-  except flags.Error as error:
-    return _refuse(_in_one_line(error))
   except OSError as error:
     return _refuse(f"{error.filename or 'the run'}: {error.strerror or error}")
   except KeyboardInterrupt:
     print(
-      "interrupted; finished trials are recorded, the same command goes on",
+      "interrupted; finished trials are recorded, the same command continues",
       file=sys.stderr,
     )
     return 130
@@ -52,27 +68,35 @@ def _run(argv: list[str], help_text: str) -> int:
   if "--help" in argv or "-h" in argv:
     print(help_text.strip())
     return 0
-  asked = parse(argv)
-  todo = plan(
-    asked.sweep,
-    asked.out,
-    meter=asked.meter,
-    retry_failed=asked.retry_failed,
+  given = parse(argv)
+  planned = plan(
+    given.sweep,
+    given.out,
+    meter=given.meter,
+    retry_failed=given.retry_failed,
   )
-  if asked.dry_run:
-    print(outline(todo))
+  if given.dry_run:
+    print(outline(planned))
     return 0
-  with Display(todo, Console(stderr=True)) as display:
-    found = execute(todo, watch=display.watch, greet=display.greet)
-  told = report.write(todo.folder, read_sweep(todo.folder), found)
-  report.show(told, Console())
-  print(todo.folder / SWEEP)
-  return 0 if any(record.status != "failed" for record in found) else 1
+  with Display(planned, Console(stderr=True)) as display:
+    records = execute(planned, watch=display.watch, greet=display.greet)
+  written = report.write(planned.folder, read_sweep(planned.folder), records)
+  report.show(written, Console())
+  print(planned.folder / SWEEP)
+  return 0 if any(record.status != "failed" for record in records) else 1
+
+
+def _refuse(line: str) -> int:
+  print(f"error: {line}", file=sys.stderr)
+  return 2
+
+
+# The command line
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Asked:
-  """What a command line asks for."""
+class Flags:
+  """The values of a command line; overrides are in the sweep already."""
 
   sweep: Sweep
   out: str | None
@@ -81,45 +105,159 @@ class Asked:
   retry_failed: bool
 
 
-def parse(argv: list[str]) -> Asked:
-  """Reads the flags. Raises ConfigError or flags.Error on a wrong one."""
-  values = flags.FlagValues()  # its own, so that nothing is global
-
-  def load(text: str) -> Sweep:
-    sweep = load_config(text)
-    _check_overrides(argv, sweep)
-    return sweep
-
-  sweep = config_flags.DEFINE_config_dataclass(
-    "config", Sweep(), flag_values=values, sys_argv=argv, parse_fn=load
-  )
-  out = flags.DEFINE_string("out", None, "", flag_values=values)
-  meter = flags.DEFINE_enum("meter", "auto", METERS, "", flag_values=values)
-  dry_run = flags.DEFINE_bool("dry-run", False, "", flag_values=values)
-  retry = flags.DEFINE_bool("retry-failed", False, "", flag_values=values)
-  if not any(re.match(r"--?config(=|$)", word) for word in argv[1:]):
-    raise ConfigError(_no_config(argv))
-  rest = values(argv)
+def parse(argv: list[str]) -> Flags:
+  """Parses the command line. Raises ConfigError on a wrong flag or config."""
+  first = _define_flags({})
+  first.set_gnu_getopt()  # looks past values of flags that are not known yet
+  rest = _read(first, argv, known_only=True)
+  if first["config"].value is None:
+    raise ConfigError(_no_config(rest))
+  sweep = load_config(first["config"].value)
+  types = config.field_types(sweep)
+  values = _define_flags(types)
+  rest = _read(values, argv)
   if len(rest) > 1:
     raise ConfigError(f"'{rest[1]}': flags are written --name=value")
-  return Asked(
-    sweep=sweep.value,
-    out=out.value,
-    meter=meter.value,
-    dry_run=dry_run.value,
-    retry_failed=retry.value,
+  given = values.flag_values_dict()
+  for path, kind in types.items():
+    if texts := given.get(f"config.{path}"):
+      _check_override(sweep, types, path)
+      config.put(sweep, path, _parse_texts(path, kind, texts))
+  return Flags(
+    sweep=sweep,
+    out=given["out"],
+    meter=given["meter"],
+    dry_run=given["dry-run"],
+    retry_failed=given["retry-failed"],
   )
+
+
+def _define_flags(types: Mapping[str, type]) -> flags.FlagValues:
+  """Defines the flags of a run, and one for each field of the sweep.
+
+  The flags of fields keep all texts they are given: a tuple may be given in
+  several (`--config.tasks=label --config.tasks=subject`).
+  """
+  values = flags.FlagValues()  # its own, so that nothing is global
+  flags.DEFINE_string("config", None, "", flag_values=values)
+  flags.DEFINE_string("out", None, "", flag_values=values)
+  flags.DEFINE_enum("meter", "auto", METERS, "", flag_values=values)
+  flags.DEFINE_bool("dry-run", False, "", flag_values=values)
+  flags.DEFINE_bool("retry-failed", False, "", flag_values=values)
+  for path, kind in types.items():
+    if " " in path:
+      continue  # a task's name may have one, a flag's name may not
+    flag = flags.MultiFlag(
+      flags.ArgumentParser(),
+      flags.ArgumentSerializer(),
+      f"config.{path}",
+      None,
+      "",
+      boolean=kind is bool,
+    )
+    flags.DEFINE_flag(flag, values)
+  return values
+
+
+def _read(
+  values: flags.FlagValues, argv: list[str], known_only: bool = False
+) -> list[str]:
+  """Sets the flags that a command line gives; returns what is no flag."""
+  try:
+    return values(argv, known_only)
+  except flags.UnrecognizedFlagError as error:
+    before, dot, path = error.flagname.partition("config.")
+    fields = [n.removeprefix("config.") for n in values if "config." in n]
+    if dot and before in ("", "no") and path not in fields:
+      raise ConfigError(config.unknown("config field", path, fields)) from None
+    raise ConfigError(_one_line(str(error))) from None
+  except (flags.Error, ValueError) as error:
+    raise ConfigError(_one_line(str(error))) from None
+
+
+def _check_override(sweep: Sweep, types: Mapping[str, type], path: str) -> None:
+  """Raises ConfigError on a field that a flag cannot set, or to no effect."""
+  for varied in sweep.vary:
+    if f"{path}.".startswith(f"{varied}."):
+      raise ConfigError(
+        f"this config varies {varied}; write --config.vary.{varied}='(...)' to"
+        " change its values"
+      )
+  if path.endswith("init_from") and config.get(sweep, path) is None:
+    raise ConfigError(f"{path} is a Trial; give it in a config file")
+  if path.endswith(".seed"):
+    raise ConfigError(f"{path}: a pretraining has the seed of its trial")
+  parts = [name for name in types if name.startswith(f"{path}.")]
+  if parts:
+    raise ConfigError(
+      f"config field {path} has parts: write --config.{parts[0]}=..."
+    )
+  if types[path] is dict:
+    raise ConfigError(
+      f"config field {path} is a dict; set its entries in the config file"
+    )
+
+
+def _parse_texts(path: str, kind: type, texts: Sequence[str]) -> Any:
+  """Reads the texts given to a field's flag: the last one, or all of a tuple.
+
+  Raises ConfigError where one of them is not of the field's type.
+  """
+  values = []
+  for text in texts:
+    try:
+      values.append(_parse_value(text, kind))
+    except (TypeError, ValueError):
+      raise ConfigError(
+        f"--config.{path}={_one_line(text)}: must be {article(kind.__name__)}"
+      ) from None
+  return tuple(itertools.chain(*values)) if kind is tuple else values[-1]
+
+
+def _parse_value(text: str, kind: type) -> Any:
+  """Reads one text as a type. Raises TypeError or ValueError."""
+  return _parse_tuple(text) if kind is tuple else PARSERS[kind].parse(text)
+
+
+def _parse_tuple(text: str) -> tuple[Any, ...]:
+  """Reads `(16, 64)`, `16,64` or `[16, 64]`; a single value is a tuple of one.
+
+  A string needs no quotation marks. Raises ValueError on broken Python.
+  """
+  try:
+    value = ast.literal_eval(text)
+  except ValueError:
+    value = text
+  except SyntaxError:
+    if "," in text or " " in text:  # a broken tuple rather than a string
+      raise ValueError(text) from None
+    value = text
+  return tuple(value) if isinstance(value, tuple | list | set) else (value,)
+
+
+def _no_config(rest: Sequence[str]) -> str:
+  """Says that --config is missing, with the file that may have been meant."""
+  loose = [word for word in rest[1:] if not word.startswith("-")]
+  name = loose[0] if loose else "configs/batch.py"
+  return f"no config; write --config={name} (see --help)"
+
+
+def _one_line(text: str) -> str:
+  return " ".join(text.split())
+
+
+# The config file
 
 
 def load_config(text: str) -> Sweep:
-  """The sweep of a config file, `PATH` or `PATH:ARGUMENTS`.
+  """Makes the sweep of a config file: `PATH` or `PATH:ARGUMENTS`.
 
   Raises ConfigError where the file is missing, broken or gives no sweep.
   """
   name, _, arguments = text.partition(":")
   path = pathlib.Path(name)
   if not path.is_file():
-    raise ConfigError(f"config file '{name}' is not there;{_nearest(path)}")
+    raise ConfigError(f"config file '{name}' is not there;{_suggestion(path)}")
   try:
     get_config = runpy.run_path(str(path)).get("get_config")
     if get_config is None:
@@ -128,61 +266,19 @@ def load_config(text: str) -> Sweep:
   except ConfigError:
     raise
   except Exception as error:  # noqa: BLE001, whatever the user's file raises
-    raise ConfigError(f"{_place(error, path)}: {_in_one_line(error)}") from None
+    kind = type(error).__name__
+    message = _one_line(f"{kind}: {str(error) or kind}")
+    raise ConfigError(f"{_location(error, path)}: {message}") from None
   if not isinstance(sweep, Sweep):
     raise ConfigError(
-      f"{path}: get_config() gave {config.article(type(sweep).__name__)}; it"
-      " must return a jaxpower.Sweep"
+      f"{path}: get_config() returned {article(type(sweep).__name__)}; it must"
+      " return a jaxpower.Sweep"
     )
   return sweep
 
 
-def _check_overrides(argv: Sequence[str], sweep: Sweep) -> None:
-  """Raises ConfigError on an override that could have no effect."""
-  known = tuple(config.field_paths(sweep))
-  for word in argv[1:]:
-    if not (found := OVERRIDE.match(word)):
-      continue
-    path = found[1]
-    if path not in known:
-      raise ConfigError(config.unknown("config field", path, known))
-    for varied in sweep.vary:
-      if f"{path}.".startswith(f"{varied}."):
-        raise ConfigError(
-          f"{varied} is what this config varies; write"
-          f" --config.vary.{varied}='(...)' to change its values"
-        )
-    if path.endswith("init_from") and config.get(sweep, path) is None:
-      raise ConfigError(f"{path} is a Trial; give it in a config file")
-    if path.endswith(".seed"):
-      raise ConfigError(f"{path}: a pretraining has the seed of its trial")
-    parts = [name for name in known if name.startswith(f"{path}.")]
-    if parts:
-      raise ConfigError(
-        f"config field {path} has parts: write --config.{parts[0]}=..."
-      )
-    if isinstance(getattr(sweep, path, None), dict):
-      raise ConfigError(
-        f"config field {path} has an entry for each name it speaks of; write"
-        " them in the config file"
-      )
-
-
-def _in_one_line(error: BaseException) -> str:
-  """An error's message without its line breaks and without advice of absl."""
-  text = str(error) or type(error).__name__
-  wrong = re.match(r"flag --config\.([^=]+)=(.*?): ", text, re.DOTALL)
-  if wrong:
-    path = wrong[1].replace("transfer.init_from.", "")  # a Trial's fields
-    kind = type(config.get(Sweep(), path)).__name__
-    return f"--config.{wrong[1]}={wrong[2]}: must be {config.article(kind)}"
-  if not isinstance(error, flags.Error):
-    text = f"{type(error).__name__}: {text}"
-  return " ".join(text.split())
-
-
-def _place(error: BaseException, path: pathlib.Path) -> str:
-  """The file and line of a user's config that raised."""
+def _location(error: BaseException, path: pathlib.Path) -> str:
+  """Names the file and line of a user's config that raised."""
   if isinstance(error, SyntaxError):
     return f"{path}, line {error.lineno}"
   lines = [
@@ -193,21 +289,11 @@ def _place(error: BaseException, path: pathlib.Path) -> str:
   return f"{path}, line {lines[-1]}" if lines else str(path)
 
 
-def _nearest(path: pathlib.Path) -> str:
+def _suggestion(path: pathlib.Path) -> str:
+  """Suggests the config file with the nearest name, or lists those there."""
   folder = path.parent if path.parent.is_dir() else pathlib.Path("configs")
   names = sorted(str(p) for p in folder.glob("*.py"))
   near = difflib.get_close_matches(str(path), names, n=1, cutoff=0.5)
   if near:
     return f" did you mean {near[0]}?"
   return f" there are: {', '.join(names)}" if names else " check the path"
-
-
-def _no_config(argv: Sequence[str]) -> str:
-  loose = [word for word in argv[1:] if not word.startswith("-")]
-  name = loose[0] if loose else "configs/batch.py"
-  return f"no config; write --config={name} (--help tells more)"
-
-
-def _refuse(line: str) -> int:
-  print(f"error: {line}", file=sys.stderr)
-  return 2

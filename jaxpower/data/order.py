@@ -23,7 +23,7 @@ import numpy as np
 _SHIFT_BITS = 20
 # An image moves by up to 1 / 8 of its side. Chosen; at 32 pixels it is the 4
 # by which He et al. 2016 move CIFAR-10.
-_SIDE_OVER_SHIFT = 8
+SIDE_OVER_SHIFT = 8
 _MAX_SIDE = 1023  # its shift, 127, is the largest that int8 holds
 _WORDS_PER_COUNT = 4  # Philox makes four words of each value of its counter
 
@@ -129,7 +129,7 @@ def _augmentation_words(seed: int, first: int, count: int) -> np.ndarray:
 
 def _shifts(words: np.ndarray, side: int) -> np.ndarray:
   """Maps the lowest bits of each word to a shift from -largest to largest."""
-  largest = max(1, side // _SIDE_OVER_SHIFT)
+  largest = max(1, side // SIDE_OVER_SHIFT)
   low = (words & np.uint64((1 << _SHIFT_BITS) - 1)).astype(np.int64)
   # Multiply and shift instead of a remainder: evenly spread, no rejection.
   return ((low * (2 * largest + 1)) >> _SHIFT_BITS) - largest

@@ -1,4 +1,9 @@
-"""Weights on disk, through Orbax, sealed with checksums."""
+"""Checkpoints through Orbax, sealed with checksums.
+
+Orbax notices a folder that was written in part, but not a flipped bit, so a
+folder is sealed when it is whole (`jaxpower.weights`) and the seal is checked
+before every restore.
+"""
 
 import dataclasses
 import pathlib
@@ -16,11 +21,11 @@ from jaxpower.weights import Form
 
 
 def save(folder: pathlib.Path, state: TrainState) -> None:
-  """Writes the state, in place of any other, and waits for the disk.
+  """Writes a state to a folder of its own and waits for the disk.
 
-  What lies there is of an attempt that did not come to its record. Orbax's
-  writer works in the background; without the wait its energy would fall
-  into whatever is measured next.
+  What lies there is removed: it is of an attempt that ended before its record.
+  Orbax's writer works in the background; without the wait its energy would
+  fall into whatever is measured next.
   """
   shutil.rmtree(folder, ignore_errors=True)
   options = ocp.CheckpointManagerOptions(preservation_policy=LatestN(1))
@@ -33,14 +38,14 @@ def save(folder: pathlib.Path, state: TrainState) -> None:
 def restore(
   folder: pathlib.Path, like: TrainState, sharding: jax.sharding.Sharding
 ) -> TrainState:
-  """The newest state in a folder, laid on the devices as asked.
+  """Reads the newest state in a folder, straight to the devices.
 
   Args:
     folder: Where `save` wrote.
     like: Arrays or shapes of the state to expect.
     sharding: Of every array.
 
-  Raises WeightsError where the folder is not as it was written.
+  Raises WeightsError if the folder is not as it was written.
   """
   weights.require_whole(folder)
   abstract: Any = jax.tree.map(
@@ -53,30 +58,30 @@ def restore(
 
 
 def restore_backbone(folder: pathlib.Path, state: TrainState) -> TrainState:
-  """The state with its backbone, batch statistics too, read from a folder.
+  """Reads a folder's backbone, batch statistics too, into a state.
 
   The head and all else stay as they are; the head in the folder may have any
-  form. What is read lies on the devices as what it replaces.
+  shape and is not read. Arrays lie on the devices as those they replace.
 
-  Raises WeightsError where the folder is not as it was written, or its arrays
+  Raises WeightsError if the folder is not as it was written, or if its arrays
   are not those of the backbone; the first few that differ are named.
   """
   weights.require_whole(folder)
-  wanted = {"params": backbone_of(state.params)}
+  replaced = {"params": backbone_of(state.params)}
   if state.batch_stats:
-    wanted["batch_stats"] = state.batch_stats
+    replaced["batch_stats"] = state.batch_stats
   with ocp.CheckpointManager(
     folder.resolve(), item_handlers=ocp.PyTreeCheckpointHandler()
   ) as manager:
     step = manager.latest_step()
-    held = dict(manager.item_metadata(step).tree)
-    held["params"] = backbone_of(held["params"])
-    weights.require_fit(folder, _forms(held), _forms(wanted))
+    stored = dict(manager.item_metadata(step).tree)
+    stored["params"] = backbone_of(stored["params"])
+    weights.require_fit(folder, _forms(stored), _forms(replaced))
     abstract = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
-      wanted,
+      replaced,
     )
-    found = manager.restore(
+    restored = manager.restore(
       step,
       args=ocp.args.PyTreeRestore(
         item=abstract,
@@ -86,16 +91,18 @@ def restore_backbone(folder: pathlib.Path, state: TrainState) -> TrainState:
     )
   return dataclasses.replace(
     state,
-    params=state.params | found["params"],
-    batch_stats=found.get("batch_stats", state.batch_stats),
+    params=state.params | restored["params"],
+    batch_stats=restored.get("batch_stats", state.batch_stats),
   )
 
 
 def _forms(tree: Mapping[str, Any]) -> dict[str, Form]:
-  """The shape and type of each array of a backbone, by its dotted name."""
-  parts = {name: tree.get(name) or {} for name in ("params", "batch_stats")}
-  leaves = jax.tree_util.tree_leaves_with_path(parts)
+  """Returns the shape and type of each array, by its dotted name."""
+  collections = {
+    name: tree.get(name) or {} for name in ("params", "batch_stats")
+  }
+  leaves = jax.tree_util.tree_leaves_with_path(collections)
   return {
-    ".".join(part.key for part in path): (tuple(leaf.shape), str(leaf.dtype))
+    ".".join(key.key for key in path): (tuple(leaf.shape), str(leaf.dtype))
     for path, leaf in leaves
   }

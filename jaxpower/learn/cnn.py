@@ -1,4 +1,9 @@
-"""Convolutional networks for images, and the small one for windows too."""
+"""Builds convolutional networks: ResNets, and a small CNN for windows too.
+
+Layers without a name are numbered by Flax in the order of their calls
+(`Conv_0`, `BatchNorm_0`, ...). Checkpoints, imported weights and the PyTorch
+twins know them by these numbers, so the order of the calls must stay.
+"""
 
 import functools
 from collections.abc import Sequence
@@ -7,7 +12,30 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxpower.architectures import (
+  BATCH_NORM_EPSILON,
+  BATCH_NORM_STEP,
+  BOTTLENECK_RATIO,
+  CnnSizes,
+  ResNetSizes,
+)
 from jaxpower.learn.layers import Conv, Dropout
+
+
+def build(
+  name: str,
+  sizes: CnnSizes | ResNetSizes,
+  classes: int,
+  vocabulary: int | None,
+  dtype: jnp.dtype,
+) -> nn.Module:
+  """Builds the network of these sizes; `dtype` is that of the arithmetic."""
+  del name, vocabulary  # the sizes tell the networks apart; none reads tokens
+  match sizes:
+    case CnnSizes(channels, layers, hidden):
+      return SmallCnn(classes, channels, layers, hidden, dtype)
+    case ResNetSizes(stages, channels, bottleneck):
+      return ResNet(classes, stages, channels, bottleneck, dtype)
 
 
 class SmallCnn(nn.Module):
@@ -19,9 +47,9 @@ class SmallCnn(nn.Module):
   """
 
   classes: int
-  channels: Sequence[int] = (16, 32)
-  hidden: int = 64
-  layers: int = 1
+  channels: Sequence[int]
+  layers: int
+  hidden: int
   dtype: jnp.dtype = jnp.dtype("float32")
 
   @nn.compact
@@ -32,10 +60,10 @@ class SmallCnn(nn.Module):
     train: bool,
     dropout: jax.Array | None = None,
   ) -> jax.Array:
-    """Images [batch, height, width, channels] to logits [batch, classes].
+    """Maps [batch, height, width, channels] to logits [batch, classes].
 
-    Windows [batch, time, channels] are convolved over time alone. Dropout is
-    applied under the head.
+    Windows [batch, time, channels] are convolved over time alone. `dropout` is
+    the rate of the layer under the head; None: no dropout.
     """
     del train  # behaves the same in training
     over_time = inputs.ndim == 3
@@ -57,37 +85,38 @@ class ResNet(nn.Module):
 
   A 3x3 stem without pooling, then stages of blocks; each stage after the
   first halves the image and doubles the channels. A basic block is two 3x3
-  convolutions; a bottleneck is a 3x3 between two 1x1, the last four times as
-  wide. For 10 classes of colour images, with 64 channels, basic `stages` (2,
-  2, 2, 2) are ResNet-18, 11,173,962 parameters, and bottleneck stages (3, 4,
-  6, 3) are ResNet-50, 23,520,842. Batch statistics are taken over the global
-  batch, or where it is gathered from micro-batches over each of them.
+  convolutions; a bottleneck is a 3x3 between two 1x1, the last
+  `BOTTLENECK_RATIO` times as wide. For 10 classes of colour images ResNet-18
+  has 11,173,962 parameters and ResNet-50 23,520,842. Batch statistics are
+  taken over the global batch, or over each micro-batch where there are
+  several.
   """
 
   classes: int
-  stages: Sequence[int] = (2, 2, 2, 2)
-  channels: int = 64
+  stages: Sequence[int]
+  channels: int
   bottleneck: bool = False
   dtype: jnp.dtype = jnp.dtype("float32")
 
   @nn.compact
   def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
-    """[batch, height, width, channels] to logits [batch, classes]."""
+    """Maps [batch, height, width, channels] to logits [batch, classes]."""
     conv = functools.partial(Conv, use_bias=False, dtype=self.dtype)
     norm = functools.partial(
       nn.BatchNorm,
       use_running_average=not train,
-      momentum=0.9,
+      momentum=1 - BATCH_NORM_STEP,  # Flax counts what is kept
+      epsilon=BATCH_NORM_EPSILON,
       dtype=self.dtype,
     )
-    block_of = _bottleneck if self.bottleneck else _block
+    add_block = _bottleneck if self.bottleneck else _block
     x = nn.relu(
       norm(name="stem_norm")(conv(self.channels, name="stem")(images))
     )
     for stage, blocks in enumerate(self.stages):
       for block in range(blocks):
         stride = 2 if stage > 0 and block == 0 else 1
-        x = block_of(x, self.channels * 2**stage, stride, conv, norm)
+        x = add_block(x, self.channels * 2**stage, stride, conv, norm)
     x = jnp.mean(x, axis=(1, 2))
     return nn.Dense(self.classes, dtype=self.dtype, name="head")(x)
 
@@ -99,6 +128,7 @@ def _block(
   conv: functools.partial[Conv],
   norm: functools.partial[nn.BatchNorm],
 ) -> jax.Array:
+  """Adds a basic block: two 3x3 convolutions."""
   y = nn.relu(norm()(conv(channels, strides=(stride, stride))(x)))
   return _join(x, conv(channels)(y), stride, conv, norm)
 
@@ -110,9 +140,11 @@ def _bottleneck(
   conv: functools.partial[Conv],
   norm: functools.partial[nn.BatchNorm],
 ) -> jax.Array:
+  """Adds a bottleneck block: a 3x3 convolution between two 1x1."""
+  features = BOTTLENECK_RATIO * channels
   y = nn.relu(norm()(conv(channels, window=(1, 1))(x)))
   y = nn.relu(norm()(conv(channels, strides=(stride, stride))(y)))
-  return _join(x, conv(4 * channels, window=(1, 1))(y), stride, conv, norm)
+  return _join(x, conv(features, window=(1, 1))(y), stride, conv, norm)
 
 
 def _join(
@@ -122,8 +154,9 @@ def _join(
   conv: functools.partial[Conv],
   norm: functools.partial[nn.BatchNorm],
 ) -> jax.Array:
-  """The sum of a block's two ways, its input projected where shapes differ."""
-  # Starting the last scale at zero makes each block begin as the identity.
+  """Sums a block's input and output, the input projected if shapes differ."""
+  # A last scale of zero makes each block begin as the identity (Goyal et al.
+  # 2017).
   y = norm(scale_init=nn.initializers.zeros_init())(y)
   if x.shape != y.shape:
     features, strides = y.shape[-1], (stride, stride)

@@ -1,9 +1,10 @@
-"""Weights from elsewhere, turned into a checkpoint of ours.
+"""Converts weights made elsewhere to a checkpoint.
 
-A state dict of a ResNet in the words of torchvision, timm or Hugging Face, or
-of a ViT in those of timm or Hugging Face. Kernels are turned round: of
-convolutions from [out, in, height, width] to [height, width, in, out], of
-dense layers from [out, in] to [in, out].
+They are a state dict of a ResNet, named as torchvision, timm or Hugging Face
+do, or of a ViT, named as timm or Hugging Face do. All names are first brought
+to those of torchvision (ResNets) and timm (ViTs), then to Flax's. Kernels are
+transposed: of convolutions from [out, in, height, width] to [height, width,
+in, out], of dense layers from [out, in] to [in, out].
 """
 
 import json
@@ -20,10 +21,12 @@ from jaxpower.learn import checkpoint, safetensors
 from jaxpower.learn.state import TrainState
 from jaxpower.weights import WeightsError
 
-HEAD_FEATURES = 64  # of each attention head, in every published ViT
-NAMED = 3
+# Of each attention head in ViT-Ti, S, B and L; ViT-H has 80 (Dosovitskiy et al.
+# 2021, table 1) and needs `heads`.
+HEAD_FEATURES = 64
+LISTED = 3  # names in an error line, the others are counted
 
-# Hugging Face's words, as torchvision and timm have them.
+# Hugging Face's names, as patterns, and those of torchvision and timm.
 ALIASES = (
   (r"^vit\.|^resnet\.", ""),
   (r"^embeddings\.cls_token$", "cls_token"),
@@ -50,22 +53,22 @@ UNUSED = re.compile(r"num_batches_tracked$|^pooler\.|position_ids$")
 
 
 def import_weights(
-  source: pathlib.Path,
+  file: pathlib.Path,
   folder: pathlib.Path,
   *,
-  said: str,
+  source: str,
   joules: float | None = None,
   joules_source: str | None = None,
   heads: int | None = None,
 ) -> dict[str, Any]:
-  """Writes the checkpoint of a .safetensors file; returns its origin.json.
+  """Writes a .safetensors file as a checkpoint; returns its origin.json.
 
   Args:
-    source: The file.
-    folder: Of the checkpoint, not there yet.
-    said: Where the weights come from, in words.
-    joules: What was spent on them already, where known.
-    joules_source: Who says so.
+    file: The .safetensors file.
+    folder: The checkpoint's, which must not exist.
+    source: Where the weights come from, in words.
+    joules: The energy of their training, where known.
+    joules_source: Who measured it.
     heads: Of attention; by default one for every 64 features.
 
   Raises WeightsError where the file cannot be read or is of another network.
@@ -75,12 +78,12 @@ def import_weights(
   if joules is not None and not joules_source:
     raise WeightsError(f"{joules:g} joules: say who measured them")
   try:
-    params, batch_stats = convert(safetensors.read(source))
+    params, batch_stats = convert(safetensors.read(file))
   except OSError as error:
-    raise WeightsError(f"{source}: {error.strerror}") from None
+    raise WeightsError(f"{file}: {error.strerror}") from None
   except WeightsError as error:
-    raise WeightsError(f"{source}: {error}") from None
-  facts: dict[str, Any] = {"source": said}
+    raise WeightsError(f"{file}: {error}") from None
+  facts: dict[str, Any] = {"source": source}
   facts |= {"joules_spent": joules, "joules_source": joules_source}
   if "class_token" in params:
     features = params["class_token"].shape[-1]
@@ -95,42 +98,43 @@ def import_weights(
 def convert(
   arrays: Mapping[str, np.ndarray],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-  """A state dict as the parameters and batch statistics of our network.
+  """Converts a state dict to a network's parameters and batch statistics.
 
   All become float32. Raises WeightsError on names of no network known here.
   """
-  known = _fused(_renamed(arrays))
-  units = _resnet(known) if "conv1.weight" in known else _vit(known)
+  renamed = _fuse(_rename(arrays))
+  layers = _resnet(renamed) if "conv1.weight" in renamed else _vit(renamed)
   params: dict[str, Any] = {}
   batch_stats: dict[str, Any] = {}
-  strange = []
-  for name, array in known.items():
-    unit, _, leaf = name.rpartition(".")
+  unknown = []
+  for name, array in renamed.items():
+    layer, _, leaf = name.rpartition(".")
     values = np.asarray(array, np.float32)
     if name in ("cls_token", "pos_embed"):
       if name == "cls_token":
         params["class_token"] = values
       else:
         params["positions"] = values[0]
-    elif unit not in units:
-      strange.append(name)
+    elif layer not in layers:
+      unknown.append(name)
     elif leaf in ("running_mean", "running_var"):
-      _put(batch_stats, units[unit], leaf.removeprefix("running_"), values)
+      _put(batch_stats, layers[layer], leaf.removeprefix("running_"), values)
     elif leaf == "bias":
-      _put(params, units[unit], "bias", values)
+      _put(params, layers[layer], "bias", values)
     elif leaf == "weight" and values.ndim == 1:
-      _put(params, units[unit], "scale", values)
+      _put(params, layers[layer], "scale", values)
     elif leaf == "weight":
       axes = (2, 3, 1, 0) if values.ndim == 4 else (1, 0)
-      _put(params, units[unit], "kernel", np.transpose(values, axes))
+      _put(params, layers[layer], "kernel", np.transpose(values, axes))
     else:
-      strange.append(name)
-  if strange or not params:
-    raise WeightsError(_not_known(strange or arrays))
+      unknown.append(name)
+  if unknown or not params:
+    raise WeightsError(_no_place(unknown or arrays))
   return params, batch_stats
 
 
-def _renamed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _rename(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Renames arrays as torchvision or timm do; leaves out what is not used."""
   return {
     _alias(name): array
     for name, array in arrays.items()
@@ -139,8 +143,9 @@ def _renamed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _alias(name: str) -> str:
-  for pattern, words in ALIASES:
-    name = re.sub(pattern, words, name)
+  """Converts a name of Hugging Face's to that of torchvision or timm."""
+  for pattern, ours in ALIASES:
+    name = re.sub(pattern, ours, name)
   stage = re.match(r"encoder\.stages\.(\d+)\.layers\.(\d+)\.(.*)", name)
   if stage:
     name = f"layer{int(stage[1]) + 1}.{stage[2]}.{stage[3]}"
@@ -151,47 +156,47 @@ def _alias(name: str) -> str:
   return name
 
 
-def _fused(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Queries, keys and values of each block as one layer, in this order."""
+def _fuse(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Joins queries, keys and values of each block, in this order."""
   fused = dict(arrays)
   for name in arrays:
-    if not (found := re.match(r"(blocks\.\d+\.attn)\.q\.(.*)", name)):
+    if not (query := re.match(r"(blocks\.\d+\.attn)\.q\.(.*)", name)):
       continue
-    names = [f"{found[1]}.{part}.{found[2]}" for part in "qkv"]
+    names = [f"{query[1]}.{part}.{query[2]}" for part in "qkv"]
     if all(part in fused for part in names):
-      fused[f"{found[1]}.qkv.{found[2]}"] = np.concatenate(
+      fused[f"{query[1]}.qkv.{query[2]}"] = np.concatenate(
         [fused.pop(part) for part in names]
       )
   return fused
 
 
 def _resnet(names: Iterable[str]) -> dict[str, str]:
-  """Our names of the layers of a ResNet: counted as they are made.
+  """Maps the layers of a ResNet to Flax's, numbered in the order of calls.
 
-  In a block the projection of its input is made last.
+  In a block the projection of its input is called last.
   """
   names = set(names)
-  found = (re.match(r"layer(\d+)\.(\d+)\.", name) for name in names)
-  blocks = sorted({(int(f[1]), int(f[2])) for f in found if f})
-  units = {"conv1": "stem", "bn1": "stem_norm", "fc": "head"}
-  made = 0
+  matches = (re.match(r"layer(\d+)\.(\d+)\.", name) for name in names)
+  blocks = sorted({(int(m[1]), int(m[2])) for m in matches if m})
+  layers = {"conv1": "stem", "bn1": "stem_norm", "fc": "head"}
+  number = 0
   for stage, block in blocks:
     at = f"layer{stage}.{block}"
     pairs = [(f"{at}.conv{n}", f"{at}.bn{n}") for n in (1, 2, 3)]
     pairs.append((f"{at}.downsample.0", f"{at}.downsample.1"))
     for conv, norm in pairs:
       if f"{conv}.weight" in names:
-        units |= {conv: f"Conv_{made}", norm: f"BatchNorm_{made}"}
-        made += 1
-  return units
+        layers |= {conv: f"Conv_{number}", norm: f"BatchNorm_{number}"}
+        number += 1
+  return layers
 
 
 def _vit(names: Iterable[str]) -> dict[str, str]:
-  """Our names of the layers of a ViT."""
-  found = (re.match(r"blocks\.(\d+)\.", name) for name in names)
-  units = {"patch_embed.proj": "embed", "norm": "blocks/norm", "head": "head"}
-  for n in {f[1] for f in found if f}:
-    units |= {
+  """Maps the layers of a ViT to Flax's."""
+  matches = (re.match(r"blocks\.(\d+)\.", name) for name in names)
+  layers = {"patch_embed.proj": "embed", "norm": "blocks/norm", "head": "head"}
+  for n in {m[1] for m in matches if m}:
+    layers |= {
       f"blocks.{n}.norm1": f"blocks/norm_{n}a",
       f"blocks.{n}.attn.qkv": f"blocks/attention_{n}/qkv",
       f"blocks.{n}.attn.proj": f"blocks/attention_{n}/out",
@@ -199,20 +204,23 @@ def _vit(names: Iterable[str]) -> dict[str, str]:
       f"blocks.{n}.mlp.fc1": f"blocks/up_{n}",
       f"blocks.{n}.mlp.fc2": f"blocks/down_{n}",
     }
-  return units
+  return layers
 
 
 def _put(tree: dict[str, Any], path: str, leaf: str, values: Any) -> None:
+  """Sets a leaf of nested dicts, at a path of names joined by "/"."""
   for name in path.split("/"):
     tree = tree.setdefault(name, {})
   tree[leaf] = values
 
 
-def _not_known(names: Iterable[str]) -> str:
+def _no_place(names: Iterable[str]) -> str:
+  """Says which arrays belong to no network, and which networks are known."""
   names = sorted(names)
-  told = ", ".join(names[:NAMED])
-  more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+  listed = ", ".join(names[:LISTED])
+  more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
   return (
-    f"no place for {told or 'nothing'}{more}; known are ResNets as torchvision,"
-    " timm and Hugging Face name them and ViTs as timm and Hugging Face do"
+    f"no place for {listed or 'nothing'}{more}; known are ResNets as"
+    " torchvision, timm and Hugging Face name them and ViTs as timm and Hugging"
+    " Face do"
   )

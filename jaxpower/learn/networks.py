@@ -1,55 +1,33 @@
-"""From the name of a network to the network."""
+"""Builds the network that a config names.
+
+What there is and how large stands in `jaxpower.architectures`, how it computes
+in the modules that its entries name. The entry's module is imported only now,
+so adding a network changes nothing here.
+"""
+
+import importlib
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxpower import config
-from jaxpower.learn import cnn, transformer
+from jaxpower.architectures import NETWORKS, sizes_of
+from jaxpower.config import Model
 
 
 def build(
-  model: config.Model,
-  classes: int,
-  precision: str,
-  vocabulary: int | None = None,
+  model: Model, classes: int, vocabulary: int | None = None, *, precision: str
 ) -> nn.Module:
-  """The network that a config names.
+  """Builds a network; its weights are drawn by the module's `init`.
 
-  `precision` is its arithmetic's, `vocabulary` the number of tokens where it
-  reads tokens.
+  Args:
+    model: Of a trial.
+    classes: The outputs of the head.
+    vocabulary: The number of tokens, where the inputs are tokens.
+    precision: Of the arithmetic; weights are float32.
   """
-  dtype = jnp.dtype(precision)
-
-  def wide(channels: int, parts: int = 1) -> int:
-    return parts * max(1, round(channels * model.width / parts))
-
-  def deep(layers: int) -> int:
-    return max(1, round(layers * model.depth))
-
-  stack = {
-    "layers": deep(config.NETWORKS[model.name].layers),
-    "features": wide(64, model.heads),
-    "heads": model.heads,
-    "dtype": dtype,
-  }
-  match model.name:
-    case "cnn":
-      channels = (wide(16), wide(32))
-      return cnn.SmallCnn(
-        classes, channels, hidden=wide(64), layers=deep(1), dtype=dtype
-      )
-    case "resnet18":
-      stages = tuple(deep(blocks) for blocks in (2, 2, 2, 2))
-      return cnn.ResNet(classes, stages, channels=wide(64), dtype=dtype)
-    case "resnet50":
-      stages = tuple(deep(blocks) for blocks in (3, 4, 6, 3))
-      return cnn.ResNet(
-        classes, stages, channels=wide(64), bottleneck=True, dtype=dtype
-      )
-    case "transformer":
-      return transformer.Encoder(classes, vocabulary, **stack)
-    case "vit":
-      return transformer.ViT(classes, **stack)
-    case "decoder":
-      return transformer.Decoder(vocabulary or classes, **stack)
-  raise ValueError(f"no network is named {model.name}")
+  module = importlib.import_module(
+    f"jaxpower.learn.{NETWORKS[model.name].module}"
+  )
+  return module.build(
+    model.name, sizes_of(model), classes, vocabulary, jnp.dtype(precision)
+  )

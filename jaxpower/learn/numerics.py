@@ -1,27 +1,35 @@
-"""What is not the same in every framework, said for a trial in JAX."""
+"""Describes what differs by nature between frameworks, for a trial in JAX.
+
+The record of a trial has these facts as `numerics`, under the same names in
+both wings (`docs/frameworks.md`), so that a difference of two frameworks can be
+traced to them.
+"""
 
 from typing import Any
 
-from jaxpower.config import NETWORKS, Trial
+from jaxpower.architectures import NETWORKS
+from jaxpower.config import Trial
 from jaxpower.learn.spec import Spec
+
+TF32_SINCE = 8.0  # compute capability: Ampere (NVIDIA's Ampere tuning guide)
 
 
 def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
-  """Words that both wings use, on a trial, its spec and its first device."""
+  """Describes the numerics of a trial on its first device."""
   gpu = device.platform == "gpu"
-  found: dict[str, Any] = {
+  numerics: dict[str, Any] = {
     "micro_batch": spec.micro_batch,
     "products": trial.precision,
     "tf32": gpu
     and trial.precision == "float32"
     and trial.matmul_precision != "highest"
-    and float(getattr(device, "compute_capability", 0)) >= 8,
+    and float(getattr(device, "compute_capability", 0)) >= TF32_SINCE,
     "convolution": "cudnn" if gpu else "one matrix product over patches",
     "call": f"one program a {trial.program}",
   }
   if NETWORKS[trial.model.name].batch_norm:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
-    found |= {"batch_norm": part, "running_variance": "biased"}
+    numerics |= {"batch_norm": part, "running_variance": "biased"}
   if trial.dropout > 0:
-    found["dropout_draws"] = "threefry, by seed and step"
-  return found
+    numerics["dropout_draws"] = "threefry, by seed and step"
+  return numerics

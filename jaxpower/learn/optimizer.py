@@ -1,4 +1,12 @@
-"""From the name of an update rule to the rule."""
+"""Builds the update rule that a config names.
+
+Learning rate, momentum and decay reach the compiled program as data: the optax
+rule is built inside the trace, with traced numbers, so a sweep over them
+compiles once, and no state holds them as `optax.inject_hyperparams` would.
+
+To add a rule: an entry in `jaxpower.config.OPTIMIZERS`, and a case in `build`
+here, in `jaxpower.learn_torch.optimizer` or in both.
+"""
 
 from collections.abc import Hashable
 from typing import Any, NamedTuple
@@ -13,9 +21,13 @@ from optax.contrib import MuonDimensionNumbers
 from jaxpower import config
 from jaxpower.learn.heads import LOG_VARIANCES
 
+# Muon's updates are scaled to this root mean square, about that of Adam's (Liu
+# et al. 2025), so that one list of rates serves both.
+MUON_RMS = 0.2
+
 
 class Hyperparameters(NamedTuple):
-  """What training takes as data, so that changing it compiles nothing anew.
+  """The numbers of a training that are data, so a change compiles nothing.
 
   Each is a float32 scalar, but for `seed`, uint32; inside a segment the rate
   is [steps]. `task_weights` is float32 [tasks] where the loss is a fixed sum
@@ -35,7 +47,7 @@ class Hyperparameters(NamedTuple):
 def hyperparameters(
   trial: config.Trial, learning_rates: np.ndarray
 ) -> Hyperparameters:
-  """The numbers of a trial as data; `learning_rates` is [steps]."""
+  """Collects the numbers of a trial; `learning_rates` is [steps]."""
   return Hyperparameters(
     learning_rates,
     np.float32(trial.optimizer.momentum),
@@ -49,7 +61,10 @@ def hyperparameters(
 
 
 def task_weights(trial: config.Trial) -> np.ndarray | None:
-  """What each task's loss is multiplied by; 1 where the trial says nothing."""
+  """Returns the fixed weight of each task's loss, 1 by default: [tasks].
+
+  None with one task, or where the weights are learned.
+  """
   if len(trial.tasks) == 1 or trial.task_weighting != "fixed":
     return None
   weights = [trial.task_weights.get(task, 1.0) for task in trial.tasks]
@@ -57,9 +72,9 @@ def task_weights(trial: config.Trial) -> np.ndarray | None:
 
 
 def shapes(steps: int | None = None, tasks: int = 0) -> Hyperparameters:
-  """The shapes of the numbers of one step, or of a segment of so many.
+  """Returns the shapes of the numbers of one step, or of so many steps.
 
-  `tasks` is how many are weighed by fixed weights.
+  `tasks` is the number of tasks with fixed weights; 0: there are none.
   """
   scalar = jax.ShapeDtypeStruct((), jnp.float32)
   rates = scalar if steps is None else jax.ShapeDtypeStruct((steps,), "float32")
@@ -70,29 +85,29 @@ def shapes(steps: int | None = None, tasks: int = 0) -> Hyperparameters:
   )
 
 
-def rule(
+def build(
   name: str, numbers: Hyperparameters, uncertainty: bool = False
 ) -> optax.GradientTransformation:
-  """The update rule of this name; `numbers` may be traced.
-
-  With `uncertainty` the parameters hold the log-variances of tasks: these are
-  no weights of the network, and follow the rule without its decay, or Adam
-  where the rule is one for matrices or scales by a parameter's own size.
+  """Builds the update rule of this name; `numbers` may be traced.
 
   Weight decay is decoupled from the gradient for "adamw" (Loshchilov and
   Hutter 2019), "lion" (Chen et al. 2023), "lamb" (You et al. 2020) and "muon",
-  and added to it for the others. Muon (Jordan 2024) takes kernels but for the
-  head's, its update scaled to the size of Adam's (Liu et al. 2025), so that
-  rates mean the same to both; all else goes to AdamW.
+  and added to it for the others. Muon (Jordan 2024) takes the kernels, but not
+  the head's; all else goes to AdamW.
+
+  With `uncertainty` the parameters hold the log-variances of tasks. These are
+  no weights of the network and follow the rule without its decay, or Adam with
+  "lamb", whose scaling by a parameter's size nearly freezes a value near 0,
+  and with "muon", which is for matrices.
   """
   if uncertainty:
-    other = "adam" if name in ("lamb", "muon") else name
+    name_here = "adam" if name in ("lamb", "muon") else name
     undecayed = numbers._replace(weight_decay=jnp.float32(0))
-    parts: dict[Hashable, optax.GradientTransformation] = {
-      False: rule(name, numbers),
-      True: rule(other, undecayed),
+    rules: dict[Hashable, optax.GradientTransformation] = {
+      False: build(name, numbers),
+      True: build(name_here, undecayed),
     }
-    return optax.partition(parts, _are_log_variances)
+    return optax.partition(rules, _are_log_variances)
   rate, weight_decay = numbers.learning_rate, numbers.weight_decay
   decay = optax.add_decayed_weights(weight_decay)
   match name:
@@ -117,7 +132,7 @@ def rule(
         weight_decay=weight_decay,
         adam_weight_decay=weight_decay,
         muon_weight_dimension_numbers=matrices,
-        consistent_rms=0.2,
+        consistent_rms=MUON_RMS,
       )
   raise ValueError(f"no optimizer is named {name}")
 
@@ -125,31 +140,33 @@ def rule(
 def init(
   name: str, params: optax.Params, uncertainty: bool = False
 ) -> optax.OptState:
-  """The rule's state before the first update."""
-  zero = jnp.float32(0)
-  numbers = Hyperparameters(*[zero] * 7)
-  return rule(name, numbers, uncertainty).init(params)
-
-
-def _are_log_variances(params: optax.Params) -> Any:
-  def is_one(path: tuple[Any, ...], _: jax.Array) -> bool:
-    return getattr(path[-1], "key", "") == LOG_VARIANCES
-
-  return jax.tree_util.tree_map_with_path(is_one, params)
+  """Makes the rule's state before the first update; no number changes it."""
+  zeros = jax.tree.map(lambda of: jnp.zeros(of.shape, of.dtype), shapes())
+  return build(name, zeros, uncertainty).init(params)
 
 
 def matrices(params: optax.Params) -> Any:
-  """Which weights Muon takes as matrices, and which of their axes are inputs.
+  """Selects the weights that Muon takes as matrices: kernels, not a head's.
 
-  A convolution's kernel is one matrix from its window's inputs to its
-  features. None where AdamW takes the weights.
+  Returns a tree of the axes of inputs and outputs of each matrix, None where
+  AdamW takes the weights. A convolution's kernel is one matrix, from all inputs
+  of its window to its features.
   """
 
-  def of(path: tuple[Any, ...], weights: jax.Array) -> Any:
+  def axes_of(path: tuple[Any, ...], weights: jax.Array) -> Any:
     names = [getattr(part, "key", "") for part in path]
     if names[-1] != "kernel" or "head" in names:
       return None
     *inputs, output = range(weights.ndim)
     return MuonDimensionNumbers(tuple(inputs), (output,))
 
-  return jax.tree_util.tree_map_with_path(of, params)
+  return jax.tree_util.tree_map_with_path(axes_of, params)
+
+
+def _are_log_variances(params: optax.Params) -> Any:
+  """Marks each leaf of the parameters: whether it is the log-variances."""
+
+  def is_one(path: tuple[Any, ...], _: jax.Array) -> bool:
+    return getattr(path[-1], "key", "") == LOG_VARIANCES
+
+  return jax.tree_util.tree_map_with_path(is_one, params)

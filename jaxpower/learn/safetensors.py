@@ -1,9 +1,9 @@
-"""Arrays of a .safetensors file, read by numpy alone.
+"""Reads the arrays of a .safetensors file.
 
-The form is an eight-byte length, so many bytes of JSON, then the arrays in a
-row (https://github.com/huggingface/safetensors). It is read here and not by
-the package of that name, whose arrays for numpy have no bfloat16; jax brings
-that type.
+The format is an eight-byte length, a JSON header of that length, then the bytes
+of the arrays (https://github.com/huggingface/safetensors). It is read here and
+not by the package of that name, which has no bfloat16 for numpy; jax brings
+that type. The package would be a dependency of the core for one script.
 """
 
 import json
@@ -27,10 +27,10 @@ TYPES = {
 
 
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """Every array of a file by its name; read only, as they lie in the file.
+  """Reads every array of a file, by name; the arrays are read-only.
 
-  Raises WeightsError where it is no such file, and OSError where it cannot be
-  read.
+  Raises WeightsError where the file has another format or is cut short, and
+  OSError where it cannot be read.
   """
   content = path.read_bytes()
   size = int.from_bytes(content[:8], "little")
@@ -41,19 +41,24 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     header = json.loads(content[8:start])
     header.pop("__metadata__", None)
     return {
-      name: _array(content[start:], name, told) for name, told in header.items()
+      name: _array(content[start:], name, entry)
+      for name, entry in header.items()
     }
   except (ValueError, AttributeError, KeyError, TypeError) as error:
-    why = " ".join(str(error).split())
-    raise WeightsError(f"{path} is no safetensors file: {why}") from None
+    reason = " ".join(str(error).split())
+    raise WeightsError(f"{path} is no safetensors file: {reason}") from None
 
 
-def _array(content: bytes, name: str, told: Any) -> np.ndarray:
-  if told["dtype"] not in TYPES:
-    raise ValueError(f"{name} is of type {told['dtype']}")
-  kind = np.dtype(TYPES[told["dtype"]])
-  begin, end = told["data_offsets"]
-  shape = tuple(int(side) for side in told["shape"])
+def _array(content: bytes, name: str, entry: Any) -> np.ndarray:
+  """Reads the array of an entry of the header from the bytes after it.
+
+  Raises ValueError, KeyError or TypeError where the entry is wrong.
+  """
+  if entry["dtype"] not in TYPES:
+    raise ValueError(f"{name} is of type {entry['dtype']}")
+  kind = np.dtype(TYPES[entry["dtype"]])
+  begin, end = entry["data_offsets"]
+  shape = tuple(int(side) for side in entry["shape"])
   if not 0 <= begin <= end <= len(content) or min(shape, default=0) < 0:
     raise ValueError(f"{name} lies outside the file")
   if math.prod(shape) * kind.itemsize != end - begin:

@@ -1,4 +1,9 @@
-"""What an executable depends on, and nothing else of a trial."""
+"""The spec: all of a trial that its executables depend on.
+
+Compiling costs joules, so trials whose specs are equal share what one of them
+compiled. Whatever need not be known when a program is compiled enters it as an
+array and stays out of here: a sweep over learning rates compiles once.
+"""
 
 import dataclasses
 from typing import Any
@@ -10,14 +15,18 @@ from flax import linen as nn
 from jaxpower import config
 from jaxpower.accumulation import accumulation_of
 from jaxpower.learn import networks
-from jaxpower.learn.state import make_mesh
+from jaxpower.learn.devices import make_mesh
 
-Data = dict[str, Any]  # "input", "label", "mean", "std"; test sets "weight"
+# What programs take of a data set: "input" and "label", whose first axis is
+# that of examples, "mean" and "std" of the inputs; a test set "weight" too,
+# a training batch "draws" where images are moved.
+Data = dict[str, Any]
+SCALE = ("mean", "std")  # what of it is not of single examples
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What an executable depends on; trials that share it share the executable.
+  """What an executable depends on; equal specs share their executables.
 
   Learning rate and schedule, weight decay, momentum, label smoothing, how
   much is dropped, the backbone's rate, the weights of tasks, the share of the
@@ -30,8 +39,8 @@ class Spec:
   matmul_precision: str
   dropout: bool  # whether any
   augmentation: str
-  accumulation: int
-  program: str
+  accumulation: int  # micro-batches of an update
+  program: str  # "segment", or "step": a call for each
   freeze: bool  # whether the head alone is trained
   tasks: tuple[int, ...]  # the classes of each
   uncertainty: bool  # whether the weights of the tasks are learned
@@ -48,6 +57,11 @@ class Spec:
     return sum(self.tasks)
 
   @property
+  def input_shape(self) -> tuple[int, ...]:
+    """The shape of one input."""
+    return shapes_of(self, "train")["input"].shape[1:]
+
+  @property
   def micro_batch(self) -> int:
     """Examples that one pass of the network sees on a device."""
     devices = make_mesh(self.devices).size
@@ -61,10 +75,17 @@ def spec_of(
   *,
   classes: int | tuple[int, ...],
   vocabulary: int | None = None,
+  chunk: int = 0,
 ) -> Spec:
-  """The part of a trial that its executables depend on.
+  """Returns the spec of a trial.
 
-  `classes` are those of each task, where there are several.
+  Args:
+    trial: What is trained.
+    train: Arrays or shapes of the whole training set.
+    test: Arrays or shapes of the test set as it is evaluated: in chunks.
+    classes: Of each task, if there are several.
+    vocabulary: The number of tokens; None if the inputs are no tokens.
+    chunk: Steps whose examples are streamed together; 0: not streamed.
   """
   mesh = make_mesh(trial.devices)
   tasks = (classes,) if isinstance(classes, int) else classes
@@ -90,21 +111,21 @@ def spec_of(
     vocabulary=vocabulary,
     batch_size=trial.batch_size,
     steps=trial.evaluate_every_examples // trial.batch_size,
-    chunk=0,
+    chunk=chunk,
     devices=trial.devices,
     shapes=shapes,
   )
 
 
 def network_of(spec: Spec) -> nn.Module:
-  """The network that a spec trains."""
+  """Returns the network that a spec trains; it holds no weights."""
   return networks.build(
-    spec.model, spec.classes, spec.precision, spec.vocabulary
+    spec.model, spec.classes, spec.vocabulary, precision=spec.precision
   )
 
 
 def shapes_of(spec: Spec, split: str) -> dict[str, jax.ShapeDtypeStruct]:
-  """The shapes of the arrays of one split, "train" or "test"."""
+  """Returns the shapes of the arrays of one split, "train" or "test"."""
   return {
     name.removeprefix(f"{split}."): jax.ShapeDtypeStruct(
       shape, jnp.dtype(dtype)

@@ -1,21 +1,25 @@
-"""How much memory JAX has on a device.
+"""The training state: what updates change, and how its first one is drawn.
 
-The seed of a head that no backbone has met.
-
-What training changes, and where it lies on the devices.
+The first weights of both wings are drawn here (`jaxpower.torch_wing`), so that
+frameworks are compared from the same numbers. Drawing is a program of its own,
+run in the setup phase: compiling it does not depend on the batch size, and
+would blur the compile joules by which settings differ.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 
 from jaxpower import config
-from jaxpower.data.streaming import host_bytes
+from jaxpower.learn import networks, optimizer
+from jaxpower.learn.devices import make_mesh, replicated
+from jaxpower.learn.heads import LOG_VARIANCES
+from jaxpower.learn.spec import Spec
 
 HEAD = "head"  # the name of the last layer in every network
 
@@ -24,7 +28,7 @@ HEAD = "head"  # the name of the last layer in every network
 class TrainState:
   """All that an update reads and writes; nothing but arrays.
 
-  Where the backbone is frozen `opt_state` is that of the head alone.
+  If the backbone is frozen, `opt_state` is that of the head alone.
   """
 
   step: jax.Array
@@ -34,56 +38,116 @@ class TrainState:
 
 
 def head_of(params: Mapping[str, Any]) -> dict[str, Any]:
-  """The head's weights alone, under their name."""
+  """Returns the head's weights alone, under their name."""
   return {HEAD: params[HEAD]}
 
 
 def backbone_of(params: Mapping[str, Any]) -> dict[str, Any]:
-  """All weights but the head's."""
+  """Returns all weights but the head's."""
   return {name: part for name, part in params.items() if name != HEAD}
 
 
-def make_mesh(devices: int = 0) -> Mesh:
-  """A mesh of one axis, "data", over this many local devices (0: all)."""
-  chosen = jax.local_devices()[: devices or None]
-  # With explicit axes shardings become part of types, and a gather inside a
-  # scanned epoch is refused.
-  return Mesh(np.array(chosen), ("data",), axis_types=(AxisType.Auto,))
+def fresh_state(spec: Spec, seed: int | np.uint32) -> TrainState:
+  """Draws the state before the first update, on every device of the spec."""
+  state = _draw(spec)(np.uint32(seed))
+  return jax.device_put(state, replicated(make_mesh(spec.devices)))
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
-  """A whole copy on every device."""
-  return NamedSharding(mesh, P())
+def shapes_of_state(spec: Spec) -> TrainState:
+  """Returns the shapes of a state, for compiling."""
+  return jax.eval_shape(_draw(spec), np.uint32(0))
 
 
-def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
-  """The given axis divided over the devices."""
-  return NamedSharding(mesh, P(*[None] * axis, "data"))
+@functools.partial(
+  jax.jit,
+  static_argnames=(
+    "model",
+    "classes",
+    "vocabulary",
+    "precision",
+    "rule",
+    "shape",
+    "freeze",
+    "uncertain_tasks",
+  ),
+)
+def init_state(
+  seed: jax.Array | np.uint32,
+  *,
+  model: config.Model,
+  classes: int,
+  vocabulary: int | None,
+  precision: str,
+  rule: str,
+  shape: tuple[int, ...],
+  freeze: bool = False,
+  uncertain_tasks: int = 0,
+) -> TrainState:
+  """Draws weights from a seed, and makes the update rule's state for them.
 
+  Nothing here depends on the batch size, so trials of all sizes share it.
 
-def count_parameters(state: TrainState) -> int:
-  """How many numbers the network has, those of a frozen backbone too."""
-  return sum(leaf.size for leaf in jax.tree.leaves(state.params))
+  Args:
+    seed: Of the weights.
+    model: The network.
+    classes: The outputs of its head.
+    vocabulary: The number of tokens; None if the inputs are no tokens.
+    precision: Of the arithmetic; weights are float32.
+    rule: The name of the update rule.
+    shape: Of one input.
+    freeze: Whether the rule is the head's alone.
+    uncertain_tasks: Tasks whose weights are learned; each begins at 1.
+  """
+  network = networks.build(model, classes, vocabulary, precision=precision)
+  inputs = jnp.zeros((1, *shape), "float32" if vocabulary is None else "int32")
+  variables = network.init(jax.random.key(seed), inputs, train=False)
+  params = variables["params"]
+  if uncertain_tasks:
+    zeros = jnp.zeros(uncertain_tasks, jnp.float32)
+    params[HEAD] = {**params[HEAD], LOG_VARIANCES: zeros}
+  return TrainState(
+    step=jnp.int32(0),
+    params=params,
+    batch_stats=variables.get("batch_stats", {}),
+    opt_state=optimizer.init(
+      rule, head_of(params) if freeze else params, uncertain_tasks > 0
+    ),
+  )
 
 
 def head_seed(trial: config.Trial) -> np.uint32:
-  """What the head over a restored backbone is drawn from.
+  """Returns the seed of the fresh head over a restored backbone.
 
-  The trial's own seed may have given the head that the backbone was trained
-  under, which would know the classes before any training.
+  Not the trial's own seed: that may have drawn the head under which the
+  backbone was trained, which knows the classes before any training. From MNIST
+  to digits such a head was right for 50 % at the start, one with a seed of its
+  own for 12 %.
   """
   depth = len(tuple(config.sources(trial))) or 1
   (seed,) = np.random.SeedSequence([trial.seed, depth]).generate_state(1)
   return seed
 
 
-def memory_bytes(mesh: Mesh) -> int | None:
-  """The memory of each device; None where it is not told.
+def copy(state: TrainState) -> TrainState:
+  """Copies a state; training writes over the one that it is given."""
+  return jax.tree.map(jnp.copy, state)
 
-  Of a GPU it is what JAX's allocator may take. CPU devices are parts of one
-  machine and share its memory.
-  """
-  device = mesh.devices.flat[0]
-  if device.platform == "cpu":
-    return host_bytes() // mesh.size
-  return (device.memory_stats() or {}).get("bytes_limit")
+
+def count_parameters(state: TrainState) -> int:
+  """Counts the network's numbers, those of a frozen backbone too."""
+  return sum(leaf.size for leaf in jax.tree.leaves(state.params))
+
+
+def _draw(spec: Spec) -> Callable[[np.uint32], TrainState]:
+  """Returns `init_state` for a spec."""
+  return functools.partial(
+    init_state,
+    model=spec.model,
+    classes=spec.classes,
+    vocabulary=spec.vocabulary,
+    precision=spec.precision,
+    rule=spec.optimizer,
+    shape=spec.input_shape,
+    freeze=spec.freeze,
+    uncertain_tasks=len(spec.tasks) if spec.uncertainty else 0,
+  )

@@ -1,4 +1,9 @@
-"""One update: from a batch to the next state."""
+"""One update: from a batch to the next state.
+
+Traced into every training program (`programs`), so nothing here runs while a
+trial trains. What training takes as data, learning rates and all, comes as
+traced numbers: changing it compiles nothing.
+"""
 
 import dataclasses
 from typing import Any
@@ -16,21 +21,28 @@ from jaxpower.learn.state import TrainState, backbone_of, head_of
 def train_step(
   spec: Spec, state: TrainState, batch: Data, numbers: Hyperparameters
 ) -> tuple[TrainState, jax.Array]:
-  """One update; returns the new state and the batch's mean loss.
+  """Makes one update; returns the new state and the batch's mean loss.
 
   Dropout is drawn from the seed and the number of the step, so that a step is
   the same whatever came before it; how images are moved is given with them,
   as "draws".
+
+  Args:
+    spec: What the program depends on.
+    state: Before the update.
+    batch: "input" and "label" [batch, ...], "mean", "std", and "draws" if
+      images are augmented.
+    numbers: Scalars; `task_weights` is [tasks].
   """
   key = jax.random.fold_in(jax.random.key(numbers.seed), state.step)
-  find = _gradients if spec.accumulation == 1 else _accumulate
+  gradients = _gradients if spec.accumulation == 1 else _accumulated_gradients
   if len(spec.tasks) > 1:
     # Over the whole batch, so that micro-batches with few labels of a task
     # weigh what they hold.
-    counted = heads.counts(batch["label"]) / spec.accumulation
-    batch = batch | {"counted": counted}
-  loss, batch_stats, grads = find(spec, state, batch, numbers, key)
-  rule = optimizer.rule(spec.optimizer, numbers, spec.uncertainty)
+    counts = heads.counts(batch["label"]) / spec.accumulation
+    batch = batch | {"counts": counts}
+  loss, batch_stats, grads = gradients(spec, state, batch, numbers, key)
+  rule = optimizer.build(spec.optimizer, numbers, spec.uncertainty)
   trained = trained_of(spec, state.params)
   with jax.numpy_dtype_promotion("standard"):  # optax mixes ints and floats
     updates, opt_state = rule.update(grads, state.opt_state, trained)
@@ -40,11 +52,15 @@ def train_step(
 
 
 def trained_of(spec: Spec, params: dict[str, Any]) -> dict[str, Any]:
-  """The weights that updates change: all, or the head's alone."""
+  """Returns the weights that updates change: all, or the head's alone."""
   return head_of(params) if spec.freeze else params
 
 
 def _at_backbone_rate(updates: Any, rate: jax.Array) -> Any:
+  """Multiplies the backbone's updates by its rate over the head's.
+
+  Exact for every rule here: all of them are proportional to their rate.
+  """
   slower = jax.tree.map(lambda update: update * rate, backbone_of(updates))
   return updates | slower
 
@@ -56,10 +72,10 @@ def _gradients(
   numbers: Hyperparameters,
   key: jax.Array,
 ) -> tuple[jax.Array, Any, Any]:
-  """Mean loss of a batch, the new batch statistics, and the gradients.
+  """Returns the mean loss of a batch, its batch statistics, the gradients.
 
-  There are gradients of what is trained and of nothing else, so that under a
-  frozen backbone there is no backward pass.
+  Gradients are taken of what is trained and of nothing else, so that no
+  backward pass goes through a frozen backbone.
   """
   network = network_of(spec)
   dtype = jnp.dtype(spec.precision)
@@ -96,57 +112,58 @@ def _loss(
   batch: Data,
   numbers: Hyperparameters,
 ) -> jax.Array:
-  """The loss of a batch: the mean over examples, put together over tasks."""
+  """Returns the loss of a batch: the mean over examples, summed over tasks."""
   labels, smoothing = batch["label"], numbers.label_smoothing
   if len(spec.tasks) == 1:
     return tasks.losses(logits, labels, smoothing).mean()
-  each = heads.losses(logits, labels, spec.tasks, smoothing)
-  means = jnp.sum(each, axis=0) / batch["counted"]
+  losses = heads.losses(logits, labels, spec.tasks, smoothing)
+  means = jnp.sum(losses, axis=0) / batch["counts"]
   if spec.uncertainty:
     return heads.by_uncertainty(means, params["head"][heads.LOG_VARIANCES])
-  return heads.together(means, numbers.task_weights)
+  return heads.weighted_sum(means, numbers.task_weights)
 
 
-def _accumulate(
+def _accumulated_gradients(
   spec: Spec,
   state: TrainState,
   batch: Data,
   numbers: Hyperparameters,
   key: jax.Array,
 ) -> tuple[jax.Array, Any, Any]:
-  """As `_gradients`, from micro-batches one after another.
+  """Returns what `_gradients` does, from micro-batches one after another.
 
   The means over micro-batches of equal size are those over the batch. Only
-  batch statistics are others: each micro-batch is normalised by its own, and
-  the running ones take a step for each.
+  batch statistics differ: each micro-batch is normalised by its own, and the
+  running ones take a step for each.
   """
-  parts = spec.accumulation
+  count = spec.accumulation
 
   def divide(values: jax.Array) -> jax.Array:
-    # Every so many-th example, so that each device keeps the examples it has.
-    divided = values.reshape(-1, parts, *values.shape[1:])
+    # Every count-th example, so that each device keeps the examples it has.
+    divided = values.reshape(-1, count, *values.shape[1:])
     return jnp.swapaxes(divided, 0, 1)
 
-  def add(sums: Any, part: Any) -> tuple[Any, None]:
+  def add(sums: Any, step: Any) -> tuple[Any, None]:
     batch_stats, loss_sum, grads_sum = sums
-    micro, micro_key = part
+    micro_batch, micro_key = step
     loss, batch_stats, grads = _gradients(
       spec,
       dataclasses.replace(state, batch_stats=batch_stats),
-      batch | micro,
+      batch | micro_batch,
       numbers,
       micro_key,
     )
     grads_sum = jax.tree.map(jnp.add, grads_sum, grads)
     return (batch_stats, loss_sum + loss, grads_sum), None
 
-  micros = {
+  micro_batches = {
     name: divide(batch[name])
     for name in ("input", "label", "draws")
     if name in batch
   }
   zeros = jax.tree.map(jnp.zeros_like, trained_of(spec, state.params))
-  start = (state.batch_stats, jnp.float32(0), zeros)
-  keys = jax.random.split(key, parts)
-  (batch_stats, loss, grads), _ = jax.lax.scan(add, start, (micros, keys))
-  return loss / parts, batch_stats, jax.tree.map(lambda g: g / parts, grads)
+  sums = (state.batch_stats, jnp.float32(0), zeros)
+  keys = jax.random.split(key, count)
+  sums, _ = jax.lax.scan(add, sums, (micro_batches, keys))
+  batch_stats, loss, grads = sums
+  return loss / count, batch_stats, jax.tree.map(lambda g: g / count, grads)

@@ -1,4 +1,4 @@
-"""A task: how inputs reach the network and what its outputs are held to.
+"""Defines one task: normalised inputs, loss and accuracy.
 
 Labels are one class an example, [batch], or the next token at each position,
 [batch, length], where 0 is padding and counts for nothing.
@@ -11,9 +11,9 @@ import jax.numpy as jnp
 def normalise(
   inputs: jax.Array, mean: jax.Array, std: jax.Array, dtype: jnp.dtype
 ) -> jax.Array:
-  """Raw inputs [batch, ..., channels] to zero mean and unit deviation.
+  """Scales raw inputs [batch, ..., channels] to mean 0 and deviation 1.
 
-  Tokens, [batch, length], are names and not numbers and stay as they are.
+  Tokens, [batch, length], stay as they are.
   """
   if inputs.ndim == 2:
     return inputs
@@ -23,32 +23,32 @@ def normalise(
 def losses(
   logits: jax.Array, labels: jax.Array, smoothing: jax.Array | float = 0.0
 ) -> jax.Array:
-  """Cross entropy of each example in nats: float32 [batch].
+  """Computes each example's cross entropy in nats: float32 [batch].
 
   With `smoothing` that share of the label is spread evenly over all classes
   (Szegedy et al. 2016). Over next tokens it is the mean over an example's
   positions.
   """
-  scores = jax.nn.log_softmax(logits.astype(jnp.float32))
+  logs = jax.nn.log_softmax(logits.astype(jnp.float32))
   index = labels.astype(jnp.int32)[..., None]
-  hit = jnp.take_along_axis(scores, index, axis=-1)[..., 0]
-  spread = jnp.mean(scores, axis=-1)
-  return _over_positions(-(1 - smoothing) * hit - smoothing * spread, labels)
+  of_label = jnp.take_along_axis(logs, index, axis=-1)[..., 0]
+  mean = jnp.mean(logs, axis=-1)
+  return _over_positions(-(1 - smoothing) * of_label - smoothing * mean, labels)
 
 
 def correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """Whether the largest logit is the label's: float32 [batch] of 0 and 1.
+  """Tells whether the largest logit is the label's: float32 [batch], 0 or 1.
 
-  Over next tokens the share of an example's positions where it is.
+  Over next tokens it is the share of an example's positions where it is.
   """
-  found = (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
-  return _over_positions(found, labels)
+  hits = (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
+  return _over_positions(hits, labels)
 
 
 def _over_positions(values: jax.Array, labels: jax.Array) -> jax.Array:
-  """[batch] as it is, [batch, length] as the mean where a label is."""
+  """Averages [batch, length] over labelled positions; [batch] stays."""
   if values.ndim == 1:
     return values
-  real = (labels > 0).astype(jnp.float32)
-  count = jnp.maximum(jnp.sum(real, axis=1), 1)
-  return jnp.sum(values * real, axis=1) / count
+  labelled = (labels > 0).astype(jnp.float32)
+  count = jnp.maximum(jnp.sum(labelled, axis=1), 1)
+  return jnp.sum(values * labelled, axis=1) / count

@@ -1,15 +1,17 @@
-"""Training images moved and mirrored on the device, as drawn on the host."""
+"""Crops and mirrors training images on the device, as drawn on the host."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from jaxpower.data.order import SIDE_OVER_SHIFT
+
 
 def crop(images: Tensor, draws: Tensor) -> Tensor:
-  """Moves and mirrors each image of a batch; what moves in is 0.
+  """Shifts and mirrors each image of a batch, zeros where it moves in.
 
-  One gathering of whole pixels by their numbers: on CPUs 1.5 to 4 times as
-  fast as indexing by example, row and column.
+  One gathering of whole pixels by their place in the batch: on CPUs 1.5 to 4
+  times as fast as indexing by example, row and column.
 
   Args:
     images: [batch, height, width, channels], in raw units.
@@ -19,14 +21,16 @@ def crop(images: Tensor, draws: Tensor) -> Tensor:
     Of the same shape, type and units.
   """
   batch, height, width, channels = images.shape
-  top, left = max(1, height // 8), max(1, width // 8)  # the farthest moves
-  framed = F.pad(images, (0, 0, left, left, top, top))
+  # As far as an image is moved at most, and at least 1.
+  top = max(1, height // SIDE_OVER_SHIFT)
+  left = max(1, width // SIDE_OVER_SHIFT)
+  padded = F.pad(images, (0, 0, left, left, top, top))
   down, across, mirrored = draws.long().split(1, 1)
   device = images.device
   columns = torch.arange(left, left + width, device=device) + across
   columns = torch.where(mirrored > 0, columns.flip(1), columns)
   rows = torch.arange(top, top + height, device=device) + down
-  rows = rows + torch.arange(batch, device=device)[:, None] * framed.shape[1]
-  pixels = rows[:, :, None] * framed.shape[2] + columns[:, None, :]
-  found = framed.view(-1, channels).index_select(0, pixels.view(-1))
-  return found.view(images.shape)
+  rows = rows + torch.arange(batch, device=device)[:, None] * padded.shape[1]
+  pixels = rows[:, :, None] * padded.shape[2] + columns[:, None, :]
+  moved = padded.view(-1, channels).index_select(0, pixels.view(-1))
+  return moved.view(images.shape)

@@ -1,7 +1,7 @@
-"""All of a network but its head: by name, and frozen.
+"""Tells the backbone of a network from its head, and freezes it.
 
-What is frozen stays as it came: nothing goes back through it, the update rule
-keeps nothing for it, and its batch norms leave their statistics alone
+A frozen backbone stays as it came: no gradient is taken of it, the update rule
+keeps no moments for it, and its batch norms leave their statistics alone
 (`jaxpower.learn_torch.layers.BatchNorm`). Dropout acts as it is set.
 """
 
@@ -11,12 +11,12 @@ HEAD = "head"  # the name of the last layer in every network
 
 
 def in_backbone(name: str) -> bool:
-  """Whether a weight of this name is the backbone's."""
+  """Tells whether a weight of this name is the backbone's."""
   return name.partition(".")[0] != HEAD
 
 
 def freeze(network: nn.Module) -> None:
-  """Leaves the head alone to be trained."""
+  """Freezes the backbone: only the head is trained."""
   for name, weights in network.named_parameters():
     if in_backbone(name):
       weights.requires_grad_(False)

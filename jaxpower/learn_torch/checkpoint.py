@@ -1,4 +1,9 @@
-"""Weights on disk, in PyTorch's own form, sealed with checksums."""
+"""Checkpoints in PyTorch's own form, sealed with checksums.
+
+A folder is sealed when it is whole (`jaxpower.weights`), and the seal is
+checked before every restore. Only tensors are loaded (`weights_only`): a
+pickle may hold anything to be called, and such a file is refused.
+"""
 
 import dataclasses
 import pathlib
@@ -12,14 +17,14 @@ from torch import Tensor
 
 from jaxpower import weights
 from jaxpower.learn_torch.backbone import in_backbone
-from jaxpower.learn_torch.programs import TrainState
+from jaxpower.learn_torch.state import TrainState
 from jaxpower.weights import Form, WeightsError
 
 
 def save(folder: pathlib.Path, state: TrainState) -> None:
-  """Writes the state into a folder of its own, in place of any other.
+  """Writes a state to a folder of its own.
 
-  What lies there is of an attempt that did not come to its record.
+  What lies there is removed: it is of an attempt that ended before its record.
   """
   shutil.rmtree(folder, ignore_errors=True)
   folder.mkdir(parents=True)
@@ -28,59 +33,59 @@ def save(folder: pathlib.Path, state: TrainState) -> None:
 
 
 def restore_backbone(folder: pathlib.Path, state: TrainState) -> TrainState:
-  """The state with its backbone, batch statistics too, read from a folder.
+  """Reads a folder's backbone, batch statistics too, into a state.
 
   The head and all else stay as they are; the head in the folder may have any
-  form. What is read lies on the device as what it replaces. Nothing but
-  tensors is loaded: a file that holds anything to be called is refused.
+  shape and is not read. Tensors lie on the device as those they replace.
 
-  Raises WeightsError where the folder is not as it was written, or its tensors
+  Raises WeightsError if the folder is not as it was written, or if its tensors
   are not those of the backbone; the first few that differ are named.
   """
   weights.require_whole(folder)
-  held, wanted = _backbone_in(folder), _backbone(state.weights)
+  stored, replaced = _stored_backbone(folder), _backbone(state.weights)
   weights.require_fit(
     folder,
-    _forms(held["weights"] | held["statistics"]),
-    _forms(wanted | state.statistics),
+    _forms(stored["weights"] | stored["statistics"]),
+    _forms(replaced | state.statistics),
   )
-  # Copies: what is read is mapped and not yet in memory.
-  found, statistics = (
+  # Copies: what is stored is mapped and not yet in memory.
+  backbone, statistics = (
     {
-      name: held[part][name].to(values.device, copy=True)
-      for name, values in replaced.items()
+      name: stored[kind][name].to(tensor.device, copy=True)
+      for name, tensor in tensors.items()
     }
-    for part, replaced in (
-      ("weights", wanted),
+    for kind, tensors in (
+      ("weights", replaced),
       ("statistics", state.statistics),
     )
   )
   return dataclasses.replace(
-    state, weights=state.weights | found, statistics=statistics
+    state, weights=state.weights | backbone, statistics=statistics
   )
 
 
-def _backbone_in(folder: pathlib.Path) -> dict[str, dict[str, Tensor]]:
-  """The "weights" of the backbone and its "statistics", not yet read."""
+def _stored_backbone(folder: pathlib.Path) -> dict[str, dict[str, Tensor]]:
+  """Maps a folder's backbone: its "weights" and "statistics", not yet read."""
   path = folder / weights.TORCH_STATE
   try:
-    held: Any = torch.load(path, "cpu", weights_only=True, mmap=True)
+    stored: Any = torch.load(path, "cpu", weights_only=True, mmap=True)
     return {
-      "weights": _backbone(held["weights"]),
-      "statistics": held["statistics"],
+      "weights": _backbone(stored["weights"]),
+      "statistics": stored["statistics"],
     }
   except (OSError, RuntimeError, pickle.UnpicklingError, LookupError) as error:
-    why = str(error).splitlines()[0]
-    raise WeightsError(f"{path} is no state of ours: {why}") from None
+    reason = str(error).splitlines()[0]
+    raise WeightsError(f"{path} is no state of ours: {reason}") from None
 
 
-def _backbone(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-  return {name: v for name, v in values.items() if in_backbone(name)}
+def _backbone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+  """Returns the tensors of the backbone."""
+  return {name: v for name, v in tensors.items() if in_backbone(name)}
 
 
-def _forms(values: Mapping[str, Tensor]) -> dict[str, Form]:
-  """The shape and type of each tensor by its name, as the JAX wing has them."""
+def _forms(tensors: Mapping[str, Tensor]) -> dict[str, Form]:
+  """Returns the shape and type of each tensor, named as in the JAX wing."""
   return {
     name: (tuple(v.shape), str(v.dtype).removeprefix("torch."))
-    for name, v in values.items()
+    for name, v in tensors.items()
   }

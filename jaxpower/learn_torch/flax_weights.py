@@ -1,11 +1,14 @@
-"""Weights moved between Flax and PyTorch, to the bit and both ways.
+"""Converts weights between Flax and PyTorch, to the bit and both ways.
 
-In Flax they are nested dicts of arrays, here named tensors. A kernel is
-[height, width, inputs, outputs] or [inputs, outputs] there and [outputs,
-inputs, height, width] or [outputs, inputs] here; query, key and value lie in
-one matrix in the same order in both. Networks of `cnn` see mirrored images, so
-their windows are mirrored, and the rows of the dense layer over what they
-find.
+Both wings train from the same first weights, which JAX draws. In Flax they are
+nested dicts of arrays, in PyTorch named tensors. A Flax kernel is [height,
+width, inputs, outputs] or [inputs, outputs], a PyTorch weight [outputs, inputs,
+height, width] or [outputs, inputs]; query, key and value lie in one matrix in
+the same order in both. Networks of `cnn` take mirrored images, so their kernels
+are mirrored, and so are the rows of the dense layer over their last image.
+
+A new network whose layers have the same names in both wings needs nothing
+here.
 """
 
 import collections
@@ -19,14 +22,15 @@ from torch import Tensor, nn
 
 from jaxpower.learn_torch.cnn import ResNet, SmallCnn
 
-# Flax numbers by their kind, in order, the layers that it was given no name
-# for: these of ours.
+# The layers that have no name in Flax, which numbers them by kind, in the order
+# of their calls: `Conv_0`, `Conv_1`, ...
 UNNAMED = re.compile(
   r"convs\.\d+|hidden|blocks\.\d+\.(around\.)?(conv|norm)(_\d)?"
 )
 
 KINDS = {nn.Conv2d: "Conv", nn.BatchNorm2d: "BatchNorm", nn.Linear: "Dense"}
 
+# The layers of a transformer: `layers.0.norm_a` here, `norm_0a` in Flax.
 RENAMED = (
   (r"layers\.(\d+)\.norm_(\w)", r"norm_\1\2"),
   (r"layers\.(\d+)\.(\w+)", r"\2_\1"),
@@ -44,75 +48,75 @@ LEAVES = {
   },
 }
 
-UNKNOWN_TO_FLAX = "num_batches_tracked"
+UNKNOWN_TO_FLAX = "num_batches_tracked"  # a buffer of PyTorch's batch norms
 
 
 def from_jax(
   network: nn.Module, params: Mapping[str, Any], batch_stats: Mapping[str, Any]
 ) -> dict[str, Tensor]:
-  """The state dict of `network` that holds these weights of its twin.
+  """Converts the weights of the Flax twin to the state dict of a network.
 
-  Raises ValueError naming whatever is missing, in excess or of another shape.
+  Raises ValueError naming all that is missing, unknown or of another shape.
   """
-  given: dict[tuple[str, ...], np.ndarray] = {
+  arrays: dict[tuple[str, ...], np.ndarray] = {
     (collection, *path): np.asarray(leaf)
     for collection, tree in (("params", params), ("batch_stats", batch_stats))
     for path, leaf in _leaves(tree)
   }
-  known = _paths(network)
-  wrong = [
+  paths = _paths(network)
+  problems = [
     f"{'/'.join(path)} is {problem}"
-    for problem, paths in (
-      ("missing", known.values() - given.keys()),
-      ("unknown", given.keys() - known.values()),
+    for problem, those in (
+      ("missing", paths.values() - arrays.keys()),
+      ("unknown", arrays.keys() - paths.values()),
     )
-    for path in sorted(paths)
+    for path in sorted(those)
   ]
   for name, values in network.state_dict().items():
-    path = known.get(name, ())
-    if path not in given:
+    path = paths.get(name, ())
+    if path not in arrays:
       continue
-    needed, found = _flax_shape(values, path[-1]), given[path].shape
-    if found != needed:
-      wrong.append(f"{'/'.join(path)} is {found}, not {needed}, as {name}")
-  if wrong:
-    raise ValueError("weights do not fit: " + "; ".join(wrong))
+    needed, shape = _flax_shape(values, path[-1]), arrays[path].shape
+    if shape != needed:
+      problems.append(f"{'/'.join(path)} is {shape}, not {needed}, as {name}")
+  if problems:
+    raise ValueError("weights do not fit: " + "; ".join(problems))
   return {
-    name: torch.tensor(_to_torch(network, name, path[-1], given[path]))
-    for name, path in known.items()
+    name: torch.tensor(_to_torch(network, name, path[-1], arrays[path]))
+    for name, path in paths.items()
   }
 
 
 def to_jax(
   network: nn.Module, values: Mapping[str, Tensor]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-  """Params and batch statistics, as nested dicts of arrays.
+  """Converts tensors of a network to Flax's params and batch statistics.
 
   `values` are those of the network's state dict, or others of the same names
-  and shapes, such as gradients; what it lacks is left out. Raises ValueError
-  on a name that the network has not.
+  and shapes, such as gradients; names that it lacks are left out. Raises
+  ValueError on a name that is not the network's.
   """
-  known = _paths(network)
+  paths = _paths(network)
   values = {
     name: value
     for name, value in values.items()
     if not name.endswith(UNKNOWN_TO_FLAX)
   }
-  unknown = sorted(values.keys() - known.keys())
+  unknown = sorted(values.keys() - paths.keys())
   if unknown:
     raise ValueError(f"weights do not fit: {', '.join(unknown)} unknown")
-  both: dict[str, Any] = {"params": {}, "batch_stats": {}}
+  trees: dict[str, Any] = {"params": {}, "batch_stats": {}}
   for name, value in values.items():
-    *folders, leaf = known[name]
-    inner = both
+    *folders, leaf = paths[name]
+    tree = trees
     for folder in folders:
-      inner = inner.setdefault(folder, {})
-    inner[leaf] = _to_flax(network, name, leaf, value.detach().cpu().numpy())
-  return both["params"], both["batch_stats"]
+      tree = tree.setdefault(folder, {})
+    tree[leaf] = _to_flax(network, name, leaf, value.detach().cpu().numpy())
+  return trees["params"], trees["batch_stats"]
 
 
 def _paths(network: nn.Module) -> dict[str, tuple[str, ...]]:
-  """Where Flax keeps each entry of the network's state dict."""
+  """Maps each name of the network's state dict to its path in Flax."""
   counts: collections.Counter[str] = collections.Counter()
   learned = {name for name, _ in network.named_parameters()}
   kept = network.state_dict().keys()
@@ -138,6 +142,7 @@ def _paths(network: nn.Module) -> dict[str, tuple[str, ...]]:
 
 
 def _leaves(tree: Mapping[str, Any], at: tuple[str, ...] = ()) -> Any:
+  """Yields the path and the array of each leaf of nested dicts."""
   for name, value in tree.items():
     if isinstance(value, Mapping):
       yield from _leaves(value, (*at, name))
@@ -146,6 +151,7 @@ def _leaves(tree: Mapping[str, Any], at: tuple[str, ...] = ()) -> Any:
 
 
 def _flax_shape(values: Tensor, leaf: str) -> tuple[int, ...]:
+  """Returns the shape that a tensor has in Flax."""
   if leaf != "kernel":
     return tuple(values.shape)
   features, inputs, *window = values.shape
@@ -155,6 +161,7 @@ def _flax_shape(values: Tensor, leaf: str) -> tuple[int, ...]:
 def _to_torch(
   network: nn.Module, name: str, leaf: str, values: np.ndarray
 ) -> np.ndarray:
+  """Converts a leaf of Flax's to the values of the tensor of a name."""
   if leaf == "kernel":
     values = _mirrored(network, name, values)
     values = values.T if values.ndim == 2 else values.transpose(3, 2, 0, 1)
@@ -164,6 +171,7 @@ def _to_torch(
 def _to_flax(
   network: nn.Module, name: str, leaf: str, values: np.ndarray
 ) -> np.ndarray:
+  """Converts the values of the tensor of a name to a leaf of Flax's."""
   if leaf == "kernel":
     values = values.T if values.ndim == 2 else values.transpose(2, 3, 1, 0)
     values = _mirrored(network, name, values)
@@ -171,7 +179,10 @@ def _to_flax(
 
 
 def _mirrored(network: nn.Module, name: str, kernel: np.ndarray) -> np.ndarray:
-  """A kernel of Flax's as it is for mirrored images, or back."""
+  """Mirrors a kernel of Flax's if the network takes mirrored images.
+
+  Twice is the kernel itself, so it serves both ways.
+  """
   if not isinstance(network, SmallCnn | ResNet):
     return kernel
   if kernel.ndim == 4:

@@ -1,72 +1,45 @@
-"""From the name of a network to the network."""
+"""Builds the network that a config names.
 
+What there is and how large stands in `jaxpower.architectures`, how it computes
+in the modules that its entries name. The entry's module is imported only now,
+so adding a network changes nothing here.
+"""
+
+import importlib
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
 
-from jaxpower import config
-from jaxpower.learn_torch import cnn, transformer
+from jaxpower.architectures import NETWORKS, sizes_of
+from jaxpower.config import Model
 
 
 def build(
-  model: config.Model,
+  model: Model,
   classes: int,
-  vocabulary: int | None,
-  input_shape: Sequence[int],
+  vocabulary: int | None = None,
   *,
+  input_shape: Sequence[int],
   dropout: float = 0.0,
 ) -> nn.Module:
-  """The network that a config names, for inputs laid out as the data is.
+  """Builds a network; its weights are to be loaded (`flax_weights`).
 
-  `vocabulary` is the number of tokens where it reads tokens, `input_shape`
-  that of one input. Its weights are float32, those of convolutions in
-  channels-last format, and of no worth until those of its twin are loaded;
-  lower precision is autocast's affair.
+  They are float32, those of convolutions in channels-last format. Lower
+  precision is left to autocast.
+
+  Args:
+    model: Of a trial.
+    classes: The outputs of the head.
+    vocabulary: The number of tokens, where the inputs are tokens.
+    input_shape: Of one input, as the dataset holds it, channels last.
+    dropout: The rate.
   """
-
-  def wide(channels: int, parts: int = 1) -> int:
-    return parts * max(1, round(channels * model.width / parts))
-
-  def deep(layers: int) -> int:
-    return max(1, round(layers * model.depth))
-
-  stack: dict[str, Any] = {
-    "layers": deep(config.NETWORKS[model.name].layers),
-    "features": wide(64, model.heads),
-    "heads": model.heads,
-    "dropout": dropout,
-  }
-  match model.name:
-    case "cnn":
-      network = cnn.SmallCnn(
-        classes,
-        input_shape,
-        (wide(16), wide(32)),
-        hidden=wide(64),
-        layers=deep(1),
-        dropout=dropout,
-      )
-    case "resnet18" | "resnet50":
-      bottleneck = model.name == "resnet50"
-      stages = (3, 4, 6, 3) if bottleneck else (2, 2, 2, 2)
-      network = cnn.ResNet(
-        classes,
-        input_shape[-1],
-        tuple(deep(blocks) for blocks in stages),
-        channels=wide(64),
-        bottleneck=bottleneck,
-      )
-    case "transformer":
-      network = transformer.Encoder(classes, vocabulary, input_shape, **stack)
-    case "vit":
-      network = transformer.ViT(classes, input_shape, **stack)
-    case "decoder":
-      network = transformer.Decoder(
-        vocabulary or classes, input_shape[0], **stack
-      )
-    case _:
-      raise ValueError(f"no network is named {model.name}")
+  module = importlib.import_module(
+    f"jaxpower.learn_torch.{NETWORKS[model.name].module}"
+  )
+  network: nn.Module = module.build(
+    model.name, sizes_of(model), classes, vocabulary, input_shape, dropout
+  )
   # PyTorch's types know no `to` with a memory format alone.
   return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -1,26 +1,34 @@
-"""What is not the same in every framework, said for a trial in PyTorch."""
+"""Describes what differs by nature between frameworks, for a trial in PyTorch.
+
+The record of a trial has these facts as `numerics`, under the same names in
+both wings (`docs/frameworks.md`), so that a difference of two frameworks can be
+traced to them.
+"""
 
 from typing import Any
 
 import torch
 
-from jaxpower.config import NETWORKS, Trial
+from jaxpower.architectures import NETWORKS
+from jaxpower.config import Trial
 from jaxpower.learn_torch.spec import Spec
+
+TF32_SINCE = (8, 0)  # compute capability: Ampere (NVIDIA's Ampere tuning guide)
 
 
 def numerics_of(
   trial: Trial, spec: Spec, device: torch.device
 ) -> dict[str, Any]:
-  """Words that both wings use, on a trial, its spec and its device."""
+  """Describes the numerics of a trial on its device."""
   gpu = device.type == "cuda"
   compiled = trial.framework == "torch_compile"
-  found: dict[str, Any] = {
+  numerics: dict[str, Any] = {
     "micro_batch": spec.micro_batch,
     "products": trial.precision,
     "tf32": gpu
     and trial.precision == "float32"
     and trial.matmul_precision != "highest"
-    and torch.cuda.get_device_capability(device) >= (8, 0),
+    and torch.cuda.get_device_capability(device) >= TF32_SINCE,
     "convolution": "cudnn" if gpu else "onednn",
     "call": "loss and gradient compiled, the update one operation"
     if compiled
@@ -29,7 +37,7 @@ def numerics_of(
   if NETWORKS[trial.model.name].batch_norm:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
     part = "per device" if spec.devices > 1 else part
-    found |= {"batch_norm": part, "running_variance": "unbiased"}
+    numerics |= {"batch_norm": part, "running_variance": "unbiased"}
   if trial.dropout > 0:
-    found["dropout_draws"] = "PyTorch's, by seed and segment"
-  return found
+    numerics["dropout_draws"] = "PyTorch's, by seed and segment"
+  return numerics

@@ -1,4 +1,15 @@
-"""A network's place in memory and the functions over it, made once."""
+"""What a spec compiles to: one network, and the functions over it.
+
+Compiled code reads weights where it was compiled to read them, a CUDA graph at
+the very addresses; to compile for each state would put compiling into every
+trial. So there is one network for all states of a spec, and states come to it:
+`Programs.hold` copies one in, unless the network holds it already, and the
+state that training returns is made of the network's own tensors.
+
+Compiling means calling: the compiled functions are called here on zeros,
+forwards and backwards, so that the compile phase holds all compiling and the
+train phase none.
+"""
 
 import contextlib
 import dataclasses
@@ -14,40 +25,32 @@ from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from jaxpower import config
-from jaxpower.learn_torch import evaluate, heads, networks, optimizer
-from jaxpower.learn_torch.backbone import freeze
-from jaxpower.learn_torch.segment import matmul_precision
-from jaxpower.learn_torch.spec import Spec, device_of
-from jaxpower.learn_torch.step import logits_of, loss_of
+from jaxpower.learn_torch import evaluation, optimizer
+from jaxpower.learn_torch.devices import device_of
+from jaxpower.learn_torch.spec import Spec, network_of
+from jaxpower.learn_torch.state import TrainState, state_of
+from jaxpower.learn_torch.step import logits_of, loss_of, matmul_precision
 
-CALLS = 3  # of a compiled function, until a CUDA graph of it is replayed
+# Calls of a compiled function until a CUDA graph of it is replayed: one warms
+# up, one records, one replays (torch/_inductor/cudagraph_trees.py).
+CALLS_TO_REPLAY = 3
 
-
-@dataclasses.dataclass
-class TrainState:
-  """All that an update reads and writes.
-
-  Attributes:
-    step: Updates made.
-    weights: By the network's names, those of a frozen backbone too.
-    statistics: What batch norms keep.
-    moments: The update rule's state dict; None before the first update.
-  """
-
-  step: int
-  weights: dict[str, Tensor]
-  statistics: dict[str, Tensor]
-  moments: dict[str, Any] | None = None
+# More forms of a function than any sweep has specs. By default Dynamo gives a
+# function up after 8 of them and runs it uncompiled (torch/_dynamo/config.py).
+RECOMPILE_LIMIT = 10_000
 
 
 @dataclasses.dataclass
 class Programs:
   """One network for all states of a spec, and the functions over it.
 
-  What is compiled reads weights where it was compiled to read them, a CUDA
-  graph at the very addresses. So states come to the network: it holds one at
-  a time, and the state that training returns is the network's own. `peaks`
-  are the bytes that training took, by update rule.
+  Attributes:
+    network: Holds one state at a time.
+    loss_of: The loss of a micro-batch; compiled or not.
+    logits_of: The logits of test examples; compiled or not.
+    held: The state whose tensors are the network's.
+    optimizer: The update rule over the network, with the held state's moments.
+    peaks: Bytes that training took of the GPU, by update rule.
   """
 
   network: nn.Module
@@ -58,95 +61,97 @@ class Programs:
   peaks: dict[str, int] = dataclasses.field(default_factory=dict)
 
   def hold(self, state: TrainState, trial: config.Trial) -> Optimizer:
-    """Brings a state to the network; returns the trial's rule over it."""
+    """Copies a state into the network; returns the trial's rule over it."""
     if self.held is not state or self.optimizer is None:
       self.network.load_state_dict(state.weights | state.statistics)
-      update = optimizer.build(
+      rule = optimizer.build(
         trial.optimizer, self.network, trial.transfer.backbone_rate
       )
       if state.moments is not None:
-        update.load_state_dict(state.moments)
-      self.held, self.optimizer = state, update
+        rule.load_state_dict(state.moments)
+      self.held, self.optimizer = state, rule
     return self.optimizer
 
   def keep(self, step: int) -> TrainState:
-    """The state that the network holds now, after so many updates."""
+    """Returns the state that the network holds now, after so many updates."""
     assert self.optimizer is not None
     moments = self.optimizer.state_dict()
     self.held = state_of(self.network, step, moments)
     return self.held
 
 
-def state_of(
-  network: nn.Module, step: int = 0, moments: dict[str, Any] | None = None
-) -> TrainState:
-  """A state whose tensors are the network's own."""
-  values = network.state_dict()
-  learned = {name for name, _ in network.named_parameters()}
-  return TrainState(
-    step,
-    {name: values[name] for name in values if name in learned},
-    {name: values[name] for name in values if name not in learned},
-    moments,
-  )
-
-
-def build(spec: Spec) -> nn.Module:
-  """The network of a spec, on the CPU, its weights not yet of any worth."""
-  network = networks.build(
-    spec.model,
-    spec.classes,
-    spec.vocabulary,
-    spec.input_shape,
-    dropout=spec.dropout,
-  )
-  if spec.uncertainty:
-    heads.add_log_variances(network, len(spec.tasks))
-  if spec.freeze:
-    freeze(network)
-  return network
-
-
 def compile_programs(spec: Spec) -> Programs:
-  """Makes what the spec needs, so that nothing is compiled afterwards."""
-  network = build(spec).to(device_of())
+  """Makes all that a spec needs in this process, compiled if it says so."""
+  network = network_of(spec).to(device_of())
   programs = Programs(
     network,
     functools.partial(loss_of, spec, network),
     functools.partial(logits_of, spec, network),
   )
-  return _compiled(programs, spec) if spec.compiled else programs
+  return _compile(programs, spec) if spec.compiled else programs
 
 
-def _compiled(programs: Programs, spec: Spec) -> Programs:
-  """The programs compiled, by calling them on zeros, forwards and backwards.
+def flops_per_step(spec: Spec) -> float | None:
+  """Counts the operations of one update's products and convolutions.
 
-  Small networks starve a GPU of orders, so there CUDA graphs are taken; not
-  with several micro-batches or devices, whose gradients add up in memory that
-  a graph takes for its own.
+  As PyTorch counts them, forwards and backwards, on a few examples, to which
+  they are proportional; attention as the plain products that it is. None if
+  PyTorch does not tell.
+  """
+  examples = 2
+  plain = dataclasses.replace(spec, precision="float32", augmentation="none")
+  batch = _zero_batch(plain, examples, torch.device("cpu"))
+  with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    loss_of(plain, network_of(plain), *batch).backward()
+  return counter.get_total_flops() / examples * spec.batch_size
+
+
+@contextlib.contextmanager
+def no_disk_cache() -> Iterator[None]:
+  """Compiles without caches on disk and without Dynamo's limit of forms.
+
+  Disables on-disk caches so that compile energy does not depend on earlier
+  runs.
+  """
+  inductor: Any = importlib.import_module("torch._inductor.config")
+  dynamo: Any = importlib.import_module("torch._dynamo.config")
+  limits = dict.fromkeys(
+    ("recompile_limit", "accumulated_recompile_limit"), RECOMPILE_LIMIT
+  )
+  with inductor.patch(force_disable_caches=True), dynamo.patch(**limits):
+    yield
+
+
+def _compile(programs: Programs, spec: Spec) -> Programs:
+  """Compiles the programs by calling them on zeros, forwards and backwards.
+
+  Small networks are launch-bound, so on a GPU the loss is replayed as a CUDA
+  graph. Not so with several micro-batches or devices: their gradients add up
+  in memory that a graph takes for its own.
   """
   make = functools.partial(torch.compile, fullgraph=True, dynamic=False)
   one_call = spec.accumulation == spec.devices == 1
   graphs = device_of().type == "cuda" and one_call
-  train = (
-    _each_a_step(make(programs.loss_of, mode="reduce-overhead"))
+  loss = (
+    _mark_steps(make(programs.loss_of, mode="reduce-overhead"))
     if graphs
     else make(programs.loss_of)
   )
-  test = make(programs.logits_of)
-  compiled = dataclasses.replace(programs, loss_of=train, logits_of=test)
-  batch = zeros(spec, spec.micro_batch, device_of())
+  logits = make(programs.logits_of)
+  compiled = dataclasses.replace(programs, loss_of=loss, logits_of=logits)
+  batch = _zero_batch(spec, spec.micro_batch, device_of())
   network = programs.network
+  # The calls move batch statistics, and perhaps more: put all of it back.
   before = {name: v.clone() for name, v in network.state_dict().items()}
-  with matmul_precision(spec.matmul_precision), _for_oneself():
+  with matmul_precision(spec.matmul_precision), no_disk_cache():
     network.train()
-    for _ in range(CALLS if graphs else 1):
+    for _ in range(CALLS_TO_REPLAY if graphs else 1):
       compiled.loss_of(*batch).backward()
       network.zero_grad()
     network.eval()
-    chunk = min(evaluate.CHUNK, spec.test_examples)
-    mean, std, inputs, labels, *_ = zeros(spec, chunk, device_of())
-    evaluate.evaluate(
+    chunk = min(evaluation.CHUNK, spec.test_examples)
+    mean, std, inputs, labels, *_ = _zero_batch(spec, chunk, device_of())
+    evaluation.evaluate(
       functools.partial(compiled.logits_of, mean, std),
       {"input": inputs, "label": labels},
       spec.tasks,
@@ -155,53 +160,26 @@ def _compiled(programs: Programs, spec: Spec) -> Programs:
   return compiled
 
 
-def _each_a_step(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
-  """Each call may write over what the graphs of the last one left."""
+def _mark_steps(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+  """Lets each call write over what the CUDA graphs of the last one left."""
 
-  def called(*arguments: Any) -> Tensor:
+  def marked(*arguments: Any) -> Tensor:
     torch.compiler.cudagraph_mark_step_begin()
-    return call(*arguments)
+    return function(*arguments)
 
-  return called
-
-
-@contextlib.contextmanager
-def _for_oneself() -> Iterator[None]:
-  """Compiles whatever is asked for, and takes no earlier process's result.
-
-  What compiling costs would else depend on what ran on the machine before.
-  PyTorch gives a function up after eight forms of it; here each spec of a
-  sweep is one.
-  """
-  inductor: Any = importlib.import_module("torch._inductor.config")
-  dynamo: Any = importlib.import_module("torch._dynamo.config")
-  forms = {"recompile_limit": 10_000, "accumulated_recompile_limit": 10_000}
-  with inductor.patch(force_disable_caches=True), dynamo.patch(**forms):
-    yield
+  return marked
 
 
-def flops_per_step(spec: Spec) -> float | None:
-  """Operations of one update's products and convolutions, as PyTorch counts.
-
-  Counted forwards and backwards on a few examples, to which they are
-  proportional; attention as the plain products that it is.
-  """
-  few = 2
-  plain = dataclasses.replace(spec, precision="float32", augmentation="none")
-  batch = zeros(plain, few, torch.device("cpu"))
-  with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-    loss_of(plain, build(plain), *batch).backward()
-  return counter.get_total_flops() / few * spec.batch_size
-
-
-def zeros(spec: Spec, examples: int, device: torch.device) -> tuple[Any, ...]:
-  """Arguments of `step.loss_of`, of the right shapes and types."""
+def _zero_batch(
+  spec: Spec, examples: int, device: torch.device
+) -> tuple[Any, ...]:
+  """Returns arguments of `step.loss_of`, of the right shapes and types."""
   channels = () if spec.vocabulary else spec.input_shape[-1:]
-  images = (examples, *spec.input_shape)
+  inputs = (examples, *spec.input_shape)
   values = (
     torch.zeros(channels),
     torch.ones(channels),
-    torch.zeros(images, dtype=getattr(torch, spec.input_dtype)),
+    torch.zeros(inputs, dtype=getattr(torch, spec.input_dtype)),
     torch.zeros((examples, *spec.label_shape), dtype=torch.int32),
     None
     if spec.augmentation == "none"

@@ -1,4 +1,11 @@
-"""The updates between two evaluations."""
+"""The updates between two evaluations, as one process makes them.
+
+The host draws the order of the examples, how their images are moved, and the
+learning rates; both wings draw the same, and every process draws all of it and
+takes its part of each batch. The host only queues work and never asks the
+device for a number before the segment is over: a question would leave the GPU
+with nothing queued until it is answered.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
@@ -9,59 +16,131 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from jaxpower.learn_torch.feed import Batch
+from jaxpower import data, schedule
+from jaxpower.learn_torch import feed, heads
+from jaxpower.learn_torch.devices import device_of
 from jaxpower.learn_torch.optimizer import set_rate
+from jaxpower.learn_torch.placement import Placed
+from jaxpower.learn_torch.programs import Programs
+from jaxpower.learn_torch.step import matmul_precision
 
 
-def run(
+def train_share(
+  programs: Programs,
+  placed: Placed,
+  segment: int,
+  loss_of: Callable[..., Tensor],
+) -> tuple[Tensor, float]:
+  """Makes the updates of one segment on this process's share of each batch.
+
+  Args:
+    programs: Hold the state to begin from, and the one after.
+    placed: The trial.
+    segment: Which one, from 0.
+    loss_of: That of the programs, or one that averages its gradients over all
+      processes.
+
+  Returns:
+    The mean loss of this process's share, and the seconds for which the
+    device waited for data: 0 if the set lies on it.
+  """
+  trial = placed.trial
+  assert programs.optimizer is not None
+  steps = trial.evaluate_every_examples // trial.batch_size
+  first_step = segment * steps
+  programs.network.train()
+  # Seeds dropout differently in each process, or all would drop the same.
+  torch.manual_seed((placed.rank << 56) + (trial.seed << 32) + first_step)
+  with (
+    matmul_precision(trial.matmul_precision),
+    _micro_batches(placed, first_step, steps) as (batches, waited_seconds),
+  ):
+    loss = _update(
+      loss_of,
+      programs.optimizer,
+      batches,
+      schedule.learning_rates(trial, first_step, steps),
+      placed.spec.accumulation,
+      placed.scale,
+    )
+  return loss, waited_seconds()
+
+
+def _update(
   loss_of: Callable[..., Tensor],
   optimizer: Optimizer,
-  batches: Iterable[Batch],
+  batches: Iterable[feed.Batch],
   rates: np.ndarray,
-  parts: int,
+  accumulation: int,
   scale: dict[str, Tensor],
 ) -> Tensor:
   """Makes one update for each rate; returns the mean loss, on the device.
 
-  Nothing here waits for the device: the host only says what is to be done.
-
   Args:
-    loss_of: Of a micro-batch; compiled or not.
-    optimizer: Over the network's weights.
-    batches: Micro-batches, `parts` for each update.
-    rates: Of each update.
-    parts: Micro-batches an update is gathered from.
+    loss_of: The loss of a micro-batch.
+    optimizer: The rule over the network's weights.
+    batches: Micro-batches, `accumulation` for each update.
+    rates: The learning rate of each update.
+    accumulation: Micro-batches that an update is gathered from.
     scale: "mean" and "std" of the inputs.
   """
   device = scale["mean"].device
-  share = torch.full((), 1 / parts, device=device)
+  # A gradient of 1 / accumulation to go back from: the mean over micro-batches.
+  share = torch.full((), 1 / accumulation, device=device)
   total = torch.zeros((), device=device)
-  micros = iter(batches)
+  micro_batches = iter(batches)
   for rate in rates:
-    for _ in range(parts):
-      loss = loss_of(scale["mean"], scale["std"], *next(micros))
+    for _ in range(accumulation):
+      loss = loss_of(scale["mean"], scale["std"], *next(micro_batches))
       loss.backward(share)
       total += loss.detach()
     set_rate(optimizer, float(rate))
     optimizer.step()
     optimizer.zero_grad()
-  return total / (len(rates) * parts)
+  return total / (len(rates) * accumulation)
 
 
 @contextlib.contextmanager
-def matmul_precision(name: str) -> Iterator[None]:
-  """Products of float32 as the JAX wing takes them under this name.
+def _micro_batches(
+  placed: Placed, first_step: int, steps: int
+) -> Iterator[tuple[Iterator[feed.Batch], Callable[[], float]]]:
+  """Reads this process's micro-batches of some steps.
 
-  On GPUs XLA takes TF32 for "default" and "high", and neither for "highest";
-  on CPUs all three are float32.
+  Yields them, and a function that returns for how many seconds they were
+  waited for so far.
   """
-  backends: Any = torch.backends
-  places = backends.cuda.matmul, backends.cudnn.conv
-  before = [place.fp32_precision for place in places]
-  for place in places:
-    place.fp32_precision = "ieee" if name == "highest" else "tf32"
-  try:
-    yield
-  finally:
-    for place, held in zip(places, before, strict=True):
-      place.fp32_precision = held
+  trial, accumulation = placed.trial, placed.spec.accumulation
+  order: dict[str, Any] = {
+    "seed": trial.seed,
+    "batch_size": trial.batch_size,
+    "first_step": first_step,
+    "steps": steps,
+  }
+  size = trial.batch_size // placed.spec.devices
+  part = slice(placed.rank * size, (placed.rank + 1) * size)  # of each batch
+  draws = None
+  if trial.augmentation != "none":
+    height, width, _ = placed.spec.input_shape
+    flip = trial.augmentation == "crop_flip"
+    all_draws = data.augmentation_draws(
+      **order, height=height, width=width, flip=flip
+    )
+    draws = feed.in_micro_batches(all_draws[:, part], accumulation)
+  several = len(trial.tasks) > 1
+  indices, shares = np.empty((0, 0), np.int32), None
+  if several or not placed.host:  # a stream draws its own order
+    places = data.batch_indices(examples=len(placed.chosen), **order)
+    indices = placed.chosen[places]
+  if several:
+    labels = placed.labels[indices]
+    shares = heads.shares(labels, trial, accumulation, placed.spec.devices)
+  if placed.host:
+    chosen = placed.chosen
+    with data.stream(placed.host, chosen=chosen, part=part, **order) as stream:
+      yield (
+        feed.from_host(stream, accumulation, draws, shares, device_of()),
+        lambda: stream.waited_seconds,
+      )
+    return
+  indices = feed.in_micro_batches(indices[:, part], accumulation)
+  yield feed.from_device(placed.train, indices, draws, shares), lambda: 0.0

@@ -1,21 +1,27 @@
-"""What a network and its functions are made for, and nothing else."""
+"""The spec: all of a trial that its programs depend on.
+
+Compiling costs joules, so trials whose specs are equal share what one of them
+compiled. Whatever need not be known when a loss is compiled stays out of here:
+a sweep over learning rates compiles once.
+"""
 
 import dataclasses
-import os
 
 import torch
+from torch import nn
 
 from jaxpower import config
 from jaxpower.accumulation import accumulation_of
 from jaxpower.data import DataSet
 from jaxpower.data.labels import classes_of
-
-CPU_PROCESSES = "JAXPOWER_TORCH_CPU_PROCESSES"
+from jaxpower.learn_torch import heads, networks
+from jaxpower.learn_torch.backbone import freeze
+from jaxpower.learn_torch.devices import devices_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What programs depend on; trials that share it share the programs.
+  """What programs depend on; equal specs share their programs.
 
   Learning rate and schedule, the backbone's rate, update rule, weight decay,
   momentum, the weights of tasks, the share of the data and the seed are no part
@@ -28,16 +34,16 @@ class Spec:
   dropout: float
   label_smoothing: float
   augmentation: str
+  accumulation: int  # micro-batches of an update, in each process
+  freeze: bool  # whether the head alone is trained
   tasks: tuple[int, ...]  # the classes of each
   uncertainty: bool  # whether the weights of the tasks are learned
   vocabulary: int | None  # None: the inputs are no tokens
+  batch_size: int  # over all processes
   input_shape: tuple[int, ...]  # of one input
   input_dtype: str
   label_shape: tuple[int, ...]  # of one label
   test_examples: int
-  batch_size: int
-  accumulation: int
-  freeze: bool  # whether the head alone is trained
   compiled: bool
   devices: int  # how many, a process each
   group_id: int = 0  # of those processes' group; 0: one process, no group
@@ -54,7 +60,7 @@ class Spec:
 
 
 def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
-  """The part of a trial that its programs depend on."""
+  """Returns the spec of a trial on a data set."""
   tasks, devices = classes_of(sets.facts, trial.tasks), devices_of(trial)
   return Spec(
     model=trial.model,
@@ -63,41 +69,42 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     dropout=trial.dropout,
     label_smoothing=trial.label_smoothing,
     augmentation=trial.augmentation,
-    tasks=tasks,
-    uncertainty=trial.task_weighting == "uncertainty" and len(tasks) > 1,
-    vocabulary=sets.facts.vocabulary,
-    input_shape=tuple(sets.train["input"].shape[1:]),
-    input_dtype=str(sets.train["input"].dtype),
-    label_shape=tuple(sets.train["label"].shape[1:]),
-    test_examples=len(sets.test["label"]),
-    batch_size=trial.batch_size,
     accumulation=accumulation_of(
       trial, on_cpu=devices[0].type == "cpu", devices=len(devices)
     ),
     freeze=trial.transfer.freeze,
+    tasks=tasks,
+    uncertainty=trial.task_weighting == "uncertainty" and len(tasks) > 1,
+    vocabulary=sets.facts.vocabulary,
+    batch_size=trial.batch_size,
+    input_shape=tuple(sets.train["input"].shape[1:]),
+    input_dtype=str(sets.train["input"].dtype),
+    label_shape=tuple(sets.train["label"].shape[1:]),
+    test_examples=len(sets.test["label"]),
     compiled=trial.framework == "torch_compile",
     devices=len(devices),
   )
 
 
-def dtype_of(spec: Spec) -> torch.dtype:
-  """The type of the arithmetic."""
-  return torch.bfloat16 if spec.precision == "bfloat16" else torch.float32
+def network_of(spec: Spec) -> nn.Module:
+  """Returns the network that a spec trains, on the CPU.
 
-
-def device_of(index: int = 0) -> torch.device:
-  """The GPU of this index where there is one, else the CPU."""
-  if torch.cuda.is_available():
-    return torch.device("cuda", index)
-  return torch.device("cpu")
-
-
-def devices_of(trial: config.Trial) -> list[torch.device]:
-  """The devices a trial is trained on, a process each: all where it says 0.
-
-  A machine without a GPU counts as one device, or as many as the environment
-  variable JAXPOWER_TORCH_CPU_PROCESSES says.
+  Its weights mean nothing until a state is loaded into it.
   """
-  gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-  count = gpus or int(os.environ.get(CPU_PROCESSES, "1"))
-  return [device_of(index) for index in range(count)][: trial.devices or None]
+  network = networks.build(
+    spec.model,
+    spec.classes,
+    spec.vocabulary,
+    input_shape=spec.input_shape,
+    dropout=spec.dropout,
+  )
+  if spec.uncertainty:
+    heads.add_log_variances(network, len(spec.tasks))
+  if spec.freeze:
+    freeze(network)
+  return network
+
+
+def dtype_of(spec: Spec) -> torch.dtype:
+  """Returns the type of the arithmetic."""
+  return torch.bfloat16 if spec.precision == "bfloat16" else torch.float32

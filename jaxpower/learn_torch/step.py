@@ -1,4 +1,13 @@
-"""From a micro-batch to its loss: what is compiled, where anything is."""
+"""One update's loss: from a micro-batch to the number to go back from.
+
+This is what `torch_compile` compiles; the update itself is the fused operation
+of the rule (`optimizer`). Everything is a function of tensors, without a
+question to the device, so that one graph holds all of it.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +26,7 @@ def loss_of(
   draws: Tensor | None = None,
   shares: Tensor | None = None,
 ) -> Tensor:
-  """The mean loss of some examples, put together over tasks; to go back from.
+  """Returns the mean loss of some examples, summed over tasks.
 
   Args:
     spec: What the network was made for.
@@ -26,8 +35,9 @@ def loss_of(
     std: Of the data set, [channels].
     inputs: [examples, ...], as the data set holds them.
     labels: As the data set holds them.
-    draws: [examples, 3], how each image is moved, where they are.
-    shares: [tasks], what an example's loss counts, where there are several.
+    draws: [examples, 3], how each image is moved; None if they are not.
+    shares: [tasks], what an example's loss of each counts; None if there is
+      one task.
   """
   if draws is not None:
     inputs = augment.crop(inputs, draws)
@@ -35,8 +45,8 @@ def loss_of(
   if len(spec.tasks) == 1:
     return tasks.losses(logits, labels, spec.label_smoothing).mean()
   assert shares is not None
-  each = heads.losses(logits, labels, spec.tasks, spec.label_smoothing)
-  means = (each * shares).sum(0)
+  losses = heads.losses(logits, labels, spec.tasks, spec.label_smoothing)
+  means = (losses * shares).sum(0)
   if spec.uncertainty:
     return heads.by_uncertainty(means, heads.log_variances(network))
   return means.sum()
@@ -45,9 +55,28 @@ def loss_of(
 def logits_of(
   spec: Spec, network: nn.Module, mean: Tensor, std: Tensor, inputs: Tensor
 ) -> Tensor:
-  """What the network says of some examples."""
+  """Returns the network's logits of raw inputs, in the spec's precision."""
   inputs = tasks.normalise(inputs, mean, std, dtype_of(spec))
   if spec.precision == "float32":
     return network(inputs)
   with torch.autocast(inputs.device.type, dtype_of(spec)):
     return network(inputs)
+
+
+@contextlib.contextmanager
+def matmul_precision(name: str) -> Iterator[None]:
+  """Takes products of float32 as the JAX wing does under this name.
+
+  On GPUs XLA takes TF32 for "default" and "high", and float32 for "highest";
+  on CPUs all three are float32.
+  """
+  backends: Any = torch.backends
+  settings = backends.cuda.matmul, backends.cudnn.conv
+  before = [setting.fp32_precision for setting in settings]
+  for setting in settings:
+    setting.fp32_precision = "ieee" if name == "highest" else "tf32"
+  try:
+    yield
+  finally:
+    for setting, precision in zip(settings, before, strict=True):
+      setting.fp32_precision = precision

@@ -1,7 +1,7 @@
-"""Transformers: an encoder to classify, a ViT for images, a decoder for text.
+"""Builds transformers: an encoder to classify, a ViT, a decoder for text.
 
-The twins of those in `jaxpower.learn.transformer`, all three pre-norm stacks
-of one block.
+The twins of those in `jaxpower.learn.transformer`: stacks of one block with
+its norms before attention and perceptron.
 """
 
 import math
@@ -11,7 +11,36 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from jaxpower.architectures import (
+  MLP_RATIO,
+  TransformerSizes,
+  patch_side,
+  sinusoids,
+)
 from jaxpower.learn_torch.layers import LayerNorm, arithmetic
+
+
+def build(
+  name: str,
+  sizes: TransformerSizes,
+  classes: int,
+  vocabulary: int | None,
+  input_shape: Sequence[int],
+  dropout: float,
+) -> nn.Module:
+  """Builds the network of a name, for inputs of a shape."""
+  layers, features, heads = sizes.layers, sizes.features, sizes.heads
+  match name:
+    case "transformer":
+      return Encoder(
+        classes, vocabulary, input_shape, layers, features, heads, dropout
+      )
+    case "decoder":
+      vocabulary, length = vocabulary or classes, input_shape[0]
+      return Decoder(vocabulary, length, layers, features, heads, dropout)
+    case "vit":
+      return ViT(classes, input_shape, layers, features, heads, dropout=dropout)
+  raise ValueError(f"no transformer is named {name}")
 
 
 class Attention(nn.Module):
@@ -24,7 +53,11 @@ class Attention(nn.Module):
     self.out = nn.Linear(features, features)
 
   def forward(self, x: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-    """[batch, length, features] to the same; `mask` is added to scores."""
+    """Maps [batch, length, features] to the same shape.
+
+    `mask` broadcasts to [batch, heads, length, length] and is added to the
+    scores; where `causal`, no position looks at a later one.
+    """
     batch, length, features = x.shape
     qkv = self.qkv(x).view(batch, length, 3, self.heads, -1)
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind()
@@ -35,26 +68,27 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-  """Attention and a two-layer perceptron, each behind a norm."""
+  """A layer of `Blocks`: attention and a perceptron, each behind a norm."""
 
   def __init__(self, features: int, heads: int, dropout: float) -> None:
     super().__init__()
     self.norm_a = LayerNorm(features)
     self.attention = Attention(features, heads)
     self.norm_b = LayerNorm(features)
-    self.up = nn.Linear(features, 4 * features)
-    self.down = nn.Linear(4 * features, features)
+    self.up = nn.Linear(features, MLP_RATIO * features)
+    self.down = nn.Linear(MLP_RATIO * features, features)
     self.dropout = nn.Dropout(dropout)
 
   def forward(self, x: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-    """[batch, length, features] to the same."""
+    """Maps [batch, length, features] to the same; as in `Attention`."""
     x = x + self.dropout(self.attention(self.norm_a(x), mask, causal))
+    # Flax's GELU is the approximation by tanh.
     y = F.gelu(self.up(self.norm_b(x)), approximate="tanh")
     return x + self.dropout(self.down(y))
 
 
 class Blocks(nn.Module):
-  """A stack of blocks and a last norm."""
+  """A stack of attention and two-layer perceptrons, and a last norm."""
 
   def __init__(
     self, layers: int, features: int, heads: int, dropout: float
@@ -69,10 +103,9 @@ class Blocks(nn.Module):
   def forward(
     self, x: Tensor, mask: Tensor | None = None, causal: bool = False
   ) -> Tensor:
-    """[batch, length, features] to the same, in the arithmetic's type.
+    """Maps [batch, length, features] to the same, in the arithmetic's type.
 
-    `mask` broadcasts to [batch, heads, length, length] and is of that type;
-    where `causal`, no position looks at a later one.
+    `mask` is of that type; otherwise as in `Attention`.
     """
     x = self.dropout(x.to(arithmetic(x)))
     for layer in self.layers:
@@ -81,10 +114,11 @@ class Blocks(nn.Module):
 
 
 class Encoder(nn.Module):
-  """Classifies tokens or the windows of a sensor.
+  """Classifies texts or the windows of a sensor.
 
   Fixed sinusoidal positions, and the mean over all that is not padding under
-  the head. Token 0 is padding and is neither looked at nor counted.
+  the head. Token 0 is padding: no position looks at it, and the mean leaves it
+  out.
   """
 
   sinusoids: Tensor
@@ -94,9 +128,9 @@ class Encoder(nn.Module):
     classes: int,
     vocabulary: int | None,
     input_shape: Sequence[int],
-    layers: int = 2,
-    features: int = 64,
-    heads: int = 4,
+    layers: int,
+    features: int,
+    heads: int,
     dropout: float = 0.0,
   ) -> None:
     super().__init__()
@@ -105,21 +139,24 @@ class Encoder(nn.Module):
       if vocabulary is None
       else nn.Embedding(vocabulary, features)
     )
-    table = sinusoids(input_shape[0], features)
+    table = torch.from_numpy(sinusoids(input_shape[0], features))
     self.register_buffer("sinusoids", table, persistent=False)
     self.blocks = Blocks(layers, features, heads, dropout)
     self.head = nn.Linear(features, classes)
 
   def forward(self, inputs: Tensor) -> Tensor:
-    """Tokens [batch, length] or [batch, time, channels] to [batch, classes]."""
+    """Maps tokens [batch, length], or [batch, time, channels], to logits.
+
+    Logits are [batch, classes].
+    """
     if isinstance(self.embed, nn.Linear):
       x = self.blocks(self.embed(inputs) + self.sinusoids)
       return self.head(x.mean(1))
     real = inputs > 0
     x = embed(self.embed, inputs, self.sinusoids)
     dtype = arithmetic(x)
-    # The lowest number, as in Flax, and not minus infinity: not every kernel
-    # gives numbers for a text of padding alone.
+    # The lowest number, as in Flax, and not minus infinity: for a text of
+    # padding alone some kernels would give NaN.
     mask = torch.zeros_like(real, dtype=dtype)
     mask = mask.masked_fill_(~real, torch.finfo(dtype).min)[:, None, None]
     x = self.blocks(x, mask)
@@ -128,15 +165,18 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Predicts each next token from those before it; learned positions."""
+  """Predicts each next token of a text from those before it.
+
+  Learned positions.
+  """
 
   def __init__(
     self,
     vocabulary: int,
     length: int,
-    layers: int = 2,
-    features: int = 64,
-    heads: int = 4,
+    layers: int,
+    features: int,
+    heads: int,
     dropout: float = 0.0,
   ) -> None:
     super().__init__()
@@ -146,7 +186,7 @@ class Decoder(nn.Module):
     self.head = nn.Linear(features, vocabulary)
 
   def forward(self, tokens: Tensor) -> Tensor:
-    """[batch, length] to logits [batch, length, vocabulary]."""
+    """Maps [batch, length] to logits [batch, length, vocabulary]."""
     x = embed(self.embed, tokens, self.positions)
     return self.head(self.blocks(x, causal=True))
 
@@ -158,9 +198,9 @@ class ViT(nn.Module):
     self,
     classes: int,
     input_shape: Sequence[int],
-    layers: int = 2,
-    features: int = 64,
-    heads: int = 4,
+    layers: int,
+    features: int,
+    heads: int,
     patch: int | None = None,
     dropout: float = 0.0,
   ) -> None:
@@ -168,8 +208,8 @@ class ViT(nn.Module):
     height, width, channels = input_shape
     side = patch or patch_side(height)
     patches = -(-height // side) * -(-width // side)
-    # Zeros around images that are no whole number of patches, as Flax lays
-    # them: half before, half after.
+    # Flax's "SAME" padding of images that are no whole number of patches:
+    # zeros, half before and half after.
     down, across = -height % side, -width % side
     self.frame = (
       *(across // 2, across - across // 2),
@@ -182,7 +222,7 @@ class ViT(nn.Module):
     self.head = nn.Linear(features, classes)
 
   def forward(self, images: Tensor) -> Tensor:
-    """[batch, height, width, channels] to logits [batch, classes]."""
+    """Maps [batch, height, width, channels] to logits [batch, classes]."""
     x = images.permute(0, 3, 1, 2)
     if any(self.frame):
       x = F.pad(x, self.frame)
@@ -192,26 +232,10 @@ class ViT(nn.Module):
     return self.head(self.blocks(x)[:, 0])
 
 
-def patch_side(height: int) -> int:
-  """Pixels a patch: 2 for digits, 4 for CIFAR and its like, 16 from 64 on."""
-  if height >= 64:
-    return 16
-  return 4 if height >= 16 else 2
-
-
 def embed(table: nn.Embedding, tokens: Tensor, positions: Tensor) -> Tensor:
-  """Learned vectors of tokens, of unit variance, and positions added."""
+  """Looks up the learned vectors of tokens [batch, length], positions added.
+
+  Scaled as in the JAX wing, in one operation with the sum.
+  """
   scale = math.sqrt(table.embedding_dim)
   return torch.add(positions, table(tokens.int()), alpha=scale)
-
-
-def sinusoids(length: int, features: int) -> Tensor:
-  """Positions as sines and cosines (Vaswani et al. 2017, section 3.5).
-
-  Returns:
-    float32 [length, features]; the first half sines, the second cosines.
-  """
-  half = features // 2
-  steps = torch.arange(half, dtype=torch.float64)
-  angles = torch.arange(length)[:, None] * 10_000.0 ** (-steps / half)
-  return torch.cat([angles.sin(), angles.cos()], 1).float()

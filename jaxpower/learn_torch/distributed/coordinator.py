@@ -26,7 +26,8 @@ from torch import Tensor
 
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
-from jaxpower.learn_torch import replica
+from jaxpower.learn_torch import placement
+from jaxpower.learn_torch.devices import device_of
 from jaxpower.learn_torch.distributed import group
 from jaxpower.learn_torch.distributed.group import TIMEOUT_SECONDS
 from jaxpower.learn_torch.distributed.process import WorkerProcess
@@ -38,9 +39,11 @@ from jaxpower.learn_torch.distributed.worker import (
   TrainSegment,
   WrapDDP,
 )
-from jaxpower.learn_torch.programs import Programs, TrainState, compile_programs
-from jaxpower.learn_torch.replica import Placed
-from jaxpower.learn_torch.spec import Spec, device_of
+from jaxpower.learn_torch.placement import Placed
+from jaxpower.learn_torch.programs import Programs, compile_programs
+from jaxpower.learn_torch.segment import train_share
+from jaxpower.learn_torch.spec import Spec
+from jaxpower.learn_torch.state import TrainState
 
 # A worker may take this many times as long as the coordinator to load data or
 # to compile, on top of the timeout. Chosen, not fitted: all ranks do the same
@@ -109,7 +112,7 @@ class Coordinator:
     with self._report_cause():
       self._send(PlaceData(trial, spec))
       start = time.monotonic()
-      placed = replica.place(trial, sets, spec)
+      placed = placement.place(trial, sets, spec)
       self._wait_for_replies(_timeout_since(start))
     return placed
 
@@ -152,7 +155,7 @@ class Coordinator:
 
       self._send(TrainSegment(segment))
       with group.divide_threads(self.world_size):
-        loss, waited = replica.train(loss_of, programs, placed, segment)
+        loss, waited = train_share(programs, placed, segment, loss_of)
         loss = group.all_reduce_mean(loss)
       self._wait_for_replies(TIMEOUT_SECONDS, _is_device_busy)
     return loss, waited

@@ -26,8 +26,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from jaxpower.config import Trial
-from jaxpower.learn_torch.programs import Programs, state_of
-from jaxpower.learn_torch.spec import device_of
+from jaxpower.learn_torch.devices import device_of
+from jaxpower.learn_torch.programs import Programs
+from jaxpower.learn_torch.state import state_of
 
 # All ranks are on this machine. (TCPStore listens on every interface all the
 # same: this is the address that the others connect to.)

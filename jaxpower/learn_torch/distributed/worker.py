@@ -20,10 +20,11 @@ import torch
 
 from jaxpower import data
 from jaxpower.config import Trial
-from jaxpower.learn_torch import replica
+from jaxpower.learn_torch import placement
 from jaxpower.learn_torch.distributed import group
+from jaxpower.learn_torch.placement import Placed
 from jaxpower.learn_torch.programs import Programs, compile_programs
-from jaxpower.learn_torch.replica import Placed
+from jaxpower.learn_torch.segment import train_share
 from jaxpower.learn_torch.spec import Spec
 
 
@@ -83,7 +84,7 @@ class Worker:
         # As the coordinator loads it: mapped from disk where it may stream.
         loaded = data.load(trial.data, mapped=trial.streaming != "never")
         sets = data.for_tasks(loaded, trial.tasks)
-        self._placed = replica.place(trial, sets, spec, self._rank)
+        self._placed = placement.place(trial, sets, spec, self._rank)
       case Compile(spec):
         self._programs[spec] = compile_programs(spec)
       case WrapDDP(spec):
@@ -97,7 +98,7 @@ class Worker:
         placed = self._require_placed()
         loss_of = self._losses[placed.spec]
         programs = self._programs[placed.spec]
-        loss, _ = replica.train(loss_of, programs, placed, segment)
+        loss, _ = train_share(programs, placed, segment, loss_of)
         group.all_reduce_mean(loss)
 
   def _require_placed(self) -> Placed:

@@ -3,16 +3,16 @@ from typing import Any
 
 import pytest
 
-from jaxpower.learn import state
-from jaxpower.learn.state import make_mesh
+from jaxpower.learn import devices
+from jaxpower.learn.devices import make_mesh
 
 
 def test_cpu_devices_share_the_memory_of_the_machine(
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-  monkeypatch.setattr(state, "host_bytes", lambda: 24 << 30)
-  assert state.memory_bytes(make_mesh(1)) == 24 << 30
-  assert state.memory_bytes(make_mesh(4)) == 6 << 30
+  monkeypatch.setattr(devices, "host_bytes", lambda: 24 << 30)
+  assert devices.memory_bytes(make_mesh(1)) == 24 << 30
+  assert devices.memory_bytes(make_mesh(4)) == 6 << 30
 
 
 @pytest.mark.parametrize(
@@ -34,4 +34,4 @@ def test_a_gpu_tells_its_own_memory(
       flat = (Gpu(),)
 
   mesh: Any = Mesh()
-  assert state.memory_bytes(mesh) == expected
+  assert devices.memory_bytes(mesh) == expected

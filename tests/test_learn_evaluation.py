@@ -5,8 +5,8 @@ import optax
 import pytest
 from flax import linen as nn
 
-from jaxpower.learn.evaluate import CPU_CHUNK, evaluate, in_chunks
-from jaxpower.learn.state import make_mesh
+from jaxpower.learn.devices import make_mesh
+from jaxpower.learn.evaluation import CPU_CHUNK, evaluate, in_chunks
 
 
 class Linear(nn.Module):
@@ -37,7 +37,7 @@ def test_every_example_counts_once(examples: int, devices: int) -> None:
   )
   chunks = in_chunks(test, make_mesh(devices))
   assert chunks["input"].shape[1] % devices == 0
-  found = evaluate(
+  metrics = evaluate(
     network,
     jnp.dtype("float32"),
     dict(variables),
@@ -50,6 +50,6 @@ def test_every_example_counts_once(examples: int, devices: int) -> None:
   losses = optax.softmax_cross_entropy_with_integer_labels(
     logits, jnp.asarray(test["label"])
   )
-  right = np.argmax(np.asarray(logits), axis=1) == test["label"]
-  assert float(found["accuracy"]) == pytest.approx(right.mean(), rel=1e-6)
-  assert float(found["loss"]) == pytest.approx(float(losses.mean()), rel=1e-4)
+  hits = np.argmax(np.asarray(logits), axis=1) == test["label"]
+  assert float(metrics["accuracy"]) == pytest.approx(hits.mean(), rel=1e-6)
+  assert float(metrics["loss"]) == pytest.approx(float(losses.mean()), rel=1e-4)

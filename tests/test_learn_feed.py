@@ -12,8 +12,7 @@ import pytest
 
 from jaxpower import config, data
 from jaxpower.data import DataSet, cache
-from jaxpower.learn import streamed, wing
-from jaxpower.learn.streamed import Streamed
+from jaxpower.learn import feed, wing
 
 TRIAL = config.Trial(
   model=config.Model(width=0.25),
@@ -31,25 +30,28 @@ compiled = functools.cache(wing.compile_programs)
 @functools.cache
 def whole() -> DataSet:
   """A small part of a real set, whose test set fills no even chunks."""
-  found = data.load("fashion_mnist_6k")
+  loaded = data.load("fashion_mnist_6k")
   return dataclasses.replace(
-    found,
-    train={name: values[:300] for name, values in found.train.items()},
-    test={name: values[:730] for name, values in found.test.items()},
+    loaded,
+    train={name: values[:300] for name, values in loaded.train.items()},
+    test={name: values[:730] for name, values in loaded.test.items()},
   )
 
 
 def curve(trial: config.Trial, sets: DataSet) -> tuple[list[Any], Any]:
   """Train loss, test loss and accuracy after each of two segments."""
   placed = wing.place(trial, sets)
-  assert isinstance(placed, Streamed) == (trial.streaming == "always")
+  assert bool(placed.host) == (trial.streaming == "always")
+  assert bool(placed.train) != bool(placed.host)
   programs = compiled(placed.spec)
-  state, looks = wing.start(placed), []
+  state, points = wing.start(placed), []
   for segment in range(2):
     state, loss, _ = wing.train(programs, state, placed, segment)
-    found = wing.evaluate(programs, state, placed)
-    looks.append([float(loss), float(found["loss"]), float(found["accuracy"])])
-  return looks, state
+    metrics = wing.evaluate(programs, state, placed)
+    points.append(
+      [float(loss), float(metrics["loss"]), float(metrics["accuracy"])]
+    )
+  return points, state
 
 
 @pytest.mark.parametrize(
@@ -62,12 +64,12 @@ def curve(trial: config.Trial, sets: DataSet) -> tuple[list[Any], Any]:
 )
 def test_a_streamed_set_gives_the_same_curve(change: dict[str, Any]) -> None:
   trial = dataclasses.replace(TRIAL, **change)
-  looks, state = curve(trial, whole())
+  streamed, state = curve(trial, whole())
   resident = dataclasses.replace(trial, streaming="never")
   expected, other = curve(resident, whole())
-  np.testing.assert_allclose(looks, expected, rtol=1e-5)
-  accuracies = [look[2] for look in looks]
-  assert accuracies == [look[2] for look in expected]
+  np.testing.assert_allclose(streamed, expected, rtol=1e-5)
+  accuracies = [point[2] for point in streamed]
+  assert accuracies == [point[2] for point in expected]
   assert len(set(accuracies)) == 2
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
@@ -93,17 +95,19 @@ def test_nothing_is_left_of_a_segment() -> None:
   placed = wing.place(TRIAL, whole())
   programs, before = compiled(placed.spec), threading.active_count()
   state, loss, waited = wing.train(programs, wing.start(placed), placed, 0)
-  found = wing.evaluate(programs, state, placed)
+  metrics = wing.evaluate(programs, state, placed)
   assert threading.active_count() == before
   assert waited > 0
   assert np.isfinite(loss)
   # What the meter waits on is computed by the program itself.
-  assert all(isinstance(v, jax.Array) for v in jax.tree.leaves((state, found)))
+  assert all(
+    isinstance(v, jax.Array) for v in jax.tree.leaves((state, metrics))
+  )
 
 
 def test_an_error_of_reading_ends_the_segment() -> None:
   placed = wing.place(TRIAL, whole())
-  assert isinstance(placed, Streamed)
+  assert placed.host
 
   class Broken:
     shape, dtype = (300, 28, 28, 1), np.dtype("uint8")
@@ -111,8 +115,8 @@ def test_an_error_of_reading_ends_the_segment() -> None:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
       raise OSError("the disk is gone")
 
-  broken: Any = {**placed.train, "input": Broken()}
-  placed = dataclasses.replace(placed, train=broken)
+  broken: Any = {**placed.host, "input": Broken()}
+  placed = dataclasses.replace(placed, host=broken)
   before = threading.active_count()
   with pytest.raises(OSError, match="the disk is gone"):
     wing.train(compiled(placed.spec), wing.start(placed), placed, segment=0)
@@ -123,12 +127,12 @@ def test_the_wait_is_that_for_chunks_and_not_for_the_devices(
   monkeypatch: pytest.MonkeyPatch,
 ) -> None:
   placed = wing.place(TRIAL, whole())
-  assert isinstance(placed, Streamed)
-  programs, seen = compiled(placed.spec), []
+  assert placed.host
+  programs, ready = compiled(placed.spec), []
 
   class Spy(data.Stream):
     def __next__(self) -> Any:
-      seen.append([loss.is_ready() for loss in losses])
+      ready.append([loss.is_ready() for loss in losses])
       return super().__next__()
 
   losses: list[Any] = []
@@ -147,7 +151,7 @@ def test_the_wait_is_that_for_chunks_and_not_for_the_devices(
   watched = dataclasses.replace(programs, train=train)
   wing.train(watched, wing.start(placed), placed, 0)
   steps = placed.spec.steps // placed.spec.chunk
-  assert seen == [[True] * count for count in range(steps + 1)]
+  assert ready == [[True] * count for count in range(steps + 1)]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +172,7 @@ def test_chunks_divide_a_segment_and_stay_small(
     batch_size=batch, evaluate_every_examples=every, program=program
   )
   train = {"input": np.empty((2, bytes_), np.uint8)}
-  assert streamed.steps_together(trial, train) == chunk
+  assert feed.steps_per_chunk(trial, train) == chunk
 
 
 def test_a_streamed_program_is_another_one() -> None:

@@ -1,0 +1,88 @@
+"""Where the data of a trial lies: on its devices, or on the host.
+
+A set that fits lies whole on every device, and examples are gathered there: an
+epoch then moves nothing but indices. One that does not is left where it is
+loaded, perhaps on disk, and streamed (`feed`). Memory decides, or the trial.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from jaxpower.config import Trial
+from jaxpower.data import DataSet
+from jaxpower.data.labels import classes_of, strata, subset_indices
+from jaxpower.data.streaming import is_streamed
+from jaxpower.learn import feed
+from jaxpower.learn.devices import make_mesh, memory_bytes, replicated, split
+from jaxpower.learn.evaluation import in_chunks
+from jaxpower.learn.spec import Data, Spec, spec_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+  """A trial with its data where training wants it.
+
+  Attributes:
+    trial: What is trained.
+    train: The training set on every device; empty if it is streamed.
+    host: "input" and "label" of the training set, in host memory or on disk;
+      empty if the set lies on the devices.
+    test: The test set in chunks on the devices, or parts of it to be streamed.
+    scale: "mean" and "std" of the inputs, on the devices.
+    spec: What the executables depend on.
+    chosen: int32, indices of the training examples that the trial uses.
+    test_examples: How many an evaluation looks at.
+  """
+
+  trial: Trial
+  train: Data
+  host: Mapping[str, np.ndarray]
+  test: Data | feed.EvaluationParts
+  scale: Data
+  spec: Spec
+  chosen: np.ndarray
+  test_examples: int
+
+
+def place(trial: Trial, sets: DataSet) -> Placed:
+  """Copies a set to the devices whole, or leaves it to be streamed.
+
+  Its "label" is what is learned; other labels are left out.
+  """
+  mesh = make_mesh(trial.devices)
+  whole = replicated(mesh)
+  train, test = (
+    {name: split[name] for name in ("input", "label")}
+    for split in (sets.train, sets.test)
+  )
+  scale = {"mean": sets.mean, "std": sets.std}
+  streamed = is_streamed(trial.streaming, sets, memory_bytes(mesh))
+  chunks: Data = (feed.part_shapes if streamed else in_chunks)(test, mesh)
+  spec = spec_of(
+    trial,
+    train | scale,
+    chunks | scale,
+    classes=classes_of(sets.facts, trial.tasks),
+    vocabulary=sets.facts.vocabulary,
+    chunk=feed.steps_per_chunk(trial, train) if streamed else 0,
+  )
+  scale_on_devices = jax.device_put(scale, whole)
+  stratum = strata(sets.train["label"], len(trial.tasks))
+  return Placed(
+    trial=trial,
+    # What was left on disk must not stay there under the name of an array.
+    train={} if streamed else jax.device_put(train, whole, may_alias=False),
+    host=train if streamed else {},
+    test=feed.EvaluationParts(
+      test, scale_on_devices, chunks["label"].shape[:2], split(mesh, axis=1)
+    )
+    if streamed
+    else jax.device_put(chunks | scale, feed.shardings(mesh, chunks | scale)),
+    scale=scale_on_devices,
+    spec=spec,
+    chosen=subset_indices(stratum, trial.data_share),
+    test_examples=len(test["label"]),
+  )
