@@ -34,7 +34,6 @@ from jaxpower.report.given.references import (
 from jaxpower.report.questions import references
 from jaxpower.report.questions.references import (
   Difference,
-  hardware,
   in_words,
   matches,
   obstacles,
@@ -822,16 +821,6 @@ def test_a_start_from_pretrained_weights_is_said():
   assert texts(match.caveats) == (
     "training here began from pretrained weights",
   )
-
-
-def test_hardware_of_a_record():
-  devices = [{"platform": "gpu", "kind": "NVIDIA H200"}] * 2
-  several = record(provenance={"devices": devices})
-  assert hardware(several) == "2 x NVIDIA H200"
-  cpu = {"devices": [{"platform": "cpu", "kind": "cpu"}], "cpu": "AMD EPYC"}
-  on_cpu = record(provenance=cpu, joules_by_domain={"package-0": 1.0})
-  assert hardware(on_cpu) == "AMD EPYC"
-  assert hardware(record(provenance={"cpu": "AMD EPYC"})) == ""
 
 
 def test_trials_of_unknown_energy_give_no_ratio():

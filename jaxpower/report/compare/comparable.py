@@ -15,7 +15,7 @@ from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any, Literal
 
 from jaxpower.records import TrialRecord, to_json
-from jaxpower.wording import start_name
+from jaxpower.wording import start_name, value
 
 ORIGIN = "transfer.init_from."  # fields of the trial that another began from
 CPU = "CPU"
@@ -106,6 +106,30 @@ def machine(record: TrialRecord) -> str:
   """Names host and processor of a trial; empty where not recorded."""
   names = (record.provenance.get(key) for key in ("host", "cpu"))
   return ", ".join(str(name) for name in names if name)
+
+
+def model_name(record: TrialRecord) -> str:
+  """Names a model, with its width and depth where they are not its own."""
+  facts: Any = record.config.get("model") or {}
+  names = [str(facts.get("name", ""))]
+  for field in ("width", "depth"):
+    if facts.get(field, 1.0) != 1.0:
+      names.append(f"{field} {value(float(facts[field]))}")
+  return " ".join(names)
+
+
+def hardware(record: TrialRecord) -> str:
+  """Names what a trial trained on: "2 x NVIDIA H200", or the CPU."""
+  devices = record.provenance.get("devices") or []
+  kinds = [
+    str(device.get("kind", ""))
+    for device in devices
+    if isinstance(device, dict) and device.get("platform") != "cpu"
+  ]
+  if kinds:
+    return f"{len(kinds)} x {kinds[0]}" if len(kinds) > 1 else kinds[0]
+  on_gpu = any(name.startswith("GPU-") for name in record.joules_by_domain)
+  return "" if on_gpu else str(record.provenance.get("cpu", ""))
 
 
 def tasks_of(record: TrialRecord) -> tuple[str, ...]:

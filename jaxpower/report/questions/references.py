@@ -23,6 +23,7 @@ from jaxpower.report.cells import (
   number_or_unknown,
   unit_of,
 )
+from jaxpower.report.compare.comparable import hardware, model_name
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.costs import COUNTINGS, SECONDS, costs, ran
 from jaxpower.report.compare.statistics import Estimate, median
@@ -36,7 +37,6 @@ from jaxpower.wording import (
   measured_or_estimated,
   percent,
   setting,
-  value,
 )
 
 PLACE = 60
@@ -349,30 +349,6 @@ def _joules_caveats(
 def _first(group: Group) -> TrialRecord:
   """Picks a trial that ran, if any did: a failed one has no device or meter."""
   return next(iter(ran(group.records)), group.records[0])
-
-
-def model_name(record: TrialRecord) -> str:
-  """Names a model, with its width and depth where they are not its own."""
-  facts: Any = record.config.get("model") or {}
-  names = [str(facts.get("name", ""))]
-  for field in ("width", "depth"):
-    if facts.get(field, 1.0) != 1.0:
-      names.append(f"{field} {value(float(facts[field]))}")
-  return " ".join(names)
-
-
-def hardware(record: TrialRecord) -> str:
-  """Names what a trial trained on: "2 x NVIDIA H200", or the CPU."""
-  devices = record.provenance.get("devices") or []
-  kinds = [
-    str(device.get("kind", ""))
-    for device in devices
-    if isinstance(device, dict) and device.get("platform") != "cpu"
-  ]
-  if kinds:
-    return f"{len(kinds)} x {kinds[0]}" if len(kinds) > 1 else kinds[0]
-  on_gpu = any(name.startswith("GPU-") for name in record.joules_by_domain)
-  return "" if on_gpu else str(record.provenance.get("cpu", ""))
 
 
 def boundary(record: TrialRecord) -> tuple[str, ...]:
