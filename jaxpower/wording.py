@@ -10,6 +10,7 @@ since `python -m jaxpower measure` needs it.
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 SHORT_LABELS = {
@@ -17,14 +18,14 @@ SHORT_LABELS = {
   "init_from": "start",
   "transfer": "start",
 }
-PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"))
 # A number rounds up to the next prefix from here on: 999.5 J is 1.00 kJ.
 ROUNDS_UP = 0.9995
 MEBIBYTE, GIBIBYTE = 2**20, 2**30
 MOST_NAMES = 4  # in a row in a sentence; of more, their number
 
 ESTIMATED = "Power is estimated, not measured."
-ONE_SEED = "One seed cannot tell how certain this is."
+ONE_SEED = "With one seed there is no interval."
 
 
 # Numbers and units
@@ -46,12 +47,18 @@ def number(value: float, figures: int = 3) -> str:
 
 def quantity(value: float, unit: str) -> str:
   """Puts a prefix to a unit: 41,834 and "J" give "41.8 kJ"."""
-  for factor, prefix in PREFIXES:
-    if abs(value) >= ROUNDS_UP * factor:
-      return f"{number(value / factor)} {prefix}{unit}"
-  if value != 0 and abs(value) < ROUNDS_UP:
-    return f"{number(1e3 * value)} m{unit}"
-  return f"{number(value)} {unit}"
+  factor, prefix = prefix_for(value)
+  return f"{number(value / factor)} {prefix}{unit}"
+
+
+def prefix_for(value: float) -> tuple[float, str]:
+  """Chooses the factor and the prefix under which a value reads shortest."""
+  if value == 0:
+    return 1.0, ""
+  return next(
+    (pair for pair in PREFIXES if abs(value) >= ROUNDS_UP * pair[0]),
+    PREFIXES[-1],
+  )
 
 
 def memory(number_of_bytes: float) -> str:
@@ -69,6 +76,16 @@ def as_given(value: float) -> str:
 def percent(share: float) -> str:
   """Shows a share of one as a percentage: 0.8 is "80 %"."""
   return f"{100 * share:.4g} %"
+
+
+def whole_percent(share: float) -> str:
+  """Rounds a share of one to a whole percentage, without its sign: "62"."""
+  return f"{100 * share:.0f}"
+
+
+def points(difference: float) -> str:
+  """Shows a difference of two shares in points, with its sign: "-2.4"."""
+  return f"{100 * difference:+.1f}"
 
 
 def count(number: int, noun: str) -> str:
@@ -90,14 +107,42 @@ def relative_bound(bound: float | None, value: float | None) -> str:
 # Energy: what is modelled never goes by the name of what is measured
 
 
-def joules_name(estimated: bool) -> str:
-  """Names a column of joules: "joules" or "estimated joules"."""
-  return "estimated joules" if estimated else "joules"
+@dataclass(frozen=True)
+class JouleUnit:
+  """A unit of energy, its name and its symbol; `joules` is how many it is."""
+
+  joules: float
+  name: str
+  symbol: str
 
 
-def joule_unit(estimated: bool) -> str:
-  """Names the unit of a column: "J" or "estimated J"."""
-  return "estimated J" if estimated else "J"
+JOULES = JouleUnit(1.0, "joules", "J")
+JOULE_UNITS = (
+  JouleUnit(1e9, "gigajoules", "GJ"),
+  JouleUnit(1e6, "megajoules", "MJ"),
+  JouleUnit(1e3, "kilojoules", "kJ"),
+  JOULES,
+)
+
+
+def joule_unit_for(joules: Iterable[float]) -> JouleUnit:
+  """Chooses one unit for a column: the largest that its least value reaches.
+
+  Zero reaches none and is left out. A column in which 200 J stand beside
+  41,800 J is in joules, so that no cell is a small fraction.
+  """
+  least = min((value for value in joules if value > 0), default=0.0)
+  return next((u for u in JOULE_UNITS if least >= ROUNDS_UP * u.joules), JOULES)
+
+
+def joules_name(estimated: bool, unit: JouleUnit = JOULES) -> str:
+  """Names a column of energy: "joules" or "estimated kilojoules"."""
+  return f"estimated {unit.name}" if estimated else unit.name
+
+
+def joule_unit(estimated: bool, unit: JouleUnit = JOULES) -> str:
+  """Names the unit of a column: "J" or "estimated kJ"."""
+  return f"estimated {unit.symbol}" if estimated else unit.symbol
 
 
 def energy_name(estimated: bool) -> str:
@@ -108,6 +153,12 @@ def energy_name(estimated: bool) -> str:
 def measured_or_estimated(estimated: bool) -> str:
   """Says how energy is known: "measured" or "estimated"."""
   return "estimated" if estimated else "measured"
+
+
+def partly_measured(partial: int, trials: int) -> str:
+  """Says how many were partly measured: "1 of 3 trials was only ..."."""
+  verb = "was" if partial == 1 else "were"
+  return f"{partial} of {count(trials, 'trial')} {verb} only partly measured"
 
 
 # Fields of a config and their values

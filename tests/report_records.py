@@ -115,3 +115,52 @@ def grid(
     for (batch, rate), joules in cells.items()
     for seed, spent in enumerate(joules)
   ]
+
+
+def devices(*uuids: str | None) -> dict[str, Any]:
+  """The provenance of a trial on these GPUs of one machine."""
+  facts = [
+    {"platform": "gpu", "kind": "NVIDIA H200", "index": i, "uuid": uuid}
+    for i, uuid in enumerate(uuids)
+  ]
+  return {"host": "gpu-node-07", "cpu": "AMD EPYC 9654", "devices": facts}
+
+
+# Joules of each phase of a trial of `side`; its training is what it spent.
+PHASES: dict[str, float | None] = {
+  "setup": 5.0,
+  "compile": 0.0,
+  "warmup": 2.0,
+  "train": 0.0,
+  "eval": 10.0,
+  "infer": 1.0,
+}
+
+
+def side(
+  framework: str, *joules: float, batch: int = 64, **changes: Any
+) -> list[TrialRecord]:
+  """A trial of a framework per seed; negative joules: it missed its target."""
+  varied = {"batch_size": batch, "framework": framework}
+  changes.setdefault("provenance", devices(GPU))
+  changes.setdefault("first_seed", 0)
+  first = changes.pop("first_seed")
+  return [
+    record(
+      batch,
+      seed,
+      spent,
+      framework=framework,
+      varied=varied,
+      config={
+        "data": "fashion_mnist_6k",
+        "model": {"name": "resnet18"},
+        "batch_size": batch,
+        "framework": framework,
+        "seed": seed,
+        "target_accuracy": 0.8,
+      },
+      **{"joules_by_phase": PHASES | {"train": abs(spent)}, **changes},
+    )
+    for seed, spent in enumerate(joules, start=first)
+  ]

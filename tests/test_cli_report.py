@@ -66,7 +66,7 @@ def test_folders_of_two_machines_are_not_pooled(tmp_path, capsys):
   )
   assert main([first, second]) == 0
   compared = capsys.readouterr().out.partition("compared\n")[2]
-  assert "These are not pooled" in compared
+  assert "These comparisons are not pooled" in compared
   assert "cheapest" not in compared
 
 

@@ -47,7 +47,7 @@ def test_dates_of_every_kind():
   ("old", "new", "message"),
   [
     ("[pue]", "[pu]", "unknown assumption 'pu'; did you mean pue?"),
-    ("value = 1.5\n", "", "pue.value: is missing; no field may be"),
+    ("value = 1.5\n", "", "pue.value: is missing; every field is needed"),
     ('unit = "ratio"\n', "", "pue.unit: is missing"),
     ('source = "a bill"\n', "", "pue.source: is missing"),
     ('date = "2025"\n', "", "pue.date: is missing"),

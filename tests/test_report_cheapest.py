@@ -63,14 +63,14 @@ def test_a_bound_below_the_best_makes_no_ratio():
     "Batch 64 was cheapest: 208 J to 80 %."
     " Batch 256 cost 4.4 (4.2 to 4.5) times as much."
     " Batch 16 reached the target in 0 of 2 trials: its energy is only known"
-    " to be above 10.0 J."
+    " to be at least 10.0 J."
   )
 
 
 def test_one_seed_is_not_certain():
   assert say(seeds(64, 200) + seeds(256, 900)) == (
     "Batch 64 was cheapest: 200 J to 80 %. Batch 256 cost 4.5 times as much."
-    " One seed cannot tell how certain this is."
+    " With one seed there is no interval."
   )
 
 
@@ -93,13 +93,13 @@ def test_several_fields():
   assert say(seeds(64, 400, varied=slow) + seeds(64, 200, varied=fast)) == (
     "Batch 64, learning rate 0.01 was cheapest: 200 J to 80 %."
     " Batch 64, learning rate 0.001 cost 2.0 times as much."
-    " One seed cannot tell how certain this is."
+    " With one seed there is no interval."
   )
 
 
 def test_nobody_reached():
   assert say([record(64, 0, 600, "missed"), record(256, 0, 700, "missed")]) == (
-    "No trial reached 80 %; the best came to 74 % (batch 64). Every energy is"
+    "No trial reached 80 %; the best reached 74 % (batch 64). Every energy is"
     " a lower bound. Raise budget_examples or lower target_accuracy."
   )
 
@@ -138,7 +138,7 @@ def test_unknown_joules_of_all():
 def test_partial_trials_with_known_joules():
   partial = record(64, 1, 210, partial=True, reasons=("DRAM lost at 2 s",))
   assert say([record(64, 0, 200), partial]).endswith(
-    "1 of 2 trials were only partly measured: DRAM lost at 2 s."
+    "1 of 2 trials was only partly measured: DRAM lost at 2 s."
   )
 
 
@@ -150,7 +150,7 @@ def test_a_failed_trial_is_not_called_partial():
 def test_another_way_to_count_changes_the_cheapest():
   quick = record(64, 0, 200.0, joules_to_accuracy_with_compile=900.0)
   assert say([quick, *seeds(128, 300)]).endswith(
-    "Counting compiling, batch 128 is cheapest instead."
+    "With compiling, batch 128 is cheapest instead."
   )
 
 
@@ -160,4 +160,17 @@ def test_many_alike_are_counted():
   assert told == (
     "Batch 16 was cheapest: 250 J to 80 %."
     " It does not differ measurably from 5 other settings with 2 seeds."
+  )
+
+
+def test_large_energies_have_a_prefix():
+  assert say(seeds(64, 41_834.0) + seeds(1024, 12.3e6)).startswith(
+    "Batch 64 was cheapest: 41.8 kJ to 80 %."
+  )
+  bounds = [record(1024, s, 12.3e6, "missed") for s in range(2)]
+  assert "known to be at least 12.3 MJ." in say(
+    [*seeds(64, 200.0, 210.0), *bounds, *seeds(2048, -13e6, -13e6)]
+  )
+  assert say(seeds(64, 0.5, 0.6)).startswith(
+    "Batch 64: reaching 80 % cost 550 mJ (500 to 600) in"
   )

@@ -47,28 +47,28 @@ def test_what_it_cost_and_what_it_bought() -> None:
   )
   # Past the target: 50, 100 and 240 J; in all 2, 2 and 5 times as much.
   assert found == (
-    "Stop at target false: training after the target cost 100 (50.0 to 240) J,"
-    " in all 2.00 (2.00 to 5.00) times the energy to it, for 3.00 (2.00 to"
-    " 4.00) points of accuracy.",
+    "Stop at target false: training after the target cost 100 J (50.0 to 240)"
+    " of energy, in all 2.00 (2.00 to 5.00) times the energy to target, for"
+    " 3.00 (2.00 to 4.00) points of accuracy.",
   )
 
 
 def test_it_may_have_bought_less_than_nothing() -> None:
   (line,) = lines(went_on(0, 100, 0.78))
-  assert line.endswith("to it, for -2.00 points of accuracy.")
+  assert line.endswith("to target, for -2.00 points of accuracy.")
 
 
 def test_estimated_joules_say_so() -> None:
   (line,) = lines(went_on(0, 100, 0.82, estimated=True))
-  assert "cost 50.0 estimated J," in line
+  assert "cost 50.0 J of estimated energy," in line
 
 
 def test_what_is_not_known_stays_so() -> None:
   unseen = went_on(1, 100, 0.82, train_joules=None, joules_to_accuracy=None)
   (line,) = lines(went_on(0, 100, 0.82), unseen)
   assert line == (
-    "Stop at target false: training after the target cost an unknown number of"
-    " J, for 2.00 (2.00 to 2.00) points of accuracy."
+    "Stop at target false: training after the target cost unknown energy,"
+    " for 2.00 (2.00 to 2.00) points of accuracy."
   )
 
 
@@ -79,7 +79,7 @@ def test_trials_that_did_not_go_past_are_not_in_it() -> None:
   last = went_on(2, 100, 0.82, first=10)
   failed = record(seed=3, status="failed", varied={"stop_at_target": False})
   (line,) = lines(went_on(0, 100, 0.82), missed, last, failed)
-  assert "training after the target (1 of 3 trials) cost 50.0 J," in line
+  assert "training after the target (1 of 3 trials) cost 50.0 J of" in line
 
 
 @pytest.mark.parametrize("status", ["reached", "missed"])

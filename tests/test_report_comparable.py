@@ -8,7 +8,9 @@ from report_records import record, seeds
 from jaxpower.report.compare.comparable import (
   Start,
   comparable,
+  hardware,
   machine,
+  model_name,
   pool,
   start_of,
 )
@@ -129,3 +131,19 @@ def test_no_rate_trains_a_frozen_backbone():
   assert not start_of(frozen).from_scratch
   assert start_of(record()) == Start("scratch")
   assert start_of(record()).from_scratch
+
+
+def test_hardware_of_a_record():
+  devices = [{"platform": "gpu", "kind": "NVIDIA H200"}] * 2
+  several = record(provenance={"devices": devices})
+  assert hardware(several) == "2 x NVIDIA H200"
+  cpu = {"devices": [{"platform": "cpu", "kind": "cpu"}], "cpu": "AMD EPYC"}
+  on_cpu = record(provenance=cpu, joules_by_domain={"package-0": 1.0})
+  assert hardware(on_cpu) == "AMD EPYC"
+  assert hardware(record(provenance={"cpu": "AMD EPYC"})) == ""
+
+
+def test_a_model_is_named_with_the_sizes_that_are_not_its_own():
+  model = {"name": "resnet18", "width": 0.5, "depth": 1.0}
+  assert model_name(record(config={"model": model})) == "resnet18 width 0.5"
+  assert model_name(record(config={"model": {"name": "cnn"}})) == "cnn"

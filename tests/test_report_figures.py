@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from report_records import record, seeds
+from report_records import curve, record, seeds
 
 from jaxpower.records import from_json, to_json
 from jaxpower.report.compare.comparison import compare
@@ -142,3 +142,24 @@ def test_no_global_figure_is_kept():
   draw(seeds(64, 204))
   pyplot = sys.modules.get("matplotlib.pyplot")
   assert pyplot is None or not pyplot.get_fignums()
+
+
+def test_large_energies_are_drawn_in_the_unit_of_the_table():
+  axes = axes_of(seeds(64, 41_834.0))
+  assert axes.get_xlabel() == "Kilojoules of training"
+  assert axes.xaxis.get_major_formatter()(20_000.0) == "20"
+  assert xs(bold(axes)[0])[-1] == pytest.approx(41_834.0)
+  short = record(64, 0, 12.3e6, curve=curve(12.3e6, 0.81)[5:])
+  axes = axes_of([short])
+  assert axes.get_xscale() == "linear"
+  assert axes.get_xlabel() == "Megajoules of training"
+  assert axes.xaxis.get_major_formatter()(2_500_000.0) == "2.5"
+
+
+def test_panels_of_three_comparisons_stand_in_two_rows():
+  records = [
+    record(64, 0, 200.0, target_accuracy=target) for target in (0.6, 0.7, 0.8)
+  ]
+  figure = draw(records)
+  assert len(figure.axes) == 3
+  assert len({axes.get_position().y0 for axes in figure.axes}) == 2

@@ -106,15 +106,16 @@ def test_what_was_not_seen_makes_a_lower_bound():
 
 
 def test_the_stages_and_their_sum():
-  _, rows = stage_rows(sweep(), trainings=10, inferences=1e6)
-  assert rows["search"][:2] == ("9 trials, every phase", "2100")
-  assert rows["training"][:2] == ("10 trainings", "1000 (900-1100)")
+  columns, rows = stage_rows(sweep(), trainings=10, inferences=1e6)
+  assert columns[2] == "kilojoules"
+  assert rows["search"][:2] == ("9 trials, every phase", "2.10")
+  assert rows["training"][:2] == ("10 trainings", "1.00 (0.900-1.10)")
   assert rows["inference"][:2] == (
     "1,000,000 examples",
-    "40,000 (40,000-40,000)",
+    "40.0 (40.0-40.0)",
   )
   # 2100 + 1000 (900 to 1100) + 40000
-  assert rows["all of these"][1] == "43,100 (43,000-43,200)"
+  assert rows["total"][1] == "43.1 (43.0-43.2)"
   assert "pretraining" not in rows
 
 
@@ -152,7 +153,7 @@ def test_joules_are_the_same_under_any_assumption():
   }
 
 
-def test_large_energies_are_told_in_kwh():
+def test_large_energies_are_in_kwh():
   columns, rows = stage_rows(sweep(), inferences=9e8)
   assert columns[3] == "kWh at the meter"
   assert rows["inference"][2] == "10.0 (10.0-10.0)"
@@ -181,8 +182,8 @@ def test_gpus_that_cannot_be_counted_are_said():
   records = [trial(64, 0, 100.0, provenance={}, meter={})]
   table = section(records, assume(**EMBODIED)).tables[0]
   assert table.columns[-1] == "g CO2e embodied, host alone"
-  assert "How many GPUs trained is not known" in said(records, **EMBODIED)
-  assert "How many GPUs" not in said(sweep(), **EMBODIED)
+  assert "The number of GPUs is unknown" in said(records, **EMBODIED)
+  assert "The number of GPUs" not in said(sweep(), **EMBODIED)
 
 
 def test_the_search_is_paid_back():
@@ -200,10 +201,10 @@ def test_the_search_is_paid_back():
   assert found[1].trainings == BreakEven(10.5, low=10.5, high=10.5)
   lines = said(records, trainings=1)
   assert (
-    "Taking batch 64 instead of the median setting (batch 128) pays the search"
-    " back after 42 trainings." in lines
+    "Taking batch 64 instead of the median setting (batch 128) pays back the"
+    " search after 42 trainings." in lines
   )
-  assert "The whole sweep, 9 trials, spent 2100 J." in lines
+  assert "The whole sweep, 9 trials, cost 2.10 kJ." in lines
 
 
 def test_a_search_seen_in_part_is_paid_back_after_at_least():
@@ -224,30 +225,32 @@ def test_a_search_seen_in_part_is_paid_back_after_at_least():
   (life,) = lifecycle.find(compared(missed), Given()).lives
   life = dataclasses.replace(life, search=bounded, alternatives=(median,))
   assert (
-    "pays the search back nobody can tell when"
+    "pays back the search after an unknown number of trainings"
     in lifecycle.search_lines(life)[1]
   )
 
 
 def test_one_setting_has_no_search():
   records = [trial(64, seed, 100.0) for seed in range(2)]
-  assert "There was no other setting to search among." in said(records, pue=1.5)
+  assert "There was no other setting to choose from." in said(records, pue=1.5)
   assert len(section(records, assume(pue=1.5)).tables) == 3
 
 
-def test_inferences_at_which_training_is_half():
+def test_inferences_that_cost_one_training():
   records = sweep()
   lines = said(records, trainings=1)
   # 100 J over 0.04 J; before all inference 2100 + 100 J.
   assert (
-    "At batch 64, 2500 inferences cost what one training did, 55,000 what all"
-    " before them did." in lines
+    "At batch 64, 2500 inferences cost as much as one training, 55,000 as much"
+    " as all stages before inference." in lines
   )
-  assert "55,000 what all before them did" in said(records, inferences=1e6)
+  assert "55,000 as much as all stages before inference" in said(
+    records, inferences=1e6
+  )
   table = section(records, assume(trainings=1)).tables[2]
   assert table.columns[1:] == (
     "joules per inference",
-    "inferences at which training is half",
+    "inferences that cost one training",
   )
   assert [row[2] for row in table.rows] == [
     "2500 (2250-2750)",
@@ -260,11 +263,11 @@ def test_unknown_inference_is_not_zero():
   records = [trial(64, 0, 100.0, infer_joules_per_example=None)]
   _, rows = stage_rows(records, inferences=1000)
   assert rows["inference"][1] == "unknown"
-  assert rows["all of these"][1] == "> 250"
-  assert "In all at least 250 J without inference, unknown." in said(
+  assert rows["total"][1] == "> 250"
+  assert "In total at least 250 J without inference (unknown)." in said(
     records, inferences=1000
   )
-  assert "How many inferences cost what training did is unknown." in said(
+  assert "How many inferences cost as much as training is unknown." in said(
     records, pue=1.5
   )
 
@@ -290,12 +293,14 @@ def test_pretraining_is_shared_over_tasks():
   _, rows = stage_rows(study(), downstream_tasks=10)
   assert rows["pretraining"][:2] == ("1 of 10 tasks", "105")
   assert rows["search"][:2] == ("2 trials, every phase", "210")
-  assert rows["all of these"][1] == "335"
+  assert rows["total"][1] == "335"
   lines = said(study(), downstream_tasks=10)
   assert (
-    "The whole sweep, 2 trials and 1 of pretraining, spent 1260 J." in lines
+    "The whole sweep, 2 trials and 1 of pretraining, cost 1.26 kJ." in lines
   )
-  assert "In all 335 J: pretraining 31 %, search 63 %, training 6.0 %." in lines
+  assert (
+    "In total 335 J: pretraining 31 %, search 63 %, training 6.0 %." in lines
+  )
 
 
 def test_pretraining_that_is_not_shared_is_whole():
@@ -309,7 +314,7 @@ def test_a_chain_among_the_trials_counts_once():
   _, rows = stage_rows([first, second], downstream_tasks=2)
   assert "pretraining" not in rows
   assert rows["search"][:2] == ("2 trials, every phase", "210")
-  assert rows["all of these"][1] == "230"
+  assert rows["total"][1] == "230"
 
 
 def test_pretraining_for_nothing_belongs_to_the_search():
@@ -329,7 +334,7 @@ def test_weights_from_elsewhere_count_what_is_given_once():
   _, rows = stage_rows(tuned(5000.0), downstream_tasks=10)
   assert rows["pretraining"][:2] == ("1 of 10 tasks", "500")
   assert (
-    "What weights/vit cost to make is given, not measured here: its card."
+    "The energy of making weights/vit is given, not measured here: its card."
     in said(tuned(5000.0), trainings=1)
   )
   _, rows = stage_rows(tuned(None), downstream_tasks=10)
@@ -339,7 +344,7 @@ def test_weights_from_elsewhere_count_what_is_given_once():
 def test_pretraining_that_is_not_recorded_is_unknown():
   _, rows = stage_rows(study()[1:], downstream_tasks=10)
   assert rows["pretraining"][1] == "unknown"
-  assert rows["all of these"][1].startswith("> ")
+  assert rows["total"][1].startswith("> ")
 
 
 def test_a_failed_attempt_counts_though_it_was_repeated():
@@ -347,7 +352,7 @@ def test_a_failed_attempt_counts_though_it_was_repeated():
   records = [failed, trial(64, 0, 100.0)]
   _, rows = stage_rows(records, trainings=1)
   assert rows["search"][:2] == ("1 trial in 2 attempts, every phase", "> 150")
-  assert "What 1 of 2 trials spent is unknown, and not zero." in said(
+  assert "The energy of 1 of 2 trials is unknown, not zero." in said(
     records, trainings=1
   )
 
@@ -385,8 +390,8 @@ def test_what_pretraining_began_from_counts_too():
 
 def test_the_boundary_is_named():
   lines = said(sweep(), pue=1.5)
-  assert f"The joules cover {GPU}." in lines
-  assert "The meter's own bound, at 95 %, is at most 1.0 %" in lines
+  assert f"The energy covers {GPU}." in lines
+  assert "The meter's 95 % error bound is at most 1.0 %" in lines
 
 
 def test_estimated_is_said_everywhere():
@@ -400,10 +405,10 @@ def test_estimated_is_said_everywhere():
 def test_nothing_reached_and_nothing_known():
   missed = [trial(64, seed, 100.0, status="missed") for seed in range(2)]
   lines = said(missed, inferences=10)
-  assert "without training and inference, unknown." in lines
-  assert "No setting is known to be the best one." in lines
+  assert "without training and inference (unknown)." in lines
+  assert "Which setting is best is unknown." in lines
   failed = [record(64, 0, status="failed")]
-  assert "What this life spent is unknown" in said(failed, trainings=1)
+  assert "The total is unknown" in said(failed, trainings=1)
   assert section([], assume(trainings=1)).lines
 
 
@@ -411,7 +416,7 @@ def test_two_machines_are_told_apart():
   elsewhere = {"host": "gpu-node-08", "devices": [GPU_DEVICE]}
   other = [trial(64, 7, 70.0, provenance=elsewhere)]
   lines = said([*sweep(), *other], trainings=1)
-  assert "gpu-node-08: The whole sweep, 1 trial, spent 120 J." in lines
+  assert "gpu-node-08: The whole sweep, 1 trial, cost 120 J." in lines
 
 
 def test_every_assumption_is_shown_with_its_source():
@@ -429,15 +434,15 @@ def folder(path, trials):
   return str(path)
 
 
-def test_the_command_tells_it_after_the_report(tmp_path, capsys):
+def test_the_command_shows_it_after_the_report(tmp_path, capsys):
   file = tmp_path / "life.toml"
   file.write_text(template())
   run = folder(tmp_path / "batch", sweep())
   assert main([run], lifecycle=str(file)) == 0
   out, err = capsys.readouterr()
-  report, _, life = out.partition("Life cycle: from first weight to last")
+  report, _, life = out.partition("\nLife cycle\n")
   assert "Batch 64 was cheapest" in report
-  assert "pays the search back after 42 trainings" in life
+  assert "pays back the search after 42 trainings" in life
   assert err == ""
   assert main([run]) == 0
   assert "Life cycle" not in capsys.readouterr().out
@@ -460,7 +465,7 @@ def test_a_bad_file_prints_nothing_else(tmp_path, capsys):
   assert main([run], lifecycle=str(file)) == 2
   out, err = capsys.readouterr()
   assert out == ""
-  assert err == f"report: {file}: pue.unit: is missing; no field may be\n"
+  assert err == f"report: {file}: pue.unit: is missing; every field is needed\n"
 
 
 def test_the_script_prints_the_template():
@@ -473,3 +478,21 @@ def test_the_script_prints_the_template():
   )
   assert (done.returncode, done.stderr) == (0, "")
   assert done.stdout == template()
+
+
+def test_large_energies_are_in_one_unit_a_column():
+  records = [
+    trial(64, 0, 41_834.0, infer_joules_per_example=1500.0),
+    trial(128, 0, 12.3e6, infer_joules_per_example=2000.0),
+    trial(256, 0, 12.4e6, infer_joules_per_example=None),
+  ]
+  found = section(records, assume(trainings=1000, inferences=0))
+  stages, search, inferences, _ = found.tables
+  assert stages.columns[2] == "megajoules"
+  assert [row[2] for row in stages.rows] == ["24.7", "41.8", "0", "66.6"]
+  assert search.columns[2] == "kilojoules to 80 %"
+  assert [row[2] for row in search.rows] == ["12,300", "12,400", "41.8"]
+  assert "24.7 MJ" in search.notes[0]
+  assert inferences.columns[1] == "kilojoules per inference"
+  assert [row[1] for row in inferences.rows] == ["1.50", "2.00", "unknown"]
+  assert "cost 24.7 MJ." in "\n".join(found.lines)

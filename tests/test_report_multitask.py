@@ -122,7 +122,7 @@ def test_the_sum_of_each_seed_stands_against_its_own_network() -> None:
   assert re.search(r"label \+ subject +3 +7\.00 .* 10\.0 .* 0\.700", text)
   assert (
     "One network for label and subject cost 0.700 times (0.600 to 0.800) the"
-    " joules of two networks: multitask saved 30 %." in text
+    " energy of two single-task networks: multitask saved 30 %." in text
   )
 
 
@@ -155,14 +155,14 @@ def test_a_network_that_costs_more_is_said_to() -> None:
 
 def test_seeds_that_disagree_settle_nothing() -> None:
   text = tell(sweep((8.0, 12.0, 10.0), (4.0,) * 3, (6.0,) * 3))
-  assert "3 seeds cannot tell whether it saved" in text
+  assert "no measurable difference with 3 seeds" in text
   assert "saved 0" not in text
 
 
 def test_one_seed_has_no_interval() -> None:
   text = tell(sweep((5.0,), (4.0,), (6.0,)))
-  assert "cost 0.500 times the joules" in text
-  assert "One seed cannot tell how certain this is." in text
+  assert "cost 0.500 times the energy" in text
+  assert "With one seed there is no interval." in text
 
 
 def test_a_miss_in_one_network_bounds_its_cost_from_below() -> None:
@@ -177,7 +177,7 @@ def test_a_miss_alone_bounds_the_saving_from_below() -> None:
   assert "multitask saved at least 50 %" in text
   # A dearer one may still be cheaper than a network that never got there.
   unsure = tell(sweep((15.0,) * 3, (4.0,) * 3, (-6.0,) * 3))
-  assert "too many trials missed a target to tell" in unsure
+  assert "whether it saved is unknown, as too many trials missed" in unsure
 
 
 def test_an_accuracy_that_is_lost_is_seen() -> None:
@@ -194,19 +194,17 @@ def test_an_accuracy_that_is_lost_is_seen() -> None:
   assert re.search(
     r"label +85 % +5\.00.* 81 % +86 % +-5\.0 \(-6\.0 to -4\.0\)", text
   )
-  assert (
-    "Less accurate in the end in one network than alone: label by 5" in text
-  )
-  assert "More accurate in the end in one network than alone: subject" in text
+  assert "Lower final accuracy in one network than alone: label by 5" in text
+  assert "Higher final accuracy in one network than alone: subject" in text
   steady = tell(SAVED)
-  assert "No task ended surely more or less accurate" in steady
+  assert "Final accuracies in one network and alone do not differ" in steady
   # Where training stopped at the targets nothing is told of a loss.
   stopped = [
     dataclasses.replace(r, config=r.config | {"stop_at_target": True})
     for r in together + alone
   ]
-  assert "Less accurate" not in tell(stopped)
-  assert "no loss can be told" in tell(stopped)
+  assert "Lower final" not in tell(stopped)
+  assert "the difference is not a loss or gain" in tell(stopped)
 
 
 def test_unknown_joules_stay_unknown() -> None:
@@ -222,7 +220,7 @@ def test_a_seed_with_a_failed_trial_is_left_out_and_said_to() -> None:
   failed = trial(("label",), 1, None, status="failed")
   records = [r for r in SAVED if r.trial_id != failed.trial_id] + [failed]
   text = tell(records)
-  assert "Left out, since a trial failed or is not there: seed 1." in text
+  assert "Left out because a trial failed or is missing: seed 1." in text
   (pairing,) = pairings(records)
   assert (pairing.seeds, pairing.left_out) == ((0, 2), (1,))
 
@@ -237,7 +235,9 @@ def test_a_seed_with_a_failed_trial_is_left_out_and_said_to() -> None:
     {"shared": {"data": "imu+side"}},
   ],
 )
-def test_trials_on_other_ground_are_no_pair(changes: dict[str, Any]) -> None:
+def test_trials_under_other_conditions_are_no_pair(
+  changes: dict[str, Any],
+) -> None:
   target = changes.pop("target_accuracy", None)
   odd = [trial(("label",), seed, 4.0, **changes) for seed in range(3)]
   if target:
@@ -249,7 +249,7 @@ def test_trials_on_other_ground_are_no_pair(changes: dict[str, Any]) -> None:
   assert multitask.find(compare_all(SAVED[3:])) == (), "no network for several"
 
 
-def test_two_ways_to_weigh_are_told_apart() -> None:
+def test_two_ways_to_weigh_are_named() -> None:
   learned = [
     dataclasses.replace(r, config=r.config | {"task_weighting": "uncertainty"})
     for r in sweep((5.0,) * 3, (), ())
@@ -285,11 +285,11 @@ def test_trials_of_other_tasks_share_no_ratio() -> None:
   assert "every target (70 % on average)" in found.lead
   names = {name_among(c, comparisons) for c in comparisons}
   assert [s.title for s in report.sections if s.title not in names] == [
-    "One network for several tasks, against a network for each"
+    "Multitask and single-task networks"
   ]
 
 
-def test_one_target_for_two_tasks_makes_them_no_ground() -> None:
+def test_one_target_does_not_make_two_tasks_comparable() -> None:
   shared = [
     dataclasses.replace(r, target_accuracy=0.7)
     for r in SAVED
@@ -310,3 +310,13 @@ def test_targets_that_agree_on_average_alone_are_not_pooled() -> None:
   ]
   assert len(make(SAVED[:3] + other).compared.comparisons) == 2
   assert math.isclose(SAVED[0].target_accuracy, other[0].target_accuracy)
+
+
+def test_large_energies_are_in_one_unit_a_table() -> None:
+  records = sweep((41_834.0,), (200.0,), (12.3e6,))
+  energy, accuracy = multitask.tell(multitask.find(compare_all(records))).tables
+  assert energy.columns[2].startswith("kilojoules")
+  assert energy.columns[3].startswith("kilojoules")
+  assert energy.rows[0][2:4] == ("41.8", "12,300")
+  assert accuracy.columns[2].startswith("joules")
+  assert [row[2] for row in accuracy.rows] == ["200", "12,300,000"]

@@ -113,7 +113,7 @@ def test_it_says_all_that_the_terminal_says(tmp_path, whole):
   read = Reader(whole)
   assert [section.title for section in made.sections] == [
     "",
-    "Which field matters most",
+    "Importance of the fields",
   ]
   for section in made.sections:
     assert section.lead in read.words
@@ -134,7 +134,7 @@ def test_machine_and_meter_are_named(tmp_path):
   assert "cpu-estimate estimated, not measured (cpu)" in text
   assert "host gpu-node-07 cpu AMD EPYC 9654" in text
   assert "warnings hot" in text
-  assert "over the estimated joules of training" in text
+  assert "over the estimated energy of training" in text
 
 
 def test_measured_joules_are_not_called_estimated(whole):
@@ -167,3 +167,10 @@ def test_everything_from_a_record_is_escaped(tmp_path):
 def test_no_records_make_a_page_too(tmp_path):
   read = Reader(page(tmp_path, []))
   assert "No trial is recorded yet." in read.text
+
+
+def test_a_long_cell_may_break_and_a_number_may_not(tmp_path):
+  long = "a name of an optimizer that fills more than one line of a column"
+  text = page(tmp_path, seeds(64, 9, 10, varied={"optimizer.name": long}))
+  assert f'<td class="long">{long}</td>' in text
+  assert text.count('class="long"') == 1

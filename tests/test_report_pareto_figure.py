@@ -27,8 +27,8 @@ def labels(axes) -> list[str]:
 def test_settings_on_a_front_are_named():
   (comparison,) = compare(TRIALS)
   assert front_lines(comparison) == (
-    "Most accuracy for the joules: batch 16.",
-    "Least joules and seconds to the target: batch 16; batch 64.",
+    "Pareto front of energy and accuracy: batch 16.",
+    "Pareto front of energy and seconds to the target: batch 16; batch 64.",
   )
   left, right = panels(TRIALS)
   assert labels(left) == ["batch 16", "others"]
@@ -38,7 +38,7 @@ def test_settings_on_a_front_are_named():
 def test_estimated_joules_are_called_so():
   trials = [to(b, 200.0 + b, 9.0, estimated=True) for b in (16, 64, 256)]
   (comparison,) = compare(trials)
-  assert all("estimated joules" in line for line in front_lines(comparison))
+  assert all("estimated energy" in line for line in front_lines(comparison))
   assert {a.get_xlabel() for a in panels(trials)} == {
     "Estimated joules of training"
   }
@@ -76,7 +76,7 @@ def test_unknown_seconds_are_said_to_be():
   trials = [to(b, 200.0, None) for b in (16, 64, 256)]
   _, right = panels(trials)
   assert [text.get_text() for text in right.texts] == [
-    "No setting's joules and seconds are both known"
+    "No setting has both its energy and its seconds known"
   ]
 
 
@@ -95,3 +95,10 @@ def test_rendered_twice_it_is_the_same():
     render(pareto(with_fronts(compare(trials))), "svg") for _ in range(2)
   )
   assert first == again
+
+
+def test_large_energies_are_drawn_in_the_unit_of_the_table():
+  trials = [to(b, 41_834.0 + b, 9.0, estimated=True) for b in (16, 64, 256)]
+  for axes in panels(trials):
+    assert axes.get_xlabel() == "Estimated kilojoules of training"
+    assert axes.xaxis.get_major_formatter()(50_000.0) == "50"

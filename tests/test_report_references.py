@@ -1,4 +1,4 @@
-"""Numbers from elsewhere: how they are read, and what they compare with."""
+"""References: how they are read, and what they compare with."""
 
 import dataclasses
 import json
@@ -34,7 +34,6 @@ from jaxpower.report.given.references import (
 from jaxpower.report.questions import references
 from jaxpower.report.questions.references import (
   Difference,
-  hardware,
   in_words,
   matches,
   obstacles,
@@ -182,7 +181,7 @@ def test_what_a_terminal_would_act_upon_is_taken_out(tmp_path):
       "row 1, column watts: its name must say the unit: joules: energy, not"
       " power",
     ),
-    ("name,name,joules\n", "row 1, column name: stands there twice"),
+    ("name,name,joules\n", "row 1, column name: appears twice"),
     (
       "name;source;joules\na;b;1\n",
       "; separate columns by commas",
@@ -191,17 +190,26 @@ def test_what_a_terminal_would_act_upon_is_taken_out(tmp_path):
     ("name,source,joules\na,b,\n", "row 2, column joules: missing, and so is"),
     (
       "name,source,joules,energy_kwh\na,b,1,2\n",
-      "row 2, column energy_kwh: another one gives joules too",
+      "row 2, column energy_kwh: another column gives joules too",
     ),
     (
       "name,source,joules\na,b,1\n\na,b,12.300 J\n",
       "row 4, column joules: '12.300 J' is not a number",
     ),
-    ("name,source,joules\na,b,0\n", "column joules: 0 cannot be; above 0"),
-    ("name,source,joules\na,b,-3\n", "column joules: -3 cannot be"),
-    ("name,source,joules\na,b,nan\n", "column joules: nan cannot be"),
-    ("name,source,energy_kwh\na,b,1e300\n", "column energy_kwh: 1e+300 cannot"),
-    ("name,source,energy_kwh\na,b,9e29\n", "energy_kwh: 3.24e+36 cannot be"),
+    (
+      "name,source,joules\na,b,0\n",
+      "column joules: 0 is out of range; must be above 0",
+    ),
+    ("name,source,joules\na,b,-3\n", "column joules: -3 is out of range"),
+    ("name,source,joules\na,b,nan\n", "column joules: nan is out of range"),
+    (
+      "name,source,energy_kwh\na,b,1e300\n",
+      "column energy_kwh: 1e+300 is out of range",
+    ),
+    (
+      "name,source,energy_kwh\na,b,9e29\n",
+      "energy_kwh: 3.24e+36 is out of range",
+    ),
     (
       "name,source,joules,accuracy\na,b,1,80\n",
       "column accuracy: 80 is not a share of one; 80 % is 0.8",
@@ -278,10 +286,10 @@ def test_json_says_the_same_as_csv(tmp_path):
       '{"name": "a", "source": "b", "joule": 1}',
       "entry 1, unknown column 'joule'; did you mean joules?",
     ),
-    ('{"joules": 1, "joules": 2}', "not JSON: joules stands there twice"),
+    ('{"joules": 1, "joules": 2}', "not JSON: joules appears twice"),
     (
       '{"name": "a", "source": "b", "joules": NaN}',
-      "entry 1, column joules: nan cannot be",
+      "entry 1, column joules: nan is out of range",
     ),
     ("[]", "no result in it"),
   ],
@@ -561,7 +569,7 @@ def reference(**changes: Any) -> Reference:
 def test_without_references_there_is_no_section():
   assert references.answer(compare_all(ours(190, 200)), Given()) == ()
   (section,) = references.answer(compare_all([]), Given((reference(),)))
-  assert section.title == "Numbers from elsewhere"
+  assert section.title == "References"
   assert section.lines == ("eager: not compared: no trial is recorded here.",)
 
 
@@ -589,20 +597,20 @@ def test_a_lower_bound_here_is_one_of_the_ratio():
   assert match.joules_ratio is not None
   assert (match.joules_ratio.value, match.joules_ratio.at_least) == (0.5, True)
   section = tell([reference()], ours(-200, -200, 100))
-  assert "took at least 0.500 times its joules and" in section.lines[0]
+  assert "needed at least 0.500 times its energy and" in section.lines[0]
 
 
 @pytest.mark.parametrize(
   ("changes", "said"),
   [
     ({"data": "cifar100"}, "data cifar100 there, cifar10 here"),
-    ({"data": ""}, "its data is not known"),
+    ({"data": ""}, "its data is unknown"),
     ({"model": "resnet50"}, "model resnet50 there, resnet18 here"),
     (
       {"target_accuracy": 0.93, "accuracy": 0.94},
       "target 93 % there, 90 % here",
     ),
-    ({"target_accuracy": None}, "its target is not known"),
+    ({"target_accuracy": None}, "its target is unknown"),
     (
       {"accuracy": 0.85},
       "it stopped at 85 %, below its target of 90 %",
@@ -646,18 +654,21 @@ def test_a_target_within_a_tenth_of_a_point_is_the_same():
   [
     (
       {"hardware": "NVIDIA A100"},
-      "other hardware (NVIDIA A100 there, NVIDIA H200 here)",
+      "different hardware (NVIDIA A100 there, NVIDIA H200 here)",
     ),
     (
       {"hardware": "2 x H200"},
-      "other hardware (2 x H200 there, NVIDIA H200 here)",
+      "different hardware (2 x H200 there, NVIDIA H200 here)",
     ),
-    ({"hardware": ""}, "whether the hardware is the same is not known"),
+    ({"hardware": ""}, "whether the hardware is the same is unknown"),
     ({"precision": "float32"}, "precision float32 there, bfloat16 here"),
     ({"batch_size": 512}, "batch 512 there, 128 here"),
-    ({"estimated": True}, "joules estimated there, measured here"),
-    ({"boundary": ()}, "which parts of the machine its joules cover is not"),
-    ({"phases": ()}, "which phases of its run it counts is not said"),
+    ({"estimated": True}, "energy estimated there, measured here"),
+    (
+      {"boundary": ()},
+      "the parts of the machine that its energy covers are not",
+    ),
+    ({"phases": ()}, "the phases that it covers are not given"),
   ],
 )
 def test_what_may_mislead_is_said_beside_the_ratio(changes, said):
@@ -666,18 +677,18 @@ def test_what_may_mislead_is_said_beside_the_ratio(changes, said):
   (note,) = texts(match.caveats)
   assert note.startswith(said)
   (line,) = tell([reference(**changes)], ours(190, 200)).lines
-  assert f"Mind: {note}." in line
+  assert f"Note: {note}." in line
 
 
 @pytest.mark.parametrize(
   ("there", "told"),
-  [("1 x H200", "same"), ("NVIDIA A100", "other"), ("", "unknown")],
+  [("1 x H200", "same"), ("NVIDIA A100", "different"), ("", "unknown")],
 )
 def test_hardware_is_labelled_beside_the_ratio(there, told):
   section = tell([reference(hardware=there)], ours(190, 200))
   shown = section.tables[1]
   assert shown.rows[0][shown.columns.index("hardware")] == told
-  assert shown.rows[0][shown.columns.index("ratio of joules")] != "none"
+  assert shown.rows[0][shown.columns.index("ratio of energy")] != "none"
 
 
 def test_estimated_joules_are_called_so_on_both_sides():
@@ -690,17 +701,38 @@ def test_estimated_joules_are_called_so_on_both_sides():
   assert measured.rows[0][3:5] == ("195 (190-200)", "400")
 
 
+@pytest.mark.parametrize(
+  ("there", "here", "caveats"),
+  [
+    (True, True, ()),
+    (False, False, ()),
+    (None, False, ()),
+    (True, False, ("energy estimated there, measured here",)),
+    (False, True, ("energy measured there, estimated here",)),
+    (
+      None,
+      True,
+      ("whether its energy is estimated is not given, here it is",),
+    ),
+  ],
+)
+def test_only_a_difference_in_what_is_estimated_is_noted(there, here, caveats):
+  facts = {"estimated": True, "meter": meter(GPU, "gpu", True)} if here else {}
+  (match,) = matches(reference(estimated=there), compare(ours(190, **facts)))
+  assert texts(match.caveats) == caveats
+
+
 def test_another_boundary_gives_no_ratio_of_joules():
   there = reference(boundary=("gpu", "cpu"))
   (match,) = matches(there, compare(ours(190, 200)))
   assert match.joules_ratio is None
   assert match.seconds_ratio is not None
-  assert texts(match.obstacles) == ("its joules cover gpu + cpu, here gpu",)
+  assert texts(match.obstacles) == ("its energy covers gpu + cpu, here gpu",)
   assert match.obstacles == (Difference("boundary", ("gpu", "cpu"), ("gpu",)),)
   (line,) = tell([there], ours(190, 200)).lines
   assert line == (
-    "eager: here jax, batch 128 took 0.500 times its seconds (0.500 to 0.500)."
-    " Not compared: its joules cover gpu + cpu, here gpu."
+    "eager: here jax, batch 128 needed 0.500 times its time (0.500 to 0.500)."
+    " Not compared: its energy covers gpu + cpu, here gpu."
   )
 
 
@@ -718,7 +750,7 @@ def test_the_parts_of_a_log_are_taken_as_the_records_count(tmp_path):
   records = ours(28_800, 28_800, joules_by_domain=package, meter=both)
   (match,) = matches(eager, compare(records))
   assert match.joules_there == pytest.approx(70_560)
-  assert texts(match.caveats) == ("joules estimated there, measured here",)
+  assert texts(match.caveats) == ("energy estimated there, measured here",)
 
 
 @pytest.mark.parametrize(
@@ -742,8 +774,8 @@ def test_phases_that_records_cannot_add_up():
   )
   assert (match.joules_ratio, match.seconds_ratio) == (None, None)
   assert texts(match.obstacles) == (
-    "its joules are of setup + train",
-    "its seconds are of setup + train",
+    "its energy covers the phases setup + train",
+    "its time covers the phases setup + train",
   )
 
 
@@ -787,24 +819,14 @@ def test_a_start_from_pretrained_weights_is_said():
   records = ours(190, 200, init_from="0123456789ab")
   (match,) = matches(reference(), compare(records))
   assert texts(match.caveats) == (
-    "training here began with pretrained weights",
+    "training here began from pretrained weights",
   )
-
-
-def test_hardware_of_a_record():
-  devices = [{"platform": "gpu", "kind": "NVIDIA H200"}] * 2
-  several = record(provenance={"devices": devices})
-  assert hardware(several) == "2 x NVIDIA H200"
-  cpu = {"devices": [{"platform": "cpu", "kind": "cpu"}], "cpu": "AMD EPYC"}
-  on_cpu = record(provenance=cpu, joules_by_domain={"package-0": 1.0})
-  assert hardware(on_cpu) == "AMD EPYC"
-  assert hardware(record(provenance={"cpu": "AMD EPYC"})) == ""
 
 
 def test_trials_of_unknown_energy_give_no_ratio():
   records = ours(190, joules_to_accuracy=None)
   assert matches(reference(), compare(records)) == ()
-  assert "energy of these trials is not known" in why_not(
+  assert "energy of the trials here is unknown" in why_not(
     reference(), compare(records)
   )
   assert "no trial is recorded" in why_not(reference(), ())
@@ -821,17 +843,17 @@ def test_the_command_shows_them_below_one_report(tmp_path, capsys):
   path = file(tmp_path, HEADING + ROW)
   assert main([first], references=[path]) == 0
   out = capsys.readouterr().out
-  assert "\nNumbers from elsewhere\n" in out
+  assert "\nReferences\n" in out
   assert (
-    "ResNet-18 in PyTorch: here jax, batch 128 took 0.500 times its joules"
-    " (0.500 to 0.500) and 0.0356 times its seconds (0.0356 to 0.0356). Mind:"
-    " which phases of its run it counts is not said; here training alone; which"
-    " parts of the machine its joules cover is not said." in out
+    "ResNet-18 in PyTorch: here jax, batch 128 needed 0.500 times its energy"
+    " (0.500 to 0.500) and 0.0356 times its time (0.0356 to 0.0356). Note:"
+    " the phases that it covers are not given, here training alone; the parts"
+    " of the machine that its energy covers are not given." in out
   )
   second = run_folder(tmp_path / "second", ours(20_000, 21_000, batch=64))
   assert main([first, second], references=[path]) == 0
   out = capsys.readouterr().out
-  assert out.count("Numbers from elsewhere") == 1
+  assert out.count("References") == 1
 
 
 def test_a_bad_reference_prints_nothing(tmp_path, capsys):
@@ -860,9 +882,23 @@ def test_the_script_itself(tmp_path):
   path = file(tmp_path, HEADING + ROW)
   done = script(folder, f"--reference={path}", f"--reference={path}")
   assert (done.returncode, done.stderr) == (0, "")
-  assert done.stdout.count("took 0.500 times its joules") == 2
+  assert done.stdout.count("needed 0.500 times its energy") == 2
 
 
 def test_the_script_prints_the_template():
   done = script("--reference_template")
   assert (done.returncode, done.stderr, done.stdout) == (0, "", template())
+
+
+def test_large_energies_are_in_one_unit_a_table():
+  there = reference(joules=48_000.0, joules_low=40_000.0, joules_high=50_000.0)
+  other = reference(name="big", data="imagenet", joules=12.3e6)
+  given, beside = tell([there, other], ours(41_834.0, 41_834.0)).tables
+  cells = [row[given.columns.index("kilojoules")] for row in given.rows]
+  assert cells == ["48.0 (40.0-50.0)", "12,300"]
+  assert beside.columns[3:5] == ("kilojoules here", "kilojoules there")
+  assert beside.rows[0][3:5] == ("41.8 (41.8-41.8)", "48.0")
+  # 390 J here beside 48,000 J there: joules for both.
+  beside = tell([there], ours(390.0, 390.0)).tables[1]
+  assert beside.columns[3:5] == ("joules here", "joules there")
+  assert beside.rows[0][3:5] == ("390 (390-390)", "48,000")

@@ -96,7 +96,7 @@ def test_shown_on_no_terminal(tmp_path):
   names = ("report.html", "trials.csv", "summary.csv", *FILES[:2])
   assert printed(made).splitlines()[-6:] == [
     "Batch 64 was cheapest: 204 J to 80 %. Batch 256 cost 2.0 times as much."
-    " One seed cannot tell how certain this is.",
+    " With one seed there is no interval.",
     *(str(tmp_path / name) for name in names),
   ]
 
@@ -109,8 +109,8 @@ def test_two_machines_are_told_apart():
     "gpu-node-08",
   ]
   assert made.notes == (
-    "These are not pooled, and no ratio crosses from one to another: data,"
-    " tasks, target, machine or meter differ.",
+    "These comparisons are not pooled, and there is no ratio between them:"
+    " data, tasks, target, machine or meter differ.",
   )
   assert "cheapest" not in made.sentence
   assert made.sentence.splitlines()[1].startswith("gpu-node-08: Batch 64: ")
@@ -139,7 +139,7 @@ def test_a_grid_has_its_details_and_its_fronts(tmp_path):
   assert [table.columns[0] for table in fields.tables] == ["batch", "field"]
   text = printed(made)
   assert "batch  learning rate 0.001  learning rate 0.01  best" in text
-  assert "Least joules and seconds to the target: batch 64" in text
+  assert "Pareto front of energy and seconds to the target: batch 64" in text
 
 
 def test_two_settings_make_no_front(tmp_path):

@@ -22,15 +22,15 @@ GOLDEN = """\
 batch  reached  joules to 80 %       seconds           ratio             \
 J per 1000 examples
 16     3 of 3   212 (204-221)        4.00 (4.00-4.00)  1.00              \
-10.4 +- 1.0 %
+10.4 +- 1 %
 256    3 of 4   400 (390-420)        4.00 (4.00-4.00)  1.89 (1.76-2.06)  \
 19.5 +- 1.1 %
 1024   1 of 3   > 655 (lower bound)  > 4.00            > 3.09            \
-32.0 +- 1.0 %
+32.0 +- 1 %
 Medians over seeds; in brackets the 95 % bootstrap interval. With 3 seeds it \
-is at most their range, which holds the true median in 75 of 100 cases.
+is at most their range, which contains the true median in 75 of 100 cases.
 Lower bound: too many trials missed the target for a median to be known.
-Batch 256: 1 of 4 failed and carries no number.
+Batch 256: 1 of 4 trials failed, without a result.
 Most over least expensive: training alone > 3.09 (2.71 or more), with \
 compiling > 2.83 (2.51 or more), with evaluation > 3.00 (2.64 or more), \
 without idle energy > 2.52 (2.27 or more)."""
@@ -94,7 +94,10 @@ def test_unknown_joules_are_never_zero():
 
 def test_diverged_trials_are_noted():
   notes = shown([record(64, 0, 10, "diverged"), *seeds(128, 9)]).notes
-  assert "Batch 64: 1 of 1 diverged; what it spent is a lower bound." in notes
+  assert (
+    "Batch 64: 1 of 1 trials diverged; the energy spent is a lower bound."
+    in notes
+  )
 
 
 def test_another_order_by_another_way_to_count_is_noted():
@@ -107,8 +110,8 @@ def test_another_order_by_another_way_to_count_is_noted():
 def test_a_way_to_count_that_is_not_known_is_named():
   blind = record(64, 0, 200.0, active_joules_to_accuracy=None)
   notes = shown([blind, *seeds(128, 300)]).notes
-  assert notes[-1] == "Not known of every trial: without idle energy."
-  assert not any("Not known" in note for note in shown(sweep()).notes)
+  assert notes[-1] == "Unknown for some trials: without idle energy."
+  assert not any("Unknown for" in note for note in shown(sweep()).notes)
 
 
 def printed(no_color: bool | None = None, terminal: bool = True, width=80):
@@ -168,3 +171,23 @@ def test_values_are_not_read_as_markup_and_stay_ascii():
   show_table(odd, console)
   assert isinstance(console.file, io.StringIO)
   assert "[red]x[/]" in console.file.getvalue()
+
+
+def test_large_energies_are_in_one_larger_unit_a_column():
+  table = shown([*seeds(64, 41_834.0), record(128, 0, 12.3e6, "missed")])
+  assert table.columns[2] == "kilojoules to 80 %"
+  assert [row[2] for row in table.rows] == ["41.8", "> 12,300 (lower bound)"]
+  assert table.columns[5] == "kJ per 1000 examples"
+  assert [row[5] for row in table.rows] == ["2.04 +- 1 %", "601 +- 1 %"]
+
+
+def test_small_and_large_energies_in_a_column_are_joules():
+  table = shown(seeds(64, 200.0) + seeds(128, 41_834.0))
+  assert table.columns[2] == "joules to 80 %"
+  assert [row[2] for row in table.rows] == ["200", "41,800"]
+
+
+def test_estimated_large_energies_are_called_so():
+  columns = shown(seeds(64, 12.3e6, estimated=True)).columns
+  assert columns[2] == "estimated megajoules to 80 %"
+  assert columns[5] == "estimated kJ per 1000 examples"

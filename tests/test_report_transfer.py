@@ -101,17 +101,17 @@ def test_the_tables_and_sentences():
   assert found is not None
   pretrained, ways = found.tables
   assert pretrained.columns[3:] == (
-    "joules of training",
+    "kilojoules of training",
     "with compiling and evaluation",
   )
   assert pretrained.rows == (
-    ("mnist_5k", "3 of 3", "96 %", "1100 (1000-1200)", "1140 (1040-1240)"),
+    ("mnist_5k", "3 of 3", "96 %", "1.10 (1.00-1.20)", "1.14 (1.04-1.24)"),
   )
   assert ways.columns == (
     "start",
     "reached",
     "joules to 80 %",
-    "of scratch",
+    "ratio to scratch",
     "tasks to break even",
     "with compiling and evaluation",
   )
@@ -120,9 +120,8 @@ def test_the_tables_and_sentences():
   assert ways.rows[1][4:] == ("11 (10 to 12)", "11 (10 to 12)")
   assert found.lines == (
     "Fine-tuned: 20.0 J to 80 % against 120 J from scratch;"
-    " the 1100 J of pretraining pay back from the 11th such task on.",
-    "Counting compiling and evaluation too, on both sides, no number of tasks"
-    " to break even changes.",
+    " the 1.10 kJ of pretraining pay back from the 11th such task on.",
+    "With compiling and evaluation, the tasks to break even are the same.",
   )
 
 
@@ -182,12 +181,12 @@ def test_two_targets_are_told_apart():
 
 def test_never_at_this_accuracy():
   said = lines(study(tuned=(220.0, 210.0, 230.0)))
-  assert "the 1100 J of pretraining never pay back at this accuracy." in said
+  assert "the 1.10 kJ of pretraining never pay back at this accuracy." in said
 
 
 def test_never_that_the_seeds_do_not_exclude():
   said = lines(study(tuned=(120.0, 10.0, 230.0)))
-  assert "never pay back at this accuracy, though the seeds do not" in said
+  assert "never pay back at this accuracy, though the interval does not" in said
 
 
 def test_an_interval_that_includes_never_is_told():
@@ -195,7 +194,10 @@ def test_an_interval_that_includes_never_is_told():
   found = section(records)
   assert found is not None
   assert found.tables[1].rows[1][4].endswith("to never)")
-  assert "from the 11th such task on, though perhaps never" in lines(records)
+  assert (
+    "from the 11th such task on, though the interval includes never"
+    in lines(records)
+  )
 
 
 def test_scratch_missed():
@@ -206,7 +208,7 @@ def test_scratch_missed():
   assert scratch[1:3] == ("0 of 3", "> 120")
   assert tuned[4] == "at most 11 (0 to 12)"
   assert "against at least 120 J from scratch" in found.lines[0]
-  assert "from the 11th such task on, if not before" in found.lines[0]
+  assert "from the 11th such task on at the latest" in found.lines[0]
 
 
 def test_fine_tuned_missed():
@@ -216,7 +218,7 @@ def test_fine_tuned_missed():
 
 def test_both_missed():
   records = study((-120.0, -110.0, -130.0), (-20.0, -10.0, -30.0))
-  assert "cannot be told, too many trials missed the target" in lines(records)
+  assert "is unknown: too many trials missed the target" in lines(records)
 
 
 def test_pretraining_counts_all_its_training_though_it_missed():
@@ -239,7 +241,7 @@ def test_unknown_joules_of_pretraining_are_not_zero():
   assert found.tables[0].rows[0][3] == "unknown"
   assert found.tables[1].rows[1][4:] == ("unknown", "unknown")
   assert (
-    "whether pretraining pays back is unknown: the joules of pretraining are"
+    "whether pretraining pays back is unknown: the energy of pretraining is"
     " unknown." in found.lines[0]
   )
 
@@ -247,7 +249,7 @@ def test_unknown_joules_of_pretraining_are_not_zero():
 def test_unknown_joules_of_a_task_are_not_zero():
   records = study()
   records[-1] = downstream("fine-tuned", 2, None)
-  assert "the meter saw not all of the downstream trials" in lines(records)
+  assert "the energy of some downstream trials is unknown" in lines(records)
 
 
 def test_pretraining_that_is_not_there():
@@ -267,7 +269,10 @@ def test_pretraining_of_another_machine_is_not_divided():
     else pretraining(r.seed, 1000.0, provenance={"host": "gpu-node-08"})
     for r in study()
   ]
-  assert "pretraining was measured on other ground" in lines(records)
+  assert (
+    "pretraining was measured on another machine, device or meter"
+    in lines(records)
+  )
 
 
 def test_a_failed_trial_is_left_out_with_its_seed():
@@ -311,9 +316,9 @@ def test_weights_from_elsewhere_count_what_is_given():
   scratch = [downstream("scratch", s, 120.0) for s in range(2)]
   found = section([*scratch, *tuned])
   assert found is not None
-  assert found.tables[0].rows == (("vit_b16", "given", "", "2000", "unknown"),)
+  assert found.tables[0].rows == (("vit_b16", "given", "", "2.00", "unknown"),)
   assert found.tables[0].notes == (
-    "vit_b16: its joules are not measured here; model card.",
+    "vit_b16: its energy was not measured here; model card.",
   )
   assert found.tables[1].rows[1][4] == "20 (20 to 20)"
   unknown = [
@@ -322,7 +327,7 @@ def test_weights_from_elsewhere_count_what_is_given():
     )
   ]
   said = lines([*scratch, *unknown])
-  assert "what the given weights cost to make is unknown" in said
+  assert "the energy of making the given weights is unknown" in said
 
 
 def test_two_origins_are_told_apart():
@@ -385,7 +390,7 @@ def test_compiling_and_evaluation_may_change_it():
 
 def test_no_scratch_to_compare_with():
   records = [r for r in study() if r.varied.get("transfer") != "scratch"]
-  assert "nothing began from scratch at this setting" in lines(records)
+  assert "no trial began from scratch at this setting" in lines(records)
 
 
 def test_estimated_is_said():
@@ -398,7 +403,7 @@ def test_estimated_is_said():
   assert found.tables[0].columns[3] == "estimated joules of training"
   assert found.tables[1].columns[2] == "estimated joules to 80 %"
   assert "Power is estimated, not measured." in found.lines
-  assert "One seed cannot tell how certain this is." in found.lines
+  assert "With one seed there is no interval." in found.lines
 
 
 def test_no_section_without_transfer():
@@ -435,11 +440,11 @@ def test_the_report_has_the_section_and_keeps_pretraining_in_its_csv(tmp_path):
   sweep = {"config": {"vary": {"transfer": [0, 1]}, "seeds": 3}}
   made = report.write(tmp_path, sweep, study())
   titles = [section.title for section in made.sections if section.title]
-  assert titles == ["Does pretraining pay back?"]
+  assert titles == ["Payback of pretraining"]
   assert made.notes == ()
   rows = (tmp_path / "trials.csv").read_text().splitlines()
   assert sum(row.startswith("aaaa00000001,") for row in rows) == 1
-  assert "Does pretraining pay back?" in (tmp_path / "report.html").read_text()
+  assert "Payback of pretraining" in (tmp_path / "report.html").read_text()
 
 
 def test_several_folders_keep_a_transfer_one_word():
@@ -533,10 +538,29 @@ def test_a_pretraining_that_is_a_setting_too_stays_one():
 
 def test_seeds_that_ran_one_way_only_are_told():
   records = [*study(), downstream("scratch", 3, 500.0)]
-  assert "1 of the seeds did not run both ways" in lines(records)
+  assert "leave out 1 seed that did not run both" in lines(records)
   apart = [
     downstream(word, seed, 50.0)
     for seed, word in enumerate(["scratch", "fine-tuned"])
   ]
   said = lines([pretraining(1, 10.0), *apart])
-  assert "unknown: no seed ran both ways." in said
+  assert "unknown: no seed ran both from scratch and pretrained." in said
+
+
+def test_large_energies_are_in_one_unit_a_column():
+  records = [
+    pretraining(0, 12.3e6),
+    downstream("scratch", 0, 41_834.0),
+    downstream("fine-tuned", 0, -2000.0),
+  ]
+  found = section(records)
+  assert found is not None
+  origins, starts = found.tables
+  assert origins.columns[3] == "megajoules of training"
+  assert origins.rows[0][3:] == ("12.3", "12.3")
+  assert starts.columns[2] == "kilojoules to 80 %"
+  assert [row[2] for row in starts.rows] == ["41.8", "> 2.00"]
+  assert found.lines[0].startswith(
+    "Fine-tuned: at least 2.00 kJ to 80 % against 41.8 kJ from scratch; the"
+    " 12.3 MJ of pretraining pay back"
+  )

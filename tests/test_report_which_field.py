@@ -31,7 +31,7 @@ def test_which_matters_and_what_to_take():
   assert told == (
     "Learning rate matters most (79 % of the variation in energy, 95 % interval"
     " 78 to 80 %), batch (5 %, 95 % interval 4 to 5 %) next."
-    " What one does depends on the other (16 %, 95 % interval 16 to 17 %)."
+    " The fields interact (16 %, 95 % interval 16 to 17 %)."
     " Take learning rate 0.003 with batch 64 or 256; with batch 1024 take 0.01;"
     " the best batch with learning rate 0.003 is 64."
   )
@@ -48,19 +48,18 @@ def test_the_same_everywhere():
 def test_one_seed_claims_nothing():
   told = say({64: (800, 200), 256: (1600, 400)}, seeds=1)
   assert told == (
-    "Of the variation in energy learning rate 80 %, batch 20 % and their"
-    " interaction 0 %; with one seed to a setting, chance is part of each."
-    " As far as one seed shows, take learning rate 0.003 at any batch; the best"
-    " batch with learning rate 0.003 is 64."
+    "Shares of the variation in energy: learning rate 80 %, batch 20 % and"
+    " their interaction 0 %. Take learning rate 0.003 at any batch; the best"
+    " batch with learning rate 0.003 is 64. With one seed there is no interval."
   )
 
 
 def test_noise_is_not_advised_upon():
   told = say({64: (400, 410), 256: (390, 420)}, spread=0.4)
   assert told == (
-    "What learning rate and batch did to the energy does not differ measurably"
-    " from chance. Which learning rate is best at any batch is unknown with"
-    " these seeds."
+    "The effect of learning rate and batch on the energy does not differ"
+    " measurably from chance. Which learning rate is best at any batch is"
+    " unknown with these seeds."
   )
 
 
@@ -91,7 +90,7 @@ def test_misses_may_leave_a_field_open():
     {64: (900, 100), 128: (910, 105), 256: (920, 115), 512: (-950, -950)}
   )
   assert told.endswith(
-    " The misses leave open how much learning rate matters."
+    " How much learning rate matters is uncertain because of the misses."
     " Take batch 64 at any learning rate; the best learning rate with"
     " batch 64 is 0.003."
   )
@@ -146,6 +145,6 @@ def test_its_section_has_the_advice_and_both_tables():
     grid({(b, r): (b * r, b * r * 1.01) for b in (64, 256) for r in RATES})
   )
   (section,) = answer(compared, Given())
-  assert section.title == "Which field matters most"
+  assert section.title == "Importance of the fields"
   assert section.lead == " ".join(advice(fields_of(compared.comparisons[0])))
   assert [table.columns[0] for table in section.tables] == ["batch", "field"]

@@ -31,8 +31,8 @@ batch  learning rate 0.001  learning rate 0.01  best learning rate
 64     400                  200                 0.01
 256    215                  212                 0.01 or 0.001
 1024   > 910                > 900               none
-Median joules to the target; > is a lower bound. Best: values that do not \
-differ measurably stand together, the cheapest first."""
+Median joules to the target; > is a lower bound. Best: the cheapest \
+value, then those that do not differ measurably from it."""
 
 
 def fields(records):
@@ -139,3 +139,14 @@ def test_cells_of_shares():
   assert share(Share(0.62, 0.62)) == "62 %"
   assert share(Share(0.62, 0.62, 0.5, 0.71)) == "62 % (50-71)"
   assert share(Share(0.2, 0.6, 0.1, 0.7)) == "20-60 % (10-70)"
+
+
+def test_large_energies_are_in_the_unit_that_the_note_names():
+  large = {
+    cell: tuple(1e4 * j for j in joules) for cell, joules in CELLS.items()
+  }
+  shown = grid_table(fields(grid(large)))
+  assert shown is not None
+  assert shown.rows[0][1:3] == ("4.00", "2.00")
+  assert shown.rows[2][1:3] == ("> 9.10", "> 9.00")
+  assert shown.notes[0].startswith("Median megajoules to the target;")

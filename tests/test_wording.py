@@ -4,14 +4,21 @@ from hypothesis import strategies as st
 
 from jaxpower.report.compare.comparable import natural_key
 from jaxpower.wording import (
+  joule_unit,
+  joule_unit_for,
+  joules_name,
   label,
   labels,
   measured_or_estimated,
   memory,
   number,
   opening,
+  partly_measured,
   percent,
+  points,
+  quantity,
   setting,
+  whole_percent,
 )
 
 
@@ -97,3 +104,39 @@ def test_numbers_sort_by_size_and_before_words():
   assert sorted(values, key=natural_key) == [
     0.5, 64, 1024, "adam", "sgd", None
   ]  # fmt: skip
+
+
+def test_a_column_of_energy_names_its_unit():
+  kilo = joule_unit_for([0.0, 41_834.0, 12.3e6])
+  assert joules_name(False, kilo) == "kilojoules"
+  assert joules_name(True, kilo) == "estimated kilojoules"
+  assert joule_unit(False, kilo) == "kJ"
+  assert joule_unit(True, kilo) == "estimated kJ"
+  assert (joules_name(False), joule_unit(True)) == ("joules", "estimated J")
+
+
+@pytest.mark.parametrize(
+  ("value", "text"),
+  [
+    (0.0, "0 J"),
+    (1e-7, "0.000100 mJ"),
+    (0.562, "562 mJ"),
+    (0.9996, "1.00 J"),
+    (999.4, "999 J"),
+    (999.6, "1.00 kJ"),
+    (-41_834.0, "-41.8 kJ"),
+    (4.2e12, "4200 GJ"),
+  ],
+)
+def test_a_quantity_has_a_prefix(value, text):
+  assert quantity(value, "J") == text
+
+
+def test_shares_and_points():
+  assert whole_percent(0.624) == "62"
+  assert (points(0.05), points(-0.0241)) == ("+5.0", "-2.4")
+
+
+def test_trials_that_were_partly_measured():
+  assert partly_measured(1, 1) == "1 of 1 trial was only partly measured"
+  assert partly_measured(2, 6) == "2 of 6 trials were only partly measured"

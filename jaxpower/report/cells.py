@@ -5,7 +5,8 @@ What `jaxpower.wording` is to single numbers this is to the values of
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparison import Comparison
@@ -15,9 +16,20 @@ from jaxpower.report.compare.statistics import (
   Span,
   range_coverage,
 )
-from jaxpower.wording import number, percent
+from jaxpower.wording import (
+  JOULES,
+  JouleUnit,
+  joule_unit_for,
+  number,
+  percent,
+  prefix_for,
+  quantity,
+  relative_bound,
+  whole_percent,
+)
 
 UNKNOWN = "unknown"
+PERHAPS_NEVER = ", though the interval includes never"
 # The ways to count joules, as `compare.costs.COUNTINGS` names them.
 COUNTING_NAMES = {
   "train": "training alone",
@@ -30,10 +42,14 @@ COUNTING_NAMES = {
 # Estimates
 
 
-def estimate(value: Estimate | None) -> str:
-  """Writes a cell: "212 (204-221)", "> 655" for a lower bound, "unknown"."""
+def estimate(value: Estimate | None, unit: JouleUnit = JOULES) -> str:
+  """Writes a cell: "212 (204-221)", "> 655" for a lower bound, "unknown".
+
+  Energy is written in the `unit` of its column; whatever else is as it is.
+  """
   if value is None:
     return UNKNOWN
+  value = _divided(value, unit.joules)
   if value.at_least:
     return f"> {number(value.value)}"
   if value.low is None or value.high is None:
@@ -56,34 +72,71 @@ def at_least(value: Estimate) -> str:
   return f"{'at least ' if value.at_least else ''}{number(value.value)}"
 
 
-def joules(value: Estimate | None) -> str:
-  """Writes joules in a sentence: "212 J", "at least 655 J"."""
-  return "unknown joules" if value is None else f"{at_least(value)} J"
+def number_or_unknown(value: float | None, unit: JouleUnit = JOULES) -> str:
+  """Writes a cell: "1.84", or "unknown"; energy in the unit of its column."""
+  return UNKNOWN if value is None else number(value / unit.joules)
 
 
-def number_or_unknown(value: float | None) -> str:
-  """Writes a cell: "1.84", or "unknown"."""
-  return UNKNOWN if value is None else number(value)
-
-
-def bounded(value: float | None, bound: float | None) -> str:
+def bounded(
+  value: float | None, bound: float | None, unit: JouleUnit = JOULES
+) -> str:
   """Writes a cell with the meter's bound: "1.84 +- 0.9 %"."""
-  if value is None:
-    return UNKNOWN
-  if bound is None or not value:
-    return number(value)
-  return f"{number(value)} +- {number(100 * bound / value, 2)} %"
+  text = number_or_unknown(value, unit)
+  return f"{text} {relative_bound(bound, value)}".rstrip()
 
 
 def interval_note(fewest_seeds: int) -> str:
-  """Says what brackets hold, where some setting has this few trials."""
+  """Explains the intervals, where some setting has this few trials."""
   note = "Medians over seeds; in brackets the 95 % bootstrap interval"
   if fewest_seeds >= ENOUGH_SEEDS:
     return f"{note}."
-  coverage = 100 * range_coverage(fewest_seeds)
+  coverage = whole_percent(range_coverage(fewest_seeds))
   return (
-    f"{note}. With {fewest_seeds} seeds it is at most their range, which holds"
-    f" the true median in {coverage:.0f} of 100 cases."
+    f"{note}. With {fewest_seeds} seeds it is at most their range, which"
+    f" contains the true median in {coverage} of 100 cases."
+  )
+
+
+# Energy: in a table one unit a column, in a sentence the prefix of the value
+
+
+def unit_of(joules: Iterable[Estimate | float | None]) -> JouleUnit:
+  """Chooses the unit of a column of joules, unknown ones among them."""
+  return joule_unit_for(
+    value.value if isinstance(value, Estimate) else value
+    for value in joules
+    if value is not None
+  )
+
+
+def unit_to_target(comparison: Comparison) -> JouleUnit:
+  """Chooses the unit of the joules to the target of all settings."""
+  return unit_of(group.joules for group in comparison.groups)
+
+
+def joules(value: Estimate | None) -> str:
+  """Writes energy in a sentence: "212 J", "at least 41.8 kJ"."""
+  if value is None:
+    return "unknown joules"
+  bound = "at least " if value.at_least else ""
+  return bound + quantity(value.value, "J")
+
+
+def joules_interval(value: Estimate | None) -> str:
+  """Writes energy with its interval, if any: "41.8 kJ (39.1 to 44.0)"."""
+  text = joules(value)
+  if value is None or value.low is None:
+    return text
+  factor, _ = prefix_for(value.value)
+  return f"{text} ({interval(_divided(value, factor))})"
+
+
+def _divided(value: Estimate, divisor: float) -> Estimate:
+  return replace(
+    value,
+    value=value.value / divisor,
+    low=None if value.low is None else value.low / divisor,
+    high=None if value.high is None else value.high / divisor,
   )
 
 
@@ -106,7 +159,7 @@ def break_even_cell(value: BreakEven | None) -> str:
 
 
 def break_even_point(value: BreakEven | None) -> str:
-  """Writes the same without its interval."""
+  """Writes a break-even point without its interval: "at most 12"."""
   if value is None or value.uses is None:
     return UNKNOWN
   bound = "at most " if value.at_most else "at least " if value.at_least else ""
@@ -117,7 +170,7 @@ def break_even_point(value: BreakEven | None) -> str:
 
 
 def goal(comparison: Comparison) -> str:
-  """Says what was to be reached: "80 %"."""
+  """Names the target of a comparison: "80 %"."""
   mean = percent(comparison.target_accuracy)
   if len(comparison.tasks) == 1:
     return mean
@@ -125,7 +178,7 @@ def goal(comparison: Comparison) -> str:
 
 
 def name_among(comparison: Comparison, among: Sequence[Comparison]) -> str:
-  """Names what tells a comparison from others; empty where it is alone."""
+  """Names a comparison by what differs among several; empty for one alone."""
   facts = (
     (comparison.data, {c.data for c in among}),
     (" + ".join(comparison.tasks), {c.tasks for c in among}),

@@ -1,4 +1,4 @@
-"""What a report found, as values: sections of sentences, tables and figures.
+"""The findings of a report, as values: sections, tables and figures.
 
 Questions make Sections; renderers (terminal, page) show them and add nothing.
 """
@@ -20,7 +20,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-  """A picture to be drawn: which kind, of which comparisons, its caption."""
+  """A picture to draw: which kind, of which comparisons, its caption."""
 
   name: str
   comparisons: tuple[Comparison, ...]
@@ -32,7 +32,7 @@ class Section:
   """The answer to one question.
 
   `lead` is the answer in a sentence or a few; `lines` are further sentences,
-  to stand below the tables. `warnings` are sentences nobody should miss.
+  to stand below the tables. `warnings` are shown in red.
   """
 
   title: str
@@ -57,7 +57,7 @@ class Report:
 
   @property
   def sentence(self) -> str:
-    """The answers in sentences, a line a section that has one."""
+    """Joins the leads of all sections, a line each."""
     leads = [
       f"{section.title}: {section.lead}" if section.title else section.lead
       for section in self.sections

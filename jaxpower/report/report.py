@@ -1,9 +1,9 @@
-"""A report from records: every question asked, and the files it leaves.
+"""Makes a report from records, and writes its files.
 
   records, given -> compared -> a Section a question -> terminal, page, CSV
 
 A question is a module of `questions/` with a `PLACE` in the report and an
-`answer(compared, given)`. A new file there is asked without being named here.
+`answer(compared, given)`. A new file there needs no line here.
 """
 
 import importlib
@@ -29,7 +29,7 @@ class Question(Protocol):
   PLACE: int  # among the questions: a reader meets the smallest first
 
   def answer(self, compared: Compared, given: Given) -> tuple[Section, ...]:
-    """The sections that answer it; none where the records have no answer."""
+    """Returns the sections that answer it; none where there is no answer."""
     ...
 
 
@@ -54,7 +54,7 @@ def make(
 
   Args:
     records: The newest record of each trial.
-    sweep: The content of a sweep.json; it tells how many trials are left.
+    sweep: The content of a sweep.json, for how many trials are left.
     given: References and assumptions.
     attempts: Every record, those of repeated trials included, which count
       towards what a sweep spent; by default `records`.
@@ -63,8 +63,8 @@ def make(
   notes = []
   if len(compared.comparisons) > 1:
     notes.append(
-      "These are not pooled, and no ratio crosses from one to another: data,"
-      " tasks, target, machine or meter differ."
+      "These comparisons are not pooled, and there is no ratio between them:"
+      " data, tasks, target, machine or meter differ."
     )
   recorded = len(compared.records)
   if (planned := _planned_trials(sweep or {})) > recorded:
@@ -109,7 +109,7 @@ def write(
 
 
 def _planned_trials(sweep: Mapping[str, Any]) -> int:
-  """How many trials a sweep.json asks for; 0 where it does not say."""
+  """Returns how many trials a sweep.json plans; 0 where it does not say."""
   if "trials" in sweep:
     return sweep["trials"]
   config = sweep.get("config", {})

@@ -6,7 +6,7 @@ against the medians in the same table. A seed draws all three together, since
 what it does to one side it does to the other, and that cancels in the saving.
 
 A trial that missed its target cost at least what it spent. That leaves the
-quotient open above or below, hence "at most", "at least", never or unknown
+quotient open above or below: then it is "at most", "at least", never or unknown
 instead of a number.
 """
 

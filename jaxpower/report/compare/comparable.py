@@ -3,10 +3,10 @@
 Comparable are trials of one data set, with the same tasks and targets, on one
 machine, one set of domains and of devices, measured or estimated alike. What
 differs in any of these is never pooled: a ratio across two machines or two
-meters would tell of the machine or the meter, and not of the setting.
+meters would compare the machines or the meters, and not the settings.
 
-How the weights of a trial began is a `Start`, a value: two sweeps may call the
-same start by other names, so what a record calls it decides nothing here.
+How the weights of a trial began is a `Start`, a value: two sweeps may give the
+same start different names, so the name in a record decides nothing here.
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any, Literal
 
 from jaxpower.records import TrialRecord, to_json
-from jaxpower.wording import start_name
+from jaxpower.wording import start_name, value
 
 ORIGIN = "transfer.init_from."  # fields of the trial that another began from
 CPU = "CPU"
@@ -65,23 +65,24 @@ def conditions(record: TrialRecord) -> Conditions:
 def comparable(
   records: Iterable[TrialRecord],
 ) -> tuple[tuple[TrialRecord, ...], ...]:
-  """Parts records by their conditions.
+  """Splits records into sets that share their conditions.
 
   A trial that failed before its meter opened follows the others of its data,
   target and machine, so that it still counts among the trials of its group.
   """
-  parts: dict[Conditions, list[TrialRecord]] = {}
+  by_conditions: dict[Conditions, list[TrialRecord]] = {}
   unmeasured = []
   for record in sorted(records, key=_order):
     if record.joules_by_domain:
-      parts.setdefault(conditions(record), []).append(record)
+      by_conditions.setdefault(conditions(record), []).append(record)
     else:
       unmeasured.append(record)
   for record in unmeasured:
-    parts.setdefault(_nearest(conditions(record), parts), []).append(record)
+    nearest = _nearest(conditions(record), by_conditions)
+    by_conditions.setdefault(nearest, []).append(record)
   return tuple(
-    tuple(sorted(parts[key], key=_order))
-    for key in sorted(parts, key=lambda key: str(astuple(key)))
+    tuple(sorted(by_conditions[key], key=_order))
+    for key in sorted(by_conditions, key=lambda key: str(astuple(key)))
   )
 
 
@@ -97,14 +98,38 @@ def _nearest(own: Conditions, among: Iterable[Conditions]) -> Conditions:
 
 
 def measured_alike(record: TrialRecord, other: TrialRecord) -> bool:
-  """Whether joules of two trials may be added, whatever they learned."""
+  """Returns whether joules of two trials may be added or divided."""
   return conditions(record).measurement == conditions(other).measurement
 
 
 def machine(record: TrialRecord) -> str:
   """Names host and processor of a trial; empty where not recorded."""
-  parts = (record.provenance.get(key) for key in ("host", "cpu"))
-  return ", ".join(str(part) for part in parts if part)
+  names = (record.provenance.get(key) for key in ("host", "cpu"))
+  return ", ".join(str(name) for name in names if name)
+
+
+def model_name(record: TrialRecord) -> str:
+  """Names a model, with its width and depth where they are not its own."""
+  facts: Any = record.config.get("model") or {}
+  names = [str(facts.get("name", ""))]
+  for field in ("width", "depth"):
+    if facts.get(field, 1.0) != 1.0:
+      names.append(f"{field} {value(float(facts[field]))}")
+  return " ".join(names)
+
+
+def hardware(record: TrialRecord) -> str:
+  """Names what a trial trained on: "2 x NVIDIA H200", or the CPU."""
+  devices = record.provenance.get("devices") or []
+  kinds = [
+    str(device.get("kind", ""))
+    for device in devices
+    if isinstance(device, dict) and device.get("platform") != "cpu"
+  ]
+  if kinds:
+    return f"{len(kinds)} x {kinds[0]}" if len(kinds) > 1 else kinds[0]
+  on_gpu = any(name.startswith("GPU-") for name in record.joules_by_domain)
+  return "" if on_gpu else str(record.provenance.get("cpu", ""))
 
 
 def tasks_of(record: TrialRecord) -> tuple[str, ...]:
@@ -181,9 +206,9 @@ def start_of(record: TrialRecord) -> Start:
   name = name if isinstance(name, str) else ""
   transfer = record.config.get("transfer")
   transfer = transfer if isinstance(transfer, dict) else {}
-  given = transfer.get("init_from") or transfer.get("weights")
+  origin = transfer.get("init_from") or transfer.get("weights")
   rate = transfer.get("backbone_rate", 1.0)
-  if not (record.init_from or record.pretrained or given):
+  if not (record.init_from or record.pretrained or origin):
     return Start("scratch", rate, name)
   # No rate trains what is frozen.
   if transfer.get("freeze"):
@@ -201,7 +226,7 @@ def without_pretraining(
 
 
 def pretraining(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
-  """Returns the records that others began from and no sweep asked for itself.
+  """Returns the records that other trials began from, in which nothing varies.
 
   What a trial began from answers another question, mostly on other data: it
   is no setting among those that began from it, unless something was varied
@@ -219,7 +244,7 @@ def pretraining(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
 def pool(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
   """Pools records of several sweeps: `varied` names all in which they differ.
 
-  Data, tasks and targets are left out, since they part the records anyway. The
+  Data, tasks and targets are left out, since they split the records anyway. The
   same record read twice, from a copied folder, is taken once.
   """
   once = tuple({to_json(record): record for record in records}.values())

@@ -1,6 +1,6 @@
 """Gathers records into groups by what varies, and compares the groups.
 
-  records -> comparable parts -> groups of equal settings -> medians, ratios
+  records -> comparable sets -> groups of equal settings -> medians, ratios
 
 Trials of a group differ in their seed alone. A trial that missed its target
 is never left out: what it spent is a lower bound, and so may its group's
@@ -27,7 +27,9 @@ from jaxpower.report.compare.costs import (
   SECONDS,
   TRAIN,
   Counting,
+  all_known,
   costs,
+  ran,
 )
 from jaxpower.report.compare.statistics import (
   Cost,
@@ -63,7 +65,7 @@ class Group:
 
   @property
   def partial(self) -> int:
-    """How many trials the meter saw only in part."""
+    """How many trials were only partly measured."""
     return sum(record.partial for record in self.records)
 
 
@@ -114,8 +116,8 @@ class Comparison:
   @property
   def worst(self) -> Group | None:
     """The group with the highest median, known or bounded."""
-    known = [group for group in self.groups if group.joules]
-    return max(known, key=_median_joules, default=None)
+    with_joules = [group for group in self.groups if group.joules]
+    return max(with_joules, key=_median_joules, default=None)
 
   @property
   def energy_ratio(self) -> Estimate | None:
@@ -216,7 +218,7 @@ def ranking(
 def _is_known(
   settings: Sequence[Sequence[TrialRecord]], counting: Counting
 ) -> bool:
-  """Whether a counting knows the cost of every setting that has one."""
+  """Returns whether a way to count gives every setting its cost."""
   return all(
     costs(trials, counting) is not None or costs(trials) is None
     for trials in settings
@@ -247,19 +249,19 @@ def _group(
 def joules_per_1000(
   records: Sequence[TrialRecord],
 ) -> tuple[float | None, float | None]:
-  """Takes the median of the trials that ran, and the meter's largest bound."""
-  ran = [r for r in records if r.status != "failed"]
-  per_example = [r.joules_per_example for r in ran]
-  known = [joules for joules in per_example if joules is not None]
-  if not known or len(known) < len(per_example):
+  """Returns the median joules per 1000 examples, and the meter's bound."""
+  completed = ran(records)
+  per_example = [r.joules_per_example for r in completed]
+  joules = all_known(per_example)
+  if not joules:
     return None, None
   bounds = [
     r.train_joules_bound / r.examples
-    for r in ran
+    for r in completed
     if r.train_joules_bound is not None and r.examples
   ]
-  bound = 1000 * max(bounds) if len(bounds) == len(ran) else None
-  return 1000 * statistics.median(known), bound
+  bound = 1000 * max(bounds) if len(bounds) == len(completed) else None
+  return 1000 * statistics.median(joules), bound
 
 
 def _reason_unknown(records: Sequence[TrialRecord]) -> str:
@@ -267,4 +269,4 @@ def _reason_unknown(records: Sequence[TrialRecord]) -> str:
     error = next((r.error for r in records if r.error), None)
     return f"every trial failed: {error or 'no error was recorded'}"
   reasons = (reason for record in records for reason in record.reasons)
-  return next(reasons, "the meter saw no joules")
+  return next(reasons, "no energy was measured")

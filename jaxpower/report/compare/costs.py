@@ -2,9 +2,9 @@
 
 A trial that reached its target cost what it spent until then. One that missed
 it or diverged cost at least all that it spent; leaving it out would make a
-setting that often misses look cheap. One that failed costs nothing that can be
-told, and is left out. Where one cost is unknown a sum or a list of them is
-unknown too: never zero, and never the sum of the rest.
+setting that often misses look cheap. What a failed one cost is unknown, and it
+is left out. Where one cost is unknown a sum or a list of them is unknown too:
+never zero, and never the sum of the rest.
 """
 
 from collections import Counter
@@ -29,18 +29,18 @@ class Counting:
 def all_known(values: Iterable[T | None]) -> tuple[T, ...] | None:
   """Returns the values, or None where one of them is unknown."""
   values = tuple(values)
-  known = tuple(value for value in values if value is not None)
-  return known if len(known) == len(values) else None
+  present = tuple(value for value in values if value is not None)
+  return present if len(present) == len(values) else None
 
 
-def add(*parts: float | None) -> float | None:
+def add(*numbers: float | None) -> float | None:
   """Adds numbers up; None where one is unknown, since it is never zero."""
-  known = all_known(parts)
-  return None if known is None else sum(known)
+  present = all_known(numbers)
+  return None if present is None else sum(present)
 
 
 def _active(record: TrialRecord) -> float | None:
-  """Joules of training without what the machine draws when idle."""
+  """Subtracts from the joules of training those of the idle machine."""
   train, watts = record.train_joules, record.idle_watts
   if train is None or watts is None or record.train_seconds is None:
     return None
@@ -116,7 +116,7 @@ def costs_by_seed(
   records: Sequence[TrialRecord], counting: Counting = TRAIN
 ) -> dict[tuple[int, int], Cost]:
   """Returns costs under the keys of `by_seed`; empty where one is unknown."""
-  known = costs(records, counting)
+  spent = costs(records, counting)
   return (
-    {} if known is None else dict(zip(by_seed(records), known, strict=True))
+    {} if spent is None else dict(zip(by_seed(records), spent, strict=True))
   )

@@ -1,4 +1,4 @@
-"""Which varied field matters most: the variance of log joules, shared out.
+"""How much each varied field matters: shares of the variance of log joules.
 
 Over a full grid of settings the variance of log joules-to-accuracy is exactly
 the sum of what each field explains alone (its main effect, the first-order
@@ -69,7 +69,7 @@ class Importance:
 
   `seeds` is None with one seed a setting: then noise stands among the others.
   `leads`: whether the largest field's share is above every other field's in
-  the whole interval. Where nothing can be said, `unknown` tells why.
+  the whole interval. Where there are no shares, `unknown` says why.
   """
 
   fields: dict[str, Share]
@@ -94,7 +94,7 @@ class Importance:
 def importance(
   paths: Sequence[str], settings: Mapping[Setting, Sequence[Cost]]
 ) -> Importance:
-  """Shares the variance of log costs out over the fields of a grid.
+  """Attributes the variance of log costs to the fields of a grid.
 
   `settings` maps one value of each of `paths` to the costs of its trials. It
   must hold every combination, each with a cost above zero, and at most half
@@ -122,7 +122,7 @@ def importance(
     for degrees in freedom
   ]
   shares = [
-    observed.share(part, drawn, chance) for part, chance in enumerate(chances)
+    observed.share(index, drawn, chance) for index, chance in enumerate(chances)
   ]
   degrees = math.prod(shape) - 1
   weights = Importance(
@@ -153,9 +153,9 @@ def _reason_unknown(
   if any(len(axis) < 2 for axis in axes):
     return "fewer than two fields vary"
   whole = math.prod(map(len, axes))
-  known = sum(bool(of_setting) for of_setting in settings.values())
-  if known < whole:
-    return f"the energy of only {known} of {whole} settings is known"
+  with_costs = sum(bool(of_setting) for of_setting in settings.values())
+  if with_costs < whole:
+    return f"the energy of only {with_costs} of {whole} settings is known"
   if any(cost.value <= 0 for cost in costs):
     return "a trial's joules are not above zero"
   if missed > MOST_MISSED * len(costs):
@@ -176,20 +176,20 @@ def _axes(
 
 @dataclass(frozen=True)
 class _Variance:
-  """The variance and its parts as parabolas in t; last axis: coefficients.
+  """The variance and its components as parabolas in t: coefficients last.
 
-  parts: (fields + 2, ..., 3), the last two being interaction and seeds;
+  components: (fields + 2, ..., 3), the last two being interaction and seeds;
   whole: (..., 3).
   """
 
-  parts: np.ndarray
+  components: np.ndarray
   whole: np.ndarray
 
   @classmethod
   def of(
     cls, cells: tuple[np.ndarray, np.ndarray], shape: tuple[int, ...]
   ) -> "_Variance":
-    """From means (2, ..., cells) and parabolas of noise (..., 3)."""
+    """Splits means (2, ..., cells) and adds parabolas of noise (..., 3)."""
     means, noise = cells
     lines = means.reshape(*means.shape[:-1], *shape)
     axes = tuple(range(-len(shape), 0))
@@ -199,52 +199,52 @@ class _Variance:
       for axis in axes
     ]
     together = parabola(_residual(lines, axes), axes)
-    parts = np.stack([*mains, together, noise])
-    return cls(parts, parabola(lines, axes) + noise)
+    components = np.stack([*mains, together, noise])
+    return cls(components, parabola(lines, axes) + noise)
 
   def ends(self, over: np.ndarray) -> tuple[float, float]:
-    """Least and most of a parabola's share of the whole."""
+    """Returns the least and most of a parabola's share of the whole."""
     least, most = quotient_range(over, self.whole)
     return _inside(least, most)
 
   def share(
     self,
-    part: int,
+    index: int,
     drawn: "_Variance | None",
     chance: tuple[float, float] | None,
   ) -> Share:
-    """One part's share of the whole, with its interval where seeds allow."""
-    least, most = self.ends(self.parts[part])
+    """Returns a component's share, with its interval where seeds allow."""
+    least, most = self.ends(self.components[index])
     if drawn is None or chance is None:
       return Share(least, most)
     # Drawing seeds anew adds their noise a second time: taken off again.
-    low, high = drawn.interval(part, -chance[1], -chance[0])
+    low, high = drawn.interval(index, -chance[1], -chance[0])
     return Share(least, most, min(least, low), max(most, high), chance[1])
 
   def seeds(self, drawn: "_Variance", lost: tuple[float, float]) -> Share:
-    """The share of seeds; drawing them anew loses as much as others gain."""
-    least, most = self.ends(self.parts[-1])
+    """Returns the share of seeds; resampling takes from it what others gain."""
+    least, most = self.ends(self.components[-1])
     low, high = drawn.interval(-1, *lost)
     return Share(least, most, min(least, low), max(most, high))
 
-  def interval(self, part: int, down: float, up: float) -> tuple[float, float]:
-    """The 95 % range of a part's share among resamples, its ends shifted."""
-    lower, upper = quotient_range(self.parts[part], self.whole)
+  def interval(self, index: int, down: float, up: float) -> tuple[float, float]:
+    """Returns the 95 % interval of a component's share, its ends shifted."""
+    lower, upper = quotient_range(self.components[index], self.whole)
     tail = (1 - CONFIDENCE) / 2
     return _inside(
       np.quantile(lower, tail) + down, np.quantile(upper, 1 - tail) + up
     )
 
   def low_end_of_lead(self, first: int, second: int) -> float:
-    """The 2.5 % quantile of how far one share stands above another."""
+    """Returns the 2.5 % quantile of one share minus another."""
     lower, _ = quotient_range(
-      self.parts[first] - self.parts[second], self.whole
+      self.components[first] - self.components[second], self.whole
     )
     return float(np.quantile(lower, (1 - CONFIDENCE) / 2))
 
 
 def _means(cells: Sequence[Sequence[Cost]]) -> tuple[np.ndarray, np.ndarray]:
-  """Mean lines of each cell (2, cells) and the parabola of noise (3,)."""
+  """Returns mean lines of each cell (2, cells) and the noise (3,)."""
   lines = [_lines(cell) for cell in cells]
   means = np.stack([line.mean(-1) for line in lines], axis=-1)
   noise = sum(parabola(_centred(line), (-1,)) for line in lines)
@@ -254,7 +254,7 @@ def _means(cells: Sequence[Sequence[Cost]]) -> tuple[np.ndarray, np.ndarray]:
 def _resampled(
   cells: Sequence[Sequence[Cost]],
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The same with seeds drawn anew in each cell, RESAMPLES times."""
+  """Returns the same for resampled seeds of each cell, RESAMPLES times."""
   generator = np.random.default_rng(SEED)
   means, noise = [], np.zeros((RESAMPLES, 3))
   for cell in cells:
@@ -266,7 +266,7 @@ def _resampled(
 
 
 def _noise_of_means(cells: Sequence[Sequence[Cost]]) -> np.ndarray:
-  """The variance that seeds give to a cell's mean, averaged over cells."""
+  """Averages over cells the variance that seeds give to a cell's mean."""
   squares = sum(
     parabola(_centred(_lines(cell)), (-1,)) * len(cell) for cell in cells
   )
@@ -287,7 +287,7 @@ def _centred(lines: np.ndarray) -> np.ndarray:
 
 
 def _residual(lines: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-  """What the main effects leave of centred lines."""
+  """Subtracts the main effects from centred lines."""
   for axis in axes:
     others = tuple(a for a in axes if a != axis)
     lines = lines - lines.mean(others, keepdims=True)

@@ -1,4 +1,4 @@
-"""What the stages of a model's life spent, as far as records tell.
+"""What the stages of a model's life spent, as far as records say.
 
 A search and pretraining spent all phases of all their trials, however those
 ended: none of it would have been spent otherwise. One training and one
@@ -24,15 +24,15 @@ class Use:
   seconds: Estimate | None
 
   def times(self, factor: float) -> "Use":
-    """Multiplies both."""
+    """Multiplies joules and seconds."""
     return Use(scaled(self.joules, factor), scaled(self.seconds, factor))
 
 
 def spent(records: Sequence[TrialRecord]) -> Use:
   """Adds up all that trials spent, in every phase, however they ended.
 
-  A phase or a trial that the meter did not see makes the sum a lower bound; a
-  sum of nothing but such is unknown.
+  A phase or a trial without joules makes the sum a lower bound; a sum of
+  nothing but such is unknown.
   """
   joules = [j for r in records for j in r.joules_by_phase.values() or (None,)]
   return Use(_total(joules), _total(map(_seconds_held, records)))
@@ -46,20 +46,22 @@ def spent_on_pretraining(
   None where trials began from one another alone: their search counts it.
   """
   measured = spent(origins)
-  given = {
+  joules_of_weights = {
     str(r.pretrained.get("path")): r.pretrained.get("joules")
     for r in (*trials, *origins)
     if r.pretrained is not None
   }
-  parts = [
+  spent_on_each = [
     Estimate(float(joules)) if isinstance(joules, int | float) else None
-    for joules in given.values()
+    for joules in joules_of_weights.values()
   ]
-  parts += [measured.joules] if origins else []
+  spent_on_each += [measured.joules] if origins else []
   missing = {record.init_from for record in trials} - {None}
   missing -= {record.trial_id for record in (*trials, *origins)}
-  parts += [None] if missing else []
-  return Use(added(parts), measured.seconds) if parts else None
+  spent_on_each += [None] if missing else []
+  if not spent_on_each:
+    return None
+  return Use(added(spent_on_each), measured.seconds)
 
 
 def one_training(group: Group) -> Use:
@@ -74,7 +76,7 @@ def one_inference(group: Group) -> Use:
 
 
 def inferences_per_training(group: Group) -> Estimate | None:
-  """Divides E_train by E_inference: at so many, training is half of both."""
+  """Divides the energy of training by that of one inference."""
   return ratio(costs(group.records) or (), _inference_costs(group))
 
 
@@ -84,35 +86,35 @@ def gpus_per_trial(records: Iterable[TrialRecord]) -> int | None:
   return counts.pop() if len(counts) == 1 else None
 
 
-def added(parts: Iterable[Estimate | None]) -> Estimate | None:
-  """Adds estimates; a lower bound where a part is one or is unknown.
+def added(summands: Iterable[Estimate | None]) -> Estimate | None:
+  """Adds estimates; a lower bound where one of them is one or is unknown.
 
   Ends of intervals are added too: no narrower than the true interval.
   """
-  parts = tuple(parts)
-  known = [part for part in parts if part is not None]
-  if not known:
+  summands = tuple(summands)
+  present = [estimate for estimate in summands if estimate is not None]
+  if not present:
     return None
-  at_least = len(known) < len(parts) or any(part.at_least for part in known)
-  total = Estimate(math.fsum(part.value for part in known), at_least)
-  if at_least or all(part.low is None for part in known):
+  at_least = len(present) < len(summands) or any(e.at_least for e in present)
+  total = Estimate(math.fsum(e.value for e in present), at_least)
+  if at_least or all(e.low is None for e in present):
     return total
   return replace(
     total,
-    low=math.fsum(p.value if p.low is None else p.low for p in known),
-    high=math.fsum(p.value if p.high is None else p.high for p in known),
+    low=math.fsum(e.value if e.low is None else e.low for e in present),
+    high=math.fsum(e.value if e.high is None else e.high for e in present),
   )
 
 
-def scaled(part: Estimate | None, factor: float) -> Estimate | None:
-  """Multiplies an estimate, its interval with it."""
-  if part is None:
+def scaled(estimate: Estimate | None, factor: float) -> Estimate | None:
+  """Multiplies an estimate and its interval."""
+  if estimate is None:
     return None
   return replace(
-    part,
-    value=part.value * factor,
-    low=None if part.low is None else part.low * factor,
-    high=None if part.high is None else part.high * factor,
+    estimate,
+    value=estimate.value * factor,
+    low=None if estimate.low is None else estimate.low * factor,
+    high=None if estimate.high is None else estimate.high * factor,
   )
 
 
@@ -137,7 +139,7 @@ def _seconds_per_inference(record: TrialRecord) -> float | None:
 
 
 def _seconds_held(record: TrialRecord) -> float | None:
-  """How long a trial held the machine, waits between phases included."""
+  """Returns how long a trial held the machine, waits between phases too."""
   if record.wall_seconds is not None:
     return record.wall_seconds
   return math.fsum(record.seconds_by_phase.values()) or None

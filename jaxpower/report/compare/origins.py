@@ -24,7 +24,7 @@ class Investment:
 def find_origin(
   record: TrialRecord, records: Sequence[TrialRecord]
 ) -> TrialRecord | None:
-  """Finds what a trial began from, on its own machine if on several."""
+  """Finds the trial that another began from; one on its own machine first."""
   named = [other for other in records if other.trial_id == record.init_from]
   here = [other for other in named if measured_alike(other, record)]
   return next(iter(here or named), None)
@@ -33,9 +33,10 @@ def find_origin(
 def all_origins(
   trials: Sequence[TrialRecord], records: Sequence[TrialRecord]
 ) -> list[TrialRecord]:
-  """Finds what trials began from, and what that began from, every attempt.
+  """Finds all trials that some began from, and those that these began from.
 
-  None of the trials themselves, where one began from another.
+  With every attempt at them; without the trials themselves, where one began
+  from another.
   """
   ids: set[str | None] = {trial.init_from for trial in trials}
   before = -1
@@ -53,25 +54,27 @@ def invested(
 ) -> Investment:
   """Adds up the joules spent on the weights that a trial began from.
 
-  All training of what it began from, the way there included, whether or not
-  that met its own target; for weights from elsewhere what is given for them.
+  The whole training of its origin and of each origin before, whether or not
+  they met their targets; for weights made elsewhere, the joules that are given.
   """
-  total, trial, seen = 0.0, record, {record.trial_id}
-  while trial.init_from is not None and trial.init_from not in seen:
+  total, trial, visited = 0.0, record, {record.trial_id}
+  while trial.init_from is not None and trial.init_from not in visited:
     origin = find_origin(trial, records)
     if origin is None:
       missing = f"trial {trial.init_from}, its origin,"
       return Investment(None, f"{missing} is not in these records")
     if not measured_alike(origin, record):
-      return Investment(None, "pretraining was measured on other ground")
+      return Investment(
+        None, "pretraining was measured on another machine, device or meter"
+      )
     spent = counting.bound(origin)
     if spent is None:
-      return Investment(None, "the joules of pretraining are unknown")
+      return Investment(None, "the energy of pretraining is unknown")
     total, trial = total + spent, origin
-    seen.add(trial.trial_id)
+    visited.add(trial.trial_id)
   if trial.pretrained is None:
     return Investment(total)
   paid = trial.pretrained.get("joules")
   if not isinstance(paid, int | float):
-    return Investment(None, "what the given weights cost to make is unknown")
+    return Investment(None, "the energy of making the given weights is unknown")
   return Investment(total + paid)

@@ -99,7 +99,7 @@ def settings_on(front: Iterable[Point]) -> tuple[int, ...]:
 
 
 def _evaluations(record: TrialRecord) -> tuple[tuple[float, float], ...]:
-  """Joules and accuracy of each evaluation that has both.
+  """Returns joules and accuracy of each evaluation that has both.
 
   Without the one before training: what cost nothing is no choice to make. An
   accuracy that was not finite is null in the file.
@@ -114,11 +114,11 @@ def _evaluations(record: TrialRecord) -> tuple[tuple[float, float], ...]:
 
 
 def _best_within(curve: Sequence[tuple[float, float]], joules: float) -> float:
-  return max((a for spent, a in curve if spent <= joules), default=0.0)
+  return max((a for until, a in curve if until <= joules), default=0.0)
 
 
 def _front(points: Iterable[Point], sign: int) -> tuple[Point, ...]:
-  """Points none of which another beats; `sign` -1 where `other` is a gain."""
+  """Picks the points that no other beats; `sign` -1 where `other` is a gain."""
   front: list[Point] = []
   for point in sorted(points, key=lambda p: (p.joules, sign * p.other)):
     if not front or sign * point.other < sign * front[-1].other:

@@ -1,9 +1,9 @@
 """After how many trainings the search for the best setting is paid back.
 
-Without a search some setting would have been taken all the same. Which one
-nobody knows, so three stand for it: the median setting, the first one tried and
-the worst. The best setting was chosen by the same trials that tell what it
-saves, so its saving is rather over- than underestimated.
+Without a search some setting would have been used all the same. Which one is
+unknown, so three stand for it: the median setting, the first one tried and the
+worst. The best setting was chosen by the same trials that give its saving, so
+the saving is more likely overestimated than underestimated.
 """
 
 import math
@@ -22,7 +22,7 @@ Choice = Literal["median", "first", "worst"]
 
 @dataclass(frozen=True)
 class Alternative:
-  """A setting that might have been taken without searching.
+  """A setting that might have been used without searching.
 
   Of an even number of settings the median one is the cheaper of the middle two.
   `trainings` is after how many at the best setting the search is paid back.
@@ -40,8 +40,8 @@ def alternatives(
 ) -> tuple[Alternative, ...]:
   """Finds after how many trainings the search is paid back, for each choice.
 
-  None that is the best setting itself, none twice. Which one was tried first is
-  told by the order of `attempts`.
+  Leaves out the best setting itself, and names none twice. `attempts` are in
+  the order in which they were recorded.
   """
   best = comparison.best
   joules = [(g.joules.value, g) for g in comparison.groups if g.joules]
@@ -53,12 +53,14 @@ def alternatives(
     "first": _first_tried(by_joules, attempts),
     "worst": comparison.worst or by_joules[-1],
   }
-  taken, chosen = [best], []
+  named = [best]
+  results = []
   for choice, group in choices.items():
-    if not any(group is other for other in taken):
-      taken.append(group)
-      chosen.append(Alternative(choice, group, _paid_back(search, group, best)))
-  return tuple(chosen)
+    if not any(group is other for other in named):
+      named.append(group)
+      trainings = _paid_back(search, group, best)
+      results.append(Alternative(choice, group, trainings))
+  return tuple(results)
 
 
 def _first_tried(
@@ -73,7 +75,7 @@ def _first_tried(
 
 
 def _paid_back(search: Estimate, group: Group, best: Group) -> BreakEven | None:
-  """Breaks even: the whole search over what a training at the best saves."""
+  """Divides the search by the saving of a training at the best setting."""
   before, after = costs_by_seed(group.records), costs_by_seed(best.records)
   # One search for all seeds: each has the same investment.
   invested = {seed: Cost(search.value) for seed, _ in before}

@@ -22,8 +22,8 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000  # of a bootstrap; chosen, not fitted
 SEED = 20_240_229  # of the resampling, so that a report repeats exactly
 
-# From six values on, the range of a sample holds the true median in 95 of 100
-# cases (1 - 2 ** (1 - n)); no interval inside the range can do so with fewer.
+# From six values on, the range of a sample contains the true median in 95 of
+# 100 cases (1 - 2 ** (1 - n)); no interval inside the range can with fewer.
 ENOUGH_SEEDS = 6
 
 
@@ -175,7 +175,7 @@ def span(values: Sequence[tuple[float, float]]) -> Span:
 
 
 def range_coverage(seeds: int) -> float:
-  """Tells how often the range of so many values holds their true median."""
+  """Returns how often the range of so many values contains the true median."""
   return 1 - 2.0 ** (1 - seeds)
 
 
@@ -215,7 +215,7 @@ def _ceilings(costs: Sequence[Cost]) -> list[float]:
 def _resampled_medians(
   costs: Sequence[Cost], stream: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Medians of resampled floors and ceilings; shape (RESAMPLES,) each."""
+  """Resamples medians of floors and ceilings; shape (RESAMPLES,) each."""
   draws = draw_trials(len(costs), stream)
   return _medians_of(_floors(costs), draws), _medians_of(
     _ceilings(costs), draws

@@ -1,4 +1,4 @@
-"""What a person gives a report beside records: assumptions, references."""
+"""What a person gives to a report beside records: assumptions, references."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from jaxpower.report.given.references import Reference
 
 @dataclass(frozen=True)
 class Given:
-  """Numbers from elsewhere, and the assumptions of a life cycle by name."""
+  """References, and the assumptions of a life cycle by name."""
 
   references: tuple[Reference, ...] = ()
   assumptions: Mapping[str, Assumption] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a life cycle takes for granted: each number with unit, source, date.
+"""The assumptions of a life cycle: each number with unit, source, date.
 
 No assumption has a default: a number that nobody chose would be read as one
 that somebody measured. What is not given is not counted, and that is said. The
@@ -63,13 +63,13 @@ KINDS = {
     example=1,
   ),
   "inferences": Kind(
-    means="How many examples the model will be asked in its life.",
+    means="How many examples the model will process in its life.",
     unit="examples",
     example=1_000_000,
   ),
   "pue": Kind(
     means="Power usage effectiveness: the energy of the building over that of"
-    " its computers. Multiplies all that the meter saw.",
+    " its computers. Multiplies all measured energy.",
     unit="ratio",
     least=1,
     example=1.58,
@@ -87,7 +87,7 @@ KINDS = {
     date=GRIDS["World"].year,
   ),
   "gpu_embodied": Kind(
-    means="Carbon of making one GPU. Another published number: 181 kg for an"
+    means="Embodied carbon of one GPU. Another published number: 181 kg for an"
     " A100 PCIe 40 GB, its use not counted (parametric model of Lees-Perasso"
     " et al. for ADEME, 2026).",
     unit="kg CO2e",
@@ -96,7 +96,7 @@ KINDS = {
     date="2023",
   ),
   "gpu_lifetime": Kind(
-    means="Hours of use that a GPU's carbon is shared by.",
+    means="Hours of use over which a GPU's embodied carbon is spread.",
     unit="h",
     above=True,
     example=HOURS_IN_USE,
@@ -104,14 +104,14 @@ KINDS = {
     date="2023",
   ),
   "host_embodied": Kind(
-    means="Carbon of making the host, without its GPUs.",
+    means="Embodied carbon of the host, without its GPUs.",
     unit="kg CO2e",
     example=2500,
     source=f"{BLOOM}: a server near to theirs",
     date="2023",
   ),
   "host_lifetime": Kind(
-    means="Hours of use that the host's carbon is shared by.",
+    means="Hours of use over which the host's embodied carbon is spread.",
     unit="h",
     above=True,
     example=HOURS_IN_USE,
@@ -119,7 +119,7 @@ KINDS = {
     date="2023",
   ),
   "host_share": Kind(
-    means="The part of the host that the trials held: 0.125 for one GPU of"
+    means="The part of the host that the trials used: 0.125 for one GPU of"
     " eight where others use the rest, 1 for a host of their own.",
     unit="share",
     most=1,
@@ -132,8 +132,8 @@ KINDS = {
 def template() -> str:
   """Writes a commented file with every assumption, ready to be changed."""
   head = (
-    "What a life cycle takes for granted. Change the values and say where they"
-    " are from. Leave out what is not to be counted: nothing has a default."
+    "Assumptions of a life cycle. Change the values and give their sources."
+    " Leave out what is not to be counted: nothing has a default."
   )
   lines = [_comment(head)]
   for name, kind in KINDS.items():

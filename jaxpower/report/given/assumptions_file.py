@@ -1,8 +1,8 @@
 """Reads a file of assumptions; whatever is wrong in it is one line.
 
-A person writes the file by hand, so it is taken for what it says or refused:
-no field may be missing, no unit is converted, nothing unknown is passed over. A
-typing error would otherwise be an assumption that silently counts for nothing.
+A person writes the file by hand, so it is read exactly or refused: every field
+is needed, no unit is converted, and an unknown name is an error. Otherwise a
+typing error would be an assumption that silently counts for nothing.
 """
 
 import datetime as dt
@@ -16,6 +16,7 @@ from typing import Any
 from jaxpower.config import unknown
 from jaxpower.report.given.assumptions import FIELDS, KINDS, Assumption
 from jaxpower.report.given.carbon import GRIDS
+from jaxpower.wording import as_given
 
 LONGEST_VALUE = 60  # of a value in an error line, so that it stays a line
 DAY_SUFFIXES = {4: "-01-01", 7: "-01", 10: ""}  # by length: year, month, day
@@ -73,7 +74,9 @@ def _assumption(name: str, table: Any) -> Assumption:
       )
   for field in FIELDS:
     if field not in table:
-      raise AssumptionError(f"{name}.{field}: is missing; no field may be")
+      raise AssumptionError(
+        f"{name}.{field}: is missing; every field is needed"
+      )
   kind = KINDS[name]
   if table["unit"] != kind.unit:
     raise AssumptionError(
@@ -120,9 +123,10 @@ def _number(name: str, value: Any) -> float:
     raise AssumptionError(f"{where}: must be a finite number")
   too_small = number <= kind.least if kind.above else number < kind.least
   if too_small or number > kind.most:
-    least = f"{'above' if kind.above else 'at least'} {kind.least:g}"
-    most = f" and at most {kind.most:g}" if math.isfinite(kind.most) else ""
-    raise AssumptionError(f"{where}: is {number:g}; must be {least}{most}")
+    limits = f"{'above' if kind.above else 'at least'} {as_given(kind.least)}"
+    if math.isfinite(kind.most):
+      limits += f" and at most {as_given(kind.most)}"
+    raise AssumptionError(f"{where}: is {as_given(number)}; must be {limits}")
   return number
 
 

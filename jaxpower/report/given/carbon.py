@@ -1,9 +1,9 @@
-"""From joules and hours of use to kWh and grams of CO2e; and of which grids.
+"""Turns joules and hours of use into kWh and grams of CO2e.
 
-Joules are measured, while a PUE, a grid and a lifetime are assumed. So what
-these make of joules is a `Footprint`, which stands beside them and never
-replaces them: whoever doubts an assumption still has the measurement. What is
-not given is not counted; none of the multipliers has a default.
+Joules are measured, while a PUE, a grid and a lifetime are assumed. So their
+result is a `Footprint`, which stands beside the joules and never replaces them:
+whoever doubts an assumption still has the measurement. What is not given is not
+counted; none of the multipliers has a default.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ EMBER_2024 = (
 
 EIA = (
   "U.S. EIA, eia.gov/tools/faqs/faq.php?id=74: 1,532 Mt CO2 for 4,183,271 GWh;"
-  " CO2 of burning alone, biomass as zero, so lower than the others by nature"
+  " CO2 of burning alone, biomass as zero, so lower than the others"
 )
 
 
@@ -61,7 +61,7 @@ GRIDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-  """Embodied carbon and the hours of use it is shared by; None: not given.
+  """Embodied carbon and the hours it is spread over; None: not given.
 
   `host_share` is the part of the host that the trials held: an eighth where
   they held one of eight GPUs and nobody else may count it.
@@ -95,7 +95,7 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Multipliers:
-  """What turns joules and seconds of use to carbon; None: not given."""
+  """Factors from joules and seconds of use to carbon; None: not given."""
 
   pue: float | None
   grams_co2e_per_kwh: float | None
@@ -136,7 +136,7 @@ def kwh(joules: Estimate | None, pue: float = 1.0) -> Estimate | None:
 def operational_grams(
   joules: Estimate | None, pue: float, grams_co2e_per_kwh: float
 ) -> Estimate | None:
-  """Computes grams of CO2e of using energy: E x I, with E at the building.
+  """Computes the operational grams of CO2e: E x I, with E at the building.
 
   E x I is of ISO/IEC 21031:2024, the Software Carbon Intensity.
   """
@@ -146,14 +146,14 @@ def operational_grams(
 def embodied_grams(
   seconds: Estimate | None, hardware: Hardware
 ) -> Estimate | None:
-  """Computes grams of CO2e of making the hardware, shared by hours of use.
+  """Computes the embodied grams of CO2e of hours of use.
 
   Each part gives its embodied carbon times the hours used over the hours of
   its life (M = TE x TS x RS of ISO/IEC 21031:2024).
   None where neither that of GPUs nor that of the host is known.
   """
-  parts = hardware.gpu_kg_per_hour, hardware.host_kg_per_hour
-  known = [part for part in parts if part is not None]
-  if not known:
+  both = hardware.gpu_kg_per_hour, hardware.host_kg_per_hour
+  kg_per_hour = [rate for rate in both if rate is not None]
+  if not kg_per_hour:
     return None
-  return scaled(seconds, sum(known) * GRAMS_PER_KG / SECONDS_PER_HOUR)
+  return scaled(seconds, sum(kg_per_hour) * GRAMS_PER_KG / SECONDS_PER_HOUR)

@@ -55,7 +55,7 @@ def read(argument: str) -> tuple[Reference, ...]:
 
 
 def _split_argument(argument: str) -> tuple[pathlib.Path, dict[str, str]]:
-  """The file and the fields; the name of a file may hold a colon too."""
+  """Splits FILE from its fields; the name of a file may contain a colon."""
   path, colon, text = argument.rpartition(":")
   if not colon or "=" not in text or pathlib.Path(argument).exists():
     return pathlib.Path(argument), {}
@@ -95,7 +95,7 @@ def _references(
 def _read_rows(
   rows: Iterable[tuple[str, Mapping[str, str]]], facts: Mapping[str, str]
 ) -> Iterator[Reference]:
-  """References of rows in the schema; each row comes with its place."""
+  """Reads references from rows of the schema, each with its place."""
   for place, cells in rows:
     try:
       for name in facts.keys() & cells.keys():
@@ -111,16 +111,14 @@ def _read_rows(
 
 
 def _csv_rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-  """Rows of a CSV in the schema; the names of its columns are checked."""
+  """Reads rows of a CSV of the schema, and checks the names of its columns."""
   table = trackers.table(text)
   first, columns = next(table, (1, []))
   try:
     for column in columns:
       field_of(column)
       if columns.count(column) > 1:
-        raise BadReferenceError(
-          f"column {printable(column)}: stands there twice"
-        )
+        raise BadReferenceError(f"column {printable(column)}: appears twice")
   except BadReferenceError as error:
     hint = "; separate columns by commas" if ";" in "".join(columns) else ""
     raise BadReferenceError(f"row {first}, {error}{hint}") from None
@@ -134,7 +132,7 @@ def _csv_rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _json_rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-  """Entries of a JSON list, or of the list named references in an object."""
+  """Reads entries of a JSON list, or of an object's list `references`."""
   try:
     content = json.loads(text, object_pairs_hook=_unique_keys)
   except RecursionError:
@@ -163,9 +161,9 @@ def _text(item: Any) -> str:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  """A JSON object; ValueError where a key stands twice, which JSON allows."""
+  """Makes a JSON object; raises ValueError where a key appears twice."""
   names = [name for name, _ in pairs]
   for name in names:
     if names.count(name) > 1:
-      raise ValueError(f"{printable(name)} stands there twice")
+      raise ValueError(f"{printable(name)} appears twice")
   return dict(pairs)

@@ -2,10 +2,10 @@
 
 A reference is a result that was measured elsewhere. Its cells are text until
 they are read here, wherever they came from: a CSV, a JSON file, a tracker's log
-or the command line. A number that was misread would stand beside measured ones
-for good, so units stand in the names of columns, a column without one is
-refused, and so is whatever else is not plainly what the schema asks for. An
-empty cell is unknown and never zero. docs/references.md tells the schema.
+or the command line. A misread number would stand beside measured ones, so the
+names of columns contain the units, a column without a unit is refused, and so
+is every cell that does not match the schema. An empty cell is unknown and never
+zero. docs/references.md documents the schema.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from typing import Any
 
 from jaxpower.config import unknown
 from jaxpower.report.given.carbon import JOULES_PER_KWH
+from jaxpower.wording import as_given
 
 # Beyond this no joules, seconds or examples can be; chosen, so that ratios and
 # sums of what was read stay finite.
@@ -77,7 +78,8 @@ def positive(text: str) -> float:
     raise ValueError(f"{printable(text)!r} is not a number") from None
   if not 1 / LARGEST <= number <= LARGEST:
     raise ValueError(
-      f"{number:g} cannot be; above 0, or empty where it is not known"
+      f"{as_given(number)} is out of range; must be above 0, or empty where"
+      " unknown"
     )
   return number
 
@@ -94,7 +96,7 @@ def whole_number(text: str) -> int:
   """Reads a number of examples. Raises ValueError with the fix."""
   number = positive(text)
   if number != int(number):
-    raise ValueError(f"{number:g} is not a whole number")
+    raise ValueError(f"{as_given(number)} is not a whole number")
   return int(number)
 
 
@@ -224,7 +226,9 @@ def read_row(cells: Mapping[str, str]) -> Reference:
   for column, text in cells.items():
     field, value = field_of(column), read_cell(column, text)
     if value is not None and field in fields:
-      raise BadReferenceError(f"column {column}: another one gives {field} too")
+      raise BadReferenceError(
+        f"column {column}: another column gives {field} too"
+      )
     if value is not None:
       fields[field] = value
   for column in ("name", "source"):

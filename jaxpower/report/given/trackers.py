@@ -4,11 +4,11 @@ CodeCarbon's emissions.csv (columns as of 2.2 to 3.3: seconds and kWh) and the
 window log of Zeus (`ZeusMonitor(log_file=...)` up to 0.16: seconds and J).
 Neither knows model, data or target.
 
-Each has traps that make a wrong number of a right log. CodeCarbon's rows are
-sums from the start of a run, so a run that flushed has several and only the
-longest counts; with a PUE every number holds the building's share. Zeus writes
-0 J for a window that was shorter than the counter's period: unknown, not zero.
-Its windows add up only where they do not overlap.
+Each log is easily misread. CodeCarbon's rows are sums from the start of a run,
+so a run that flushed has several and only the longest counts; with a PUE every
+number includes the building's share. Zeus writes 0 J for a window that was
+shorter than the counter's period: unknown, not zero. Its windows add up only
+where they do not overlap.
 """
 
 import csv
@@ -111,7 +111,7 @@ def _codecarbon_run(
     JOULES_PER_KWH * _number(number, column, row)
     for column in ("energy_consumed", *ENERGY_COLUMNS.values())
   )
-  parts = {
+  joules_by_part = {
     part: joules
     for part, joules in zip(ENERGY_COLUMNS, by_part, strict=True)
     if joules
@@ -124,13 +124,15 @@ def _codecarbon_run(
   return Reference(
     name=printable(" ".join(filter(None, names)) or "CodeCarbon"),
     source=printable(" ".join(filter(None, ("CodeCarbon", version, run[:8])))),
-    hardware=printable(gpu if "gpu" in parts else cpu),
+    hardware=printable(gpu if "gpu" in joules_by_part else cpu),
     joules=total or None,
     seconds=seconds or None,
-    boundary=(*parts, *(("overhead",) if overhead else ())),
-    estimated=bool(set(MODELLED) & set(parts)) if parts else None,
+    boundary=(*joules_by_part, *(("overhead",) if overhead else ())),
+    estimated=bool(set(MODELLED) & set(joules_by_part))
+    if joules_by_part
+    else None,
     date=row.get("timestamp", "")[:10],
-    joules_by_part={} if overhead else parts,
+    joules_by_part={} if overhead else joules_by_part,
     modelled=MODELLED,
   )
 

@@ -15,7 +15,11 @@ from jaxpower.report.cells import (
   goal,
   interval,
   interval_note,
+  joules,
+  joules_interval,
   name_among,
+  unit_of,
+  unit_to_target,
 )
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.pareto import (
@@ -30,34 +34,34 @@ from jaxpower.report.findings import Figure, Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   ONE_SEED,
+  JouleUnit,
   capitalised,
+  energy_name,
+  join_names,
   join_settings,
   joule_unit,
   joules_name,
   labels,
   number,
   opening,
+  partly_measured,
   percent,
   setting,
   value,
 )
 
 PLACE = 10
-COUNTING_LEADS = {
-  "compile": "Counting compiling",
-  "eval": "Counting evaluation",
-  "active": "With idle energy subtracted",
-}
 CURVES = (
-  "Test accuracy over the {joules} of training. The bold line of a setting"
-  " is the trial of its median energy; it ends filled where the target was"
-  " reached, open where it was missed."
+  "Test accuracy over the {energy} of training. A line is a trial; the bold"
+  " one has the median energy of its setting. It ends in a filled point where"
+  " the target was reached, in an open one where it was missed, in a cross"
+  " where training diverged."
 )
 FRONTS = (
-  "Left: the best median accuracy of each setting within so many {joules}."
-  " Right: median {joules} and seconds to the target; open with an arrow: a"
-  " lower bound. Coloured settings are on the front: no other one is better"
-  " in both."
+  "Left: the best median accuracy of each setting over the {energy} of"
+  " training. Right: median {energy} and seconds to the target; an open point"
+  " with an arrow is a lower bound. Coloured settings are on the Pareto front:"
+  " no other setting is better in both."
 )
 
 
@@ -67,13 +71,13 @@ class Verdict:
 
   Attributes:
     comparison: All of them.
-    name: What tells this comparison from others; empty where it is alone.
+    name: The comparison's name among several; empty where it is alone.
     alike: Settings whose interval of the ratio to the cheapest reaches one.
     worst: The most expensive one, unless it is alike.
-    bounded: Others that reached the target too seldom for a median.
+    bounded: Others whose median is only bounded.
     one_seed: Whether some setting has no interval.
     cheapest_otherwise: The cheapest by another way to count, by its name in
-      `COUNTING_LEADS`, where that is another setting.
+      `COUNTING_NAMES`, where that is another setting.
   """
 
   comparison: Comparison
@@ -118,8 +122,9 @@ def _verdict(comparison: Comparison, name: str) -> Verdict:
     any(g.ratio is not None and g.ratio.low is None for g in others),
     tuple(
       (counting, comparison.groups[ranking.order[0]])
-      for counting in COUNTING_LEADS
-      if (ranking := comparison.rankings.get(counting))
+      for counting in COUNTING_NAMES
+      if counting != "train"
+      and (ranking := comparison.rankings.get(counting))
       and ranking.order
       and comparison.groups[ranking.order[0]] is not best
     ),
@@ -127,7 +132,7 @@ def _verdict(comparison: Comparison, name: str) -> Verdict:
 
 
 def _is_alike(group: Group) -> bool:
-  """Whether the interval of its ratio to the cheapest reaches down to one."""
+  """Returns whether the interval of its ratio to the cheapest includes one."""
   low = group.ratio.low if group.ratio else None
   return low is not None and low <= 1 and not _is_bounded(group)
 
@@ -144,7 +149,7 @@ def _ran(group: Group) -> int:
 
 
 def tell(verdict: Verdict) -> Section:
-  """Tells a verdict: a table, and the sentences a person would say of it."""
+  """Tells a verdict: a table of all settings, and the answer in sentences."""
   comparison = verdict.comparison
   return Section(
     title=verdict.name,
@@ -158,36 +163,42 @@ def _with_figures(
   last: Sequence[Section], comparisons: Sequence[Comparison]
 ) -> tuple[Section, ...]:
   """Puts the figures of all comparisons below the last of their sections."""
-  joules = joules_name(any(c.estimated for c in comparisons))
+  energy = energy_name(any(c.estimated for c in comparisons))
   figures = [
-    Figure("energy_accuracy", tuple(comparisons), CURVES.format(joules=joules))
+    Figure("energy_accuracy", tuple(comparisons), CURVES.format(energy=energy))
   ]
   if fronts := with_fronts(comparisons):
-    figures.append(Figure("pareto", fronts, FRONTS.format(joules=joules)))
+    figures.append(Figure("pareto", fronts, FRONTS.format(energy=energy)))
   return tuple(replace(section, figures=tuple(figures)) for section in last)
 
 
 def cost_table(comparison: Comparison) -> Table:
   """Makes the table of settings: what varies and what each value cost."""
   paths = comparison.paths
-  names = labels(paths)
+  names, estimated = labels(paths), comparison.estimated
+  unit = unit_to_target(comparison)
+  unit_per_1000 = unit_of(
+    group.joules_per_1000_examples for group in comparison.groups
+  )
   columns = (
     *(names[path] for path in paths),
     "reached",
-    f"{joules_name(comparison.estimated)} to {goal(comparison)}",
+    f"{joules_name(estimated, unit)} to {goal(comparison)}",
     "seconds",
     "ratio",
-    f"{joule_unit(comparison.estimated)} per 1000 examples",
+    f"{joule_unit(estimated, unit_per_1000)} per 1000 examples",
   )
   rows = tuple(
     (
       *(value(group.varied[path]) for path in paths),
       f"{group.count('reached')} of {len(group.records)}",
-      _joules_cell(group),
+      _joules_cell(group, unit),
       estimate(group.seconds),
       estimate(group.ratio),
       bounded(
-        group.joules_per_1000_examples, group.joules_per_1000_examples_bound
+        group.joules_per_1000_examples,
+        group.joules_per_1000_examples_bound,
+        unit_per_1000,
       ),
     )
     for group in comparison.groups
@@ -196,9 +207,9 @@ def cost_table(comparison: Comparison) -> Table:
   return Table(columns, rows, notes)
 
 
-def _joules_cell(group: Group) -> str:
+def _joules_cell(group: Group, unit: JouleUnit) -> str:
   mark = " (lower bound)" if _is_bounded(group) else ""
-  return estimate(group.joules) + mark
+  return estimate(group.joules, unit) + mark
 
 
 def _notes(comparison: Comparison) -> list[str]:
@@ -208,16 +219,16 @@ def _notes(comparison: Comparison) -> list[str]:
   if any(count > 1 for count in ran):
     notes.append(interval_note(min(count for count in ran if count > 1)))
   if 1 in ran:
-    notes.append("One seed allows no interval.")
+    notes.append(ONE_SEED)
   if any(e and e.at_least for g in groups for e in (g.joules, g.seconds)):
     notes.append(
       "Lower bound: too many trials missed the target for a median to be known."
     )
   notes += [
-    f"{opening(group.varied)}: {count} of {len(group.records)} {fate}."
+    f"{opening(group.varied)}: {count} of {len(group.records)} trials {fate}."
     for status, fate in (
-      ("failed", "failed and carries no number"),
-      ("diverged", "diverged; what it spent is a lower bound"),
+      ("failed", "failed, without a result"),
+      ("diverged", "diverged; the energy spent is a lower bound"),
     )
     for group in groups
     if (count := group.count(status))
@@ -226,7 +237,7 @@ def _notes(comparison: Comparison) -> list[str]:
 
 
 def _ratio_notes(comparison: Comparison) -> list[str]:
-  """The ratio of worst to best by each way to count, and where they differ."""
+  """Writes the ratio of worst to best by each way to count its joules."""
   rankings, notes = comparison.rankings, []
   ratios = [
     f"{name} {_ratio_cell(ranking.energy_ratio)}"
@@ -237,7 +248,7 @@ def _ratio_notes(comparison: Comparison) -> list[str]:
     notes.append(f"Most over least expensive: {', '.join(ratios)}.")
     unknown = [n for c, n in COUNTING_NAMES.items() if c not in rankings]
     if unknown:
-      notes.append(f"Not known of every trial: {' and '.join(unknown)}.")
+      notes.append(f"Unknown for some trials: {join_names(unknown)}.")
   usual = rankings["train"].order
   reordered = [
     COUNTING_NAMES[counting]
@@ -245,12 +256,12 @@ def _ratio_notes(comparison: Comparison) -> list[str]:
     if ranking.order != usual
   ]
   if reordered:
-    notes.append(f"The order of settings differs {' and '.join(reordered)}.")
+    notes.append(f"The order of settings differs {join_names(reordered)}.")
   return notes
 
 
 def _ratio_cell(ratio: Estimate) -> str:
-  """With the low end also where the ratio is only bounded."""
+  """Writes a ratio, with its low end also where it is only bounded."""
   if ratio.at_least and ratio.low is not None:
     return f"{estimate(ratio)} ({interval(ratio)})"
   return estimate(ratio)
@@ -261,33 +272,31 @@ def front_lines(comparison: Comparison) -> tuple[str, ...]:
   groups = comparison.groups
   if len(groups) < FEWEST_SETTINGS:
     return ()
-  joules = joules_name(comparison.estimated)
+  energy = energy_name(comparison.estimated)
   fronts = (
-    (f"Most accuracy for the {joules}", accuracy_front(comparison)),
-    (f"Least {joules} and seconds to the target", seconds_front(comparison)),
+    ("accuracy", accuracy_front(comparison)),
+    ("seconds to the target", seconds_front(comparison)),
   )
   return tuple(
-    f"{gain}: "
-    + "; ".join(
-      setting(comparison.groups[i].varied) for i in settings_on(front)
-    )
+    f"Pareto front of {energy} and {other}: "
+    + "; ".join(setting(groups[i].varied) for i in settings_on(front))
     + "."
-    for gain, front in fronts
+    for other, front in fronts
     if front
   )
 
 
-# What training after the target cost
+# Training after the target
 
 
 def after_target_lines(comparison: Comparison) -> tuple[str, ...]:
-  """Says of each setting that trained on what that cost and brought.
+  """Says what training after the target cost and gained, a line a setting.
 
-  Joules are those of training after the first evaluation that met the target,
-  and points of accuracy those between it and the last one: medians over trials.
+  Joules are those after the first evaluation that met the target, and points of
+  accuracy those between it and the last one: medians over trials.
   """
-  unit = joule_unit(comparison.estimated)
-  lines = (_after_target_line(group, unit) for group in comparison.groups)
+  energy = energy_name(comparison.estimated)
+  lines = (_after_target_line(group, energy) for group in comparison.groups)
   return tuple(line for line in lines if line)
 
 
@@ -299,7 +308,7 @@ def first_passing(record: TrialRecord) -> Evaluation | None:
   return next((e for e in record.curve if e.train_seconds >= seconds), None)
 
 
-def _after_target_line(group: Group, unit: str) -> str:
+def _after_target_line(group: Group, energy: str) -> str:
   trials = [
     (record, first)
     for record in group.records
@@ -307,33 +316,33 @@ def _after_target_line(group: Group, unit: str) -> str:
   ]
   if not trials:
     return ""
-  joules, ratios = [], []
+  costs, ratios = [], []
   for record, _ in trials:
     whole, to_target = record.train_joules, record.joules_to_accuracy
     if whole is None or to_target is None:
       break
-    joules.append(whole - to_target)
+    costs.append(Cost(whole - to_target))
     if to_target > 0:
       ratios.append(whole / to_target)
   ran = _ran(group)
-  some = "" if len(trials) == ran else f" ({len(trials)} of {ran} trials)"
-  cost = "an unknown number of J"
-  if len(joules) == len(trials):
-    cost = f"{_median_in_words(joules)} {unit}"
+  which = "" if len(trials) == ran else f" ({len(trials)} of {ran} trials)"
+  cost = f"unknown {energy}"
+  if len(costs) == len(trials):
+    cost = f"{joules_interval(median(costs))} of {energy}"
     if len(ratios) == len(trials):
-      cost += f", in all {_median_in_words(ratios)} times the energy to it"
+      cost += f", in all {_median_in_words(ratios)} times the energy to target"
   points = _median_in_words(
     100 * (record.curve[-1].accuracy - first.accuracy)
     for record, first in trials
   )
   return (
-    f"{opening(group.varied)}: training after the target{some} cost {cost}, for"
-    f" {points} points of accuracy."
+    f"{opening(group.varied)}: training after the target{which} cost {cost},"
+    f" for {points} points of accuracy."
   )
 
 
 def _median_in_words(values: Iterable[float]) -> str:
-  """The median, and in brackets its interval where there is one."""
+  """Writes a median, and in brackets its interval where there is one."""
   middle = median([Cost(value) for value in values])
   if middle is None:
     return "unknown"
@@ -368,9 +377,7 @@ def _sentences(verdict: Verdict) -> list[str]:
 
 def _only_setting(best: Group, target: str) -> str:
   name = f"{opening(best.varied)}: reaching" if best.varied else "Reaching"
-  sentence = f"{name} {target} cost {_joules(best.joules)}"
-  if best.joules and best.joules.low is not None:
-    sentence += f" ({interval(best.joules)})"
+  sentence = f"{name} {target} cost {joules_interval(best.joules)}"
   if best.seconds and not best.seconds.at_least:
     sentence += f" in {number(best.seconds.value)} s of training"
   seeds = _ran(best)
@@ -383,10 +390,10 @@ def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
   name, target = opening(best.varied), goal(verdict.comparison)
   if not any(g.ratio and g is not best for g in verdict.comparison.groups):
     return [
-      f"{name} cost {_joules(best.joules)} to {target}; there is nothing to"
+      f"{name} cost {joules(best.joules)} to {target}; there is nothing to"
       " compare it with."
     ]
-  sentences = [f"{name} was cheapest: {_joules(best.joules)} to {target}."]
+  sentences = [f"{name} was cheapest: {joules(best.joules)} to {target}."]
   if verdict.alike:
     seeds = min(map(_ran, (best, *verdict.alike)))
     names = [setting(group.varied) for group in verdict.alike]
@@ -401,7 +408,8 @@ def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
   if verdict.one_seed:
     sentences.append(ONE_SEED)
   return sentences + [
-    f"{COUNTING_LEADS[counting]}, {setting(group.varied)} is cheapest instead."
+    f"{capitalised(COUNTING_NAMES[counting])}, {setting(group.varied)} is"
+    " cheapest instead."
     for counting, group in verdict.cheapest_otherwise
   ]
 
@@ -424,8 +432,7 @@ def _seldom_reached(groups: Sequence[Group]) -> str:
     (group,) = groups
     return (
       f"{opening(group.varied)} reached the target in {_share_reached(group)}"
-      " trials: its energy is only known to be above"
-      f" {_joules(group.joules)}."
+      f" trials: its energy is only known to be {joules(group.joules)}."
     )
   names = join_settings([setting(group.varied) for group in groups])
   return (
@@ -457,7 +464,7 @@ def _none_reached(trials: Sequence[TrialRecord], comparison: Comparison) -> str:
     top = max(evaluated, key=lambda trial: trial.best_accuracy or 0.0)
     where = f" ({setting(top.varied)})" if top.varied else ""
     best = percent(top.best_accuracy or 0.0)
-    sentence += f"; the best came to {best}{where}"
+    sentence += f"; the best reached {best}{where}"
   if any(group.joules for group in comparison.groups):
     sentence += ". Every energy is a lower bound"
   return f"{sentence}. Raise budget_examples or lower target_accuracy."
@@ -476,7 +483,7 @@ def _unknown_joules(groups: Sequence[Group]) -> list[str]:
 
 
 def _partly_measured(groups: Sequence[Group]) -> list[str]:
-  """Partial trials of groups whose joules are known all the same."""
+  """Says how many trials with joules were only partly measured, and why."""
   trials = [
     record
     for group in groups
@@ -487,11 +494,8 @@ def _partly_measured(groups: Sequence[Group]) -> list[str]:
   if not partial:
     return []
   reasons = (reason for trial in partial for reason in trial.reasons)
-  reason = next(reasons, "it lost sight of a domain").rstrip(".")
-  return [
-    f"{len(partial)} of {len(trials)} trials were only partly measured:"
-    f" {reason}."
-  ]
+  reason = next(reasons, "no reason was recorded").rstrip(".")
+  return [f"{partly_measured(len(partial), len(trials))}: {reason}."]
 
 
 def _modelled(trials: Sequence[TrialRecord]) -> str:
@@ -502,10 +506,6 @@ def _modelled(trials: Sequence[TrialRecord]) -> str:
     if domain.get("estimated")
   }
   return "CPU power" if kinds == {"cpu"} else "Power"
-
-
-def _joules(joules: Estimate | None) -> str:
-  return f"{number(joules.value)} J" if joules else "unknown joules"
 
 
 def _first_error(trials: Sequence[TrialRecord]) -> str:

@@ -1,12 +1,13 @@
 """What does a model spend and emit, from first weight to last inference?
 
-Asked where a person gives assumptions, such as how often the model will be
-trained and used. Joules stay as they were measured; what an assumption makes of
-them stands in columns of its own, and what is not given is not counted.
+Answered where assumptions are given, such as how often the model will be
+trained and used. Joules stay as they were measured; kWh and grams that follow
+from an assumption have columns of their own, and what is not given is not
+counted.
 
-The search for the best setting is all phases of all its trials, seeds and
-repeated attempts with them; after how many trainings it is paid back is said
-against three settings that might have been taken without it.
+The search for the best setting counts all phases of all its trials, all seeds
+and repeated attempts; after how many trainings it pays back is given against
+three settings that might have been used without it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +16,16 @@ from typing import Literal
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
+  PERHAPS_NEVER,
   UNKNOWN,
   at_least,
   break_even_cell,
   break_even_point,
   estimate,
   goal,
+  joules,
   name_among,
+  unit_of,
 )
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparable import start_of
@@ -63,17 +67,18 @@ from jaxpower.wording import (
   label,
   labels,
   number,
+  partly_measured,
   setting,
   value,
 )
 
 PLACE = 70
-TITLE = "Life cycle: from first weight to last inference"
+TITLE = "Life cycle"
 STAGE_NOTES = (
-  "Training is the train phase to the target, as everywhere; the search and"
-  " pretraining are all phases of every trial, repeats over seeds with them.",
+  "Training counts the train phase to the target; the search and pretraining"
+  " count every phase of every trial, of all seeds.",
   "In brackets 95 % intervals over seeds; a sum adds the ends of its parts."
-  " > marks a lower bound: something spent was not seen.",
+  " > marks a lower bound: part of the energy was not measured.",
 )
 CHOICE_NAMES: dict[Choice, str] = {
   "median": "the median setting",
@@ -112,7 +117,7 @@ class Inference:
 
 @dataclass(frozen=True)
 class Boundary:
-  """What the joules leave out, and how well the meter saw the rest.
+  """What the joules leave out, and how well the rest was measured.
 
   Attributes:
     weights: Files of weights made elsewhere, and where their joules are from.
@@ -135,7 +140,7 @@ class Life:
 
   Attributes:
     comparison: The trials among which that setting was searched.
-    name: What tells this comparison from others; empty where it is alone.
+    name: The comparison's name among several; empty where it is alone.
     stages: In the order of a life.
     use: All of them together.
     footprint: The same in kWh and grams.
@@ -258,8 +263,8 @@ def _stages(
 ) -> tuple[Stage, ...]:
   """Finds the stages of a life with the best setting, in their order.
 
-  Pretraining is one of them where the best setting began from it; otherwise it
-  was for nothing, and belongs to the search.
+  Pretraining is a stage where the best setting began from it; otherwise it
+  belongs to the search.
   """
   stages = []
   searched = [*trials, *origins]
@@ -294,7 +299,7 @@ def _stage(
 def _inferences_for_rest(
   best: Group | None, stages: Sequence[Stage]
 ) -> Estimate | None:
-  """Divides the joules of all stages but inference by those of one."""
+  """Divides the joules of all other stages by those of one inference."""
   one = one_inference(best).joules if best else None
   rest = added(s.use.joules for s in stages if s.name != "inference")
   return scaled(rest, 1 / one.value) if one and one.value > 0 else None
@@ -323,7 +328,7 @@ def _boundary(trials: Sequence[TrialRecord]) -> Boundary:
 
 
 def tell(cycle: LifeCycle) -> Section:
-  """Tells all lives in one section, then what was assumed and what was not."""
+  """Tells all lives in one section, and the assumptions at its end."""
   tables, lines = [], []
   for life in cycle.lives:
     lead = f"{life.name}: " if life.name else ""
@@ -340,45 +345,46 @@ def tell(cycle: LifeCycle) -> Section:
 
 
 def _stage_table(life: Life) -> Table:
-  """Makes a row a stage, and all of them: joules, then what is made of them."""
+  """Makes a row a stage and one of the total: joules, then kWh and grams."""
   columns = _footprint_columns(life)
-  parts = [(s.name, _counted(s), s.use, s.footprint) for s in life.stages]
-  parts.append(("all of these", "", life.use, life.footprint))
+  stages = [(s.name, _counted(s), s.use, s.footprint) for s in life.stages]
+  stages.append(("total", "", life.use, life.footprint))
+  unit = unit_of(use.joules for _, _, use, _ in stages)
   rows = tuple(
     (
       name,
       counted,
-      estimate(use.joules),
-      *(estimate(read(part)) for read in columns.values()),
+      estimate(use.joules, unit),
+      *(estimate(read(carbon)) for read in columns.values()),
     )
-    for name, counted, use, part in parts
+    for name, counted, use, carbon in stages
   )
-  joules = joules_name(life.comparison.estimated)
-  return Table(("stage", "counts", joules, *columns), rows, STAGE_NOTES)
+  name = joules_name(life.comparison.estimated, unit)
+  return Table(("stage", "counts", name, *columns), rows, STAGE_NOTES)
 
 
 def _footprint_columns(
   life: Life,
 ) -> dict[str, Callable[[Footprint], Estimate | None]]:
   """Names the columns that the assumptions allow, and how each is read."""
-  given, whole = life.multipliers, life.footprint.kwh
+  multipliers, whole = life.multipliers, life.footprint.kwh
   small = whole is None or whole.value < 1
   unit, factor = ("Wh", WH_PER_KWH) if small else ("kWh", 1.0)
   columns: dict[str, Callable[[Footprint], Estimate | None]] = {
-    f"{unit} at the meter": lambda part: scaled(part.kwh, factor)
+    f"{unit} at the meter": lambda carbon: scaled(carbon.kwh, factor)
   }
-  if given.pue is not None:
-    columns[f"{unit} with PUE"] = lambda part: scaled(part.kwh_with_pue, factor)
-  if given.grams_co2e_per_kwh is not None:
-    without = ", no PUE" if given.pue is None else ""
-    columns[f"g CO2e operational{without}"] = lambda p: p.operational_grams
-  if hardware := hardware_name(given.hardware):
-    columns[f"g CO2e embodied, {hardware}"] = lambda p: p.embodied_grams
+  if multipliers.pue is not None:
+    columns[f"{unit} with PUE"] = lambda c: scaled(c.kwh_with_pue, factor)
+  if multipliers.grams_co2e_per_kwh is not None:
+    without = ", no PUE" if multipliers.pue is None else ""
+    columns[f"g CO2e operational{without}"] = lambda c: c.operational_grams
+  if hardware := hardware_name(multipliers.hardware):
+    columns[f"g CO2e embodied, {hardware}"] = lambda c: c.embodied_grams
   return columns
 
 
 def hardware_name(hardware: Hardware) -> str:
-  """Names whose embodied carbon is known; empty where nobody's is."""
+  """Names the hardware whose embodied carbon is known; empty for none."""
   gpus = hardware.gpu_kg_per_hour is not None
   host = hardware.host_kg_per_hour is not None
   if gpus and host:
@@ -403,44 +409,45 @@ def _counted(stage: Stage) -> str:
 
 
 def _search_table(life: Life) -> Table:
-  """Makes a row for each setting that might have been taken, and the best."""
+  """Makes a row an alternative to searching, and one of the best setting."""
   comparison, best = life.comparison, life.comparison.best
+  best_joules = best.joules if best else None
+  unit = unit_of([best_joules, *(a.group.joules for a in life.alternatives)])
   rows = [
     (
       CHOICE_NAMES[alternative.choice],
       setting(alternative.group.varied),
-      estimate(alternative.group.joules),
+      estimate(alternative.group.joules, unit),
       break_even_cell(alternative.trainings),
     )
     for alternative in life.alternatives
   ]
   name = setting(best.varied) if best else UNKNOWN
-  rows.append(
-    ("the best setting", name, estimate(best.joules if best else None), "")
-  )
+  rows.append(("the best setting", name, estimate(best_joules, unit), ""))
   return Table(
     (
       "instead of",
-      "which is",
-      f"{joules_name(comparison.estimated)} to {goal(comparison)}",
-      "trainings to pay the search back",
+      "setting",
+      f"{joules_name(comparison.estimated, unit)} to {goal(comparison)}",
+      "trainings to pay back the search",
     ),
     tuple(rows),
     (
-      f"The joules of the whole search, {estimate(life.search)}, over what one"
-      " training at the best setting saves.",
-      "The best setting was chosen by the same trials, so what it saves is"
-      " rather over- than underestimated.",
+      f"Trainings: the energy of the whole sweep, {joules(life.search)}, over"
+      " what one training at the best setting saves.",
+      "The best setting was chosen by the same trials, so what it saves is more"
+      " likely overestimated than underestimated.",
     ),
   )
 
 
 def _inference_table(life: Life) -> Table:
   names = labels(life.comparison.paths)
+  unit = unit_of(inference.joules for inference in life.inferences)
   rows = tuple(
     (
       *(value(inference.group.varied.get(path)) for path in names),
-      estimate(inference.joules),
+      estimate(inference.joules, unit),
       estimate(inference.per_training),
     )
     for inference in life.inferences
@@ -448,13 +455,13 @@ def _inference_table(life: Life) -> Table:
   return Table(
     (
       *names.values(),
-      f"{joules_name(life.comparison.estimated)} per inference",
-      "inferences at which training is half",
+      f"{joules_name(life.comparison.estimated, unit)} per inference",
+      "inferences that cost one training",
     ),
     rows,
     (
-      "An inference is one example of a forward pass over the test set in large"
-      " batches, measured in the infer phase.",
+      "An inference is a forward pass of one example, measured in the infer"
+      " phase over the test set in large batches.",
     ),
   )
 
@@ -476,8 +483,8 @@ def _lines(life: Life, assumptions: Mapping[str, Assumption]) -> list[str]:
   ]
   if life.multipliers.hardware.gpus is None and "gpu_embodied" in assumptions:
     lines.append(
-      "How many GPUs trained is not known or not one number: their carbon is"
-      " not counted."
+      "The number of GPUs is unknown or differs between trials: their embodied"
+      " carbon is not counted."
     )
   return lines
 
@@ -485,11 +492,11 @@ def _lines(life: Life, assumptions: Mapping[str, Assumption]) -> list[str]:
 def _sum_line(life: Life) -> str:
   whole = life.use.joules
   if whole is None:
-    return "What this life spent is unknown: the meter saw no joules."
+    return "The total is unknown: no energy was measured."
   unknown = [stage.name for stage in life.stages if stage.use.joules is None]
-  text = f"In all {at_least(whole)} J"
+  text = f"In total {joules(whole)}"
   if unknown:
-    text += f" without {join_names(unknown)}, unknown"
+    text += f" without {join_names(unknown)} (unknown)"
   elif whole.value > 0:
     shares = [
       f"{stage.name} {number(100 * stage.use.joules.value / whole.value, 2)} %"
@@ -503,17 +510,17 @@ def _sum_line(life: Life) -> str:
 def search_lines(life: Life) -> list[str]:
   """Says what the search cost and when it is paid back."""
   if life.search is None:
-    return ["What finding the best setting cost is unknown."]
+    return ["The energy of the sweep is unknown."]
   best, attempts = life.comparison.best, life.boundary.attempts
   more = f" and {life.origins} of pretraining" if life.origins else ""
   lines = [
-    f"The whole sweep, {count(attempts, 'trial')}{more}, spent"
-    f" {at_least(life.search)} J."
+    f"The whole sweep, {count(attempts, 'trial')}{more}, cost"
+    f" {joules(life.search)}."
   ]
   if best is None:
-    return [*lines, "No setting is known to be the best one."]
+    return [*lines, "Which setting is best is unknown."]
   if not life.alternatives:
-    return [*lines, "There was no other setting to search among."]
+    return [*lines, "There was no other setting to choose from."]
   return lines + [
     f"Taking {setting(best.varied)} instead of {CHOICE_NAMES[other.choice]}"
     f" ({setting(other.group.varied)}) {_pays_back(other.trainings)}."
@@ -523,25 +530,26 @@ def search_lines(life: Life) -> list[str]:
 
 def _pays_back(trainings: BreakEven | None) -> str:
   if trainings is None or trainings.uses is None:
-    return "pays the search back nobody can tell when"
+    return "pays back the search after an unknown number of trainings"
   if trainings.never:
-    return "never pays the search back"
-  text = f"pays the search back after {break_even_point(trainings)} trainings"
-  return f"{text}, though perhaps never" if trainings.perhaps_never else text
+    return "never pays back the search"
+  text = f"pays back the search after {break_even_point(trainings)} trainings"
+  return text + (PERHAPS_NEVER if trainings.perhaps_never else "")
 
 
 def _inference_line(life: Life) -> str:
   best = life.comparison.best
   here = next((i for i in life.inferences if i.group is best), None)
   if here is None or here.per_training is None or here.joules is None:
-    return "How many inferences cost what training did is unknown."
+    return "How many inferences cost as much as training is unknown."
   name = f"At {setting(here.group.varied)}, " if here.group.varied else ""
   text = (
-    f"{name}{at_least(here.per_training)} inferences cost what one training did"
+    f"{name}{at_least(here.per_training)} inferences cost as much as one"
+    " training"
   )
   if life.inferences_for_rest:
     rest = at_least(life.inferences_for_rest)
-    text += f", {rest} what all before them did"
+    text += f", {rest} as much as all stages before inference"
   return f"{capitalised(text)}."
 
 
@@ -549,29 +557,29 @@ def _boundary_lines(life: Life) -> list[str]:
   boundary = life.boundary
   domains = " + ".join(life.comparison.domains)
   lines = [
-    f"The joules cover {domains or 'nothing: there was no meter'}. What else a"
-    " computer draws, its power supply and fans with it, is in no column; a PUE"
-    " only adds the building to it."
+    f"The energy covers {domains or 'nothing: there was no meter'}. The rest of"
+    " the computer, such as its power supply and fans, is not counted; a PUE"
+    " adds only the building."
   ]
   lines += [
-    f"What {path} cost to make is given, not measured here:"
+    f"The energy of making {path} is given, not measured here:"
     f" {source or 'without a source'}."
     for path, source in boundary.weights.items()
   ]
   if boundary.unmeasured:
     lines.append(
-      f"What {boundary.unmeasured} of {boundary.attempts} trials spent is"
-      " unknown, and not zero."
+      f"The energy of {boundary.unmeasured} of {boundary.attempts} trials is"
+      " unknown, not zero."
     )
   if boundary.largest_bound is not None:
     lines.append(
-      "The meter's own bound, at 95 %, is at most"
-      f" {number(100 * boundary.largest_bound, 2)} % of a trial's training."
+      "The meter's 95 % error bound is at most"
+      f" {number(100 * boundary.largest_bound, 2)} % of the energy of a trial's"
+      " training."
     )
   if boundary.partly_measured:
-    lines.append(
-      f"The meter saw {boundary.partly_measured} trials only in part."
-    )
+    partial = partly_measured(boundary.partly_measured, boundary.attempts)
+    lines.append(f"{partial}.")
   if life.comparison.estimated:
-    lines.append(f"{ESTIMATED.rstrip('.')}, and so is all made of it.")
+    lines.append(f"{ESTIMATED.rstrip('.')}, and so is all derived from it.")
   return lines

@@ -1,15 +1,14 @@
-"""What did one network for several tasks cost beside a network for each?
+"""What did one network for several tasks cost against single-task networks?
 
-A network for each of the tasks costs the sum of their trainings. That sum is
-made seed by seed and set against the one network of the same seed, so that what
-a seed does to both cancels; the answer is the median over seeds of these
-ratios. Paired are only trials that are equal in all but their tasks: data,
-model, rates, machine and meter.
+A network for each of the tasks costs the sum of their trainings. The one
+network is divided by that sum seed by seed, so that what a seed does to both
+cancels; the answer is the median over seeds of these ratios. Only trials that
+are equal in all but their tasks are paired: data, model, rates, machine and
+meter.
 
-A saving is bought with accuracy where a task ends worse in the shared network
-than alone. So what every task ended at stands beside its energy. It says
-something only of trials that trained on after their targets: at a stop every
-network stands at its target.
+A saving may cost accuracy, so the final accuracy of every task stands beside
+its energy. It means something only for trials that trained on after their
+targets: where training stops at the target, every network ends there.
 """
 
 import json
@@ -26,6 +25,7 @@ from jaxpower.report.cells import (
   estimate,
   interval,
   interval_note,
+  unit_of,
 )
 from jaxpower.report.compare.comparable import (
   conditions,
@@ -55,15 +55,20 @@ from jaxpower.report.given import Given
 from jaxpower.wording import (
   ESTIMATED,
   ONE_SEED,
+  count,
+  energy_name,
   join_names,
   joules_name,
   number,
+  partly_measured,
   percent,
+  points,
   setting,
 )
 
 PLACE = 50
-# In these fields one network and a network for each task differ by nature.
+TITLE = "Multitask and single-task networks"
+# In these fields one network and single-task networks always differ.
 TASK_FIELDS = ("tasks", "targets", "task_weights", "task_weighting")
 NUMBERS_IN_WORDS = {2: "two", 3: "three", 4: "four"}
 
@@ -87,7 +92,7 @@ class Pairing:
 
   @property
   def trials(self) -> tuple[TrialRecord, ...]:
-    """All of them."""
+    """Lists all trials of the pairing."""
     return (*self.together, *(r for trials in self.alone for r in trials))
 
   @property
@@ -147,11 +152,11 @@ class TaskResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-  """What a pairing says: energy in one network against a network for each.
+  """The energy of one network against that of single-task networks.
 
   Attributes:
     pairing: The trials.
-    unlike: The fields in which this pairing differs from the others found.
+    unlike: The fields in which this pairing differs from the others.
     joules_together: Median over seeds; None where unknown.
     joules_alone: Median over seeds of the sum over tasks; None where unknown.
     ratio: The median over seeds of one network over a network for each; None
@@ -231,7 +236,7 @@ def pairings(records: Iterable[TrialRecord]) -> tuple[Pairing, ...]:
 
 
 def _conditions_key(record: TrialRecord) -> str:
-  """All that a trial was done under but for its tasks, target and seed.
+  """Keys the conditions of a trial, but for its tasks, target and seed.
 
   Measured and estimated joules, or those of other domains, are no pair.
   """
@@ -245,7 +250,7 @@ def _conditions_key(record: TrialRecord) -> str:
 
 
 def _tasks_key(record: TrialRecord) -> str:
-  """What a network for several tasks learns, and how they are weighed."""
+  """Keys the tasks of a network, their targets and their weights."""
   fields = {key: record.config.get(key) for key in TASK_FIELDS}
   return json.dumps([fields, record.config["target_accuracy"]], sort_keys=True)
 
@@ -331,7 +336,7 @@ def _result(
 def _end_accuracies(
   records: Sequence[TrialRecord], task: str
 ) -> tuple[float, ...] | None:
-  """The accuracy of a task when training ended; None if a trial lacks it."""
+  """Returns each trial's final accuracy of a task; None if one lacks it."""
   return all_known(_end_accuracy(record, task) for record in records)
 
 
@@ -355,9 +360,9 @@ def tell(savings: Sequence[Saving]) -> Section:
   if estimated:
     lines.append(ESTIMATED)
   if partial := sum(trial.partial for trial in trials):
-    lines.append(f"The meter saw {partial} of these trials only in part.")
+    lines.append(f"{partly_measured(partial, len(trials))}.")
   return Section(
-    title="One network for several tasks, against a network for each",
+    title=TITLE,
     tables=(
       _energy_table(savings, estimated),
       _accuracy_table(savings, estimated),
@@ -367,25 +372,34 @@ def tell(savings: Sequence[Saving]) -> Section:
 
 
 def _energy_table(savings: Sequence[Saving], estimated: bool) -> Table:
-  joules = joules_name(estimated)
+  """Makes a row a pairing; both columns of energy are in the same unit."""
+  unit = unit_of(
+    joules
+    for saving in savings
+    for joules in (saving.joules_together, saving.joules_alone)
+  )
+  joules = joules_name(estimated, unit)
   columns = (
     "tasks",
     "seeds",
     f"{joules} in one network",
-    f"{joules} in a network each",
+    f"{joules} in single-task networks",
     "ratio",
   )
   rows = tuple(
     (
       setting(saving.unlike) or " + ".join(saving.pairing.tasks),
       str(len(saving.pairing.seeds)),
-      estimate(saving.joules_together),
-      estimate(saving.joules_alone),
+      estimate(saving.joules_together, unit),
+      estimate(saving.joules_alone, unit),
       _ratio_cell(saving.ratio),
     )
     for saving in savings
   )
-  notes = ["Joules of training to every target; the ratio of each seed's own."]
+  notes = [
+    "Energy of training to every target. The ratio is the median of each seed's"
+    " own ratio."
+  ]
   seeds = [len(saving.pairing.seeds) for saving in savings]
   if max(seeds) > 1:
     notes.append(interval_note(min(count for count in seeds if count > 1)))
@@ -393,19 +407,20 @@ def _energy_table(savings: Sequence[Saving], estimated: bool) -> Table:
 
 
 def _accuracy_table(savings: Sequence[Saving], estimated: bool) -> Table:
+  unit = unit_of(r.joules_alone for saving in savings for r in saving.results)
   columns = (
     "task",
     "target",
-    f"{joules_name(estimated)} alone",
-    "end in one network",
-    "end alone",
-    "points of difference",
+    f"{joules_name(estimated, unit)} alone",
+    "final accuracy in one network",
+    "final accuracy alone",
+    "difference in points",
   )
   rows = tuple(
     (
       result.task + (f" ({setting(saving.unlike)})" if saving.unlike else ""),
       percent(result.target),
-      estimate(result.joules_alone),
+      estimate(result.joules_alone, unit),
       _accuracy(result.end_together),
       _accuracy(result.end_alone),
       _points(result.gain),
@@ -413,12 +428,15 @@ def _accuracy_table(savings: Sequence[Saving], estimated: bool) -> Table:
     for saving in savings
     for result in saving.results
   )
-  notes = ["End: accuracy when training ended. A difference below 0 is a loss."]
+  notes = [
+    "The difference is the median of each seed's own; below 0 the one network"
+    " is less accurate."
+  ]
   if any(saving.pairing.stopped_at_target for saving in savings):
     notes.append(
-      "Training ended at the targets, each network's after other examples: no"
-      " loss can be told from it. With stop_at_target=false all train on to the"
-      " budget."
+      "Training stopped at the targets, in each network after a different"
+      " number of examples, so the difference is not a loss or gain. With"
+      " stop_at_target=false all train on to the budget."
     )
   return Table(columns, rows, tuple(notes))
 
@@ -430,7 +448,7 @@ def _ratio_cell(ratio: Span | None) -> str:
 
 
 def _span(value: Span) -> str:
-  """What is known of a value: "0.62", "at least 0.62", "0.62 to 0.70"."""
+  """Writes a value as far as known: "0.62", "at least 0.62", "0.62 to 0.7"."""
   if value.least == value.most:
     return number(value.least)
   if math.isinf(value.most):
@@ -441,7 +459,7 @@ def _span(value: Span) -> str:
 
 
 def _brackets(value: Span) -> str:
-  """The interval of a value, " (0.58 to 0.70)"; empty where it has none."""
+  """Writes an interval, " (0.58 to 0.70)"; empty where there is none."""
   has_interval = value.low is not None and value.high is not None
   return f" ({interval(value)})" if has_interval else ""
 
@@ -451,13 +469,13 @@ def _accuracy(share: float | None) -> str:
 
 
 def _points(gain: Span | None) -> str:
-  """Points of accuracy with their sign: "-5.0 (-6.0 to -4.0)"."""
+  """Writes points of accuracy with their sign: "-5.0 (-6.0 to -4.0)"."""
   if gain is None:
     return UNKNOWN
-  points = f"{100 * gain.least:+.1f}"
+  text = points(gain.least)
   if gain.low is None or gain.high is None:
-    return points
-  return f"{points} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    return text
+  return f"{text} ({points(gain.low)} to {points(gain.high)})"
 
 
 # Sentences
@@ -482,12 +500,16 @@ def _saving_sentence(saving: Saving) -> str:
       f"What one network for {tasks} saved is unknown: {reason.rstrip('.')}."
     )
   if ratio is None:
-    return f"What one network for {tasks} saved is unknown: 0 J alone."
-  count = len(saving.pairing.tasks)
-  networks = f"{NUMBERS_IN_WORDS.get(count, count)} networks"
+    return (
+      f"What one network for {tasks} saved is unknown: single-task networks"
+      " cost 0 J."
+    )
+  networks = len(saving.pairing.tasks)
+  networks = NUMBERS_IN_WORDS.get(networks, str(networks))
+  energy = energy_name(any(trial.estimated for trial in saving.pairing.trials))
   return (
     f"One network for {tasks} cost {_span(ratio)} times{_brackets(ratio)} the"
-    f" joules of {networks}: {_verdict(saving, ratio)}"
+    f" {energy} of {networks} single-task networks: {_verdict(saving, ratio)}"
   )
 
 
@@ -501,12 +523,12 @@ def _verdict(saving: Saving, ratio: Span) -> str:
     share = _share(ratio.least - 1, ratio.most - 1)
     return f"multitask cost {share} more.{uncertain}"
   if ratio.least == ratio.most:
-    return f"{seeds} seeds cannot tell whether it saved.{uncertain}"
-  return "too many trials missed a target to tell whether it saved."
+    return f"no measurable difference with {count(seeds, 'seed')}.{uncertain}"
+  return "whether it saved is unknown, as too many trials missed a target."
 
 
 def _share(least: float, most: float) -> str:
-  """What is known of a share: "30 %", "at least 30 %", "30 to 40 %"."""
+  """Writes a share as far as known: "30 %", "at least 30 %", "30 to 40 %"."""
   low = number(100 * least, 2)
   if least == most:
     return f"{low} %"
@@ -527,20 +549,19 @@ def _otherwise_sentence(ratios: Mapping[str, Span]) -> str:
 
 
 def _accuracy_sentence(saving: Saving) -> str:
-  """Says which tasks ended less or more accurate together than alone."""
+  """Says which tasks have a lower or higher final accuracy together."""
   if saving.pairing.stopped_at_target:
     return ""
   lost = [_change(r) for r in saving.results if r.surely_lost]
   gained = [_change(r) for r in saving.results if r.surely_gained]
   changes = [
-    f"{change} accurate in the end in one network than alone:"
-    f" {', '.join(tasks)}."
-    for change, tasks in (("Less", lost), ("More", gained))
+    f"{change} final accuracy in one network than alone: {', '.join(tasks)}."
+    for change, tasks in (("Lower", lost), ("Higher", gained))
     if tasks
   ]
   if changes or len(saving.pairing.seeds) == 1:
     return " ".join(changes)
-  return "No task ended surely more or less accurate in one network than alone."
+  return "Final accuracies in one network and alone do not differ measurably."
 
 
 def _change(result: TaskResult) -> str:
@@ -552,4 +573,4 @@ def _left_out_sentence(seeds: Sequence[int]) -> str:
   if not seeds:
     return ""
   names = ", ".join(map(str, seeds))
-  return f"Left out, since a trial failed or is not there: seed {names}."
+  return f"Left out because a trial failed or is missing: seed {names}."

@@ -1,12 +1,12 @@
 """How do the records compare with results that were measured elsewhere?
 
-A ratio to a number from elsewhere says something only of the same work: the
-same data, model and target. Other work gets no ratio, and the reason why. Where
-the joules of one side cover other parts of the machine or other phases of the
-run, the other side is counted alike if it can be (a log that has its GPU's
-joules apart, a record that has its compiling apart), and else not compared.
-Whatever else may mislead, other hardware first of all, is said beside the ratio
-and not held against it: to compare two machines may be what somebody wants.
+A ratio to a reference says something only of the same work: the same data,
+model and target. Other work gets no ratio, and the reason why. Where the joules
+of one side cover other parts of the machine or other phases of the run, the
+other side is counted alike if it can be (a log with the GPU's joules apart, a
+record with compiling apart), and else not compared. Whatever else may mislead,
+different hardware first of all, is a note beside the ratio and no obstacle: to
+compare two machines may be the purpose.
 """
 
 import re
@@ -21,7 +21,9 @@ from jaxpower.report.cells import (
   estimate,
   interval,
   number_or_unknown,
+  unit_of,
 )
+from jaxpower.report.compare.comparable import hardware, model_name
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.costs import COUNTINGS, SECONDS, costs, ran
 from jaxpower.report.compare.statistics import Estimate, median
@@ -29,6 +31,8 @@ from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.report.given.references import BOUNDARY, Reference
 from jaxpower.wording import (
+  JouleUnit,
+  joules_name,
   label,
   measured_or_estimated,
   percent,
@@ -49,33 +53,7 @@ COUNTING_OF_PHASES = {
   ("train", "eval"): "eval",
 }
 TRAIN_ALONE = ((), ("train",))  # of these phases the records know the seconds
-SAME_HARDWARE = {True: "same", False: "other", None: UNKNOWN}
-GIVEN_COLUMNS = (
-  "name",
-  "hardware",
-  "framework",
-  "model",
-  "data",
-  "batch",
-  "target",
-  "accuracy",
-  "joules",
-  "seconds",
-  "covers",
-  "source",
-)
-MATCH_COLUMNS = (
-  "reference",
-  "here",
-  "hardware",
-  "joules here",
-  "joules there",
-  "ratio of joules",
-  "seconds here",
-  "seconds there",
-  "ratio of seconds",
-)
-
+SAME_HARDWARE = {True: "same", False: "different", None: UNKNOWN}
 Fact = Literal[
   "accuracy",  # that it stopped at, below its own target
   "batch_size",
@@ -100,7 +78,7 @@ Fact = Literal[
 
 @dataclass(frozen=True)
 class Difference:
-  """A fact that is not the same there, in a reference, and here, in records.
+  """A fact that differs there, in a reference, and here, in records.
 
   None, or empty, is unknown.
   """
@@ -148,7 +126,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Beside:
-  """A reference with its matches, or else with what keeps it from any."""
+  """A reference with its matches, or with the obstacles where it has none."""
 
   reference: Reference
   matches: tuple[Match, ...]
@@ -201,7 +179,7 @@ def matches(
 def obstacles(
   reference: Reference, comparisons: Sequence[Comparison]
 ) -> tuple[Difference, ...]:
-  """Says what keeps a reference from the group that comes nearest to it."""
+  """Lists the differences of a reference from the nearest group."""
   by_group = [
     _differences(reference, comparison, group)
     for comparison in comparisons
@@ -214,7 +192,7 @@ def obstacles(
 def _differences(
   reference: Reference, comparison: Comparison, group: Group
 ) -> list[Difference]:
-  """What makes the work of the two unlike; empty where it is the same."""
+  """Lists the differences of the work; empty where it is the same."""
   model = model_name(_first(group))
   target, accuracy = reference.target_accuracy, reference.accuracy
   differences = []
@@ -234,7 +212,7 @@ def _differences(
 
 
 def _nearest(reference: Reference, groups: Sequence[Group]) -> Group:
-  """The cheapest group of the same batch, or of all where none has it."""
+  """Picks the cheapest group of the same batch, or of all where none has it."""
   same_batch = [
     group
     for group in groups
@@ -289,7 +267,7 @@ def _match(reference: Reference, comparison: Comparison, group: Group) -> Match:
 def _covering(
   reference: Reference, parts: tuple[str, ...]
 ) -> tuple[float | None, bool | None]:
-  """Joules of a reference over just these parts, and whether modelled.
+  """Returns joules of a reference over just these parts, if estimated too.
 
   None where it has no such number; where it does not say what its joules
   cover, they are taken as they are.
@@ -308,7 +286,7 @@ def _over(
   low: float | None = None,
   high: float | None = None,
 ) -> Estimate | None:
-  """Ours over theirs; with both intervals the ends lie at their worst."""
+  """Divides ours by theirs; the interval is the widest of both intervals."""
   if here is None or there is None:
     return None
   ends = (None, None)
@@ -323,7 +301,7 @@ def _joules_obstacles(
   joules_here: Estimate | None,
   joules_there: float | None,
 ) -> Iterator[Difference]:
-  """Why there is no ratio of joules."""
+  """Lists why there is no ratio of joules."""
   if reference.joules is None:
     yield Difference("joules")
   elif reference.phases not in COUNTING_OF_PHASES:
@@ -335,7 +313,7 @@ def _joules_obstacles(
 
 
 def _seconds_obstacles(reference: Reference) -> Iterator[Difference]:
-  """Why there is no ratio of seconds."""
+  """Lists why there is no ratio of seconds."""
   if reference.seconds is None:
     yield Difference("seconds")
   elif reference.phases not in TRAIN_ALONE:
@@ -343,7 +321,7 @@ def _seconds_obstacles(reference: Reference) -> Iterator[Difference]:
 
 
 def _caveats(reference: Reference, record: TrialRecord) -> Iterator[Difference]:
-  """What to mind with a ratio that is made all the same."""
+  """Lists what to note beside a ratio."""
   if not _same_hardware(reference.hardware, hardware(record)):
     yield Difference("hardware", reference.hardware, hardware(record))
   batch_size = record.config.get("batch_size")
@@ -361,39 +339,16 @@ def _caveats(reference: Reference, record: TrialRecord) -> Iterator[Difference]:
 def _joules_caveats(
   reference: Reference, estimated_there: bool | None, estimated_here: bool
 ) -> Iterator[Difference]:
-  if estimated_there or estimated_here:
+  # Nothing to note where both are estimated.
+  if estimated_there != estimated_here and (estimated_there or estimated_here):
     yield Difference("estimated", estimated_there, estimated_here)
   if not reference.boundary:
     yield Difference("boundary")
 
 
 def _first(group: Group) -> TrialRecord:
-  """A trial that ran, if any did: a failed one knows no device and no meter."""
+  """Picks a trial that ran, if any did: a failed one has no device or meter."""
   return next(iter(ran(group.records)), group.records[0])
-
-
-def model_name(record: TrialRecord) -> str:
-  """Names a model, with its width and depth where they are not its own."""
-  facts: Any = record.config.get("model") or {}
-  parts = [str(facts.get("name", ""))]
-  for field in ("width", "depth"):
-    if facts.get(field, 1.0) != 1.0:
-      parts.append(f"{field} {facts[field]:g}")
-  return " ".join(parts)
-
-
-def hardware(record: TrialRecord) -> str:
-  """Names what a trial trained on: "2 x NVIDIA H200", or the CPU."""
-  devices = record.provenance.get("devices") or []
-  kinds = [
-    str(device.get("kind", ""))
-    for device in devices
-    if isinstance(device, dict) and device.get("platform") != "cpu"
-  ]
-  if kinds:
-    return f"{len(kinds)} x {kinds[0]}" if len(kinds) > 1 else kinds[0]
-  on_gpu = any(name.startswith("GPU-") for name in record.joules_by_domain)
-  return "" if on_gpu else str(record.provenance.get("cpu", ""))
 
 
 def boundary(record: TrialRecord) -> tuple[str, ...]:
@@ -407,7 +362,7 @@ def boundary(record: TrialRecord) -> tuple[str, ...]:
 
 
 def _same_name(there: str, here: str) -> bool:
-  """Whether both are known, and the same but for case, spaces and dashes."""
+  """Returns whether both are known and equal but for case and punctuation."""
   return bool(there and here) and _plain(there) == _plain(here)
 
 
@@ -420,11 +375,11 @@ def _same_hardware(there: str, here: str) -> bool | None:
 
 
 def _chips(text: str) -> tuple[str, frozenset[str]]:
-  """How many of what: makers left out, "1 x NVIDIA H200" is one h200."""
+  """Reads how many of which chip: "2 x NVIDIA H200" is "2" and {"h200"}."""
   counted = re.match(r"(\d+)\s*x\s+", text)
   name = text[counted.end() :] if counted else text
-  parts = frozenset(re.findall(r"\w+", name.lower())) - MAKERS
-  return counted[1] if counted else "1", parts
+  names = frozenset(re.findall(r"\w+", name.lower())) - MAKERS
+  return counted[1] if counted else "1", names
 
 
 # Words
@@ -442,7 +397,7 @@ def tell(beside: Sequence[Beside]) -> Section:
       )
   references = [item.reference for item in beside]
   return Section(
-    title="Numbers from elsewhere",
+    title="References",
     tables=(
       _given_table(references),
       *([_match_table(matches)] if matches else []),
@@ -452,6 +407,21 @@ def tell(beside: Sequence[Beside]) -> Section:
 
 
 def _given_table(references: Sequence[Reference]) -> Table:
+  unit = unit_of(reference.joules for reference in references)
+  columns = (
+    "name",
+    "hardware",
+    "framework",
+    "model",
+    "data",
+    "batch",
+    "target",
+    "accuracy",
+    joules_name(False, unit),
+    "seconds",
+    "covers",
+    "source",
+  )
   rows = tuple(
     (
       reference.name,
@@ -462,25 +432,43 @@ def _given_table(references: Sequence[Reference]) -> Table:
       str(reference.batch_size or UNKNOWN),
       _share(reference.target_accuracy),
       _share(reference.accuracy),
-      _given_joules(reference),
+      _given_joules(reference, unit),
       number_or_unknown(reference.seconds),
       " + ".join(reference.boundary) or UNKNOWN,
       reference.source,
     )
     for reference in references
   )
-  note = "As their sources give them; nothing of this was measured here."
-  return Table(GIVEN_COLUMNS, rows, (note,))
+  note = "As given by their sources; nothing in this table was measured here."
+  return Table(columns, rows, (note,))
 
 
 def _match_table(matches: Sequence[Match]) -> Table:
+  """Makes a row a match; joules here and there are in the same unit."""
+  unit = unit_of(
+    joules
+    for match in matches
+    for joules in (match.joules_here, match.joules_there)
+  )
+  name = joules_name(False, unit)
+  columns = (
+    "reference",
+    "here",
+    "hardware",
+    f"{name} here",
+    f"{name} there",
+    "ratio of energy",
+    "seconds here",
+    "seconds there",
+    "ratio of seconds",
+  )
   rows = tuple(
     (
       match.reference.name,
       _setting(match),
       SAME_HARDWARE[match.same_hardware],
-      _joules_cell(match.joules_here, match.estimated_here),
-      _joules_cell(_exact(match.joules_there), match.estimated_there),
+      _joules_cell(match.joules_here, match.estimated_here, unit),
+      _joules_cell(_exact(match.joules_there), match.estimated_there, unit),
       estimate(match.joules_ratio) if match.joules_ratio else "none",
       estimate(match.seconds_here),
       number_or_unknown(match.reference.seconds),
@@ -489,28 +477,31 @@ def _match_table(matches: Sequence[Match]) -> Table:
     for match in matches
   )
   note = (
-    "Ratios: here over there. Their intervals are of the seeds here, and of"
-    " the reference where it gives one."
+    "Ratios are here over there. Their intervals are over the seeds here, and"
+    " include that of the reference where it gives one."
   )
-  return Table(MATCH_COLUMNS, rows, (note,))
+  return Table(columns, rows, (note,))
 
 
 def _share(share: float | None) -> str:
   return percent(share) if share else UNKNOWN
 
 
-def _given_joules(reference: Reference) -> str:
+def _given_joules(reference: Reference, unit: JouleUnit) -> str:
   if reference.joules is None:
     return UNKNOWN
   joules = Estimate(
     reference.joules, low=reference.joules_low, high=reference.joules_high
   )
-  return _joules_cell(joules, reference.estimated)
+  return _joules_cell(joules, reference.estimated, unit)
 
 
-def _joules_cell(joules: Estimate | None, estimated: bool | None) -> str:
+def _joules_cell(
+  joules: Estimate | None, estimated: bool | None, unit: JouleUnit
+) -> str:
   """Writes a cell: "12.5 (10.0-15.0), estimated"."""
-  return estimate(joules) + (", estimated" if joules and estimated else "")
+  mark = ", estimated" if joules and estimated else ""
+  return estimate(joules, unit) + mark
 
 
 def _exact(joules: float | None) -> Estimate | None:
@@ -533,17 +524,17 @@ def _match_sentence(match: Match) -> str:
   ratios = [
     f"{at_least(ratio)} times its {what}{_brackets(ratio)}"
     for what, ratio in (
-      ("joules", match.joules_ratio),
-      ("seconds", match.seconds_ratio),
+      ("energy", match.joules_ratio),
+      ("time", match.seconds_ratio),
     )
     if ratio
   ]
-  cost = " and ".join(ratios) or "what cannot be set against it"
-  sentences = [f"{match.reference.name}: here {_setting(match)} took {cost}"]
+  verb = f"needed {' and '.join(ratios)}" if ratios else "cannot be compared"
+  sentences = [f"{match.reference.name}: here {_setting(match)} {verb}"]
   if match.obstacles:
     sentences.append(f"Not compared: {in_words(match.obstacles)}")
   if match.caveats and ratios:
-    sentences.append(f"Mind: {in_words(match.caveats)}")
+    sentences.append(f"Note: {in_words(match.caveats)}")
   return ". ".join(sentences) + "."
 
 
@@ -563,13 +554,13 @@ def _difference(difference: Difference) -> str:
     case "trials":
       return "no trial is recorded here"
     case "energy":
-      return "the energy of these trials is not known"
+      return "the energy of the trials here is unknown"
     case "data" | "model" if not there or not here:
-      return f"its {fact} is not known"
+      return f"its {fact} is unknown"
     case "tasks":
       return f"one label there, tasks {' + '.join(here)} here"
     case "target_accuracy" if not there:
-      return "its target is not known"
+      return "its target is unknown"
     case "target_accuracy":
       return f"target {percent(there)} there, {percent(here)} here"
     case "accuracy":
@@ -577,31 +568,33 @@ def _difference(difference: Difference) -> str:
         f"it stopped at {percent(there)}, below its target of {percent(here)}"
       )
     case "joules" if there:
-      return "the joules of the same phases are not known here"
-    case "joules" | "seconds":
-      return f"its {fact} are not known"
+      return "the energy of the same phases is unknown here"
+    case "joules":
+      return "its energy is unknown"
+    case "seconds":
+      return "its time is unknown"
     case "phases_of_joules":
-      return f"its joules are of {' + '.join(there)}"
+      return f"its energy covers the phases {' + '.join(there)}"
     case "phases_of_seconds":
-      return f"its seconds are of {' + '.join(there)}"
+      return f"its time covers the phases {' + '.join(there)}"
     case "phases":
-      return (
-        "which phases of its run it counts is not said; here training alone"
-      )
+      return "the phases that it covers are not given, here training alone"
     case "boundary" if there:
       parts = " + ".join(here) or UNKNOWN
-      return f"its joules cover {' + '.join(there)}, here {parts}"
+      return f"its energy covers {' + '.join(there)}, here {parts}"
     case "boundary":
-      return "which parts of the machine its joules cover is not said"
+      return "the parts of the machine that its energy covers are not given"
+    case "estimated" if there is None:
+      return "whether its energy is estimated is not given, here it is"
     case "estimated":
-      kind = "estimated" if there else "measured or not said"
-      return f"joules {kind} there, {measured_or_estimated(here)} here"
+      kinds = measured_or_estimated(there), measured_or_estimated(here)
+      return f"energy {kinds[0]} there, {kinds[1]} here"
     case "hardware" if not there or not here:
-      return "whether the hardware is the same is not known"
+      return "whether the hardware is the same is unknown"
     case "hardware":
-      return f"other hardware ({there} there, {here} here)"
+      return f"different hardware ({there} there, {here} here)"
     case "pretrained":
-      return "training here began with pretrained weights"
+      return "training here began from pretrained weights"
     case "precision":
       return f"precision {there} there, {here or '?'} here"
     case _:

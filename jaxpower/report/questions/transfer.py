@@ -1,12 +1,12 @@
 """Does pretraining pay back, and after how many downstream tasks?
 
-Trials of one downstream task that began from scratch, fine-tuned or frozen are
-set side by side. What was spent on the weights that they began from, over what
-one task saves against scratch, are the tasks to break even.
+Compares trials of one downstream task that began from scratch, fine-tuned or
+frozen. Tasks to break even are the energy of pretraining over what one task
+saves against scratch.
 
-Each seed has a pretraining of its own, which all that begin from it at that
-seed share: one pretraining for all seeds would leave out of the intervals what
-pretrainings differ by, and that is said where it is so.
+Each seed has a pretraining of its own, which all trials of that seed share. One
+pretraining for all seeds would leave the differences between pretrainings out
+of the intervals; a line says where that is so.
 """
 
 import json
@@ -20,6 +20,7 @@ from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
+  PERHAPS_NEVER,
   UNKNOWN,
   break_even_cell,
   break_even_point,
@@ -27,6 +28,7 @@ from jaxpower.report.cells import (
   goal,
   joules,
   name_among,
+  unit_of,
   uses,
 )
 from jaxpower.report.compare.break_even import BreakEven, break_even_by_seed
@@ -55,7 +57,9 @@ from jaxpower.report.given import Given
 from jaxpower.wording import (
   ESTIMATED,
   ONE_SEED,
+  JouleUnit,
   capitalised,
+  count,
   joules_name,
   labels,
   number,
@@ -66,9 +70,9 @@ from jaxpower.wording import (
 )
 
 PLACE = 40
-TITLE = "Does pretraining pay back?"
+TITLE = "Payback of pretraining"
 NOTES = (
-  "Tasks to break even: the joules of pretraining over what one downstream task"
+  "Tasks to break even: the energy of pretraining over what one downstream task"
   " saves against scratch. Medians over seeds; in brackets the 95 % interval"
   " from a bootstrap that draws the seeds of all three together.",
   'Never: nothing is saved. "At most" and "at least" are bounds: a trial that'
@@ -84,7 +88,7 @@ class Origin:
   Attributes:
     name: The data it was trained on, or the file of the weights.
     given: Whether the weights were made elsewhere.
-    source: Where given weights are from, and what tells their joules.
+    source: The source of given weights and of their joules.
     trials: How many pretrainings there are, a seed each.
     reached: How many of them met a target of their own.
     accuracy: The median of their accuracies at the end.
@@ -139,7 +143,7 @@ class StartGroup:
 class Payback:
   """What pretraining saved in one comparison.
 
-  `name` tells the comparison from others, empty where it is alone. From
+  `name` is the comparison's among several, empty where it is alone. From
   scratch comes first among the groups of a setting.
   """
 
@@ -150,7 +154,7 @@ class Payback:
 
   @property
   def pretrained(self) -> tuple[StartGroup, ...]:
-    """The groups that began from other weights than random ones."""
+    """Lists the groups that did not begin from random weights."""
     return tuple(g for g in self.groups if not g.start.from_scratch)
 
 
@@ -256,30 +260,30 @@ def _start_group(
   scratch: Sequence[TrialRecord],
   records: Sequence[TrialRecord],
 ) -> StartGroup:
-  """Sets a group beside the trials from scratch at its setting.
+  """Compares a group with the trials from scratch at its setting.
 
-  Where anything is unknown there is no number of tasks: what was not seen of an
-  investment is not zero.
+  Where anything is unknown there is no number of tasks: the unmeasured part of
+  an investment is not zero.
   """
   if group.start.from_scratch:
     return group
   trials = group.records
   joules_here, joules_of_scratch = costs(trials), costs(scratch)
   investments = [invested(record, records) for record in ran(trials)]
-  spent = all_known(investment.joules for investment in investments)
+  invested_joules = all_known(i.joules for i in investments)
   unknown = next((i.unknown for i in investments if i.unknown), "")
   if not unknown and not scratch:
-    unknown = "nothing began from scratch at this setting"
+    unknown = "no trial began from scratch at this setting"
   if not unknown and (joules_here is None or joules_of_scratch is None):
-    unknown = "the meter saw not all of the downstream trials"
+    unknown = "the energy of some downstream trials is unknown"
   tasks = None if unknown else _tasks(trials, scratch, records, TRAIN)
   if not unknown and tasks is None:
-    unknown = "no seed ran both ways"
+    unknown = "no seed ran both from scratch and pretrained"
   return replace(
     group,
     scratch_joules=median(joules_of_scratch or ()),
     of_scratch=ratio(joules_here or (), joules_of_scratch or ()),
-    invested=median([Cost(paid) for paid in spent or ()]),
+    invested=median([Cost(joules) for joules in invested_joules or ()]),
     tasks=tasks,
     tasks_with_compile_eval=_tasks(trials, scratch, records, TRAIN_COMPILE_EVAL)
     if tasks
@@ -299,12 +303,19 @@ def _tasks(
   records: Sequence[TrialRecord],
   counting: Counting,
 ) -> BreakEven | None:
-  """Breaks even over the seeds that ran both ways; None where unknown."""
-  spent = {r.seed: invested(r, records, counting).joules for r in ran(group)}
-  if any(spent[seed] is None for seed in _seeds(group) & _seeds(scratch)):
+  """Breaks even over the seeds of both; None where joules are unknown."""
+  joules_by_seed = {
+    r.seed: invested(r, records, counting).joules for r in ran(group)
+  }
+  seeds = _seeds(group) & _seeds(scratch)
+  if any(joules_by_seed[seed] is None for seed in seeds):
     return None
   return break_even_by_seed(
-    {seed: Cost(paid) for seed, paid in spent.items() if paid is not None},
+    {
+      seed: Cost(joules)
+      for seed, joules in joules_by_seed.items()
+      if joules is not None
+    },
     before=costs_by_seed(scratch, counting),
     after=costs_by_seed(group, counting),
   )
@@ -315,8 +326,8 @@ def _origins(
 ) -> tuple[Origin, ...]:
   """Finds what trials began from, by name.
 
-  An origin that many began from stands there once; one that is not in these
-  records has no trials.
+  An origin of many trials is listed once; one that is not in these records has
+  no trials.
   """
   names = _origin_names(downstream, records)
   beginning: dict[str, list[TrialRecord]] = {}
@@ -332,12 +343,12 @@ def _origins(
 
 
 def _given_weights(name: str, facts: dict[str, Any]) -> Origin:
-  spent = facts.get("joules")
+  joules = facts.get("joules")
   return Origin(
     name=name,
     given=True,
     source=facts.get("source") or "no source was given",
-    joules=Estimate(spent) if isinstance(spent, int | float) else None,
+    joules=Estimate(joules) if isinstance(joules, int | float) else None,
   )
 
 
@@ -360,9 +371,9 @@ def _recorded_origin(
   )
 
 
-def _median(spent: Iterable[float | None]) -> Estimate | None:
-  """The median of joules; None where some are unknown."""
-  return median([Cost(paid) for paid in all_known(spent) or ()])
+def _median(numbers: Iterable[float | None]) -> Estimate | None:
+  """Takes the median of joules; None where some are unknown."""
+  return median([Cost(number) for number in all_known(numbers) or ()])
 
 
 def _origin_names(
@@ -387,11 +398,10 @@ def _origin_names(
     config = configs.get(record.trial_id)
     weights = (record.pretrained or {}).get("path")
     if config is not None:
-      parts = [str(config.get("data", "unknown data"))]
-      parts += [setting({p: config.get(p) for p in differing})] * bool(
-        differing
-      )
-      names[record.trial_id] = ", ".join(parts)
+      name = str(config.get("data", "unknown data"))
+      if differing:
+        name += f", {setting({path: config.get(path) for path in differing})}"
+      names[record.trial_id] = name
     elif record.init_from is not None:
       names[record.trial_id] = NOT_RECORDED
     else:
@@ -415,30 +425,37 @@ def tell(paybacks: Sequence[Payback]) -> Section:
 
 def _origin_table(payback: Payback) -> Table:
   """Makes a row an origin; each pretraining counts once."""
+  estimated, origins = payback.comparison.estimated, payback.origins
+  unit = unit_of(
+    joules
+    for origin in origins
+    for joules in (origin.joules, origin.joules_with_compile_eval)
+  )
   columns = (
     "pretraining",
     "reached its target",
-    "median accuracy at its end",
-    f"{joules_name(payback.comparison.estimated)} of training",
+    "median final accuracy",
+    f"{joules_name(estimated, unit)} of training",
     "with compiling and evaluation",
   )
   notes = tuple(
-    f"{origin.name}: its joules are not measured here; {origin.source}."
-    for origin in payback.origins
+    f"{origin.name}: its energy was not measured here; {origin.source}."
+    for origin in origins
     if origin.given
   )
-  return Table(columns, tuple(map(_origin_row, payback.origins)), notes)
+  rows = tuple(_origin_row(origin, unit) for origin in origins)
+  return Table(columns, rows, notes)
 
 
-def _origin_row(origin: Origin) -> tuple[str, ...]:
+def _origin_row(origin: Origin, unit: JouleUnit) -> tuple[str, ...]:
   reached = f"{origin.reached} of {origin.trials}" if origin.trials else UNKNOWN
   at_end = UNKNOWN if origin.accuracy is None else percent(origin.accuracy)
   return (
     origin.name,
     "given" if origin.given else reached,
     "" if origin.given else at_end,
-    estimate(origin.joules),
-    estimate(origin.joules_with_compile_eval),
+    estimate(origin.joules, unit),
+    estimate(origin.joules_with_compile_eval, unit),
   )
 
 
@@ -446,12 +463,13 @@ def _start_table(payback: Payback) -> Table:
   """Makes a row a start at each setting."""
   comparison, groups = payback.comparison, payback.groups
   names = labels(path for group in groups for path in group.setting)
+  unit = unit_of(group.joules for group in groups)
   columns = (
     *names.values(),
     "start",
     "reached",
-    f"{joules_name(comparison.estimated)} to {goal(comparison)}",
-    "of scratch",
+    f"{joules_name(comparison.estimated, unit)} to {goal(comparison)}",
+    "ratio to scratch",
     "tasks to break even",
     "with compiling and evaluation",
   )
@@ -460,7 +478,7 @@ def _start_table(payback: Payback) -> Table:
       *(value(group.setting.get(path)) for path in names),
       group.name,
       f"{_reached(group)} of {len(group.records)}",
-      estimate(group.joules),
+      estimate(group.joules, unit),
       *(
         ("", "", "")
         if group.start.from_scratch
@@ -485,8 +503,9 @@ def _lines(payback: Payback) -> list[str]:
   lines = [_verdict(group, goal(comparison)) for group in groups]
   lines += _with_compile_eval(groups)
   lines += [
-    f"{_opening(group)}: {group.unpaired_seeds} of the seeds did not run both"
-    " ways and do not count towards the tasks."
+    f"{_opening(group)}: the tasks to break even leave out"
+    f" {count(group.unpaired_seeds, 'seed')} that did not run both from scratch"
+    " and pretrained."
     for group in groups
     if group.tasks and group.unpaired_seeds
   ]
@@ -495,8 +514,8 @@ def _lines(payback: Payback) -> list[str]:
     lines.append(ONE_SEED)
   if fewest > 1 and any(map(_has_one_origin, groups)):
     lines.append(
-      "All seeds began from one pretraining: how much another one would have"
-      " cost is not in the intervals."
+      "All seeds began from one pretraining, so the intervals leave out how"
+      " much pretrainings differ."
     )
   if comparison.estimated:
     lines.append(ESTIMATED)
@@ -519,24 +538,25 @@ def _pays_back(tasks: BreakEven, spent: Estimate | None) -> str:
   subject = f"the {joules(spent)} of pretraining"
   if tasks.uses is None:
     return (
-      f"whether {subject} pay back cannot be told, too many trials missed the"
+      f"whether {subject} pay back is unknown: too many trials missed the"
       " target"
     )
   if tasks.never:
     text = f"{subject} never pay back at this accuracy"
-    sure = tasks.low is None or tasks.low == math.inf
-    return text if sure else f"{text}, though the seeds do not exclude it"
+    if tasks.low is None or tasks.low == math.inf:
+      return text
+    return f"{text}, though the interval does not exclude that they do"
   if tasks.at_least:
     fewest = uses(tasks.uses)
     return f"{subject} pay back after at least {fewest} such tasks, if ever"
   text = f"{subject} pay back from the {_ordinal(tasks.uses)} such task on"
   if tasks.at_most:
-    text += ", if not before"
-  return f"{text}, though perhaps never" if tasks.perhaps_never else text
+    text += " at the latest"
+  return text + (PERHAPS_NEVER if tasks.perhaps_never else "")
 
 
 def _with_compile_eval(groups: Sequence[StartGroup]) -> list[str]:
-  """Says whether counting compiling and evaluation too changes a number."""
+  """Says whether counting compiling and evaluation changes a number."""
   numbers = [
     (
       group,
@@ -555,12 +575,11 @@ def _with_compile_eval(groups: Sequence[StartGroup]) -> list[str]:
   ]
   if not changed:
     return [
-      "Counting compiling and evaluation too, on both sides, no number of tasks"
-      " to break even changes."
+      "With compiling and evaluation, the tasks to break even are the same."
     ]
   return [
-    "Counting compiling and evaluation too, on both sides, the tasks to break"
-    f" even change. {'; '.join(changed)}."
+    "With compiling and evaluation, the tasks to break even change:"
+    f" {'; '.join(changed)}."
   ]
 
 
@@ -571,7 +590,7 @@ def _opening(group: StartGroup) -> str:
 
 
 def _has_one_origin(group: StartGroup) -> bool:
-  """Whether several trials began from one pretraining."""
+  """Returns whether several trials began from one pretraining."""
   origin_ids = {r.init_from for r in group.records if r.init_from is not None}
   return len(origin_ids) == 1 and len(group.records) > 1
 

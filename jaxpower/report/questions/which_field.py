@@ -1,8 +1,8 @@
 """Which varied field matters most, and which value of each is best?
 
-Asked of sweeps over two fields or more. No more is claimed than the intervals
-over seeds carry: a field that does not differ measurably from chance is said
-to be one, and values that do not differ measurably are named together.
+For sweeps over two fields or more. Claims no more than the intervals over seeds
+support: it names the fields that do not differ measurably from chance, and
+names values that do not differ measurably together.
 """
 
 import math
@@ -11,7 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jaxpower.report.cells import estimate, name_among
+from jaxpower.report.cells import (
+  UNKNOWN,
+  estimate,
+  name_among,
+  unit_to_target,
+)
 from jaxpower.report.compare.comparable import natural_key
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.costs import costs
@@ -25,6 +30,8 @@ from jaxpower.report.compare.statistics import Cost, ratio
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
+  ONE_SEED,
+  JouleUnit,
   capitalised,
   energy_name,
   join_names,
@@ -32,9 +39,11 @@ from jaxpower.wording import (
   labels,
   setting,
   value,
+  whole_percent,
 )
 
 PLACE = 20
+TITLE = "Importance of the fields"
 
 
 @dataclass(frozen=True)
@@ -53,15 +62,15 @@ class Choice:
 
   @property
   def known(self) -> bool:
-    """Whether any value reached the target often enough for a median."""
+    """Whether the median of any value is known."""
     return bool(self.alike)
 
 
 @dataclass(frozen=True)
 class Fields:
-  """What the fields of a comparison do to the energy.
+  """How much the fields of a comparison change the energy.
 
-  `name` tells the comparison from others, empty where it is alone. `paths`
+  `name` is the comparison's among several, empty where it is alone. `paths`
   are the fields with two values or more, `choices` the best values of each
   where exactly two vary; of a grid with holes there is no `advised` field.
   """
@@ -117,13 +126,13 @@ def varied(comparison: Comparison) -> tuple[str, ...]:
 
 
 def whole(comparison: Comparison) -> bool:
-  """Whether every combination of the varied values is there."""
+  """Returns whether every combination of the varied values was run."""
   counts = (len(_values(comparison, path)) for path in varied(comparison))
   return math.prod(counts) == len(comparison.groups)
 
 
 def weigh(comparison: Comparison) -> Importance:
-  """Shares the variance of log joules out over the fields."""
+  """Attributes the variance of log joules to the fields."""
   paths = varied(comparison)
   settings: dict[Setting, Sequence[Cost]] = {
     tuple(repr(group.varied.get(path)) for path in paths): group_costs
@@ -183,11 +192,10 @@ def _values(comparison: Comparison, path: str) -> list[Any]:
 
 
 def tell(fields: Fields) -> Section:
-  """Tells what each field does: the grid, its shares, and what to take."""
-  title = "Which field matters most"
+  """Tells the grid, the share of each field, and which values are best."""
   tables = (grid_table(fields), importance_table(fields))
   return Section(
-    title=f"{title}: {fields.name}" if fields.name else title,
+    title=f"{TITLE}: {fields.name}" if fields.name else TITLE,
     lead=" ".join(advice(fields)),
     tables=tuple(table for table in tables if table),
   )
@@ -202,7 +210,7 @@ def grid_table(fields: Fields) -> Table | None:
     return None
   comparison = fields.comparison
   down, across = fields.paths
-  names = labels(comparison.paths)
+  names, unit = labels(comparison.paths), unit_to_target(comparison)
   columns = _values(comparison, across)
   groups = {
     (repr(g.varied.get(down)), repr(g.varied.get(across))): g
@@ -212,7 +220,10 @@ def grid_table(fields: Fields) -> Table | None:
   rows = tuple(
     (
       value(row),
-      *(_median_cell(groups.get((repr(row), repr(col)))) for col in columns),
+      *(
+        _median_cell(groups.get((repr(row), repr(column))), unit)
+        for column in columns
+      ),
       _best_cell(best[repr(row)]),
     )
     for row in _values(comparison, down)
@@ -225,19 +236,19 @@ def grid_table(fields: Fields) -> Table | None:
     ),
     rows,
     (
-      f"Median {joules_name(comparison.estimated)} to the target; > is a lower"
-      " bound. Best: values that do not differ measurably stand together, the"
-      " cheapest first.",
+      f"Median {joules_name(comparison.estimated, unit)} to the target; > is a"
+      " lower bound. Best: the cheapest value, then those that do not differ"
+      " measurably from it.",
     ),
   )
 
 
-def _median_cell(group: Group | None) -> str:
+def _median_cell(group: Group | None, unit: JouleUnit) -> str:
   if group is None:
     return "not run"
-  if group.joules is None or group.joules.at_least:
-    return estimate(group.joules)
-  return estimate(replace(group.joules, low=None, high=None))
+  if group.joules is None:
+    return UNKNOWN
+  return estimate(replace(group.joules, low=None, high=None), unit)
 
 
 def _best_cell(choice: Choice) -> str:
@@ -256,20 +267,17 @@ def importance_table(fields: Fields) -> Table | None:
     rows.append(("seeds", weights.seeds))
   notes = []
   if weights.seeds is None:
-    notes.append(
-      "A setting has one seed only: its noise is part of the other shares, and"
-      " no interval is known."
-    )
+    notes.append(f"{ONE_SEED} The noise of seeds is part of every share.")
   else:
     notes.append(
-      "In brackets the 95 % bootstrap interval over seeds; by chance: what the"
-      " noise of seeds alone would give on average."
+      "In brackets the 95 % bootstrap interval over seeds. By chance: the share"
+      " that the noise of seeds alone would give on average."
     )
   if weights.missed:
     notes.append(
-      f"{weights.missed} of {weights.trials} trials missed the target. A share"
-      " is given for misses at their bounds up to misses without end, all by"
-      " one factor."
+      f"{weights.missed} of {weights.trials} trials missed the target. Each"
+      " share is a range: the true costs of the misses are taken as their lower"
+      " bounds times any one factor from 1 up."
     )
   joules = joules_name(fields.comparison.estimated)
   columns = ("field", f"share of variance of log {joules}", "by chance")
@@ -281,15 +289,15 @@ def importance_table(fields: Fields) -> Table | None:
 
 def share(part: Share) -> str:
   """Writes a cell: "62 % (50-71)"; "20-60 %" where misses leave it open."""
-  least, most = f"{100 * part.least:.0f}", f"{100 * part.most:.0f}"
+  least, most = whole_percent(part.least), whole_percent(part.most)
   text = f"{least} %" if least == most else f"{least}-{most} %"
   if part.low is None or part.high is None:
     return text
-  return f"{text} ({100 * part.low:.0f}-{100 * part.high:.0f})"
+  return f"{text} ({whole_percent(part.low)}-{whole_percent(part.high)})"
 
 
 def _chance_cell(part: Share) -> str:
-  return "" if part.chance is None else f"{100 * part.chance:.0f} %"
+  return "" if part.chance is None else f"{whole_percent(part.chance)} %"
 
 
 # Which field matters
@@ -311,7 +319,18 @@ def advice(fields: Fields) -> list[str]:
     sentences = [_shares_of_one_seed(weights, names, energy)]
   else:
     sentences = _shares_beyond_chance(weights, names, energy)
-  return sentences + _what_to_take(fields, names)
+  sentences += _what_to_take(fields, names)
+  if _has_no_interval(fields):
+    sentences.append(ONE_SEED)
+  return sentences
+
+
+def _has_no_interval(fields: Fields) -> bool:
+  """Returns whether shares or advised values have no interval: one seed."""
+  if fields.importance.fields and fields.importance.seeds is None:
+    return True
+  rows = fields.choices.get(fields.advised, ())
+  return not all(row.certain for row in rows)
 
 
 def _shares_of_one_seed(
@@ -323,8 +342,8 @@ def _shares_of_one_seed(
   if weights.interaction:
     shares.append(f"their interaction {_percent(weights.interaction)}")
   return (
-    f"Of the variation in {energy} {join_names(shares)}{_misses(weights)}; with"
-    " one seed to a setting, chance is part of each."
+    f"Shares of the variation in {energy}: {join_names(shares)}"
+    f"{_misses(weights)}."
   )
 
 
@@ -346,7 +365,8 @@ def _shares_beyond_chance(
     chance = [name for name in rest if name not in unsure]
     if unsure:
       sentences.append(
-        f"The misses leave open how much {join_names(unsure)} matters."
+        f"How much {join_names(unsure)} matters is uncertain because of the"
+        " misses."
       )
     if chance:
       verb = "does" if len(chance) == 1 else "do"
@@ -356,17 +376,17 @@ def _shares_beyond_chance(
       )
   elif left_open:
     sentences.append(
-      f"The misses leave open how much {join_names(rest)} did to the"
-      f" {energy}{_misses(weights)}."
+      f"How much {join_names(rest)} changed the {energy} is"
+      f" uncertain{_misses(weights)}."
     )
   else:
     sentences.append(
-      f"What {join_names(rest)} did to the {energy} does not differ measurably"
-      f" from chance{_misses(weights)}."
+      f"The effect of {join_names(rest)} on the {energy} does not differ"
+      f" measurably from chance{_misses(weights)}."
     )
   if weights.interaction and weights.interaction.beyond_chance:
     amount = _share_in_words(weights.interaction)
-    sentences.append(f"What one does depends on the other ({amount}).")
+    sentences.append(f"The fields interact ({amount}).")
   return sentences
 
 
@@ -400,12 +420,12 @@ def _share_in_words(part: Share) -> str:
 def _interval(part: Share) -> str:
   if part.low is None or part.high is None:
     return ""
-  low, high = round(100 * part.low), round(100 * part.high)
+  low, high = whole_percent(part.low), whole_percent(part.high)
   return f", 95 % interval {low} to {high} %"
 
 
 def _percent(part: Share) -> str:
-  least, most = round(100 * part.least), round(100 * part.most)
+  least, most = whole_percent(part.least), whole_percent(part.most)
   return f"{least} %" if least == most else f"between {least} and {most} %"
 
 
@@ -422,30 +442,28 @@ def _what_to_take(fields: Fields, names: dict[str, str]) -> list[str]:
   """Names the value that is best, or does not differ from it, in most rows."""
   path = fields.advised
   rows = fields.choices.get(path, ())
-  known = [row for row in rows if row.known]
-  if not known:
+  with_best = [row for row in rows if row.known]
+  if not with_best:
     return []
-  votes = Counter(repr(v) for row in known for v in row.alike)
-  wins = Counter(repr(row.best) for row in known)
+  votes = Counter(repr(v) for row in with_best for v in row.alike)
+  wins = Counter(repr(row.best) for row in with_best)
   favourite = max(votes, key=lambda v: (votes[v], wins[v]))
-  agreeing = [row for row in known if favourite in map(repr, row.alike)]
+  agreeing = [row for row in with_best if favourite in map(repr, row.alike)]
   common = [
     v
     for v in agreeing[0].alike
     if votes[repr(v)] == votes[favourite] and _in_all_rows(v, agreeing)
   ]
-  (other,) = known[0].held
+  (other,) = with_best[0].held
   name = names[path]
   where = f"at any {names[other]}"
   if len(agreeing) < len(rows):
     where = _where(agreeing)
   if len(common) == len(_values(fields.comparison, path)):
     return [f"Which {name} is best {where} is unknown with these seeds."]
-  certain = all(row.certain for row in known)
-  sentence = "Take" if certain else "As far as one seed shows, take"
-  sentence += f" {name} {' or '.join(map(value, common))} {where}"
+  sentence = f"Take {name} {' or '.join(map(value, common))} {where}"
   exceptions: dict[str, list[Choice]] = {}
-  for row in known:
+  for row in with_best:
     if row not in agreeing:
       exceptions.setdefault(value(row.best), []).append(row)
   for best, there in exceptions.items():
@@ -460,12 +478,12 @@ def _what_to_take(fields: Fields, names: dict[str, str]) -> list[str]:
 def _best_of_the_other(
   fields: Fields, other: str, names: dict[str, str], common: Sequence[Any]
 ) -> str:
-  """The other field's best value, where the advised value is taken."""
+  """Names the other field's best value at the advised value."""
   best = fields.comparison.best
-  taken = best.varied[fields.advised] if best else None
-  if repr(taken) not in map(repr, common):
-    taken = common[0]
-  held = {fields.advised: taken}
+  advised = best.varied[fields.advised] if best else None
+  if repr(advised) not in map(repr, common):
+    advised = common[0]
+  held = {fields.advised: advised}
   (row,) = (c for c in fields.choices[other] if c.held == held)
   if not row.known or len(row.alike) == len(_values(fields.comparison, other)):
     return ""

@@ -63,12 +63,12 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
     row["compile_seconds"] = record.compile.seconds
     row["compile_joules"] = record.compile.joules
     row["compile_cache_hit"] = record.compile.cache_hit
-  for name, parts in (
+  for name, amounts in (
     ("seconds_of_phase", record.seconds_by_phase),
     ("joules_of_phase", record.joules_by_phase),
     ("joules_of_domain", record.joules_by_domain),
   ):
-    row |= {f"{name}_{part}": amount for part, amount in parts.items()}
+    row |= {f"{name}_{key}": amount for key, amount in amounts.items()}
   return row
 
 

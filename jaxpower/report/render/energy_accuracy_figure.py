@@ -1,4 +1,4 @@
-"""Draws energy against accuracy, a line a seed: the picture of a sweep."""
+"""Draws accuracy over energy, a line a trial: the picture of a sweep."""
 
 import math
 from collections.abc import Sequence
@@ -10,12 +10,11 @@ from jaxpower.report.compare.comparison import Comparison, Group
 from jaxpower.report.compare.costs import costs
 from jaxpower.report.render.figure_style import (
   INK,
-  LOG_FROM,
-  logarithmic,
+  energy_axis,
   plain,
   shades,
 )
-from jaxpower.wording import capitalised, joules_name, labels, percent, value
+from jaxpower.wording import labels, percent, value
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -23,13 +22,14 @@ if TYPE_CHECKING:
 
 
 MANY = 12  # settings a legend can name; of more, evenly chosen ones
+MOST_BESIDE = 2  # panels in a row: of more, the words on a page are too small
 
 # Where a line ends: the shape and the filling, empty for the line's colour.
 MARKS = {"reached": ("o", ""), "missed": ("o", "white"), "diverged": ("X", "")}
 
 
 def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
-  """Draws train joules against test accuracy; a panel per comparison.
+  """Draws train joules against test accuracy; a panel a comparison.
 
   Thin lines are seeds; the bold one is the trial whose energy is the median
   of its setting, so every line is a training that took place. It ends in a
@@ -39,10 +39,14 @@ def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
   from matplotlib.figure import Figure
 
   count = max(1, len(comparisons))
-  figure = Figure(figsize=(7.2 * count, 4.4), layout="constrained")
-  panels = figure.subplots(1, count, squeeze=False)[0]
+  columns = min(count, MOST_BESIDE)
+  rows = math.ceil(count / columns)
+  figure = Figure(figsize=(7.2 * columns, 4.4 * rows), layout="constrained")
+  panels = [*figure.subplots(rows, columns, squeeze=False).flat]
   for axes, comparison in zip(panels, comparisons, strict=False):
     _panel(axes, comparison, name_among(comparison, comparisons))
+  for axes in panels[count:]:
+    axes.remove()
   return figure
 
 
@@ -58,7 +62,7 @@ def median_trial(group: Group) -> TrialRecord | None:
 
 
 def _points(record: TrialRecord) -> list[tuple[float, float]]:
-  """Train joules and accuracy in percent of each evaluation that has both."""
+  """Returns joules and percent of accuracy of evaluations that have both."""
   # What was not finite in training is null in the file.
   return [
     (evaluation.train_joules, 100 * evaluation.accuracy)
@@ -136,9 +140,7 @@ def _target(axes: "Axes", target: float) -> None:
 def _frame(
   axes: "Axes", comparison: Comparison, joules: Sequence[float]
 ) -> None:
-  spent = [x for x in joules if x > 0]
-  name = capitalised(joules_name(comparison.estimated))
-  axes.set_xlabel(f"{name} of training", color=INK)
+  energy_axis(axes, comparison, joules)
   axes.set_ylabel("Test accuracy (%)", color=INK)
   if not joules:
     groups = comparison.groups
@@ -151,9 +153,7 @@ def _frame(
       ha="center",
       color=INK,
     )
-  elif spent and max(spent) / min(spent) > LOG_FROM:
-    logarithmic(axes)
-  else:
+  elif axes.get_xscale() == "linear":
     axes.set_xlim(left=0)
   plain(axes)
 

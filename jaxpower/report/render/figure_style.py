@@ -1,6 +1,11 @@
-"""What all figures share: colours, axes of joules, faint grids."""
+"""What all figures share: colours, axes of energy, faint grids."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from jaxpower.report.cells import unit_to_target
+from jaxpower.report.compare.comparison import Comparison
+from jaxpower.wording import as_given, capitalised, joules_name
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -19,15 +24,28 @@ def shades(count: int) -> list[str]:
   return [to_hex(colormaps["viridis"](step * index)) for index in range(count)]
 
 
-def logarithmic(axes: "Axes") -> None:
-  """Makes the axis of joules logarithmic, with ticks at 1, 2, 5, 10, ..."""
+def energy_axis(
+  axes: "Axes", comparison: Comparison, joules: Sequence[float]
+) -> None:
+  """Makes the x axis one of training energy that spans these joules.
+
+  Points stay in joules; labels are in the unit that the table of the same
+  comparison has. Units are powers of ten, so round ticks stay round.
+  """
   from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-  # The evaluation before training cost no joule: it has no place there.
-  axes.set_xscale("log", nonpositive="mask")
-  axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-  axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-  axes.xaxis.set_minor_formatter(NullFormatter())
+  unit = unit_to_target(comparison)
+  name = capitalised(joules_name(comparison.estimated, unit))
+  axes.set_xlabel(f"{name} of training", color=INK)
+  positive = [x for x in joules if x > 0]
+  if positive and max(positive) / min(positive) > LOG_FROM:
+    # The evaluation before training cost no joule: it has no place there.
+    axes.set_xscale("log", nonpositive="mask")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+  axes.xaxis.set_major_formatter(
+    FuncFormatter(lambda x, _: as_given(x / unit.joules))
+  )
 
 
 def plain(axes: "Axes") -> None:

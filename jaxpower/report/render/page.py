@@ -1,8 +1,8 @@
-"""The whole report as one page that needs nothing but itself.
+"""Renders a report as one self-contained page of HTML.
 
-Light or dark as the reader's machine prefers; no script, no font, no image
-from elsewhere. What the page holds is in `page.html`, a Jinja template that
-escapes whatever comes from a record.
+Light or dark as the reader's machine prefers; no script, font or image from
+elsewhere. The page itself is `page.html`, a Jinja template that escapes
+whatever comes from a record.
 """
 
 import base64
@@ -16,6 +16,7 @@ from jaxpower.report.findings import NOTHING_RECORDED, Report
 from jaxpower.wording import count, value
 
 MOST_VALUES = 3  # of one fact, named on the page; of more, their number
+LONGEST_CELL = 40  # characters of a cell; of more, it may break into lines
 FILES = ("records.jsonl", "trials.csv", "summary.csv")
 
 
@@ -27,7 +28,7 @@ def render(report: Report, name: str, images: Mapping[str, bytes]) -> str:
     name: Of the sweep, for the heading.
     images: The content of each figure's SVG file, by file name.
   """
-  import jinja2  # here: who only prints tables is not to wait for it
+  import jinja2  # here, since printing tables does not need it
 
   template = (
     resources.files("jaxpower.report.render").joinpath("page.html").read_text()
@@ -53,11 +54,12 @@ def render(report: Report, name: str, images: Mapping[str, bytes]) -> str:
     measured=_measured(trials),
     provenance=_provenance(trials),
     files=FILES,
+    longest=LONGEST_CELL,
   )
 
 
 def _data_uri(svg: bytes) -> str:
-  # As an image of its own, so that no id of one figure meets another's.
+  # As images of their own, so that ids of two figures cannot collide.
   return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
@@ -84,22 +86,22 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
       ) + (f" ({domain['kind']})" if domain.get("kind") else "")
   reasons = dict.fromkeys(r for trial in trials for r in trial.reasons)
   warnings = dict.fromkeys(w for trial in trials for w in trial.warnings)
-  seen = sum(trial.partial for trial in trials)
+  partial = sum(trial.partial for trial in trials)
   return {
     **domains,
     "counted": "the train phase until the first evaluation that met the target;"
     " the notes of the table give it with compiling, with evaluation and"
     " without idle energy",
-    "not counted": "power supplies, fans, network and whatever stands outside"
-    " the domains above",
-    "partly measured": f"{seen} of {len(trials)} trials" if seen else "",
+    "not counted": "power supplies, fans, network and everything outside the"
+    " domains above",
+    "partly measured": f"{partial} of {len(trials)} trials" if partial else "",
     "unknown": "; ".join(reasons),
     "warnings": "; ".join(warnings),
   }
 
 
 def _provenance(trials: Sequence[TrialRecord]) -> dict[str, str]:
-  """Each fact with all the values the trials give it."""
+  """Lists each fact with all its values among the trials."""
   facts: dict[str, dict[str, None]] = {}
   for trial in trials:
     for key, item in _flat(trial.provenance):

@@ -16,12 +16,11 @@ from jaxpower.report.compare.pareto import (
 from jaxpower.report.render.figure_style import (
   FAINT,
   INK,
-  LOG_FROM,
-  logarithmic,
+  energy_axis,
   plain,
   shades,
 )
-from jaxpower.wording import capitalised, joules_name, percent, setting
+from jaxpower.wording import percent, setting
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -51,13 +50,13 @@ def _accuracy(axes: "Axes", comparison: Comparison) -> None:
   front = accuracy_front(comparison)
   colors = _colors(comparison, front)
   steps = [best_accuracy_so_far(group) for group in comparison.groups]
-  spent = [joules for step in steps for joules, _ in step]
+  all_joules = [joules for step in steps for joules, _ in step]
   for step, color in zip(steps, colors, strict=True):
     if not step:
       continue
     xs, ys = zip(*step, strict=True)
     axes.step(
-      (*xs, max(spent)),
+      (*xs, max(all_joules)),
       [100 * y for y in (*ys, ys[-1])],
       where="post",
       color=color or FAINT,
@@ -82,16 +81,16 @@ def _accuracy(axes: "Axes", comparison: Comparison) -> None:
     fontsize=9,
     color=INK,
   )
-  _frame(axes, comparison, spent, "Best accuracy until then (%)")
+  _frame(axes, comparison, all_joules, "Best accuracy so far (%)")
   _legend(axes, comparison, front, colors, loc="lower right")
 
 
 def _seconds(axes: "Axes", comparison: Comparison) -> None:
   front = seconds_front(comparison)
   colors = _colors(comparison, front)
-  known = known_costs(comparison)
-  spent = [point.joules for point in known]
-  for point in known:
+  points = known_costs(comparison)
+  all_joules = [point.joules for point in points]
+  for point in points:
     color = colors[point.group]
     if not color:
       axes.plot(
@@ -105,18 +104,18 @@ def _seconds(axes: "Axes", comparison: Comparison) -> None:
       )
   for group in comparison.groups:
     if group.joules and group.seconds and group.joules.at_least:
-      spent.append(group.joules.value)
+      all_joules.append(group.joules.value)
       _bounded_point(axes, group.joules.value, group.seconds.value)
   _front_line(axes, front, colors, scale=1)
-  _frame(axes, comparison, spent, "Seconds of training to the target")
+  _frame(axes, comparison, all_joules, "Seconds of training to the target")
   axes.margins(x=0.1, y=0.15)
   axes.set_ylim(bottom=0)
   _legend(axes, comparison, front, colors, loc="best", marker="o")
-  if not spent:
+  if not all_joules:
     axes.text(
       0.5,
       0.5,
-      "No setting's joules and seconds are both known",
+      "No setting has both its energy and its seconds known",
       transform=axes.transAxes,
       ha="center",
       color=INK,
@@ -151,7 +150,7 @@ def _front_line(
   colors: Sequence[str],
   scale: float,
 ) -> None:
-  """The front itself: ink below its settings' own colours."""
+  """Draws the front: ink below the colours of its settings."""
   if not front:
     return
   xs = [point.joules for point in front]
@@ -171,14 +170,10 @@ def _front_line(
 
 
 def _frame(
-  axes: "Axes", comparison: Comparison, spent: Sequence[float], label: str
+  axes: "Axes", comparison: Comparison, joules: Sequence[float], label: str
 ) -> None:
-  joules = capitalised(joules_name(comparison.estimated))
-  axes.set_xlabel(f"{joules} of training", color=INK)
+  energy_axis(axes, comparison, joules)
   axes.set_ylabel(label, color=INK)
-  positive = [x for x in spent if x > 0]
-  if positive and max(positive) / min(positive) > LOG_FROM:
-    logarithmic(axes)
   plain(axes)
 
 
@@ -229,7 +224,7 @@ def _legend(
 
 
 def _colors(comparison: Comparison, front: Sequence[Point]) -> list[str]:
-  """A colour for each setting on the front; the empty word for the others."""
+  """Picks a colour for each setting on the front; empty for the others."""
   on = set(settings_on(front))
   return [
     color if index in on else ""
