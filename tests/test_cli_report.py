@@ -193,3 +193,14 @@ def test_an_unknown_flag_is_one_line():
   told = script("--outt=x")
   assert told.returncode == 2
   assert told.stderr.count("\n") == 1
+
+
+def test_a_page_in_another_folder_is_named_and_linked_to_its_records(
+  tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+  folder, out = tmp_path / "runs" / "batch", tmp_path / "pages" / "mine"
+  assert main([run_folder(folder, seeds(64, 204, 212))], out=str(out)) == 0
+  assert str(out / "report.html") in capsys.readouterr().out
+  page = (out / "report.html").read_text()
+  assert "<h1>What batch cost</h1>" in page
+  assert 'href="../../runs/batch/records.jsonl"' in page

@@ -402,7 +402,7 @@ def test_a_warning_is_red_where_there_is_colour(terminal):
 
 def test_a_warning_is_red_on_the_page():
   images = {"energy_accuracy.svg": b"", "pareto.svg": b""}
-  text = page.render(report.make(apart()), "x", images)
+  text = page.render(report.make(apart()), "x", images, ())
   assert '<p class="warning">WARNING: jax and torch were not' in text
   assert ".warning { color: var(--alarm)" in text
 

@@ -1,9 +1,10 @@
 """`scripts/report.py`: shows what run folders say, one by one and together."""
 
 import json
+import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -56,11 +57,7 @@ def main(
   console = Console()
   if len(runs) == 1:
     ((sweep, attempts),) = runs.values()
-    newest = _newest(attempts)
-    if out is None:
-      show(make(newest, sweep, given, attempts), console)
-    else:
-      show(write(pathlib.Path(out), sweep, newest, given, attempts), console)
+    _report(out, runs, console, _newest(attempts), sweep, given, attempts)
     return 0
   for number, (path, (sweep, attempts)) in enumerate(runs.items()):
     say(("\n" if number else "") + str(path), console)
@@ -68,12 +65,34 @@ def main(
     show(make(_newest(attempts), sweep, alone, attempts), console)
   say(f"\n{len(runs)} run folders compared", console)
   pooled = pool(r for _, attempts in runs.values() for r in _newest(attempts))
-  together = Given(references=given.references)
-  if out is None:
-    show(make(pooled, given=together), console)
-  else:
-    show(write(pathlib.Path(out), {}, pooled, together), console)
+  _report(out, runs, console, pooled, {}, Given(references=given.references))
   return 0
+
+
+def _report(
+  out: str | None,
+  runs: Iterable[pathlib.Path],
+  console: Console,
+  newest: Sequence[TrialRecord],
+  sweep: dict[str, Any],
+  given: Given,
+  attempts: Sequence[TrialRecord] | None = None,
+) -> None:
+  """Shows a report, and writes its files into `out` where that is a folder."""
+  if out is None:
+    show(make(newest, sweep, given, attempts), console)
+    return
+  files = [str(records.find(run / "records.jsonl")) for run in runs]
+  written = write(
+    pathlib.Path(out),
+    sweep,
+    newest,
+    given,
+    attempts,
+    name=" + ".join(run.resolve().name for run in runs),
+    records_files=[os.path.relpath(file, out) for file in files],
+  )
+  show(written, console)
 
 
 def read(folder: pathlib.Path) -> tuple[dict[str, Any], list[TrialRecord]]:

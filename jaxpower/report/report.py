@@ -11,7 +11,7 @@ import math
 import os
 import pathlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
@@ -21,6 +21,9 @@ from jaxpower.report.compare.comparison import Compared, compare_all
 from jaxpower.report.findings import Report, Section
 from jaxpower.report.given import Given
 from jaxpower.report.render import csv_files, figures, page
+
+RECORDS = "records.jsonl"
+TABLES = ("trials.csv", "summary.csv")
 
 
 class Question(Protocol):
@@ -83,11 +86,20 @@ def write(
   records: Iterable[TrialRecord],
   given: Given | None = None,
   attempts: Iterable[TrialRecord] | None = None,
+  *,
+  name: str = "",
+  records_files: Sequence[str] = (RECORDS,),
 ) -> Report:
-  """Writes report.html, tables as CSV and figures into a run folder.
+  """Writes report.html, tables as CSV and figures into a folder.
 
-  Arguments are those of `make`. Each file appears whole or not at all. Raises
-  OSError where the folder cannot be written to.
+  Each file appears whole or not at all. Arguments are those of `make`, and:
+
+  Args:
+    folder: Where to.
+    name: What the page is called; by default the sweep, else the folder.
+    records_files: Where the records lie, as seen from the folder.
+
+  Raises OSError where the folder cannot be written to.
   """
   report = make(records, sweep, given, attempts)
   images = {
@@ -96,9 +108,10 @@ def write(
     for figure in section.figures
     for name, kind, content in figures.draw(figure)
   }
-  name = str(sweep.get("config", {}).get("name", "") or folder.name)
+  name = name or str(sweep.get("config", {}).get("name", "") or folder.name)
+  links = (*records_files, *TABLES)
   files = {
-    "report.html": page.render(report, name, images).encode(),
+    "report.html": page.render(report, name, images, links).encode(),
     "trials.csv": csv_files.trials(report.compared).encode(),
     "summary.csv": csv_files.summary(report.compared.comparisons).encode(),
     **images,

@@ -33,6 +33,9 @@ from jaxpower.report.compare.statistics import CONFIDENCE, SEED, Cost
 
 RESAMPLES = 2_000  # of each setting's seeds; chosen, not fitted
 
+# Costs closer than this, relatively, are the same: the rounding of their logs,
+# about 1e-15, would be a share of their variance.
+ROUNDING = 1e-9
 MOST_MISSED = 0.5  # of the trials; of more, the misses would decide alone
 
 
@@ -160,7 +163,9 @@ def _reason_unknown(
     return "a trial's joules are not above zero"
   if missed > MOST_MISSED * len(costs):
     return f"{missed} of {len(costs)} trials missed the target"
-  if len({(cost.value, cost.censored) for cost in costs}) == 1:
+  values = [cost.value for cost in costs]
+  alike = max(values) - min(values) <= ROUNDING * max(values)
+  if alike and len({cost.censored for cost in costs}) == 1:
     return "every trial cost the same"
   return ""
 

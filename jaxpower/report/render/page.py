@@ -17,16 +17,21 @@ from jaxpower.wording import count, value
 
 MOST_VALUES = 3  # of one fact, named on the page; of more, their number
 LONGEST_CELL = 40  # characters of a cell; of more, it may break into lines
-FILES = ("records.jsonl", "trials.csv", "summary.csv")
 
 
-def render(report: Report, name: str, images: Mapping[str, bytes]) -> str:
+def render(
+  report: Report,
+  name: str,
+  images: Mapping[str, bytes],
+  links: Sequence[str],
+) -> str:
   """Renders a report as one self-contained page of HTML.
 
   Args:
     report: What to show.
     name: Of the sweep, for the heading.
     images: The content of each figure's SVG file, by file name.
+    links: The files of records and tables, as seen from the page.
   """
   import jinja2  # here, since printing tables does not need it
 
@@ -53,7 +58,7 @@ def render(report: Report, name: str, images: Mapping[str, bytes]) -> str:
     },
     measured=_measured(trials),
     provenance=_provenance(trials),
-    files=FILES,
+    links=links,
     longest=LONGEST_CELL,
   )
 
