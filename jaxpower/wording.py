@@ -187,7 +187,9 @@ def labels(paths: Iterable[str]) -> dict[str, str]:
 
 
 def value(item: Any) -> str:
-  """Writes a value of a config as a person would."""
+  """Writes a value of a config as a person would; "-" where there is none."""
+  if item is None:
+    return "-"
   if isinstance(item, str):
     return item
   if isinstance(item, float):
@@ -198,9 +200,17 @@ def value(item: Any) -> str:
 
 
 def setting(values: Mapping[str, Any]) -> str:
-  """Names a setting by its values: "batch 64, learning rate 0.001"."""
+  """Names a setting by its values: "batch 64, learning rate 0.001".
+
+  A field that a trial does not have, as the data of a pretraining where
+  weights were random, is left out.
+  """
   names = labels(values)
-  return ", ".join(f"{names[path]} {value(v)}" for path, v in values.items())
+  return ", ".join(
+    f"{names[path]} {value(item)}"
+    for path, item in values.items()
+    if item is not None
+  )
 
 
 def opening(values: Mapping[str, Any]) -> str:

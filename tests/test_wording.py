@@ -18,6 +18,7 @@ from jaxpower.wording import (
   points,
   quantity,
   setting,
+  value,
   whole_percent,
 )
 
@@ -53,6 +54,12 @@ def test_a_setting_names_all_that_varies():
   for both in (["label", "subject"], ("label", "subject")):
     assert setting({"tasks": both}) == "tasks label + subject"
   assert setting({}) == ""
+
+
+def test_a_field_that_a_trial_does_not_have_is_no_part_of_its_name():
+  values = {"transfer": "scratch", "transfer.init_from.data": None}
+  assert setting(values) == "start scratch"
+  assert value(None) == "-"
 
 
 @pytest.mark.parametrize(
