@@ -6,7 +6,6 @@ What `jaxpower.wording` is to single numbers this is to the values of
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparison import Comparison
@@ -14,12 +13,14 @@ from jaxpower.report.compare.statistics import (
   ENOUGH_SEEDS,
   Estimate,
   Span,
+  converted,
   range_coverage,
 )
 from jaxpower.wording import (
   JOULES,
   JouleUnit,
   joule_unit_for,
+  measured_or_estimated,
   number,
   percent,
   prefix_for,
@@ -132,12 +133,7 @@ def joules_interval(value: Estimate | None) -> str:
 
 
 def _divided(value: Estimate, divisor: float) -> Estimate:
-  return replace(
-    value,
-    value=value.value / divisor,
-    low=None if value.low is None else value.low / divisor,
-    high=None if value.high is None else value.high / divisor,
-  )
+  return converted(value, lambda number: number / divisor)
 
 
 # Break-even points
@@ -193,7 +189,7 @@ def name_among(comparison: Comparison, among: Sequence[Comparison]) -> str:
       {c.devices for c in among if c.domains == comparison.domains},
     ),
     (
-      "estimated" if comparison.estimated else "measured",
+      measured_or_estimated(comparison.estimated),
       {c.estimated for c in among},
     ),
   )

@@ -39,6 +39,11 @@ def add(*numbers: float | None) -> float | None:
   return None if present is None else sum(present)
 
 
+def exact_costs(numbers: Iterable[float | None]) -> list[Cost]:
+  """Makes costs that are no lower bounds; none at all where one is unknown."""
+  return [Cost(number) for number in all_known(numbers) or ()]
+
+
 def _active(record: TrialRecord) -> float | None:
   """Subtracts from the joules of training those of the idle machine."""
   train, watts = record.train_joules, record.idle_watts

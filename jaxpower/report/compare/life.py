@@ -12,8 +12,14 @@ from dataclasses import dataclass, replace
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import Group
-from jaxpower.report.compare.costs import SECONDS, all_known, costs, ran
-from jaxpower.report.compare.statistics import Cost, Estimate, median, ratio
+from jaxpower.report.compare.costs import SECONDS, costs, exact_costs, ran
+from jaxpower.report.compare.statistics import (
+  Cost,
+  Estimate,
+  converted,
+  median,
+  ratio,
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ def one_training(group: Group) -> Use:
 
 def one_inference(group: Group) -> Use:
   """Returns one example through the trained network, medians over seeds."""
-  seconds = _costs(map(_seconds_per_inference, ran(group.records)))
+  seconds = exact_costs(map(_seconds_per_inference, ran(group.records)))
   return Use(median(_inference_costs(group)), median(seconds))
 
 
@@ -110,25 +116,15 @@ def scaled(estimate: Estimate | None, factor: float) -> Estimate | None:
   """Multiplies an estimate and its interval."""
   if estimate is None:
     return None
-  return replace(
-    estimate,
-    value=estimate.value * factor,
-    low=None if estimate.low is None else estimate.low * factor,
-    high=None if estimate.high is None else estimate.high * factor,
-  )
+  return converted(estimate, lambda number: number * factor)
 
 
 def _total(values: Iterable[float | None]) -> Estimate | None:
   return added(None if v is None else Estimate(v) for v in values)
 
 
-def _costs(values: Iterable[float | None]) -> tuple[Cost, ...]:
-  """Makes costs of values; none at all where one is unknown."""
-  return tuple(map(Cost, all_known(values) or ()))
-
-
-def _inference_costs(group: Group) -> tuple[Cost, ...]:
-  return _costs(r.infer_joules_per_example for r in ran(group.records))
+def _inference_costs(group: Group) -> list[Cost]:
+  return exact_costs(r.infer_joules_per_example for r in ran(group.records))
 
 
 def _seconds_per_inference(record: TrialRecord) -> float | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import Comparison, Group
+from jaxpower.report.compare.costs import ran
 
 FEWEST_SETTINGS = 3  # of two, each is mostly on a front: nothing to learn
 
@@ -75,11 +76,7 @@ def best_accuracy_so_far(group: Group) -> tuple[tuple[float, float], ...]:
   training could have raised it, so an accuracy is never too high here. Empty
   where a trial that ran has no joules along its curve.
   """
-  curves = [
-    _evaluations(record)
-    for record in group.records
-    if record.status != "failed"
-  ]
+  curves = list(map(_evaluations, ran(group.records)))
   if not curves or not all(curves):
     return ()
   steps: list[tuple[float, float]] = []

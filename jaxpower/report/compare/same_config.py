@@ -27,6 +27,7 @@ from jaxpower.report.compare.costs import (
   by_seed,
   costs,
   costs_by_seed,
+  exact_costs,
   ran,
 )
 from jaxpower.report.compare.statistics import (
@@ -168,7 +169,7 @@ def _framework_costs(trials: Sequence[TrialRecord]) -> FrameworkCosts:
     joules_per_1000_examples=per_1000,
     joules_per_1000_examples_bound=per_1000_bound,
     examples_per_second=median(
-      _exact_costs(map(_examples_per_second, completed))
+      exact_costs(map(_examples_per_second, completed))
     ),
     joules_to_prepare=_median(
       add(_phase_joules(record, "compile"), _phase_joules(record, "warmup"))
@@ -180,11 +181,6 @@ def _framework_costs(trials: Sequence[TrialRecord]) -> FrameworkCosts:
     },
     peak_memory_bytes=_median(record.peak_memory_bytes for record in completed),
   )
-
-
-def _exact_costs(numbers: Iterable[float | None]) -> list[Cost]:
-  """Makes costs that are no lower bounds; none at all where one is unknown."""
-  return [Cost(number) for number in all_known(numbers) or ()]
 
 
 def _median(numbers: Iterable[float | None]) -> float | None:
@@ -263,5 +259,5 @@ def _joules_per_example_by_seed(
 ) -> dict[tuple[int, int], Cost]:
   """Returns costs by the keys of `by_seed`; empty where one is unknown."""
   trials = by_seed(records)
-  joules = _exact_costs(trial.joules_per_example for trial in trials.values())
+  joules = exact_costs(trial.joules_per_example for trial in trials.values())
   return dict(zip(trials, joules, strict=True)) if joules else {}

@@ -12,7 +12,7 @@ quantile of the resampled least, the 97.5 % quantile of the resampled most.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,6 +53,19 @@ class Estimate:
   at_least: bool = False
   low: float | None = None
   high: float | None = None
+
+
+def converted(
+  estimate: Estimate, convert: Callable[[float], float]
+) -> Estimate:
+  """Converts an estimate and the ends of its interval, as to another unit."""
+  low, high = estimate.low, estimate.high
+  return replace(
+    estimate,
+    value=convert(estimate.value),
+    low=None if low is None else convert(low),
+    high=None if high is None else convert(high),
+  )
 
 
 def middle(costs: Sequence[Cost]) -> Estimate | None:

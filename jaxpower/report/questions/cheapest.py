@@ -22,6 +22,7 @@ from jaxpower.report.cells import (
   unit_to_target,
 )
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
+from jaxpower.report.compare.costs import exact_costs, ran
 from jaxpower.report.compare.pareto import (
   FEWEST_SETTINGS,
   accuracy_front,
@@ -141,8 +142,8 @@ def _is_bounded(group: Group) -> bool:
   return group.joules is not None and group.joules.at_least
 
 
-def _ran(group: Group) -> int:
-  return len(group.records) - group.count("failed")
+def _seeds(group: Group) -> int:
+  return len(ran(group.records))
 
 
 # Words
@@ -214,11 +215,11 @@ def _joules_cell(group: Group, unit: JouleUnit) -> str:
 
 def _notes(comparison: Comparison) -> list[str]:
   groups = comparison.groups
-  ran = list(map(_ran, groups))
+  seeds = list(map(_seeds, groups))
   notes = []
-  if any(count > 1 for count in ran):
-    notes.append(interval_note(min(count for count in ran if count > 1)))
-  if 1 in ran:
+  if any(count > 1 for count in seeds):
+    notes.append(interval_note(min(count for count in seeds if count > 1)))
+  if 1 in seeds:
     notes.append(ONE_SEED)
   if any(e and e.at_least for g in groups for e in (g.joules, g.seconds)):
     notes.append(
@@ -324,8 +325,8 @@ def _after_target_line(group: Group, energy: str) -> str:
     costs.append(Cost(whole - to_target))
     if to_target > 0:
       ratios.append(whole / to_target)
-  ran = _ran(group)
-  which = "" if len(trials) == ran else f" ({len(trials)} of {ran} trials)"
+  seeds = _seeds(group)
+  which = "" if len(trials) == seeds else f" ({len(trials)} of {seeds} trials)"
   cost = f"unknown {energy}"
   if len(costs) == len(trials):
     cost = f"{joules_interval(median(costs))} of {energy}"
@@ -343,7 +344,7 @@ def _after_target_line(group: Group, energy: str) -> str:
 
 def _median_in_words(values: Iterable[float]) -> str:
   """Writes a median, and in brackets its interval where there is one."""
-  middle = median([Cost(value) for value in values])
+  middle = median(exact_costs(values))
   if middle is None:
     return "unknown"
   if middle.low is None:
@@ -380,7 +381,7 @@ def _only_setting(best: Group, target: str) -> str:
   sentence = f"{name} {target} cost {joules_interval(best.joules)}"
   if best.seconds and not best.seconds.at_least:
     sentence += f" in {number(best.seconds.value)} s of training"
-  seeds = _ran(best)
+  seeds = _seeds(best)
   return (
     f"{sentence}, {'one seed' if seeds == 1 else f'median of {seeds} seeds'}."
   )
@@ -395,7 +396,7 @@ def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
     ]
   sentences = [f"{name} was cheapest: {joules(best.joules)} to {target}."]
   if verdict.alike:
-    seeds = min(map(_ran, (best, *verdict.alike)))
+    seeds = min(map(_seeds, (best, *verdict.alike)))
     names = [setting(group.varied) for group in verdict.alike]
     sentences.append(
       f"It does not differ measurably from {join_settings(names, 'or')} with"
@@ -487,8 +488,8 @@ def _partly_measured(groups: Sequence[Group]) -> list[str]:
   trials = [
     record
     for group in groups
-    for record in group.records
-    if record.status != "failed" and not group.unknown
+    if not group.unknown
+    for record in ran(group.records)
   ]
   partial = [trial for trial in trials if trial.partial]
   if not partial:

@@ -45,9 +45,9 @@ from jaxpower.report.compare.costs import (
   TRAIN,
   TRAIN_COMPILE_EVAL,
   Counting,
-  all_known,
   costs,
   costs_by_seed,
+  exact_costs,
   ran,
 )
 from jaxpower.report.compare.origins import find_origin, invested
@@ -270,7 +270,6 @@ def _start_group(
   trials = group.records
   joules_here, joules_of_scratch = costs(trials), costs(scratch)
   investments = [invested(record, records) for record in ran(trials)]
-  invested_joules = all_known(i.joules for i in investments)
   unknown = next((i.unknown for i in investments if i.unknown), "")
   if not unknown and not scratch:
     unknown = "no trial began from scratch at this setting"
@@ -283,7 +282,7 @@ def _start_group(
     group,
     scratch_joules=median(joules_of_scratch or ()),
     of_scratch=ratio(joules_here or (), joules_of_scratch or ()),
-    invested=median([Cost(joules) for joules in invested_joules or ()]),
+    invested=_median(i.joules for i in investments),
     tasks=tasks,
     tasks_with_compile_eval=_tasks(trials, scratch, records, TRAIN_COMPILE_EVAL)
     if tasks
@@ -373,7 +372,7 @@ def _recorded_origin(
 
 def _median(numbers: Iterable[float | None]) -> Estimate | None:
   """Takes the median of joules; None where some are unknown."""
-  return median([Cost(number) for number in all_known(numbers) or ()])
+  return median(exact_costs(numbers))
 
 
 def _origin_names(
