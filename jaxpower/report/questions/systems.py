@@ -287,9 +287,13 @@ def _cheapest_sentence(systems: Systems) -> str:
     if each.cheapest != base
   ]
   if not others:
-    return f"{name} is cheapest on all {total} systems."
+    return f"{name} is cheapest on {_all(total)}."
   sentence = f"{name} is cheapest on {len(here)} of {total} systems"
   return f"{sentence}; {join_names(others)}."
+
+
+def _all(systems: int) -> str:
+  return "both systems" if systems == 2 else f"all {systems} systems"
 
 
 def _cheapest_name(systems: Systems, system: OnSystem) -> str:
@@ -304,19 +308,16 @@ def _ranking_sentence(systems: Systems) -> str:
   total = pairs.alike + pairs.reversed
   if not total:
     return "Of no two settings every system knows which one is cheaper."
-  of_pairs = count(total, "pair")
   if not pairs.reversed:
     return (
       "The ranking holds: every system has the same one of any two settings"
-      f" cheaper ({of_pairs})."
+      f" cheaper ({count(total, 'pair')})."
     )
-  sentence = (
-    f"Of {of_pairs} of settings, {pairs.alike} are in the same order on every"
-    " system"
-  )
+  some = f"{pairs.alike} of {total} pairs of" if pairs.alike else "No two"
+  sentence = f"{some} settings are in the same order on every system"
   if not pairs.surely:
     return (
-      f"{sentence}; in the others some system does not tell the two apart, so"
+      f"{sentence}; the others differ measurably in one order at most, so"
       " nothing contradicts one ranking for all."
     )
   contradicting = join_names(
