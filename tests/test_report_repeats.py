@@ -126,9 +126,7 @@ def test_a_sweep_run_twice_has_as_many_seeds_as_once():
   section = make(twice).sections[0]
   (table,) = section.tables
   assert [row[1] for row in table.rows] == ["3 of 3", "3 of 3"]
-  assert "A seed counts once, as the mean of its trials: 2 repeats each." in (
-    table.notes
-  )
+  assert "A seed counts once, as the mean of its 2 trials." in table.notes
   assert (
     "The same training measured again differs by 0.70 % (6 trials measured 2"
     " times)." in table.notes
@@ -136,5 +134,5 @@ def test_a_sweep_run_twice_has_as_many_seeds_as_once():
   alone = make(once).sections[0].tables[0]
   # 1.005 times as much, and intervals as wide as those of three seeds.
   assert [row[4] for row in alone.rows] == [row[4] for row in table.rows]
-  assert not any("repeat" in note for note in alone.notes)
+  assert not any("counts once" in note for note in alone.notes)
   assert alone.notes[0] == table.notes[0]

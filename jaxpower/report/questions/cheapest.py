@@ -258,8 +258,8 @@ def _repeat_notes(comparison: Comparison) -> list[str]:
   }
   if max(counts, default=1) < 2:
     return []
-  each = f"{_range(min(counts), max(counts))} repeats each"
-  note = f"A seed counts once, as the mean of its trials: {each}."
+  each = _range(min(counts), max(counts))
+  note = f"A seed counts once, as the mean of its {each} trials."
   records = (r for group in comparison.groups for r in group.records)
   noise = repeat_noise(records)
   return [note] if noise is None else [note, repeat_line(noise)]
