@@ -1,14 +1,14 @@
 """Reports what the trials of run folders cost, in sentences and tables.
 
   python scripts/report.py RUN_FOLDER... [--reference=FILE] [--lifecycle=FILE]
-    [--out=FOLDER]
+    [--out=FOLDER] [--by=board]
   python scripts/report.py --reference_template > FILE
   python scripts/report.py --lifecycle_template > FILE
 
-Several folders are reported one by one, then compared with each other. Records
-of different data, targets, machines or meters are never pooled. A reference is
-a CSV or JSON file of results measured elsewhere, or a log of CodeCarbon or Zeus
-with what it ran: --reference=FILE:model=resnet18,target_accuracy=0.8.
+Several folders are reported one by one, then together. Unlike data, targets,
+devices or meters are never pooled; equal boards are, but for --by=board. A
+reference is a CSV or JSON file of results measured elsewhere, or a log of
+CodeCarbon or Zeus: --reference=FILE:model=resnet18,target_accuracy=0.8.
 """
 
 from collections.abc import Sequence
@@ -31,6 +31,12 @@ LIFECYCLE = flags.DEFINE_string(
 OUT = flags.DEFINE_string(
   "out", None, "folder to write report.html, figures and tables into"
 )
+BY = flags.DEFINE_enum(
+  "by",
+  "system",
+  ["system", "board"],
+  "pool equal boards and hosts (system), or keep each apart (board)",
+)
 LIFECYCLE_TEMPLATE = flags.DEFINE_bool(
   "lifecycle_template", False, "print a file of assumptions to fill in"
 )
@@ -49,6 +55,7 @@ def report(arguments: Sequence[str]) -> int:
     references=REFERENCE.value,
     lifecycle=LIFECYCLE.value,
     out=OUT.value,
+    by=BY.value,  # type: ignore[arg-type]
   )
 
 

@@ -117,10 +117,10 @@ def grid(
   ]
 
 
-def devices(*uuids: str | None) -> dict[str, Any]:
+def devices(*uuids: str | None, kind: str = "NVIDIA H200") -> dict[str, Any]:
   """The provenance of a trial on these GPUs of one machine."""
   facts = [
-    {"platform": "gpu", "kind": "NVIDIA H200", "index": i, "uuid": uuid}
+    {"platform": "gpu", "kind": kind, "index": i, "uuid": uuid}
     for i, uuid in enumerate(uuids)
   ]
   return {"host": "gpu-node-07", "cpu": "AMD EPYC 9654", "devices": facts}

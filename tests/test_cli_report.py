@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from report_records import record, seeds
+from report_records import GPU, devices, record, seeds
 
 from jaxpower import records
 from jaxpower.cli.report import main
@@ -62,12 +62,35 @@ def test_two_folders_are_compared(tmp_path, capsys):
 def test_folders_of_two_machines_are_not_pooled(tmp_path, capsys):
   first = run_folder(tmp_path / "first", seeds(64, 204))
   second = run_folder(
-    tmp_path / "second", seeds(64, 100, provenance={"host": "gpu-node-08"})
+    tmp_path / "second", seeds(64, 100, provenance=devices(GPU, kind="H100"))
   )
   assert main([first, second]) == 0
   compared = capsys.readouterr().out.partition("compared\n")[2]
-  assert "These comparisons are not pooled" in compared
+  assert "not pooled: kind of device differs." in compared
   assert "cheapest" not in compared
+
+
+def test_equal_boards_of_two_folders_are_one_table_unless_asked(
+  tmp_path, capsys
+):
+  one, two = "GPU-1", "GPU-2"
+  folders = [
+    run_folder(
+      tmp_path / uuid,
+      seeds(
+        batch, joules, joules_by_domain={uuid: 1.0}, provenance=devices(uuid)
+      ),
+    )
+    for uuid, batch, joules in ((one, 64, 204), (two, 256, 408))
+  ]
+  assert main(folders) == 0
+  compared = capsys.readouterr().out.partition("compared\n")[2]
+  assert "Batch 256 cost 2.0 times as much." in compared
+  assert "2 boards of NVIDIA H200" in compared
+  assert main(folders, by="board") == 0
+  compared = capsys.readouterr().out.partition("compared\n")[2]
+  assert "not pooled: board or host differs." in compared
+  assert "times as much" not in compared
 
 
 def test_a_folder_given_twice_is_read_once(tmp_path, capsys):

@@ -52,7 +52,7 @@ DOORS = {
   "pretraining": {"config", "records", "weights"},
   "provenance": set(),
   "records": {"config"},
-  "report": {"config", "records", "wording"},
+  "report": {"config", "provenance", "records", "wording"},
   "requirements": {
     "architectures",
     "checks",

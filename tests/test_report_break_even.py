@@ -116,10 +116,10 @@ def test_no_seeds_and_unequal_seeds():
     break_even(exact(1), exact(1, 2), exact(1))
 
 
-def test_seeds_that_all_three_have_are_paired_and_the_last_of_a_seed_counts():
+def test_seeds_that_all_three_have_are_paired():
   invested = {0: Cost(100.0), 1: Cost(300.0), 7: Cost(1.0)}
-  before = {(0, 0): Cost(9.0), (0, 1): Cost(60.0), (1, 0): Cost(60.0)}
-  after = {(0, 0): Cost(10.0), (1, 0): Cost(10.0), (2, 0): Cost(10.0)}
+  before = {0: Cost(60.0), 1: Cost(60.0)}
+  after = {0: Cost(10.0), 1: Cost(10.0), 2: Cost(10.0)}
   assert break_even_by_seed(invested, before, after) == break_even(
     exact(100, 300), exact(60, 60), exact(10, 10)
   )

@@ -1,5 +1,7 @@
 """What a trial cost, by every way to count."""
 
+import statistics
+
 from report_records import record, seeds
 
 from jaxpower.report.compare.costs import (
@@ -9,6 +11,7 @@ from jaxpower.report.compare.costs import (
   by_seed,
   costs,
   costs_by_seed,
+  exact_by_seed,
 )
 from jaxpower.report.compare.statistics import Cost
 
@@ -33,15 +36,26 @@ def test_one_unknown_makes_all_unknown():
   assert all_known([]) == ()
 
 
-def test_costs_are_keyed_by_seed_and_a_seed_run_twice_has_two():
+def test_costs_are_keyed_by_seed_and_a_seed_run_twice_has_one():
   first, again = seeds(64, 200.0, 210.0), record(64, 1, 250.0)
   trials = [*first, record(64, 2, status="failed"), again]
-  assert by_seed(trials) == {(0, 0): first[0], (1, 0): first[1], (1, 1): again}
+  assert by_seed(trials) == {0: (first[0],), 1: (first[1], again)}
   assert costs_by_seed(trials) == {
-    (0, 0): Cost(200.0),
-    (1, 0): Cost(210.0),
-    (1, 1): Cost(250.0),
+    0: Cost(200.0),
+    1: Cost(statistics.geometric_mean([210.0, 250.0])),
   }
+
+
+def test_a_number_of_each_seed_is_averaged_over_its_repeats():
+  trials = seeds(64, 100.0, 300.0) + seeds(64, 400.0)
+  assert exact_by_seed(trials, lambda trial: trial.train_joules) == {
+    0: Cost(statistics.geometric_mean([100.0, 400.0])),
+    1: Cost(300.0),
+  }
+  assert (
+    exact_by_seed([*trials, record(64, 2, None)], lambda t: t.train_joules)
+    == {}
+  )
 
 
 def test_one_unknown_cost_leaves_no_costs_by_seed():

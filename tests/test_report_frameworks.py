@@ -8,8 +8,7 @@ from rich.console import Console
 
 from jaxpower import report
 from jaxpower.records import Compilation, TrialRecord
-from jaxpower.report.cells import name_among
-from jaxpower.report.compare.comparison import compare, compare_all
+from jaxpower.report.compare.comparison import compare_all
 from jaxpower.report.compare.statistics import (
   Cost,
   paired_ratio,
@@ -104,12 +103,13 @@ def test_seeds_that_only_one_side_has_leave_a_paired_ratio():
   assert cell(section, 1, 0, "paired seeds") == "2"
 
 
-def test_a_seed_run_twice_counts_twice():
-  jax = side("jax", 50, 500) + side("jax", 150)
-  torch = side("torch", 100, 1000) + side("torch", 300)
+def test_a_seed_run_twice_counts_once():
+  jax = side("jax", 50, 500) + side("jax", 200)
+  torch = side("torch", 100, 1000) + side("torch", 400)
   section = tell(jax + torch)
+  assert cell(section, 0, 0, "reached") == "2 of 2"
   assert cell(section, 1, 0, "energy") == "0.500 (0.500-0.500)"
-  assert cell(section, 1, 0, "paired seeds") == "3"
+  assert cell(section, 1, 0, "paired seeds") == "2"
 
 
 def test_without_common_seeds_each_side_is_drawn_on_its_own():
@@ -249,42 +249,62 @@ def test_the_framework_is_a_column_of_the_main_table():
   assert [row[1] for row in table.rows] == ["jax", "torch"]
 
 
+def elsewhere(*joules, kind="NVIDIA H100", **changes):
+  """PyTorch's trials on another GPU, by default one of another kind."""
+  provenance = devices(OTHER_GPU, kind=kind)
+  billed = {OTHER_GPU: 185.0}
+  changes = {"joules_by_domain": billed, "provenance": provenance} | changes
+  return side("torch", *joules, **changes)
+
+
 def test_other_gpus_give_a_warning_and_no_ratio():
-  elsewhere = side(
-    "torch",
-    180,
-    190,
-    provenance=devices(OTHER_GPU),
-    joules_by_domain={OTHER_GPU: 185.0},
-  )
-  section = tell(side("jax", 90, 95) + elsewhere)
+  section = tell(side("jax", 90, 95) + elsewhere(180, 190))
   assert section.warnings == (
-    f"jax and torch were not run on the same devices: jax: {GPU}; torch:"
-    f" {OTHER_GPU}. There is no ratio between them.",
+    "jax and torch were not run on the same kind of device: jax: NVIDIA H200;"
+    " torch: NVIDIA H100. There is no ratio between them.",
   )
   assert len(section.tables) == 2
-  assert [cell(section, 0, row, "where") for row in (0, 1)] == [GPU, OTHER_GPU]
+  assert {cell(section, 0, row, "where") for row in (0, 1)} == {
+    "NVIDIA H100",
+    "NVIDIA H200",
+  }
   assert section.lines == ()
 
 
-def test_one_meter_over_two_gpus_does_not_make_them_one():
-  # A meter that bills every visible GPU sees the same domains of both.
-  both = {GPU: 100.0, OTHER_GPU: 100.0}
-  jax = side("jax", 90, joules_by_domain=both)
-  torch = side(
-    "torch", 180, joules_by_domain=both, provenance=devices(OTHER_GPU)
+def test_equal_gpus_give_a_ratio_and_a_warning_where_none_is_shared():
+  equal = elsewhere(180, 190, kind="NVIDIA H200")
+  section = tell(side("jax", 90, 95) + equal)
+  assert section.warnings == (
+    "jax and torch ran on equal boards or hosts, but on none in common: their"
+    " ratio includes how much these differ.",
   )
-  assert "were not run on the same devices" in tell(jax + torch).warnings[0]
-  comparisons = compare(jax + torch)
-  names = [name_among(comparison, comparisons) for comparison in comparisons]
-  assert names == [GPU, OTHER_GPU]
+  assert cell(section, 1, 0, "energy").startswith("0.500 ")
+  assert section.lines[-1] == (
+    "Equal devices and meter: jax and torch ran on 2 boards of NVIDIA H200."
+  )
+  shared = tell(side("jax", 90, 95) + equal[:1] + side("torch", 190))
+  assert shared.warnings == ()
+
+
+def test_equal_gpus_give_no_ratio_where_boards_are_kept_apart():
+  equal = elsewhere(180, 190, kind="NVIDIA H200")
+  compared = compare_all(side("jax", 90, 95) + equal, by="board")
+  (section,) = frameworks.answer(compared, Given())
+  assert "were not run on the same boards" in section.warnings[0]
+
+
+def test_a_meter_that_bills_an_idle_gpu_is_another_meter():
+  both = {GPU: 100.0, OTHER_GPU: 100.0}
+  jax = side("jax", 90)
+  torch = side("torch", 180, joules_by_domain=both)
+  assert "were not measured by the same meter" in tell(jax + torch).warnings[0]
 
 
 def test_jax_on_a_gpu_and_torch_on_the_cpu():
   cpu = [{"platform": "cpu", "kind": "cpu", "index": i} for i in range(4)]
   torch = side("torch", 900, provenance=devices() | {"devices": cpu})
   section = tell(side("jax", 90) + torch)
-  assert f"jax: {GPU}; torch: CPU." in section.warnings[0]
+  assert "jax: NVIDIA H200; torch: AMD EPYC 9654." in section.warnings[0]
   assert len(section.tables) == 2
 
 
@@ -302,17 +322,20 @@ def test_the_same_cpu_is_named():
   )
 
 
-def test_other_machines_and_meters_are_named():
+def test_other_numbers_and_meters_are_named():
   jax = side("jax", 90)
-  host = side("torch", 180, provenance=devices(GPU) | {"host": "gpu-node-08"})
-  (separate,) = find(jax + host).separate
-  assert (separate.framework, separate.differs) == ("torch", "machine")
+  two = side("torch", 180, provenance=devices(GPU, OTHER_GPU))
+  (separate,) = find(jax + two).separate
+  assert (separate.framework, separate.differs) == ("torch", "devices")
   assert (
-    "not run on the same machine: jax: gpu-node-07"
-    in (tell(jax + host).warnings[0])
+    "not run on as many devices: jax: NVIDIA H200; torch: 2 x"
+    in (tell(jax + two).warnings[0])
   )
   seen = side("torch", 180, joules_by_domain={GPU: 180.0, "package-0": 20.0})
-  assert "not measured by the same meter" in tell(jax + seen).warnings[0]
+  assert (
+    "not run beside the same CPU: jax: NVIDIA H200; torch: NVIDIA H200 beside"
+    " AMD EPYC 9654" in tell(jax + seen).warnings[0]
+  )
   modelled = side("torch", 180, estimated=True, meter=meter(GPU, "gpu", True))
   assert "jax: measured; torch: estimated." in tell(jax + modelled).warnings[0]
 
@@ -381,8 +404,7 @@ def test_estimated_energy_is_called_so():
 
 
 def apart() -> list[TrialRecord]:
-  torch = side("torch", 180, provenance=devices(OTHER_GPU))
-  return side("jax", 90) + torch
+  return side("jax", 90) + elsewhere(180)
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -396,7 +418,7 @@ def test_a_warning_is_red_where_there_is_colour(terminal):
   report.show(report.make(apart()), console)
   assert isinstance(console.file, io.StringIO)
   text = console.file.getvalue()
-  assert "WARNING: jax and torch were not run on the same devices" in text
+  assert "WARNING: jax and torch were not run on the same kind" in text
   assert ("\x1b[1;31mWARNING" in text) == terminal
 
 

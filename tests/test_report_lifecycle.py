@@ -412,11 +412,11 @@ def test_nothing_reached_and_nothing_known():
   assert section([], assume(trainings=1)).lines
 
 
-def test_two_machines_are_told_apart():
-  elsewhere = {"host": "gpu-node-08", "devices": [GPU_DEVICE]}
+def test_two_kinds_of_board_are_told_apart():
+  elsewhere = {"devices": [GPU_DEVICE | {"kind": "NVIDIA H100"}]}
   other = [trial(64, 7, 70.0, provenance=elsewhere)]
   lines = said([*sweep(), *other], trainings=1)
-  assert "gpu-node-08: The whole sweep, 1 trial, cost 120 J." in lines
+  assert "NVIDIA H100: The whole sweep, 1 trial, cost 120 J." in lines
 
 
 def test_every_assumption_is_shown_with_its_source():

@@ -5,7 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from report_records import GPU, grid, meter, record, seeds
+from report_records import GPU, devices, grid, meter, record, seeds
 
 from jaxpower import report
 
@@ -135,6 +135,27 @@ def test_machine_and_meter_are_named(tmp_path):
   assert "host gpu-node-07 cpu AMD EPYC 9654" in text
   assert "warnings hot" in text
   assert "over the estimated energy of training" in text
+
+
+def test_many_boards_are_named_by_the_first_and_their_number(tmp_path):
+  uuids = [f"GPU-{board}" for board in range(8)]
+  trials = [
+    record(
+      seed=board,
+      joules_by_domain={uuid: 212.0},
+      meter=meter(uuid, "gpu"),
+      provenance=devices(uuid),
+    )
+    for board, uuid in enumerate(uuids)
+  ]
+  report.write(tmp_path, {}, trials)
+  page = (tmp_path / "report.html").read_text()
+  assert "<dt>GPU-0 and 7 others, see records.jsonl</dt>" in page
+  assert "8 different values, see records.jsonl" in page  # devices
+  assert "8 boards of NVIDIA H200" in page
+  report.write(tmp_path, {}, trials[:2])
+  page = (tmp_path / "report.html").read_text()
+  assert "<dd>NVIDIA H200 GPU-0; NVIDIA H200 GPU-1</dd>" in page
 
 
 def test_measured_joules_are_not_called_estimated(whole):

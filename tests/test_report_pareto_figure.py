@@ -1,6 +1,6 @@
 """What the fronts show; how they look is for the eye."""
 
-from report_records import grid, record, seeds
+from report_records import GPU, devices, grid, record, seeds
 
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.pareto import with_fronts
@@ -84,7 +84,7 @@ def test_a_row_per_comparison():
   other = [
     r
     for b in (16, 64, 256)
-    for r in seeds(b, 100, provenance={"host": "gpu-node-08"})
+    for r in seeds(b, 100, provenance=devices(GPU, kind="NVIDIA H100"))
   ]
   assert len(panels([*TRIALS, *other])) == 4
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from markupsafe import escape
-from report_records import grid, record, seeds
+from report_records import GPU, devices, grid, record, seeds
 from rich.console import Console
 
 from jaxpower import report
@@ -101,19 +101,21 @@ def test_shown_on_no_terminal(tmp_path):
   ]
 
 
-def test_two_machines_are_told_apart():
-  other = seeds(64, 100, provenance={"host": "gpu-node-08"})
-  made = report.make(seeds(64, 204) + other)
+def test_two_kinds_of_board_are_told_apart():
+  ours, theirs = (
+    seeds(64, joules, provenance=devices(GPU, kind=kind))
+    for joules, kind in ((204, "NVIDIA H200"), (100, "NVIDIA H100"))
+  )
+  made = report.make(ours + theirs)
   assert [section.title for section in made.sections] == [
-    "gpu-node-07, AMD EPYC 9654",
-    "gpu-node-08",
+    "NVIDIA H100",
+    "NVIDIA H200",
   ]
   assert made.notes == (
-    "These comparisons are not pooled, and there is no ratio between them:"
-    " data, tasks, target, machine or meter differ.",
+    "These comparisons are not pooled: kind of device differs.",
   )
   assert "cheapest" not in made.sentence
-  assert made.sentence.splitlines()[1].startswith("gpu-node-08: Batch 64: ")
+  assert made.sentence.splitlines()[1].startswith("NVIDIA H200: Batch 64: ")
 
 
 def test_targets_are_told_apart():
@@ -197,6 +199,7 @@ def test_every_question_is_asked_in_its_place():
   names = [module.__name__.rpartition(".")[2] for module in modules]
   assert names == [
     "cheapest",
+    "systems",
     "which_field",
     "frameworks",
     "transfer",

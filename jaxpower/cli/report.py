@@ -11,7 +11,7 @@ from rich.console import Console
 
 from jaxpower import records
 from jaxpower.records import RecordError, TrialRecord
-from jaxpower.report.compare.comparable import pool
+from jaxpower.report.compare.comparable import By, pool
 from jaxpower.report.given import Given, assumptions_file, reference_files
 from jaxpower.report.given.assumptions_file import AssumptionError
 from jaxpower.report.given.references import BadReferenceError
@@ -26,6 +26,7 @@ def main(
   references: Sequence[str] = (),
   lifecycle: str | None = None,
   out: str | None = None,
+  by: By = "system",
 ) -> int:
   """Prints the report of each folder to stdout; returns the exit code.
 
@@ -38,6 +39,7 @@ def main(
     references: Files of results measured elsewhere.
     lifecycle: A TOML file of assumptions.
     out: A folder to write the page, figures and CSV files of it all into.
+    by: "system" to pool equal boards and hosts, "board" to keep them apart.
   """
   try:
     if not folders:
@@ -57,15 +59,17 @@ def main(
   console = Console()
   if len(runs) == 1:
     ((sweep, attempts),) = runs.values()
-    _report(out, runs, console, _newest(attempts), sweep, given, attempts)
+    newest = _newest(attempts)
+    _report(out, runs, console, newest, sweep, given, attempts, by)
     return 0
   for number, (path, (sweep, attempts)) in enumerate(runs.items()):
     say(("\n" if number else "") + str(path), console)
     alone = Given(assumptions=given.assumptions)
-    show(make(_newest(attempts), sweep, alone, attempts), console)
+    show(make(_newest(attempts), sweep, alone, attempts, by), console)
   say(f"\n{len(runs)} run folders compared", console)
   pooled = pool(r for _, attempts in runs.values() for r in _newest(attempts))
-  _report(out, runs, console, pooled, {}, Given(references=given.references))
+  together = Given(references=given.references)
+  _report(out, runs, console, pooled, {}, together, None, by)
   return 0
 
 
@@ -76,11 +80,12 @@ def _report(
   newest: Sequence[TrialRecord],
   sweep: dict[str, Any],
   given: Given,
-  attempts: Sequence[TrialRecord] | None = None,
+  attempts: Sequence[TrialRecord] | None,
+  by: By,
 ) -> None:
   """Shows a report, and writes its files into `out` where that is a folder."""
   if out is None:
-    show(make(newest, sweep, given, attempts), console)
+    show(make(newest, sweep, given, attempts, by), console)
     return
   files = [str(records.find(run / "records.jsonl")) for run in runs]
   written = write(
@@ -91,6 +96,7 @@ def _report(
     attempts,
     name=" + ".join(run.resolve().name for run in runs),
     records_files=[os.path.relpath(file, out) for file in files],
+    by=by,
   )
   show(written, console)
 

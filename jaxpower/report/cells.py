@@ -5,9 +5,11 @@ What `jaxpower.wording` is to single numbers this is to the values of
 """
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 
 from jaxpower.report.compare.break_even import BreakEven
+from jaxpower.report.compare.comparable import Conditions, fact, unlike
 from jaxpower.report.compare.comparison import Comparison
 from jaxpower.report.compare.statistics import (
   ENOUGH_SEEDS,
@@ -16,9 +18,11 @@ from jaxpower.report.compare.statistics import (
   converted,
   range_coverage,
 )
+from jaxpower.report.compare.system import System
 from jaxpower.wording import (
   JOULES,
   JouleUnit,
+  count,
   joule_unit_for,
   measured_or_estimated,
   number,
@@ -174,23 +178,63 @@ def goal(comparison: Comparison) -> str:
 
 
 def name_among(comparison: Comparison, among: Sequence[Comparison]) -> str:
-  """Names a comparison by what differs among several; empty for one alone."""
-  facts = (
-    (comparison.data, {c.data for c in among}),
-    (" + ".join(comparison.tasks), {c.tasks for c in among}),
-    (
-      f"to {percent(comparison.target_accuracy)}",
-      {c.target_accuracy for c in among},
-    ),
-    (comparison.machine or "machine unknown", {c.machine for c in among}),
-    (" + ".join(comparison.domains) or "no meter", {c.domains for c in among}),
-    (
-      " + ".join(comparison.devices) or "devices unknown",
-      {c.devices for c in among if c.domains == comparison.domains},
-    ),
-    (
-      measured_or_estimated(comparison.estimated),
-      {c.estimated for c in among},
-    ),
-  )
-  return ", ".join(fact for fact, values in facts if len(values) > 1)
+  """Names a comparison by what differs among several; empty for one alone.
+
+  Where the conditions alone leave two with one name, the machine is told too.
+  """
+  names = {id(each): _differing(each, among) for each in among}
+  name = names.get(id(comparison), _differing(comparison, among))
+  if list(names.values()).count(name) < 2:
+    return name
+  place = (comparison.machine or "machine unknown", *comparison.devices)
+  return ", ".join(filter(None, (name, *place)))
+
+
+def _differing(comparison: Comparison, among: Sequence[Comparison]) -> str:
+  names = unlike(other.conditions for other in among)
+  words = (condition(comparison.conditions, name) for name in names)
+  return ", ".join(dict.fromkeys(filter(None, words)))
+
+
+def condition(conditions: Conditions, name: str) -> str:
+  """Writes one of the conditions of a comparison, by the name of its field.
+
+  Empty where it says nothing, as the cores of a GPU.
+  """
+  item = fact(conditions, name)
+  system = conditions.system
+  if name in ("hardware", "devices", "cores", "processor"):
+    return hardware_name(system)
+  if name == "targets":
+    return f"to {percent(statistics.fmean(item))}"
+  if name == "tasks":
+    return " + ".join(item)
+  if name == "decided_by":
+    return f"decided by the {item} set"
+  if name == "crossing":
+    return f"{item} crossing"
+  if name == "power_limits":
+    watts = " or ".join(f"{limit} W" for limit in item)
+    return f"limit {watts}" if watts else "power limit unknown"
+  if name == "drivers":
+    return f"driver {' or '.join(item)}" if item else "driver unknown"
+  if name == "meter":
+    return " + ".join(item) or "no meter"
+  if name == "estimated":
+    return measured_or_estimated(item)
+  if name == "software":
+    return ", ".join(item) or "software as it comes"
+  return str(item)
+
+
+def hardware_name(system: System) -> str:
+  """Names what a system trains on: "2 x NVIDIA H200", "AMD EPYC, 2 cores"."""
+  name = " + ".join(filter(None, system.hardware))
+  if not name:
+    return system.processor or "hardware unknown"
+  if system.devices and system.devices > 1:
+    return f"{system.devices} x {name}"
+  if system.cores:
+    return f"{name}, {count(system.cores, 'core')}"
+  beside = system.processor if system.processor not in system.hardware else ""
+  return f"{name} beside {beside}" if beside else name

@@ -17,12 +17,32 @@ from typing import Any, Protocol, cast
 
 from jaxpower.records import TrialRecord
 from jaxpower.report import questions
+from jaxpower.report.compare.comparable import By, unlike
 from jaxpower.report.compare.comparison import Compared, compare_all
 from jaxpower.report.findings import Report, Section
 from jaxpower.report.given import Given
 from jaxpower.report.render import csv_files, figures, page
+from jaxpower.wording import join_names
 
 RECORDS = "records.jsonl"
+# What may part trials, as a reader knows it.
+CONDITIONS = {
+  "data": "data",
+  "tasks": "tasks",
+  "targets": "target",
+  "decided_by": "set that decided",
+  "crossing": "crossing rule",
+  "board": "board or host",
+  "software": "versions or variables",
+  "hardware": "kind of device",
+  "devices": "number of devices",
+  "cores": "number of cores",
+  "processor": "CPU",
+  "power_limits": "power limit",
+  "drivers": "driver",
+  "meter": "meter",
+  "estimated": "measured or estimated energy",
+}
 TABLES = ("trials.csv", "summary.csv")
 
 
@@ -52,6 +72,7 @@ def make(
   sweep: Mapping[str, Any] | None = None,
   given: Given | None = None,
   attempts: Iterable[TrialRecord] | None = None,
+  by: By = "system",
 ) -> Report:
   """Answers every question from some records; writes nothing.
 
@@ -61,14 +82,12 @@ def make(
     given: References and assumptions.
     attempts: Every record, those of repeated trials included, which count
       towards what a sweep spent; by default `records`.
+    by: "system" to pool equal boards and hosts, "board" to keep them apart.
   """
-  compared = compare_all(records, attempts)
+  compared = compare_all(records, attempts, by)
   notes = []
   if len(compared.comparisons) > 1:
-    notes.append(
-      "These comparisons are not pooled, and there is no ratio between them:"
-      " data, tasks, target, machine or meter differ."
-    )
+    notes.append(_not_pooled(compared))
   recorded = len(compared.records)
   if (planned := _planned_trials(sweep or {})) > recorded:
     notes.append(f"Not complete: {recorded} of {planned} trials are recorded.")
@@ -89,6 +108,7 @@ def write(
   *,
   name: str = "",
   records_files: Sequence[str] = (RECORDS,),
+  by: By = "system",
 ) -> Report:
   """Writes report.html, tables as CSV and figures into a folder.
 
@@ -101,7 +121,7 @@ def write(
 
   Raises OSError where the folder cannot be written to.
   """
-  report = make(records, sweep, given, attempts)
+  report = make(records, sweep, given, attempts, by)
   images = {
     f"{name}.{kind}": content
     for section in report.sections
@@ -119,6 +139,14 @@ def write(
   for file, content in files.items():
     _replace(folder / file, content)
   return replace(report, paths=tuple(folder / file for file in files))
+
+
+def _not_pooled(compared: Compared) -> str:
+  """Says why there are several comparisons."""
+  differing = unlike(each.conditions for each in compared.comparisons)
+  names = [CONDITIONS[name] for name in differing]
+  verb = "differs" if len(names) == 1 else "differ"
+  return f"These comparisons are not pooled: {join_names(names)} {verb}."
 
 
 def _planned_trials(sweep: Mapping[str, Any]) -> int:

@@ -80,21 +80,18 @@ def break_even(
 
 def break_even_by_seed(
   invested: Mapping[int, Cost],
-  before: Mapping[tuple[int, int], Cost],
-  after: Mapping[tuple[int, int], Cost],
+  before: Mapping[int, Cost],
+  after: Mapping[int, Cost],
 ) -> BreakEven | None:
   """Breaks even over the seeds that all three have; None where there is none.
 
-  Costs are keyed as by `costs.costs_by_seed`. An investment is made once a
-  seed, so of several trials of one seed the last one counts.
+  Costs are keyed by seed, as by `costs.costs_by_seed`.
   """
-  last_before = {seed: cost for (seed, _), cost in before.items()}
-  last_after = {seed: cost for (seed, _), cost in after.items()}
-  seeds = sorted(invested.keys() & last_before.keys() & last_after.keys())
+  seeds = sorted(invested.keys() & before.keys() & after.keys())
   return break_even(
     [invested[seed] for seed in seeds],
-    [last_before[seed] for seed in seeds],
-    [last_after[seed] for seed in seeds],
+    [before[seed] for seed in seeds],
+    [after[seed] for seed in seeds],
   )
 
 

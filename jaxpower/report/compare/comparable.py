@@ -1,25 +1,35 @@
 """Which records may be compared, and what differs between those that may.
 
-Comparable are trials of one data set, with the same tasks and targets, on one
-machine, one set of domains and of devices, measured or estimated alike. What
-differs in any of these is never pooled: a ratio across two machines or two
-meters would compare the machines or the meters, and not the settings.
+Comparable are trials of one data set, with the same tasks and targets, decided
+in the same way, on the same kind of system (`compare.system`). What differs in
+any of these is never pooled: a ratio across two kinds of board or two meters
+would compare the boards or the meters, and not the settings. Equal boards and
+hosts are pooled.
 
 How the weights of a trial began is a `Start`, a value: two sweeps may give the
 same start different names, so the name in a record decides nothing here.
 """
 
+import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any, Literal
 
 from jaxpower.records import TrialRecord, to_json
+from jaxpower.report.compare.system import (
+  System,
+  board_of,
+  by_software,
+  machine,
+  system_of,
+)
 from jaxpower.wording import start_name, value
 
 ORIGIN = "transfer.init_from."  # fields of the trial that another began from
-CPU = "CPU"
-NO_UUID = "of unknown UUID"
+# Fields that part records anyway, so that they need not name a setting.
+PARTING = ("data", "tasks", "target_accuracy", "crossing")
+By = Literal["system", "board"]
 
 
 # Conditions
@@ -27,85 +37,143 @@ NO_UUID = "of unknown UUID"
 
 @dataclass(frozen=True)
 class Conditions:
-  """All that two trials must share so that they may be compared."""
+  """All that two trials must share so that they may be compared.
+
+  Attributes:
+    data: The data set.
+    tasks: What was learned of it in one network.
+    targets: The accuracy of each task.
+    decided_by: The set whose accuracy decided that a target was met.
+    crossing: The rule by which it did.
+    system: What the joules were spent in and read by.
+    board: Host and boards, where even equal ones are kept apart; else empty.
+    software: Versions and variables of the frameworks, where these differ
+      among trials that share all else; else empty.
+  """
 
   data: str
   tasks: tuple[str, ...]
   targets: tuple[float, ...]
-  machine: str
-  domains: tuple[str, ...]
-  estimated: bool
-  devices: tuple[str, ...]
+  decided_by: str
+  crossing: str
+  system: System
+  board: str = ""
+  software: tuple[str, ...] = ()
 
   @property
   def goal(self) -> tuple:
-    """What was to be learned, and how well."""
-    return self.data, self.tasks, self.targets
+    """What was to be learned, how well, and how that was decided."""
+    return self.data, self.tasks, self.targets, self.decided_by, self.crossing
 
   @property
   def measurement(self) -> tuple:
-    """Where and by what the joules were measured."""
-    return self.machine, self.domains, self.estimated, self.devices
+    """In what and by what the joules were measured."""
+    return *astuple(self.system), self.board, self.software
 
 
-def conditions(record: TrialRecord) -> Conditions:
-  """Returns the conditions of a trial."""
+def conditions(record: TrialRecord, by: By = "system") -> Conditions:
+  """Returns the conditions of a trial, as far as it alone can tell them."""
   tasks = tasks_of(record)
   return Conditions(
     data=str(record.config.get("data", "")),
     tasks=tasks,
     targets=tuple(target_of(record, task) for task in tasks),
-    machine=machine(record),
-    domains=tuple(sorted(record.joules_by_domain)),
-    estimated=record.estimated,
-    devices=devices(record),
+    # Before there was a choice, the first look at the test set decided.
+    decided_by=str(getattr(record, "decided_by", "test")),
+    crossing=str(record.config.get("crossing", "first")),
+    system=system_of(record),
+    board=" on ".join((board_of(record), machine(record)))
+    if by == "board"
+    else "",
   )
 
 
 def comparable(
-  records: Iterable[TrialRecord],
-) -> tuple[tuple[TrialRecord, ...], ...]:
+  records: Iterable[TrialRecord], by: By = "system"
+) -> dict[Conditions, tuple[TrialRecord, ...]]:
   """Splits records into sets that share their conditions.
 
-  A trial that failed before its meter opened follows the others of its data,
-  target and machine, so that it still counts among the trials of its group.
+  A trial that failed before its meter opened follows the others of its goal
+  and hardware, so that it still counts among the trials of its group.
+
+  Args:
+    records: The records.
+    by: "system" to pool equal boards and hosts, "board" to keep them apart.
   """
   by_conditions: dict[Conditions, list[TrialRecord]] = {}
   unmeasured = []
   for record in sorted(records, key=_order):
     if record.joules_by_domain:
-      by_conditions.setdefault(conditions(record), []).append(record)
+      by_conditions.setdefault(conditions(record, by), []).append(record)
     else:
       unmeasured.append(record)
+  by_conditions = dict(_with_software(by_conditions))
   for record in unmeasured:
-    nearest = _nearest(conditions(record), by_conditions)
+    nearest = _nearest(record, by_conditions, by)
     by_conditions.setdefault(nearest, []).append(record)
-  return tuple(
-    tuple(sorted(by_conditions[key], key=_order))
+  return {
+    key: tuple(sorted(by_conditions[key], key=_order))
     for key in sorted(by_conditions, key=lambda key: str(astuple(key)))
+  }
+
+
+def _with_software(
+  by_conditions: dict[Conditions, list[TrialRecord]],
+) -> Iterator[tuple[Conditions, list[TrialRecord]]]:
+  for key, trials in by_conditions.items():
+    for used, part in by_software(trials).items():
+      yield replace(key, software=used), part
+
+
+def _nearest(
+  record: TrialRecord,
+  among: dict[Conditions, list[TrialRecord]],
+  by: By,
+) -> Conditions:
+  """Returns the conditions of the trials that an unmeasured one belongs to."""
+  own = conditions(record, by)
+  here = machine(record)
+  same_goal = [other for other in among if other.goal == own.goal]
+  same_place = [
+    other
+    for other in same_goal
+    if here in map(machine, among[other])
+    or (by == "system" and own.system.hardware == other.system.hardware != ())
+  ]
+  if same_place:
+    return same_place[0]
+  return same_goal[0] if same_goal and not here else own
+
+
+def unlike(conditions: Iterable[Conditions]) -> tuple[str, ...]:
+  """Names the fields, those of the system too, in which conditions differ."""
+  several = tuple(conditions)
+  names = (
+    *(name for name in _names(Conditions) if name != "system"),
+    *_names(System),
+  )
+  return tuple(
+    name for name in names if len({fact(each, name) for each in several}) > 1
   )
 
 
-def _nearest(own: Conditions, among: Iterable[Conditions]) -> Conditions:
-  """Returns the conditions of the trials that an unmeasured one belongs to."""
-  same_goal = [other for other in among if other.goal == own.goal]
-  same_machine = [other for other in same_goal if other.machine == own.machine]
-  if same_machine:
-    return same_machine[0]
-  if same_goal and not own.machine:
-    return same_goal[0]
-  return own
+def fact(conditions: Conditions, name: str) -> Any:
+  """Returns a field of conditions, or of their system."""
+  of_system = name in _names(System)
+  return getattr(conditions.system if of_system else conditions, name)
+
+
+def _names(kind: type) -> tuple[str, ...]:
+  return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def measured_alike(record: TrialRecord, other: TrialRecord) -> bool:
-  """Returns whether joules of two trials may be added or divided."""
-  return conditions(record).measurement == conditions(other).measurement
+  """Returns whether joules of two trials may be added or divided.
 
-
-def machine(record: TrialRecord) -> str:
-  """Names host and processor of a trial; empty where not recorded."""
-  names = (record.provenance.get(key) for key in ("host", "cpu"))
-  return ", ".join(str(name) for name in names if name)
+  On how many boards they were spent does not matter here.
+  """
+  systems = (replace(system_of(each), devices=None) for each in (record, other))
+  return next(systems) == next(systems)
 
 
 def model_name(record: TrialRecord) -> str:
@@ -116,20 +184,6 @@ def model_name(record: TrialRecord) -> str:
     if facts.get(field, 1.0) != 1.0:
       names.append(f"{field} {value(float(facts[field]))}")
   return " ".join(names)
-
-
-def hardware(record: TrialRecord) -> str:
-  """Names what a trial trained on: "2 x NVIDIA H200", or the CPU."""
-  devices = record.provenance.get("devices") or []
-  kinds = [
-    str(device.get("kind", ""))
-    for device in devices
-    if isinstance(device, dict) and device.get("platform") != "cpu"
-  ]
-  if kinds:
-    return f"{len(kinds)} x {kinds[0]}" if len(kinds) > 1 else kinds[0]
-  on_gpu = any(name.startswith("GPU-") for name in record.joules_by_domain)
-  return "" if on_gpu else str(record.provenance.get("cpu", ""))
 
 
 def tasks_of(record: TrialRecord) -> tuple[str, ...]:
@@ -143,20 +197,6 @@ def target_of(record: TrialRecord, task: str) -> float:
     return record.target_accuracy
   shared = record.config["target_accuracy"]
   return record.config.get("targets", {}).get(task, shared)
-
-
-def devices(record: TrialRecord) -> tuple[str, ...]:
-  """Returns UUIDs of the GPUs of a trial, or "CPU"; empty where unrecorded."""
-  described = record.provenance.get("devices") or ()
-  names = [_device(facts) for facts in described if isinstance(facts, dict)]
-  gpus = [name for name in names if name != CPU]
-  return tuple(sorted(gpus)) or tuple(names[:1])
-
-
-def _device(facts: dict[str, Any]) -> str:
-  if facts.get("platform") == "cpu":
-    return CPU
-  return str(facts.get("uuid") or f"{facts.get('kind', 'a GPU')} {NO_UUID}")
 
 
 def _order(record: TrialRecord) -> tuple:
@@ -244,8 +284,9 @@ def pretraining(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
 def pool(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
   """Pools records of several sweeps: `varied` names all in which they differ.
 
-  Data, tasks and targets are left out, since they split the records anyway. The
-  same record read twice, from a copied folder, is taken once.
+  Data, tasks, targets and how these were decided are left out, since they split
+  the records anyway. The same record read twice, from a copied folder, is taken
+  once.
   """
   once = tuple({to_json(record): record for record in records}.values())
   trials = without_pretraining(once)
@@ -254,7 +295,7 @@ def pool(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
   differing = [
     path
     for path in paths
-    if path not in ("data", "tasks", "target_accuracy")
+    if path not in PARTING
     and not path.startswith("targets.")
     and len(_values(path, settings)) > 1
   ]

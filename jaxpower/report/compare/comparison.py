@@ -16,10 +16,9 @@ from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparable import (
+  By,
+  Conditions,
   comparable,
-  devices,
-  machine,
-  tasks_of,
   without_pretraining,
 )
 from jaxpower.report.compare.costs import (
@@ -31,6 +30,12 @@ from jaxpower.report.compare.costs import (
   costs,
   ran,
 )
+from jaxpower.report.compare.places import (
+  devices_of,
+  domains_of,
+  machines_of,
+)
+from jaxpower.report.compare.repeats import status_by_seed
 from jaxpower.report.compare.statistics import (
   Cost,
   Estimate,
@@ -38,11 +43,15 @@ from jaxpower.report.compare.statistics import (
   middle,
   ratio,
 )
+from jaxpower.report.compare.system import board_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
   """The trials of one setting, seeds apart.
+
+  Several trials of one seed, as of a sweep that was run twice, are repeats: a
+  seed counts once.
 
   `joules` and `seconds` are medians over seeds of the train phase until the
   target was met; None, with `unknown` saying why, where a trial's are not
@@ -59,9 +68,19 @@ class Group:
   joules_per_1000_examples_bound: float | None = None
   unknown: str = ""
 
+  @property
+  def seeds(self) -> int:
+    """How many seeds were tried."""
+    return len(status_by_seed(self.records))
+
+  @property
+  def seeds_ran(self) -> int:
+    """How many seeds trained, that is did not fail."""
+    return self.seeds - self.count("failed")
+
   def count(self, status: str) -> int:
-    """How many of the trials ended with this status."""
-    return sum(record.status == status for record in self.records)
+    """How many of the seeds ended with this status."""
+    return list(status_by_seed(self.records).values()).count(status)
 
   @property
   def partial(self) -> int:
@@ -86,8 +105,11 @@ class Ranking:
 class Comparison:
   """Groups that may be compared, in the natural order of what varies.
 
-  `rankings` has one entry for each way to count the joules, named as in
-  `costs.COUNTINGS`, as far as every group's are known in that way.
+  `machine`, `domains` and `devices` are what a reader is told; where several
+  equal ones were pooled, how many of what kind. `blocks` counts the boards, or
+  hosts of CPU trials, that are known. `rankings` has one entry for each way
+  to count the joules, named as in `costs.COUNTINGS`, as far as every group's
+  are known in that way.
   """
 
   data: str
@@ -97,6 +119,8 @@ class Comparison:
   domains: tuple[str, ...]
   estimated: bool
   devices: tuple[str, ...] = ()
+  conditions: Conditions
+  blocks: int = 1
   groups: tuple[Group, ...]
   rankings: dict[str, Ranking]
 
@@ -141,26 +165,34 @@ class Compared:
 def compare_all(
   records: Iterable[TrialRecord],
   attempts: Iterable[TrialRecord] | None = None,
+  by: By = "system",
 ) -> Compared:
-  """Compares records; `attempts` are `records` unless they are given."""
+  """Compares records; `attempts` are `records` unless they are given.
+
+  With "board" for `by` even equal boards and hosts are kept apart.
+  """
   records = tuple(records)
   return Compared(
     records,
     records if attempts is None else tuple(attempts),
-    compare(records),
+    compare(records, by),
   )
 
 
-def compare(records: Iterable[TrialRecord]) -> tuple[Comparison, ...]:
+def compare(
+  records: Iterable[TrialRecord], by: By = "system"
+) -> tuple[Comparison, ...]:
   """Makes one comparison for each set of records that may be compared.
 
   Trials that others began from are not among them.
   """
-  settings = without_pretraining(records)
-  return tuple(_comparison(part) for part in comparable(settings))
+  parts = comparable(without_pretraining(records), by)
+  return tuple(_comparison(*part) for part in parts.items())
 
 
-def _comparison(records: Sequence[TrialRecord]) -> Comparison:
+def _comparison(
+  conditions: Conditions, records: Sequence[TrialRecord]
+) -> Comparison:
   by_setting: dict[str, list[TrialRecord]] = {}
   for record in records:
     key = json.dumps(record.varied, sort_keys=True)
@@ -168,15 +200,16 @@ def _comparison(records: Sequence[TrialRecord]) -> Comparison:
   settings = [tuple(trials) for trials in by_setting.values()]
   train = ranking(settings, TRAIN)
   best = costs(settings[train.order[0]]) if train.order else None
-  domains = (tuple(sorted(record.joules_by_domain)) for record in records)
   return Comparison(
-    data=str(records[0].config.get("data", "")),
-    tasks=tasks_of(records[0]),
+    data=conditions.data,
+    tasks=conditions.tasks,
     target_accuracy=records[0].target_accuracy,
-    machine=next(filter(None, map(machine, records)), ""),
-    domains=max(domains, key=len),
+    machine=machines_of(records),
+    domains=domains_of(records),
     estimated=any(record.estimated for record in records),
-    devices=next(filter(None, map(devices, records)), ()),
+    devices=devices_of(records),
+    conditions=conditions,
+    blocks=len({board for r in records if (board := board_of(r))}),
     groups=tuple(
       _group(trials, best, is_best=train.order[:1] == (index,))
       for index, trials in enumerate(settings)

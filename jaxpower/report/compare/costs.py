@@ -7,7 +7,7 @@ is left out. Where one cost is unknown a sum or a list of them is unknown too:
 never zero, and never the sum of the rest.
 """
 
-from collections import Counter
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -88,40 +88,74 @@ def ran(records: Iterable[TrialRecord]) -> list[TrialRecord]:
 def costs(
   records: Iterable[TrialRecord], counting: Counting = TRAIN
 ) -> tuple[Cost, ...] | None:
-  """Returns the cost of every trial that ran; None where one is not known.
+  """Returns the cost of every seed that ran; None where one is not known.
 
-  That of a missed or diverged trial is censored: at least so much.
+  That of a missed or diverged trial is censored: at least so much. Several
+  trials of one seed are repeats and give one cost (`mean_cost`): they are not
+  independent, and a seed run more often must not weigh more.
   """
-  return all_known(_cost(record, counting) for record in ran(records))
+  return all_known(
+    _cost_of_seed(trials, counting) for trials in by_seed(records).values()
+  )
 
 
-def _cost(record: TrialRecord, counting: Counting) -> Cost | None:
+def _cost_of_seed(
+  trials: Iterable[TrialRecord], counting: Counting
+) -> Cost | None:
+  repeats = all_known(trial_cost(trial, counting) for trial in trials)
+  return None if repeats is None else mean_cost(repeats)
+
+
+def trial_cost(record: TrialRecord, counting: Counting = TRAIN) -> Cost | None:
+  """Returns the cost of one trial that ran; None where it is not known."""
   reached = record.status == "reached"
   spent = counting.reached(record) if reached else counting.bound(record)
   return None if spent is None else Cost(spent, censored=not reached)
 
 
+def mean_cost(repeats: Sequence[Cost]) -> Cost:
+  """Averages the costs of repeats; censored where one of them is.
+
+  The geometric mean, since noise multiplies: half as much and twice as much
+  give the same as once. With a cost that is not above zero, as of energy
+  without idle energy, the arithmetic one. A mean of lower bounds is one too.
+  """
+  if len(repeats) == 1:
+    return repeats[0]
+  values = [cost.value for cost in repeats]
+  positive = all(value > 0 for value in values)
+  mean = statistics.geometric_mean if positive else statistics.fmean
+  return Cost(mean(values), any(cost.censored for cost in repeats))
+
+
 def by_seed(
   records: Iterable[TrialRecord],
-) -> dict[tuple[int, int], TrialRecord]:
-  """Keys the trials that ran by their seed, so that they can be paired.
-
-  The second number of a key counts trials of the same seed: folders that are
-  compared may hold several. 0 is the first of them.
-  """
-  trials: Counter[int] = Counter()
-  keyed = {}
+) -> dict[int, tuple[TrialRecord, ...]]:
+  """Returns the trials that ran by their seed, its repeats together."""
+  trials: dict[int, list[TrialRecord]] = {}
   for record in ran(records):
-    keyed[record.seed, trials[record.seed]] = record
-    trials[record.seed] += 1
-  return keyed
+    trials.setdefault(record.seed, []).append(record)
+  return {seed: tuple(repeats) for seed, repeats in trials.items()}
 
 
 def costs_by_seed(
   records: Sequence[TrialRecord], counting: Counting = TRAIN
-) -> dict[tuple[int, int], Cost]:
-  """Returns costs under the keys of `by_seed`; empty where one is unknown."""
+) -> dict[int, Cost]:
+  """Returns the cost of each seed that ran; empty where one is unknown."""
   spent = costs(records, counting)
   return (
     {} if spent is None else dict(zip(by_seed(records), spent, strict=True))
   )
+
+
+def exact_by_seed(
+  records: Iterable[TrialRecord],
+  number: Callable[[TrialRecord], float | None],
+) -> dict[int, Cost]:
+  """Returns a number of each seed that ran; empty where one is unknown."""
+  costs = {
+    seed: exact_costs(map(number, repeats))
+    for seed, repeats in by_seed(records).items()
+  }
+  known = all(costs.values())
+  return {seed: mean_cost(costs[seed]) for seed in costs} if known else {}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparable import measured_alike
 from jaxpower.report.compare.costs import TRAIN, Counting
+from jaxpower.report.compare.system import board_of
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,11 @@ class Investment:
 def find_origin(
   record: TrialRecord, records: Sequence[TrialRecord]
 ) -> TrialRecord | None:
-  """Finds the trial that another began from; one on its own machine first."""
+  """Finds the trial that another began from; one on its own boards first."""
   named = [other for other in records if other.trial_id == record.init_from]
-  here = [other for other in named if measured_alike(other, record)]
-  return next(iter(here or named), None)
+  alike = [other for other in named if measured_alike(other, record)]
+  here = [other for other in alike if board_of(other) == board_of(record)]
+  return next(iter(here or alike or named), None)
 
 
 def all_origins(
@@ -65,7 +67,8 @@ def invested(
       return Investment(None, f"{missing} is not in these records")
     if not measured_alike(origin, record):
       return Investment(
-        None, "pretraining was measured on another machine, device or meter"
+        None,
+        "pretraining was measured on another kind of device or meter",
       )
     spent = counting.bound(origin)
     if spent is None:

@@ -1,8 +1,8 @@
 """Trials whose configs are equal but for framework and seed, and their ratios.
 
 A ratio of two frameworks says something only where nothing else differs. So
-trials are grouped by config within one comparison, which already holds machine,
-devices and meter fixed, and ratios are made inside such a group alone.
+trials are grouped by config within one comparison, which already holds kind of
+device and meter fixed, and ratios are made inside such a group alone.
 
 Seeds are drawn in pairs: a seed gives both frameworks the same first weights
 and the same order of examples, so what it does to both cancels in the ratio. A
@@ -18,24 +18,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.compare.comparable import NO_UUID, flat
+from jaxpower.report.compare.comparable import flat
 from jaxpower.report.compare.comparison import Comparison, joules_per_1000
 from jaxpower.report.compare.costs import (
   SECONDS,
   add,
   all_known,
-  by_seed,
   costs,
   costs_by_seed,
-  exact_costs,
+  exact_by_seed,
   ran,
 )
+from jaxpower.report.compare.repeats import status_by_seed
 from jaxpower.report.compare.statistics import (
-  Cost,
   Estimate,
   median,
   paired_ratio,
 )
+from jaxpower.report.compare.system import GPU, NO_UUID
 
 # In these fields trials of the same config may differ.
 FREE_FIELDS = ("framework", "seed")
@@ -50,9 +50,11 @@ class FrameworkCosts:
 
   `joules` and `seconds` are those to the target, all others those to the end
   of training. None where one of the trials that ran does not know it.
+  `seeds` were tried, of which `ran` trained and `reached` met the target.
   """
 
   records: tuple[TrialRecord, ...]
+  seeds: int
   reached: int
   ran: int
   joules: Estimate | None
@@ -147,7 +149,7 @@ def _settings(record: TrialRecord) -> dict[str, Any]:
 
 def _is_device_known(comparison: Comparison) -> bool:
   """Whether a GPU's UUID, or that it was the CPU, is on record."""
-  if any(domain.startswith("GPU-") for domain in comparison.domains):
+  if any(domain.startswith(GPU) for domain in comparison.domains):
     return True
   return bool(comparison.devices) and not any(
     NO_UUID in device for device in comparison.devices
@@ -159,17 +161,19 @@ def _is_device_known(comparison: Comparison) -> bool:
 
 def _framework_costs(trials: Sequence[TrialRecord]) -> FrameworkCosts:
   completed = ran(trials)
+  statuses = list(status_by_seed(trials).values())
   per_1000, per_1000_bound = joules_per_1000(trials)
   return FrameworkCosts(
     records=tuple(trials),
-    reached=sum(record.status == "reached" for record in trials),
-    ran=len(completed),
+    seeds=len(statuses),
+    reached=statuses.count("reached"),
+    ran=len(statuses) - statuses.count("failed"),
     joules=median(costs(trials) or ()),
     seconds=median(costs(trials, SECONDS) or ()),
     joules_per_1000_examples=per_1000,
     joules_per_1000_examples_bound=per_1000_bound,
     examples_per_second=median(
-      exact_costs(map(_examples_per_second, completed))
+      tuple(exact_by_seed(trials, _examples_per_second).values())
     ),
     joules_to_prepare=_median(
       add(_phase_joules(record, "compile"), _phase_joules(record, "warmup"))
@@ -223,7 +227,10 @@ def _ratio(
   both = [config.by_framework[name].records for name in (over, under)]
   joules_over, joules_under = map(costs_by_seed, both)
   seconds = (costs_by_seed(trials, SECONDS) for trials in both)
-  joules_per_example = map(_joules_per_example_by_seed, both)
+  joules_per_example = (
+    exact_by_seed(trials, lambda trial: trial.joules_per_example)
+    for trials in both
+  )
   joules = paired_ratio(joules_over, joules_under)
   # A lower bound of what is divided by bounds the ratio from above.
   inverse = paired_ratio(joules_under, joules_over) if joules is None else None
@@ -252,12 +259,3 @@ def _cheapest(by_framework: Mapping[str, FrameworkCosts]) -> str | None:
   # median is the cheapest one even where all others are bounds.
   name = min(present, key=lambda name: present[name].value)
   return None if present[name].at_least else name
-
-
-def _joules_per_example_by_seed(
-  records: Sequence[TrialRecord],
-) -> dict[tuple[int, int], Cost]:
-  """Returns costs by the keys of `by_seed`; empty where one is unknown."""
-  trials = by_seed(records)
-  joules = exact_costs(trial.joules_per_example for trial in trials.values())
-  return dict(zip(trials, joules, strict=True)) if joules else {}

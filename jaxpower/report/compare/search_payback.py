@@ -78,7 +78,7 @@ def _paid_back(search: Estimate, group: Group, best: Group) -> BreakEven | None:
   """Divides the search by the saving of a training at the best setting."""
   before, after = costs_by_seed(group.records), costs_by_seed(best.records)
   # One search for all seeds: each has the same investment.
-  invested = {seed: Cost(search.value) for seed, _ in before}
+  invested = {seed: Cost(search.value) for seed in before}
   trainings = break_even_by_seed(invested, before, after)
   if trainings is None or trainings.uses is None or trainings.never:
     return trainings

@@ -22,7 +22,7 @@ from jaxpower.report.cells import (
   unit_to_target,
 )
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
-from jaxpower.report.compare.costs import exact_costs, ran
+from jaxpower.report.compare.costs import by_seed, exact_costs, ran
 from jaxpower.report.compare.pareto import (
   FEWEST_SETTINGS,
   accuracy_front,
@@ -30,13 +30,16 @@ from jaxpower.report.compare.pareto import (
   settings_on,
   with_fronts,
 )
+from jaxpower.report.compare.repeats import RepeatNoise, repeat_noise
 from jaxpower.report.compare.statistics import Cost, Estimate, median
+from jaxpower.report.compare.system import CPU
 from jaxpower.report.findings import Figure, Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   ONE_SEED,
   JouleUnit,
   capitalised,
+  count,
   energy_name,
   join_names,
   join_settings,
@@ -143,7 +146,7 @@ def _is_bounded(group: Group) -> bool:
 
 
 def _seeds(group: Group) -> int:
-  return len(ran(group.records))
+  return group.seeds_ran
 
 
 # Words
@@ -192,7 +195,7 @@ def cost_table(comparison: Comparison) -> Table:
   rows = tuple(
     (
       *(value(group.varied[path]) for path in paths),
-      f"{group.count('reached')} of {len(group.records)}",
+      f"{group.count('reached')} of {group.seeds}",
       _joules_cell(group, unit),
       estimate(group.seconds),
       estimate(group.ratio),
@@ -226,7 +229,7 @@ def _notes(comparison: Comparison) -> list[str]:
       "Lower bound: too many trials missed the target for a median to be known."
     )
   notes += [
-    f"{opening(group.varied)}: {count} of {len(group.records)} trials {fate}."
+    f"{opening(group.varied)}: {count} of {_tried(group)} {fate}."
     for status, fate in (
       ("failed", "failed, without a result"),
       ("diverged", "diverged; the energy spent is a lower bound"),
@@ -234,7 +237,53 @@ def _notes(comparison: Comparison) -> list[str]:
     for group in groups
     if (count := group.count(status))
   ]
+  notes += _repeat_notes(comparison)
+  if comparison.blocks > 1:
+    notes.append(_pooled_note(comparison))
   return notes + _ratio_notes(comparison)
+
+
+def _tried(group: Group) -> str:
+  """Counts the trials of a setting, or the seeds where some were repeated."""
+  repeated = group.seeds < len(group.records)
+  return f"{group.seeds} {'seeds' if repeated else 'trials'}"
+
+
+def _repeat_notes(comparison: Comparison) -> list[str]:
+  """Says how often seeds were measured, and how far that repeats."""
+  counts = {
+    len(repeats)
+    for group in comparison.groups
+    for repeats in by_seed(group.records).values()
+  }
+  if max(counts, default=1) < 2:
+    return []
+  each = _range(min(counts), max(counts))
+  note = f"A seed counts once, as the mean of its {each} trials."
+  records = (r for group in comparison.groups for r in group.records)
+  noise = repeat_noise(records)
+  return [note] if noise is None else [note, repeat_line(noise)]
+
+
+def repeat_line(noise: RepeatNoise) -> str:
+  """Tells how far the joules of the same training differ."""
+  trials = count(noise.trials, "trial")
+  return (
+    "The same training measured again differs by"
+    f" {number(100 * noise.variation, 2)} % ({trials} measured"
+    f" {_range(noise.fewest, noise.most)} times)."
+  )
+
+
+def _range(fewest: int, most: int) -> str:
+  return str(most) if fewest == most else f"{fewest} to {most}"
+
+
+def _pooled_note(comparison: Comparison) -> str:
+  """Says over which equal boards or hosts trials were pooled."""
+  places = (comparison.machine, *comparison.devices)
+  where = ", ".join(place for place in places if place and place != CPU)
+  return f"Equal boards and hosts are pooled: {where}."
 
 
 def _ratio_notes(comparison: Comparison) -> list[str]:
@@ -325,8 +374,9 @@ def _after_target_line(group: Group, energy: str) -> str:
     costs.append(Cost(whole - to_target))
     if to_target > 0:
       ratios.append(whole / to_target)
-  seeds = _seeds(group)
-  which = "" if len(trials) == seeds else f" ({len(trials)} of {seeds} trials)"
+  all_trials = len(ran(group.records))
+  which = f" ({len(trials)} of {all_trials} trials)"
+  which = "" if len(trials) == all_trials else which
   cost = f"unknown {energy}"
   if len(costs) == len(trials):
     cost = f"{joules_interval(median(costs))} of {energy}"
@@ -443,14 +493,14 @@ def _seldom_reached(groups: Sequence[Group]) -> str:
 
 
 def _share_reached(group: Group) -> str:
-  return f"{group.count('reached')} of {len(group.records)}"
+  return f"{group.count('reached')} of {group.seeds}"
 
 
 def _no_median(comparison: Comparison) -> str:
   target = goal(comparison)
   if all(group.joules is None for group in comparison.groups):
     reached = sum(g.count("reached") for g in comparison.groups)
-    trials = sum(len(g.records) for g in comparison.groups)
+    trials = sum(g.seeds for g in comparison.groups)
     return f"{reached} of {trials} trials reached {target}."
   return (
     f"No setting reached {target} in enough of its trials for its median to be"

@@ -17,6 +17,7 @@ from jaxpower.report.cells import (
   UNKNOWN,
   at_least,
   bounded,
+  condition,
   estimate,
   interval,
   interval_note,
@@ -24,7 +25,7 @@ from jaxpower.report.cells import (
   number_or_unknown,
   unit_of,
 )
-from jaxpower.report.compare.comparable import CPU
+from jaxpower.report.compare.comparable import unlike
 from jaxpower.report.compare.comparison import Compared, Comparison
 from jaxpower.report.compare.same_config import (
   PHASES,
@@ -34,6 +35,7 @@ from jaxpower.report.compare.same_config import (
   ratios_to_others,
   same_configs,
 )
+from jaxpower.report.compare.system import CPU, board_of
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
@@ -45,7 +47,6 @@ from jaxpower.wording import (
   joules_name,
   label,
   labels,
-  measured_or_estimated,
   memory,
   number,
   opening,
@@ -54,13 +55,21 @@ from jaxpower.wording import (
 )
 
 PLACE = 30
-# The fields of a Comparison in which two places may differ, and what trials in
-# the same place would have been.
+# The conditions in which two places may differ, and what trials in the same
+# place would have been.
 PLACES = {
-  "devices": "run on the same devices",
-  "machine": "run on the same machine",
-  "domains": "measured by the same meter",
+  "hardware": "run on the same kind of device",
+  "devices": "run on as many devices",
+  "cores": "run on as many cores",
+  "processor": "run beside the same CPU",
+  "board": "run on the same boards",
+  "power_limits": "run under the same power limit",
+  "drivers": "run under the same driver",
   "estimated": "both measured",
+  "meter": "measured by the same meter",
+  "software": "run with the same versions and variables",
+  "decided_by": "decided by the same set",
+  "crossing": "decided by the same rule",
 }
 COST_NOTES = (
   "compile + warm-up: compiling the programs, in the trial that did so and did"
@@ -147,12 +156,9 @@ def _separate(configs: Sequence[SameConfig], first: str) -> Iterator[Separate]:
   for (key, name), there in places.items():
     here = places.get((key, first), [])
     if name != first and here and not any(place in here for place in there):
-      unlike = (
-        field
-        for field in PLACES
-        if getattr(here[0], field) != getattr(there[0], field)
-      )
-      yield Separate(name, here[0], there[0], next(unlike, ""))
+      differing = unlike((here[0].conditions, there[0].conditions))
+      field = next((field for field in PLACES if field in differing), "")
+      yield Separate(name, here[0], there[0], field)
 
 
 def _unmatched(
@@ -193,6 +199,7 @@ def tell(side_by_side: SideBySide) -> Section:
   configs, ratios = side_by_side.configs, side_by_side.ratios
   warnings = (
     *(_separate_warning(first, separate) for separate in side_by_side.separate),
+    *filter(None, map(_other_boards_warning, ratios)),
     *filter(None, map(_unknown_device_warning, configs)),
   )
   return Section(
@@ -255,7 +262,7 @@ def _cost_cells(
 ) -> tuple[str, ...]:
   """Writes the cells of one row, each energy in the unit of its column."""
   return (
-    f"{costs.reached} of {len(costs.records)}",
+    f"{costs.reached} of {costs.seeds}",
     estimate(costs.joules, to_target),
     estimate(costs.seconds),
     bounded(
@@ -432,7 +439,8 @@ def _same_device_sentence(config: SameConfig) -> str:
   if comparison.devices == (CPU,):
     where = f"the CPU of {comparison.machine or 'an unnamed machine'}"
   names = join_names(list(config.by_framework))
-  return f"Same devices and meter: {names} ran on {where}."
+  alike = "Same" if comparison.blocks < 2 else "Equal"
+  return f"{alike} devices and meter: {names} ran on {where}."
 
 
 def _numerics_sentence(name: str, values: Mapping[str, Sequence[Any]]) -> str:
@@ -452,7 +460,8 @@ def _separate_warning(first: str, separate: Separate) -> str:
   if not field:
     return f"{first} and {other} are not comparable: there is no ratio."
   here, there = (
-    _place(comparison, field) for comparison in (separate.here, separate.there)
+    condition(comparison.conditions, field)
+    for comparison in (separate.here, separate.there)
   )
   return (
     f"{first} and {other} were not {PLACES[field]}: {first}: {here}; {other}:"
@@ -460,10 +469,18 @@ def _separate_warning(first: str, separate: Separate) -> str:
   )
 
 
-def _place(comparison: Comparison, field: str) -> str:
-  if field == "estimated":
-    return measured_or_estimated(comparison.estimated)
-  return value(getattr(comparison, field)) or UNKNOWN
+def _other_boards_warning(ratio: Ratio) -> str:
+  """Warns where two frameworks shared no board; empty where that is unknown."""
+  over, under = (
+    {board_of(record) for record in ratio.config.by_framework[name].records}
+    for name in (ratio.over, ratio.under)
+  )
+  if over & under or "" in over | under:
+    return ""
+  return (
+    f"{ratio.over} and {ratio.under} ran on equal boards or hosts, but on none"
+    " in common: their ratio includes how much these differ."
+  )
 
 
 def _unknown_device_warning(config: SameConfig) -> str:

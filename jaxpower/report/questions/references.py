@@ -23,10 +23,11 @@ from jaxpower.report.cells import (
   number_or_unknown,
   unit_of,
 )
-from jaxpower.report.compare.comparable import hardware, model_name
+from jaxpower.report.compare.comparable import model_name
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.costs import COUNTINGS, SECONDS, costs, ran
 from jaxpower.report.compare.statistics import Estimate, median
+from jaxpower.report.compare.system import hardware
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.report.given.references import BOUNDARY, Reference

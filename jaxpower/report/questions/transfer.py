@@ -51,6 +51,7 @@ from jaxpower.report.compare.costs import (
   ran,
 )
 from jaxpower.report.compare.origins import find_origin, invested
+from jaxpower.report.compare.repeats import status_by_seed
 from jaxpower.report.compare.statistics import Cost, Estimate, median, ratio
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
@@ -476,7 +477,7 @@ def _start_table(payback: Payback) -> Table:
     (
       *(value(group.setting.get(path)) for path in names),
       group.name,
-      f"{_reached(group)} of {len(group.records)}",
+      _reached(group),
       estimate(group.joules, unit),
       *(
         ("", "", "")
@@ -493,8 +494,10 @@ def _start_table(payback: Payback) -> Table:
   return Table(columns, rows, NOTES)
 
 
-def _reached(group: StartGroup) -> int:
-  return sum(record.status == "reached" for record in group.records)
+def _reached(group: StartGroup) -> str:
+  """Counts the seeds that reached the target, each once."""
+  statuses = [*status_by_seed(group.records).values()]
+  return f"{statuses.count('reached')} of {len(statuses)}"
 
 
 def _lines(payback: Payback) -> list[str]:

@@ -81,6 +81,7 @@ def _group(comparison: Comparison, group: Group) -> dict[str, Any]:
     "domains": " + ".join(comparison.domains),
     "estimated": comparison.estimated,
     "trials": len(group.records),
+    "seeds": group.seeds,
     "reached": group.count("reached"),
     "missed": group.count("missed"),
     "diverged": group.count("diverged"),

@@ -6,7 +6,7 @@ whatever comes from a record.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -82,13 +82,19 @@ def _goal(report: Report, trials: int) -> str:
 
 
 def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
-  domains: dict[str, str] = {}
+  how: dict[str, list[str]] = {}
   for trial in trials:
     for domain in trial.meter.get("domains", ()):
       modelled = domain.get("estimated")
-      domains[str(domain.get("domain", "unknown"))] = (
-        "estimated, not measured" if modelled else "measured"
-      ) + (f" ({domain['kind']})" if domain.get("kind") else "")
+      text = ("estimated, not measured" if modelled else "measured") + (
+        f" ({domain['kind']})" if domain.get("kind") else ""
+      )
+      how.setdefault(text, []).append(str(domain.get("domain", "unknown")))
+  domains = {
+    name: text
+    for text, several in how.items()
+    for name in _few(dict.fromkeys(several))
+  }
   reasons = dict.fromkeys(r for trial in trials for r in trial.reasons)
   warnings = dict.fromkeys(w for trial in trials for w in trial.warnings)
   partial = sum(trial.partial for trial in trials)
@@ -103,6 +109,14 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
     "unknown": "; ".join(reasons),
     "warnings": "; ".join(warnings),
   }
+
+
+def _few(names: Iterable[str]) -> list[str]:
+  """Names domains read in the same way; of many boards, their number."""
+  names = list(names)
+  if len(names) <= MOST_VALUES:
+    return names
+  return [f"{names[0]} and {len(names) - 1} others, see records.jsonl"]
 
 
 def _provenance(trials: Sequence[TrialRecord]) -> dict[str, str]:
@@ -131,6 +145,15 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _short(item: Any) -> str:
-  if isinstance(item, list | tuple) and all(isinstance(x, str) for x in item):
-    return " ".join(item)
+  if isinstance(item, list | tuple):
+    if all(isinstance(x, str) for x in item):
+      return " ".join(item)
+    if all(isinstance(x, Mapping) and x.get("platform") for x in item):
+      return " + ".join(map(_device, item))
   return value(item)
+
+
+def _device(facts: Mapping[str, Any]) -> str:
+  """Names a device of a trial: "NVIDIA H200 GPU-5c1d3f0e-...", "cpu"."""
+  kind = str(facts.get("kind") or facts["platform"])
+  return f"{kind} {facts['uuid']}" if facts.get("uuid") else kind
