@@ -33,8 +33,8 @@ from scipy.special import log_ndtr, ndtri, ndtri_exp, stdtrit
 from jaxpower.report.compare.statistics import (
   CONFIDENCE,
   SEED,
-  Cost,
   Estimate,
+  Observation,
 )
 
 DRAWS = 4_000  # of the posterior; chosen: its quantiles are then good to 2 %
@@ -60,15 +60,6 @@ LEAST_SCATTER = 1e-6  # keeps logs and ratios finite where all costs are equal
 # Of a setting that missed more often than this the typical cost lies beyond
 # everything that was seen of it: nothing is estimated.
 MOST_MISSED = 0.5
-
-
-@dataclass(frozen=True)
-class Observation:
-  """What one seed of a setting cost, and on which board that was."""
-
-  cost: Cost
-  seed: Hashable
-  board: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,28 +20,11 @@ from jaxpower.report.compare.costs import (
   ran,
   trial_cost,
 )
-from jaxpower.report.compare.statistics import Cost
+from jaxpower.report.compare.statistics import Observation
 from jaxpower.report.compare.system import blocks, board_of
 
 # What repeats of a seed that ended differently count as: the worst of them.
 WORST_FIRST = ("diverged", "missed", "reached")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observation:
-  """What one seed of a setting cost on one board, repeats averaged.
-
-  Attributes:
-    cost: The geometric mean of its repeats; censored where one of them is.
-    seed: The trial's seed.
-    board: The block of boards it ran on (`system.blocks`); empty if unknown.
-    repeats: How many trials stand behind it.
-  """
-
-  cost: Cost
-  seed: int
-  board: str
-  repeats: int
 
 
 @dataclass(frozen=True, kw_only=True)

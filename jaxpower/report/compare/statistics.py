@@ -12,7 +12,7 @@ quantile of the resampled least, the 97.5 % quantile of the resampled most.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +38,23 @@ class Cost:
   def ceiling(self) -> float:
     """The most it can have been: endless where it is censored."""
     return math.inf if self.censored else self.value
+
+
+@dataclass(frozen=True)
+class Observation:
+  """What one seed of a setting cost on one board, its repeats averaged.
+
+  Attributes:
+    cost: The geometric mean of its repeats; censored where one of them is.
+    seed: The trial's seed, or whatever else it shares with other settings.
+    board: The block of boards it ran on (`system.blocks`); empty if unknown.
+    repeats: How many trials stand behind it.
+  """
+
+  cost: Cost
+  seed: Hashable
+  board: str = ""
+  repeats: int = 1
 
 
 @dataclass(frozen=True)
