@@ -9,7 +9,9 @@ of the settings is shrunk until the median of the raw ratios that it gives,
 noise and choice included, is the raw ratio seen; its interval likewise, with
 the raw ratio seen at its 97.5 % and 2.5 % quantiles (median-unbiased estimation
 and inversion of a test; Lehmann and Romano, Testing Statistical Hypotheses,
-3rd ed., 3.5). On a grid where nothing differs the interval begins at 1.
+3rd ed., 3.5). The low end is taken for settings that lie half at one end, half at
+the other, where choosing does the most. On a grid where nothing differs the
+interval begins at 1.
 """
 
 import math
@@ -60,10 +62,12 @@ def extremes(fit: Fit) -> Extremes | None:
   spread = fit.estimates - fit.estimates.mean()
   noise = fit.draws - fit.estimates
   tail = (1 - CONFIDENCE) / 2
-  shrunk, small, large = (
-    _spread_whose_range(spread, noise, seen, quantile)
-    for quantile in (0.5, 1 - tail, tail)
-  )
+  # Half the settings at either end: there the choice does the most, so that
+  # the low end holds however the settings lie.
+  halves = seen * (np.arange(len(spread)) < len(spread) / 2)
+  shrunk = _spread_whose_range(spread, noise, seen, 0.5)
+  small = _spread_whose_range(halves, noise, seen, 1 - tail)
+  large = _spread_whose_range(spread, noise, seen, tail)
   ratio = Estimate(
     math.exp(shrunk * seen),
     low=math.exp(small * seen),
