@@ -396,8 +396,13 @@ def test_the_boundary_is_named():
 
 def test_estimated_is_said_everywhere():
   records = [trial(64, 0, 100.0, estimated=True)]
-  found = section(records, assume(trainings=1))
-  assert found.tables[0].columns[2] == "estimated joules"
+  found = section(records, assume(trainings=1, pue=1.5, grid_intensity=400))
+  assert found.tables[0].columns[2:6] == (
+    "estimated joules",
+    "estimated Wh at the meter",
+    "estimated Wh with PUE",
+    "estimated g CO2e operational",
+  )
   assert found.tables[1].columns[1] == "estimated joules per inference"
   assert "Power is estimated, not measured" in "\n".join(found.lines)
 
