@@ -8,6 +8,7 @@ from report_records import curve, modelled, record, seeds
 from jaxpower.report.compare.comparison import compare_all
 from jaxpower.report.questions.limits import (
   Limits,
+  Pieces,
   busy_share,
   cpu_time_line,
   find,
@@ -47,7 +48,7 @@ def test_joules_that_are_cpu_time_say_so():
   facts = {"meter": modelled(0.456, 1.501), "estimated": True}
   (line,) = lines(*seeds(64, 2.0, 3.0, **facts))
   assert "CPU seconds times 1.50 W, and 0.456 W for each core" in line
-  assert "ratios are ratios of CPU time" in line
+  assert "are ratios of CPU time" in line
   two = cpu_time_line([(1.0, 4.0), (0.5, 2.0)])
   assert "4.00 W, and 1.00 W for each core, busy or not; or CPU" in two
   assert "CPU seconds times watts" in cpu_time_line([])
@@ -78,7 +79,11 @@ def test_a_batch_in_pieces_is_told():
   trials = [
     trial(b, scaling="sqrt", numerics={"micro_batch": m}) for b, m in facts
   ]
-  assert pieces(trials) == ((256, 64), (512, 32), (1024, 64))
+  assert pieces(trials) == (
+    Pieces(256, (64,)),
+    Pieces(512, (32,)),
+    Pieces(1024, (64,)),
+  )
   (line,) = lines(*trials)
   assert line.startswith(
     "Batch 256 and 1024 were computed 64 examples at a time; batch 512 was"
@@ -93,6 +98,16 @@ def test_a_batch_in_several_pieces_is_told_once():
   ]
   (line,) = lines(*trials)
   assert line.startswith("Batch 64 was computed 4 or 16 examples at a time: ")
+
+
+def test_a_batch_that_was_whole_in_some_trials_is_told_so():
+  trials = [
+    trial(64, seed, numerics={"micro_batch": m})
+    for seed, m in [(0, 16), (1, 64)]
+  ]
+  assert pieces(trials) == (Pieces(64, (16,), every_trial=False),)
+  (line,) = lines(*trials)
+  assert "computed 16 examples at a time in some trials: " in line
 
 
 def test_a_batch_over_several_devices_is_not_in_pieces():
@@ -127,6 +142,12 @@ def test_few_looks_are_told():
     "Few evaluations led to the target of batch 16: in one trial only 3."
   )
   assert "evaluate_every_examples" in line
+  (line,) = lines(*few, record(64, seconds_to_accuracy=1.6))
+  assert "target of every setting: in one trial only 3." in line
+  batches = [2**power for power in range(5)]
+  many = [record(batch, seconds_to_accuracy=1.6) for batch in batches]
+  (line,) = lines(*many, record(64))
+  assert "target of 5 of 6 settings: in one trial only 4." in line
 
 
 def busy(seed, other, stolen=0.0):
@@ -158,8 +179,8 @@ def test_a_load_that_was_not_read_is_unknown_and_not_quiet():
 
 
 def test_what_holds_of_some_comparisons_is_named():
-  shared = Limits(name="a", pieces=((64, 16),))
-  other = Limits(name="b", pieces=((64, 16),), one_rate=0.1)
+  shared = Limits(name="a", pieces=(Pieces(64, (16,)),))
+  other = Limits(name="b", pieces=(Pieces(64, (16,)),), one_rate=0.1)
   (section,) = tell((shared, other))
   assert section.lines[0].startswith("Batch 64 was computed")
   assert section.lines[1].startswith("b: The learning rate was the same")

@@ -1,11 +1,12 @@
 """One page that needs nothing but itself, and believes nothing it is told."""
 
 import base64
+import copy
 import re
 from html.parser import HTMLParser
 
 import pytest
-from report_records import GPU, grid, meter, record, seeds
+from report_records import GPU, grid, meter, modelled, record, seeds
 
 from jaxpower import report
 
@@ -135,6 +136,21 @@ def test_machine_and_meter_are_named(tmp_path):
   assert "host gpu-node-07 cpu AMD EPYC 9654" in text
   assert "warnings hot" in text
   assert "over the estimated energy of training" in text
+
+
+def test_the_page_says_of_what_an_estimate_is_and_by_whose_watts(tmp_path):
+  described = modelled()
+  assumed = described["domains"][0]["assumptions"]
+  assumed |= {"counts": "CPU time of this process and its children"}
+  old = record(64, 0, estimated=True, meter=copy.deepcopy(described))
+  old.meter["domains"][0]["assumptions"]["reason"] = "makers say so"
+  assumed |= {"family": "EPYC 3rd Gen", "source": "CCF"}
+  new = record(64, 0, estimated=True, meter=described)
+  mark = "estimated, not measured (cpu); CPU time of this process and its"
+  text = Reader(page(tmp_path, [new])).text
+  assert f"{mark} children; watts of CPU family EPYC 3rd Gen, CCF" in text
+  text = Reader(page(tmp_path, [old])).text
+  assert f"{mark} children; makers say so" in text
 
 
 def test_measured_joules_are_not_called_estimated(whole):

@@ -228,7 +228,7 @@ def test_a_ratio_of_cpu_time_is_called_so():
   trials = [t for b in (16, 64, 256) for t in seeds(b, 200 + b, **facts)]
   cheapest, limits = make(trials).sections
   assert "ratio of CPU time" in cheapest.tables[0].columns
-  assert "ratios are ratios of CPU time" in limits.lines[0]
+  assert "are ratios of CPU time" in limits.lines[0]
   _, pareto = cheapest.figures
   assert "Right" not in pareto.caption
   (measured,) = make(

@@ -16,10 +16,10 @@ from jaxpower.report.compare.cpu_time import only_cpu_time, trials_of, watts
 from jaxpower.report.findings import Section
 from jaxpower.report.given import Given
 from jaxpower.wording import (
+  MOST_NAMES,
   as_given,
   capitalised,
   join_names,
-  join_settings,
   number,
   setting,
   whole_percent,
@@ -35,6 +35,15 @@ FEW_LOOKS = 10
 
 
 @dataclass(frozen=True)
+class Pieces:
+  """A batch size, the pieces it was computed in, and whether in every trial."""
+
+  batch: int
+  sizes: tuple[int, ...]
+  every_trial: bool = True
+
+
+@dataclass(frozen=True)
 class Limits:
   """What one should know of a comparison.
 
@@ -46,9 +55,10 @@ class Limits:
     busiest: The largest share of the cores that this had.
     trials: How many trials trained.
     one_rate: The learning rate, where batch sizes differ and it does not.
-    pieces: Batch sizes that were computed in pieces, with the piece's size.
+    pieces: Batch sizes that were computed in pieces.
     few_looks: Settings to whose target fewer than FEW_LOOKS evaluations led,
-      and the least number of these.
+      each with the least number of these.
+    settings: How many settings there are.
   """
 
   name: str = ""
@@ -57,8 +67,9 @@ class Limits:
   busiest: float = 0.0
   trials: int = 0
   one_rate: float | None = None
-  pieces: tuple[tuple[int, int], ...] = ()
+  pieces: tuple["Pieces", ...] = ()
   few_looks: tuple[tuple[str, int], ...] = ()
+  settings: int = 0
 
 
 def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
@@ -87,6 +98,7 @@ def _limits(comparison: Comparison, name: str) -> Limits:
     one_rate=one_rate(trials),
     pieces=pieces(trials),
     few_looks=few_looks(comparison),
+    settings=len(comparison.groups),
   )
 
 
@@ -125,19 +137,24 @@ def one_rate(records: Iterable[TrialRecord]) -> float | None:
   return rates.pop() if len(batches) > 1 and len(rates) == 1 else None
 
 
-def pieces(records: Iterable[TrialRecord]) -> tuple[tuple[int, int], ...]:
-  """Lists batch sizes that were computed in pieces, each with its pieces.
+def pieces(records: Iterable[TrialRecord]) -> tuple[Pieces, ...]:
+  """Lists batch sizes that were computed in pieces.
 
   A batch divided over devices, each of which takes its part whole, is not.
   """
-  found = set()
+  sizes: dict[int, list[int | None]] = {}
   for record in records:
     batch = record.config.get("batch_size")
     piece = record.numerics.get("micro_batch")
     devices = len(record.provenance.get("devices") or ()) or 1
-    if batch and piece and piece * devices < batch:
-      found.add((batch, piece))
-  return tuple(sorted(found))
+    if batch and piece:
+      in_pieces = piece * devices < batch
+      sizes.setdefault(batch, []).append(piece if in_pieces else None)
+  return tuple(
+    Pieces(batch, tuple(sorted({s for s in found if s})), None not in found)
+    for batch, found in sorted(sizes.items())
+    if any(found)
+  )
 
 
 def looks_to_target(record: TrialRecord) -> int | None:
@@ -214,7 +231,7 @@ def _lines(limits: Limits) -> list[str]:
   if limits.pieces:
     lines.append(_pieces_line(limits.pieces))
   if limits.few_looks:
-    lines.append(_looks_line(limits.few_looks))
+    lines.append(_looks_line(limits.few_looks, limits.settings))
   return lines
 
 
@@ -227,23 +244,21 @@ def cpu_time_line(watts: Sequence[tuple[float, float]]) -> str:
   ]
   modelled = "; or ".join(models) or "CPU seconds times watts"
   return (
-    f"Every joule is estimated: {modelled}. So ratios are ratios of CPU time;"
-    " what a clock does not show, such as clock rates, vector units and memory,"
-    " they do not show either."
+    f"Every joule is estimated: {modelled}. Ratios are ratios of CPU time, and"
+    " show nothing that a clock does not."
   )
 
 
-def _pieces_line(pieces: Sequence[tuple[int, int]]) -> str:
-  by_batch: dict[int, list[str]] = {}
-  for batch, piece in pieces:
-    by_batch.setdefault(batch, []).append(str(piece))
+def _pieces_line(pieces: Sequence[Pieces]) -> str:
   alike: dict[str, list[str]] = {}
-  for batch, sizes in by_batch.items():
-    alike.setdefault(join_names(sizes, "or"), []).append(str(batch))
+  for each in pieces:
+    how = f"{join_names(list(map(str, each.sizes)), 'or')} examples at a time"
+    how += "" if each.every_trial else " in some trials"
+    alike.setdefault(how, []).append(str(each.batch))
   parts = [
     f"batch {join_names(batches)} {'was' if len(batches) == 1 else 'were'}"
-    f" computed {sizes} examples at a time"
-    for sizes, batches in alike.items()
+    f" computed {how}"
+    for how, batches in alike.items()
   ]
   return (
     f"{capitalised('; '.join(parts))}: joules per example are those of the"
@@ -251,10 +266,14 @@ def _pieces_line(pieces: Sequence[tuple[int, int]]) -> str:
   )
 
 
-def _looks_line(few: Sequence[tuple[str, int]]) -> str:
+def _looks_line(few: Sequence[tuple[str, int]], settings: int) -> str:
   names = [name for name, _ in few if name]
   fewest = min(looks for _, looks in few)
-  whose = f" of {join_settings(names)}" if names else ""
+  whose = f" of {'; '.join(names)}" if names else ""
+  if len(few) == settings > 1:
+    whose = " of every setting"
+  elif len(few) > MOST_NAMES:
+    whose = f" of {len(few)} of {settings} settings"
   return (
     f"Few evaluations led to the target{whose}: in one trial only {fewest}. A"
     " cost is known to one of them; lower evaluate_every_examples for"

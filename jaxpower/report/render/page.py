@@ -87,8 +87,10 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
     for domain in trial.meter.get("domains", ()):
       modelled = domain.get("estimated")
       domains[str(domain.get("domain", "unknown"))] = (
-        "estimated, not measured" if modelled else "measured"
-      ) + (f" ({domain['kind']})" if domain.get("kind") else "")
+        ("estimated, not measured" if modelled else "measured")
+        + (f" ({domain['kind']})" if domain.get("kind") else "")
+        + _assumed(domain.get("assumptions") or {})
+      )
   reasons = dict.fromkeys(r for trial in trials for r in trial.reasons)
   warnings = dict.fromkeys(w for trial in trials for w in trial.warnings)
   partial = sum(trial.partial for trial in trials)
@@ -103,6 +105,17 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
     "unknown": "; ".join(reasons),
     "warnings": "; ".join(warnings),
   }
+
+
+def _assumed(assumptions: Mapping[str, Any]) -> str:
+  """Says of what a modelled domain is an estimate, and by whose watts."""
+  facts = [
+    assumptions.get("counts"),
+    f"watts of CPU family {assumptions['family']}, {assumptions['source']}"
+    if "family" in assumptions
+    else assumptions.get("reason"),
+  ]
+  return "".join(f"; {fact}" for fact in facts if fact)
 
 
 def _provenance(trials: Sequence[TrialRecord]) -> dict[str, str]:
