@@ -5,6 +5,7 @@ from report_records import GPU, meter, modelled, record, seeds
 
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.cpu_time import (
+  covers_server,
   is_cpu_time,
   only_cpu_time,
   watts,
@@ -51,6 +52,15 @@ def test_the_watts_are_listed_once():
     record(64, 3, meter=meter(MODEL, "cpu", estimated=True)),
   ]
   assert watts(trials) == ((1.0, 4.0), (0.456, 1.501))
+
+
+def test_fits_of_a_server_hold_its_power_supply():
+  whole = modelled()
+  whole["domains"][0]["assumptions"]["covers"] = "the whole server"
+  assert covers_server([record(64, meter=whole)])
+  assert not covers_server([record(64, meter=modelled())])
+  assert not covers_server([record(64, meter=both(whole, meter(GPU, "gpu")))])
+  assert not covers_server([])
 
 
 def test_a_comparison_is_of_its_trials():

@@ -144,13 +144,17 @@ def test_the_page_says_of_what_an_estimate_is_and_by_whose_watts(tmp_path):
   assumed |= {"counts": "CPU time of this process and its children"}
   old = record(64, 0, estimated=True, meter=copy.deepcopy(described))
   old.meter["domains"][0]["assumptions"]["reason"] = "makers say so"
-  assumed |= {"family": "EPYC 3rd Gen", "source": "CCF"}
+  assumed |= {"covers": "the whole server", "family": "Zen", "source": "CCF"}
   new = record(64, 0, estimated=True, meter=described)
   mark = "estimated, not measured (cpu); CPU time of this process and its"
   text = Reader(page(tmp_path, [new])).text
-  assert f"{mark} children; watts of CPU family EPYC 3rd Gen, CCF" in text
+  assert (
+    f"{mark} children; the whole server; watts of CPU family Zen, CCF" in text
+  )
+  assert "not counted network and everything outside" in text
   text = Reader(page(tmp_path, [old])).text
   assert f"{mark} children; makers say so" in text
+  assert "not counted power supplies, fans, network and everything" in text
 
 
 def test_measured_joules_are_not_called_estimated(whole):

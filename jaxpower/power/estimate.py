@@ -28,6 +28,8 @@ COUNTED: dict[Whose, str] = {
   "process": "this process and its children",
   "machine": "this machine",
 }
+# What CCF's fits hold: more than what a RAPL counter sees.
+COVERS = "the whole server at the wall, divided among its hardware threads"
 NO_MACHINE_TIME = "/proc/stat does not tell the machine's CPU time"
 
 
@@ -45,7 +47,7 @@ class CpuModel:
   cores: int
   family: str = "given"
   source: str = "given"
-  covers: str = "given"
+  covers: str = ""
   threads_per_core: int | None = None
   threads_counted: float = 1.0
 
@@ -59,7 +61,7 @@ def cpu_model(cpu: Cpu, cores: int) -> CpuModel:
     cores=cores,
     family=fit.family,
     source=fit.source,
-    covers="the whole server at the wall, divided among its hardware threads",
+    covers=COVERS,
     threads_per_core=cpu.threads_per_core,
     threads_counted=threads,
   )

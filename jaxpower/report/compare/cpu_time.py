@@ -36,6 +36,17 @@ def is_cpu_time(records: Iterable[TrialRecord]) -> bool:
   )
 
 
+def covers_server(records: Iterable[TrialRecord]) -> bool:
+  """Returns whether all joules are by fits that hold the whole server.
+
+  Power supply, fans and memory are in these then; counters leave them out.
+  """
+  domains = [d for record in records for d in _counted(record)]
+  return bool(domains) and all(
+    (domain.get("assumptions") or {}).get("covers") for domain in domains
+  )
+
+
 def watts(records: Iterable[TrialRecord]) -> tuple[tuple[float, float], ...]:
   """Lists, each once, the watts a core by which trials were modelled.
 

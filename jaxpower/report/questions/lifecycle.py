@@ -30,6 +30,7 @@ from jaxpower.report.cells import (
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparable import start_of
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
+from jaxpower.report.compare.cpu_time import covers_server, trials_of
 from jaxpower.report.compare.life import (
   Use,
   added,
@@ -560,10 +561,15 @@ def _inference_line(life: Life) -> str:
 def _boundary_lines(life: Life) -> list[str]:
   boundary = life.boundary
   domains = " + ".join(life.comparison.domains)
+  rest = (
+    "It is a share of the whole computer's, power supply and fans included"
+    if covers_server(trials_of(life.comparison))
+    else "The rest of the computer, such as its power supply and fans, is not"
+    " counted"
+  )
   lines = [
-    f"The energy covers {domains or 'nothing: there was no meter'}. The rest of"
-    " the computer, such as its power supply and fans, is not counted; a PUE"
-    " adds only the building."
+    f"The energy covers {domains or 'nothing: there was no meter'}. {rest}; a"
+    " PUE adds only the building."
   ]
   lines += [
     f"The energy of making {path} is given, not measured here:"
