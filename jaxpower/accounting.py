@@ -12,6 +12,7 @@ from typing import Any
 
 from jaxpower.config import Trial, targets_of
 from jaxpower.power import Window
+from jaxpower.power.load import mean_load
 from jaxpower.records import (
   Compilation,
   Evaluation,
@@ -179,6 +180,7 @@ def record(
     joules_by_phase={phase: t.joules for phase, t in totals.items()},
     joules_by_domain=_by_domain(windows),
     idle_watts=idle,
+    **_load_by_phase(windows),
     estimated=any(window.estimated for window in windows),
     curve=curve,
     compile=compilation,
@@ -255,6 +257,22 @@ def _idle_watts(windows: Iterable[Window]) -> float | None:
   if idle.joules is None or not idle.seconds:
     return None
   return idle.joules / idle.seconds
+
+
+def _load_by_phase(windows: Sequence[Window]) -> dict[str, Any]:
+  """Computes the load of the cores in each phase; nothing where unknown."""
+  if all(window.load is None for window in windows):
+    return {}
+  phases = dict.fromkeys(window.name for window in windows)
+  loads = {phase: mean_load(of_phase(windows, phase)) for phase in phases}
+  return {
+    "other_load_cores": {
+      phase: load and load.other_cores for phase, load in loads.items()
+    },
+    "steal_cores": {
+      phase: load and load.steal_cores for phase, load in loads.items()
+    },
+  }
 
 
 def _by_domain(windows: Iterable[Window]) -> dict[str, float | None]:

@@ -82,6 +82,9 @@ class TrialRecord:
   half-widths at 95 %. In a `partial` record the meter did not see all of a
   domain's energy; `reasons` say of which and why. `target_accuracy` is the
   mean of the tasks' targets, as every accuracy is the mean over tasks.
+  `other_load_cores` and `steal_cores` are the mean cores in each phase that
+  other work kept busy, and that the hypervisor took away; None where they were
+  not read, as in older records.
   """
 
   trial_id: str
@@ -120,6 +123,8 @@ class TrialRecord:
     default_factory=dict
   )
   idle_watts: float | None = None
+  other_load_cores: dict[str, float | None] | None = None
+  steal_cores: dict[str, float | None] | None = None
   data_wait_seconds: float | None = None
   infer_examples: int | None = None
   infer_joules_per_example: float | None = None

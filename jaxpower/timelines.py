@@ -18,8 +18,10 @@ def write(
 
   Readings: domain, seconds, cumulative joules of that domain, watts at that
   instant. Windows: phase, start_seconds, seconds (the duration), joules,
-  joules_bound (half-width, 95 %). Times are seconds of one monotonic clock in
-  both files; null is unknown. Each file is written atomically.
+  joules_bound (half-width, 95 %), other_load_cores and steal_cores (mean cores
+  that other work kept busy, and that the hypervisor took away). Times are
+  seconds of one monotonic clock in both files; null is unknown. Each file is
+  written atomically.
   """
   _write(
     path,
@@ -39,6 +41,8 @@ def write(
       "seconds": [w.seconds for w in windows],
       "joules": [w.joules for w in windows],
       "joules_bound": [w.joules_bound for w in windows],
+      "other_load_cores": [w.load and w.load.other_cores for w in windows],
+      "steal_cores": [w.load and w.load.steal_cores for w in windows],
     },
     text=("phase",),
   )

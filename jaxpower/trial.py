@@ -24,6 +24,9 @@ from jaxpower.accounting import EvalResult
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, Window, gpu_uuid
+from jaxpower.power.cpu_time import usable_cores
+from jaxpower.power.load import load_warnings, mean_load
+from jaxpower.power.reading import record_line
 from jaxpower.records import Compilation, TrialRecord
 from jaxpower.wings import Placed, Wing, wing_of
 
@@ -111,7 +114,7 @@ def run(
     windows,
     dataclasses.replace(compiled.compilation, cache_hit=cached is not None),
     wall_seconds=time.monotonic() - began,
-    warnings=monitor.warnings,
+    warnings=(*monitor.warnings, *_load_warnings(windows)),
     data_wait_seconds=waited,
     infer_examples=inferred,
     infer_joules_per_example=None if infer is None else infer / inferred,
@@ -226,6 +229,12 @@ def _infer(wing: Wing, programs: Any, state: Any, placed: Placed) -> int:
     wing.wait(wing.evaluate(programs, state, placed))
     passes += 1
   return passes * placed.test_examples
+
+
+def _load_warnings(windows: Sequence[Window]) -> list[str]:
+  """Warns where other work had much of the cores while the trial trained."""
+  load = mean_load(accounting.of_phase(windows, "train"))
+  return [record_line(w) for w in load_warnings(load, usable_cores())]
 
 
 def gpus_of(trial: Trial) -> list[str] | None:

@@ -135,6 +135,11 @@ def joule_unit_for(joules: Iterable[float]) -> JouleUnit:
   return next((u for u in JOULE_UNITS if least >= ROUNDS_UP * u.joules), JOULES)
 
 
+def energy(joules: float, estimated: bool) -> str:
+  """Writes energy: "1.84 kJ", or "1.84 kJ estimated" where it is modelled."""
+  return quantity(joules, "J") + (" estimated" if estimated else "")
+
+
 def joules_name(estimated: bool, unit: JouleUnit = JOULES) -> str:
   """Names a column of energy: "joules" or "estimated kilojoules"."""
   return f"estimated {unit.name}" if estimated else unit.name

@@ -33,7 +33,12 @@ def record(
       "batch_size": batch,
       "seed": seed,
       "target_accuracy": target,
-      "optimizer": {"name": "adam", "learning_rate": 1e-3},
+      # Scaled: that all batch sizes had one rate would be told.
+      "optimizer": {
+        "name": "adam",
+        "learning_rate": 1e-3,
+        "scaling": "sqrt",
+      },
     },
     "varied": varied,
     "seed": seed,
@@ -75,6 +80,17 @@ def meter(domain: str, kind: str, estimated: bool = False) -> dict[str, Any]:
   """How a monitor describes itself, as far as the report reads it."""
   facts = {"domain": domain, "kind": kind, "estimated": estimated}
   return {"meter": "auto", "estimated": estimated, "domains": [facts]}
+
+
+def modelled(idle: float = 1.0, busy: float = 4.0) -> dict[str, Any]:
+  """How a monitor describes a CPU that it models by these watts a core."""
+  facts = meter("cpu-estimate", "cpu", estimated=True)
+  facts["domains"][0]["assumptions"] = {
+    "idle_watts_per_core": idle,
+    "busy_watts_per_core": busy,
+    "cores": 2,
+  }
+  return facts
 
 
 def curve(joules: float, accuracy: float) -> tuple[Evaluation, ...]:

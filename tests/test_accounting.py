@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jaxpower import accounting
 from jaxpower.accounting import EvalResult
 from jaxpower.config import Trial, trial_id
-from jaxpower.power import Energy, Window
+from jaxpower.power import Energy, Load, Window
 from jaxpower.records import Compilation, Evaluation, TrialRecord
 
 GPU = "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f"
@@ -207,6 +207,18 @@ def test_an_unknown_joule_is_unknown_in_every_sum_it_is_in() -> None:
   assert found.joules_by_phase["eval"] == 90.0
   assert found.joules_by_domain == {GPU: None, CPU: 40.0}
   assert [e.train_joules for e in found.curve] == [0.0, 210.0, None]
+
+
+def test_the_load_of_a_phase_is_the_mean_of_its_windows() -> None:
+  assert record().other_load_cores is None
+  loads = {"train": Load(1.0, 0.5), "eval": Load(0.0, 0.0)}
+  windows = [dataclasses.replace(w, load=loads.get(w.name)) for w in WINDOWS]
+  found = record(windows=windows)
+  assert found.other_load_cores is not None and found.steal_cores is not None
+  assert found.other_load_cores["train"] == 1.0
+  assert found.steal_cores["train"] == 0.5
+  assert found.other_load_cores["eval"] == 0.0
+  assert found.other_load_cores["setup"] is None, "not read is not zero"
 
 
 def test_no_idle_window_leaves_idle_power_unknown() -> None:

@@ -206,6 +206,13 @@ def test_watch_prints_plain_lines_into_a_pipe(environ):
   assert "GPU-5c1d3f0e" in lines[0] and "not of this job" in lines[1]
 
 
+def test_watch_estimates_the_machine_and_not_itself(bare):
+  arguments = ("watch", "--interval=0.2", "--count=1", "--meter=estimate")
+  code, out, _ = finish(bare, *arguments)
+  assert code == 0
+  assert "CPU of this machine" in out and "estimated" in out
+
+
 def test_a_reader_that_has_enough_ends_watch_without_a_traceback(bare):
   process = start(bare, "watch", "--interval=0.2", "--meter=estimate")
   assert process.stdout is not None and process.stderr is not None

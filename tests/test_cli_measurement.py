@@ -2,13 +2,14 @@
 
 import json
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from jaxpower.cli.measurement import Measurement, document, measurement
 from jaxpower.cli.table import table
-from jaxpower.power import Fault, Monitor, SimulatedSource
+from jaxpower.power import Fault, Load, Monitor, SimulatedSource
 
 USAGE = SimpleNamespace(ru_utime=0.5, ru_stime=0.1)
 
@@ -52,6 +53,17 @@ def test_a_signal_is_told_as_one():
   report = document(command)
   assert (report["exit_code"], report["signal"]) == (None, 9)
   assert "ended by signal 9" in table(command)
+
+
+def test_a_busy_machine_is_told():
+  quiet = measured([SimulatedSource(1.0)])
+  busy = replace(quiet.window, load=Load(64.0, 0.0))
+  usage = SimpleNamespace(ru_utime=0.5, ru_stime=0.1)
+  with Monitor([SimulatedSource(1.0)]) as monitor:
+    command = measurement(["train.py"], 0, 0.0, busy, monitor, usage)
+  assert document(command)["other_load_cores"] == 64.0
+  assert "other work kept" in document(command)["warnings"][-1]
+  assert "fix: run on a quiet machine" in table(command)
 
 
 def test_the_times_are_utc_and_si():

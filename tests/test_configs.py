@@ -59,6 +59,15 @@ def test_a_config_takes_a_transformer(
   assert len(plan.left) > 1
 
 
+def test_a_batch_sweep_scales_its_rate_where_it_is_asked_to() -> None:
+  path = ROOT / "configs" / "batch.py"
+  plain, scaled = (
+    {trial.optimizer.scaling for trial in grid.expand(run.load_config(words))}
+    for words in (str(path), f"{path}:scaling=sqrt")
+  )
+  assert (plain, scaled) == ({"none"}, {"sqrt"})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
   "words",

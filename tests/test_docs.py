@@ -145,7 +145,7 @@ def test_a_part_of_a_report_is_its_table_and_its_sentence() -> None:
   assert table.splitlines() == whole[:5]
   assert whole[0].startswith("batch  reached")
   assert sentence.startswith("Batch 16 was cheapest:")
-  assert sentence.splitlines() == whole[-2:]
+  assert sentence.rstrip("\n") in "\n".join(whole)
 
 
 def test_a_wrapped_report_is_the_printed_one_but_for_its_line_breaks() -> None:

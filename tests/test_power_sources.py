@@ -24,6 +24,14 @@ def test_auto_says_estimated_where_nothing_can_be_read(monkeypatch, tmp_path):
   assert any("mend" in failure for failure in monitor.describe()["failures"])
 
 
+def test_an_estimate_is_of_a_process_or_of_the_machine():
+  names = [
+    open_meter("estimate", estimate_of=whose).sources[0].domains[0].name
+    for whose in ("process", "machine")
+  ]
+  assert names == ["cpu-estimate", "cpu-machine"]
+
+
 def _no_rapl(_):
   raise MeterError("no RAPL counter", "modprobe")
 

@@ -91,16 +91,20 @@ def test_no_cell_of_another_unit_than_joules_is_a_fraction(energies):
   ],
 )
 def test_energy_in_a_sentence_has_its_own_prefix(value, text):
-  assert joules(value) == text
+  assert joules(value, estimated=False) == text
+  mark = "" if value is None else " estimated"
+  assert joules(value, estimated=True) == text + mark
 
 
 def test_an_interval_in_a_sentence_has_the_prefix_of_its_value():
   value = Estimate(41_834.0, low=900.0, high=44_000.0)
-  assert joules_interval(value) == "41.8 kJ (0.900 to 44.0)"
+  assert joules_interval(value, False) == "41.8 kJ (0.900 to 44.0)"
+  modelled = joules_interval(value, True)
+  assert modelled == "41.8 kJ estimated (0.900 to 44.0)"
   millis = Estimate(0.547, low=0.456, high=0.613)
-  assert joules_interval(millis) == "547 mJ (456 to 613)"
-  assert joules_interval(Estimate(212.0)) == "212 J"
-  assert joules_interval(None) == "unknown joules"
+  assert joules_interval(millis, False) == "547 mJ (456 to 613)"
+  assert joules_interval(Estimate(212.0), False) == "212 J"
+  assert joules_interval(None, False) == "unknown joules"
 
 
 def test_settings_of_a_comparison_share_a_unit():

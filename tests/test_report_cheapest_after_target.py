@@ -89,5 +89,5 @@ def test_trials_that_stop_have_no_line(status: str) -> None:
 
 def test_it_stands_under_the_table() -> None:
   trials = [went_on(0, 100, 0.82), went_on(1, 200, 0.83)]
-  (section,) = make(trials).sections
+  section, _ = make(trials).sections
   assert "after the target cost" in section.tables[0].notes[-1]

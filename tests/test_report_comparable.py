@@ -157,7 +157,8 @@ def test_across_sweeps_varied_is_what_differs():
     replace(
       r,
       varied={"optimizer.learning_rate": 0.01},
-      config={**r.config, "optimizer": {"name": "adam", "learning_rate": 0.01}},
+      config=r.config
+      | {"optimizer": r.config["optimizer"] | {"learning_rate": 0.01}},
     )
     for r in seeds(64, 100, 110)
   ]

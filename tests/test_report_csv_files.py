@@ -39,6 +39,15 @@ def test_unknown_is_empty_and_zero_is_not():
   assert float(zero["joules_to_accuracy"]) == 0
 
 
+def test_the_load_of_a_phase_has_a_column():
+  load = {"train": 0.5, "eval": None}
+  row, old = rows(trials([record(64, 0, other_load_cores=load), record(64, 1)]))
+  assert float(row["other_load_cores_of_phase_train"]) == 0.5
+  assert row["other_load_cores_of_phase_eval"] == ""
+  assert old["other_load_cores_of_phase_train"] == ""
+  assert "other_load_cores" not in row
+
+
 def test_records_that_know_different_things_share_one_header():
   failed, reached = rows(
     trials([record(64, 0, status="failed"), record(64, 1)])

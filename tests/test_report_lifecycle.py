@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import sys
 
-from report_records import GPU, meter, record
+from report_records import GPU, meter, modelled, record
 
 from jaxpower import records as store
 from jaxpower.cli.report import main
@@ -394,10 +394,24 @@ def test_the_boundary_is_named():
   assert "The meter's 95 % error bound is at most 1.0 %" in lines
 
 
+def test_an_estimate_by_a_whole_server_holds_its_power_supply():
+  described = modelled()
+  lines = said([trial(64, 0, 100.0, estimated=True, meter=described)], pue=1.5)
+  assert "such as its power supply and fans, is not counted; a PUE" in lines
+  described["domains"][0]["assumptions"]["covers"] = "the whole server"
+  lines = said([trial(64, 0, 100.0, estimated=True, meter=described)], pue=1.5)
+  assert "power supply and fans included; a PUE adds only" in lines
+
+
 def test_estimated_is_said_everywhere():
   records = [trial(64, 0, 100.0, estimated=True)]
-  found = section(records, assume(trainings=1))
-  assert found.tables[0].columns[2] == "estimated joules"
+  found = section(records, assume(trainings=1, pue=1.5, grid_intensity=400))
+  assert found.tables[0].columns[2:6] == (
+    "estimated joules",
+    "estimated Wh at the meter",
+    "estimated Wh with PUE",
+    "estimated g CO2e operational",
+  )
   assert found.tables[1].columns[1] == "estimated joules per inference"
   assert "Power is estimated, not measured" in "\n".join(found.lines)
 

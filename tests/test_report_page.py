@@ -1,11 +1,12 @@
 """One page that needs nothing but itself, and believes nothing it is told."""
 
 import base64
+import copy
 import re
 from html.parser import HTMLParser
 
 import pytest
-from report_records import GPU, devices, grid, meter, record, seeds
+from report_records import GPU, devices, grid, meter, modelled, record, seeds
 
 from jaxpower import report
 
@@ -156,6 +157,25 @@ def test_many_boards_are_named_by_the_first_and_their_number(tmp_path):
   report.write(tmp_path, {}, trials[:2])
   page = (tmp_path / "report.html").read_text()
   assert "<dd>NVIDIA H200 GPU-0; NVIDIA H200 GPU-1</dd>" in page
+
+
+def test_the_page_says_of_what_an_estimate_is_and_by_whose_watts(tmp_path):
+  described = modelled()
+  assumed = described["domains"][0]["assumptions"]
+  assumed |= {"counts": "CPU time of this process and its children"}
+  old = record(64, 0, estimated=True, meter=copy.deepcopy(described))
+  old.meter["domains"][0]["assumptions"]["reason"] = "makers say so"
+  assumed |= {"covers": "the whole server", "family": "Zen", "source": "CCF"}
+  new = record(64, 0, estimated=True, meter=described)
+  mark = "estimated, not measured (cpu); CPU time of this process and its"
+  text = Reader(page(tmp_path, [new])).text
+  assert (
+    f"{mark} children; the whole server; watts of CPU family Zen, CCF" in text
+  )
+  assert "not counted network and everything outside" in text
+  text = Reader(page(tmp_path, [old])).text
+  assert f"{mark} children; makers say so" in text
+  assert "not counted power supplies, fans, network and everything" in text
 
 
 def test_measured_joules_are_not_called_estimated(whole):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_records import record, seeds
+from report_records import modelled, record, seeds
 
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.pareto import (
@@ -50,6 +50,15 @@ def test_a_setting_counts_with_the_median_of_its_seeds():
     (120, 0.5),
     (240, 0.8),
   )
+
+
+def test_joules_that_are_cpu_time_have_no_front_with_seconds():
+  facts = {"meter": modelled(), "estimated": True}
+  trials = [to(b, 200.0 + b, 9.0, **facts) for b in (16, 64, 256)]
+  assert seconds_front(one(trials)) == ()
+  assert accuracy_front(one(trials))
+  gpu = [replace(trial, meter={}) for trial in trials]
+  assert seconds_front(one(gpu))
 
 
 def test_no_step_before_the_middle_has_shown_anything():

@@ -1,6 +1,6 @@
 """What the fronts show; how they look is for the eye."""
 
-from report_records import GPU, devices, grid, record, seeds
+from report_records import GPU, devices, grid, modelled, record, seeds
 
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.pareto import with_fronts
@@ -42,6 +42,18 @@ def test_estimated_joules_are_called_so():
   assert {a.get_xlabel() for a in panels(trials)} == {
     "Estimated joules of training"
   }
+
+
+def test_joules_that_are_cpu_time_have_no_front_with_seconds():
+  facts = {"meter": modelled(), "estimated": True}
+  trials = [to(b, 200.0 + b, 9.0, **facts) for b in (16, 64, 256)]
+  (comparison,) = compare(trials)
+  (line,) = front_lines(comparison)
+  assert "energy and accuracy" in line
+  (left,) = panels(trials)
+  assert labels(left)[0] == "batch 16"
+  # Beside a measured comparison the row stays, without the panel.
+  assert len(panels([*trials, *TRIALS])) == 3
 
 
 def test_measured_joules_are_not():

@@ -3,13 +3,14 @@
 import inspect
 import io
 import pathlib
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 from markupsafe import escape
-from report_records import GPU, devices, grid, record, seeds
+from report_records import GPU, devices, grid, modelled, record, seeds
 from rich.console import Console
 
 from jaxpower import report
@@ -17,7 +18,7 @@ from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.report.given.assumptions import Assumption
 from jaxpower.report.given.references import Reference
-from jaxpower.report.report import QUESTIONS
+from jaxpower.report.report import QUESTIONS, make
 
 SWEEP = {"config": {"vary": {"batch_size": [64, 256]}, "seeds": 3}}
 FILES = [
@@ -194,12 +195,58 @@ def test_sections_stand_after_the_comparisons(tmp_path, monkeypatch):
   assert "<p>It pays from 3 on.</p>" in page
 
 
+def test_estimated_stands_wherever_a_joule_does():
+  facts = {"meter": modelled(), "estimated": True}
+  trials = [
+    *seeds(16, 200, 210, 220, **facts),
+    *seeds(64, 240, 300, 310, **facts),
+    *seeds(256, 900, -950, -990, **facts),
+  ]
+  values = {"trainings": 10, "pue": 1.5, "grid_intensity": 400}
+  assumed = {
+    name: Assumption(value, "", "a test", "2026")
+    for name, value in values.items()
+  }
+  for part in (trials, trials[:3]):
+    made = make(part, given=Given(assumptions=assumed))
+    sentences = "\n".join(
+      line for s in made.sections for line in (s.lead, *s.lines, *_notes(s))
+    )
+    bare = re.findall(r"\d [kMGm]?J\b(?! estimated)", sentences)
+    assert bare == [], sentences
+    assert re.search(r"\d J estimated", sentences)
+    heads = [c for s in made.sections for t in s.tables for c in t.columns]
+    energies = [h for h in heads if re.search(r"joules|\bk?J\b|Wh|energy", h)]
+    assert len(energies) > 5
+    assert all("estimated" in head for head in energies), energies
+
+
+def _notes(section):
+  return [note for table in section.tables for note in table.notes]
+
+
+def test_a_ratio_of_cpu_time_is_called_so():
+  facts = {"meter": modelled(), "estimated": True}
+  trials = [t for b in (16, 64, 256) for t in seeds(b, 200 + b, **facts)]
+  cheapest, limits = make(trials).sections
+  assert "ratio of CPU time" in cheapest.tables[0].columns
+  assert "are ratios of CPU time" in limits.lines[0]
+  _, pareto = cheapest.figures
+  assert "Right" not in pareto.caption
+  (measured,) = make(
+    [t for b in (16, 64, 256) for t in seeds(b, 200 + b)]
+  ).sections
+  assert "ratio" in measured.tables[0].columns
+  assert "Right" in measured.figures[1].caption
+
+
 def test_every_question_is_asked_in_its_place():
   modules = [question for question in QUESTIONS if inspect.ismodule(question)]
   names = [module.__name__.rpartition(".")[2] for module in modules]
   assert names == [
     "cheapest",
     "systems",
+    "limits",
     "which_field",
     "frameworks",
     "transfer",

@@ -3,7 +3,7 @@ import pathlib
 import pyarrow.parquet as pq
 
 from jaxpower import timelines
-from jaxpower.power import Sample, Window
+from jaxpower.power import Load, Sample, Window
 
 
 def test_readings_and_windows_can_be_read_again(tmp_path: pathlib.Path) -> None:
@@ -11,7 +11,10 @@ def test_readings_and_windows_can_be_read_again(tmp_path: pathlib.Path) -> None:
   timelines.write(
     path,
     [Sample("cpu", 0.5, joules=2.0), Sample("gpu:0", 0.75, watts=90.0)],
-    [Window("train", 0.5, 2.0, 180.0, None, ())],
+    [
+      Window("train", 0.5, 2.0, 180.0, None, (), load=Load(0.25, 0.0)),
+      Window("eval", 2.5, 0.5, None, None, ()),
+    ],
   )
   assert pq.read_table(path).to_pydict() == {
     "domain": ["cpu", "gpu:0"],
@@ -21,11 +24,13 @@ def test_readings_and_windows_can_be_read_again(tmp_path: pathlib.Path) -> None:
   }
   windows = path.with_suffix(".windows.parquet")
   assert pq.read_table(windows).to_pydict() == {
-    "phase": ["train"],
-    "start_seconds": [0.5],
-    "seconds": [2.0],
-    "joules": [180.0],
-    "joules_bound": [None],
+    "phase": ["train", "eval"],
+    "start_seconds": [0.5, 2.5],
+    "seconds": [2.0, 0.5],
+    "joules": [180.0, None],
+    "joules_bound": [None, None],
+    "other_load_cores": [0.25, None],
+    "steal_cores": [0.0, None],
   }
   assert {*path.parent.iterdir()} == {path, windows}, "nothing unfinished"
 

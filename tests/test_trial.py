@@ -16,7 +16,7 @@ from jaxpower.learn.devices import make_mesh, replicated
 from jaxpower.learn.spec import Spec
 from jaxpower.learn.state import fresh_state
 from jaxpower.messages import Progress
-from jaxpower.power import Monitor, SimulatedSource
+from jaxpower.power import Load, Monitor, SimulatedSource, Window
 from jaxpower.records import TrialRecord
 from jaxpower.trial import Compiled
 from jaxpower.weights import WeightsError
@@ -95,6 +95,24 @@ def test_a_constant_meter_gives_exact_joules(
   assert record.infer_examples is not None
   assert record.infer_examples % 1000 == 0
   assert records.from_json(records.to_json(record)).config == record.config
+
+
+def test_a_trial_beside_other_work_says_so(
+  run: Callable[..., TrialRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+  asked = []
+
+  def busy(windows: list[Window]) -> Load:
+    asked.extend(window.name for window in windows)
+    return Load(64.0, 0.0)
+
+  monkeypatch.setattr(trial, "mean_load", busy)
+  record = run(EASY)
+  assert set(asked) == {"train"}
+  assert "other work kept" in record.warnings[-1]
+  assert record.warnings[-1].endswith("mend: run on a quiet machine")
+  if record.other_load_cores is not None:  # /proc/stat can be read
+    assert set(record.other_load_cores) == set(record.seconds_by_phase)
 
 
 def test_the_same_seed_trains_the_same_and_compiles_once(

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from jaxpower.report.compare.comparable import natural_key
 from jaxpower.wording import (
+  energy,
   joule_unit,
   joule_unit_for,
   joules_name,
@@ -119,6 +120,8 @@ def test_a_column_of_energy_names_its_unit():
   assert joules_name(True, kilo) == "estimated kilojoules"
   assert joule_unit(False, kilo) == "kJ"
   assert joule_unit(True, kilo) == "estimated kJ"
+  assert energy(1_840.0, False) == "1.84 kJ"
+  assert energy(1_840.0, True) == "1.84 kJ estimated"
   assert (joules_name(False), joule_unit(True)) == ("joules", "estimated J")
 
 

@@ -39,7 +39,7 @@ class Check:
 
 def run(*, as_json: bool = False) -> int:
   """Prints the checks; returns 1 when nothing can be measured."""
-  with Monitor("auto") as monitor:
+  with Monitor("auto", estimate_of="machine") as monitor:
     monitor.measure_idle(IDLE_SECONDS)
     description = monitor.describe()
     domains = monitor.domains
@@ -140,8 +140,7 @@ def _where(device: dict[str, Any]) -> str:
 def _check_sensor(entry: dict[str, Any], domain: Domain, where: str) -> Check:
   """Judges a domain by its method and by the rhythm of its sensor."""
   if domain.estimated:
-    finding = f"{domain.description}: estimated, not measured"
-    return Check("warn", domain.name, finding)
+    return Check("warn", domain.name, _estimated(entry, domain))
   sensor = entry["sensor"]
   period = sensor["counter_period_seconds"]
   facts = [where]
@@ -169,6 +168,20 @@ def _check_sensor(entry: dict[str, Any], domain: Domain, where: str) -> Check:
   if idle is not None:
     facts.append(f"{idle:.3g} W now")
   return Check(level, domain.name, "; ".join(facts))
+
+
+def _estimated(entry: dict[str, Any], domain: Domain) -> str:
+  """Says of what a domain is an estimate, by which watts, and the watts now."""
+  facts = [f"{domain.description}: estimated, not measured"]
+  if assumed := entry.get("assumptions"):
+    idle, busy = assumed["idle_watts_per_core"], assumed["busy_watts_per_core"]
+    facts.append(
+      f"CPU family {assumed['family']}: {idle:.3g} W a core, {busy:.3g} W more"
+      " when it is busy"
+    )
+  if entry["idle_watts"] is not None:
+    facts.append(f"{entry['idle_watts']:.3g} W now")
+  return "; ".join(facts)
 
 
 def _as_json(check: Check) -> dict[str, str]:

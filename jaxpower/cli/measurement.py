@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxpower.power import Domain, Energy, Monitor, Problem, Window
+from jaxpower.power.cpu_time import usable_cores
+from jaxpower.power.load import load_warnings
 from jaxpower.power.reading import record_line
 
 
@@ -60,7 +62,10 @@ def measurement(
     idle_watts=monitor.idle_watts,
     peak_watts=_peak_watts(window, monitor),
     failures=monitor.failures,
-    cautions=monitor.cautions,
+    cautions=(
+      *monitor.cautions,
+      *load_warnings(window.load, usable_cores()),
+    ),
     meter=monitor.describe(),
   )
 
@@ -88,6 +93,8 @@ def document(measured: Measurement) -> dict[str, Any]:
       "%Y-%m-%dT%H:%M:%SZ", time.gmtime(measured.started)
     ),
     "seconds": window.seconds,
+    "other_load_cores": window.load and window.load.other_cores,
+    "steal_cores": window.load and window.load.steal_cores,
     "cpu_seconds": measured.cpu_seconds,
     "boundary": [energy.domain for energy in window.energies],
     "joules": _value(window.joules, window.joules_bound, window.reasons),

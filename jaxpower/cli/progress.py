@@ -16,7 +16,7 @@ from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan
-from jaxpower.wording import number, percent, quantity, setting
+from jaxpower.wording import energy, number, percent, setting
 
 
 class Display:
@@ -82,7 +82,7 @@ class Display:
       return news.phase
     text = f"{news.phase}   accuracy {percent(news.accuracy)}"
     if news.joules is not None:
-      text += f"   {_energy(news.joules, self._estimated)}"
+      text += f"   {energy(news.joules, self._estimated)}"
     return text
 
   def _time_left(self) -> str:
@@ -118,15 +118,10 @@ def _outcome(record: TrialRecord, estimated: bool) -> str:
   joules = record.train_joules
   spent = "joules unknown"
   if joules is not None:
-    spent = _energy(joules, estimated)
+    spent = energy(joules, estimated)
   accuracy = percent(record.final_accuracy or 0.0)
   seconds = number(record.train_seconds or 0.0)
   return f"{record.status} {accuracy}   {spent}   {seconds} s of training"
-
-
-def _energy(joules: float, estimated: bool) -> str:
-  """Formats joules, and says so where they are modelled, not measured."""
-  return quantity(joules, "J") + (" estimated" if estimated else "")
 
 
 def duration(seconds: float) -> str:

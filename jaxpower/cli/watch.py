@@ -41,7 +41,7 @@ def run(
   seconds = max(interval or DEFAULT_SECONDS, SHORTEST_SECONDS)
   # Lines are cut by the terminal, not wrapped: a picture keeps its height.
   out = Console(soft_wrap=True)
-  with Monitor(meter, gpus=gpus) as monitor:
+  with Monitor(meter, gpus=gpus, estimate_of="machine") as monitor:
     rows = _rows(monitor.domains)
     try:
       if out.is_terminal:
@@ -99,7 +99,8 @@ def _measure_turns(
 def _label(domain: Domain) -> str:
   name = domain.name[:12] if domain.name.startswith("GPU-") else domain.name
   apart = "" if domain.counted else "  (not of this job)"
-  return f"{name}  {domain.description}{apart}"
+  estimated = ", estimated" if domain.estimated else ""
+  return f"{name}  {domain.description}{estimated}{apart}"
 
 
 def _watts_text(row: Row) -> str:

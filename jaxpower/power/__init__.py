@@ -17,13 +17,14 @@ from jaxpower.power.reading import (
 )
 from jaxpower.power.replay import ReplaySource, Sample
 from jaxpower.power.simulated import Fault, SensorModel, SimulatedSource
-from jaxpower.power.window import Energy, Handle, Window
+from jaxpower.power.window import Energy, Handle, Load, Window
 
 __all__ = [
   "Domain",
   "Energy",
   "Fault",
   "Handle",
+  "Load",
   "MeterError",
   "Monitor",
   "Problem",

@@ -1,122 +1,91 @@
 """CPU power modelled from CPU time: a guess with its assumptions, labelled.
 
-Counts the CPU time of the measured process, its threads and its descendants,
-not of the whole machine: on a shared machine a neighbour's work would become
-our joules and change with the hour, while CPU time of the job repeats.
+Of what it is an estimate is said with it. A trial or a command is billed the
+CPU time of its process, threads and descendants: on a shared machine a
+neighbour's work would become our joules and change with the hour. `watch` and
+`doctor`, which do nothing themselves, show the machine.
+
+Joules = idle watts x cores x seconds + busy watts x CPU seconds: the linear
+model of Cloud Carbon Footprint. It sees neither frequency nor vector units nor
+memory, so a ratio of two such joules is a ratio of CPU time.
 """
 
 import os
-import resource
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import Literal
 
+from jaxpower.power.cpu_time import CpuTime, MachineTime, usable_cores
+from jaxpower.power.cpu_watts import Cpu, read_cpu
 from jaxpower.power.reading import Domain, Reading
 
-RESCAN_SECONDS = 1.0  # chosen: between two walks through /proc for descendants
+Whose = Literal["process", "machine"]
+NAMES: dict[Whose, str] = {
+  "process": "cpu-estimate",
+  "machine": "cpu-machine",
+}
+COUNTED: dict[Whose, str] = {
+  "process": "this process and its children",
+  "machine": "this machine",
+}
+# What CCF's fits hold: more than what a RAPL counter sees.
+COVERS = "the whole server at the wall, divided among its hardware threads"
+NO_MACHINE_TIME = "/proc/stat does not tell the machine's CPU time"
 
 
 @dataclass(frozen=True)
 class CpuModel:
-  """Joules = idle watts x cores x seconds + busy watts x CPU seconds.
+  """What the model assumes, for each of `cores` logical cores.
 
-  Per logical core. Makers give 280 W for 64 cores (EPYC 7763), 270 W for 40
-  (Xeon 8380), 360 W for 96 (EPYC 9654): 3.8 to 6.8 W a core at full load. We
-  take 5 W, of which a fifth is drawn by an idle core too: an assumption, not a
-  measurement. It may be wrong by a factor of two on a given machine; the ratio
-  of two runs on one machine suffers less.
+  A busy core draws `busy_watts_per_core` beside the `idle_watts_per_core` of
+  every core. `threads_counted` is how many of the fit's hardware threads a
+  logical core stands for.
   """
 
-  busy_watts_per_core: float = 4.0
-  idle_watts_per_core: float = 1.0
-  cores: int = 0
-  reason: str = (
-    "CPU makers state 3.8 to 6.8 W a core at full load;"
-    " a fifth of it taken as idle"
+  busy_watts_per_core: float
+  idle_watts_per_core: float
+  cores: int
+  family: str = "given"
+  source: str = "given"
+  covers: str = ""
+  threads_per_core: int | None = None
+  threads_counted: float = 1.0
+
+
+def cpu_model(cpu: Cpu, cores: int) -> CpuModel:
+  """Makes the model of so many logical cores of a CPU from its fit."""
+  fit, threads = cpu.fit, cpu.threads_counted
+  return CpuModel(
+    busy_watts_per_core=threads * (fit.full_watts - fit.idle_watts),
+    idle_watts_per_core=threads * fit.idle_watts,
+    cores=cores,
+    family=fit.family,
+    source=fit.source,
+    covers=COVERS,
+    threads_per_core=cpu.threads_per_core,
+    threads_counted=threads,
   )
-  counts: str = "CPU time of the process, its threads and its descendants"
-
-
-def usable_cores() -> int:
-  """Counts the cores this process may run on."""
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
-
-
-class CpuTime:
-  """CPU seconds of this process, its threads and its descendants so far."""
-
-  def __init__(self, proc: Path = Path("/proc")):
-    self._proc = proc
-    self._ticks = os.sysconf("SC_CLK_TCK")
-    self._children: tuple[int, ...] = ()
-    self._scanned = float("-inf")
-    self._highest = 0.0
-
-  def read(self) -> float:
-    """Returns seconds, which never fall.
-
-    An orphan that ends takes its time along: nobody waits for it but init.
-    """
-    now = time.monotonic()
-    if now - self._scanned >= RESCAN_SECONDS:
-      self._children = self._descendants()
-      self._scanned = now
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = time.process_time() + ended.ru_utime + ended.ru_stime
-    seconds += sum(self._seconds_of(pid) for pid in self._children)
-    self._highest = max(self._highest, seconds)
-    return self._highest
-
-  def _seconds_of(self, pid: int) -> float:
-    """Reads the CPU seconds of a process and of its ended children."""
-    try:
-      stat = (self._proc / str(pid) / "stat").read_bytes()
-    except OSError:
-      return 0.0  # it ended: its parent has its time by now
-    # After the name in brackets; then utime, stime, cutime, cstime are 11 to 14
-    # (fields 14 to 17 of proc(5)), in clock ticks.
-    fields = stat.rpartition(b")")[2].split()
-    return sum(int(value) for value in fields[11:15]) / self._ticks
-
-  def _descendants(self) -> tuple[int, ...]:
-    """Lists the process ids of all descendants, thread by thread."""
-    descendants: list[int] = []
-    waiting = [os.getpid()]
-    while waiting:
-      pid = waiting.pop()
-      tasks = self._proc / str(pid) / "task"
-      try:
-        threads = os.listdir(tasks)
-      except OSError:
-        continue
-      for thread in threads:
-        try:
-          text = (tasks / thread / "children").read_bytes()
-        except OSError:
-          continue
-        children = [int(child) for child in text.split()]
-        descendants += children
-        waiting += children
-    return tuple(descendants)
 
 
 class EstimateSource:
   """The CPU as the model sees it. Always labelled estimated."""
 
-  def __init__(self, model: CpuModel | None = None):
-    model = model or CpuModel()
-    if not model.cores:
-      model = CpuModel(**{**asdict(model), "cores": usable_cores()})
-    self.model = model
-    self._cpu_time = CpuTime()
+  def __init__(self, model: CpuModel | None = None, whose: Whose = "process"):
+    own = whose == "process"
+    cores = usable_cores() if own else os.cpu_count() or 1
+    self.model = model or cpu_model(read_cpu(), cores)
+    self.cpu_time = CpuTime() if own else None
+    self._whose: Whose = whose
+    self._machine_time = MachineTime()
+    # Since when a machine was up it has spent much: told from now on.
+    self._first = None if own else self._machine_time.read()
     self._start = time.monotonic()
     self._domain = Domain(
-      "cpu-estimate",
+      NAMES[whose],
       "cpu",
       "model",
-      f"CPU modelled from CPU time, {model.cores} cores",
+      f"CPU of {COUNTED[whose]}, modelled from CPU time,"
+      f" {self.model.cores} cores",
       estimated=True,
       update_seconds=0.0,
     )
@@ -130,8 +99,11 @@ class EstimateSource:
     """Models the joules since the source was made."""
     model = self.model
     begin = time.monotonic()
-    cpu_seconds = self._cpu_time.read()
+    cpu_seconds = self._cpu_seconds()
     end = time.monotonic()
+    if cpu_seconds is None:
+      failure = NO_MACHINE_TIME
+      return (Reading(self._domain.name, begin, end, failure=failure),)
     seconds = (begin + end) / 2 - self._start
     joules = (
       model.idle_watts_per_core * model.cores * seconds
@@ -139,9 +111,19 @@ class EstimateSource:
     )
     return (Reading(self._domain.name, begin, end, joules),)
 
+  def _cpu_seconds(self) -> float | None:
+    if self.cpu_time is not None:
+      return self.cpu_time.read()
+    now = self._machine_time.read()
+    return now[0] - self._first[0] if now and self._first else None
+
   def describe(self) -> dict[str, object]:
     """Describes the assumptions."""
-    return {"source": "estimate", "assumptions": asdict(self.model)}
+    counts = f"CPU time of {COUNTED[self._whose]}"
+    return {
+      "source": "estimate",
+      "assumptions": {**asdict(self.model), "counts": counts},
+    }
 
   def close(self) -> None:
     """Does nothing: nothing was opened."""

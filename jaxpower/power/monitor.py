@@ -17,9 +17,13 @@ from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from jaxpower.power.board_state import StateLog
+from jaxpower.power.cpu_time import CpuTime
+from jaxpower.power.estimate import EstimateSource, Whose
+from jaxpower.power.load import LoadLog
 from jaxpower.power.reading import Domain, Problem, Source, record_line
 from jaxpower.power.replay import Sample
 from jaxpower.power.sampler import Sampler
@@ -32,6 +36,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 STATE_SECONDS = 5.0  # chosen: between two looks at the GPUs' state
+LOAD_SECONDS = 1.0  # chosen: between two readings of the load of the cores
+# Chosen: between two looks for our children, where no CPU model looks for them
+FAMILY_SECONDS = 5.0
 RHYTHM_WINDOWS = 64  # at most so many windows show the rhythm of the work
 FORKED = "this process was forked: the meter stayed in its parent"
 
@@ -42,7 +49,8 @@ class Monitor:
   `meter` is auto, nvml, rapl, estimate, or sources. `wait` makes the arrays
   in a value ready (`jax.block_until_ready`). `gpus` are the job's GPUs by
   UUID; by default those visible to this process. `interval_seconds` reads at
-  a fixed pace instead of near the sensors' ticks.
+  a fixed pace instead of near the sensors' ticks. `estimate_of` says whose
+  CPU time a CPU model counts, of this "process" or of the "machine".
 
   Raises MeterError when a meter asked for by name cannot be read.
   """
@@ -54,11 +62,12 @@ class Monitor:
     wait: Callable[[Any], Any] | None = None,
     gpus: Sequence[str] | None = None,
     interval_seconds: float | None = None,
+    estimate_of: Whose = "process",
   ):
     if interval_seconds is not None and not 0 < interval_seconds < math.inf:
       raise ValueError(f"interval_seconds must be above 0: {interval_seconds}")
     if isinstance(meter, str):
-      self._opened = open_meter(meter, gpus)
+      self._opened = open_meter(meter, gpus, estimate_of=estimate_of)
       self.meter = meter
     else:
       self._opened = Meter(list(meter))
@@ -72,8 +81,10 @@ class Monitor:
     self._lock = threading.Lock()
     self._warnings = list(self._opened.warnings)
     self._state_log = StateLog(self._opened.boards)
+    self._load_log = LoadLog(_own_time(self._opened.sources))
     self._sampler = Sampler(self._opened.sources, interval_seconds)
     self._sampler.add_chore(self._update_state, STATE_SECONDS)
+    self._sampler.add_chore(self._update_load, LOAD_SECONDS)
     self._start: float | None = None
 
   @property
@@ -100,6 +111,7 @@ class Monitor:
   def __enter__(self) -> "Monitor":
     """Starts the sampler and waits until the sensors' rhythm is known."""
     self._update_state()
+    self._update_load()
     self._sampler.start()
     self._sampler.await_rhythm()
     self._start = time.monotonic()
@@ -122,6 +134,12 @@ class Monitor:
       self._state_log.update()
     except Exception as error:  # noqa: BLE001 - never raise into training
       self._warn(f"the GPUs' state could not be read: {error!r}")
+
+  def _update_load(self) -> None:
+    try:
+      self._load_log.update()
+    except Exception as error:  # noqa: BLE001 - never raise into training
+      self._warn(f"the cores' load could not be read: {error!r}")
 
   def _warn(self, reason: str) -> None:
     self._warnings.append(Problem(reason))
@@ -204,6 +222,7 @@ class Monitor:
     with self._lock:
       self._handles.clear()
       self._starts.clear()
+    self._load_log.forget()
 
   def joules_so_far(self, name: str | None = None) -> float | None:
     """Sums the closed windows of a name, or all since the start. No waiting.
@@ -241,7 +260,8 @@ class Monitor:
       step_seconds=self._rhythm(handle, end),
       reasons=(handle.interrupted,) if handle.interrupted else (),
     )
-    return window, wait or covered
+    load = self._load_log.between(handle.start, end)
+    return replace(window, load=load), wait or covered
 
   def _rhythm(self, handle: Handle, end: float) -> float | None:
     """Returns seconds from step to step: `steps`, else the windows' rhythm.
@@ -322,3 +342,11 @@ class Monitor:
       "failures": [record_line(failure) for failure in self.failures],
       "warnings": list(self.warnings),
     }
+
+
+def _own_time(sources: Sequence[Source]) -> CpuTime:
+  """Returns the clock of our CPU time: that of a CPU model, if there is one."""
+  for source in sources:
+    if isinstance(source, EstimateSource) and source.cpu_time is not None:
+      return source.cpu_time
+  return CpuTime(rescan_seconds=FAMILY_SECONDS)

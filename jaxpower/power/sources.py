@@ -18,7 +18,7 @@ from jaxpower.power.devices import (
   list_boards,
   visible_devices,
 )
-from jaxpower.power.estimate import EstimateSource
+from jaxpower.power.estimate import EstimateSource, Whose
 from jaxpower.power.nvml import NvmlSource, start_nvml, stop_nvml
 from jaxpower.power.rapl import POWERCAP, RaplSource, find_zones
 from jaxpower.power.reading import (
@@ -76,11 +76,13 @@ def open_meter(
   gpus: Sequence[str] | None = None,
   environ: Mapping[str, str] | None = None,
   powercap: Path = POWERCAP,
+  estimate_of: Whose = "process",
 ) -> Meter:
   """Opens the sources of a meter by its name, one of METERS.
 
   `gpus` are the job's GPUs by any name that `choose_boards` takes; by default
-  those visible to this process. Raises MeterError when a meter asked for by
+  those visible to this process. `estimate_of` says whose CPU time the CPU
+  model counts, where it is used. Raises MeterError when a meter asked for by
   name cannot be read.
   """
   meter = Meter()
@@ -101,9 +103,9 @@ def open_meter(
   elif name == "rapl":
     meter.sources.append(RaplSource(powercap))
   elif name == "estimate":
-    meter.sources.append(EstimateSource())
+    meter.sources.append(EstimateSource(whose=estimate_of))
   else:
-    _add_everything(meter, gpus, environ, powercap)
+    _add_everything(meter, gpus, environ, powercap, estimate_of)
   return meter
 
 
@@ -121,6 +123,7 @@ def _add_everything(
   gpus: Sequence[str] | None,
   environ: Mapping[str, str] | None,
   powercap: Path,
+  estimate_of: Whose,
 ) -> None:
   """Adds GPUs, then RAPL, or where neither is there the CPU model."""
   try:
@@ -135,7 +138,7 @@ def _add_everything(
     meter.failures.append(error.problem)
     # An unreadable GPU counts here too: the sum is unknown, and no model helps.
     if not any(d.counted for s in meter.sources for d in s.domains):
-      meter.sources.append(EstimateSource())
+      meter.sources.append(EstimateSource(whose=estimate_of))
   else:
     _, denied_zones = find_zones(powercap)
     meter.failures.extend(denied.problem for denied in denied_zones)

@@ -40,11 +40,20 @@ class Energy:
 
 
 @dataclass(frozen=True)
+class Load:
+  """Mean cores that others kept busy, and that the hypervisor took away."""
+
+  other_cores: float
+  steal_cores: float
+
+
+@dataclass(frozen=True)
 class Window:
   """One measured stretch: gross joules over the job's domains.
 
   `joules` is None when one of the domains is unknown; `apart` has the GPUs of
-  the node that do not belong to the job.
+  the node that do not belong to the job. `load` is that of the cores that this
+  process may use, None where the machine does not tell.
   """
 
   name: str
@@ -57,6 +66,7 @@ class Window:
   partial: bool = False
   reasons: tuple[str, ...] = ()
   apart: tuple[Energy, ...] = ()
+  load: Load | None = None
 
   @property
   def watts(self) -> float | None:

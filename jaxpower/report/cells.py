@@ -23,12 +23,12 @@ from jaxpower.wording import (
   JOULES,
   JouleUnit,
   count,
+  energy,
   joule_unit_for,
   measured_or_estimated,
   number,
   percent,
   prefix_for,
-  quantity,
   relative_bound,
   whole_percent,
 )
@@ -119,17 +119,17 @@ def unit_to_target(comparison: Comparison) -> JouleUnit:
   return unit_of(group.joules for group in comparison.groups)
 
 
-def joules(value: Estimate | None) -> str:
-  """Writes energy in a sentence: "212 J", "at least 41.8 kJ"."""
+def joules(value: Estimate | None, estimated: bool) -> str:
+  """Writes energy in a sentence: "212 J", "at least 41.8 kJ estimated"."""
   if value is None:
     return "unknown joules"
   bound = "at least " if value.at_least else ""
-  return bound + quantity(value.value, "J")
+  return bound + energy(value.value, estimated)
 
 
-def joules_interval(value: Estimate | None) -> str:
+def joules_interval(value: Estimate | None, estimated: bool) -> str:
   """Writes energy with its interval, if any: "41.8 kJ (39.1 to 44.0)"."""
-  text = joules(value)
+  text = joules(value, estimated)
   if value is None or value.low is None:
     return text
   factor, _ = prefix_for(value.value)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import Comparison, Group
 from jaxpower.report.compare.costs import ran
+from jaxpower.report.compare.cpu_time import only_cpu_time
 
 FEWEST_SETTINGS = 3  # of two, each is mostly on a front: nothing to learn
 
@@ -53,8 +54,11 @@ def seconds_front(comparison: Comparison) -> tuple[Point, ...]:
   """Finds the settings that none beats in both joules and seconds to target.
 
   Only of settings whose medians are known, not only bounded; in rising joules
-  and falling seconds.
+  and falling seconds. None where all joules are modelled from CPU time: there
+  both costs are nearly one number, and the front is the cheapest setting.
   """
+  if only_cpu_time(comparison):
+    return ()
   return _front(known_costs(comparison), sign=1)
 
 

@@ -9,8 +9,8 @@ of the settings is shrunk until the median of the raw ratios that it gives,
 noise and choice included, is the raw ratio seen; its interval likewise, with
 the raw ratio seen at its 97.5 % and 2.5 % quantiles (median-unbiased estimation
 and inversion of a test; Lehmann and Romano, Testing Statistical Hypotheses,
-3rd ed., 3.5). The low end is taken for settings that lie half at one end, half at
-the other, where choosing does the most. On a grid where nothing differs the
+3rd ed., 3.5). The low end is taken for settings that lie half at one end, half
+at the other, where choosing does the most. On a grid where nothing differs the
 interval begins at 1.
 """
 

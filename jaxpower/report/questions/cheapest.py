@@ -23,6 +23,7 @@ from jaxpower.report.cells import (
 )
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.costs import by_seed, exact_costs, ran
+from jaxpower.report.compare.cpu_time import only_cpu_time
 from jaxpower.report.compare.pareto import (
   FEWEST_SETTINGS,
   accuracy_front,
@@ -66,6 +67,11 @@ FRONTS = (
   " training. Right: median {energy} and seconds to the target; an open point"
   " with an arrow is a lower bound. Coloured settings are on the Pareto front:"
   " no other setting is better in both."
+)
+ACCURACY_FRONT = (
+  "The best median accuracy of each setting over the {energy} of training."
+  " Coloured settings are on the Pareto front: no other setting is better in"
+  " both."
 )
 
 
@@ -172,7 +178,8 @@ def _with_figures(
     Figure("energy_accuracy", tuple(comparisons), CURVES.format(energy=energy))
   ]
   if fronts := with_fronts(comparisons):
-    figures.append(Figure("pareto", fronts, FRONTS.format(energy=energy)))
+    caption = ACCURACY_FRONT if all(map(only_cpu_time, fronts)) else FRONTS
+    figures.append(Figure("pareto", fronts, caption.format(energy=energy)))
   return tuple(replace(section, figures=tuple(figures)) for section in last)
 
 
@@ -189,7 +196,7 @@ def cost_table(comparison: Comparison) -> Table:
     "reached",
     f"{joules_name(estimated, unit)} to {goal(comparison)}",
     "seconds",
-    "ratio",
+    "ratio of CPU time" if only_cpu_time(comparison) else "ratio",
     f"{joule_unit(estimated, unit_per_1000)} per 1000 examples",
   )
   rows = tuple(
@@ -379,7 +386,7 @@ def _after_target_line(group: Group, energy: str) -> str:
   which = "" if len(trials) == all_trials else which
   cost = f"unknown {energy}"
   if len(costs) == len(trials):
-    cost = f"{joules_interval(median(costs))} of {energy}"
+    cost = f"{joules_interval(median(costs), False)} of {energy}"
     if len(ratios) == len(trials):
       cost += f", in all {_median_in_words(ratios)} times the energy to target"
   points = _median_in_words(
@@ -416,7 +423,7 @@ def _sentences(verdict: Verdict) -> list[str]:
   elif comparison.best is None:
     sentences = [_no_median(comparison)]
   elif len(groups) == 1:
-    sentences = [_only_setting(comparison.best, goal(comparison))]
+    sentences = [_only_setting(comparison.best, comparison)]
   else:
     sentences = _compared_with_best(verdict, comparison.best)
   sentences += _unknown_joules(groups)
@@ -426,9 +433,10 @@ def _sentences(verdict: Verdict) -> list[str]:
   return sentences
 
 
-def _only_setting(best: Group, target: str) -> str:
+def _only_setting(best: Group, comparison: Comparison) -> str:
   name = f"{opening(best.varied)}: reaching" if best.varied else "Reaching"
-  sentence = f"{name} {target} cost {joules_interval(best.joules)}"
+  spent = joules_interval(best.joules, comparison.estimated)
+  sentence = f"{name} {goal(comparison)} cost {spent}"
   if best.seconds and not best.seconds.at_least:
     sentence += f" in {number(best.seconds.value)} s of training"
   seeds = _seeds(best)
@@ -439,12 +447,13 @@ def _only_setting(best: Group, target: str) -> str:
 
 def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
   name, target = opening(best.varied), goal(verdict.comparison)
+  estimated = verdict.comparison.estimated
+  spent = joules(best.joules, estimated)
   if not any(g.ratio and g is not best for g in verdict.comparison.groups):
     return [
-      f"{name} cost {joules(best.joules)} to {target}; there is nothing to"
-      " compare it with."
+      f"{name} cost {spent} to {target}; there is nothing to compare it with."
     ]
-  sentences = [f"{name} was cheapest: {joules(best.joules)} to {target}."]
+  sentences = [f"{name} was cheapest: {spent} to {target}."]
   if verdict.alike:
     seeds = min(map(_seeds, (best, *verdict.alike)))
     names = [setting(group.varied) for group in verdict.alike]
@@ -455,7 +464,7 @@ def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
   if verdict.worst:
     sentences.append(_most_expensive(verdict.worst))
   if verdict.bounded:
-    sentences.append(_seldom_reached(verdict.bounded))
+    sentences.append(_seldom_reached(verdict.bounded, estimated))
   if verdict.one_seed:
     sentences.append(ONE_SEED)
   return sentences + [
@@ -478,12 +487,13 @@ def _most_expensive(group: Group) -> str:
   return f"{name} cost {number(ratio.value, 2)}{ends} times as much."
 
 
-def _seldom_reached(groups: Sequence[Group]) -> str:
+def _seldom_reached(groups: Sequence[Group], estimated: bool) -> str:
   if len(groups) == 1:
     (group,) = groups
     return (
       f"{opening(group.varied)} reached the target in {_share_reached(group)}"
-      f" trials: its energy is only known to be {joules(group.joules)}."
+      f" trials: its energy is only known to be"
+      f" {joules(group.joules, estimated)}."
     )
   names = join_settings([setting(group.varied) for group in groups])
   return (

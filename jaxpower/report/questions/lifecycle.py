@@ -30,6 +30,7 @@ from jaxpower.report.cells import (
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparable import start_of
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
+from jaxpower.report.compare.cpu_time import covers_server, trials_of
 from jaxpower.report.compare.life import (
   Use,
   added,
@@ -370,14 +371,17 @@ def _footprint_columns(
   multipliers, whole = life.multipliers, life.footprint.kwh
   small = whole is None or whole.value < 1
   unit, factor = ("Wh", WH_PER_KWH) if small else ("kWh", 1.0)
+  mark = "estimated " if life.comparison.estimated else ""
   columns: dict[str, Callable[[Footprint], Estimate | None]] = {
-    f"{unit} at the meter": lambda carbon: scaled(carbon.kwh, factor)
+    f"{mark}{unit} at the meter": lambda carbon: scaled(carbon.kwh, factor)
   }
   if multipliers.pue is not None:
-    columns[f"{unit} with PUE"] = lambda c: scaled(c.kwh_with_pue, factor)
+    columns[f"{mark}{unit} with PUE"] = lambda c: scaled(c.kwh_with_pue, factor)
   if multipliers.grams_co2e_per_kwh is not None:
     without = ", no PUE" if multipliers.pue is None else ""
-    columns[f"g CO2e operational{without}"] = lambda c: c.operational_grams
+    columns[f"{mark}g CO2e operational{without}"] = lambda c: (
+      c.operational_grams
+    )
   if hardware := hardware_name(multipliers.hardware):
     columns[f"g CO2e embodied, {hardware}"] = lambda c: c.embodied_grams
   return columns
@@ -424,6 +428,7 @@ def _search_table(life: Life) -> Table:
   ]
   name = setting(best.varied) if best else UNKNOWN
   rows.append(("the best setting", name, estimate(best_joules, unit), ""))
+  searched = joules(life.search, comparison.estimated)
   return Table(
     (
       "instead of",
@@ -433,7 +438,7 @@ def _search_table(life: Life) -> Table:
     ),
     tuple(rows),
     (
-      f"Trainings: the energy of the whole sweep, {joules(life.search)}, over"
+      f"Trainings: the energy of the whole sweep, {searched}, over"
       " what one training at the best setting saves.",
       "The best setting was chosen by the same trials, so what it saves is more"
       " likely overestimated than underestimated.",
@@ -494,7 +499,7 @@ def _sum_line(life: Life) -> str:
   if whole is None:
     return "The total is unknown: no energy was measured."
   unknown = [stage.name for stage in life.stages if stage.use.joules is None]
-  text = f"In total {joules(whole)}"
+  text = f"In total {joules(whole, life.comparison.estimated)}"
   if unknown:
     text += f" without {join_names(unknown)} (unknown)"
   elif whole.value > 0:
@@ -515,7 +520,7 @@ def search_lines(life: Life) -> list[str]:
   more = f" and {life.origins} of pretraining" if life.origins else ""
   lines = [
     f"The whole sweep, {count(attempts, 'trial')}{more}, cost"
-    f" {joules(life.search)}."
+    f" {joules(life.search, life.comparison.estimated)}."
   ]
   if best is None:
     return [*lines, "Which setting is best is unknown."]
@@ -556,10 +561,15 @@ def _inference_line(life: Life) -> str:
 def _boundary_lines(life: Life) -> list[str]:
   boundary = life.boundary
   domains = " + ".join(life.comparison.domains)
+  rest = (
+    "It is a share of the whole computer's, power supply and fans included"
+    if covers_server(trials_of(life.comparison))
+    else "The rest of the computer, such as its power supply and fans, is not"
+    " counted"
+  )
   lines = [
-    f"The energy covers {domains or 'nothing: there was no meter'}. The rest of"
-    " the computer, such as its power supply and fans, is not counted; a PUE"
-    " adds only the building."
+    f"The energy covers {domains or 'nothing: there was no meter'}. {rest}; a"
+    " PUE adds only the building."
   ]
   lines += [
     f"The energy of making {path} is given, not measured here:"

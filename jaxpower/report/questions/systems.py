@@ -340,9 +340,9 @@ def _between_lines(systems: Systems) -> Iterable[str]:
   first = systems.systems[0].name
   for system, over in zip(systems.systems, systems.between, strict=True):
     group = system.groups[systems.base]
-    spent = joules(group.joules) if group.joules else UNKNOWN
-    energy = energy_name(system.comparison.estimated)
-    line = f"{system.name}: {name} took {spent} of {energy}"
+    estimated = system.comparison.estimated
+    spent = joules(group.joules, estimated) if group.joules else UNKNOWN
+    line = f"{system.name}: {name} took {spent}"
     if over and system is not systems.systems[0]:
       ends = f" ({interval(over)})" if over.low is not None else ""
       line += f", {number(over.value)}{ends} times that of {first}"

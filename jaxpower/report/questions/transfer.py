@@ -502,7 +502,7 @@ def _reached(group: StartGroup) -> str:
 
 def _lines(payback: Payback) -> list[str]:
   comparison, groups = payback.comparison, payback.pretrained
-  lines = [_verdict(group, goal(comparison)) for group in groups]
+  lines = [_verdict(group, comparison) for group in groups]
   lines += _with_compile_eval(groups)
   lines += [
     f"{_opening(group)}: the tasks to break even leave out"
@@ -524,20 +524,20 @@ def _lines(payback: Payback) -> list[str]:
   return lines
 
 
-def _verdict(group: StartGroup, target: str) -> str:
+def _verdict(group: StartGroup, comparison: Comparison) -> str:
   """Says of one start at one setting whether it pays back."""
-  name = _opening(group)
+  name, estimated = _opening(group), comparison.estimated
   if group.tasks is None:
     return f"{name}: whether pretraining pays back is unknown: {group.unknown}."
   return (
-    f"{name}: {joules(group.joules)} to {target} against"
-    f" {joules(group.scratch_joules)} from scratch;"
-    f" {_pays_back(group.tasks, group.invested)}."
+    f"{name}: {joules(group.joules, estimated)} to {goal(comparison)} against"
+    f" {joules(group.scratch_joules, estimated)} from scratch;"
+    f" {_pays_back(group.tasks, joules(group.invested, estimated))}."
   )
 
 
-def _pays_back(tasks: BreakEven, spent: Estimate | None) -> str:
-  subject = f"the {joules(spent)} of pretraining"
+def _pays_back(tasks: BreakEven, spent: str) -> str:
+  subject = f"the {spent} of pretraining"
   if tasks.uses is None:
     return (
       f"whether {subject} pay back is unknown: too many trials missed the"

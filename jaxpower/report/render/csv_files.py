@@ -31,6 +31,8 @@ NESTED = {
   "seconds_by_phase",
   "joules_by_phase",
   "joules_by_domain",
+  "other_load_cores",
+  "steal_cores",
 }
 
 
@@ -67,6 +69,8 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
     ("seconds_of_phase", record.seconds_by_phase),
     ("joules_of_phase", record.joules_by_phase),
     ("joules_of_domain", record.joules_by_domain),
+    ("other_load_cores_of_phase", record.other_load_cores or {}),
+    ("steal_cores_of_phase", record.steal_cores or {}),
   ):
     row |= {f"{name}_{key}": amount for key, amount in amounts.items()}
   return row

@@ -12,6 +12,7 @@ from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report import cells
+from jaxpower.report.compare.cpu_time import covers_server
 from jaxpower.report.findings import NOTHING_RECORDED, Report
 from jaxpower.wording import count, value
 
@@ -86,8 +87,10 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
   for trial in trials:
     for domain in trial.meter.get("domains", ()):
       modelled = domain.get("estimated")
-      text = ("estimated, not measured" if modelled else "measured") + (
-        f" ({domain['kind']})" if domain.get("kind") else ""
+      text = (
+        ("estimated, not measured" if modelled else "measured")
+        + (f" ({domain['kind']})" if domain.get("kind") else "")
+        + _assumed(domain.get("assumptions") or {})
       )
       how.setdefault(text, []).append(str(domain.get("domain", "unknown")))
   domains = {
@@ -103,8 +106,8 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
     "counted": "the train phase until the first evaluation that met the target;"
     " the notes of the table give it with compiling, with evaluation and"
     " without idle energy",
-    "not counted": "power supplies, fans, network and everything outside the"
-    " domains above",
+    "not counted": f"{_left_out(trials)} and everything outside the domains"
+    " above",
     "partly measured": f"{partial} of {len(trials)} trials" if partial else "",
     "unknown": "; ".join(reasons),
     "warnings": "; ".join(warnings),
@@ -117,6 +120,24 @@ def _few(names: Iterable[str]) -> list[str]:
   if len(names) <= MOST_VALUES:
     return names
   return [f"{names[0]} and {len(names) - 1} others, see records.jsonl"]
+
+
+def _left_out(trials: Sequence[TrialRecord]) -> str:
+  if covers_server(trials):
+    return "network"
+  return "power supplies, fans, network"
+
+
+def _assumed(assumptions: Mapping[str, Any]) -> str:
+  """Says of what a modelled domain is an estimate, and by whose watts."""
+  facts = [
+    assumptions.get("counts"),
+    assumptions.get("covers"),
+    f"watts of CPU family {assumptions['family']}, {assumptions['source']}"
+    if "family" in assumptions
+    else assumptions.get("reason"),
+  ]
+  return "".join(f"; {fact}" for fact in facts if fact)
 
 
 def _provenance(trials: Sequence[TrialRecord]) -> dict[str, str]:

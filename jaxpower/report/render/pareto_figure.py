@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jaxpower.report.cells import name_among
 from jaxpower.report.compare.comparison import Comparison
+from jaxpower.report.compare.cpu_time import only_cpu_time
 from jaxpower.report.compare.pareto import (
   Point,
   accuracy_front,
@@ -30,17 +31,23 @@ if TYPE_CHECKING:
 def pareto(comparisons: Sequence[Comparison]) -> "Figure":
   """Draws both fronts of each comparison side by side; a row a comparison.
 
+  Without joules and seconds where all joules are modelled from CPU time.
   Settings on a front are coloured and named; the others stay faint. A setting
   whose joules are only bounded is drawn open, with an arrow to the right.
   """
   from matplotlib.figure import Figure
 
   count = max(1, len(comparisons))
-  figure = Figure(figsize=(10.4, 4.4 * count), layout="constrained")
-  rows = figure.subplots(count, 2, squeeze=False)
-  for (left, right), comparison in zip(rows, comparisons, strict=False):
+  columns = 1 if comparisons and all(map(only_cpu_time, comparisons)) else 2
+  figure = Figure(figsize=(5.2 * columns, 4.4 * count), layout="constrained")
+  rows = figure.subplots(count, columns, squeeze=False)
+  for (left, *right), comparison in zip(rows, comparisons, strict=False):
     _accuracy(left, comparison)
-    _seconds(right, comparison)
+    for axes in right:
+      if only_cpu_time(comparison):
+        axes.remove()
+      else:
+        _seconds(axes, comparison)
     heading = name_among(comparison, comparisons) or comparison.data
     left.set_title(heading, loc="left", fontsize=10, color=INK)
   return figure

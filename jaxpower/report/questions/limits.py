@@ -1,0 +1,281 @@
+"""What should one know before one believes these ratios?
+
+Asked of each comparison, and answered in a line for each thing that its
+records show: joules that are CPU time by another name, a machine that was
+shared, batch sizes that were judged at one learning rate or computed in pieces,
+and targets that few evaluations led to. No section where there is nothing.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from jaxpower.records import TrialRecord
+from jaxpower.report.cells import name_among
+from jaxpower.report.compare.comparison import Compared, Comparison
+from jaxpower.report.compare.cpu_time import only_cpu_time, trials_of, watts
+from jaxpower.report.findings import Section
+from jaxpower.report.given import Given
+from jaxpower.wording import (
+  MOST_NAMES,
+  as_given,
+  capitalised,
+  join_names,
+  number,
+  setting,
+  whole_percent,
+)
+
+PLACE = 18
+TITLE = "Limits of these numbers"
+# Chosen: as `power.load.BUSY_SHARE`, by which a trial is warned.
+BUSY_SHARE = 0.1
+# Chosen: half an interval between looks is then at most a twentieth of the
+# cost. On coarser grids the ratio of two settings is one of a few looks.
+FEW_LOOKS = 10
+
+
+@dataclass(frozen=True)
+class Pieces:
+  """A batch size, the pieces it was computed in, and whether in every trial."""
+
+  batch: int
+  sizes: tuple[int, ...]
+  every_trial: bool = True
+
+
+@dataclass(frozen=True)
+class Limits:
+  """What one should know of a comparison.
+
+  Attributes:
+    name: The comparison's name among several; empty where it is alone.
+    cpu_time: Watts of an idle core and those that a busy one adds, each pair
+      once, where all joules are modelled from CPU time; None where not.
+    shared: How many trials trained beside much other work.
+    busiest: The largest share of the cores that this had.
+    trials: How many trials trained.
+    one_rate: The learning rate, where batch sizes differ and it does not.
+    pieces: Batch sizes that were computed in pieces.
+    few_looks: Settings to whose target fewer than FEW_LOOKS evaluations led,
+      each with the least number of these.
+    settings: How many settings there are.
+  """
+
+  name: str = ""
+  cpu_time: tuple[tuple[float, float], ...] | None = None
+  shared: int = 0
+  busiest: float = 0.0
+  trials: int = 0
+  one_rate: float | None = None
+  pieces: tuple["Pieces", ...] = ()
+  few_looks: tuple[tuple[str, int], ...] = ()
+  settings: int = 0
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers in one section; in none where nothing is to be known."""
+  return tell(find(compared))
+
+
+# Values
+
+
+def find(compared: Compared) -> tuple[Limits, ...]:
+  """Finds what one should know of each comparison."""
+  comparisons = compared.comparisons
+  return tuple(_limits(c, name_among(c, comparisons)) for c in comparisons)
+
+
+def _limits(comparison: Comparison, name: str) -> Limits:
+  trials = trials_of(comparison)
+  shares = [s for record in trials if (s := busy_share(record)) is not None]
+  return Limits(
+    name=name,
+    cpu_time=watts(trials) if only_cpu_time(comparison) else None,
+    shared=sum(share > BUSY_SHARE for share in shares),
+    busiest=max(shares, default=0.0),
+    trials=sum(record.status != "failed" for record in trials),
+    one_rate=one_rate(trials),
+    pieces=pieces(trials),
+    few_looks=few_looks(comparison),
+    settings=len(comparison.groups),
+  )
+
+
+def busy_share(record: TrialRecord) -> float | None:
+  """Returns the share of the cores that a trial could not have in training.
+
+  Others had it, or the hypervisor; None where it was not read.
+  """
+  cores = record.provenance.get("cpus_usable")
+  other = (record.other_load_cores or {}).get("train")
+  stolen = (record.steal_cores or {}).get("train")
+  if not cores or other is None:
+    return None
+  return max(other, stolen or 0.0) / cores
+
+
+def one_rate(records: Iterable[TrialRecord]) -> float | None:
+  """Returns the learning rate of all batch sizes, where there is only one.
+
+  None where one batch size ran, where rates differ, or were scaled.
+  """
+  batches: set[int] = set()
+  rates: set[float] = set()
+  for record in records:
+    optimizer = record.config.get("optimizer") or {}
+    batch, rate = (
+      record.config.get("batch_size"),
+      optimizer.get("learning_rate"),
+    )
+    if batch is None or rate is None:
+      continue
+    if optimizer.get("scaling", "none") != "none":
+      return None
+    batches.add(batch)
+    rates.add(rate)
+  return rates.pop() if len(batches) > 1 and len(rates) == 1 else None
+
+
+def pieces(records: Iterable[TrialRecord]) -> tuple[Pieces, ...]:
+  """Lists batch sizes that were computed in pieces.
+
+  A batch divided over devices, each of which takes its part whole, is not.
+  """
+  sizes: dict[int, list[int | None]] = {}
+  for record in records:
+    batch = record.config.get("batch_size")
+    piece = record.numerics.get("micro_batch")
+    devices = len(record.provenance.get("devices") or ()) or 1
+    if batch and piece:
+      in_pieces = piece * devices < batch
+      sizes.setdefault(batch, []).append(piece if in_pieces else None)
+  return tuple(
+    Pieces(batch, tuple(sorted({s for s in found if s})), None not in found)
+    for batch, found in sorted(sizes.items())
+    if any(found)
+  )
+
+
+def looks_to_target(record: TrialRecord) -> int | None:
+  """Counts the evaluations of training up to the one that met the target.
+
+  None where none did, or where it was met before any training.
+  """
+  seconds = record.seconds_to_accuracy
+  if not seconds:
+    return None
+  looks = [look for look in record.curve if look.steps]
+  before = sum(look.train_seconds < seconds for look in looks)
+  return min(before + 1, len(looks)) or None
+
+
+def few_looks(comparison: Comparison) -> tuple[tuple[str, int], ...]:
+  """Lists settings to whose target few evaluations led, with the fewest."""
+  found = []
+  for group in comparison.groups:
+    looks = [n for record in group.records if (n := looks_to_target(record))]
+    if looks and min(looks) < FEW_LOOKS:
+      found.append((setting(group.varied), min(looks)))
+  return tuple(found)
+
+
+# Words
+
+
+def tell(limits: Sequence[Limits]) -> tuple[Section, ...]:
+  """Tells the limits of all comparisons; those that share a line, once."""
+  warnings, lines = _once(limits, _warnings), _once(limits, _lines)
+  if not warnings and not lines:
+    return ()
+  return (Section(title=TITLE, warnings=warnings, lines=lines),)
+
+
+def _once(
+  limits: Sequence[Limits], tell: Callable[[Limits], Iterable[str]]
+) -> tuple[str, ...]:
+  """Collects lines, each once; named where they are not of all comparisons."""
+  names: dict[str, list[str]] = {}
+  for each in limits:
+    for line in tell(each):
+      names.setdefault(line, []).append(each.name)
+  return tuple(
+    line if len(whose) == len(limits) else f"{'; '.join(whose)}: {line}"
+    for line, whose in names.items()
+  )
+
+
+def _warnings(limits: Limits) -> list[str]:
+  if not limits.shared:
+    return []
+  verb = "was" if limits.shared == 1 else "were"
+  return [
+    f"{limits.shared} of {limits.trials} trials {verb} trained beside other"
+    f" work, which had up to {whole_percent(limits.busiest)} % of the cores:"
+    " seconds and joules are those of a shared machine. Run them again on a"
+    " quiet one."
+  ]
+
+
+def _lines(limits: Limits) -> list[str]:
+  lines = []
+  if limits.cpu_time is not None:
+    lines.append(cpu_time_line(limits.cpu_time))
+  if limits.one_rate is not None:
+    lines.append(
+      "The learning rate was the same for every batch size:"
+      f" {as_given(limits.one_rate)}. A batch size that needs another one looks"
+      " worse than it is; vary optimizer.learning_rate too, or set"
+      " optimizer.scaling."
+    )
+  if limits.pieces:
+    lines.append(_pieces_line(limits.pieces))
+  if limits.few_looks:
+    lines.append(_looks_line(limits.few_looks, limits.settings))
+  return lines
+
+
+def cpu_time_line(watts: Sequence[tuple[float, float]]) -> str:
+  """Says that joules are CPU time, and by which watts."""
+  models = [
+    f"CPU seconds times {number(busy)} W, and {number(idle)} W for each core,"
+    " busy or not"
+    for idle, busy in watts
+  ]
+  modelled = "; or ".join(models) or "CPU seconds times watts"
+  return (
+    f"Every joule is estimated: {modelled}. Ratios are ratios of CPU time, and"
+    " show nothing that a clock does not."
+  )
+
+
+def _pieces_line(pieces: Sequence[Pieces]) -> str:
+  alike: dict[str, list[str]] = {}
+  for each in pieces:
+    how = f"{join_names(list(map(str, each.sizes)), 'or')} examples at a time"
+    how += "" if each.every_trial else " in some trials"
+    alike.setdefault(how, []).append(str(each.batch))
+  parts = [
+    f"batch {join_names(batches)} {'was' if len(batches) == 1 else 'were'}"
+    f" computed {how}"
+    for how, batches in alike.items()
+  ]
+  return (
+    f"{capitalised('; '.join(parts))}: joules per example are those of the"
+    " pieces, not of the batch taken whole."
+  )
+
+
+def _looks_line(few: Sequence[tuple[str, int]], settings: int) -> str:
+  names = [name for name, _ in few if name]
+  fewest = min(looks for _, looks in few)
+  whose = f" of {'; '.join(names)}" if names else ""
+  if len(few) == settings > 1:
+    whose = " of every setting"
+  elif len(few) > MOST_NAMES:
+    whose = f" of {len(few)} of {settings} settings"
+  return (
+    f"Few evaluations led to the target{whose}: in one trial only {fewest}. A"
+    " cost is known to one of them; lower evaluate_every_examples for"
+    f" {FEW_LOOKS} or more."
+  )

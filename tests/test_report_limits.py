@@ -1,0 +1,186 @@
+"""What one should know before one believes a ratio."""
+
+import dataclasses
+
+import pytest
+from report_records import curve, modelled, record, seeds
+
+from jaxpower.report.compare.comparison import compare_all
+from jaxpower.report.questions.limits import (
+  Limits,
+  Pieces,
+  busy_share,
+  cpu_time_line,
+  find,
+  looks_to_target,
+  one_rate,
+  pieces,
+  tell,
+)
+
+
+def trial(batch=64, seed=0, rate=1e-3, scaling="none", **changes):
+  """A trial at a batch size and a learning rate."""
+  config = {
+    "data": "fashion_mnist_6k",
+    "batch_size": batch,
+    "target_accuracy": 0.8,
+    "optimizer": {"learning_rate": rate, "scaling": scaling},
+  }
+  return record(batch, seed, config=config, **changes)
+
+
+def limits(*trials):
+  (found,) = find(compare_all(trials))
+  return found
+
+
+def lines(*trials):
+  return [line for s in tell(find(compare_all(trials))) for line in s.lines]
+
+
+def test_there_is_no_section_where_nothing_is_to_be_known():
+  assert tell(find(compare_all(seeds(64, 204, 212)))) == ()
+  assert tell(()) == ()
+
+
+def test_joules_that_are_cpu_time_say_so():
+  facts = {"meter": modelled(0.456, 1.501), "estimated": True}
+  (line,) = lines(*seeds(64, 2.0, 3.0, **facts))
+  assert "CPU seconds times 1.50 W, and 0.456 W for each core" in line
+  assert "are ratios of CPU time" in line
+  two = cpu_time_line([(1.0, 4.0), (0.5, 2.0)])
+  assert "4.00 W, and 1.00 W for each core, busy or not; or CPU" in two
+  assert "CPU seconds times watts" in cpu_time_line([])
+
+
+def test_one_rate_for_several_batch_sizes_is_told():
+  trials = [trial(16), trial(64), trial(1024)]
+  assert one_rate(trials) == 1e-3
+  line = lines(*trials)[0]
+  assert "The learning rate was the same for every batch size: 0.001." in line
+
+
+@pytest.mark.parametrize(
+  "trials",
+  [
+    [trial(16), trial(16, 1)],
+    [trial(16), trial(64, rate=3e-3)],
+    [trial(16, scaling="sqrt"), trial(64, scaling="sqrt")],
+    [record(16, config={}), record(64, config={})],
+  ],
+)
+def test_one_batch_size_other_rates_and_scaled_ones_are_not(trials):
+  assert one_rate(trials) is None
+
+
+def test_a_batch_in_pieces_is_told():
+  facts = [(16, 16), (256, 64), (1024, 64), (512, 32)]
+  trials = [
+    trial(b, scaling="sqrt", numerics={"micro_batch": m}) for b, m in facts
+  ]
+  assert pieces(trials) == (
+    Pieces(256, (64,)),
+    Pieces(512, (32,)),
+    Pieces(1024, (64,)),
+  )
+  (line,) = lines(*trials)
+  assert line.startswith(
+    "Batch 256 and 1024 were computed 64 examples at a time; batch 512 was"
+    " computed 32 examples at a time: "
+  )
+
+
+def test_a_batch_in_several_pieces_is_told_once():
+  trials = [
+    trial(64, seed, numerics={"micro_batch": m})
+    for seed, m in [(0, 16), (1, 4)]
+  ]
+  (line,) = lines(*trials)
+  assert line.startswith("Batch 64 was computed 4 or 16 examples at a time: ")
+
+
+def test_a_batch_that_was_whole_in_some_trials_is_told_so():
+  trials = [
+    trial(64, seed, numerics={"micro_batch": m})
+    for seed, m in [(0, 16), (1, 64)]
+  ]
+  assert pieces(trials) == (Pieces(64, (16,), every_trial=False),)
+  (line,) = lines(*trials)
+  assert "computed 16 examples at a time in some trials: " in line
+
+
+def test_a_batch_over_several_devices_is_not_in_pieces():
+  provenance = {"devices": [{}, {}, {}, {}]}
+  numerics = {"micro_batch": 16}
+  assert not pieces([trial(64, numerics=numerics, provenance=provenance)])
+  assert pieces([trial(128, numerics=numerics, provenance=provenance)])
+  assert not pieces([trial(64)])
+
+
+def test_looks_are_counted_on_the_curve():
+  looks = curve(100.0, 0.81)
+  assert looks_to_target(record(64)) == 10
+  early = record(64, seconds_to_accuracy=looks[3].train_seconds)
+  assert looks_to_target(early) == 4
+  between = (looks[3].train_seconds + looks[4].train_seconds) / 2
+  assert looks_to_target(record(64, seconds_to_accuracy=between)) == 5
+  before = dataclasses.replace(looks[0], steps=0, train_seconds=0.0)
+  began = record(64, curve=(before, *looks))
+  assert looks_to_target(began) == 10
+  assert looks_to_target(record(64, 0, -5.0)) is None
+  assert looks_to_target(record(64, seconds_to_accuracy=0.0)) is None
+
+
+def test_few_looks_are_told():
+  few = [record(16, seed, seconds_to_accuracy=1.2) for seed in (0, 1)]
+  some = record(16, 2, seconds_to_accuracy=2.0)
+  found = limits(*few, some, record(64))
+  assert found.few_looks == (("batch 16", 3),)
+  (line,) = lines(*few, some, record(64))
+  assert line.startswith(
+    "Few evaluations led to the target of batch 16: in one trial only 3."
+  )
+  assert "evaluate_every_examples" in line
+  (line,) = lines(*few, record(64, seconds_to_accuracy=1.6))
+  assert "target of every setting: in one trial only 3." in line
+  batches = [2**power for power in range(5)]
+  many = [record(batch, seconds_to_accuracy=1.6) for batch in batches]
+  (line,) = lines(*many, record(64))
+  assert "target of 5 of 6 settings: in one trial only 4." in line
+
+
+def busy(seed, other, stolen=0.0):
+  return record(
+    64,
+    seed,
+    provenance={"host": "a", "cpus_usable": 2},
+    other_load_cores={"train": other, "eval": 2.0},
+    steal_cores={"train": stolen},
+  )
+
+
+def test_a_shared_machine_is_a_warning():
+  trials = [busy(0, 0.1), busy(1, 0.9), busy(2, 0.0, 1.2)]
+  assert [busy_share(t) for t in trials] == [0.05, 0.45, 0.6]
+  (section,) = tell(find(compare_all(trials)))
+  (warning,) = section.warnings
+  assert warning.startswith(
+    "2 of 3 trials were trained beside other work, which had up to 60 % of the"
+    " cores: "
+  )
+  assert "quiet" in warning
+
+
+def test_a_load_that_was_not_read_is_unknown_and_not_quiet():
+  assert busy_share(record(64)) is None
+  assert busy_share(busy(0, None)) is None
+  assert busy_share(dataclasses.replace(busy(0, 1.0), provenance={})) is None
+
+
+def test_what_holds_of_some_comparisons_is_named():
+  shared = Limits(name="a", pieces=(Pieces(64, (16,)),))
+  other = Limits(name="b", pieces=(Pieces(64, (16,)),), one_rate=0.1)
+  (section,) = tell((shared, other))
+  assert section.lines[0].startswith("Batch 64 was computed")
+  assert section.lines[1].startswith("b: The learning rate was the same")
