@@ -11,6 +11,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 # Packages whose version may change a number, where they are installed.
@@ -26,8 +27,58 @@ PACKAGES = (
   "torch",
 )
 
-# Prefixes of environment variables that say how or where frameworks compute.
-ENVIRONMENT = ("CUDA_", "XLA_", "JAX_", "OMP_")
+# Prefixes of environment variables that say how or where frameworks compute:
+# JAX and XLA, CUDA and its libraries, PyTorch and its compiler, CPU threads.
+ENVIRONMENT = (
+  *("JAX_", "XLA_", "CUDA_", "CUBLAS", "CUDNN_", "NCCL_", "TRITON_"),
+  *("NVIDIA_TF32_OVERRIDE", "TORCH_", "TORCHDYNAMO_", "TORCHINDUCTOR_"),
+  *("PYTORCH_", "ATEN_", "OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_"),
+  *("OPENBLAS_", "GOTO_"),
+)
+
+# Variables of a debugger. They make trials fail that would not (a loss that is
+# not finite is a result here), or run what is measured uncompiled, unfused or
+# one kernel at a time; so no worker is started with them.
+DEBUG_SWITCHES = (
+  "JAX_ARRAY_GARBAGE_COLLECTION_GUARD",
+  "JAX_CHECK_TRACER_LEAKS",
+  "JAX_DEBUG_INFS",
+  "JAX_DEBUG_KEY_REUSE",
+  "JAX_DEBUG_NANS",
+  "JAX_DISABLE_JIT",
+  "JAX_DISABLE_MOST_OPTIMIZATIONS",
+  "JAX_ENABLE_CHECKS",
+  "JAX_NO_EXECUTION",
+  "JAX_NO_TRACING",
+  "JAX_NUMPY_RANK_PROMOTION",
+  "JAX_THREAD_GUARD",
+  "JAX_TRANSFER_GUARD",
+  "JAX_TRANSFER_GUARD_DEVICE_TO_DEVICE",
+  "JAX_TRANSFER_GUARD_DEVICE_TO_HOST",
+  "JAX_TRANSFER_GUARD_HOST_TO_DEVICE",
+  "CUDA_LAUNCH_BLOCKING",
+  "TORCHDYNAMO_DISABLE",
+  "TORCH_COMPILE_DISABLE",
+)
+
+# Of the variables recorded, those that change nothing that is measured: which
+# devices there are (a record has them apart), how much memory is reserved
+# before it is needed, where files lie, what is logged. Any other may change
+# arithmetic, random numbers, what is compiled or the time that it takes.
+NEUTRAL = (
+  "CUDA_DEVICE_ORDER",
+  "CUDA_VERSION",
+  "JAX_PLATFORMS",
+  "JAX_PLATFORM_NAME",
+  "XLA_PYTHON_CLIENT_MEM_FRACTION",
+  "XLA_PYTHON_CLIENT_PREALLOCATE",
+)
+NEUTRAL_ENDS = ("_DIR", "_DIRECTORY", "_HOME", "_PATH", "_ROOT", "_DEVICES")
+NEUTRAL_PARTS = ("_CACHE", "DUMP", "_LOG", "NCCL_DEBUG", "TRACEBACK", "VERBOSE")
+NEUTRAL_XLA_FLAGS = "--xla_dump"  # the beginning of their names
+# As jax reads a truth value or a guard.
+OFF = ("", "0", "f", "false", "n", "no", "off", "allow")
+OFF_BY_DEFAULT = ("JAX_ENABLE_X64",)
 
 GIT_SECONDS = 5.0  # chosen: a repository that answers later has no revision
 
@@ -44,12 +95,71 @@ def collect() -> dict[str, Any]:
     "cpus_usable": len(os.sched_getaffinity(0))
     if hasattr(os, "sched_getaffinity")
     else None,
-    "environment": {
-      name: os.environ[name]
-      for name in sorted(os.environ)
-      if name.startswith(ENVIRONMENT)
-    },
+    "environment": environment(os.environ),
   }
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+  """Picks the variables that say how or where frameworks compute, by name."""
+  return {
+    name: variables[name]
+    for name in sorted(variables)
+    if name.startswith(ENVIRONMENT)
+  }
+
+
+def without_debug_switches(variables: Mapping[str, str]) -> dict[str, str]:
+  """Leaves the variables of a debugger out of an environment."""
+  return {n: v for n, v in variables.items() if n not in DEBUG_SWITCHES}
+
+
+def debug_switches(variables: Mapping[str, str]) -> dict[str, str]:
+  """Picks the variables of a debugger that are set and not to "off"."""
+  return {
+    name: variables[name]
+    for name in DEBUG_SWITCHES
+    if variables.get(name, "").lower() not in OFF
+  }
+
+
+def arithmetic_environment(provenance: Mapping[str, Any]) -> dict[str, str]:
+  """Picks the environment variables on which joules or accuracies depend.
+
+  Two trials whose variables differ are not repeats of each other: arithmetic,
+  random numbers, the compiled program or its time may be others.
+
+  Args:
+    provenance: That of a record; of an older version it may have no
+      "environment", which counts as an empty one.
+
+  Returns:
+    Value by name, sorted by name, so that equal settings are equal dicts.
+    Words of XLA_FLAGS are sorted; flags and variables without effect on what
+    is measured are left out.
+  """
+  recorded = provenance.get("environment") or {}
+  picked = {}
+  for name in sorted(recorded):
+    value = str(recorded[name])
+    if _is_neutral(name):
+      continue
+    if name in OFF_BY_DEFAULT and value.lower() in OFF:
+      continue
+    if name == "XLA_FLAGS":
+      flags = value.split()
+      kept = (f for f in flags if not f.startswith(NEUTRAL_XLA_FLAGS))
+      value = " ".join(sorted(kept))
+    if value:
+      picked[name] = value
+  return picked
+
+
+def _is_neutral(name: str) -> bool:
+  return (
+    name in NEUTRAL
+    or name.endswith(NEUTRAL_ENDS)
+    or any(part in name for part in NEUTRAL_PARTS)
+  )
 
 
 def command_line() -> list[str]:
