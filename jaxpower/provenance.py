@@ -73,7 +73,14 @@ NEUTRAL = (
   "XLA_PYTHON_CLIENT_MEM_FRACTION",
   "XLA_PYTHON_CLIENT_PREALLOCATE",
 )
-NEUTRAL_ENDS = ("_DIR", "_DIRECTORY", "_HOME", "_PATH", "_ROOT", "_DEVICES")
+NEUTRAL_ENDS = (
+  "_DIR",
+  "_DIRECTORY",
+  "_HOME",
+  "_PATH",
+  "_ROOT",
+  "_VISIBLE_DEVICES",
+)
 NEUTRAL_PARTS = ("_CACHE", "DUMP", "_LOG", "NCCL_DEBUG", "TRACEBACK", "VERBOSE")
 NEUTRAL_XLA_FLAGS = "--xla_dump"  # the beginning of their names
 # As jax reads a truth value or a guard.
