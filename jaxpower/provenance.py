@@ -115,6 +115,14 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
   }
 
 
+def of_worker(variables: Mapping[str, str]) -> dict[str, Any]:
+  """Returns the "environment" that a worker started from these variables has.
+
+  As in its provenance, so that it can be compared with that of a record.
+  """
+  return {"environment": environment(without_debug_switches(variables))}
+
+
 def without_debug_switches(variables: Mapping[str, str]) -> dict[str, str]:
   """Leaves the variables of a debugger out of an environment."""
   return {n: v for n, v in variables.items() if n not in DEBUG_SWITCHES}

@@ -31,6 +31,7 @@ DOORS = {
   "config": set(),
   "data": set(),
   "grid": {"checks", "config"},
+  "growth": {"checks", "config", "grid", "records"},
   "learn": {
     "accumulation",
     "architectures",
@@ -66,6 +67,7 @@ DOORS = {
     "checks",
     "config",
     "grid",
+    "growth",
     "messages",
     "pretraining",
     "provenance",
