@@ -49,6 +49,7 @@ DOORS = {
     "weights",
   },
   "messages": {"config", "records"},
+  "more_seeds": {"records"},
   "power": set(),
   "pretraining": {"config", "records", "weights"},
   "provenance": set(),
