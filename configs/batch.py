@@ -32,7 +32,7 @@ def get_config(text: str = "") -> Sweep:
     quick=False,
   )
   return Sweep(
-    name="batch",
+    name="batch-quick" if args.quick else "batch",
     data=args.data,
     model=Model(name=args.model),
     optimizer=Optimizer(name="adam", learning_rate=3e-3, scaling=args.scaling),

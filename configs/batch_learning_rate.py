@@ -24,7 +24,7 @@ def get_config(text: str = "") -> Sweep:
     quick=False,
   )
   return Sweep(
-    name="batch_learning_rate",
+    name="batch_learning_rate-quick" if args.quick else "batch_learning_rate",
     data=args.data,
     model=Model(name=args.model),
     optimizer=Optimizer(name="adam", scaling=args.scaling),

@@ -18,7 +18,7 @@ def get_config(text: str = "") -> Sweep:
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )
   return Sweep(
-    name="data_share",
+    name="data_share-quick" if args.quick else "data_share",
     data=args.data,
     model=Model(name=args.model),
     optimizer=Optimizer(name="adam", learning_rate=3e-3),

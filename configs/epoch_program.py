@@ -17,7 +17,7 @@ def get_config(text: str = "") -> Sweep:
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )
   return Sweep(
-    name="epoch_program",
+    name="epoch_program-quick" if args.quick else "epoch_program",
     data=args.data,
     model=Model(name=args.model),
     optimizer=Optimizer(name="adam", learning_rate=3e-3),

@@ -32,7 +32,7 @@ def get_config(text: str = "") -> Sweep:
   usual = "imu" if args.model == "transformer" else "fashion_mnist_6k"
   chosen = FRAMEWORKS if args.framework == "all" else ("jax", args.framework)
   return Sweep(
-    name="frameworks",
+    name="frameworks-quick" if args.quick else "frameworks",
     data=args.data or usual,
     model=Model(name=args.model),
     optimizer=Optimizer(name="adam", learning_rate=3e-3),

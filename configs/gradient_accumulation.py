@@ -20,7 +20,9 @@ def get_config(text: str = "") -> Sweep:
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )
   return Sweep(
-    name="gradient_accumulation",
+    name="gradient_accumulation-quick"
+    if args.quick
+    else "gradient_accumulation",
     data=args.data,
     model=Model(name=args.model),
     optimizer=Optimizer(name="adam", learning_rate=3e-3),

@@ -26,7 +26,7 @@ def get_config(text: str = "") -> Sweep:
     quick=False,
   )
   return Sweep(
-    name="learning_rate",
+    name="learning_rate-quick" if args.quick else "learning_rate",
     data=args.data,
     model=Model(name=args.model),
     optimizer=Optimizer(name="adam"),

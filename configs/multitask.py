@@ -51,7 +51,7 @@ def get_config(text: str = "") -> Sweep:
   targets = TARGETS.get(data) or dict.fromkeys(data.split("+"), 0.8)
   budget = BUDGETS.get(data, 40_960)
   return Sweep(
-    name="multitask",
+    name="multitask-quick" if args.quick else "multitask",
     data=data,
     model=Model(name=args.model),
     framework=args.framework,

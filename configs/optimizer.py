@@ -23,7 +23,7 @@ def get_config(text: str = "") -> Sweep:
     if args.framework in rule.frameworks
   )
   return Sweep(
-    name="optimizer",
+    name="optimizer-quick" if args.quick else "optimizer",
     data=args.data,
     model=Model(name=args.model),
     optimizer=Optimizer(),

@@ -19,7 +19,7 @@ def get_config(text: str = "") -> Sweep:
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )
   return Sweep(
-    name="precision",
+    name="precision-quick" if args.quick else "precision",
     data=args.data,
     model=Model(name=args.model),
     optimizer=Optimizer(name="adam", learning_rate=3e-3),

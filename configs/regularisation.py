@@ -28,7 +28,7 @@ def get_config(text: str = "") -> Sweep:
   if "image" in network.reads and not args.quick:
     vary["augmentation"] = ("none", "crop_flip")
   return Sweep(
-    name="regularisation",
+    name="regularisation-quick" if args.quick else "regularisation",
     data=args.data,
     model=Model(name=args.model),
     optimizer=Optimizer(name="adamw", learning_rate=3e-3),

@@ -18,7 +18,7 @@ def get_config(text: str = "") -> Sweep:
     text, data="fashion_mnist_6k", model="cnn", framework="jax", quick=False
   )
   return Sweep(
-    name="schedule",
+    name="schedule-quick" if args.quick else "schedule",
     data=args.data,
     model=Model(name=args.model),
     optimizer=Optimizer(name="adam", learning_rate=5e-3),

@@ -135,8 +135,9 @@ def get_config(text: str = "") -> Sweep:
     idle_seconds=0.5,
     framework=args.framework,
   )
+  name = "transfer" if args.pair == "digits" else f"transfer_{args.pair}"
   return Sweep(
-    name="transfer" if args.pair == "digits" else f"transfer_{args.pair}",
+    name=f"{name}-quick" if args.quick else name,
     data=args.data or pair.data,
     model=model,
     optimizer=optimizer,

@@ -17,7 +17,9 @@ import json
 import types
 import typing
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 FRAMEWORKS = ("jax", "torch", "torch_compile")
 PRECISIONS = ("float32", "bfloat16")
@@ -207,6 +209,23 @@ def to_dict(config: Any) -> dict[str, Any]:
   return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
+def from_dict(kind: type[T], values: dict[str, Any]) -> T:
+  """Makes a config, or a part of one, of what `to_dict` made of it.
+
+  Not for a Sweep, the values of whose `vary` have no declared type. Raises
+  TypeError on a field that the kind does not have.
+  """
+  hints = typing.get_type_hints(kind)
+
+  def typed(name: str, value: Any) -> Any:
+    of = plain_type(hints[name]) if name in hints else object
+    if dataclasses.is_dataclass(of) and isinstance(value, dict):
+      return from_dict(of, value)
+    return tuple(value) if of is tuple else value
+
+  return kind(**{name: typed(name, value) for name, value in values.items()})
+
+
 def trial_id(trial: Trial) -> str:
   """Hashes a trial's whole config to twelve hex digits that name it."""
   text = json.dumps(to_dict(trial), sort_keys=True)
@@ -286,14 +305,17 @@ def plain_type(hint: Any) -> type:
 
 
 def differences(
-  old: dict[str, Any], new: dict[str, Any], prefix: str = ""
+  old: dict[str, Any],
+  new: dict[str, Any],
+  prefix: str = "",
+  absent: str = "absent",
 ) -> list[str]:
   """Lists where two configs differ, one `field: old -> new` each."""
   lines = []
   for key in sorted(old.keys() | new.keys()):
-    a, b = old.get(key, "absent"), new.get(key, "absent")
+    a, b = old.get(key, absent), new.get(key, absent)
     if isinstance(a, dict) and isinstance(b, dict):
-      lines += differences(a, b, f"{prefix}{key}.")
+      lines += differences(a, b, f"{prefix}{key}.", absent)
     elif a != b:
       lines.append(f"{prefix}{key}: {a} -> {b}")
   return lines

@@ -4,6 +4,8 @@ import copy
 import dataclasses
 import itertools
 import random
+from collections.abc import Mapping
+from typing import Any
 
 from jaxpower import checks
 from jaxpower.config import Conditions, Sweep, Trial, put, with_seed
@@ -15,22 +17,32 @@ def expand(sweep: Sweep) -> list[Trial]:
   Raises ConfigError where the sweep or one of its trials cannot be run.
   """
   checks.check_sweep(sweep)
+  trials = []
+  for values in itertools.product(*sweep.vary.values()):
+    for seed in range(sweep.seeds):
+      varied = dict(zip(sweep.vary, values, strict=True))
+      trial = trial_of(sweep, varied, seed)
+      checks.check_with_sources(trial, checks.check_trial)
+      trials.append(trial)
+  return _in_order(trials, sweep.order_seed)
+
+
+def trial_of(sweep: Sweep, values: Mapping[str, Any], seed: int) -> Trial:
+  """Makes one trial of a sweep: its conditions with these values and seed.
+
+  Raises ConfigError where a value is not of its field's type.
+  """
   shared = {
     field.name: getattr(sweep, field.name)
     for field in dataclasses.fields(Conditions)
   }
-  trials = []
-  for values in itertools.product(*sweep.vary.values()):
-    for seed in range(sweep.seeds):
-      trial = Trial(**copy.deepcopy(shared), seed=seed)
-      for path, value in zip(sweep.vary, values, strict=True):
-        put(trial, path, copy.deepcopy(value))
-      checks.check_types(trial)
-      trial = with_seed(trial, seed)
-      _drop_other_tasks(trial)
-      checks.check_with_sources(trial, checks.check_trial)
-      trials.append(trial)
-  return _in_order(trials, sweep.order_seed)
+  trial = Trial(**copy.deepcopy(shared), seed=seed)
+  for path, value in values.items():
+    put(trial, path, copy.deepcopy(value))
+  checks.check_types(trial)
+  trial = with_seed(trial, seed)
+  _drop_other_tasks(trial)
+  return trial
 
 
 def _drop_other_tasks(trial: Trial) -> None:
@@ -50,22 +62,26 @@ def _drop_other_tasks(trial: Trial) -> None:
 
 
 def _in_order(trials: list[Trial], order_seed: int) -> list[Trial]:
-  """Shuffles the trials; several frameworks take turns.
+  """Puts trials in complete blocks: all settings of a seed, then the next seed.
 
-  In random order a machine that warms up or slows down during the sweep
-  favours no value. Each framework has a process of its own, and two processes
-  would share the card's memory and its idle watts; so the trials of one seed
-  and one framework run together, and one process ends before the next begins.
-  The order of the frameworks is reversed from seed to seed (A B, B A): a
-  steady drift cancels, and the process changes only once a seed.
+  A machine that warms up or slows down during the sweep moves a block as a
+  whole, so that the drift goes out with the seed where trials are compared
+  seed by seed, and a sweep cut short has as many seeds of each setting. In a
+  block settings stand in random order, drawn for each seed apart: none is
+  always first, and a seed's order does not depend on how many there are.
+
+  Each framework has a process of its own, and two processes would share the
+  card's memory and its idle watts; so the trials of one seed and one framework
+  run together, and one process ends before the next begins. The order of the
+  frameworks is reversed from seed to seed (A B, B A): a steady drift cancels,
+  and the process changes only once a seed.
   """
-  random.Random(order_seed).shuffle(trials)
   frameworks = list(dict.fromkeys(trial.framework for trial in trials))
-  if len(frameworks) == 1:
-    return trials
-
-  def turn(trial: Trial) -> tuple[int, int]:
-    place = frameworks.index(trial.framework)
-    return trial.seed, place if trial.seed % 2 == 0 else -place
-
-  return sorted(trials, key=turn)
+  random.Random(f"frameworks of {order_seed}").shuffle(frameworks)
+  ordered = []
+  for seed in sorted({trial.seed for trial in trials}):
+    block = [trial for trial in trials if trial.seed == seed]
+    random.Random(f"seed {seed} of {order_seed}").shuffle(block)
+    turns = frameworks if seed % 2 == 0 else frameworks[::-1]
+    ordered += sorted(block, key=lambda trial: turns.index(trial.framework))
+  return ordered

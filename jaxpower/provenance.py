@@ -73,7 +73,14 @@ NEUTRAL = (
   "XLA_PYTHON_CLIENT_MEM_FRACTION",
   "XLA_PYTHON_CLIENT_PREALLOCATE",
 )
-NEUTRAL_ENDS = ("_DIR", "_DIRECTORY", "_HOME", "_PATH", "_ROOT", "_DEVICES")
+NEUTRAL_ENDS = (
+  "_DIR",
+  "_DIRECTORY",
+  "_HOME",
+  "_PATH",
+  "_ROOT",
+  "_VISIBLE_DEVICES",
+)
 NEUTRAL_PARTS = ("_CACHE", "DUMP", "_LOG", "NCCL_DEBUG", "TRACEBACK", "VERBOSE")
 NEUTRAL_XLA_FLAGS = "--xla_dump"  # the beginning of their names
 # As jax reads a truth value or a guard.
@@ -106,6 +113,14 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     for name in sorted(variables)
     if name.startswith(ENVIRONMENT)
   }
+
+
+def of_worker(variables: Mapping[str, str]) -> dict[str, Any]:
+  """Returns the "environment" that a worker started from these variables has.
+
+  As in its provenance, so that it can be compared with that of a record.
+  """
+  return {"environment": environment(without_debug_switches(variables))}
 
 
 def without_debug_switches(variables: Mapping[str, str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ import os
 import pathlib
 import statistics
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO, Literal
 
 from jaxpower.config import (
@@ -249,6 +249,29 @@ def append(path: pathlib.Path, record: TrialRecord) -> None:
     file.write(to_json(record).encode() + b"\n")
     file.flush()
     os.fsync(file.fileno())
+
+
+def set_varied(
+  path: pathlib.Path, varied: Mapping[str, dict[str, Any]]
+) -> None:
+  """Replaces `varied` in the records of some trials, by trial id.
+
+  The file is written anew and takes the old one's place whole; lines of other
+  trials stay as they are, byte for byte, and a torn line is left out.
+  """
+  if not varied:
+    return
+  *lines, _torn = path.read_bytes().split(b"\n")
+  unfinished = path.with_suffix(".unfinished")
+  with unfinished.open("wb") as file:
+    for line in lines:
+      facts = json.loads(line)
+      if (name := facts["trial_id"]) in varied:
+        line = json.dumps(facts | {"varied": varied[name]}).encode()
+      file.write(line + b"\n")
+    file.flush()
+    os.fsync(file.fileno())
+  unfinished.replace(path)
 
 
 def _cut_torn_line(file: BinaryIO) -> None:

@@ -2,10 +2,13 @@
 
 A run folder is continued, never overwritten: a trial is known by the hash of
 its config, so after an interruption the same command runs only the trials
-without a record. That asks for two things. The folder holds one config and one
-meter (`sweep.json`), since records of two configs, or measured and modelled
-joules, must not share a table. And one process at a time writes to it, since
-two would run the same trials and measure each other's energy.
+without a record, and one that asks for more seeds or values only what is
+missing (`growth`). That asks for three things. The folder holds trials of one
+sweep, and one meter (`sweep.json`), since measured and modelled joules must
+not share a table. It holds trials of one environment: variables that change
+arithmetic or random numbers are no part of a config. And one process at a time
+writes to it, since two would run the same trials and measure each other's
+energy.
 """
 
 import contextlib
@@ -15,23 +18,23 @@ import json
 import os
 import pathlib
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from jaxpower import pretraining, provenance, records, requirements
+from jaxpower import growth, pretraining, provenance, records, requirements
 from jaxpower.checks import check_cadence, check_with_sources
 from jaxpower.config import (
   ConfigError,
   Sweep,
   Trial,
   differences,
-  get,
   to_dict,
   trial_id,
 )
 from jaxpower.grid import expand
+from jaxpower.growth import Grown, GrowthError
 from jaxpower.messages import Done, Progress, Ready
-from jaxpower.records import TrialRecord, varied_value
+from jaxpower.records import TrialRecord
 from jaxpower.worker import Worker, Workers, failed_record
 
 RECORDS = "records.jsonl"
@@ -44,13 +47,16 @@ Watch = Callable[[int, Trial, Progress | TrialRecord], None]
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """All trials of a sweep in their order, and the records there are of them.
+  """All trials of a sweep in their order, and the records of its folder.
 
   Attributes:
     sweep: The config.
     folder: The run folder.
     trials: Each stands after the trial whose weights it starts from.
-    recorded: The newest record of each trial that has one, by trial id.
+    grown: What the folder holds when they have been run.
+    recorded: The newest record of each trial in the folder, by trial id, those
+      of trials beyond this sweep too; `varied` is that of the grown sweep.
+    renamed: Ids of the records whose `varied` the file still has otherwise.
     meter: The meter asked for.
     retry_failed: Whether trials are run again whose record says failed.
     pretrainings: Ids of trials that the sweep has only to start others from.
@@ -61,7 +67,9 @@ class Plan:
   sweep: Sweep
   folder: pathlib.Path
   trials: tuple[Trial, ...]
+  grown: Grown
   recorded: dict[str, TrialRecord]
+  renamed: frozenset[str] = frozenset()
   meter: str = "auto"
   retry_failed: bool = False
   pretrainings: frozenset[str] = frozenset()
@@ -72,6 +80,13 @@ class Plan:
     """The trials that are still to be run."""
     done = _done(self.recorded, self.retry_failed) - self.unusable.keys()
     return tuple(t for t in self.trials if trial_id(t) not in done)
+
+  @property
+  def order(self) -> tuple[str, ...]:
+    """Ids of all trials of the folder: those beyond this sweep come first."""
+    planned = [trial_id(trial) for trial in self.trials]
+    beyond = [name for name in self.recorded if name not in set(planned)]
+    return (*beyond, *planned)
 
   @property
   def expected_seconds(self) -> float | None:
@@ -90,10 +105,7 @@ class Plan:
     """
     if trial_id(trial) in self.pretrainings:
       return {}
-    return {
-      path: varied_value(get(trial, path), values)
-      for path, values in self.sweep.vary.items()
-    }
+    return self.grown.varied(trial)
 
 
 def plan(
@@ -112,17 +124,25 @@ def plan(
     requirements.check_installed(trial)
     check_with_sources(trial, requirements.check_data)
     check_with_sources(trial, check_cadence)
-    requirements.check_weights(trial)
+    check_with_sources(trial, requirements.check_weights)
   trials = tuple(pretraining.with_sources(expanded))
   folder = pathlib.Path(folder or pathlib.Path("runs") / sweep.name)
-  _check_folder(folder, sweep, meter)
+  _check_folder(folder, meter)
   recorded = {r.trial_id: r for r in records.read(folder / RECORDS)}
+  grown = _grow(folder, sweep, expanded, recorded)
+  renamed = growth.renamed(grown, recorded)
+  recorded |= {
+    name: dataclasses.replace(recorded[name], varied=varied)
+    for name, varied in renamed.items()
+  }
   done = _done(recorded, retry_failed)
-  return Plan(
+  planned = Plan(
     sweep,
     folder,
     trials,
+    grown,
     recorded,
+    frozenset(renamed),
     meter,
     retry_failed,
     pretrainings=frozenset(map(trial_id, trials)) - {*map(trial_id, expanded)},
@@ -130,6 +150,9 @@ def plan(
       trials, {name: recorded[name] for name in done}, folder
     ),
   )
+  if planned.left:
+    _check_environment(folder, recorded.values())
+  return planned
 
 
 def execute(
@@ -138,7 +161,9 @@ def execute(
   watch: Watch = lambda number, trial, news: None,
   greet: Callable[[Ready], None] = lambda ready: None,
 ) -> tuple[TrialRecord, ...]:
-  """Runs the trials left of a plan; returns the newest record of each trial.
+  """Runs the trials left of a plan; returns the records of its folder.
+
+  That is the newest of each trial, also of trials beyond the plan's sweep.
 
   Args:
     plan: What to run.
@@ -157,7 +182,7 @@ def execute(
         requirements.check_devices(trials, ready)
       greet(workers.of(left[0].framework).ready)
       with _locked(plan.folder):
-        _write_sweep(plan)
+        _write_growth(plan)
         for trial in left:
           number = plan.trials.index(trial) + 1
           if reason := pretraining.blocked_by(trial, newest):
@@ -168,8 +193,10 @@ def execute(
           records.append(plan.folder / RECORDS, record)
           newest[record.trial_id] = record
           watch(number, trial, record)
-  ids = [trial_id(trial) for trial in plan.trials]
-  return tuple(newest[name] for name in ids if name in newest)
+  elif plan.renamed:
+    with _locked(plan.folder):
+      _write_growth(plan)
+  return tuple(newest[name] for name in plan.order if name in newest)
 
 
 def run(
@@ -179,7 +206,9 @@ def run(
   meter: str = "auto",
   watch: Watch = lambda number, trial, news: None,
 ) -> tuple[TrialRecord, ...]:
-  """Runs a sweep and returns its records, those of an earlier run included.
+  """Runs a sweep and returns the records of its folder.
+
+  Those of earlier runs are included, of a larger sweep too.
 
   Args:
     sweep: What to run.
@@ -237,10 +266,10 @@ def _by_framework(trials: tuple[Trial, ...]) -> list[tuple[Trial, ...]]:
   ]
 
 
-def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
-  """Raises ConfigError where a run folder cannot continue this sweep.
+def _check_folder(folder: pathlib.Path, meter: str) -> None:
+  """Raises ConfigError where a run folder cannot be continued.
 
-  That is one with records of another config or meter, or of no known one.
+  That is one with records of another meter, or of no known sweep.
   """
   if folder.exists() and not folder.is_dir():
     raise ConfigError(f"{folder} is a file; name a folder with --out")
@@ -256,31 +285,82 @@ def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
       )
     return
   try:
-    written = read_sweep(folder)
-    changes = differences(written["config"], to_dict(sweep))
-    changes += differences({"meter": written["meter"]}, {"meter": meter})
+    held = read_sweep(folder)["meter"]
   except (ValueError, KeyError, TypeError) as error:
     raise ConfigError(
       f"{folder / SWEEP} is damaged ({error}); name another folder with --out"
     ) from None
-  if changes:
+  if held != meter:
     raise ConfigError(
-      f"{folder} holds records of another config ({'; '.join(changes)});"
+      f"{folder} holds records of another meter (meter: {held} -> {meter});"
       " name another folder with --out"
     )
 
 
-def _write_sweep(plan: Plan) -> None:
-  """Writes sweep.json, whole or not at all, unless the folder has it."""
-  path = plan.folder / SWEEP
-  if path.exists():
+def _grow(
+  folder: pathlib.Path,
+  sweep: Sweep,
+  expanded: list[Trial],
+  recorded: dict[str, TrialRecord],
+) -> Grown:
+  """Adds a sweep to those of a folder.
+
+  Raises ConfigError where a recorded trial is no part of it.
+  """
+  try:
+    return growth.grow(sweep, expanded, recorded)
+  except GrowthError as error:
+    raise ConfigError(
+      f"{folder} holds records of another config ({error}); name another folder"
+      " with --out"
+    ) from None
+
+
+def _check_environment(
+  folder: pathlib.Path, recorded: Iterable[TrialRecord]
+) -> None:
+  """Raises ConfigError where records were made in another environment.
+
+  What a trial that failed was run in does not matter, nor does a record that
+  does not say it.
+  """
+  now = provenance.arithmetic_environment(provenance.of_worker(os.environ))
+  ran = [r.provenance for r in recorded if r.status != "failed"]
+  before = [
+    provenance.arithmetic_environment(p) for p in ran if "environment" in p
+  ]
+  if not before or now in before:
     return
+  changes = differences(before[-1], now, absent="not set")
+  raise ConfigError(
+    f"{folder} holds records made with other environment variables"
+    f" ({'; '.join(changes)}); set them as they were, or name another folder"
+    " with --out"
+  )
+
+
+def _write_growth(plan: Plan) -> None:
+  """Writes what the folder's sweep is now, and what its records vary in it."""
+  _write_sweep(plan)
+  varied = {name: plan.recorded[name].varied for name in plan.renamed}
+  records.set_varied(plan.folder / RECORDS, varied)
+
+
+def _write_sweep(plan: Plan) -> None:
+  """Writes sweep.json, whole or not at all, as the folder's sweep has grown.
+
+  The command line is that of the newest run, unless the folder holds more than
+  that run asked for.
+  """
+  path, command_line = plan.folder / SWEEP, provenance.command_line()
+  if path.exists() and plan.grown.sweep != plan.sweep:
+    command_line = read_sweep(plan.folder).get("command_line", command_line)
   facts = {
-    "config": to_dict(plan.sweep),
+    "config": to_dict(plan.grown.sweep),
     "meter": plan.meter,
-    "trials": len(plan.trials),
-    "order": [trial_id(trial) for trial in plan.trials],
-    "command_line": provenance.command_line(),
+    "trials": len(plan.order),
+    "order": plan.order,
+    "command_line": command_line,
   }
   unfinished = path.with_suffix(".unfinished")
   unfinished.write_text(json.dumps(facts, indent=2) + "\n")

@@ -18,6 +18,7 @@ ends the worker: none is left behind.
 """
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import signal
@@ -25,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -133,14 +134,6 @@ class Worker:
     self._outbox, outbox = _pipe()
     self._output = tempfile.TemporaryFile()  # noqa: SIM115, closed in _stop
     ends = [inbox.fileno(), outbox.fileno()]
-    package = pathlib.Path(__file__).parent.parent
-    path = os.pathsep.join(
-      filter(None, [str(package), os.environ.get("PYTHONPATH")])
-    )
-    environment = os.environ | {"PYTHONPATH": path}
-    if self._framework != "jax":
-      # JAX only initialises weights here; keep it off the GPUs.
-      environment["JAX_PLATFORMS"] = "cpu"
     self._process = subprocess.Popen(
       [
         *(sys.executable, "-c", COMMAND),
@@ -150,7 +143,7 @@ class Worker:
       stdout=self._output,
       stderr=self._output,
       pass_fds=ends,
-      env=environment,
+      env=environment(os.environ, self._framework),
     )
     # The child has its copies; with ours open its death would not be seen.
     inbox.close()
@@ -162,7 +155,14 @@ class Worker:
     if isinstance(answer, Refused):
       self._stop()
       raise WorkerError(answer.reason)
-    self._ready: Ready = answer
+    switches = provenance.debug_switches(os.environ)
+    left_out = tuple(
+      f"{name}={value} is left out: trials run without a debugger's switches"
+      for name, value in switches.items()
+    )
+    self._ready: Ready = dataclasses.replace(
+      answer, warnings=left_out + answer.warnings
+    )
 
   def _stop(self) -> None:
     """Closes the worker's inbox, which ends it, and kills it if it stays."""
@@ -189,6 +189,25 @@ class Worker:
     self._output.seek(0)
     lines = self._output.read().decode(errors="replace").strip().splitlines()
     return lines[-1].strip() if lines else ""
+
+
+def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
+  """Returns the environment of a worker, from that of the sweep.
+
+  What JAX is told by variables is as far as it can be the same for all: no
+  switches of a debugger, and no cache of compiled programs on disk, which would
+  make the cost of compiling depend on what ran before.
+  """
+  package = pathlib.Path(__file__).parent.parent
+  path = filter(None, [str(package), variables.get("PYTHONPATH")])
+  own = {
+    "PYTHONPATH": os.pathsep.join(path),
+    "JAX_ENABLE_COMPILATION_CACHE": "false",
+  }
+  if framework != "jax":
+    # JAX only initialises weights here; keep it off the GPUs.
+    own["JAX_PLATFORMS"] = "cpu"
+  return provenance.without_debug_switches(variables) | own
 
 
 def _pipe() -> tuple[Connection, Connection]:

@@ -9,6 +9,7 @@ from jaxpower.cli import progress
 from jaxpower.cli.progress import Display
 from jaxpower.config import Sweep, Transfer, Trial, to_dict, trial_id
 from jaxpower.grid import expand
+from jaxpower.growth import Grown
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan
@@ -51,6 +52,7 @@ def plan(*recorded: TrialRecord) -> Plan:
     SWEEP,
     pathlib.Path("runs/batch"),
     TRIALS,
+    Grown(SWEEP),
     {record.trial_id: record for record in recorded},
   )
 
@@ -68,6 +70,7 @@ def test_a_pretraining_and_lost_weights_are_told() -> None:
     asked,
     pathlib.Path("runs/transfer"),
     (pretraining, *expand(asked)),
+    Grown(asked),
     {name: dataclasses.replace(RECORD, trial_id=name)},
     pretrainings=frozenset({name}),
     unusable={name: why},
@@ -158,3 +161,12 @@ def test_the_outline_tells_what_is_left() -> None:
     f"   2  {trial_id(TRIALS[1])}  to run    batch {TRIALS[1].batch_size},"
     " seed 0",
   ]
+
+
+def test_trials_beyond_the_sweep_are_told() -> None:
+  other = dataclasses.replace(RECORD, trial_id="0123456789ab")
+  first, *_ = progress.outline(plan(RECORD, other)).splitlines()
+  assert first == (
+    "2 trials in runs/batch: 1 recorded, 1 to run, 1 more recorded beyond them;"
+    " expected time: 2 min"
+  )

@@ -148,3 +148,16 @@ def test_a_task_without_its_own_target_has_the_shared_one() -> None:
   )
   assert config.targets_of(trial) == {"label": 0.7, "subject": 0.5}
   assert config.to_dict(trial)["tasks"] == ["label", "subject"]
+
+
+def test_a_config_is_read_as_it_was_written() -> None:
+  source = Trial(data="mnist_5k", tasks=("a", "b"), targets={"a": 0.5})
+  trial = Trial(
+    optimizer=Optimizer(name="lion"),
+    transfer=Transfer(init_from=source, freeze=True),
+    seed=3,
+  )
+  written = config.to_dict(trial)
+  assert config.from_dict(Trial, written) == trial
+  with pytest.raises(TypeError, match="colour"):
+    config.from_dict(Trial, written | {"colour": "red"})

@@ -1,5 +1,7 @@
 import copy
 
+import pytest
+
 from jaxpower import grid
 from jaxpower.config import Sweep, Transfer, Trial, trial_id
 
@@ -32,6 +34,27 @@ def test_the_order_is_random_and_recorded() -> None:
   other = [trial_id(trial) for trial in grid.expand(sweep)]
   assert order != other
   assert sorted(order) == sorted(other)
+
+
+def test_a_seed_is_a_block_of_all_settings_in_an_order_of_its_own() -> None:
+  sweep = Sweep(vary={"batch_size": (16, 32, 64, 128)}, seeds=6)
+  order = grid.expand(sweep)
+  blocks = [order[i : i + 4] for i in range(0, 24, 4)]
+  assert [{t.seed for t in block} for block in blocks] == [
+    {0}, {1}, {2}, {3}, {4}, {5},
+  ]  # fmt: skip
+  sizes = [tuple(t.batch_size for t in block) for block in blocks]
+  assert {tuple(sorted(block)) for block in sizes} == {(16, 32, 64, 128)}
+  assert len(set(sizes)) > 3
+
+
+@pytest.mark.parametrize("frameworks", [("jax",), ("jax", "torch")])
+def test_more_seeds_leave_the_order_of_the_others(
+  frameworks: tuple[str, ...],
+) -> None:
+  vary = {"batch_size": (16, 32, 64), "framework": frameworks}
+  few, many = (grid.expand(Sweep(vary=vary, seeds=n)) for n in (3, 5))
+  assert many[: len(few)] == few
 
 
 def test_frameworks_take_turns_whose_order_turns_round() -> None:

@@ -31,6 +31,7 @@ DOORS = {
   "config": set(),
   "data": set(),
   "grid": {"checks", "config"},
+  "growth": {"checks", "config", "grid", "records"},
   "learn": {
     "accumulation",
     "architectures",
@@ -48,6 +49,7 @@ DOORS = {
     "weights",
   },
   "messages": {"config", "records"},
+  "more_seeds": {"records"},
   "power": set(),
   "pretraining": {"config", "records", "weights"},
   "provenance": set(),
@@ -66,6 +68,7 @@ DOORS = {
     "checks",
     "config",
     "grid",
+    "growth",
     "messages",
     "pretraining",
     "provenance",

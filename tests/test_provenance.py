@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxpower import provenance
+from jaxpower.provenance import arithmetic_environment
 
 
 def test_what_is_collected_can_be_written() -> None:
@@ -33,3 +34,70 @@ def test_only_settings_of_the_frameworks_are_kept(
   environment = provenance.collect()["environment"]
   assert environment["CUDA_VISIBLE_DEVICES"] == "1,0"
   assert "hunter2" not in json.dumps(environment)
+
+
+@pytest.mark.parametrize(
+  ("recorded", "picked"),
+  [
+    ({}, {}),
+    ({"environment": None}, {}),
+    (
+      {"environment": {"OMP_NUM_THREADS": "2", "JAX_DEFAULT_PRNG_IMPL": "rbg"}},
+      {"JAX_DEFAULT_PRNG_IMPL": "rbg", "OMP_NUM_THREADS": "2"},
+    ),
+    # Where there are devices and files, and what is logged, is no setting.
+    (
+      {
+        "environment": {
+          "CUDA_VISIBLE_DEVICES": "3",
+          "JAX_PLATFORMS": "cpu",
+          "JAX_COMPILATION_CACHE_DIR": "/tmp/cache",
+          "JAX_LOG_COMPILES": "1",
+          "TORCH_HOME": "/home/me",
+        }
+      },
+      {},
+    ),
+    # Nor is it what is set to its default, or to nothing.
+    ({"environment": {"JAX_ENABLE_X64": "False", "OMP_NUM_THREADS": ""}}, {}),
+    ({"environment": {"JAX_ENABLE_X64": "1"}}, {"JAX_ENABLE_X64": "1"}),
+    # 0 turns TF32 off; unset, it is on.
+    (
+      {"environment": {"NVIDIA_TF32_OVERRIDE": "0"}},
+      {"NVIDIA_TF32_OVERRIDE": "0"},
+    ),
+    # "_DIRECT" is no "_DIR".
+    (
+      {"environment": {"JAX_USE_DIRECT_LINEARIZE": "0"}},
+      {"JAX_USE_DIRECT_LINEARIZE": "0"},
+    ),
+    ({"environment": {"XLA_FLAGS": "--xla_dump_to=/tmp"}}, {}),
+  ],
+)
+def test_what_arithmetic_depends_on_is_picked(
+  recorded: dict, picked: dict
+) -> None:
+  assert arithmetic_environment(recorded) == picked
+
+
+def test_flags_of_xla_have_no_order() -> None:
+  one, other = (
+    arithmetic_environment({"environment": {"XLA_FLAGS": flags}})
+    for flags in ("--xla_b=1  --xla_a", "--xla_a --xla_dump_to=/x --xla_b=1")
+  )
+  assert one == other == {"XLA_FLAGS": "--xla_a --xla_b=1"}
+
+
+def test_switches_of_a_debugger_are_found_and_left_out() -> None:
+  variables = {
+    "JAX_DEBUG_NANS": "1",
+    "JAX_DISABLE_JIT": "False",
+    "JAX_TRANSFER_GUARD": "allow",
+    "JAX_ENABLE_X64": "1",
+    "HOME": "/home/me",
+  }
+  assert provenance.debug_switches(variables) == {"JAX_DEBUG_NANS": "1"}
+  assert provenance.without_debug_switches(variables) == {
+    "JAX_ENABLE_X64": "1",
+    "HOME": "/home/me",
+  }

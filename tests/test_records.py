@@ -228,3 +228,24 @@ def test_a_varied_value_has_a_name(values: Any, words: Any) -> None:
         value, init_from=with_seed(value.init_from, 3)
       )
       assert records.varied_value(seeded, values) == said
+
+
+def test_a_sweep_that_grows_names_its_records_anew(
+  tmp_path: pathlib.Path,
+) -> None:
+  path = tmp_path / "records.jsonl"
+  other = dataclasses.replace(RECORD, trial_id="0123456789ab")
+  for record in (RECORD, other, dataclasses.replace(RECORD, status="failed")):
+    records.append(path, record)
+  before = path.read_bytes().splitlines()
+  with path.open("ab") as file:
+    file.write(b"{torn")
+  varied = {"batch_size": 64, "transfer": "frozen from imu"}
+  records.set_varied(path, {RECORD.trial_id: varied})
+  assert records.read(path) == [
+    dataclasses.replace(RECORD, varied=varied),
+    other,
+    dataclasses.replace(RECORD, varied=varied, status="failed"),
+  ]
+  after = path.read_bytes().splitlines()
+  assert (len(after), after[1]) == (3, before[1])

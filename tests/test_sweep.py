@@ -2,15 +2,33 @@ import copy
 import dataclasses
 import gzip
 import json
+import os
 import pathlib
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
 
-from jaxpower import config, records, requirements, sweep, weights, worker
-from jaxpower.config import ConfigError, Model, Sweep, Transfer, Trial, trial_id
+from jaxpower import (
+  config,
+  provenance,
+  records,
+  requirements,
+  sweep,
+  weights,
+  worker,
+)
+from jaxpower.config import (
+  ConfigError,
+  Model,
+  Optimizer,
+  Sweep,
+  Transfer,
+  Trial,
+  trial_id,
+)
 from jaxpower.data import DataError
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import Status, TrialRecord
@@ -84,6 +102,7 @@ class InstantWorker:
         error="the worker died with signal 9 (SIGKILL)" if failed else None,
         target_accuracy=trial.target_accuracy,
         wall_seconds=None if failed else 10.0,
+        provenance=provenance.of_worker(os.environ),
       )
     )
 
@@ -175,8 +194,21 @@ def test_a_sweep_does_not_go_on_beside_an_archive(
 @pytest.mark.parametrize(
   ("change", "meter", "message"),
   [
-    ({"seeds": 5}, "auto", "(seeds: 2 -> 5)"),
     ({"target_accuracy": 0.9}, "auto", "(target_accuracy: 0.8 -> 0.9)"),
+    (
+      {
+        "vary": {"batch_size": (64, 256, 512)},
+        "optimizer": Optimizer(name="sgd"),
+      },
+      "auto",
+      "config (optimizer.name: adam -> sgd)",
+    ),
+    # None of the recorded trials has this value of a field not varied so far.
+    (
+      {"vary": {"batch_size": (64, 256)}, "data_share": 0.5, "seeds": 9},
+      "auto",
+      "(data_share: 1.0 -> 0.5)",
+    ),
     ({}, "nvml", "(meter: auto -> nvml)"),
   ],
 )
@@ -190,6 +222,9 @@ def test_another_config_in_the_same_folder_is_refused(
   assert message in str(error.value)
   assert "--out" in str(error.value)
   assert (tmp_path / sweep.RECORDS).read_bytes() == before
+
+
+NOWHERE = Transfer(weights="nowhere")
 
 
 @pytest.mark.parametrize(
@@ -261,6 +296,11 @@ def test_another_config_in_the_same_folder_is_refused(
       "transfer.weights: weights/resnet18 is not there",
     ),
     (
+      {"transfer": Transfer(init_from=Trial(transfer=NOWHERE))},
+      ConfigError,
+      "transfer.init_from.transfer.weights: nowhere is not there",
+    ),
+    (
       {"transfer": Transfer(init_from=Trial(batch_size=2_046))},
       ConfigError,
       "transfer.init_from.evaluate_every_examples 2048: not a multiple",
@@ -279,6 +319,161 @@ def test_what_cannot_run_is_refused_before_anything_is_written(
   assert message in str(error.value)
   assert "\n" not in str(error.value)
   assert not folder.exists()
+
+
+def content(folder: pathlib.Path) -> tuple[bytes, dict[str, Any]]:
+  return (folder / sweep.RECORDS).read_bytes(), sweep.read_sweep(folder)
+
+
+BATCHES = {"batch_size": [64, 256]}
+MORE = {"batch_size": [32, 64, 256]}
+
+
+@pytest.mark.parametrize(
+  ("change", "new", "varied", "seeds"),
+  [
+    ({"seeds": 3}, 2, BATCHES, 3),
+    ({"vary": {"batch_size": (32, 64, 256)}}, 2, MORE, 2),
+    ({"order_seed": 7}, 0, BATCHES, 2),
+    ({"name": "another"}, 0, BATCHES, 2),
+    # A smaller sweep leaves out nothing that is recorded.
+    ({"seeds": 1}, 0, BATCHES, 2),
+    ({"vary": {"batch_size": (32,)}, "seeds": 3}, 3, MORE, 3),
+    ({"vary": {}, "batch_size": 64}, 0, BATCHES, 2),
+    (
+      {"vary": {"batch_size": (32,)}, "seeds": 1},
+      1,
+      MORE,
+      2,
+    ),
+    # Another field is varied; the value that all trials had is one of its.
+    (
+      {"vary": {"batch_size": (64, 256), "data_share": (1, 0.5)}},
+      4,
+      {"batch_size": [64, 256], "data_share": [1.0, 0.5]},
+      2,
+    ),
+  ],
+)
+def test_a_sweep_grows_in_place(
+  tmp_path: pathlib.Path,
+  instant: type[InstantWorker],
+  change: dict[str, Any],
+  new: int,
+  varied: dict[str, list[Any]],
+  seeds: int,
+) -> None:
+  first = sweep.run(asked(), tmp_path)
+  wanted = dataclasses.replace(asked(), **change)
+  plan = sweep.plan(wanted, tmp_path)
+  assert len(plan.left) == new
+  found = sweep.execute(plan)
+  assert instant.runs == 4 + new
+  assert {r.trial_id for r in first} <= {r.trial_id for r in found}
+  assert len(found) == 4 + new
+  assert {tuple(r.varied) for r in found} == {tuple(varied)}
+  # What stands in the file is what was returned.
+  held = {r.trial_id: r for r in records.read(tmp_path / sweep.RECORDS)}
+  assert held == {r.trial_id: r for r in found}
+  if new:
+    written = sweep.read_sweep(tmp_path)
+    config = written["config"]
+    assert (config["vary"], config["seeds"]) == (varied, seeds)
+    assert written["trials"] == len(written["order"]) == 4 + new
+    assert written["order"] == [r.trial_id for r in found]
+  # Either command may be given again, and nothing is left to run.
+  before = content(tmp_path)
+  for again in (asked(), wanted):
+    assert sweep.plan(again, tmp_path).left == ()
+    assert sweep.run(again, tmp_path)
+  assert content(tmp_path) == before
+
+
+def test_seeds_are_added_after_those_that_were_planned(
+  tmp_path: pathlib.Path,
+) -> None:
+  before = [r.trial_id for r in sweep.run(asked(), tmp_path)]
+  after = [r.trial_id for r in sweep.run(asked(seeds=4), tmp_path)]
+  assert after[:4] == before
+  lines = records.read(tmp_path / sweep.RECORDS)
+  assert [r.trial_id for r in lines] == after
+
+
+def test_what_was_asked_for_in_part_keeps_the_whole_command(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  def give(*words: str) -> None:
+    monkeypatch.setattr(provenance, "command_line", lambda: list(words))
+
+  give("run", "whole")
+  sweep.run(asked(), tmp_path)
+  give("run", "part")
+  sweep.run(asked(vary={"batch_size": (32,)}), tmp_path)
+  assert sweep.read_sweep(tmp_path)["command_line"] == ["run", "whole"]
+  give("run", "all")
+  sweep.run(asked(vary={"batch_size": (32, 64, 256)}, seeds=3), tmp_path)
+  assert sweep.read_sweep(tmp_path)["command_line"] == ["run", "all"]
+
+
+def test_tasks_can_be_added_with_targets_of_their_own(
+  tmp_path: pathlib.Path,
+) -> None:
+  one = Sweep(
+    name="imu",
+    data="imu",
+    vary={"tasks": (("label",),)},
+    targets={"label": 0.9},
+    seeds=1,
+  )
+  sweep.run(one, tmp_path)
+  both = dataclasses.replace(
+    one,
+    vary={"tasks": (("label",), ("subject",))},
+    targets={"label": 0.9, "subject": 0.6},
+  )
+  found = sweep.run(both, tmp_path)
+  tasks = [tuple(r.varied["tasks"]) for r in found]
+  assert sorted(tasks) == [("label",), ("subject",)]
+  held = sweep.read_sweep(tmp_path)["config"]
+  assert held["targets"] == {"label": 0.9, "subject": 0.6}
+  assert sweep.plan(one, tmp_path).left == ()
+
+
+def test_records_of_an_older_config_are_named(tmp_path: pathlib.Path) -> None:
+  sweep.run(asked(), tmp_path)
+  path = tmp_path / sweep.RECORDS
+  path.write_text(path.read_text().replace('"data_share"', '"share_of_data"'))
+  with pytest.raises(ConfigError) as error:
+    sweep.plan(asked(), tmp_path)
+  line = str(error.value)
+  assert "data_share: absent -> 1.0; share_of_data: 1.0 -> absent" in line
+  assert "\n" not in line
+
+
+def test_a_folder_holds_trials_of_one_environment(
+  tmp_path: pathlib.Path,
+  instant: type[InstantWorker],
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  monkeypatch.setenv("OMP_NUM_THREADS", "2")
+  sweep.run(asked(seeds=1), tmp_path)
+  before = content(tmp_path)
+  monkeypatch.setenv("OMP_NUM_THREADS", "8")
+  monkeypatch.setenv("JAX_ENABLE_X64", "1")
+  with pytest.raises(ConfigError) as error:
+    sweep.plan(asked(), tmp_path)
+  assert str(error.value) == (
+    f"{tmp_path} holds records made with other environment variables"
+    " (JAX_ENABLE_X64: not set -> 1; OMP_NUM_THREADS: 2 -> 8); set them as they"
+    " were, or name another folder with --out"
+  )
+  assert content(tmp_path) == before
+  assert len(sweep.run(asked(seeds=1), tmp_path)) == 2, "nothing is left to run"
+  monkeypatch.setenv("OMP_NUM_THREADS", "2")
+  monkeypatch.delenv("JAX_ENABLE_X64")
+  # No worker is started with what a debugger reads, so it changes nothing.
+  monkeypatch.setenv("JAX_DEBUG_NANS", "1")
+  assert len(sweep.run(asked(), tmp_path)) == 4
 
 
 PRETRAINING = Trial(data="mnist_5k")
@@ -397,6 +592,64 @@ def test_a_pretraining_that_is_also_asked_for_keeps_its_setting(
   found = sweep.run(both, tmp_path)
   assert len(found) == 4
   assert {r.varied["transfer"] for r in found} == {"scratch", "fine-tuned"}
+
+
+def test_a_transfer_that_is_added_leaves_no_setting_in_two(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  one = transferred()
+  sweep.run(one, tmp_path)
+  added = Transfer(init_from=Trial(data="fashion_mnist_6k"), freeze=True)
+  more = dataclasses.replace(
+    one, vary={"transfer": (*one.vary["transfer"], added)}
+  )
+  found = sweep.run(more, tmp_path)
+  # The name now has to say from where.
+  settings = Counter(r.varied["transfer"] for r in found if r.varied)
+  assert settings == dict.fromkeys(
+    (
+      "scratch",
+      "fine-tuned from mnist_5k",
+      "frozen from mnist_5k",
+      "fine-tuned from mnist_5k at 0.1",
+      "frozen from fashion_mnist_6k",
+    ),
+    2,
+  )
+  held = {r.trial_id: r for r in records.read(tmp_path / sweep.RECORDS)}
+  assert held == {r.trial_id: r for r in found}
+  # One sweep of the folder alone names its trials as the folder does.
+  for transfer in one.vary["transfer"][1:]:
+    transfer.init_from.seed = 5  # has no effect, as the trial's seed holds
+  plan = sweep.plan(one, tmp_path)
+  assert plan.left == ()
+  assert not plan.renamed
+  values = plan.grown.sweep.vary["transfer"]
+  assert [v.init_from and v.init_from.seed for v in values] == [
+    *(None, 5, 5, 5),
+    0,
+  ]
+
+
+def test_a_pretraining_may_become_a_setting(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  scratch = Trial(batch_size=64)
+  alone = asked(
+    vary={"transfer": (Transfer(init_from=scratch),)}, batch_size=64
+  )
+  sweep.run(alone, tmp_path)
+  both = dataclasses.replace(
+    alone, vary={"transfer": (Transfer(), Transfer(init_from=scratch))}
+  )
+  found = sweep.run(both, tmp_path)
+  assert instant.runs == len(found) == 4
+  assert sorted(r.varied["transfer"] for r in found) == sorted(
+    2 * ["scratch", "fine-tuned"]
+  )
+  plan = sweep.plan(alone, tmp_path)  # and stays one
+  assert not plan.renamed
+  assert len(plan.grown.settings) == 4
 
 
 def test_a_framework_that_is_not_installed_is_refused(

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import pathlib
 import signal
@@ -10,8 +11,9 @@ import pytest
 
 from jaxpower.config import Model, Optimizer, Trial, trial_id
 from jaxpower.messages import Done, Progress
+from jaxpower.provenance import arithmetic_environment, of_worker
 from jaxpower.records import TrialRecord
-from jaxpower.worker import Worker, WorkerError, Workers
+from jaxpower.worker import Worker, WorkerError, Workers, environment
 
 EASY = Trial(
   model=Model(width=0.25),
@@ -60,6 +62,37 @@ def test_a_killed_worker_costs_one_trial(tmp_path: pathlib.Path) -> None:
     assert worker.pid != victim
     child = worker.pid
   assert not psutil.pid_exists(child)
+
+
+def test_switches_of_a_debugger_change_no_trial(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setenv("JAX_DEBUG_NANS", "1")
+  monkeypatch.setenv("JAX_TRANSFER_GUARD", "disallow")
+  rate = Optimizer(name="sgd", learning_rate=1e20)
+  trial = dataclasses.replace(EASY, optimizer=rate)
+  with Worker("estimate") as worker:
+    said = [w for w in worker.ready.warnings if "debugger" in w]
+    assert said == [
+      f"{variable} is left out: trials run without a debugger's switches"
+      for variable in ("JAX_DEBUG_NANS=1", "JAX_TRANSFER_GUARD=disallow")
+    ]
+    record = finish(worker, trial, tmp_path)
+  assert record.status == "diverged"
+  held = record.provenance["environment"]
+  assert "JAX_DEBUG_NANS" not in held
+  assert arithmetic_environment(record.provenance) == arithmetic_environment(
+    of_worker(os.environ)
+  )
+
+
+def test_a_worker_keeps_no_cache_of_programs_on_disk() -> None:
+  variables = {"JAX_COMPILATION_CACHE_DIR": "/tmp/x", "JAX_DISABLE_JIT": "1"}
+  given = environment(variables, "torch")
+  assert given["JAX_ENABLE_COMPILATION_CACHE"] == "false"
+  assert given["JAX_PLATFORMS"] == "cpu"
+  assert "JAX_DISABLE_JIT" not in given
+  assert "JAX_PLATFORMS" not in environment(variables, "jax")
 
 
 def test_an_error_in_a_trial_is_a_failed_record(

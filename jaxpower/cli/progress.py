@@ -148,10 +148,12 @@ def outline(plan: Plan) -> str:
     else f"expected time: {duration(expected)}"
   )
   recorded = len(plan.trials) - len(left)
+  beyond = len(plan.order) - len(plan.trials)
+  more = f", {beyond} more recorded beyond them" if beyond else ""
   return "\n".join(
     [
       f"{len(plan.trials)} trials in {plan.folder}: {recorded} recorded,"
-      f" {len(left)} to run; {time_needed}",
+      f" {len(left)} to run{more}; {time_needed}",
       *lines,
       *(f"{p}; that trial is run again" for p in plan.unusable.values()),
     ]

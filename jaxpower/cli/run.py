@@ -83,7 +83,9 @@ def _run(argv: list[str], help_text: str) -> int:
   written = report.write(planned.folder, read_sweep(planned.folder), records)
   report.show(written, Console())
   print(planned.folder / SWEEP)
-  return 0 if any(record.status != "failed" for record in records) else 1
+  asked = set(map(config.trial_id, planned.trials))
+  ends = {record.status for record in records if record.trial_id in asked}
+  return 1 if ends == {"failed"} else 0
 
 
 def _refuse(line: str) -> int:

@@ -29,7 +29,6 @@ from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   count,
-  energy_name,
   join_names,
   joules_name,
   labels,

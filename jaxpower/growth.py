@@ -1,0 +1,192 @@
+"""Lets the sweep of a run folder grow: more seeds, more values, other fields.
+
+A trial is known by the hash of its config, so a record can be used again by
+any sweep that has that trial. A folder therefore takes every sweep that only
+adds to what it holds, and a smaller one too, which leaves out nothing that is
+recorded. Refused is a sweep of which a recorded trial would be no part, since
+a field that all its trials share has changed: then two tables would be one.
+"""
+
+import copy
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from jaxpower.checks import check_types
+from jaxpower.config import (
+  Sweep,
+  Trial,
+  differences,
+  field_types,
+  from_dict,
+  get,
+  put,
+  sources,
+  to_dict,
+  trial_id,
+  with_seed,
+)
+from jaxpower.grid import trial_of
+from jaxpower.records import TrialRecord, varied_value
+
+
+class GrowthError(Exception):
+  """A recorded trial is no part of a sweep: one line says where they differ."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Grown:
+  """What a run folder holds once a sweep that is asked for has been run.
+
+  Attributes:
+    sweep: The sweep asked for, with the values and seeds of all trials that
+      are recorded.
+    settings: Ids of the recorded trials that are settings of it, and not only
+      there to start others from.
+  """
+
+  sweep: Sweep
+  settings: frozenset[str] = frozenset()
+
+  def varied(self, trial: Trial) -> dict[str, Any]:
+    """Returns the values of a trial that the grown sweep varies, by field."""
+    return {
+      path: varied_value(get(trial, path), values)
+      for path, values in self.sweep.vary.items()
+    }
+
+
+def grow(
+  asked: Sweep,
+  expanded: Sequence[Trial],
+  recorded: Mapping[str, TrialRecord],
+) -> Grown:
+  """Adds to a sweep what the records of its folder have beyond it.
+
+  Args:
+    asked: The sweep that is to be run in the folder.
+    expanded: Its trials, without their pretrainings.
+    recorded: The newest record of each trial in the folder, by trial id.
+
+  Raises GrowthError where a recorded trial would be no part of the sweep.
+  """
+  planned = set(map(trial_id, expanded))
+  trials = {name: _trial(record) for name, record in recorded.items()}
+  origins = {
+    trial_id(source)
+    for trial in (*expanded, *trials.values())
+    for source in sources(trial)
+  }
+  settings = {
+    name
+    for name, record in recorded.items()
+    if name in planned or record.varied or name not in origins
+  }
+  paths = tuple(
+    dict.fromkeys(p for varied in _varied(asked, recorded) for p in varied)
+  )
+  beyond = settings - planned
+  others = [trial for name, trial in trials.items() if name in beyond]
+  for trial in others:
+    _check_part_of(asked, paths, trial)
+  values = {path: asked.vary.get(path, (get(asked, path),)) for path in paths}
+  for name, trial in trials.items():
+    for path in paths if name in settings else ():
+      value = get(with_seed(trial, 0), path)
+      if _plain(path, value) not in {_plain(path, v) for v in values[path]}:
+        values[path] = (*values[path], value)
+  sweep = dataclasses.replace(
+    asked,
+    vary=values,
+    seeds=max([asked.seeds, *(trial.seed + 1 for trial in others)]),
+    targets=_joined(asked.targets, (t.targets for t in others)),
+    task_weights=_joined(asked.task_weights, (t.task_weights for t in others)),
+  )
+  return Grown(sweep, frozenset(settings))
+
+
+def renamed(
+  grown: Grown, recorded: Mapping[str, TrialRecord]
+) -> dict[str, dict[str, Any]]:
+  """Returns what the records of a folder hold as `varied` once it has grown.
+
+  Only where it changes, by trial id: another field may be varied, and the name
+  of a transfer says as much of its origin as the others do not share.
+  """
+  names = {
+    name: grown.varied(_trial(record)) if name in grown.settings else {}
+    for name, record in recorded.items()
+  }
+  return {
+    name: varied
+    for name, varied in names.items()
+    # As JSON: a record that was read has lists for tuples.
+    if _json(varied) != _json(recorded[name].varied)
+  }
+
+
+def _varied(
+  asked: Sweep, recorded: Mapping[str, TrialRecord]
+) -> list[Iterable[str]]:
+  """Returns the fields that a sweep varies, and those of each record."""
+  known = field_types(Trial())
+  return [
+    asked.vary,
+    *([p for p in r.varied if p in known] for r in recorded.values()),
+  ]
+
+
+def _trial(record: TrialRecord) -> Trial:
+  """Reads the trial of a record; GrowthError if it has other fields."""
+  try:
+    return from_dict(Trial, record.config)
+  except TypeError:
+    raise GrowthError(
+      "; ".join(differences(record.config, to_dict(Trial())))
+    ) from None
+
+
+def _check_part_of(asked: Sweep, paths: Iterable[str], trial: Trial) -> None:
+  """Raises GrowthError unless a sweep has a trial, values and seed apart."""
+  values = {path: get(trial, path) for path in paths}
+  tasks = {
+    t for names in asked.vary.get("tasks", (asked.tasks,)) for t in names
+  }
+
+  def with_others(
+    own: dict[str, float], entries: dict[str, float]
+  ) -> dict[str, float]:
+    """Adds entries of tasks of which the sweep has no trial."""
+    return {t: v for t, v in entries.items() if t not in tasks} | own
+
+  asked = dataclasses.replace(
+    asked,
+    targets=with_others(asked.targets, trial.targets),
+    task_weights=with_others(asked.task_weights, trial.task_weights),
+  )
+  ours = to_dict(trial_of(asked, values, trial.seed))
+  if changes := differences(to_dict(trial), ours):
+    raise GrowthError("; ".join(changes))
+
+
+def _plain(path: str, value: Any) -> str:
+  """Writes a value so that equal ones are equal, whatever their seed."""
+  trial = Trial()
+  put(trial, path, copy.deepcopy(value))
+  check_types(trial)  # 1 and 1.0 are one value
+  return _json(get(with_seed(trial, 0), path))
+
+
+def _json(value: Any) -> str:
+  return json.dumps(value, default=to_dict, sort_keys=True)
+
+
+def _joined(
+  own: Mapping[str, float], others: Iterable[Mapping[str, float]]
+) -> dict[str, float]:
+  """Joins entries of tasks that some trials do not have."""
+  joined: dict[str, float] = {}
+  for entries in others:
+    joined |= entries
+  return {**joined, **own}
