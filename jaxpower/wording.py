@@ -140,6 +140,15 @@ def energy(joules: float, estimated: bool) -> str:
   return quantity(joules, "J") + (" estimated" if estimated else "")
 
 
+def duration(seconds: float) -> str:
+  """Formats a time to wait: "40 s", "3 min", "2.5 h"."""
+  if seconds < 90:
+    return f"{seconds:.0f} s"
+  if seconds < 90 * 60:
+    return f"{seconds / 60:.0f} min"
+  return f"{seconds / 3600:.1f} h"
+
+
 def joules_name(estimated: bool, unit: JouleUnit = JOULES) -> str:
   """Names a column of energy: "joules" or "estimated kilojoules"."""
   return f"estimated {unit.name}" if estimated else unit.name

@@ -16,7 +16,7 @@ from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan
-from jaxpower.wording import energy, number, percent, setting
+from jaxpower.wording import duration, energy, number, percent, setting
 
 
 class Display:
@@ -122,15 +122,6 @@ def _outcome(record: TrialRecord, estimated: bool) -> str:
   accuracy = percent(record.final_accuracy or 0.0)
   seconds = number(record.train_seconds or 0.0)
   return f"{record.status} {accuracy}   {spent}   {seconds} s of training"
-
-
-def duration(seconds: float) -> str:
-  """Formats a time to wait: "40 s", "3 min", "2.5 h"."""
-  if seconds < 90:
-    return f"{seconds:.0f} s"
-  if seconds < 90 * 60:
-    return f"{seconds / 60:.0f} min"
-  return f"{seconds / 3600:.1f} h"
 
 
 def outline(plan: Plan) -> str:

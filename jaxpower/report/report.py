@@ -84,7 +84,7 @@ def make(
       towards what a sweep spent; by default `records`.
     by: "system" to pool equal boards and hosts, "board" to keep them apart.
   """
-  compared = compare_all(records, attempts, by)
+  compared = compare_all(records, attempts, by, sweep)
   notes = []
   if len(compared.comparisons) > 1:
     notes.append(_not_pooled(compared))

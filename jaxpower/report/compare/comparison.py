@@ -1,17 +1,18 @@
 """Gathers records into groups by what varies, and compares the groups.
 
-  records -> comparable sets -> groups of equal settings -> medians, ratios
+  records -> comparable sets -> groups of equal settings -> one model of them
 
 Trials of a group differ in their seed alone. A trial that missed its target
-is never left out: what it spent is a lower bound, and so may its group's
-median be (`compare.statistics`).
+is never left out: the model takes it as costing more than it spent
+(`compare.model`). What is said of the cheapest setting and of the ratio of
+worst to best is corrected for both being chosen by the same trials
+(`compare.selection`).
 """
 
 import json
-import math
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from jaxpower.records import TrialRecord
@@ -21,28 +22,24 @@ from jaxpower.report.compare.comparable import (
   comparable,
   without_pretraining,
 )
+from jaxpower.report.compare.compiling import with_compiling
 from jaxpower.report.compare.costs import (
   COUNTINGS,
   SECONDS,
   TRAIN,
   Counting,
   all_known,
-  costs,
   ran,
 )
+from jaxpower.report.compare.model import Fit, fit
 from jaxpower.report.compare.places import (
   devices_of,
   domains_of,
   machines_of,
 )
-from jaxpower.report.compare.repeats import status_by_seed
-from jaxpower.report.compare.statistics import (
-  Cost,
-  Estimate,
-  median,
-  middle,
-  ratio,
-)
+from jaxpower.report.compare.repeats import observations, status_by_seed
+from jaxpower.report.compare.selection import Extremes, extremes
+from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import board_of
 
 
@@ -53,10 +50,14 @@ class Group:
   Several trials of one seed, as of a sweep that was run twice, are repeats: a
   seed counts once.
 
-  `joules` and `seconds` are medians over seeds of the train phase until the
-  target was met; None, with `unknown` saying why, where a trial's are not
-  known. The bound of `joules_per_1000_examples` is the meter's, at 95 %: the
-  largest of any trial, since a median is off by no more than its values are.
+  `joules` and `seconds` are what the train phase typically costs until the
+  target is met, by the model of all groups. None, with `unknown` saying why,
+  where a trial's are not known; and where more than half of the seeds missed
+  the target: `joules_missed` is then what these spent at the median. `ratio` is
+  the cost over that of the cheapest group; its interval holds for all pairs of
+  groups at once. The bound of `joules_per_1000_examples` is the meter's, at
+  95 %: the largest of any trial, since a median is off by no more than its
+  values are.
   """
 
   varied: dict[str, Any]
@@ -67,6 +68,7 @@ class Group:
   joules_per_1000_examples: float | None = None
   joules_per_1000_examples_bound: float | None = None
   unknown: str = ""
+  joules_missed: float | None = None
 
   @property
   def seeds(self) -> int:
@@ -92,13 +94,27 @@ class Group:
 class Ranking:
   """The groups ranked by one way to count their joules.
 
-  `order` holds indices of the groups whose median is known, not only bounded,
-  from the cheapest to the most expensive. `energy_ratio` is the highest median
-  over the lowest; None where fewer than two groups have one.
+  Attributes:
+    order: Indices of the groups whose cost is known, the cheapest first.
+    ratios: Each group's cost over that of the cheapest, None where unknown;
+      the intervals hold for all pairs of groups at once.
+    extremes: The cheapest and the most expensive group; None for fewer than
+      two of known cost.
   """
 
   order: tuple[int, ...]
-  energy_ratio: Estimate | None
+  ratios: tuple[Estimate | None, ...]
+  extremes: Extremes | None
+
+  @property
+  def energy_ratio(self) -> Estimate | None:
+    """The most over the least expensive, corrected for the choice of both.
+
+    As seen, without an interval, where no group has two seeds.
+    """
+    if self.extremes is None:
+      return None
+    return self.extremes.ratio or Estimate(self.extremes.raw)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,19 +149,19 @@ class Comparison:
 
   @property
   def best(self) -> Group | None:
-    """The group with the lowest median that is known, not only bounded."""
+    """The group with the lowest cost."""
     order = self.rankings["train"].order
     return self.groups[order[0]] if order else None
 
   @property
   def worst(self) -> Group | None:
-    """The group with the highest median, known or bounded."""
-    with_joules = [group for group in self.groups if group.joules]
-    return max(with_joules, key=_median_joules, default=None)
+    """The group with the highest cost that is known."""
+    order = self.rankings["train"].order
+    return self.groups[order[-1]] if order else None
 
   @property
   def energy_ratio(self) -> Estimate | None:
-    """The worst group's median over the best one's."""
+    """The worst group's cost over the best one's, as `Ranking` has it."""
     return self.rankings["train"].energy_ratio
 
 
@@ -154,18 +170,21 @@ class Compared:
   """Records and their comparisons, computed once for every question.
 
   `records` holds the newest record of each trial; `attempts` also those of
-  trials that were repeated, whose joules were spent all the same.
+  trials that were repeated, whose joules were spent all the same. `sweep` is
+  the content of their sweep.json; empty where they are of several or of none.
   """
 
   records: tuple[TrialRecord, ...]
   attempts: tuple[TrialRecord, ...]
   comparisons: tuple[Comparison, ...]
+  sweep: Mapping[str, Any] = field(default_factory=dict)
 
 
 def compare_all(
   records: Iterable[TrialRecord],
   attempts: Iterable[TrialRecord] | None = None,
   by: By = "system",
+  sweep: Mapping[str, Any] | None = None,
 ) -> Compared:
   """Compares records; `attempts` are `records` unless they are given.
 
@@ -176,6 +195,7 @@ def compare_all(
     records,
     records if attempts is None else tuple(attempts),
     compare(records, by),
+    sweep or {},
   )
 
 
@@ -198,8 +218,12 @@ def _comparison(
     key = json.dumps(record.varied, sort_keys=True)
     by_setting.setdefault(key, []).append(record)
   settings = [tuple(trials) for trials in by_setting.values()]
-  train = ranking(settings, TRAIN)
-  best = costs(settings[train.order[0]]) if train.order else None
+  joules, seconds = fit_settings(settings), fit_settings(settings, SECONDS)
+  rankings = {
+    name: ranked(of_counting, len(settings))
+    for name in COUNTINGS
+    if (of_counting := _counted(settings, joules, name))
+  }
   return Comparison(
     data=conditions.data,
     tasks=conditions.tasks,
@@ -211,71 +235,73 @@ def _comparison(
     conditions=conditions,
     blocks=len({board for r in records if (board := board_of(r))}),
     groups=tuple(
-      _group(trials, best, is_best=train.order[:1] == (index,))
-      for index, trials in enumerate(settings)
+      _group(trials, joules.cost(i), seconds.cost(i), ratio)
+      for i, (trials, ratio) in enumerate(
+        zip(settings, rankings["train"].ratios, strict=True)
+      )
     ),
-    rankings={"train": train}
-    | {
-      name: ranking(settings, counting)
-      for name, counting in COUNTINGS.items()
-      if _is_known(settings, counting)
-    },
+    rankings=rankings,
   )
 
 
-def ranking(
-  settings: Sequence[Sequence[TrialRecord]], counting: Counting
-) -> Ranking:
-  """Ranks settings by the median cost of their trials, counted one way."""
-  all_costs = {
-    index: of_setting
-    for index, trials in enumerate(settings)
-    if (of_setting := costs(trials, counting))
-  }
-  medians = {i: m for i in all_costs if (m := middle(all_costs[i]))}
-  order = sorted(
-    (i for i in medians if not medians[i].at_least),
-    key=lambda i: medians[i].value,
-  )
-  if not order or len(medians) < 2:
-    return Ranking(tuple(order), None)
-  worst = max(medians, key=lambda i: medians[i].value)
-  energy_ratio = ratio(all_costs[worst], all_costs[order[0]])
-  # Any setting with a bound may cost more than the one that now looks worst.
-  if energy_ratio and any(m.at_least for m in medians.values()):
-    high = None if energy_ratio.high is None else math.inf
-    energy_ratio = replace(energy_ratio, at_least=True, high=high)
-  return Ranking(tuple(order), energy_ratio)
+def fit_settings(
+  settings: Sequence[Sequence[TrialRecord]], counting: Counting = TRAIN
+) -> Fit:
+  """Fits the model to the trials of each setting, counted one way.
 
-
-def _is_known(
-  settings: Sequence[Sequence[TrialRecord]], counting: Counting
-) -> bool:
-  """Returns whether a way to count gives every setting its cost."""
-  return all(
-    costs(trials, counting) is not None or costs(trials) is None
-    for trials in settings
+  A setting of which a cost is unknown, or not above zero, has no estimate.
+  """
+  return fit(
+    [
+      of_setting
+      if of_setting and all(each.cost.value > 0 for each in of_setting)
+      else ()
+      for of_setting in observations(settings, counting)
+    ]
   )
 
 
-def _median_joules(group: Group) -> float:
-  return group.joules.value if group.joules else 0.0
+def ranked(of_settings: Fit, count: int) -> Ranking:
+  """Ranks fitted settings; `count` is how many there are, unknown ones too."""
+  order = sorted(of_settings.known, key=of_settings.value)
+  ratios = of_settings.ratios_to(order[0]) if order else ()
+  unknown = (None,) * (count - len(ratios))
+  return Ranking(tuple(order), (*ratios, *unknown), extremes(of_settings))
+
+
+def _counted(
+  settings: Sequence[Sequence[TrialRecord]], joules: Fit, name: str
+) -> Fit | None:
+  """Fits costs counted one way; None unless every known setting has its own.
+
+  `joules` are those of training alone.
+  """
+  if name == "train":
+    return joules
+  if name == "compile":
+    return with_compiling(joules, settings)
+  counted = fit_settings(settings, COUNTINGS[name])
+  return counted if counted.known == joules.known else None
 
 
 def _group(
-  records: tuple[TrialRecord, ...], best: Sequence[Cost] | None, is_best: bool
+  records: tuple[TrialRecord, ...],
+  joules: Estimate | None,
+  seconds: Estimate | None,
+  ratio: Estimate | None,
 ) -> Group:
-  joules, seconds = costs(records), costs(records, SECONDS)
   per_1000, bound = joules_per_1000(records)
+  unknown, missed = ("", None) if joules else _reason_unknown(records)
   return Group(
     varied=records[0].varied,
     records=records,
-    joules=median(joules or ()),
-    seconds=median(seconds or ()),
-    ratio=Estimate(1.0) if is_best else ratio(joules or (), best or ()),
+    joules=joules,
+    seconds=seconds,
+    ratio=ratio,
     joules_per_1000_examples=per_1000,
     joules_per_1000_examples_bound=bound,
-    unknown="" if joules else _reason_unknown(records),
+    unknown=unknown,
+    joules_missed=missed,
   )
 
 
@@ -297,9 +323,17 @@ def joules_per_1000(
   return 1000 * statistics.median(joules), bound
 
 
-def _reason_unknown(records: Sequence[TrialRecord]) -> str:
+def _reason_unknown(
+  records: Sequence[TrialRecord],
+) -> tuple[str, float | None]:
+  """Says why a setting's cost is unknown, and what its misses spent."""
   if all(record.status == "failed" for record in records):
     error = next((r.error for r in records if r.error), None)
-    return f"every trial failed: {error or 'no error was recorded'}"
+    return f"every trial failed: {error or 'no error was recorded'}", None
+  missed = [r.train_joules for r in ran(records) if r.status != "reached"]
+  if missed and (joules := all_known(missed)):
+    reached = sum(r.status == "reached" for r in ran(records))
+    reason = f"{reached} of {len(ran(records))} trials reached the target"
+    return reason, statistics.median(joules)
   reasons = (reason for record in records for reason in record.reasons)
-  return next(reasons, "no energy was measured")
+  return next(reasons, "no energy was measured"), None

@@ -107,10 +107,19 @@ def _cost_of_seed(
 
 
 def trial_cost(record: TrialRecord, counting: Counting = TRAIN) -> Cost | None:
-  """Returns the cost of one trial that ran; None where it is not known."""
+  """Returns the cost of one trial that ran; None where it is not known.
+
+  One that diverged would not have reached its target within its budget
+  either: the bound is what the whole budget would have cost at its pace.
+  """
   reached = record.status == "reached"
   spent = counting.reached(record) if reached else counting.bound(record)
-  return None if spent is None else Cost(spent, censored=not reached)
+  if spent is None:
+    return None
+  budget = record.config.get("budget_examples")
+  if record.status == "diverged" and budget and record.examples:
+    spent *= max(budget / record.examples, 1.0)
+  return Cost(spent, censored=not reached)
 
 
 def mean_cost(repeats: Sequence[Cost]) -> Cost:

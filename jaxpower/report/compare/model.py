@@ -86,6 +86,10 @@ class Fit:
     """Returns the column of a setting; None where it has no estimate."""
     return self.known.index(setting) if setting in self.known else None
 
+  def value(self, setting: int) -> float:
+    """Returns the typical cost of a setting that has an estimate."""
+    return math.exp(self.estimates[self.known.index(setting)])
+
   def cost(self, setting: int) -> Estimate | None:
     """Returns a setting's typical cost with its 95 % interval."""
     column = self.column(setting)

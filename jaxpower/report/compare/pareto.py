@@ -53,9 +53,9 @@ def accuracy_front(comparison: Comparison) -> tuple[Point, ...]:
 def seconds_front(comparison: Comparison) -> tuple[Point, ...]:
   """Finds the settings that none beats in both joules and seconds to target.
 
-  Only of settings whose medians are known, not only bounded; in rising joules
-  and falling seconds. None where all joules are modelled from CPU time: there
-  both costs are nearly one number, and the front is the cheapest setting.
+  In rising joules and falling seconds. None where all joules are modelled from
+  CPU time: there both costs are nearly one number, and the front is the
+  cheapest setting.
   """
   if only_cpu_time(comparison):
     return ()
@@ -63,12 +63,11 @@ def seconds_front(comparison: Comparison) -> tuple[Point, ...]:
 
 
 def known_costs(comparison: Comparison) -> tuple[Point, ...]:
-  """Lists median joules and seconds to the target where both are known."""
+  """Lists joules and seconds to the target of settings that have both."""
   return tuple(
     Point(group.joules.value, group.seconds.value, index)
     for index, group in enumerate(comparison.groups)
     if group.joules and group.seconds
-    if not group.joules.at_least and not group.seconds.at_least
   )
 
 

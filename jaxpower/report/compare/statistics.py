@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000  # of a bootstrap; chosen, not fitted
@@ -70,6 +71,31 @@ class Estimate:
   at_least: bool = False
   low: float | None = None
   high: float | None = None
+
+
+def typical(values: Sequence[float]) -> Estimate | None:
+  """Takes the geometric mean of values above zero; None for none.
+
+  Its interval is Student's t on the logs; one value has none.
+  """
+  if not values:
+    return None
+  return converted(_mean(list(map(math.log, values))), math.exp)
+
+
+def mean(values: Sequence[float]) -> Estimate | None:
+  """Takes the mean, with the interval of Student's t; None for no values."""
+  return _mean(values) if values else None
+
+
+def _mean(values: Sequence[float]) -> Estimate:
+  middle, count = math.fsum(values) / len(values), len(values)
+  if count < 2:
+    return Estimate(middle)
+  squares = math.fsum((value - middle) ** 2 for value in values)
+  error = math.sqrt(squares / (count - 1) / count)
+  off = error * float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
+  return Estimate(middle, low=middle - off, high=middle + off)
 
 
 def converted(

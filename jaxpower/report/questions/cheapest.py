@@ -4,25 +4,24 @@ The first question of every report, asked of each comparison: the table of its
 settings, the verdict in a few sentences, and the two figures.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from jaxpower.records import Evaluation, TrialRecord
+from jaxpower.more_seeds import MoreSeeds, more_seeds
+from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
   COUNTING_NAMES,
   bounded,
   estimate,
   goal,
   interval,
-  interval_note,
-  joules,
   joules_interval,
   name_among,
   unit_of,
   unit_to_target,
 )
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
-from jaxpower.report.compare.costs import by_seed, exact_costs, ran
+from jaxpower.report.compare.costs import by_seed, ran
 from jaxpower.report.compare.cpu_time import only_cpu_time
 from jaxpower.report.compare.pareto import (
   FEWEST_SETTINGS,
@@ -32,15 +31,19 @@ from jaxpower.report.compare.pareto import (
   with_fronts,
 )
 from jaxpower.report.compare.repeats import RepeatNoise, repeat_noise
-from jaxpower.report.compare.statistics import Cost, Estimate, median
+from jaxpower.report.compare.selection import Extremes
+from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import CPU
 from jaxpower.report.findings import Figure, Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
+  MOST_NAMES,
   ONE_SEED,
   JouleUnit,
   capitalised,
   count,
+  duration,
+  energy,
   energy_name,
   join_names,
   join_settings,
@@ -64,9 +67,18 @@ CURVES = (
 )
 FRONTS = (
   "Left: the best median accuracy of each setting over the {energy} of"
-  " training. Right: median {energy} and seconds to the target; an open point"
-  " with an arrow is a lower bound. Coloured settings are on the Pareto front:"
-  " no other setting is better in both."
+  " training. Right: {energy} and seconds to the target. Coloured settings are"
+  " on the Pareto front: no other setting is better in both."
+)
+INTERVALS = (
+  "What a setting typically costs over seeds, with its 95 % interval, by one"
+  " model of all settings; intervals of ratios hold for all pairs of settings"
+  " at once. The sentences above and most over least expensive are corrected"
+  " for having been chosen by the same trials; raw is the ratio as seen."
+)
+MISSED = (
+  "Missed within: more than half of the seeds missed the target; this is what"
+  " they spent, and says nothing of what reaching it costs."
 )
 ACCURACY_FRONT = (
   "The best median accuracy of each setting over the {energy} of training."
@@ -84,19 +96,21 @@ class Verdict:
     name: The comparison's name among several; empty where it is alone.
     alike: Settings whose interval of the ratio to the cheapest reaches one.
     worst: The most expensive one, unless it is alike.
-    bounded: Others whose median is only bounded.
-    one_seed: Whether some setting has no interval.
+    missed: Settings that missed the target too often for a cost to be known.
+    one_seed: Whether nothing says how costs scatter.
     cheapest_otherwise: The cheapest by another way to count, by its name in
-      `COUNTING_NAMES`, where that is another setting.
+      `COUNTING_NAMES`, where the cheapest one is then measurably costlier.
+    more: How more seeds are run, where settings are alike.
   """
 
   comparison: Comparison
   name: str
   alike: tuple[Group, ...] = ()
   worst: Group | None = None
-  bounded: tuple[Group, ...] = ()
+  missed: tuple[Group, ...] = ()
   one_seed: bool = False
   cheapest_otherwise: tuple[tuple[str, Group], ...] = ()
+  more: MoreSeeds | None = None
 
 
 def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
@@ -111,32 +125,29 @@ def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
 def find(compared: Compared) -> tuple[Verdict, ...]:
   """Finds the verdict of each comparison."""
   comparisons = compared.comparisons
-  return tuple(_verdict(c, name_among(c, comparisons)) for c in comparisons)
+  verdicts = (_verdict(c, name_among(c, comparisons)) for c in comparisons)
+  return tuple(_with_command(verdict, compared) for verdict in verdicts)
 
 
 def _verdict(comparison: Comparison, name: str) -> Verdict:
   best = comparison.best
+  missed = tuple(g for g in comparison.groups if g.joules_missed is not None)
   others = [g for g in comparison.groups if g.ratio and g is not best]
   if best is None or not others:
-    return Verdict(comparison, name)
-  alike = [group for group in others if _is_alike(group)]
-  worst = next(
-    (g for g in others if g is comparison.worst and g not in alike), None
-  )
+    return Verdict(comparison, name, missed=missed)
+  alike = tuple(group for group in others if _is_alike(group))
+  worst = comparison.worst
   return Verdict(
     comparison,
     name,
-    tuple(alike),
-    worst,
-    tuple(g for g in others if _is_bounded(g) and g is not worst),
+    alike,
+    None if worst is best or worst in alike else worst,
+    missed,
     any(g.ratio is not None and g.ratio.low is None for g in others),
     tuple(
       (counting, comparison.groups[ranking.order[0]])
-      for counting in COUNTING_NAMES
-      if counting != "train"
-      and (ranking := comparison.rankings.get(counting))
-      and ranking.order
-      and comparison.groups[ranking.order[0]] is not best
+      for counting, ranking in comparison.rankings.items()
+      if _costs_more(ranking.ratios[comparison.groups.index(best)])
     ),
   )
 
@@ -144,15 +155,20 @@ def _verdict(comparison: Comparison, name: str) -> Verdict:
 def _is_alike(group: Group) -> bool:
   """Returns whether the interval of its ratio to the cheapest includes one."""
   low = group.ratio.low if group.ratio else None
-  return low is not None and low <= 1 and not _is_bounded(group)
+  return low is not None and low <= 1
 
 
-def _is_bounded(group: Group) -> bool:
-  return group.joules is not None and group.joules.at_least
+def _costs_more(ratio: Estimate | None) -> bool:
+  return ratio is not None and ratio.low is not None and ratio.low > 1
 
 
-def _seeds(group: Group) -> int:
-  return group.seeds_ran
+def _with_command(verdict: Verdict, compared: Compared) -> Verdict:
+  """Adds how more seeds are run, twice as many as now, where they may tell."""
+  best = verdict.comparison.best
+  if best is None or not (verdict.alike or verdict.one_seed):
+    return verdict
+  more = more_seeds(compared.sweep, compared.records, best.seeds)
+  return replace(verdict, more=more)
 
 
 # Words
@@ -214,32 +230,30 @@ def cost_table(comparison: Comparison) -> Table:
     )
     for group in comparison.groups
   )
-  notes = (*_notes(comparison), *after_target_lines(comparison))
-  return Table(columns, rows, notes)
+  return Table(columns, rows, tuple(_notes(comparison)))
 
 
 def _joules_cell(group: Group, unit: JouleUnit) -> str:
-  mark = " (lower bound)" if _is_bounded(group) else ""
-  return estimate(group.joules, unit) + mark
+  if group.joules_missed is None:
+    return estimate(group.joules, unit)
+  return f"missed within {number(group.joules_missed / unit.joules)}"
 
 
 def _notes(comparison: Comparison) -> list[str]:
   groups = comparison.groups
-  seeds = list(map(_seeds, groups))
+  seeds = [group.seeds_ran for group in groups]
   notes = []
-  if any(count > 1 for count in seeds):
-    notes.append(interval_note(min(count for count in seeds if count > 1)))
+  if any(group.joules and group.joules.low is not None for group in groups):
+    notes.append(INTERVALS)
   if 1 in seeds:
     notes.append(ONE_SEED)
-  if any(e and e.at_least for g in groups for e in (g.joules, g.seconds)):
-    notes.append(
-      "Lower bound: too many trials missed the target for a median to be known."
-    )
+  if any(group.joules_missed is not None for group in groups):
+    notes.append(MISSED)
   notes += [
     f"{opening(group.varied)}: {count} of {_tried(group)} {fate}."
     for status, fate in (
       ("failed", "failed, without a result"),
-      ("diverged", "diverged; the energy spent is a lower bound"),
+      ("diverged", "diverged; taken as missing the target"),
     )
     for group in groups
     if (count := group.count(status))
@@ -297,31 +311,24 @@ def _ratio_notes(comparison: Comparison) -> list[str]:
   """Writes the ratio of worst to best by each way to count its joules."""
   rankings, notes = comparison.rankings, []
   ratios = [
-    f"{name} {_ratio_cell(ranking.energy_ratio)}"
+    f"{name} {_extremes_cell(ranking.extremes)}"
     for counting, name in COUNTING_NAMES.items()
-    if (ranking := rankings.get(counting)) and ranking.energy_ratio
+    if (ranking := rankings.get(counting)) and ranking.extremes
   ]
-  if len(comparison.groups) > 1 and ratios:
+  if ratios:
     notes.append(f"Most over least expensive: {', '.join(ratios)}.")
     unknown = [n for c, n in COUNTING_NAMES.items() if c not in rankings]
     if unknown:
       notes.append(f"Unknown for some trials: {join_names(unknown)}.")
-  usual = rankings["train"].order
-  reordered = [
-    COUNTING_NAMES[counting]
-    for counting, ranking in rankings.items()
-    if ranking.order != usual
-  ]
-  if reordered:
-    notes.append(f"The order of settings differs {join_names(reordered)}.")
   return notes
 
 
-def _ratio_cell(ratio: Estimate) -> str:
-  """Writes a ratio, with its low end also where it is only bounded."""
-  if ratio.at_least and ratio.low is not None:
-    return f"{estimate(ratio)} ({interval(ratio)})"
-  return estimate(ratio)
+def _extremes_cell(extremes: Extremes) -> str:
+  """Writes the corrected ratio, its interval, and the ratio as seen: raw."""
+  raw = f"raw {number(extremes.raw)}"
+  if extremes.ratio is None:
+    return raw
+  return f"{number(extremes.ratio.value)} ({interval(extremes.ratio)}; {raw})"
 
 
 def front_lines(comparison: Comparison) -> tuple[str, ...]:
@@ -343,72 +350,6 @@ def front_lines(comparison: Comparison) -> tuple[str, ...]:
   )
 
 
-# Training after the target
-
-
-def after_target_lines(comparison: Comparison) -> tuple[str, ...]:
-  """Says what training after the target cost and gained, a line a setting.
-
-  Joules are those after the first evaluation that met the target, and points of
-  accuracy those between it and the last one: medians over trials.
-  """
-  energy = energy_name(comparison.estimated)
-  lines = (_after_target_line(group, energy) for group in comparison.groups)
-  return tuple(line for line in lines if line)
-
-
-def first_passing(record: TrialRecord) -> Evaluation | None:
-  """Finds the evaluation that first met the target; None where none did."""
-  seconds = record.seconds_to_accuracy
-  if seconds is None:
-    return None
-  return next((e for e in record.curve if e.train_seconds >= seconds), None)
-
-
-def _after_target_line(group: Group, energy: str) -> str:
-  trials = [
-    (record, first)
-    for record in group.records
-    if (first := first_passing(record)) and first is not record.curve[-1]
-  ]
-  if not trials:
-    return ""
-  costs, ratios = [], []
-  for record, _ in trials:
-    whole, to_target = record.train_joules, record.joules_to_accuracy
-    if whole is None or to_target is None:
-      break
-    costs.append(Cost(whole - to_target))
-    if to_target > 0:
-      ratios.append(whole / to_target)
-  all_trials = len(ran(group.records))
-  which = f" ({len(trials)} of {all_trials} trials)"
-  which = "" if len(trials) == all_trials else which
-  cost = f"unknown {energy}"
-  if len(costs) == len(trials):
-    cost = f"{joules_interval(median(costs), False)} of {energy}"
-    if len(ratios) == len(trials):
-      cost += f", in all {_median_in_words(ratios)} times the energy to target"
-  points = _median_in_words(
-    100 * (record.curve[-1].accuracy - first.accuracy)
-    for record, first in trials
-  )
-  return (
-    f"{opening(group.varied)}: training after the target{which} cost {cost},"
-    f" for {points} points of accuracy."
-  )
-
-
-def _median_in_words(values: Iterable[float]) -> str:
-  """Writes a median, and in brackets its interval where there is one."""
-  middle = median(exact_costs(values))
-  if middle is None:
-    return "unknown"
-  if middle.low is None:
-    return number(middle.value)
-  return f"{number(middle.value)} ({interval(middle)})"
-
-
 # The verdict, sentence by sentence
 
 
@@ -421,7 +362,7 @@ def _sentences(verdict: Verdict) -> list[str]:
   if not any(record.status == "reached" for record in trials):
     sentences = [_none_reached(trials, comparison)]
   elif comparison.best is None:
-    sentences = [_no_median(comparison)]
+    sentences = _no_cost(verdict)
   elif len(groups) == 1:
     sentences = [_only_setting(comparison.best, comparison)]
   else:
@@ -437,85 +378,95 @@ def _only_setting(best: Group, comparison: Comparison) -> str:
   name = f"{opening(best.varied)}: reaching" if best.varied else "Reaching"
   spent = joules_interval(best.joules, comparison.estimated)
   sentence = f"{name} {goal(comparison)} cost {spent}"
-  if best.seconds and not best.seconds.at_least:
+  if best.seconds:
     sentence += f" in {number(best.seconds.value)} s of training"
-  seeds = _seeds(best)
-  return (
-    f"{sentence}, {'one seed' if seeds == 1 else f'median of {seeds} seeds'}."
-  )
+  return f"{sentence}, over {count(best.seeds_ran, 'seed')}."
 
 
 def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
-  name, target = opening(best.varied), goal(verdict.comparison)
-  estimated = verdict.comparison.estimated
-  spent = joules(best.joules, estimated)
-  if not any(g.ratio and g is not best for g in verdict.comparison.groups):
+  comparison = verdict.comparison
+  name, target = opening(best.varied), goal(comparison)
+  extremes = comparison.rankings["train"].extremes
+  if extremes is None:
+    spent = joules_interval(best.joules, comparison.estimated)
     return [
-      f"{name} cost {spent} to {target}; there is nothing to compare it with."
+      f"{name} cost {spent} to {target}; there is nothing to compare it with.",
+      *_missed(verdict),
     ]
+  spent = joules_interval(extremes.cheapest_cost, comparison.estimated)
   sentences = [f"{name} was cheapest: {spent} to {target}."]
   if verdict.alike:
-    seeds = min(map(_seeds, (best, *verdict.alike)))
-    names = [setting(group.varied) for group in verdict.alike]
-    sentences.append(
-      f"It does not differ measurably from {join_settings(names, 'or')} with"
-      f" {seeds} seeds."
-    )
+    sentences.append(_alike(verdict, best))
   if verdict.worst:
-    sentences.append(_most_expensive(verdict.worst))
-  if verdict.bounded:
-    sentences.append(_seldom_reached(verdict.bounded, estimated))
+    sentences.append(_most_expensive(verdict.worst, extremes))
   if verdict.one_seed:
-    sentences.append(ONE_SEED)
-  return sentences + [
-    f"{capitalised(COUNTING_NAMES[counting])}, {setting(group.varied)} is"
-    " cheapest instead."
-    for counting, group in verdict.cheapest_otherwise
+    sentences.append(f"{ONE_SEED}{_command(verdict.more)}")
+  return [
+    *sentences,
+    *_missed(verdict),
+    *(
+      f"{capitalised(COUNTING_NAMES[counting])}, {setting(group.varied)} is"
+      " cheapest instead."
+      for counting, group in verdict.cheapest_otherwise
+    ),
   ]
 
 
-def _most_expensive(group: Group) -> str:
-  name, ratio = opening(group.varied), group.ratio
+def _alike(verdict: Verdict, best: Group) -> str:
+  seeds = min(group.seeds_ran for group in (best, *verdict.alike))
+  names = [setting(group.varied) for group in verdict.alike]
+  return (
+    f"It does not differ measurably from {join_settings(names, 'or')} with"
+    f" {count(seeds, 'seed')}{_command(verdict.more) or '.'}"
+  )
+
+
+def _command(more: MoreSeeds | None) -> str:
+  """Says how more seeds are run, and what that is expected to cost."""
+  if more is None:
+    return ""
+  parts = []
+  if more.joules is not None:
+    parts.append(energy(more.joules, more.estimated))
+  if more.seconds is not None:
+    parts.append(duration(more.seconds))
+  cost = f", about {' and '.join(parts)}" if parts else ""
+  return f"; {more.seeds} seeds would tell more{cost}: {more.command}"
+
+
+def _most_expensive(group: Group, extremes: Extremes) -> str:
+  name, ratio = opening(group.varied), extremes.ratio
   if ratio is None:
-    return f"{name} cannot be compared."
-  if _is_bounded(group):
-    return (
-      f"{name} cost at least {number(ratio.value, 2)} times as much:"
-      f" {_share_reached(group)} trials reached the target."
-    )
-  ends = f" ({interval(ratio, figures=2)})" if ratio.low is not None else ""
-  return f"{name} cost {number(ratio.value, 2)}{ends} times as much."
+    return f"{name} cost {number(extremes.raw, 2)} times as much."
+  ends = interval(ratio, figures=2)
+  return f"{name} cost {number(ratio.value, 2)} ({ends}) times as much."
 
 
-def _seldom_reached(groups: Sequence[Group], estimated: bool) -> str:
-  if len(groups) == 1:
-    (group,) = groups
-    return (
-      f"{opening(group.varied)} reached the target in {_share_reached(group)}"
-      f" trials: its energy is only known to be"
-      f" {joules(group.joules, estimated)}."
-    )
-  names = join_settings([setting(group.varied) for group in groups])
-  return (
-    f"{capitalised(names)} reached the target in too few trials: their"
-    " energies are lower bounds."
-  )
+def _missed(verdict: Verdict) -> list[str]:
+  """Says of settings that mostly missed what is known: what they spent."""
+  estimated = verdict.comparison.estimated
+  if len(verdict.missed) > MOST_NAMES:
+    return [
+      f"{count(len(verdict.missed), 'setting')} reached the target in too few"
+      " trials: what they cost is not known."
+    ]
+  return [
+    f"{opening(group.varied)} reached the target in {group.count('reached')} of"
+    f" {group.seeds} trials, within {energy(spent, estimated)}: what it costs"
+    " is not known."
+    for group in verdict.missed
+    if (spent := group.joules_missed) is not None
+  ]
 
 
-def _share_reached(group: Group) -> str:
-  return f"{group.count('reached')} of {group.seeds}"
-
-
-def _no_median(comparison: Comparison) -> str:
-  target = goal(comparison)
-  if all(group.joules is None for group in comparison.groups):
-    reached = sum(g.count("reached") for g in comparison.groups)
-    trials = sum(g.seeds for g in comparison.groups)
-    return f"{reached} of {trials} trials reached {target}."
-  return (
-    f"No setting reached {target} in enough of its trials for its median to be"
-    " known; the joules are lower bounds."
-  )
+def _no_cost(verdict: Verdict) -> list[str]:
+  groups = verdict.comparison.groups
+  reached = sum(g.count("reached") for g in groups)
+  trials = sum(g.seeds for g in groups)
+  return [
+    f"{reached} of {trials} trials reached {goal(verdict.comparison)}.",
+    *_missed(verdict),
+  ]
 
 
 def _none_reached(trials: Sequence[TrialRecord], comparison: Comparison) -> str:
@@ -526,15 +477,13 @@ def _none_reached(trials: Sequence[TrialRecord], comparison: Comparison) -> str:
     where = f" ({setting(top.varied)})" if top.varied else ""
     best = percent(top.best_accuracy or 0.0)
     sentence += f"; the best reached {best}{where}"
-  if any(group.joules for group in comparison.groups):
-    sentence += ". Every energy is a lower bound"
   return f"{sentence}. Raise budget_examples or lower target_accuracy."
 
 
 def _unknown_joules(groups: Sequence[Group]) -> list[str]:
   settings: dict[str, list[str]] = {}
   for group in groups:
-    if group.unknown:
+    if group.unknown and group.joules_missed is None:
       settings.setdefault(group.unknown, []).append(setting(group.varied))
   sentences = []
   for reason, names in settings.items():
@@ -548,7 +497,7 @@ def _partly_measured(groups: Sequence[Group]) -> list[str]:
   trials = [
     record
     for group in groups
-    if not group.unknown
+    if group.joules or group.joules_missed is not None
     for record in ran(group.records)
   ]
   partial = [trial for trial in trials if trial.partial]

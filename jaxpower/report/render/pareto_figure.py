@@ -109,10 +109,6 @@ def _seconds(axes: "Axes", comparison: Comparison) -> None:
         linestyle="none",
         zorder=2,
       )
-  for group in comparison.groups:
-    if group.joules and group.seconds and group.joules.at_least:
-      all_joules.append(group.joules.value)
-      _bounded_point(axes, group.joules.value, group.seconds.value)
   _front_line(axes, front, colors, scale=1)
   _frame(axes, comparison, all_joules, "Seconds of training to the target")
   axes.margins(x=0.1, y=0.15)
@@ -127,28 +123,6 @@ def _seconds(axes: "Axes", comparison: Comparison) -> None:
       ha="center",
       color=INK,
     )
-
-
-def _bounded_point(axes: "Axes", joules: float, seconds: float) -> None:
-  axes.plot(
-    joules,
-    seconds,
-    marker="o",
-    markersize=6,
-    markerfacecolor="white",
-    markeredgecolor=FAINT,
-    markeredgewidth=1.4,
-    linestyle="none",
-    zorder=2,
-  )
-  axes.annotate(
-    "",
-    (joules, seconds),
-    xytext=(22, 0),
-    textcoords="offset points",
-    arrowprops={"arrowstyle": "<-", "color": FAINT, "shrinkB": 5},
-    zorder=1,
-  )
 
 
 def _front_line(

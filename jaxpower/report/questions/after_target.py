@@ -1,0 +1,98 @@
+"""What did training on after the target cost, and what did it gain?
+
+Asked of trials that train on to their budget or their patience
+(`stop_at_target=False`).
+"""
+
+from jaxpower.records import Evaluation, TrialRecord
+from jaxpower.report.cells import interval, joules_interval, name_among
+from jaxpower.report.compare.comparison import Compared, Comparison, Group
+from jaxpower.report.compare.costs import ran
+from jaxpower.report.compare.statistics import Estimate, mean, typical
+from jaxpower.report.findings import Section
+from jaxpower.report.given import Given
+from jaxpower.wording import energy_name, number, opening
+
+PLACE = 12
+
+
+def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
+  """Answers with one section; with none where no trial trained on."""
+  comparisons = compared.comparisons
+  lines = []
+  for comparison in comparisons:
+    name = name_among(comparison, comparisons)
+    where = f"{name}: " if name else ""
+    lines += [where + line for line in after_target_lines(comparison)]
+  if not lines:
+    return ()
+  return (Section(title="Training after the target", lines=tuple(lines)),)
+
+
+def after_target_lines(comparison: Comparison) -> tuple[str, ...]:
+  """Says what training after the target cost and gained, a line a setting.
+
+  Joules are those after the first evaluation that met the target, and points of
+  accuracy those between it and the last one: means over trials, of joules
+  geometric ones. Trials that were to stop at the target did not train on.
+  """
+  energy = energy_name(comparison.estimated)
+  lines = (_after_target_line(group, energy) for group in comparison.groups)
+  return tuple(line for line in lines if line)
+
+
+def first_passing(record: TrialRecord) -> Evaluation | None:
+  """Finds the evaluation that first met the target; None where none did."""
+  seconds = record.seconds_to_accuracy
+  if seconds is None:
+    return None
+  return next((e for e in record.curve if e.train_seconds >= seconds), None)
+
+
+def _after_target_line(group: Group, energy: str) -> str:
+  trials = [
+    (record, first)
+    for record in group.records
+    if not record.config.get("stop_at_target", True)
+    if (first := first_passing(record)) and first is not record.curve[-1]
+  ]
+  if not trials:
+    return ""
+  costs, ratios = [], []
+  for record, _ in trials:
+    whole, to_target = record.train_joules, record.joules_to_accuracy
+    if whole is None or to_target is None:
+      break
+    costs.append(whole - to_target)
+    if to_target > 0:
+      ratios.append(whole / to_target)
+  all_trials = len(ran(group.records))
+  which = f" ({len(trials)} of {all_trials} trials)"
+  which = "" if len(trials) == all_trials else which
+  cost = f"unknown {energy}"
+  if len(costs) == len(trials):
+    cost = f"{joules_interval(typical(costs), False)} of {energy}"
+    if len(ratios) == len(trials):
+      times = _in_words(typical(ratios))
+      cost += f", in all {times} times the energy to target"
+  points = _in_words(
+    mean(
+      [
+        100 * (record.curve[-1].accuracy - first.accuracy)
+        for record, first in trials
+      ]
+    )
+  )
+  return (
+    f"{opening(group.varied)}: training after the target{which} cost {cost},"
+    f" for {points} points of accuracy."
+  )
+
+
+def _in_words(value: Estimate | None) -> str:
+  """Writes a mean, and in brackets its interval where there is one."""
+  if value is None:
+    return "unknown"
+  if value.low is None:
+    return number(value.value)
+  return f"{number(value.value)} ({interval(value)})"
