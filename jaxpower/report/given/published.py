@@ -40,7 +40,9 @@ def _read_grids() -> dict[str, Published]:
 
   Means of the newest year of a region: an hour of it can be far from them.
   """
-  file = importlib.resources.files(__package__).joinpath("grids.csv")
+  file = importlib.resources.files("jaxpower.report.given").joinpath(
+    "grids.csv"
+  )
   lines = file.read_text("utf-8").splitlines()
   rows = csv.DictReader(line for line in lines if not line.startswith("#"))
   return {
