@@ -113,8 +113,16 @@ def test_what_was_not_seen_makes_a_lower_bound():
 
 def test_a_training_is_a_whole_one():
   """Compiling as by a process of its own; no idling and no inference."""
-  joules = {"idle": 7.0, "setup": 5.0, "warmup": 2.0, "compile": 0.0}
-  joules |= {"train": 150.0, "eval": 10.0, "infer": 40.0, "checkpoint": 1.0}
+  joules: dict[str, float | None] = {
+    "idle": 7.0,
+    "setup": 5.0,
+    "warmup": 2.0,
+    "compile": 0.0,
+    "train": 150.0,
+    "eval": 10.0,
+    "infer": 40.0,
+    "checkpoint": 1.0,
+  }
   seconds = dict.fromkeys(joules, 1.0)
   phases = {"joules_by_phase": joules, "seconds_by_phase": seconds}
   reached = trial(64, 0, 100.0, train_joules=150.0, **phases)
