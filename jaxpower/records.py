@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, Literal
 from jaxpower.config import (
   Transfer,
   Trial,
+  completed,
   targets_of,
   to_dict,
   trial_id,
@@ -164,7 +165,11 @@ def to_json(record: TrialRecord) -> str:
 
 
 def from_json(line: str) -> TrialRecord:
-  """Reads a record from a line. Raises ValueError where it holds none."""
+  """Reads a record from a line; raises ValueError where it holds none.
+
+  Its config has the fields of today: those that did not exist when it was
+  written have the value by which trials were run then.
+  """
   facts = json.loads(line)
   if not isinstance(facts, dict):
     raise ValueError("not a JSON object")
@@ -172,13 +177,14 @@ def from_json(line: str) -> TrialRecord:
   if version != SCHEMA_VERSION:
     raise ValueError(f"schema_version {version}, not {SCHEMA_VERSION}")
   try:
+    facts["config"] = completed(Trial, facts["config"])
     facts["curve"] = tuple(Evaluation(**e) for e in facts["curve"])
     if facts["compile"] is not None:
       facts["compile"] = Compilation(**facts["compile"])
     for name in ("reasons", "warnings"):
       facts[name] = tuple(facts[name])
     return TrialRecord(**facts)
-  except (KeyError, TypeError) as error:
+  except (AttributeError, KeyError, TypeError) as error:
     raise ValueError(f"not a record: {error}") from None
 
 
