@@ -34,6 +34,7 @@ AUGMENTATIONS = ("none", "crop", "crop_flip")
 PROGRAMS = ("segment", "step")
 TASK_WEIGHTINGS = ("fixed", "uncertainty")
 STREAMING = ("auto", "never", "always")
+CROSSINGS = ("first", "confirmed", "interpolated")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +164,16 @@ class Conditions:
   `evaluate_every_examples` is counted in examples, not steps, so that every
   batch size is evaluated equally often; it is a multiple of every batch size.
 
+  `validation_share` is held back, stratified by class and the same for all
+  trials; target, patience and the best accuracy look at it alone, and the test
+  set is looked at once, when training has stopped. At 0 the test set decides.
+  Where a dataset has a validation split of its own, this is taken.
+
+  `crossing` says when a target is reached: at the "first" evaluation that
+  meets it; at the first of two in a row, "confirmed", for which training goes
+  on to the second; or "interpolated" between a confirmed one and the
+  evaluation before it.
+
   `accumulation` is the number of micro-batches; 0 lets
   `jaxpower.accumulation` choose it.
 
@@ -183,7 +194,8 @@ class Conditions:
   dropout: float = 0.0
   label_smoothing: float = 0.0
   augmentation: str = "none"
-  data_share: float = 1.0  # of the training set, stratified by class
+  validation_share: float = later(0.1, before=0.0)  # of the training set
+  data_share: float = 1.0  # of what is left of it, stratified by class
   program: str = "segment"  # one call between two evaluations, or each "step"
   task_weights: dict[str, float] = dataclasses.field(default_factory=dict)
   task_weighting: str = "fixed"  # or "uncertainty": learned in training
@@ -192,6 +204,7 @@ class Conditions:
   targets: dict[str, float] = dataclasses.field(default_factory=dict)
   budget_examples: int = 60_000
   evaluate_every_examples: int = 2_048
+  crossing: str = later("confirmed", before="first")  # when it is reached
   stop_at_target: bool = True  # False: train on to budget or patience
   patience: int = 0  # evaluations in a row without a new best; 0: no limit
   idle_seconds: float = 2.0  # context open, nothing queued, before training

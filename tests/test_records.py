@@ -77,7 +77,8 @@ def test_a_torn_last_line_is_left_out_and_mended(
   [
     ("{", "Expecting property name"),
     ("[]", "not a JSON object"),
-    ('{"schema_version": 99}', "schema_version 99, not 1"),
+    ('{"schema_version": 99}', "schema_version 99, not 1 to 2"),
+    ('{"schema_version": null}', "schema_version None, not 1 to 2"),
     ('{"schema_version": 1, "seed": 1}', "not a record"),
     ("\udcff", "codec can't decode"),
   ],
@@ -186,6 +187,10 @@ def test_committed_records_are_completed_and_keep_their_ids(
 ) -> None:
   """A trial of an older version has the same name and the fields of today."""
   for record in records.read(RUNS / folder / "records.jsonl"):
+    assert (record.schema_version, record.decided_by) == (1, "test")
+    assert (record.test_accuracy, record.looks_to_target) == (None, None)
+    assert record.config["validation_share"] == 0
+    assert record.config["crossing"] == "first"
     trial = as_trial(record.config)
     assert to_dict(trial) == record.config
     assert trial_id(trial) == record.trial_id
