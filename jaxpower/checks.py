@@ -18,6 +18,7 @@ from typing import Any
 from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.config import (
   AUGMENTATIONS,
+  CROSSINGS,
   FRAMEWORKS,
   MATMUL_PRECISIONS,
   OPTIMIZERS,
@@ -56,6 +57,7 @@ CHOICES = {
   "streaming": STREAMING,
   "framework": FRAMEWORKS,
   "task_weighting": TASK_WEIGHTINGS,
+  "crossing": CROSSINGS,
 }
 AT_LEAST = {
   "devices": 0,
@@ -69,7 +71,12 @@ AT_LEAST = {
   "model.heads": 1,
 }
 ABOVE_ZERO = ("model.width", "model.depth", "optimizer.learning_rate")
-BELOW_ONE = ("optimizer.momentum", "dropout", "label_smoothing")
+BELOW_ONE = (
+  "optimizer.momentum",
+  "dropout",
+  "label_smoothing",
+  "validation_share",
+)
 
 
 def check_sweep(sweep: Sweep) -> None:

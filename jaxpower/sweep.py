@@ -24,6 +24,7 @@ from jaxpower.config import (
   ConfigError,
   Sweep,
   Trial,
+  completed,
   differences,
   get,
   to_dict,
@@ -257,9 +258,10 @@ def _check_folder(folder: pathlib.Path, sweep: Sweep, meter: str) -> None:
     return
   try:
     written = read_sweep(folder)
-    changes = differences(written["config"], to_dict(sweep))
+    held = completed(type(sweep), written["config"])
+    changes = differences(held, to_dict(sweep))
     changes += differences({"meter": written["meter"]}, {"meter": meter})
-  except (ValueError, KeyError, TypeError) as error:
+  except (AttributeError, ValueError, KeyError, TypeError) as error:
     raise ConfigError(
       f"{folder / SWEEP} is damaged ({error}); name another folder with --out"
     ) from None

@@ -92,7 +92,7 @@ def test_both_wings_say_the_same_things() -> None:
     facts.append(
       (
         set(wing.numerics(placed)),
-        placed.test_examples,
+        placed.examples["test"],
         wing.peak_memory_bytes(None, placed),
         [set(device) for device in wing.devices(trial)],
       )

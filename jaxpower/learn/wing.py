@@ -60,12 +60,14 @@ def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
   return restore_backbone(backbone, fresh)
 
 
-def evaluate(programs: Programs, state: TrainState, placed: Placed) -> Metrics:
-  """Returns the mean "loss" and "accuracy" over the test set.
+def evaluate(
+  programs: Programs, state: TrainState, placed: Placed, split: str = "test"
+) -> Metrics:
+  """Returns the mean "loss" and "accuracy" over a split.
 
   With several tasks also "accuracies" [tasks], of which it is the mean.
   """
-  return programs.evaluate(state, placed.test)
+  return programs.evaluate(state, placed.evaluated[split])
 
 
 def peak_memory_bytes(programs: Programs, placed: Placed) -> int | None:

@@ -149,12 +149,14 @@ def _compile(programs: Programs, spec: Spec) -> Programs:
       compiled.loss_of(*batch).backward()
       network.zero_grad()
     network.eval()
-    chunk = min(evaluation.CHUNK, spec.test_examples)
-    mean, std, inputs, labels, *_ = _zero_batch(spec, chunk, device_of())
+    mean, std, inputs, labels, *_ = _zero_batch(
+      spec, spec.evaluated, device_of()
+    )
     evaluation.evaluate(
       functools.partial(compiled.logits_of, mean, std),
       {"input": inputs, "label": labels},
       spec.tasks,
+      spec.evaluated,
     )
   network.load_state_dict(before)
   return compiled

@@ -17,6 +17,7 @@ from jaxpower.data.labels import classes_of
 from jaxpower.learn_torch import heads, networks
 from jaxpower.learn_torch.backbone import freeze
 from jaxpower.learn_torch.devices import devices_of
+from jaxpower.learn_torch.evaluation import CHUNK
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Spec:
   input_shape: tuple[int, ...]  # of one input
   input_dtype: str
   label_shape: tuple[int, ...]  # of one label
-  test_examples: int
+  evaluated: int  # examples of a forward pass without a gradient
   compiled: bool
   devices: int  # how many, a process each
   group_id: int = 0  # of those processes' group; 0: one process, no group
@@ -80,7 +81,9 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     input_shape=tuple(sets.train["input"].shape[1:]),
     input_dtype=str(sets.train["input"].dtype),
     label_shape=tuple(sets.train["label"].shape[1:]),
-    test_examples=len(sets.test["label"]),
+    evaluated=min(
+      CHUNK, *(len(split["label"]) for split in sets.evaluated.values())
+    ),
     compiled=trial.framework == "torch_compile",
     devices=len(devices),
   )

@@ -108,8 +108,10 @@ def train(
   return state, loss, waited
 
 
-def evaluate(programs: Programs, state: TrainState, placed: Placed) -> Metrics:
-  """Returns the mean "loss" and "accuracy" over the test set.
+def evaluate(
+  programs: Programs, state: TrainState, placed: Placed, split: str = "test"
+) -> Metrics:
+  """Returns the mean "loss" and "accuracy" over a split.
 
   With several tasks also "accuracies" [tasks], of which it is the mean.
   """
@@ -119,8 +121,9 @@ def evaluate(programs: Programs, state: TrainState, placed: Placed) -> Metrics:
   with matmul_precision(placed.trial.matmul_precision):
     return evaluation.evaluate(
       functools.partial(programs.logits_of, *scale),
-      placed.test,
+      placed.evaluated[split],
       placed.spec.tasks,
+      placed.spec.evaluated,
     )
 
 

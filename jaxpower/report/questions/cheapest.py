@@ -293,8 +293,9 @@ def front_lines(comparison: Comparison) -> tuple[str, ...]:
 def after_target_lines(comparison: Comparison) -> tuple[str, ...]:
   """Says what training after the target cost and gained, a line a setting.
 
-  Joules are those after the first evaluation that met the target, and points of
-  accuracy those between it and the last one: medians over trials.
+  Joules are those after the evaluation that reached the target, and points of
+  accuracy those between it and the last one: medians over trials. Where a
+  second evaluation confirms it, only trials count that trained on after that.
   """
   energy = energy_name(comparison.estimated)
   lines = (_after_target_line(group, energy) for group in comparison.groups)
@@ -302,7 +303,7 @@ def after_target_lines(comparison: Comparison) -> tuple[str, ...]:
 
 
 def first_passing(record: TrialRecord) -> Evaluation | None:
-  """Finds the evaluation that first met the target; None where none did."""
+  """Finds the evaluation that reached the target; None where none did."""
   seconds = record.seconds_to_accuracy
   if seconds is None:
     return None
@@ -313,7 +314,7 @@ def _after_target_line(group: Group, energy: str) -> str:
   trials = [
     (record, first)
     for record in group.records
-    if (first := first_passing(record)) and first is not record.curve[-1]
+    if (first := first_passing(record)) and _trained_on(record, first)
   ]
   if not trials:
     return ""
@@ -340,6 +341,12 @@ def _after_target_line(group: Group, energy: str) -> str:
     f"{opening(group.varied)}: training after the target{which} cost {cost},"
     f" for {points} points of accuracy."
   )
+
+
+def _trained_on(record: TrialRecord, first: Evaluation) -> bool:
+  """Whether a trial trained on after the evaluation at which it could stop."""
+  confirming = record.config.get("crossing", "first") != "first"
+  return record.curve.index(first) + confirming < len(record.curve) - 1
 
 
 def _median_in_words(values: Iterable[float]) -> str:
