@@ -20,6 +20,8 @@ from jaxpower.records import (
   identity,
 )
 
+FEATURES = "features"  # the phase in which they are computed, if they are
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvalResult:
@@ -66,6 +68,18 @@ def sum_or_none(values: Iterable[float | None]) -> float | None:
   values = tuple(values)
   known = [value for value in values if value is not None]
   return math.fsum(known) if len(known) == len(values) else None
+
+
+def trained(
+  windows: Iterable[Window], segments: int | None = None
+) -> list[Window]:
+  """Picks the windows of training up to the end of so many segments, or all.
+
+  With them the pass that computes features, without which a head that is
+  trained on them could not be.
+  """
+  windows = tuple(windows)
+  return of_phase(windows, FEATURES) + of_phase(windows, "train")[:segments]
 
 
 def of_phase(windows: Iterable[Window], phase: str) -> list[Window]:
@@ -168,11 +182,11 @@ def record(
       **dataclasses.asdict(result),
     )
     for count, result in enumerate(results)
-    for spent in [total(train[:count])]
+    for spent in [total(trained(windows, count))]
   )
   phases = tuple(dict.fromkeys(window.name for window in windows))
   totals = {phase: total(of_phase(windows, phase)) for phase in phases}
-  spent, idle = total(train), _idle_watts(windows)
+  spent, idle = total(trained(windows)), _idle_watts(windows)
   reasons = tuple(dict.fromkeys(r for w in windows for r in w.reasons))
   return TrialRecord(
     **identity(trial, varied),
@@ -216,7 +230,7 @@ def _to_accuracy(
   first = reaching(trial, results)
   if first is None:
     return {}
-  spent = total(of_phase(windows, "train")[:first])
+  spent = total(trained(windows, first))
   evals = total(of_phase(windows, "eval")[: first + 1])
   seconds, joules = at_crossing(curve[: first + 1], targets_of(trial))
   if trial.crossing == "interpolated":

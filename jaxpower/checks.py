@@ -19,6 +19,7 @@ from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.config import (
   AUGMENTATIONS,
   CROSSINGS,
+  FEATURES,
   FRAMEWORKS,
   MATMUL_PRECISIONS,
   OPTIMIZERS,
@@ -57,6 +58,7 @@ CHOICES = {
   "streaming": STREAMING,
   "framework": FRAMEWORKS,
   "task_weighting": TASK_WEIGHTINGS,
+  "transfer.features": FEATURES,
   "crossing": CROSSINGS,
 }
 AT_LEAST = {
@@ -322,6 +324,8 @@ def check_transfer(trial: Trial) -> None:
       field="transfer.backbone_rate",
       value=f"{transfer.backbone_rate:g}",
     )
+  if transfer.features == "once":
+    _check_features(trial)
   if source is None:
     return
   for name in ("model", "framework"):
@@ -332,6 +336,21 @@ def check_transfer(trial: Trial) -> None:
         " must be the same",
         field=SOURCE,
       )
+
+
+def _check_features(trial: Trial) -> None:
+  """Raises ConfigError where an example's features change between updates."""
+  reason = ""
+  if not trial.transfer.freeze:
+    reason = "only a frozen backbone's features stay; set transfer.freeze"
+  elif trial.augmentation != "none":
+    reason = "augmentation moves images; take none"
+  elif trial.dropout:
+    reason = "dropout draws anew in each update; take 0"
+  elif trial.streaming == "always":
+    reason = "they are kept on the devices; take streaming auto or never"
+  if reason:
+    raise ConfigError(reason, field="transfer.features", value="once")
 
 
 # Tasks of all trials together

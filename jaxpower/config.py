@@ -34,6 +34,7 @@ AUGMENTATIONS = ("none", "crop", "crop_flip")
 PROGRAMS = ("segment", "step")
 TASK_WEIGHTINGS = ("fixed", "uncertainty")
 STREAMING = ("auto", "never", "always")
+FEATURES = ("every", "once")
 CROSSINGS = ("first", "confirmed", "interpolated")
 
 
@@ -148,13 +149,16 @@ class Transfer:
   `init_from` is a trial to train first, at the same seed and once for all
   trials that name it; `weights` is the folder of a checkpoint made elsewhere;
   with neither the backbone is random. `backbone_rate` is the backbone's
-  learning rate as a multiple of the head's.
+  learning rate as a multiple of the head's. Where it is frozen, `features`
+  "once" passes each example through it once, and trains the head on what came
+  out; "every": at each update that sees the example.
   """
 
   init_from: "Trial | None" = None
   weights: str = ""
   freeze: bool = False  # train the head alone; batch statistics stay too
   backbone_rate: float = 1.0
+  features: str = later("every", before="every")
 
 
 @dataclasses.dataclass(kw_only=True)

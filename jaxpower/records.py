@@ -324,5 +324,7 @@ def _varied_value(value: Any, detail: int) -> Any:
     text = "frozen" if value.freeze else "fine-tuned"
     if detail:
       text += f" from {_varied_value(origin, detail)}"
+  if value.features == "once":
+    text += ", features once"
   rate = value.backbone_rate
   return text if rate == 1 else f"{text} at {rate:g}"

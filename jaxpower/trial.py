@@ -1,7 +1,8 @@
 """Runs one trial: its phases in order, each in a window of the meter.
 
 setup -> idle -> compile -> setup -> warmup -> eval -> {train -> eval}* until
-target or budget -> test -> infer -> checkpoint. Training and meter meet only
+target or budget -> test -> infer -> checkpoint. With `transfer.features` "once"
+a features phase comes before warm-up. Training and meter meet only
 here. A framework returns from a call before the work is done, so each window
 waits for the arrays that go in and for those that come out
 (`Monitor.measure`).
@@ -90,10 +91,18 @@ def run(
   state = monitor.measure("setup", wing.start, placed, _backbone(trial, folder))
   parameters = wing.count_parameters(state)
   tell(Progress(phase="warmup"))
+  seen = placed  # what training and the looks at it see
+  if trial.transfer.features == "once":
+    split = deciding_split(trial)
+    monitor.measure("warmup", wing.evaluate, programs, state, placed, split)
+    tell(Progress(phase=accounting.FEATURES))
+    seen = monitor.measure(
+      accounting.FEATURES, wing.on_features, programs, state, placed, split
+    )
   copy = wing.copy(state)  # training may use up what it is given
-  monitor.measure("warmup", _warm_up, trial, wing, programs, copy, placed)
+  monitor.measure("warmup", _warm_up, trial, wing, programs, copy, seen)
   state, results, waited = _train(
-    trial, wing, programs, state, placed, monitor, tell
+    trial, wing, programs, state, seen, monitor, tell
   )
   peak = wing.peak_memory_bytes(programs, placed)
   test = {}

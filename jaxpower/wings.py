@@ -127,6 +127,17 @@ class Wing(Protocol):
     """
     ...
 
+  def on_features(
+    self, programs: Any, state: Any, placed: Any, split: str
+  ) -> Placed:
+    """Passes the examples through the frozen backbone, once and for all.
+
+    Returns the trial with what came out in place of the inputs, of the
+    training examples that it uses and of one split: `train` and `evaluate` then
+    take the head alone. The work is done when this returns.
+    """
+    ...
+
   def save(self, folder: pathlib.Path, state: Any) -> None:
     """Writes a state to a folder of its own, in place of what lies there.
 

@@ -236,9 +236,16 @@ EARLY, LATE = Trial(data="mnist_5k"), Trial(data="mnist_5k", batch_size=64)
         Transfer(),
         Transfer(init_from=EARLY),
         Transfer(init_from=EARLY, freeze=True),
+        Transfer(init_from=EARLY, freeze=True, features="once"),
         Transfer(init_from=EARLY, backbone_rate=0.1),
       ),
-      ("scratch", "fine-tuned", "frozen", "fine-tuned at 0.1"),
+      (
+        "scratch",
+        "fine-tuned",
+        "frozen",
+        "frozen, features once",
+        "fine-tuned at 0.1",
+      ),
     ),
     (
       (Transfer(init_from=EARLY), Transfer(weights="weights/resnet18")),

@@ -382,3 +382,32 @@ def test_a_set_that_may_stay_on_disk_is_not_read_whole(
   placed: Any = trial._place_data(wing, config)
   assert placed.train["input"] is whole.train["input"]
   assert loads == [("digits", streaming != "never", 0.1)]
+
+
+def test_features_are_computed_once_and_counted_with_training(
+  run: Callable[..., TrialRecord],
+) -> None:
+  source = dataclasses.replace(EASY, target_accuracy=0.1)
+  run(source)
+  frozen = Transfer(init_from=source, freeze=True, features="once")
+  record = run(
+    dataclasses.replace(
+      EASY, batch_size=128, target_accuracy=1.0, transfer=frozen
+    )
+  )
+  phases = record.seconds_by_phase
+  assert [p for p in phases if p in ("warmup", "features", "train")] == [
+    "warmup",
+    "features",
+    "train",
+  ]
+  assert record.train_seconds == pytest.approx(
+    phases["features"] + phases["train"]
+  )
+  assert record.train_joules == pytest.approx(WATTS * record.train_seconds)
+  # The pass comes before the first look, and so does its energy.
+  assert record.curve[0].examples == 0
+  assert record.curve[0].train_joules == pytest.approx(
+    WATTS * phases["features"]
+  )
+  assert record.best_accuracy is not None and record.best_accuracy > 0.2

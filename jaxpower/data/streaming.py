@@ -35,6 +35,12 @@ DEVICE_SHARE = 0.5
 CGROUP_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
 
 
+FEATURES_STREAMED = (
+  "transfer.features once: {} does not fit on the devices, where features are"
+  " kept; take every, or streaming never"
+)
+
+
 def is_streamed(streaming: str, sets: DataSet, room: int | None) -> bool:
   """Decides whether a set is streamed to the devices or lies on them.
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
+from jaxpower.data.facts import DataError
 from jaxpower.data.labels import chosen_indices, classes_of
-from jaxpower.data.streaming import is_streamed
+from jaxpower.data.streaming import FEATURES_STREAMED, is_streamed
 from jaxpower.learn import feed
 from jaxpower.learn.devices import make_mesh, memory_bytes, replicated, split
 from jaxpower.learn.evaluation import RANGE, together
@@ -63,6 +64,8 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   splits = dict(zip(sets.evaluated, looked_at, strict=True))
   scale = {"mean": sets.mean, "std": sets.std}
   streamed = is_streamed(trial.streaming, sets, memory_bytes(mesh))
+  if streamed and trial.transfer.features == "once":
+    raise DataError(FEATURES_STREAMED.format(trial.data))
   if streamed:
     chunks: Data = feed.part_shapes(looked_at[0], mesh)
     ranges = {}

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from jaxpower.config import Trial
+from jaxpower.learn import features
 from jaxpower.learn.checkpoint import restore_backbone, save
 from jaxpower.learn.devices import make_mesh
 from jaxpower.learn.evaluation import Metrics
@@ -33,6 +34,7 @@ __all__ = [
   "evaluate",
   "flops_per_step",
   "numerics",
+  "on_features",
   "peak_memory_bytes",
   "place",
   "save",
@@ -67,7 +69,19 @@ def evaluate(
 
   With several tasks also "accuracies" [tasks], of which it is the mean.
   """
-  return programs.evaluate(state, placed.evaluated[split])
+  call = programs.evaluate
+  if placed.spec.head_alone:
+    assert programs.on_features is not None
+    call = programs.on_features.evaluate
+  return call(state, placed.evaluated[split])
+
+
+def on_features(
+  programs: Programs, state: TrainState, placed: Placed, split: str
+) -> Placed:
+  """Returns the trial with features, computed now, in place of its inputs."""
+  assert programs.on_features is not None
+  return features.compute(programs.on_features, state, placed, split)
 
 
 def peak_memory_bytes(programs: Programs, placed: Placed) -> int | None:

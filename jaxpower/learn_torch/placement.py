@@ -14,11 +14,17 @@ from torch import Tensor
 
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
+from jaxpower.data.facts import DataError
 from jaxpower.data.labels import chosen_indices
-from jaxpower.data.streaming import is_streamed
+from jaxpower.data.streaming import FEATURES_STREAMED, is_streamed
 from jaxpower.learn_torch import feed
 from jaxpower.learn_torch.devices import device_of, memory_bytes
 from jaxpower.learn_torch.spec import Spec
+
+FEATURES_DIVIDED = (
+  "transfer.features once: not over several devices in PyTorch; take devices 1"
+  " or framework jax"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +80,11 @@ def place(trial: Trial, sets: DataSet, spec: Spec, rank: int = 0) -> Placed:
   splits = dict(zip(sets.evaluated, looked_at, strict=True))
   room = memory_bytes(device, spec.devices)
   streamed = is_streamed(trial.streaming, sets, room)
+  if trial.transfer.features == "once":
+    if streamed:
+      raise DataError(FEATURES_STREAMED.format(trial.data))
+    if spec.devices > 1:
+      raise DataError(FEATURES_DIVIDED)
   put = feed.on_host if streamed else feed.to_device
   return Placed(
     trial=trial,

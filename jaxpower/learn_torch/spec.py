@@ -47,6 +47,8 @@ class Spec:
   evaluated: int  # examples of a forward pass without a gradient
   compiled: bool
   devices: int  # how many, a process each
+  features_once: bool = False  # whether the head is trained on kept features
+  head_alone: bool = False  # whether the inputs are such features
   group_id: int = 0  # of those processes' group; 0: one process, no group
 
   @property
@@ -63,6 +65,7 @@ class Spec:
 def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
   """Returns the spec of a trial on a data set."""
   tasks, devices = classes_of(sets.facts, trial.tasks), devices_of(trial)
+  features_once = trial.transfer.features == "once"
   return Spec(
     model=trial.model,
     precision=trial.precision,
@@ -70,7 +73,10 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     dropout=trial.dropout,
     label_smoothing=trial.label_smoothing,
     augmentation=trial.augmentation,
-    accumulation=accumulation_of(
+    # Micro-batches are chosen for whole networks; a head takes its batch whole.
+    accumulation=(trial.accumulation or 1)
+    if features_once
+    else accumulation_of(
       trial, on_cpu=devices[0].type == "cpu", devices=len(devices)
     ),
     freeze=trial.transfer.freeze,
@@ -86,6 +92,7 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     ),
     compiled=trial.framework == "torch_compile",
     devices=len(devices),
+    features_once=features_once,
   )
 
 

@@ -35,8 +35,9 @@ from jaxpower.report.compare.statistics import (
   ratio,
 )
 
-# What a training spends beside compiling and its train phase.
-AROUND = ("setup", "warmup", "eval", "checkpoint")
+# What a training spends beside compiling and training. The pass that computes
+# features is counted with training (`accounting`).
+AROUND = ("setup", "warmup", "eval", "test", "checkpoint")
 
 
 def _sum_of(
@@ -118,7 +119,7 @@ def one_pretraining(
   joules = [invested(r, records, WHOLE_TRAINING).joules for r in trials]
   chains = [chain(record, records) for record in trials]
   seconds = _median_of_chains(chains, WHOLE_TRAINING_SECONDS.bound)
-  phases = (*AROUND, "compile", "train")
+  phases = (*AROUND, "compile", "features", "train")
   return Pretraining(
     Use(_median_of_distinct(joules), seconds),
     Use(

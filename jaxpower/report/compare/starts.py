@@ -186,7 +186,9 @@ def _order(group: StartGroup) -> tuple:
 
 def _name(start: Start, with_origin: bool = False) -> str:
   """Names a start: the sweep's own name for it wins."""
-  name = start.name or start_name(start.kind, start.backbone_rate)
+  name = start.name or start_name(
+    start.kind, start.backbone_rate, start.features_once
+  )
   named = with_origin and not start.from_scratch
   return f"{name} from {start.origin}" if named else name
 
