@@ -275,7 +275,7 @@ def _infer(wing: Wing, programs: Any, state: Any, placed: Placed) -> int:
   """Evaluates repeatedly for INFER_SECONDS; returns the examples seen."""
   began, passes = time.monotonic(), 0
   while time.monotonic() - began < INFER_SECONDS:
-    wing.wait(wing.evaluate(programs, state, placed))
+    wing.wait(wing.evaluate(programs, state, placed, "test"))
     passes += 1
   return passes * placed.examples["test"]
 

@@ -207,7 +207,7 @@ def test_a_share_of_the_data_trains_otherwise_and_compiles_nothing(
   share = run(dataclasses.replace(EASY, data_share=0.02))
   assert len(cache) == compiled
   assert [e.loss for e in share.curve[1:]] != [e.loss for e in whole.curve[1:]]
-  (spec,) = [s for s in cache if s.batch_size == EASY.batch_size]
+  spec, *_ = [s for s in cache if s.batch_size == EASY.batch_size]
   assert ("train.input", (6000, 28, 28, 1), "uint8") in spec.shapes
 
 
@@ -284,7 +284,7 @@ def test_weights_and_timeline_are_kept(
 
   record = run(EASY)
   assert record.checkpoint is not None
-  (spec,) = [s for s in cache if s.batch_size == EASY.batch_size]
+  spec, *_ = [s for s in cache if s.batch_size == EASY.batch_size]
   state = checkpoint.restore(
     tmp_path / record.checkpoint,
     fresh_state(spec, 0),

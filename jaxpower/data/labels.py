@@ -63,7 +63,7 @@ def _narrow(
   inputs = split["input"]
   if len(tasks) > 1:
     label = np.stack([split[task] for task in tasks], axis=1)
-    labelled = (label >= 0).any(axis=1)
+    labelled = np.asarray((label >= 0).any(axis=1))
   else:
     label = split[tasks[0]]
     labelled = np.ones(len(label), bool)

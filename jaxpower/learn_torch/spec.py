@@ -14,10 +14,9 @@ from jaxpower import config
 from jaxpower.accumulation import accumulation_of
 from jaxpower.data import DataSet
 from jaxpower.data.labels import classes_of
-from jaxpower.learn_torch import heads, networks
+from jaxpower.learn_torch import evaluation, heads, networks
 from jaxpower.learn_torch.backbone import freeze
 from jaxpower.learn_torch.devices import devices_of
-from jaxpower.learn_torch.evaluation import CHUNK
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +87,8 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     input_dtype=str(sets.train["input"].dtype),
     label_shape=tuple(sets.train["label"].shape[1:]),
     evaluated=min(
-      CHUNK, *(len(split["label"]) for split in sets.evaluated.values())
+      evaluation.CHUNK,
+      *(len(split["label"]) for split in sets.evaluated.values()),
     ),
     compiled=trial.framework == "torch_compile",
     devices=len(devices),

@@ -120,7 +120,7 @@ def _reached_at(trials: Sequence[TrialRecord]) -> str:
     " of two evaluations in a row that met it",
   }
   found = dict.fromkeys(t.config.get("crossing", "first") for t in trials)
-  return ", or ".join(rules.get(rule, rule) for rule in found)
+  return ", or ".join(rules.get(str(rule), str(rule)) for rule in found)
 
 
 def _provenance(trials: Sequence[TrialRecord]) -> dict[str, str]:
