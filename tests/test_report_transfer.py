@@ -543,6 +543,22 @@ def test_several_folders_keep_a_transfer_one_word():
   assert "from the 11th such task on" in lines(pooled)
 
 
+def test_a_pass_over_features_is_a_start_of_its_own():
+  once = [
+    downstream("frozen", s, 20.0, trial_id=f"eeee{s:08x}") for s in range(2)
+  ]
+  for trial in once:
+    trial.config["transfer"]["features"] = "once"
+  frozen = [downstream("frozen", s, 40.0) for s in range(2)]
+  kept = without_pretraining(pool([*study(), *frozen, *once]))
+  assert {r.varied["transfer"] for r in kept} == {
+    "scratch",
+    "fine-tuned",
+    "frozen",
+    "frozen, features once",
+  }
+
+
 def test_folders_that_began_from_other_data_are_not_pooled():
   other = [
     downstream("fine-tuned", s, 20.0, trial_id=f"eeee{s:08x}") for s in range(2)
