@@ -21,6 +21,8 @@ from jaxpower.records import (
   identity,
 )
 
+FEATURES = "features"  # the phase in which they are computed, if they are
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvalResult:
@@ -69,22 +71,42 @@ def sum_or_none(values: Iterable[float | None]) -> float | None:
   return math.fsum(known) if len(known) == len(values) else None
 
 
+def trained(
+  windows: Iterable[Window], segments: int | None = None
+) -> list[Window]:
+  """Picks the windows of training up to the end of so many segments, or all.
+
+  With them the pass that computes features, without which a head that is
+  trained on them could not be.
+  """
+  windows = tuple(windows)
+  return of_phase(windows, FEATURES) + of_phase(windows, "train")[:segments]
+
+
 def of_phase(windows: Iterable[Window], phase: str) -> list[Window]:
   """Picks the windows of one phase, in order."""
   return [window for window in windows if window.name == phase]
 
 
-def first_passing(trial: Trial, results: Sequence[EvalResult]) -> int | None:
-  """Finds the first evaluation that met every task's target; None: none did."""
-  passing = (
-    index
-    for index, result in enumerate(results)
-    if all(
-      accuracy_of(result, task) >= target
-      for task, target in targets_of(trial).items()
-    )
+def reaching(trial: Trial, results: Sequence[EvalResult]) -> int | None:
+  """Finds the evaluation at which a trial reached its target; None: none did.
+
+  It is the first that met every task's target; unless `crossing` is "first",
+  the one after it has to meet them too: accuracies near the target move by
+  chance, and the first of many to meet it is a lucky one.
+  """
+  met = [meets_targets(trial, result) for result in results]
+  again = met if trial.crossing == "first" else met[1:]
+  both = (first and second for first, second in zip(met, again, strict=False))
+  return next((index for index, reached in enumerate(both) if reached), None)
+
+
+def meets_targets(trial: Trial, result: EvalResult) -> bool:
+  """Whether an evaluation met the target of every task."""
+  return all(
+    accuracy_of(result, task) >= target
+    for task, target in targets_of(trial).items()
   )
-  return next(passing, None)
 
 
 def accuracy_of(result: EvalResult | Evaluation, task: str) -> float:
@@ -95,9 +117,9 @@ def accuracy_of(result: EvalResult | Evaluation, task: str) -> float:
 def status_of(trial: Trial, results: Sequence[EvalResult]) -> Status:
   """Decides how a trial ended: "reached", "missed" or "diverged".
 
-  A target once met stays met, whatever happens in training after it.
+  A target once reached stays reached, whatever happens in training after it.
   """
-  if first_passing(trial, results) is not None:
+  if reaching(trial, results) is not None:
     return "reached"
   return "diverged" if _has_diverged(results[-1]) else "missed"
 
@@ -107,12 +129,15 @@ def is_over(trial: Trial, results: Sequence[EvalResult]) -> bool:
 
   It stops at the target, if `stop_at_target`; when a loss is not finite; and
   when the last `patience` evaluations brought no accuracy above the best
-  before them.
+  before them, unless the last one met the target and the next is to confirm it.
   """
-  if trial.stop_at_target and first_passing(trial, results) is not None:
+  reached = reaching(trial, results) is not None
+  if trial.stop_at_target and reached:
     return True
   if _has_diverged(results[-1]):
     return True
+  if not reached and meets_targets(trial, results[-1]):
+    return False
   accuracies = [result.accuracy for result in results]
   since_best = len(results) - 1 - accuracies.index(max(accuracies))
   return 0 < trial.patience <= since_best
@@ -158,11 +183,11 @@ def record(
       **dataclasses.asdict(result),
     )
     for count, result in enumerate(results)
-    for spent in [total(train[:count])]
+    for spent in [total(trained(windows, count))]
   )
   phases = tuple(dict.fromkeys(window.name for window in windows))
   totals = {phase: total(of_phase(windows, phase)) for phase in phases}
-  spent, idle = total(train), _idle_watts(windows)
+  spent, idle = total(trained(windows)), _idle_watts(windows)
   reasons = tuple(dict.fromkeys(r for w in windows for r in w.reasons))
   return TrialRecord(
     **identity(trial, varied),
@@ -199,19 +224,24 @@ def _to_accuracy(
 ) -> dict[str, float | None]:
   """Computes the fields that only a trial which met its target has.
 
-  They count training up to the first evaluation that met it; what was spent
-  after the target is in the sums of the whole trial alone.
+  They count training up to the evaluation that reached it, of a confirmed
+  crossing the first of the two, or up to the interpolated crossing before it;
+  what was spent after that is in the sums of the whole trial alone. Bounds and
+  evaluation are those up to the evaluation in each case.
   """
-  first = first_passing(trial, results)
+  first = reaching(trial, results)
   if first is None:
     return {}
-  spent = total(of_phase(windows, "train")[:first])
+  spent = total(trained(windows, first))
   evals = total(of_phase(windows, "eval")[: first + 1])
+  seconds, joules = at_crossing(curve[: first + 1], targets_of(trial))
+  if trial.crossing == "interpolated":
+    spent = dataclasses.replace(spent, seconds=seconds, joules=joules)
   active = None
   if spent.joules is not None and idle_watts is not None:
     active = spent.joules - idle_watts * spent.seconds
-  seconds, joules = at_crossing(curve[: first + 1], targets_of(trial))
   return {
+    "looks_to_target": first,
     "seconds_to_accuracy": spent.seconds,
     "seconds_to_accuracy_interpolated": seconds,
     "joules_to_accuracy": spent.joules,
@@ -249,6 +279,34 @@ def at_crossing(
     more = last.train_joules - before.train_joules
     joules = before.train_joules + share * more
   return before.train_seconds + share * seconds, joules
+
+
+def tested(
+  accuracy: float, accuracies: Mapping[str, float], examples: Sequence[int]
+) -> dict[str, Any]:
+  """Returns the fields of a record that tell of the test set.
+
+  Args:
+    accuracy: Over the test set; with several tasks their mean.
+    accuracies: Of each of several tasks; empty for a single task.
+    examples: How many independent ones each task was tested on; none where it
+      is not known.
+
+  The standard error is the binomial sqrt(p (1 - p) / n). Of the mean of several
+  tasks it is the mean of theirs: at most so large, if all err on the same
+  examples.
+  """
+  shares = tuple(accuracies.values()) or (accuracy,)
+  errors = [
+    math.sqrt(p * (1 - p) / n) for p, n in zip(shares, examples, strict=False)
+  ]
+  return {
+    "test_accuracy": accuracy,
+    "test_accuracies": dict(accuracies),
+    "test_accuracy_standard_error": math.fsum(errors) / len(errors)
+    if errors
+    else None,
+  }
 
 
 def _idle_watts(windows: Iterable[Window]) -> float | None:

@@ -18,6 +18,8 @@ from typing import Any
 from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.config import (
   AUGMENTATIONS,
+  CROSSINGS,
+  FEATURES,
   FRAMEWORKS,
   MATMUL_PRECISIONS,
   OPTIMIZERS,
@@ -56,6 +58,8 @@ CHOICES = {
   "streaming": STREAMING,
   "framework": FRAMEWORKS,
   "task_weighting": TASK_WEIGHTINGS,
+  "transfer.features": FEATURES,
+  "crossing": CROSSINGS,
 }
 AT_LEAST = {
   "devices": 0,
@@ -69,7 +73,12 @@ AT_LEAST = {
   "model.heads": 1,
 }
 ABOVE_ZERO = ("model.width", "model.depth", "optimizer.learning_rate")
-BELOW_ONE = ("optimizer.momentum", "dropout", "label_smoothing")
+BELOW_ONE = (
+  "optimizer.momentum",
+  "dropout",
+  "label_smoothing",
+  "validation_share",
+)
 
 
 def check_sweep(sweep: Sweep) -> None:
@@ -315,6 +324,8 @@ def check_transfer(trial: Trial) -> None:
       field="transfer.backbone_rate",
       value=f"{transfer.backbone_rate:g}",
     )
+  if transfer.features == "once":
+    _check_features(trial)
   if source is None:
     return
   for name in ("model", "framework"):
@@ -325,6 +336,21 @@ def check_transfer(trial: Trial) -> None:
         " must be the same",
         field=SOURCE,
       )
+
+
+def _check_features(trial: Trial) -> None:
+  """Raises ConfigError where an example's features change between updates."""
+  reason = ""
+  if not trial.transfer.freeze:
+    reason = "only a frozen backbone's features stay; set transfer.freeze"
+  elif trial.augmentation != "none":
+    reason = "augmentation moves images; take none"
+  elif trial.dropout:
+    reason = "dropout draws anew in each update; take 0"
+  elif trial.streaming == "always":
+    reason = "they are kept on the devices; take streaming auto or never"
+  if reason:
+    raise ConfigError(reason, field="transfer.features", value="once")
 
 
 # Tasks of all trials together

@@ -2,8 +2,13 @@
 
 Everything an experiment may vary is a field of `Conditions`, so a training
 regime or a paradigm needs no code of its own. A trial's id is a hash of all
-these fields: a new name or default of one gives every trial another id, and
-no folder of records could be continued.
+these fields: with a new name or default of one a trial has another id, and no
+folder of records could be continued. So a field that is added after records
+have been written is declared with `later`, which keeps the value that all
+trials had before the field existed, whatever its default is now. A later field
+at that value does not count in the id, and `completed` gives it to configs
+that were written without it. Both hold for all time: a later field's `before`
+is never changed.
 
 This module imports nothing of the project and no framework, so that a typo in
 a config is answered in half a second, before anything heavy loads.
@@ -12,11 +17,12 @@ a config is answered in half a second, before anything heavy loads.
 import copy
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -30,6 +36,8 @@ AUGMENTATIONS = ("none", "crop", "crop_flip")
 PROGRAMS = ("segment", "step")
 TASK_WEIGHTINGS = ("fixed", "uncertainty")
 STREAMING = ("auto", "never", "always")
+FEATURES = ("every", "once")
+CROSSINGS = ("first", "confirmed", "interpolated")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +94,20 @@ class ConfigError(Exception):
     return ConfigError(self.reason, field=field, value=self.value)
 
 
+def later(default: Any, *, before: Any) -> Any:
+  """Declares a field that records of older versions do not have.
+
+  Args:
+    default: The field's default now, not to be changed in place.
+    before: The value by which trials were run before the field existed: a
+      number, string, bool, None, or a list or dict of these, as in JSON.
+  """
+  return dataclasses.field(default=default, metadata={BEFORE: before})
+
+
+BEFORE = "before"  # key of a later field's metadata
+
+
 @dataclasses.dataclass(kw_only=True, unsafe_hash=True)
 class Model:
   """A network and its size.
@@ -129,13 +151,16 @@ class Transfer:
   `init_from` is a trial to train first, at the same seed and once for all
   trials that name it; `weights` is the folder of a checkpoint made elsewhere;
   with neither the backbone is random. `backbone_rate` is the backbone's
-  learning rate as a multiple of the head's.
+  learning rate as a multiple of the head's. Where it is frozen, `features`
+  "once" passes each example through it once, and trains the head on what came
+  out; "every": at each update that sees the example.
   """
 
   init_from: "Trial | None" = None
   weights: str = ""
   freeze: bool = False  # train the head alone; batch statistics stay too
   backbone_rate: float = 1.0
+  features: str = later("every", before="every")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -144,6 +169,16 @@ class Conditions:
 
   `evaluate_every_examples` is counted in examples, not steps, so that every
   batch size is evaluated equally often; it is a multiple of every batch size.
+
+  `validation_share` is held back, stratified by class and the same for all
+  trials; target, patience and the best accuracy look at it alone, and the test
+  set is looked at once, when training has stopped. At 0 the test set decides.
+  Where a dataset has a validation split of its own, this is taken.
+
+  `crossing` says when a target is reached: at the "first" evaluation that
+  meets it; at the first of two in a row, "confirmed", for which training goes
+  on to the second; or "interpolated" between a confirmed one and the
+  evaluation before it.
 
   `accumulation` is the number of micro-batches; 0 lets
   `jaxpower.accumulation` choose it.
@@ -165,7 +200,8 @@ class Conditions:
   dropout: float = 0.0
   label_smoothing: float = 0.0
   augmentation: str = "none"
-  data_share: float = 1.0  # of the training set, stratified by class
+  validation_share: float = later(0.1, before=0.0)  # of the training set
+  data_share: float = 1.0  # of what is left of it, stratified by class
   program: str = "segment"  # one call between two evaluations, or each "step"
   task_weights: dict[str, float] = dataclasses.field(default_factory=dict)
   task_weighting: str = "fixed"  # or "uncertainty": learned in training
@@ -174,6 +210,7 @@ class Conditions:
   targets: dict[str, float] = dataclasses.field(default_factory=dict)
   budget_examples: int = 60_000
   evaluate_every_examples: int = 2_048
+  crossing: str = later("confirmed", before="first")  # when it is reached
   stop_at_target: bool = True  # False: train on to budget or patience
   patience: int = 0  # evaluations in a row without a new best; 0: no limit
   idle_seconds: float = 2.0  # context open, nothing queued, before training
@@ -227,9 +264,91 @@ def from_dict(kind: type[T], values: dict[str, Any]) -> T:
 
 
 def trial_id(trial: Trial) -> str:
-  """Hashes a trial's whole config to twelve hex digits that name it."""
-  text = json.dumps(to_dict(trial), sort_keys=True)
+  """Hashes a trial's whole config to twelve hex digits that name it.
+
+  Later fields count only where they differ from the value before they existed.
+  """
+  text = json.dumps(_as_before(type(trial), to_dict(trial)), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def completed(kind: type, config: dict[str, Any]) -> dict[str, Any]:
+  """Gives a config of an older version the later fields, at `before`.
+
+  Args:
+    kind: What the config is of: Trial, Sweep or a part of one.
+    config: As `to_dict` made it then; not changed.
+
+  Returns:
+    A copy with the later fields, in its parts, its pretrainings and the values
+    of a sweep's `vary` too.
+  """
+  absent = {
+    name: copy.deepcopy(before)
+    for name, before in _before(kind).items()
+    if name not in config
+  }
+  return _each_part(kind, config, completed) | absent
+
+
+def _as_before(kind: type, config: dict[str, Any]) -> dict[str, Any]:
+  """Leaves out of a config every later field that has its `before` value."""
+  before = _before(kind)
+  return {
+    name: value
+    for name, value in _each_part(kind, config, _as_before).items()
+    if name not in before or value != before[name]
+  }
+
+
+def _before(kind: type) -> dict[str, Any]:
+  """Maps the later fields of a kind of config to their `before` values."""
+  return {
+    field.name: field.metadata[BEFORE]
+    for field in dataclasses.fields(kind)
+    if BEFORE in field.metadata
+  }
+
+
+def _each_part(
+  kind: type,
+  config: dict[str, Any],
+  convert: Callable[[type, dict[str, Any]], dict[str, Any]],
+) -> dict[str, Any]:
+  """Copies a config with each of its parts converted, by kind of the part."""
+  kinds = _part_kinds(kind)
+  copied = {
+    name: convert(kinds[name], value)
+    if name in kinds and isinstance(value, dict)
+    else value
+    for name, value in config.items()
+  }
+  if issubclass(kind, Sweep) and isinstance(vary := config.get("vary"), dict):
+    copied["vary"] = {
+      path: _each_value(path, values, convert) for path, values in vary.items()
+    }
+  return copied
+
+
+def _each_value(
+  path: str,
+  values: list[Any],
+  convert: Callable[[type, dict[str, Any]], dict[str, Any]],
+) -> list[Any]:
+  """Converts the values of a varied field where they are parts of a config."""
+  kind: type | None = Trial  # varied fields are those of a trial
+  for name in path.split("."):
+    kind = None if kind is None else _part_kinds(kind).get(name)
+  if kind is None:
+    return values
+  return [convert(kind, v) if isinstance(v, dict) else v for v in values]
+
+
+@functools.cache
+def _part_kinds(kind: type) -> dict[str, type]:
+  """Maps those fields of a config that are configs to their kind."""
+  kinds = {n: plain_type(h) for n, h in typing.get_type_hints(kind).items()}
+  return {n: k for n, k in kinds.items() if dataclasses.is_dataclass(k)}
 
 
 def with_seed(trial: Trial, seed: int) -> Trial:

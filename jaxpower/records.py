@@ -6,8 +6,11 @@ process that dies while it writes leaves a last line without its newline, a
 torn line; readers leave it out and the next append cuts it off, so the trial
 counts as not run.
 
-Field names are stable: a reader of schema version 1 can read every record of
-version 1. An unknown number is null, never zero.
+Field names are stable: a reader of a schema version can read every record of
+that version and of those before. In version 1 the test set decided when the
+target was reached; since version 2 `decided_by` says which set did, and
+accuracies but `test_accuracy` are of that one. An unknown number is null,
+never zero.
 """
 
 import dataclasses
@@ -23,16 +26,18 @@ from typing import Any, BinaryIO, Literal
 from jaxpower.config import (
   Transfer,
   Trial,
+  completed,
   targets_of,
   to_dict,
   trial_id,
   with_seed,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SHORT_ID = 6  # digits of a trial's id that tell two pretrainings apart
 
 Status = Literal["reached", "missed", "diverged", "failed"]
+Split = Literal["validation", "test"]
 
 
 class RecordError(Exception):
@@ -41,7 +46,7 @@ class RecordError(Exception):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluation:
-  """One evaluation on the test set, and what training had cost up to it.
+  """One evaluation on the set that decides, and what training had cost then.
 
   `train_seconds` and `train_joules` are sums over the train phase alone.
   """
@@ -74,9 +79,12 @@ class Compilation:
 class TrialRecord:
   """All facts of one trial.
 
-  Energy to accuracy counts the train phase until the first evaluation that
-  meets the target; the variants add compiling or evaluation, or interpolate
-  between the last two evaluations. All are null unless `status` is "reached".
+  Energy to accuracy counts the train phase until the target is reached, by the
+  config's `crossing`; the variants add compiling or evaluation, or interpolate
+  between the evaluation that reached it and the one before. All are null
+  unless `status` is "reached". The set that `decided_by` names is evaluated in
+  training; where it is the validation set, the test set is evaluated once, on
+  the state when training stopped.
   `train_joules` and `train_seconds` are the whole train phase: for a missed
   trial a lower bound of what the target would have cost. Bounds are
   half-widths at 95 %. In a `partial` record the meter did not see all of a
@@ -101,6 +109,13 @@ class TrialRecord:
   warnings: tuple[str, ...] = ()
   best_accuracy: float | None = None
   final_accuracy: float | None = None
+  decided_by: Split = "test"
+  validation_examples: int | None = None
+  test_examples: int | None = None
+  test_accuracy: float | None = None
+  test_accuracy_standard_error: float | None = None
+  test_accuracies: dict[str, float] = dataclasses.field(default_factory=dict)
+  looks_to_target: int | None = None
   steps: int | None = None
   examples: int | None = None
   seconds_to_accuracy: float | None = None
@@ -160,7 +175,13 @@ def identity(trial: Trial, varied: dict[str, Any]) -> dict[str, Any]:
     "framework": trial.framework,
     "target_accuracy": statistics.fmean(targets_of(trial).values()),
     "init_from": None if source is None else trial_id(source),
+    "decided_by": deciding_split(trial),
   }
+
+
+def deciding_split(trial: Trial) -> Split:
+  """Returns the split that decides when a trial has reached its target."""
+  return "validation" if trial.validation_share else "test"
 
 
 def to_json(record: TrialRecord) -> str:
@@ -169,21 +190,26 @@ def to_json(record: TrialRecord) -> str:
 
 
 def from_json(line: str) -> TrialRecord:
-  """Reads a record from a line. Raises ValueError where it holds none."""
+  """Reads a record from a line; raises ValueError where it holds none.
+
+  Its config has the fields of today: those that did not exist when it was
+  written have the value by which trials were run then.
+  """
   facts = json.loads(line)
   if not isinstance(facts, dict):
     raise ValueError("not a JSON object")
   version = facts.get("schema_version")
-  if version != SCHEMA_VERSION:
-    raise ValueError(f"schema_version {version}, not {SCHEMA_VERSION}")
+  if version not in range(1, SCHEMA_VERSION + 1):
+    raise ValueError(f"schema_version {version}, not 1 to {SCHEMA_VERSION}")
   try:
+    facts["config"] = completed(Trial, facts["config"])
     facts["curve"] = tuple(Evaluation(**e) for e in facts["curve"])
     if facts["compile"] is not None:
       facts["compile"] = Compilation(**facts["compile"])
     for name in ("reasons", "warnings"):
       facts[name] = tuple(facts[name])
     return TrialRecord(**facts)
-  except (KeyError, TypeError) as error:
+  except (AttributeError, KeyError, TypeError) as error:
     raise ValueError(f"not a record: {error}") from None
 
 
@@ -326,5 +352,7 @@ def _varied_value(value: Any, detail: int) -> Any:
     text = "frozen" if value.freeze else "fine-tuned"
     if detail:
       text += f" from {_varied_value(origin, detail)}"
+  if value.features == "once":
+    text += ", features once"
   rate = value.backbone_rate
   return text if rate == 1 else f"{text} at {rate:g}"

@@ -48,6 +48,8 @@ def check_data(trial: Trial) -> None:
   examples = max(1, round(trial.data_share * _train_examples(trial, facts)))
   if trial.batch_size > examples:
     share = "" if trial.data_share == 1 else f", {trial.data_share:g} of it"
+    if trial.validation_share:
+      share = f" without its validation set{share}"
     raise ConfigError(
       f"larger than the training set of {trial.data}{share} ({examples}"
       " examples)",
@@ -98,13 +100,14 @@ def check_kind(trial: Trial, kind: str) -> None:
 
 
 def _train_examples(trial: Trial, facts: data.Facts) -> int:
-  """Counts the examples that have a label of a task of the trial.
+  """Counts the examples to train on that have a label of a task of the trial.
 
   In a mixture of datasets an example has the label of its own dataset only.
   """
-  if "+" not in trial.data:
-    return facts.train_examples
-  return sum(data.describe(task).train_examples for task in trial.tasks)
+  mixed = "+" in trial.data
+  described = map(data.describe, trial.tasks) if mixed else [facts]
+  share = trial.validation_share
+  return sum(data.left_examples(each, share) for each in described)
 
 
 def check_weights(trial: Trial) -> None:

@@ -1,15 +1,20 @@
 """Runs one trial: its phases in order, each in a window of the meter.
 
 setup -> idle -> compile -> setup -> warmup -> eval -> {train -> eval}* until
-target or budget -> infer -> checkpoint. Training and meter meet only here. A
-framework returns from a call before the work is done, so each window waits
-for the arrays that go in and for those that come out (`Monitor.measure`).
+target or budget -> test -> infer -> checkpoint. With `transfer.features` "once"
+a features phase comes before warm-up. Training and meter meet only
+here. A framework returns from a call before the work is done, so each window
+waits for the arrays that go in and for those that come out
+(`Monitor.measure`).
 
 Idle comes after the data is placed, so that the context is open and its watts
 are those that training builds on. Initial weights are in a setup window of
 their own: compiling what draws them does not depend on the batch size and
 would blur the compile joules by which settings differ. Warm-up runs
 everything once on a copy, so that no first call falls into a train window.
+
+In training the split that decides is evaluated. Where that is the validation
+set, the test set is evaluated once, on the state that training stopped with.
 """
 
 import dataclasses
@@ -27,7 +32,7 @@ from jaxpower.power import Monitor, Window, gpu_uuid
 from jaxpower.power.cpu_time import usable_cores
 from jaxpower.power.load import load_warnings, mean_load
 from jaxpower.power.reading import record_line
-from jaxpower.records import Compilation, TrialRecord
+from jaxpower.records import Compilation, TrialRecord, deciding_split
 from jaxpower.wings import Placed, Wing, wing_of
 
 # Inference is repeated at least this long; chosen. A counter of 100 ms is off
@@ -89,12 +94,31 @@ def run(
   state = monitor.measure("setup", wing.start, placed, _backbone(trial, folder))
   parameters = wing.count_parameters(state)
   tell(Progress(phase="warmup"))
+  seen = placed  # what training and the looks at it see
+  if trial.transfer.features == "once":
+    split = deciding_split(trial)
+    monitor.measure("warmup", wing.evaluate, programs, state, placed, split)
+    tell(Progress(phase=accounting.FEATURES))
+    seen = monitor.measure(
+      accounting.FEATURES, wing.on_features, programs, state, placed, split
+    )
   copy = wing.copy(state)  # training may use up what it is given
-  monitor.measure("warmup", _warm_up, wing, programs, copy, placed)
+  monitor.measure("warmup", _warm_up, trial, wing, programs, copy, seen)
   state, results, waited = _train(
-    trial, wing, programs, state, placed, monitor, tell
+    trial, wing, programs, state, seen, monitor, tell
   )
   peak = wing.peak_memory_bytes(programs, placed)
+  test = {}
+  if deciding_split(trial) != "test":
+    tell(Progress(phase="test", accuracy=results[-1].accuracy))
+    metrics = monitor.measure(
+      "test", wing.evaluate, programs, state, placed, "test"
+    )
+    test = accounting.tested(
+      float(metrics["accuracy"]),
+      _by_task(trial, metrics),
+      _independent_examples(trial, placed),
+    )
   tell(Progress(phase="infer", accuracy=results[-1].accuracy))
   inferred = monitor.measure("infer", _infer, wing, programs, state, placed)
   tell(Progress(phase="checkpoint", accuracy=results[-1].accuracy))
@@ -116,6 +140,9 @@ def run(
     wall_seconds=time.monotonic() - began,
     warnings=(*monitor.warnings, *_load_warnings(windows)),
     data_wait_seconds=waited,
+    validation_examples=placed.examples.get("validation", 0),
+    test_examples=placed.examples["test"],
+    **test,
     infer_examples=inferred,
     infer_joules_per_example=None if infer is None else infer / inferred,
     meter=monitor.describe(),
@@ -145,13 +172,16 @@ def _train(
   """
   steps = trial.evaluate_every_examples // trial.batch_size
   results, loss, waits = [], math.nan, []
+  split = deciding_split(trial)
   for segment in range(trial.budget_examples // (steps * trial.batch_size) + 1):
     if segment > 0:
       state, loss, waited = monitor.measure(
         "train", wing.train, programs, state, placed, segment - 1
       )
       waits.append(waited)
-    metrics = monitor.measure("eval", wing.evaluate, programs, state, placed)
+    metrics = monitor.measure(
+      "eval", wing.evaluate, programs, state, placed, split
+    )
     result = EvalResult(
       examples=segment * steps * trial.batch_size,
       steps=segment * steps,
@@ -190,7 +220,11 @@ def _pretrained(trial: Trial) -> dict[str, Any] | None:
 
 def _place_data(wing: Wing, trial: Trial) -> Placed:
   # Memory-mapped: a dataset that is streamed may be too large for memory.
-  dataset = data.load(trial.data, mapped=trial.streaming != "never")
+  dataset = data.load(
+    trial.data,
+    mapped=trial.streaming != "never",
+    validation_share=trial.validation_share,
+  )
   return wing.place(trial, data.for_tasks(dataset, trial.tasks))
 
 
@@ -200,6 +234,22 @@ def _by_task(trial: Trial, metrics: dict[str, Any]) -> dict[str, float]:
     return {}
   pairs = zip(trial.tasks, metrics["accuracies"], strict=True)
   return {task: float(accuracy) for task, accuracy in pairs}
+
+
+def _independent_examples(trial: Trial, placed: Placed) -> list[int]:
+  """Counts the test examples of each task; none for text.
+
+  The places of a text depend on each other, so that its examples are fewer
+  than the places and more than the passages.
+  """
+  if "+" in trial.data:  # an example has the label of its own dataset
+    return [data.describe(task).test_examples for task in trial.tasks]
+  facts = data.describe(trial.data)
+  if facts.kind == "tokens" and any(
+    facts.labels[task] == facts.vocabulary for task in trial.tasks
+  ):
+    return []
+  return [placed.examples["test"]] * len(trial.tasks)
 
 
 def _programs(wing: Wing, spec: Hashable, cached: Compiled | None) -> Any:
@@ -216,19 +266,21 @@ def _compiled(
   return Compiled(programs, cost, wing.flops_per_step(spec))
 
 
-def _warm_up(wing: Wing, programs: Any, state: Any, placed: Placed) -> Any:
+def _warm_up(
+  trial: Trial, wing: Wing, programs: Any, state: Any, placed: Placed
+) -> Any:
   """Trains and evaluates once on a state that is thrown away."""
   state, loss, _ = wing.train(programs, state, placed, 0)
-  return loss, wing.evaluate(programs, state, placed)
+  return loss, wing.evaluate(programs, state, placed, deciding_split(trial))
 
 
 def _infer(wing: Wing, programs: Any, state: Any, placed: Placed) -> int:
   """Evaluates repeatedly for INFER_SECONDS; returns the examples seen."""
   began, passes = time.monotonic(), 0
   while time.monotonic() - began < INFER_SECONDS:
-    wing.wait(wing.evaluate(programs, state, placed))
+    wing.wait(wing.evaluate(programs, state, placed, "test"))
     passes += 1
-  return passes * placed.test_examples
+  return passes * placed.examples["test"]
 
 
 def _load_warnings(windows: Sequence[Window]) -> list[str]:

@@ -12,14 +12,14 @@ In the order of a trial:
   programs = compile_programs(placed.spec)    all compiling, and no training
   state    = start(placed, backbone)          the same first weights in both
   state, loss, waited = train(programs, state, placed, 0)   a segment, then
-  metrics  = evaluate(programs, state, placed)              the test set, ...
+  metrics  = evaluate(programs, state, placed, split)       "validation", ...
   save(folder, state)
 
 Values of type Any are the wing's own; a trial only hands them on.
 """
 
 import pathlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any, Protocol
 
 from jaxpower.config import Trial
@@ -35,8 +35,11 @@ class Placed(Protocol):
     ...
 
   @property
-  def test_examples(self) -> int:
-    """How many examples an evaluation looks at."""
+  def examples(self) -> Mapping[str, int]:
+    """How many examples an evaluation looks at, by split.
+
+    "test", and "validation" if the data set has one.
+    """
     ...
 
 
@@ -115,10 +118,23 @@ class Wing(Protocol):
     """
     ...
 
-  def evaluate(self, programs: Any, state: Any, placed: Any) -> dict[str, Any]:
-    """Returns the mean "loss" and "accuracy" over the test set, as scalars.
+  def evaluate(
+    self, programs: Any, state: Any, placed: Any, split: str = "test"
+  ) -> dict[str, Any]:
+    """Returns the mean "loss" and "accuracy" over a split, as scalars.
 
     With several tasks also their "accuracies" [tasks], in the trial's order.
+    """
+    ...
+
+  def on_features(
+    self, programs: Any, state: Any, placed: Any, split: str
+  ) -> Placed:
+    """Passes the examples through the frozen backbone, once and for all.
+
+    Returns the trial with what came out in place of the inputs, of the
+    training examples that it uses and of one split: `train` and `evaluate` then
+    take the head alone. The work is done when this returns.
     """
     ...
 

@@ -232,9 +232,12 @@ def opening(values: Mapping[str, Any]) -> str:
   return capitalised(setting(values) or "this setting")
 
 
-def start_name(kind: str, backbone_rate: float = 1.0) -> str:
+def start_name(
+  kind: str, backbone_rate: float = 1.0, features_once: bool = False
+) -> str:
   """Names how weights began: "scratch", "frozen", "fine-tuned at 0.1"."""
-  return kind if backbone_rate == 1 else f"{kind} at {value(backbone_rate)}"
+  name = f"{kind}, features once" if features_once else kind
+  return name if backbone_rate == 1 else f"{name} at {value(backbone_rate)}"
 
 
 # Sentences

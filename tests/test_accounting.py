@@ -49,7 +49,7 @@ def result(steps: int, accuracy: float, loss: float = 1.0) -> EvalResult:
   )
 
 
-TRIAL = Trial(target_accuracy=0.8, batch_size=10)
+TRIAL = Trial(target_accuracy=0.8, batch_size=10, crossing="first")
 MADE = Compilation(seconds=2.0, joules=90.0)
 WINDOWS = (
   window("setup", 1.0, 50.0),
@@ -108,7 +108,7 @@ def test_a_miss_keeps_what_it_spent_as_a_lower_bound() -> None:
   assert found.best_accuracy == 0.79
 
 
-PAST = Trial(target_accuracy=0.8, batch_size=10, stop_at_target=False)
+PAST = dataclasses.replace(TRIAL, stop_at_target=False)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_when_a_trial_is_over(
   stop_at_target: bool,
   over: bool,
 ) -> None:
-  trial = Trial(
-    target_accuracy=0.8, patience=patience, stop_at_target=stop_at_target
+  trial = dataclasses.replace(
+    TRIAL, patience=patience, stop_at_target=stop_at_target
   )
   results = [result(10 * step, value) for step, value in enumerate(accuracies)]
   assert accounting.is_over(trial, results) == over
@@ -271,6 +271,7 @@ BOTH = Trial(
   target_accuracy=0.8,
   targets={"subject": 0.6},
   batch_size=10,
+  crossing="first",
 )
 
 
@@ -318,8 +319,116 @@ def test_the_crossing_is_that_of_the_last_task() -> None:
 
 
 def test_one_task_can_have_a_target_of_its_own() -> None:
-  one = Trial(tasks=("subject",), targets={"subject": 0.6}, batch_size=10)
+  one = dataclasses.replace(TRIAL, tasks=("subject",), targets={"subject": 0.6})
   found = record(trial=one)
   assert (found.status, found.target_accuracy) == ("reached", 0.6)
   assert found.seconds_to_accuracy == 1.0
   assert found.curve[-1].accuracies == {}
+
+
+CONFIRMED = dataclasses.replace(TRIAL, crossing="confirmed")
+INTERPOLATED = dataclasses.replace(TRIAL, crossing="interpolated")
+MORE = (window("train", 1.0, 90.0, 10.0), window("eval", 0.5, 30.0))
+
+
+def test_a_confirmed_crossing_costs_what_its_first_look_did() -> None:
+  first = record(trial=TRIAL)
+  found = record((*RESULTS, result(30, 0.8)), WINDOWS + MORE, CONFIRMED)
+  assert (found.status, found.looks_to_target) == ("reached", 2)
+  assert first.looks_to_target == 2
+  for name in (
+    "seconds_to_accuracy",
+    "joules_to_accuracy",
+    "joules_to_accuracy_bound",
+    "joules_to_accuracy_interpolated",
+    "joules_to_accuracy_with_compile",
+    "joules_to_accuracy_with_eval",
+    "active_joules_to_accuracy",
+  ):
+    assert getattr(found, name) == getattr(first, name), name
+  assert (found.train_joules, found.train_seconds) == (500.0, 3.0)
+
+
+def test_an_interpolated_crossing_lies_before_the_confirmed_look() -> None:
+  found = record((*RESULTS, result(30, 0.8)), WINDOWS + MORE, INTERPOLATED)
+  assert found.status == "reached"
+  assert found.joules_to_accuracy == pytest.approx(362.0)
+  assert found.seconds_to_accuracy == pytest.approx(1.8)
+  assert found.joules_to_accuracy == found.joules_to_accuracy_interpolated
+  assert found.joules_to_accuracy_with_compile == pytest.approx(452.0)
+  assert found.joules_to_accuracy_with_eval == pytest.approx(452.0)
+  assert found.active_joules_to_accuracy == pytest.approx(362.0 - 60.0 * 1.8)
+  assert found.joules_to_accuracy_bound == 5.0
+  assert (found.looks_to_target, found.train_joules) == (2, 500.0)
+
+
+def test_a_target_met_from_the_start_twice_costs_nothing() -> None:
+  results = (result(0, 0.9), result(10, 0.85))
+  for trial in (CONFIRMED, INTERPOLATED):
+    found = record(results, WINDOWS[:6], trial)
+    assert (found.status, found.joules_to_accuracy) == ("reached", 0.0)
+    assert (found.looks_to_target, found.train_joules) == (0, 210.0)
+
+
+@pytest.mark.parametrize(
+  ("accuracies", "reached_at", "over"),
+  [
+    ((0.1, 0.85), None, False),  # the next look is to confirm it
+    ((0.1, 0.85, 0.79), None, False),
+    ((0.1, 0.85, 0.79, 0.8), None, False),
+    ((0.1, 0.85, 0.79, 0.8, 0.8), 3, True),
+    ((0.1, 0.85, 0.8), 1, True),
+    ((0.8, 0.8), 0, True),
+  ],
+)
+def test_one_lucky_look_is_no_crossing(
+  accuracies: tuple[float, ...], reached_at: int | None, over: bool
+) -> None:
+  results = [result(10 * step, value) for step, value in enumerate(accuracies)]
+  for trial in (CONFIRMED, INTERPOLATED):
+    assert accounting.reaching(trial, results) == reached_at
+    assert accounting.is_over(trial, results) == over
+    expected = "missed" if reached_at is None else "reached"
+    assert accounting.status_of(trial, results) == expected
+
+
+def test_a_budget_that_ends_before_the_second_look_is_a_miss() -> None:
+  found = record(trial=CONFIRMED)  # its last look meets the target
+  assert (found.status, found.best_accuracy) == ("missed", 0.85)
+  assert (found.joules_to_accuracy, found.looks_to_target) == (None, None)
+
+
+def test_patience_waits_for_the_look_that_confirms() -> None:
+  # The second task's best mean was before, yet both targets are met now.
+  trial = dataclasses.replace(BOTH, crossing="confirmed", patience=1)
+  results = (result_of(0, 0.99, 0.5), result_of(10, 0.8, 0.6))
+  assert not accounting.is_over(trial, results)
+  assert accounting.is_over(trial, (*results, result_of(20, 0.8, 0.5)))
+  assert accounting.is_over(
+    dataclasses.replace(trial, crossing="first", stop_at_target=False), results
+  )
+
+
+def test_a_diverged_trial_is_not_confirmed() -> None:
+  results = (*RESULTS, result(30, 0.1, math.nan))
+  assert accounting.is_over(CONFIRMED, results)
+  assert accounting.status_of(CONFIRMED, results) == "diverged"
+
+
+def test_the_test_set_is_told_with_its_standard_error() -> None:
+  told = accounting.tested(0.8, {}, [400])
+  assert told["test_accuracy"] == 0.8
+  assert told["test_accuracy_standard_error"] == pytest.approx(0.02)
+  assert told["test_accuracies"] == {}
+  shares = {"label": 0.8, "subject": 0.5}
+  told = accounting.tested(0.65, shares, [400, 100])
+  assert told["test_accuracies"] == shares
+  assert told["test_accuracy_standard_error"] == pytest.approx(0.035)
+  assert accounting.tested(0.4, {}, [])["test_accuracy_standard_error"] is None
+
+
+@given(p=st.floats(0, 1), n=st.integers(1, 10_000))
+def test_the_standard_error_is_binomial(p: float, n: int) -> None:
+  error = accounting.tested(p, {}, [n])["test_accuracy_standard_error"]
+  assert error == pytest.approx(math.sqrt(p * (1 - p) / n))
+  assert 0 <= error <= 0.5 / math.sqrt(n) + 1e-12

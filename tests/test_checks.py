@@ -25,6 +25,8 @@ THIRD = Trial(
 )
 ALONE = Trial(data="digits_28")
 
+ONCE = Transfer(init_from=Trial(), freeze=True, features="once")
+
 
 @pytest.mark.parametrize(
   "asked",
@@ -154,6 +156,27 @@ def make(**fields: Any) -> Callable[[], Sweep]:
       "transfer.init_from = Sweep(",
     ),
     (make(transfer="scratch"), "transfer = 'scratch': must be a Transfer"),
+    (
+      make(transfer=Transfer(features="one")),
+      "unknown transfer features 'one'; did you mean once?",
+    ),
+    (
+      make(transfer=Transfer(init_from=Trial(), features="once")),
+      "transfer.features once: only a frozen backbone's features stay; set"
+      " transfer.freeze",
+    ),
+    (
+      make(transfer=ONCE, augmentation="crop"),
+      "transfer.features once: augmentation moves images; take none",
+    ),
+    (
+      make(transfer=ONCE, dropout=0.1),
+      "transfer.features once: dropout draws anew in each update; take 0",
+    ),
+    (
+      make(transfer=ONCE, streaming="always"),
+      "transfer.features once: they are kept on the devices; take streaming",
+    ),
     (
       make(vary={"transfer": (Transfer(), Transfer(freeze=True))}),
       "transfer.freeze: without init_from or weights",

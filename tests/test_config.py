@@ -1,4 +1,6 @@
+# pyright: reportIncompatibleVariableOverride=false
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -65,7 +67,8 @@ def test_arguments_read_or_refuse_any_text(text: str) -> None:
 def test_trial_id_is_stable() -> None:
   # A change here makes every record on every disk unknown: old trials would
   # be run again. Change it only with the schema version.
-  assert config.trial_id(Trial()) == "11ac9e60a62f"
+  before = Trial(validation_share=0.0, crossing="first")
+  assert config.trial_id(before) == "11ac9e60a62f"
 
 
 def test_trial_id_changes_with_every_field() -> None:
@@ -78,6 +81,103 @@ def test_trial_id_changes_with_every_field() -> None:
     Trial(target_accuracy=0.81),
   ]
   assert len({config.trial_id(trial) for trial in trials}) == len(trials)
+
+
+@dataclasses.dataclass(kw_only=True)
+class LaterOptimizer(Optimizer):
+  decay: str = config.later("weights", before="all")
+
+
+@dataclasses.dataclass(kw_only=True)
+class LaterTransfer(Transfer):
+  init_from: "LaterTrial | None" = None
+  cached: bool = config.later(False, before=False)
+
+
+@dataclasses.dataclass(kw_only=True)
+class LaterTrial(Trial):
+  """A trial of a later version, with new fields in it and in its parts."""
+
+  optimizer: LaterOptimizer = dataclasses.field(default_factory=LaterOptimizer)
+  transfer: LaterTransfer = dataclasses.field(default_factory=LaterTransfer)
+  share: float = config.later(0.1, before=0.0)
+
+
+def later_trial(**fields: Any) -> LaterTrial:
+  """A later trial whose new fields stand as they were before they existed."""
+  before = LaterOptimizer(decay="all")
+  return LaterTrial(**{"share": 0.0, "optimizer": before} | fields)
+
+
+@pytest.mark.parametrize(
+  ("old", "new"),
+  [
+    (Trial(seed=2), later_trial(seed=2)),
+    (
+      Trial(transfer=Transfer(init_from=Trial(data="mnist_5k"))),
+      later_trial(
+        transfer=LaterTransfer(init_from=later_trial(data="mnist_5k"))
+      ),
+    ),
+  ],
+)
+def test_a_later_field_leaves_old_ids_and_completes_old_configs(
+  old: Trial, new: LaterTrial
+) -> None:
+  assert config.trial_id(new) == config.trial_id(old)
+  held = config.to_dict(old)
+  assert config.completed(LaterTrial, held) == config.to_dict(new)
+  assert held == config.to_dict(old)
+
+
+def test_a_later_field_of_another_value_makes_another_trial() -> None:
+  nested = LaterTransfer(init_from=later_trial())
+  trials = [
+    later_trial(),
+    later_trial(share=0.1),
+    later_trial(optimizer=LaterOptimizer(decay="weights")),
+    later_trial(transfer=LaterTransfer(cached=True)),
+    later_trial(transfer=nested),
+    later_trial(transfer=LaterTransfer(init_from=later_trial(share=0.1))),
+    later_trial(transfer=dataclasses.replace(nested, cached=True)),
+  ]
+  assert len({config.trial_id(trial) for trial in trials}) == len(trials)
+
+
+def test_a_complete_config_stays_as_it_is() -> None:
+  held = config.to_dict(LaterTrial())
+  assert config.completed(LaterTrial, held) == held
+  partly = {"share": 0.3, "optimizer": {"name": "sgd"}}
+  made = config.completed(LaterTrial, partly)
+  assert made["share"] == 0.3
+  assert made["optimizer"]["name"] == "sgd"
+  assert made["optimizer"]["decay"] == "all"
+  assert "batch_size" not in made  # a field of always is not made up
+
+
+@dataclasses.dataclass(kw_only=True)
+class LaterSweep(Sweep):
+  balanced: bool = config.later(True, before=False)
+
+
+def test_values_that_a_sweep_varies_are_completed(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  sweep = Sweep(vary={"transfer": (Transfer(), Transfer()), "seed": (1, 2)})
+  held = config.to_dict(sweep)
+  for part in held["vary"]["transfer"]:
+    del part["freeze"]
+  monkeypatch.setattr(
+    config, "_before", lambda kind: {"freeze": 0} if kind is Transfer else {}
+  )
+  made = config.completed(LaterSweep, held)
+  assert [part["freeze"] for part in made["vary"]["transfer"]] == [0, 0]
+  assert made["vary"]["seed"] == [1, 2]
+
+
+def test_a_later_field_of_a_sweep_is_completed() -> None:
+  held = config.to_dict(Sweep())
+  assert config.completed(LaterSweep, held) == held | {"balanced": False}
 
 
 EARLY, LATE = Trial(data="mnist_5k"), Trial(data="mnist_5k", batch_size=64)

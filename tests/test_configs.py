@@ -9,6 +9,7 @@ import pytest
 
 from jaxpower import checks, grid, pretraining, sweep
 from jaxpower.cli import run
+from jaxpower.config import put
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -67,6 +68,23 @@ def test_a_batch_sweep_scales_its_rate_where_it_is_asked_to() -> None:
     for words in (str(path), f"{path}:scaling=sqrt")
   )
   assert (plain, scaled) == ({"none"}, {"sqrt"})
+
+
+def test_each_start_of_transfer_has_the_same_rates_and_pretraining_its_own():
+  asked = run.load_config(str(ROOT / "configs" / "transfer.py"))
+  put(asked, "optimizer.weight_decay", 0.1)
+  put(asked, "model.width", 2.0)
+  trials = grid.expand(asked)
+  rates: dict[tuple[bool, bool], set[float]] = {}
+  for trial in trials:
+    start = trial.transfer.init_from is not None, trial.transfer.freeze
+    rates.setdefault(start, set()).add(trial.optimizer.learning_rate)
+    assert trial.optimizer.weight_decay == 0.1
+  assert list(rates.values()) == [{0.003, 0.01, 0.03}] * 3
+  origins = [t.transfer.init_from for t in trials if t.transfer.init_from]
+  assert {o.optimizer.learning_rate for o in origins} == {0.003}
+  assert {o.optimizer.weight_decay for o in origins} == {0.0}
+  assert {o.model.width for o in origins} == {2.0}
 
 
 @pytest.mark.slow

@@ -91,8 +91,8 @@ def test_the_fingerprint_tells_sets_apart_but_not_encoders(
     ({"fileFormat": "tfrecord"}, r"stored as tfrecord.*fix: prepare"),
     ({"fileFormat": "parquet"}, r"stored as parquet.*fix: prepare"),
     (
-      {"splits": INFO["splits"][:1]},
-      r"has the splits train; jaxpower needs 'train', and 'test'",
+      {"splits": INFO["splits"][1:]},
+      r"has the splits test; jaxpower needs 'train'",
     ),
     ({"splits": []}, r"jaxpower needs 'train'"),
     ({"splits": None}, r"not whole \(its metadata: TypeError"),
@@ -165,6 +165,29 @@ def test_labels_that_are_held_back_are_no_test(tmp_path: pathlib.Path):
       (tmp_path / name).touch()
   facts = read(tmp_path, info, FEATURES).facts
   assert (facts.test_split, facts.test_examples) == ("validation", 7)
+  assert facts.validation_examples == 0
+
+
+def test_a_training_split_alone_gives_a_share_to_the_test(
+  tmp_path: pathlib.Path,
+):
+  prepared = read(tmp_path, INFO | {"splits": INFO["splits"][:1]}, FEATURES)
+  facts = prepared.facts
+  assert (facts.train_examples, facts.test_examples) == (80, 20)
+  assert (facts.test_split, facts.validation_examples) == ("train", 0)
+  assert tuple(shard.name for shard in prepared.shards) == SHARDS[:2]
+
+
+def test_a_validation_split_beside_the_test_is_told(tmp_path: pathlib.Path):
+  shard = "small-validation.array_record-00000-of-00001"
+  (tmp_path / shard).touch()
+  validation = {"name": "validation", "shardLengths": ["7"]}
+  info = INFO | {"splits": [*INFO["splits"], validation]}
+  prepared = read(tmp_path, info, FEATURES)
+  facts = prepared.facts
+  assert (facts.test_split, facts.test_examples) == ("test", 20)
+  assert (facts.train_examples, facts.validation_examples) == (100, 7)
+  assert shard in {path.name for path in prepared.shards}
 
 
 JSON = st.recursive(

@@ -12,6 +12,7 @@ from PIL import Image
 from tensorflow_datasets.core.registered import skip_registration
 
 from jaxpower.data import DataError, describe, load
+from jaxpower.data.validation import Rows
 
 GREY = ("grey", (8, 8, 1), 3, "test")
 COLOUR = ("colour", (5, 7, 3), 4, "validation")
@@ -125,6 +126,56 @@ def test_a_prepared_set_is_described_and_read(
     assert arrays["label"].dtype == np.int32
     read = zip(arrays["input"], arrays["label"], strict=True)
     assert {(pixels.tobytes(), label) for pixels, label in read} == expected
+
+
+def test_a_validation_split_of_its_own_decides(tmp_path: pathlib.Path):
+  splits = ("train", "test", "validation")
+  prepare_small(tmp_path, "three", shape=(4, 4, 1), classes=3, splits=splits)
+  assert describe("three", tmp_path).validation_examples == 30
+  assert load("three", tmp_path).validation is None
+  for mapped in (False, True):
+    sets = load("three", tmp_path, mapped=mapped, validation_share=0.5)
+    assert sets.validation is not None
+    assert len(sets.validation["label"]) == 30
+    assert sets.left is None
+    seen = {pixels.tobytes() for pixels in sets.validation["input"]}
+    wanted = inputs_of("validation", (4, 4, 1))
+    assert seen == {pixels.tobytes() for pixels in wanted}
+
+
+def test_a_training_split_alone_is_divided_once(tmp_path: pathlib.Path):
+  prepare_small(
+    tmp_path, "alone", shape=(4, 4, 1), classes=5, splits=("train",)
+  )
+  facts = describe("alone", tmp_path)
+  assert (facts.train_examples, facts.test_examples) == (104, 26)
+  assert facts.test_split == "train"
+  sets, again = load("alone", tmp_path), load("alone", tmp_path, mapped=True)
+  assert sets.sha256 == again.sha256
+  parts = [
+    {pixels.tobytes() for pixels in split["input"]}
+    for split in (sets.train, sets.test)
+  ]
+  assert [len(part) for part in parts] == [104, 26]
+  everything = inputs_of("train", (4, 4, 1))
+  assert parts[0] | parts[1] == {pixels.tobytes() for pixels in everything}
+  assert set(np.bincount(sets.test["label"])) <= {5, 6}
+
+
+def test_a_mapped_set_keeps_what_it_holds_back_on_disk(
+  data_dir: pathlib.Path,
+):
+  mapped = load("grey", data_dir, mapped=True, validation_share=0.2)
+  copied = load("grey", data_dir, validation_share=0.2)
+  assert mapped.validation is not None
+  assert copied.validation is not None
+  assert isinstance(mapped.validation["input"], Rows)
+  assert isinstance(mapped.train["input"], np.memmap)
+  for name, values in copied.validation.items():
+    np.testing.assert_array_equal(mapped.validation[name][:], values)
+    assert mapped.validation[name].shape == values.shape
+    assert mapped.validation[name].nbytes == values.nbytes
+  np.testing.assert_array_equal(mapped.left, copied.left)
 
 
 def test_the_second_reading_comes_from_the_cache(

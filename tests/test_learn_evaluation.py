@@ -6,7 +6,13 @@ import pytest
 from flax import linen as nn
 
 from jaxpower.learn.devices import make_mesh
-from jaxpower.learn.evaluation import CPU_CHUNK, evaluate, in_chunks
+from jaxpower.learn.evaluation import (
+  CPU_CHUNK,
+  RANGE,
+  evaluate,
+  in_chunks,
+  together,
+)
 
 
 class Linear(nn.Module):
@@ -53,3 +59,51 @@ def test_every_example_counts_once(examples: int, devices: int) -> None:
   hits = np.argmax(np.asarray(logits), axis=1) == test["label"]
   assert float(metrics["accuracy"]) == pytest.approx(hits.mean(), rel=1e-6)
   assert float(metrics["loss"]) == pytest.approx(float(losses.mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [(7, 999), (CPU_CHUNK + 1, 30), (160, 160)])
+@pytest.mark.parametrize("devices", [1, 4])
+def test_each_of_two_splits_is_summed_alone(
+  sizes: tuple[int, int], devices: int
+) -> None:
+  """One program for both, as for a set that lies there by itself."""
+  mesh = make_mesh(devices)
+  splits = {
+    name: {key: values[first:end] for key, values in make(sum(sizes)).items()}
+    for name, first, end in (
+      ("validation", 0, sizes[0]),
+      ("test", sizes[0], sum(sizes)),
+    )
+  }
+  scale = {"mean": np.full(1, 90.0, np.float32), "std": np.float32([50.0])}
+  network = Linear()
+  variables = network.init(
+    jax.random.key(0), jnp.zeros((1, 2, 2, 1)), train=False
+  )
+
+  traced = []
+
+  @jax.jit
+  def look(test: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    traced.append(test)
+    return evaluate(network, jnp.dtype("float32"), dict(variables), test)
+
+  arrays, ranges = together(splits, mesh)
+  assert list(ranges) == list(splits)
+  found = {
+    name: look(arrays | scale | {RANGE: bounds})
+    for name, bounds in ranges.items()
+  }
+  assert len(traced) == 1
+  for name, split in splits.items():
+    alone = look(in_chunks(split, mesh) | scale)
+    for key, value in alone.items():
+      assert float(found[name][key]) == pytest.approx(float(value), rel=1e-5)
+
+
+def test_a_split_alone_lies_as_it_did() -> None:
+  split, mesh = make(100), make_mesh(1)
+  arrays, ranges = together({"test": split}, mesh)
+  assert ranges["test"].tolist() == [0, 2]
+  for name, values in in_chunks(split, mesh).items():
+    np.testing.assert_array_equal(arrays[name], values)

@@ -110,7 +110,8 @@ def worker_pids() -> list[int]:
 
 def prepare(trial: Trial) -> tuple[Any, Any, Any]:
   """Returns a placed trial, its programs and always the same first state."""
-  placed = wing.place(trial, data.for_tasks(data.load(trial.data), trial.tasks))
+  whole = data.load(trial.data, validation_share=trial.validation_share)
+  placed = wing.place(trial, data.for_tasks(whole, trial.tasks))
   compiled = wing.compile_programs(placed.spec)
   network = spec.network_of(placed.spec)
   generator = torch.Generator().manual_seed(0)

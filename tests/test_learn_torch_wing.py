@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 import pathlib
 import types
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from jaxpower import data
 from jaxpower.config import Model, Optimizer, Trial
 from jaxpower.data import DataSet, cache
+from jaxpower.data.validation import Rows, hold_back
 from jaxpower.weights import TORCH_STATE, problem
 from jaxpower.wings import Wing, wing_of
 
@@ -20,6 +22,7 @@ torch = pytest.importorskip("torch")
 dynamo_utils = pytest.importorskip("torch._dynamo.utils")
 
 from jaxpower.learn_torch import devices, evaluation, feed, placement, programs
+from jaxpower.learn_torch.segment import dropout_seed, train_share
 from jaxpower.learn_torch.spec import network_of
 
 CNN = Trial(
@@ -43,6 +46,13 @@ def small(name: str) -> DataSet:
   whole = data.load(name)
   test = {key: values[:100] for key, values in whole.test.items()}
   return dataclasses.replace(whole, test=test)
+
+
+def with_validation(sets: DataSet, examples: int = 70) -> DataSet:
+  """A set whose first training examples are held back."""
+  held = {key: values[:examples] for key, values in sets.train.items()}
+  left = np.arange(examples, len(sets.train["label"]), dtype=np.int32)
+  return dataclasses.replace(sets, validation=held, left=left)
 
 
 def prepare(
@@ -92,7 +102,7 @@ def test_both_wings_say_the_same_things() -> None:
     facts.append(
       (
         set(wing.numerics(placed)),
-        placed.test_examples,
+        placed.examples["test"],
         wing.peak_memory_bytes(None, placed),
         [set(device) for device in wing.devices(trial)],
       )
@@ -179,17 +189,94 @@ def test_nothing_is_compiled_while_it_trains(
   trial = dataclasses.replace(
     CNN, framework="torch_compile", augmentation="crop_flip"
   )
-  wing, placed, compiled, state = prepare(trial)
+  sets = with_validation(small(trial.data))
+  wing, placed, compiled, state = prepare(trial, sets)
   graphs = dynamo_utils.counters["stats"]
   before = graphs["unique_graphs"]
   assert before > 0
   state, loss, _ = wing.train(compiled, state, placed, 0)
-  metrics = wing.evaluate(compiled, state, placed)
+  wing.evaluate(compiled, state, placed, "validation")
+  metrics = wing.evaluate(compiled, state, placed, "test")
   assert graphs["unique_graphs"] == before
-  (plain,) = course(dataclasses.replace(trial, framework="torch"), 1)
+  (plain,) = course(dataclasses.replace(trial, framework="torch"), 1, sets)
   np.testing.assert_allclose(
     [float(loss), float(metrics["loss"])], plain[:2], rtol=1e-5
   )
+
+
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+@pytest.mark.parametrize("streaming", ["never", "always"])
+def test_each_split_is_looked_at_alone(
+  framework: str, streaming: str, tmp_path: pathlib.Path
+) -> None:
+  """As a set is that has this split alone, also where rows are on disk."""
+  trial = dataclasses.replace(CNN, framework=framework, streaming=streaming)
+  cache.write(tmp_path / "train", "key", small(trial.data).train)
+  mapped = cache.map_arrays(tmp_path / "train", "key")
+  assert mapped is not None
+  whole = dataclasses.replace(small(trial.data), train=mapped)
+  sets = hold_back(whole, 0.05)
+  assert sets.validation is not None
+  assert isinstance(sets.validation["input"], Rows)
+  wing, placed, compiled, state = prepare(trial, sets)
+  assert placed.examples == {"validation": 300, "test": 100}
+  assert set(placed.chosen) == set(sets.left if sets.left is not None else ())
+  found = {
+    split: wing.evaluate(compiled, state, placed, split)
+    for split in placed.examples
+  }
+  held = {name: values[:] for name, values in sets.validation.items()}
+  for split, arrays in (("validation", held), ("test", sets.test)):
+    alone = dataclasses.replace(whole, test=arrays)
+    expected = wing_evaluation(trial, alone)
+    assert float(found[split]["accuracy"]) == pytest.approx(expected[1])
+    assert float(found[split]["loss"]) == pytest.approx(expected[0], rel=1e-5)
+  assert float(found["test"]["loss"]) != float(found["validation"]["loss"])
+
+
+def wing_evaluation(trial: Trial, sets: DataSet) -> tuple[float, float]:
+  """Loss and accuracy of first weights on the test set, streamed or not."""
+  never = dataclasses.replace(trial, streaming="never")
+  wing, placed, compiled, state = prepare(never, sets)
+  metrics = wing.evaluate(compiled, state, placed)
+  return float(metrics["loss"]), float(metrics["accuracy"])
+
+
+def masks(trial: Trial, rank: int = 0, segment: int = 0) -> np.ndarray:
+  """What dropout would drop in each micro-batch of a segment."""
+  _, placed, compiled, state = prepare(trial)
+  placed = dataclasses.replace(
+    placed, rank=rank, spec=dataclasses.replace(placed.spec, devices=2)
+  )
+  compiled.hold(state, trial)
+  seen = []
+
+  def loss_of(*batch: Any) -> Any:
+    seen.append(torch.nn.functional.dropout(torch.ones(256), 0.5).numpy())
+    return compiled.loss_of(*batch)
+
+  train_share(compiled, placed, segment, loss_of)
+  return np.concatenate(seen)
+
+
+def test_seeds_processes_and_segments_drop_other_units() -> None:
+  trial = dataclasses.replace(CNN, dropout=0.5)
+  first = masks(trial)
+  np.testing.assert_array_equal(masks(trial), first)
+  others = [
+    masks(dataclasses.replace(trial, seed=1)),
+    masks(trial, rank=1),
+    masks(trial, segment=1),
+  ]
+  for one, other in itertools.combinations((first, *others), 2):
+    assert 0.4 < (one != other).mean() < 0.6  # as by chance
+  seeds = {
+    dropout_seed(seed, rank, step) % 2**32  # what a CPU's generator keeps
+    for seed in range(20)
+    for rank in range(8)
+    for step in (0, 8, 2**33)
+  }
+  assert len(seeds) == 20 * 8 * 3
 
 
 def test_a_streamed_set_trains_the_same_from_disk(

@@ -9,12 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxpower import records
-from jaxpower.config import Model, Transfer, Trial, trial_id, with_seed
+from jaxpower.config import (
+  Model,
+  Optimizer,
+  Transfer,
+  Trial,
+  to_dict,
+  trial_id,
+  with_seed,
+)
 from jaxpower.records import Compilation, Evaluation, TrialRecord
 
 RECORD = TrialRecord(
   trial_id="4be1c06d9a52",
-  config={"batch_size": 64},
+  config=to_dict(Trial(batch_size=64)),
   varied={"batch_size": 64},
   seed=2,
   framework="jax",
@@ -69,7 +77,8 @@ def test_a_torn_last_line_is_left_out_and_mended(
   [
     ("{", "Expecting property name"),
     ("[]", "not a JSON object"),
-    ('{"schema_version": 99}', "schema_version 99, not 1"),
+    ('{"schema_version": 99}', "schema_version 99, not 1 to 2"),
+    ('{"schema_version": null}', "schema_version None, not 1 to 2"),
     ('{"schema_version": 1, "seed": 1}', "not a record"),
     ("\udcff", "codec can't decode"),
   ],
@@ -153,6 +162,42 @@ def test_a_file_beside_its_archive_is_refused(tmp_path: pathlib.Path) -> None:
       look(path)
 
 
+RUNS = pathlib.Path(__file__).parent.parent / "benchmarks" / "regimes_cpu"
+
+
+def as_trial(config: dict[str, Any]) -> Trial:
+  """The trial of a record's config, which has every field of today."""
+  parts = dict(config["transfer"])
+  if parts["init_from"] is not None:
+    parts["init_from"] = as_trial(parts["init_from"])
+  return Trial(
+    **config
+    | {
+      "tasks": tuple(config["tasks"]),
+      "model": Model(**config["model"]),
+      "optimizer": Optimizer(**config["optimizer"]),
+      "transfer": Transfer(**parts),
+    }
+  )
+
+
+@pytest.mark.parametrize("folder", sorted(p.name for p in RUNS.iterdir()))
+def test_committed_records_are_completed_and_keep_their_ids(
+  folder: str,
+) -> None:
+  """A trial of an older version has the same name and the fields of today."""
+  for record in records.read(RUNS / folder / "records.jsonl"):
+    assert (record.schema_version, record.decided_by) == (1, "test")
+    assert (record.test_accuracy, record.looks_to_target) == (None, None)
+    assert record.config["validation_share"] == 0
+    assert record.config["crossing"] == "first"
+    trial = as_trial(record.config)
+    assert to_dict(trial) == record.config
+    assert trial_id(trial) == record.trial_id
+    source = trial.transfer.init_from
+    assert record.init_from == (source and trial_id(source))
+
+
 def test_numbers_that_are_not_finite_become_null() -> None:
   line = records.to_json(
     dataclasses.replace(
@@ -191,9 +236,16 @@ EARLY, LATE = Trial(data="mnist_5k"), Trial(data="mnist_5k", batch_size=64)
         Transfer(),
         Transfer(init_from=EARLY),
         Transfer(init_from=EARLY, freeze=True),
+        Transfer(init_from=EARLY, freeze=True, features="once"),
         Transfer(init_from=EARLY, backbone_rate=0.1),
       ),
-      ("scratch", "fine-tuned", "frozen", "fine-tuned at 0.1"),
+      (
+        "scratch",
+        "fine-tuned",
+        "frozen",
+        "frozen, features once",
+        "fine-tuned at 0.1",
+      ),
     ),
     (
       (Transfer(init_from=EARLY), Transfer(weights="weights/resnet18")),

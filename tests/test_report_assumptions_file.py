@@ -24,8 +24,14 @@ def test_the_template_parses_and_has_every_assumption():
 
 def test_a_region_stands_for_its_number():
   found = parse(b'[grid_intensity]\nregion = "France"\n')["grid_intensity"]
-  assert (found.value, found.unit, found.date) == (56, "g CO2e/kWh", "2023")
+  assert (found.value, found.unit, found.date) == (41.44, "g CO2e/kWh", "2025")
   assert found.source.startswith("France: Ember")
+
+
+def test_a_gpu_stands_for_what_making_it_emitted():
+  found = parse(b'[gpu_embodied]\ngpu = "H100"\n')["gpu_embodied"]
+  assert (found.value, found.unit, found.date) == (164, "kg CO2e", "2025")
+  assert found.source.startswith("H100: NVIDIA, product carbon footprint")
 
 
 PUE = '[pue]\nvalue = 1.5\nunit = "ratio"\nsource = "a bill"\ndate = "2025"\n'
@@ -73,7 +79,22 @@ def test_dates_of_every_kind():
     (
       PUE,
       '[grid_intensity]\nregion = "Farnce"',
-      "grid_intensity.region: unknown region ''Farnce''; did you mean France?",
+      "grid_intensity.region: unknown region 'Farnce'; did you mean France?",
+    ),
+    (
+      PUE,
+      '[grid_intensity]\nregion = "UK"',
+      "unknown region 'UK'; name a country in English, such as United Kingdom,",
+    ),
+    (
+      PUE,
+      '[gpu_embodied]\ngpu = "RTX"',
+      "gpu_embodied.gpu: unknown gpu 'RTX'; known: A100, A100 PCIe 40 GB,",
+    ),
+    (
+      PUE,
+      '[gpu_embodied]\ngpu = "H100"\nvalue = 1',
+      "gpu_embodied: give either gpu alone or value, unit, source, date",
     ),
     (
       PUE,
@@ -130,7 +151,9 @@ VALUES = st.one_of(
     st.tuples(
       st.sampled_from([*KINDS, "pu\\u0001e", "x"]),
       st.dictionaries(
-        st.sampled_from(["value", "unit", "source", "date", "region", "y"]),
+        st.sampled_from(
+          ["value", "unit", "source", "date", "region", "gpu", "y"]
+        ),
         VALUES,
       ),
     ),

@@ -6,7 +6,6 @@ import pytest
 
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.given.carbon import (
-  GRIDS,
   Hardware,
   embodied_grams,
   kwh,
@@ -52,10 +51,3 @@ def test_embodied_carbon_is_shared_by_hours_of_use():
 def test_embodied_carbon_that_is_not_known_is_not_zero(hardware):
   assert embodied_grams(Estimate(3600.0), hardware) is None
   assert hardware_name(hardware) == ""
-
-
-def test_every_grid_has_a_source_and_a_year():
-  for grid in GRIDS.values():
-    assert grid.source
-    assert grid.year.isdigit()
-    assert 0 < grid.grams_co2e_per_kwh < 1000

@@ -9,9 +9,15 @@ from report_records import GPU, meter, modelled, record
 
 from jaxpower import records as store
 from jaxpower.cli.report import main
+from jaxpower.records import Compilation
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparison import compare, compare_all
-from jaxpower.report.compare.life import Use, spent
+from jaxpower.report.compare.life import (
+  WHOLE_TRAINING,
+  WHOLE_TRAINING_SECONDS,
+  Use,
+  spent,
+)
 from jaxpower.report.compare.search_payback import alternatives
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.given import Given
@@ -105,27 +111,51 @@ def test_what_was_not_seen_makes_a_lower_bound():
   assert spent([]) == Use(None, None)
 
 
+def test_a_training_is_a_whole_one():
+  """Compiling as by a process of its own; no idling and no inference."""
+  joules: dict[str, float | None] = {
+    "idle": 7.0,
+    "setup": 5.0,
+    "warmup": 2.0,
+    "compile": 0.0,
+    "train": 150.0,
+    "eval": 10.0,
+    "infer": 40.0,
+    "checkpoint": 1.0,
+  }
+  seconds = dict.fromkeys(joules, 1.0)
+  phases = {"joules_by_phase": joules, "seconds_by_phase": seconds}
+  reached = trial(64, 0, 100.0, train_joules=150.0, **phases)
+  # 100 J to the target, 30 J of compiling; 50 J after the target are left out.
+  assert WHOLE_TRAINING.reached(reached) == 100 + 30 + 5 + 2 + 10 + 1
+  assert WHOLE_TRAINING.bound(reached) == 150 + 30 + 5 + 2 + 10 + 1
+  assert WHOLE_TRAINING_SECONDS.reached(reached) == 4 + 3 + 4 * 1
+  joules["eval"] = None
+  assert WHOLE_TRAINING.reached(reached) is None
+
+
 def test_the_stages_and_their_sum():
   columns, rows = stage_rows(sweep(), trainings=10, inferences=1e6)
   assert columns[2] == "kilojoules"
   assert rows["search"][:2] == ("9 trials, every phase", "2.10")
-  assert rows["training"][:2] == ("10 trainings", "1.00 (0.900-1.10)")
+  assert rows["training"][:2] == ("10 trainings", "1.40 (1.30-1.50)")
   assert rows["inference"][:2] == (
     "1,000,000 examples",
     "40.0 (40.0-40.0)",
   )
-  # 2100 + 1000 (900 to 1100) + 40000
-  assert rows["total"][1] == "43.1 (43.0-43.2)"
+  # A whole training has 40 J beside its train phase: 2100 + 1400 + 40000.
+  assert rows["total"][1] == "43.5 (43.4-43.6)"
   assert "pretraining" not in rows
 
 
 def test_without_plans_one_training_and_no_inference():
   _, rows = stage_rows(sweep(), pue=1.5)
-  assert rows["training"][:2] == ("1 training", "100 (90.0-110)")
+  assert rows["training"][:2] == ("1 training", "140 (130-150)")
   assert "inference" not in rows
-  assert "Not given, so not counted: downstream tasks, trainings," in said(
-    sweep(), pue=1.5
-  )
+  lines = said(sweep(), pue=1.5)
+  assert "one training is counted, since without one there is" in lines
+  assert "Not given, so not counted: downstream tasks, inferences," in lines
+  assert "one training is counted" not in said(sweep(), trainings=1)
 
 
 def test_multipliers_stand_in_columns_of_their_own():
@@ -207,6 +237,20 @@ def test_the_search_is_paid_back():
   assert "The whole sweep, 9 trials, cost 2.10 kJ." in lines
 
 
+def test_the_search_is_paid_back_by_whole_trainings():
+  """Where compiling costs more than training saves, there is no saving."""
+  slow = {"compile": Compilation(seconds=3.0, joules=530.0)}
+  records = [
+    trial(batch, 0, joules, **changes)
+    for batch, joules, changes in ((64, 90.0, slow), (128, 140.0, {}))
+  ]
+  (comparison,) = compare(records)
+  (found,) = alternatives(comparison, records, Estimate(300.0))
+  assert found.joules == Estimate(180.0)
+  assert found.trainings is not None and found.trainings.never
+  assert "never pays back the search" in said(records, trainings=1)
+
+
 def test_a_search_seen_in_part_is_paid_back_after_at_least():
   records = sweep()
   (comparison,) = compare(records)
@@ -239,12 +283,12 @@ def test_one_setting_has_no_search():
 def test_inferences_that_cost_one_training():
   records = sweep()
   lines = said(records, trainings=1)
-  # 100 J over 0.04 J; before all inference 2100 + 100 J.
+  # 140 J over 0.04 J; before all inference 2100 + 140 J.
   assert (
-    "At batch 64, 2500 inferences cost as much as one training, 55,000 as much"
+    "At batch 64, 3500 inferences cost as much as one training, 56,000 as much"
     " as all stages before inference." in lines
   )
-  assert "55,000 as much as all stages before inference" in said(
+  assert "56,000 as much as all stages before inference" in said(
     records, inferences=1e6
   )
   table = section(records, assume(trainings=1)).tables[2]
@@ -253,9 +297,9 @@ def test_inferences_that_cost_one_training():
     "inferences that cost one training",
   )
   assert [row[2] for row in table.rows] == [
-    "2500 (2250-2750)",
-    "3750 (3500-4000)",
-    "7500 (7250-7750)",
+    "3500 (3250-3750)",
+    "4750 (4500-5000)",
+    "8500 (8250-8750)",
   ]
 
 
@@ -263,8 +307,8 @@ def test_unknown_inference_is_not_zero():
   records = [trial(64, 0, 100.0, infer_joules_per_example=None)]
   _, rows = stage_rows(records, inferences=1000)
   assert rows["inference"][1] == "unknown"
-  assert rows["total"][1] == "> 250"
-  assert "In total at least 250 J without inference (unknown)." in said(
+  assert rows["total"][1] == "> 290"
+  assert "In total at least 290 J without inference (unknown)." in said(
     records, inferences=1000
   )
   assert "How many inferences cost as much as training is unknown." in said(
@@ -273,7 +317,10 @@ def test_unknown_inference_is_not_zero():
 
 
 def study(best_is_scratch=False):
-  """One pretraining of 1000 + 50 J, a trial from it, one from scratch."""
+  """One pretraining of 1000 + 50 J, a trial from it, one from scratch.
+
+  As a whole training it costs 1040 J: 30 J of compiling, no inference.
+  """
   pretrained = trial(256, 0, 1000.0, trial_id="aaaa00000000", varied={})
   word = {"init_from": "aaaa00000000", "trial_id": "bbbb00000000"}
   return [
@@ -291,30 +338,53 @@ def study(best_is_scratch=False):
 
 def test_pretraining_is_shared_over_tasks():
   _, rows = stage_rows(study(), downstream_tasks=10)
-  assert rows["pretraining"][:2] == ("1 of 10 tasks", "105")
-  assert rows["search"][:2] == ("2 trials, every phase", "210")
-  assert rows["total"][1] == "335"
+  assert rows["pretraining"][:2] == ("1 of 10 tasks", "104")
+  # What pretraining spent in other phases than a training's stays: 40 J.
+  assert rows["search"][:2] == ("2 trials, every phase", "250")
+  assert rows["total"][1] == "414"
   lines = said(study(), downstream_tasks=10)
   assert (
     "The whole sweep, 2 trials and 1 of pretraining, cost 1.26 kJ." in lines
   )
   assert (
-    "In total 335 J: pretraining 31 %, search 63 %, training 6.0 %." in lines
+    "In total 414 J: pretraining 25 %, search 60 %, training 14 %." in lines
   )
 
 
 def test_pretraining_that_is_not_shared_is_whole():
   _, rows = stage_rows(study(), trainings=1)
-  assert rows["pretraining"][:2] == ("not shared", "1050")
+  assert rows["pretraining"][:2] == ("not shared", "1040")
 
 
-def test_a_chain_among_the_trials_counts_once():
+def test_a_life_has_one_pretraining_and_the_search_the_others():
+  records = [
+    trial_
+    for seed, joules in enumerate((900.0, 1000.0, 1100.0))
+    for trial_ in (
+      trial(256, seed, joules, trial_id=f"aaaa{seed:08x}", varied={}),
+      trial(64, seed, 90.0, varied={"transfer": "scratch"}),
+      trial(
+        64,
+        seed,
+        20.0,
+        varied={"transfer": "fine-tuned"},
+        init_from=f"aaaa{seed:08x}",
+        trial_id=f"bbbb{seed:08x}",
+      ),
+    )
+  ]
+  _, rows = stage_rows(records, trainings=1)
+  assert rows["pretraining"][:2] == ("not shared", "1040 (940-1140)")
+  # 3 x (1050 + 140 + 70) J, and 1010 J of one pretraining less.
+  assert rows["search"][:2] == ("8 trials, every phase", "2770")
+
+
+def test_a_pretraining_among_the_trials_counts_once():
   first = trial(256, 0, 90.0, trial_id="aaaa00000000")
   second = trial(64, 0, 20.0, init_from="aaaa00000000")
   _, rows = stage_rows([first, second], downstream_tasks=2)
-  assert "pretraining" not in rows
-  assert rows["search"][:2] == ("2 trials, every phase", "210")
-  assert rows["total"][1] == "230"
+  assert rows["pretraining"][:2] == ("1 of 2 tasks", "65.0")
+  assert rows["search"][:2] == ("1 trial, every phase", "110")
 
 
 def test_pretraining_for_nothing_belongs_to_the_search():
@@ -362,7 +432,7 @@ def test_a_trial_trained_again_is_told_by_its_newest_record():
   records = [trial(64, 0, 100.0), trial(64, 0, 200.0)]
   _, rows = stage_rows(records, trainings=1)
   assert rows["search"][:2] == ("1 trial in 2 attempts, every phase", "400")
-  assert rows["training"][1] == "200"
+  assert rows["training"][1] == "240"
 
 
 def test_the_first_one_tried_is_so_by_its_first_attempt():
@@ -385,7 +455,7 @@ def test_what_pretraining_began_from_counts_too():
     256, 0, 1000.0, trial_id="aaaa00000000", varied={}, init_from=first.trial_id
   )
   _, rows = stage_rows([first, *records], downstream_tasks=10)
-  assert rows["pretraining"][1] == "160"  # (1050 + 550) / 10
+  assert rows["pretraining"][1] == "158"  # (1040 + 540) / 10
 
 
 def test_the_boundary_is_named():
@@ -503,9 +573,9 @@ def test_large_energies_are_in_one_unit_a_column():
   found = section(records, assume(trainings=1000, inferences=0))
   stages, search, inferences, _ = found.tables
   assert stages.columns[2] == "megajoules"
-  assert [row[2] for row in stages.rows] == ["24.7", "41.8", "0", "66.6"]
-  assert search.columns[2] == "kilojoules to 80 %"
-  assert [row[2] for row in search.rows] == ["12,300", "12,400", "41.8"]
+  assert [row[2] for row in stages.rows] == ["24.7", "41.9", "0", "66.6"]
+  assert search.columns[2] == "kilojoules of a training to 80 %"
+  assert [row[2] for row in search.rows] == ["12,300", "12,400", "41.9"]
   assert "24.7 MJ" in search.notes[0]
   assert inferences.columns[1] == "kilojoules per inference"
   assert [row[1] for row in inferences.rows] == ["1.50", "2.00", "unknown"]

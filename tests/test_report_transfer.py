@@ -179,14 +179,99 @@ def test_two_targets_are_told_apart():
   assert any(line.startswith("to 90 %: Fine-tuned") for line in found.lines)
 
 
-def test_never_at_this_accuracy():
-  said = lines(study(tuned=(220.0, 210.0, 230.0)))
+def at_rates(word, joules_by_rate, share=0.1):
+  """Trials of one start at several rates, three seeds each."""
+  return [
+    downstream(
+      word,
+      seed,
+      joules,
+      share,
+      trial_id=f"{word[:4]}{rate:.4f}{seed:02x}",
+      varied={"transfer": word, "optimizer.learning_rate": rate},
+    )
+    for rate, spent in joules_by_rate.items()
+    for seed, joules in enumerate(spent)
+  ]
+
+
+def tuned_study(frozen):
+  """Scratch at its best at 0.01: 110 J; `frozen` maps rates to joules."""
+  rates = {0.003: (120.0, 110.0, 130.0), 0.01: (110.0, 100.0, 120.0)}
+  return [
+    *(pretraining(seed, 1000.0 + 100 * seed) for seed in range(3)),
+    *at_rates("scratch", rates),
+    *at_rates("frozen", frozen),
+  ]
+
+
+def test_each_start_is_told_at_its_best_rate():
+  """A head that is slow at one rate is not slow for being alone."""
+  slow, fast = (200.0, 190.0, 210.0), (55.0, 45.0, 65.0)
+  found = section(tuned_study({0.003: slow, 0.01: slow, 0.03: fast}))
+  assert found is not None
+  table = found.tables[1]
+  assert table.columns[:4] == ("start", "best learning rate", "of", "reached")
+  assert table.columns[-1] == "joules of the search"
+  scratch, frozen = table.rows
+  assert scratch[:5] == ("scratch", "0.01", "2", "3 of 3", "110 (100-120)")
+  assert frozen[:5] == ("frozen", "0.03", "3", "3 of 3", "55.0 (45.0-65.0)")
+  # Every phase of every trial: evaluation is 10 J of each.
+  assert scratch[-1] == str(360 + 330 + 6 * 10)
+  assert frozen[-1] == "1460"  # 600 + 600 + 165 + 9 x 10
+  assert found.lines[0] == (
+    "Frozen, learning rate 0.03 (the best of 3): 55.0 J to 80 % against 110 J"
+    " from scratch; the 1.10 kJ of pretraining pay back from the 20th such task"
+    " on."
+  )
+  assert table.notes[-1] == transfer.BEST_NOTE
+
+
+def test_never_is_said_of_the_best_of_several_rates():
+  slow = (220.0, 210.0, 230.0)
+  said = lines(tuned_study({0.003: slow, 0.01: slow}))
   assert "the 1.10 kJ of pretraining never pay back at this accuracy." in said
 
 
+def test_never_is_not_said_of_the_only_rate():
+  records = study(tuned=(220.0, 210.0, 230.0))
+  assert lines(records).startswith(
+    "Fine-tuned: 220 J to 80 % against 120 J from scratch; the 1.10 kJ of"
+    " pretraining do not pay back at this accuracy at the one setting of the"
+    " optimizer that was tried."
+  )
+  found = section(records)
+  assert found is not None
+  assert found.tables[1].notes[-1] == transfer.ONE_SETTING_NOTE
+
+
 def test_never_that_the_seeds_do_not_exclude():
-  said = lines(study(tuned=(120.0, 10.0, 230.0)))
+  unsure = (120.0, 10.0, 230.0)
+  said = lines(tuned_study({0.003: unsure, 0.01: unsure}))
   assert "never pay back at this accuracy, though the interval does not" in said
+
+
+@pytest.mark.parametrize(
+  ("rates", "best"),
+  [
+    # A known median before a bounded one, though the bound is lower.
+    ({0.003: (-20.0, -20.0, -20.0), 0.01: (50.0, 50.0, 50.0)}, 0.01),
+    # Of bounded ones that which reached more often, though it spent more.
+    ({0.003: (-20.0, -20.0, -20.0), 0.01: (50.0, -50.0, -50.0)}, 0.01),
+    # Any before one of unknown energy.
+    ({0.003: (None, 10.0, 10.0), 0.01: (-50.0, -50.0, -50.0)}, 0.01),
+  ],
+)
+def test_the_best_of_known_bounded_and_unknown_energies(rates, best):
+  _, frozen = groups(tuned_study(rates))
+  assert frozen.tuned == {"optimizer.learning_rate": best}
+
+
+def test_a_start_with_fewer_rates_is_told_so():
+  found = section(tuned_study({0.003: (220.0, 210.0, 230.0)}))
+  assert found is not None
+  assert [row[2] for row in found.tables[1].rows] == ["2", "1"]
+  assert "at the one setting of the optimizer that was tried" in found.lines[0]
 
 
 def test_an_interval_that_includes_never_is_told():
@@ -455,6 +540,22 @@ def test_several_folders_keep_a_transfer_one_word():
   (last,) = (r for r in pool([*study(), renamed]) if r.seed == 3)
   assert last.varied == {"transfer": "fine-tuned"}
   assert "from the 11th such task on" in lines(pooled)
+
+
+def test_a_pass_over_features_is_a_start_of_its_own():
+  once = [
+    downstream("frozen", s, 20.0, trial_id=f"eeee{s:08x}") for s in range(2)
+  ]
+  for trial in once:
+    trial.config["transfer"]["features"] = "once"
+  frozen = [downstream("frozen", s, 40.0) for s in range(2)]
+  kept = without_pretraining(pool([*study(), *frozen, *once]))
+  assert {r.varied["transfer"] for r in kept} == {
+    "scratch",
+    "fine-tuned",
+    "frozen",
+    "frozen, features once",
+  }
 
 
 def test_folders_that_began_from_other_data_are_not_pooled():

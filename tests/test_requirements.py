@@ -132,7 +132,7 @@ def test_weights_that_pytorch_wrote_are_no_weights_for_jax(
         "batch_size": 2048,
       },
       "batch_size 2048: larger than the training set of mnist_5k+digits_28"
-      " (1437 examples)",
+      " without its validation set (1293 examples)",
     ),
   ],
 )

@@ -234,7 +234,7 @@ NOWHERE = Transfer(weights="nowhere")
       {"vary": {"batch_size": (64, 6001)}},
       ConfigError,
       "batch_size 6001: larger than the training set of fashion_mnist_6k"
-      " (6000 examples)",
+      " without its validation set (5400 examples)",
     ),
     (
       {"vary": {"batch_size": (48,)}},
@@ -244,8 +244,8 @@ NOWHERE = Transfer(weights="nowhere")
     (
       {"vary": {"batch_size": (64,)}, "data_share": 0.01},
       ConfigError,
-      "batch_size 64: larger than the training set of fashion_mnist_6k, 0.01"
-      " of it (60 examples)",
+      "batch_size 64: larger than the training set of fashion_mnist_6k"
+      " without its validation set, 0.01 of it (54 examples)",
     ),
     (
       {"data": "austen_novels"},

@@ -12,6 +12,7 @@ import pytest
 
 from jaxpower import data, records, trial
 from jaxpower.config import Model, Optimizer, Transfer, Trial, trial_id
+from jaxpower.learn import wing as learn_wing
 from jaxpower.learn.devices import make_mesh, replicated
 from jaxpower.learn.spec import Spec
 from jaxpower.learn.state import fresh_state
@@ -30,6 +31,7 @@ EASY = Trial(
   target_accuracy=0.5,
   idle_seconds=0.05,
   devices=1,
+  crossing="first",
 )
 WATTS = 100.0
 
@@ -83,6 +85,7 @@ def test_a_constant_meter_gives_exact_joules(
     "warmup",
     "eval",
     "train",
+    "test",
     "infer",
     "checkpoint",
   ]
@@ -157,6 +160,52 @@ def test_training_past_the_target_costs_more_than_reaching_it(
   assert (past.train_joules or 0) > (past.joules_to_accuracy or 0)
 
 
+def test_the_validation_set_decides_and_the_test_set_is_seen_once(
+  run: Callable[..., TrialRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+  looks, evaluate = [], learn_wing.evaluate
+
+  def watched(programs: Any, state: Any, placed: Any, split: str) -> Any:
+    looks.append((split, int(state.step)))
+    return evaluate(programs, state, placed, split)
+
+  monkeypatch.setattr(learn_wing, "evaluate", watched)
+  record = run(dataclasses.replace(EASY, crossing="confirmed"))
+  steps = [evaluation.steps for evaluation in record.curve]
+  # Warm-up looks once, at a copy that has trained a segment; infer looks at
+  # the test set for its own sake, and decides nothing.
+  assert looks[: len(steps) + 2] == [
+    ("validation", 8),
+    *(("validation", step) for step in steps),
+    ("test", steps[-1]),
+  ]
+  assert {split for split, _ in looks[len(steps) + 2 :]} == {"test"}
+  assert record.decided_by == "validation"
+  assert (record.validation_examples, record.test_examples) == (600, 1000)
+  p, error = record.test_accuracy, record.test_accuracy_standard_error
+  assert p is not None
+  assert error == pytest.approx((p * (1 - p) / 1000) ** 0.5)
+  assert p != record.final_accuracy
+  assert abs(p - (record.final_accuracy or 0)) < 0.1
+  assert record.looks_to_target == len(record.curve) - 2
+  accuracies = [evaluation.accuracy for evaluation in record.curve[-2:]]
+  assert min(accuracies) >= EASY.target_accuracy
+  assert all((600 * a) % 1 < 1e-3 or (600 * a) % 1 > 0.999 for a in accuracies)
+
+
+def test_without_a_validation_share_the_test_set_decides_as_before(
+  run: Callable[..., TrialRecord], cache: dict[Spec, Compiled]
+) -> None:
+  record = run(dataclasses.replace(EASY, validation_share=0.0))
+  assert (record.decided_by, record.test_accuracy) == ("test", None)
+  assert (record.validation_examples, record.test_examples) == (0, 1000)
+  assert "test" not in record.seconds_by_phase
+  # A larger share is other numbers to decide by and other examples to learn.
+  other = run(dataclasses.replace(EASY, validation_share=0.5))
+  assert other.validation_examples == 3000
+  assert other.curve[1].loss != record.curve[1].loss
+
+
 def test_patience_ends_a_trial_that_no_longer_improves(
   run: Callable[..., TrialRecord],
 ) -> None:
@@ -176,7 +225,7 @@ def test_a_share_of_the_data_trains_otherwise_and_compiles_nothing(
   share = run(dataclasses.replace(EASY, data_share=0.02))
   assert len(cache) == compiled
   assert [e.loss for e in share.curve[1:]] != [e.loss for e in whole.curve[1:]]
-  (spec,) = [s for s in cache if s.batch_size == EASY.batch_size]
+  spec, *_ = [s for s in cache if s.batch_size == EASY.batch_size]
   assert ("train.input", (6000, 28, 28, 1), "uint8") in spec.shapes
 
 
@@ -253,7 +302,7 @@ def test_weights_and_timeline_are_kept(
 
   record = run(EASY)
   assert record.checkpoint is not None
-  (spec,) = [s for s in cache if s.batch_size == EASY.batch_size]
+  spec, *_ = [s for s in cache if s.batch_size == EASY.batch_size]
   state = checkpoint.restore(
     tmp_path / record.checkpoint,
     fresh_state(spec, 0),
@@ -292,6 +341,7 @@ def test_progress_is_told_phase_by_phase(
     "compile",
     "warmup",
     "train",
+    "test",
     "infer",
     "checkpoint",
   ]
@@ -338,8 +388,8 @@ def test_a_set_that_may_stay_on_disk_is_not_read_whole(
 ) -> None:
   whole, loads = data.load("digits"), []
 
-  def load(name: str, *, mapped: bool) -> data.DataSet:
-    loads.append((name, mapped))
+  def load(name: str, *, mapped: bool, validation_share: float) -> data.DataSet:
+    loads.append((name, mapped, validation_share))
     return whole
 
   monkeypatch.setattr(data, "load", load)
@@ -349,4 +399,35 @@ def test_a_set_that_may_stay_on_disk_is_not_read_whole(
   )
   placed: Any = trial._place_data(wing, config)
   assert placed.train["input"] is whole.train["input"]
-  assert loads == [("digits", streaming != "never")]
+  assert loads == [("digits", streaming != "never", 0.1)]
+
+
+def test_features_are_computed_once_and_counted_with_training(
+  run: Callable[..., TrialRecord],
+) -> None:
+  source = dataclasses.replace(EASY, target_accuracy=0.1)
+  run(source)
+  frozen = Transfer(init_from=source, freeze=True, features="once")
+  record = run(
+    dataclasses.replace(
+      EASY, batch_size=128, target_accuracy=1.0, transfer=frozen
+    )
+  )
+  phases = record.seconds_by_phase
+  assert [p for p in phases if p in ("warmup", "features", "train")] == [
+    "warmup",
+    "features",
+    "train",
+  ]
+  assert record.train_seconds == pytest.approx(
+    phases["features"] + phases["train"]
+  )
+  assert record.train_joules == pytest.approx(
+    WATTS * (phases["features"] + phases["train"])
+  )
+  # The pass comes before the first look, and so does its energy.
+  assert record.curve[0].examples == 0
+  assert record.curve[0].train_joules == pytest.approx(
+    WATTS * phases["features"]
+  )
+  assert record.best_accuracy is not None and record.best_accuracy > 0.2

@@ -12,6 +12,7 @@ from jaxpower.data.facts import DataError, DataSet, Facts
 from jaxpower.data.labels import for_tasks
 from jaxpower.data.order import augmentation_draws, batch_indices
 from jaxpower.data.streaming import Stream, read_ahead, stream
+from jaxpower.data.validation import left_examples
 
 __all__ = [
   "DataError",
@@ -22,6 +23,7 @@ __all__ = [
   "batch_indices",
   "describe",
   "for_tasks",
+  "left_examples",
   "load",
   "names",
   "read_ahead",

@@ -188,16 +188,15 @@ def load_bundled(name: str) -> DataSet:
   try:
     with path.open("rb") as opened, np.load(opened) as arrays:
       train, test = (
-        view(
-          {
-            part.removeprefix(f"{split}_"): arrays[part]
-            for part in arrays.files
-            if part.startswith(f"{split}_")
-          }
-        )
+        {
+          part.removeprefix(f"{split}_"): arrays[part]
+          for part in arrays.files
+          if part.startswith(f"{split}_")
+        }
         for split in ("train", "test")
       )
-    sets = make_set(BUNDLED[name], train, test)
+    places = views.window_places(train) if view is views.windows else None
+    sets = make_set(BUNDLED[name], view(train), view(test), places=places)
   except (
     OSError,
     LookupError,

@@ -7,6 +7,7 @@ import shlex
 
 from jaxpower.data import bundled, mixed, prepared
 from jaxpower.data.facts import DataError, DataSet, Facts
+from jaxpower.data.validation import hold_back
 
 
 def names() -> tuple[str, ...]:
@@ -33,21 +34,30 @@ def load(
   data_dir: str | os.PathLike | None = None,
   *,
   mapped: bool = False,
+  validation_share: float = 0.0,
 ) -> DataSet:
-  """Loads both splits of a set. Raises DataError as `describe` does.
+  """Loads the splits of a set. Raises DataError as `describe` does.
 
   A prepared set is decoded once; its arrays are then kept beside it. Texts are
   cut or padded to 256 bytes and photos of many sizes to 128 x 128 pixels,
   unless the name says otherwise: 'imdb_reviews@512'. If `mapped` the arrays of
   a prepared set are left on disk, for `stream`; the bundled ones are small,
-  and mixed sets are always in memory.
+  and mixed sets are always in memory. With a `validation_share` the set has a
+  validation set: its own, or that share of its training set.
   """
   if mixed.JOIN in name:
     facts = describe(name, data_dir)
-    return mixed.load_mixed(facts, lambda part: load(part, data_dir))
+    return mixed.load_mixed(
+      facts,
+      lambda part: load(part, data_dir, validation_share=validation_share),
+    )
   if name in bundled.BUNDLED:
-    return bundled.load_bundled(name)
-  return prepared.load_prepared(_prepared(name, data_dir), mapped)
+    whole = bundled.load_bundled(name)
+  else:
+    whole = prepared.load_prepared(
+      _prepared(name, data_dir), mapped, with_validation=validation_share > 0
+    )
+  return hold_back(whole, validation_share)
 
 
 def _prepared(

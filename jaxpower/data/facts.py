@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,9 @@ class Facts:
   `fingerprint` is the same on every machine that holds the same set: the hash
   of the arrays for a bundled set, name, version, sizes and features for a
   prepared one. `test_split` is 'validation' where a set has no test split, or
-  none with labels.
+  none with labels, and 'train' where it has neither and a share of its training
+  split is the test set. `validation_examples` is 0 unless a set has a
+  validation split beside its test set.
   """
 
   name: str
@@ -43,6 +46,7 @@ class Facts:
   version: str
   fingerprint: str
   test_split: str = "test"
+  validation_examples: int = 0
   vocabulary: int | None = None
 
   @property
@@ -53,7 +57,7 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-  """Both splits in memory.
+  """The splits of a set, in memory or mapped from disk.
 
   `train` and `test` map 'input' to [n, *input_shape] and each label to int32
   [n], -1 where an example of a mixed set has none; where the next token is to
@@ -61,7 +65,12 @@ class DataSet:
   `mean` and `std` are float32 [channels], over the training inputs, in their
   own units; the channel is the last axis. Tokens are names, not quantities:
   for them `mean` is 0 and `std` is 1, float32 []. `sha256` is that of all
-  arrays of both splits.
+  arrays of train and test.
+
+  `validation` is like `test`, or None; it is a split of its own or examples of
+  `train`, and then `left` are the indices of those to train on, int32 (None:
+  all). `places` is of windows that overlap: int32 [n, 2], of each training
+  example the recording and the place in it.
   """
 
   facts: Facts
@@ -70,19 +79,34 @@ class DataSet:
   mean: np.ndarray
   std: np.ndarray
   sha256: str
+  validation: Mapping[str, Any] | None = None
+  left: np.ndarray | None = None
+  places: np.ndarray | None = None
+
+  @property
+  def evaluated(self) -> dict[str, Mapping[str, Any]]:
+    """The splits that are evaluated, by name; the first one is to decide."""
+    if self.validation is None:
+      return {"test": self.test}
+    return {"validation": self.validation, "test": self.test}
 
 
 def make_set(
   facts: Facts,
   train: Mapping[str, np.ndarray],
   test: Mapping[str, np.ndarray],
+  **further: Any,
 ) -> DataSet:
-  """Builds a data set from its arrays: computes mean, deviation and hash."""
+  """Builds a data set from its arrays: computes mean, deviation and hash.
+
+  `further` are fields of the set that may be left out.
+  """
   if facts.kind == "tokens":
     mean, std = np.zeros((), np.float32), np.ones((), np.float32)
   else:
     mean, std = channel_moments(train["input"])
-  return DataSet(facts, train, test, mean, std, hash_arrays((train, test)))
+  sha256 = hash_arrays((train, test))
+  return DataSet(facts, train, test, mean, std, sha256, **further)
 
 
 def hash_arrays(splits: Iterable[Mapping[str, np.ndarray]]) -> str:

@@ -23,7 +23,14 @@ def for_tasks(sets: DataSet, tasks: Sequence[str]) -> DataSet:
   have none of the labels are left out; mean, deviation and hash stay those of
   the whole set.
   """
-  train, test = (_narrow(split, tasks) for split in (sets.train, sets.test))
+  (train, kept), (test, _) = (
+    _narrow(split, tasks) for split in (sets.train, sets.test)
+  )
+  validation, left = sets.validation, sets.left
+  if validation is not None:
+    validation, _ = _narrow(validation, tasks)
+  if left is not None and kept is not None:
+    left = (np.cumsum(kept) - 1)[left[kept[left]]].astype(np.int32)
   labels = {
     name: sets.facts.labels[task]
     for name, task in zip(_label_names(tasks), tasks, strict=True)
@@ -34,7 +41,9 @@ def for_tasks(sets: DataSet, tasks: Sequence[str]) -> DataSet:
     train_examples=len(train["input"]),
     test_examples=len(test["input"]),
   )
-  return dataclasses.replace(sets, facts=facts, train=train, test=test)
+  return dataclasses.replace(
+    sets, facts=facts, train=train, test=test, validation=validation, left=left
+  )
 
 
 def classes_of(facts: Facts, tasks: Sequence[str]) -> tuple[int, ...]:
@@ -49,17 +58,20 @@ def _label_names(tasks: Sequence[str]) -> Sequence[str]:
 
 def _narrow(
   split: Mapping[str, np.ndarray], tasks: Sequence[str]
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+  """Returns "input" and "label", and which examples these are; None: all."""
   inputs = split["input"]
   if len(tasks) > 1:
     label = np.stack([split[task] for task in tasks], axis=1)
-    labelled = (label >= 0).any(axis=1)
+    labelled = np.asarray((label >= 0).any(axis=1))
   else:
     label = split[tasks[0]]
-    labelled = label >= 0 if label.ndim == 1 else np.ones(len(label), bool)
+    labelled = np.ones(len(label), bool)
+    if label.ndim == 1:
+      np.greater_equal(label, 0, out=labelled)
   if labelled.all():  # no copy of a set that may lie on disk
-    return {"input": inputs, "label": label}
-  return {"input": inputs[labelled], "label": label[labelled]}
+    return {"input": inputs, "label": label}, None
+  return {"input": inputs[labelled], "label": label[labelled]}, labelled
 
 
 def strata(labels: np.ndarray, tasks: int) -> np.ndarray:
@@ -71,6 +83,23 @@ def strata(labels: np.ndarray, tasks: int) -> np.ndarray:
   if tasks == 1:
     return labels
   return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def chosen_indices(sets: DataSet, tasks: int, share: float) -> np.ndarray:
+  """Chooses what a trial trains on: a share of what is not held back.
+
+  Args:
+    sets: From `for_tasks`.
+    tasks: How many.
+    share: Of the examples that are left, stratified.
+
+  Returns:
+    int32 indices of training examples, which rise.
+  """
+  stratum = strata(sets.train["label"], tasks)
+  if sets.left is None:
+    return subset_indices(stratum, share)
+  return sets.left[subset_indices(stratum[sets.left], share)]
 
 
 def subset_indices(stratum: np.ndarray, share: float) -> np.ndarray:

@@ -17,6 +17,7 @@ from typing import Any
 
 from jaxpower.data.facts import DataError, Facts
 from jaxpower.data.features import ChosenFeatures, choose_features
+from jaxpower.data.validation import TEST_SHARE, count_of
 
 # Sets whose test labels are kept back by their makers, all of them -1.
 _HELD_BACK = ("glue", "super_glue")
@@ -90,27 +91,31 @@ def _parse(
     split["name"]: sum(map(int, split.get("shardLengths", ())))
     for split in info["splits"]
   }
-  test_split = "validation"
-  if examples.get("test") and info["name"] not in _HELD_BACK:
-    test_split = "test"
-  for split in ("train", test_split):
-    if not examples.get(split):
-      raise DataError(
-        f"data set {name!r} has the splits {', '.join(examples)}; jaxpower "
-        "needs 'train', and 'test' or 'validation'"
-      )
+  if not examples.get("train"):
+    raise DataError(
+      f"data set {name!r} has the splits {', '.join(examples)}; jaxpower "
+      "needs 'train'"
+    )
+  test_split = _test_split(info["name"], examples)
+  has_validation = test_split == "test" and bool(examples.get("validation"))
+  wanted = {"train", test_split, *(["validation"] if has_validation else [])}
   chosen = choose_features(name, features, supervised_keys(info), size)
   fingerprint = _fingerprint(info, features, examples, chosen)
-  used = [s for s in info["splits"] if s["name"] in ("train", test_split)]
+  used = [s for s in info["splits"] if s["name"] in wanted]
   if chosen.form == "passages":
     examples = {
       split["name"]: _passage_count(name, split, chosen) for split in used
     }
+  train_examples, test_examples = examples["train"], examples[test_split]
+  if test_split == "train":
+    test_examples = count_of(train_examples, TEST_SHARE)
+    train_examples -= test_examples
   facts = Facts(
     name=name,
     kind=chosen.kind,
-    train_examples=examples["train"],
-    test_examples=examples[test_split],
+    train_examples=train_examples,
+    test_examples=test_examples,
+    validation_examples=examples["validation"] if has_validation else 0,
     input_shape=chosen.input_shape,
     input_dtype=chosen.input_dtype,
     vocabulary=chosen.vocabulary,
@@ -128,6 +133,16 @@ def _parse(
     for shard in _shard_names(info["name"], split)
   )
   return Prepared(facts, folder, chosen, shards)
+
+
+def _test_split(name: str, examples: Mapping[str, int]) -> str:
+  """Chooses the split that is the test set: with labels, and not empty.
+
+  "train" where there is none: then a share of the training split is.
+  """
+  if examples.get("test") and name not in _HELD_BACK:
+    return "test"
+  return "validation" if examples.get("validation") else "train"
 
 
 def supervised_keys(info: Mapping[str, Any]) -> tuple[str, str] | None:

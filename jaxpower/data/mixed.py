@@ -46,6 +46,7 @@ def describe_mixed(name: str, describe: Callable[[str], Facts]) -> Facts:
     name=JOIN.join(names),
     train_examples=sum(facts.train_examples for facts in described),
     test_examples=sum(facts.test_examples for facts in described),
+    validation_examples=sum(facts.validation_examples for facts in described),
     labels={
       each: facts.classes for each, facts in zip(names, described, strict=True)
     },
@@ -91,16 +92,38 @@ def _join_distinct(texts: Iterable[str]) -> str:
 
 
 def load_mixed(facts: Facts, load: Callable[[str], DataSet]) -> DataSet:
-  """Loads both splits of a mixed set, in one fixed order, always in memory.
+  """Loads the splits of a mixed set, in one fixed order, always in memory.
 
-  Mean and deviation are over all training inputs.
+  Mean and deviation are over all training inputs. Its validation set is those
+  of its sets, so that each is decided by the same examples as by itself.
   """
-  sets = [load(name) for name in set_names(facts.name)]
+  sets, names = [load(n) for n in set_names(facts.name)], tuple(facts.labels)
   train, test = (
-    _mix(tuple(facts.labels), splits)
+    _mix(names, splits)
     for splits in ([s.train for s in sets], [s.test for s in sets])
   )
-  return make_set(facts, train, test)
+  validations = [s.validation for s in sets if s.validation is not None]
+  if not validations:
+    return make_set(facts, train, test)
+  return make_set(
+    facts,
+    train,
+    test,
+    validation=_mix(names, validations),
+    left=_mix_left(sets),
+  )
+
+
+def _mix_left(sets: Sequence[DataSet]) -> np.ndarray:
+  """Returns the places in the mixed training set that are left to train on."""
+  masks = []
+  for each in sets:
+    mask = np.full(len(each.train["input"]), each.left is None)
+    mask[[] if each.left is None else each.left] = True
+    masks.append(mask)
+  kept = np.concatenate(masks)
+  order = epoch_permutation(seed=0, epoch=0, examples=len(kept))
+  return np.flatnonzero(kept[order]).astype(np.int32)
 
 
 def _mix(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxpower.data import cache, inputs
+from jaxpower.data import cache, inputs, validation
 from jaxpower.data.facts import DataError, DataSet, make_set
 from jaxpower.data.metadata import Prepared, not_whole, read_metadata
 
@@ -133,10 +133,13 @@ def find(name: str, data_dir: pathlib.Path) -> Prepared | None:
   return read_metadata(name, _home(path, data_dir) / version, size)
 
 
-def load_prepared(prepared: Prepared, mapped: bool = False) -> DataSet:
-  """Loads both splits, from the cache beside the set where it is good.
+def load_prepared(
+  prepared: Prepared, mapped: bool = False, *, with_validation: bool = False
+) -> DataSet:
+  """Loads the splits, from the cache beside the set where it is good.
 
   If `mapped` the arrays stay in that cache, and what is used is read from it.
+  A validation split of the set's own is left out unless it is asked for.
   """
   facts, size = prepared.facts, prepared.chosen.size
   file = prepared.folder / f"jaxpower{f'-{size}' if size else ''}.npz"
@@ -146,20 +149,21 @@ def load_prepared(prepared: Prepared, mapped: bool = False) -> DataSet:
   if arrays is None:
     arrays = {
       f"{split}_{part}": array
-      for split, tfds_split, examples in (
-        ("train", "train", facts.train_examples),
-        ("test", facts.test_split, facts.test_examples),
-      )
-      for part, array in _read_split(prepared, tfds_split, examples).items()
+      for split, read_arrays in _read_splits(prepared).items()
+      for part, array in read_arrays.items()
     }
     cache.write(file, key, arrays)
     if mapped:
       arrays = read(file, key) or arrays
-  train, test = (
+  train, test, own = (
     {part: arrays[f"{split}_{part}"] for part in ("input", *facts.labels)}
-    for split in ("train", "test")
+    if split != "validation" or (with_validation and facts.validation_examples)
+    else None
+    for split in ("train", "test", "validation")
   )
-  return make_set(facts, train, test)
+  assert train is not None
+  assert test is not None
+  return make_set(facts, train, test, validation=own)
 
 
 def cache_key(prepared: Prepared) -> str:
@@ -169,6 +173,34 @@ def cache_key(prepared: Prepared) -> str:
     for shard in prepared.shards
   ]
   return json.dumps(["jaxpower 2", prepared.facts.fingerprint, shards])
+
+
+def _read_splits(
+  prepared: Prepared,
+) -> dict[str, Mapping[str, np.ndarray]]:
+  """Decodes the training, test and validation split, if there is one.
+
+  A set of a training split alone gives a share of it to the test set.
+  """
+  facts = prepared.facts
+  if facts.test_split == "train":
+    examples = facts.train_examples + facts.test_examples
+    whole = _read_split(prepared, "train", examples)
+    held = validation.drawn(whole, validation.TEST_SHARE)
+    left = np.setdiff1d(np.arange(examples), held)
+    return {
+      split: {part: array[indices] for part, array in whole.items()}
+      for split, indices in (("train", left), ("test", held))
+    }
+  splits = {
+    "train": _read_split(prepared, "train", facts.train_examples),
+    "test": _read_split(prepared, facts.test_split, facts.test_examples),
+  }
+  if facts.validation_examples:
+    splits["validation"] = _read_split(
+      prepared, "validation", facts.validation_examples
+    )
+  return splits
 
 
 def _read_split(

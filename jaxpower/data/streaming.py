@@ -35,19 +35,26 @@ DEVICE_SHARE = 0.5
 CGROUP_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
 
 
+FEATURES_STREAMED = (
+  "transfer.features once: {} does not fit on the devices, where features are"
+  " kept; take every, or streaming never"
+)
+
+
 def is_streamed(streaming: str, sets: DataSet, room: int | None) -> bool:
   """Decides whether a set is streamed to the devices or lies on them.
 
-  `streaming` is "always", "never" or "auto": streamed where both splits take
+  `streaming` is "always", "never" or "auto": streamed where its splits take
   more than DEVICE_SHARE of `room`, the bytes that a framework has on each
   device; None where it does not say.
   """
   if streaming != "auto":
     return streaming == "always"
+  splits = [sets.train, sets.test]
+  if sets.validation is not None:
+    splits.append(sets.validation)
   needed = sum(
-    split[name].nbytes
-    for split in (sets.train, sets.test)
-    for name in ("input", "label")
+    split[name].nbytes for split in splits for name in ("input", "label")
   )
   return room is not None and needed > DEVICE_SHARE * room
 

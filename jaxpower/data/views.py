@@ -57,6 +57,15 @@ def windows(split: Arrays) -> Arrays:
   return _shuffled({"input": signal[index], **labels})
 
 
+def window_places(split: Arrays) -> np.ndarray:
+  """Returns recording and place of each of `windows`: int32 [n, 2]."""
+  counts = np.maximum(0, (split["samples"] - WINDOW) // STRIDE + 1)
+  recording = np.repeat(np.arange(len(counts)), counts)
+  place = np.concatenate([np.arange(count) for count in counts])
+  order = epoch_permutation(seed=0, epoch=0, examples=len(recording))
+  return np.stack([recording, place], axis=1)[order].astype(np.int32)
+
+
 def next_character(split: Arrays) -> Arrays:
   """Labels every place of a passage with what comes next: int32 [n, length]."""
   passage = split["passage"]

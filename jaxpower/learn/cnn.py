@@ -59,11 +59,13 @@ class SmallCnn(nn.Module):
     *,
     train: bool,
     dropout: jax.Array | None = None,
+    logits: bool = True,
   ) -> jax.Array:
     """Maps [batch, height, width, channels] to logits [batch, classes].
 
     Windows [batch, time, channels] are convolved over time alone. `dropout` is
-    the rate of the layer under the head; None: no dropout.
+    the rate of the layer under the head; None: no dropout. Without `logits` to
+    what the head is given.
     """
     del train  # behaves the same in training
     over_time = inputs.ndim == 3
@@ -77,6 +79,8 @@ class SmallCnn(nn.Module):
     x = x.reshape(x.shape[0], -1)
     x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype)(x))
     x = Dropout()(x, dropout)
+    if not logits:
+      return x
     return nn.Dense(self.classes, dtype=self.dtype, name="head")(x)
 
 
@@ -99,8 +103,13 @@ class ResNet(nn.Module):
   dtype: jnp.dtype = jnp.dtype("float32")
 
   @nn.compact
-  def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
-    """Maps [batch, height, width, channels] to logits [batch, classes]."""
+  def __call__(
+    self, images: jax.Array, *, train: bool, logits: bool = True
+  ) -> jax.Array:
+    """Maps [batch, height, width, channels] to logits [batch, classes].
+
+    Without `logits` to what the head is given.
+    """
     conv = functools.partial(Conv, use_bias=False, dtype=self.dtype)
     norm = functools.partial(
       nn.BatchNorm,
@@ -118,6 +127,8 @@ class ResNet(nn.Module):
         stride = 2 if stage > 0 and block == 0 else 1
         x = add_block(x, self.channels * 2**stage, stride, conv, norm)
     x = jnp.mean(x, axis=(1, 2))
+    if not logits:
+      return x
     return nn.Dense(self.classes, dtype=self.dtype, name="head")(x)
 
 

@@ -1,11 +1,13 @@
 """Accuracy and loss over a test set, summed chunk by chunk on the devices.
 
-A test set is laid out as [chunks, chunk, ...] and scanned: one forward pass
+A test set is laid out as [chunks, chunk, ...] and looped over: one forward pass
 over all examples would hold their activations at once. Examples of weight 0
-fill the last chunk, so that all passes have one shape.
+fill the last chunk, so that all passes have one shape. A validation set lies
+before it in the same arrays, and a range of chunks says which is meant: one
+program evaluates both, and nothing is compiled for the test.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,6 +20,7 @@ from jaxpower.learn import heads, tasks
 
 Sums = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]  # "loss", "accuracy"; "accuracies" of tasks
+RANGE = "range"  # int32 [2] of a test set: its first chunk, and that after it
 
 # Test examples of a forward pass on each device. On GPUs chosen, not measured;
 # on CPUs a pass is to fit the caches: with 80 and not 250 the transformer took
@@ -43,7 +46,7 @@ def evaluate(
     network: Its `apply` takes `train`.
     dtype: Of the arithmetic.
     variables: What `apply` takes: "params" and "batch_stats".
-    test: As `in_chunks` returns it, with "mean" and "std".
+    test: As `in_chunks` or `together` returns it, with "mean" and "std".
     classes: Of each task, if there are several.
   """
   sums = sum_up(network, dtype, variables, test, zeros(classes), classes)
@@ -67,11 +70,18 @@ def sum_up(
   """Adds the losses, hits and weights of test examples to their sums.
 
   Arguments are as in `evaluate`, and `sums` those of the examples before.
+  Without a "range" all chunks are looked at.
   """
   mean, std = test["mean"], test["std"]
   several = len(classes) > 1
 
-  def add_chunk(sums: Sums, chunk: dict[str, jax.Array]) -> Any:
+  chunks = {name: test[name] for name in ("input", "label", "weight")}
+
+  def add_chunk(number: jax.Array, sums: Sums) -> Sums:
+    chunk = {
+      name: jax.lax.dynamic_index_in_dim(values, number, keepdims=False)
+      for name, values in chunks.items()
+    }
     inputs = tasks.normalise(chunk["input"], mean, std, dtype)
     logits = network.apply(variables, inputs, train=False)
     assert isinstance(logits, jax.Array)
@@ -95,11 +105,10 @@ def sum_up(
       weighted = {
         name: jnp.sum(value * weight) for name, value in values.items()
       }
-    return jax.tree.map(jnp.add, sums, weighted), None
+    return jax.tree.map(jnp.add, sums, weighted)
 
-  chunks = {name: test[name] for name in ("input", "label", "weight")}
-  sums, _ = jax.lax.scan(add_chunk, sums, chunks)
-  return sums
+  first, end = test.get(RANGE, (0, len(chunks["label"])))
+  return jax.lax.fori_loop(first, end, add_chunk, sums)
 
 
 def means(sums: Sums) -> Metrics:
@@ -125,19 +134,43 @@ def chunk_size(examples: int, mesh: Mesh) -> int:
   return -(-min(most, examples) // mesh.size) * mesh.size
 
 
-def in_chunks(test: dict[str, np.ndarray], mesh: Mesh) -> dict[str, Any]:
+def together(
+  splits: Mapping[str, Mapping[str, Any]], mesh: Mesh
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+  """Lays out several splits in the same arrays, one after the other.
+
+  The chunk is that of the first, which is looked at most.
+
+  Returns:
+    The arrays [chunks, chunk, ...] of all, and by split its RANGE.
+  """
+  first, *_ = splits.values()
+  chunk = chunk_size(len(first["label"]), mesh)
+  parts = [in_chunks(split, mesh, chunk) for split in splits.values()]
+  ends = np.cumsum([0, *(len(part["label"]) for part in parts)], dtype=np.int32)
+  ranges = {name: ends[i : i + 2] for i, name in enumerate(splits)}
+  if len(parts) == 1:
+    return parts[0], ranges
+  arrays = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+  return arrays, ranges
+
+
+def in_chunks(
+  test: Mapping[str, Any], mesh: Mesh, chunk: int = 0
+) -> dict[str, Any]:
   """Reshapes a test set to [chunks, chunk, ...], filled up with weight 0.
 
-  The chunk is that of `chunk_size`, so that each device takes an equal part.
+  The chunk is that of `chunk_size` unless it is given, so that each device
+  takes an equal part.
   """
   examples = len(test["label"])
-  chunk = chunk_size(examples, mesh)
+  chunk = chunk or chunk_size(examples, mesh)
   chunks = -(-examples // chunk)
   filler = chunks * chunk - examples
-  weighted = test | {"weight": np.ones(examples, np.float32)}
+  weighted = {**test, "weight": np.ones(examples, np.float32)}
   return {
     name: np.concatenate(
-      [values, np.zeros((filler, *values.shape[1:]), values.dtype)]
+      [values[:], np.zeros((filler, *values.shape[1:]), values.dtype)]
     ).reshape(chunks, chunk, *values.shape[1:])
     for name, values in weighted.items()
   }

@@ -131,8 +131,9 @@ def shardings(mesh: Mesh, data: Data) -> dict[str, NamedSharding]:
 
   Each device has its share of every batch, and the whole of all else.
   """
+  whole = (*SCALE, evaluation.RANGE)
   return {
-    name: replicated(mesh) if name in SCALE else split(mesh, axis=1)
+    name: replicated(mesh) if name in whole else split(mesh, axis=1)
     for name in data
   }
 

@@ -100,6 +100,19 @@ class Conv(nn.Module):
     return outputs
 
 
+class Head(nn.Module):
+  """The last layer of every network, without what comes before it."""
+
+  classes: int
+  dtype: jnp.dtype = jnp.dtype("float32")
+
+  @nn.compact
+  def __call__(self, features: jax.Array, *, train: bool) -> jax.Array:
+    """Maps what a backbone gives, [batch, ..., features], to logits."""
+    del train
+    return nn.Dense(self.classes, dtype=self.dtype, name="head")(features)
+
+
 class Dropout(nn.Module):
   """Zeroes values at random and scales up the others (Srivastava et al. 2014).
 

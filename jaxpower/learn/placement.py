@@ -7,17 +7,19 @@ loaded, perhaps on disk, and streamed (`feed`). Memory decides, or the trial.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
-from jaxpower.data.labels import classes_of, strata, subset_indices
-from jaxpower.data.streaming import is_streamed
+from jaxpower.data.facts import DataError
+from jaxpower.data.labels import chosen_indices, classes_of
+from jaxpower.data.streaming import FEATURES_STREAMED, is_streamed
 from jaxpower.learn import feed
 from jaxpower.learn.devices import make_mesh, memory_bytes, replicated, split
-from jaxpower.learn.evaluation import in_chunks
+from jaxpower.learn.evaluation import RANGE, together
 from jaxpower.learn.spec import Data, Spec, spec_of
 
 
@@ -30,21 +32,22 @@ class Placed:
     train: The training set on every device; empty if it is streamed.
     host: "input" and "label" of the training set, in host memory or on disk;
       empty if the set lies on the devices.
-    test: The test set in chunks on the devices, or parts of it to be streamed.
+    evaluated: By split, "validation" (if any) and "test", the set in chunks
+      on the devices, or parts of it to be streamed.
     scale: "mean" and "std" of the inputs, on the devices.
     spec: What the executables depend on.
     chosen: int32, indices of the training examples that the trial uses.
-    test_examples: How many an evaluation looks at.
+    examples: By split, how many an evaluation looks at.
   """
 
   trial: Trial
   train: Data
   host: Mapping[str, np.ndarray]
-  test: Data | feed.EvaluationParts
+  evaluated: Mapping[str, Data | feed.EvaluationParts]
   scale: Data
   spec: Spec
   chosen: np.ndarray
-  test_examples: int
+  examples: Mapping[str, int]
 
 
 def place(trial: Trial, sets: DataSet) -> Placed:
@@ -54,13 +57,21 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   """
   mesh = make_mesh(trial.devices)
   whole = replicated(mesh)
-  train, test = (
+  train, *looked_at = (
     {name: split[name] for name in ("input", "label")}
-    for split in (sets.train, sets.test)
+    for split in (sets.train, *sets.evaluated.values())
   )
+  splits = dict(zip(sets.evaluated, looked_at, strict=True))
   scale = {"mean": sets.mean, "std": sets.std}
   streamed = is_streamed(trial.streaming, sets, memory_bytes(mesh))
-  chunks: Data = (feed.part_shapes if streamed else in_chunks)(test, mesh)
+  if streamed and trial.transfer.features == "once":
+    raise DataError(FEATURES_STREAMED.format(trial.data))
+  if streamed:
+    chunks: Data = feed.part_shapes(looked_at[0], mesh)
+    ranges = {}
+  else:
+    chunks, ranges = together(splits, mesh)
+    chunks |= {RANGE: ranges["test"]}
   spec = spec_of(
     trial,
     train | scale,
@@ -70,19 +81,31 @@ def place(trial: Trial, sets: DataSet) -> Placed:
     chunk=feed.steps_per_chunk(trial, train) if streamed else 0,
   )
   scale_on_devices = jax.device_put(scale, whole)
-  stratum = strata(sets.train["label"], len(trial.tasks))
+  if streamed:
+    evaluated: Any = {
+      name: feed.EvaluationParts(
+        split_arrays,
+        scale_on_devices,
+        chunks["label"].shape[:2],
+        split(mesh, axis=1),
+      )
+      for name, split_arrays in splits.items()
+    }
+  else:
+    shardings = feed.shardings(mesh, chunks | scale)
+    on_devices = jax.device_put(chunks | scale, shardings)
+    evaluated = {
+      name: on_devices | {RANGE: jax.device_put(bounds, whole)}
+      for name, bounds in ranges.items()
+    }
   return Placed(
     trial=trial,
     # What was left on disk must not stay there under the name of an array.
     train={} if streamed else jax.device_put(train, whole, may_alias=False),
     host=train if streamed else {},
-    test=feed.EvaluationParts(
-      test, scale_on_devices, chunks["label"].shape[:2], split(mesh, axis=1)
-    )
-    if streamed
-    else jax.device_put(chunks | scale, feed.shardings(mesh, chunks | scale)),
+    evaluated=evaluated,
     scale=scale_on_devices,
     spec=spec,
-    chosen=subset_indices(stratum, trial.data_share),
-    test_examples=len(test["label"]),
+    chosen=chosen_indices(sets, len(trial.tasks), trial.data_share),
+    examples={name: len(held["label"]) for name, held in splits.items()},
   )

@@ -26,9 +26,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxpower.data import read_ahead
-from jaxpower.learn import evaluation, feed, optimizer
+from jaxpower.learn import evaluation, features, feed, optimizer
 from jaxpower.learn.devices import make_mesh, replicated, split
 from jaxpower.learn.evaluation import Metrics
+from jaxpower.learn.features import FeaturePrograms
 from jaxpower.learn.optimizer import Hyperparameters
 from jaxpower.learn.spec import SCALE, Data, Spec, network_of, shapes_of
 from jaxpower.learn.state import TrainState, shapes_of_state
@@ -45,6 +46,8 @@ class Programs:
       for a streamed one what `update_chunk` takes and returns each step's.
     evaluate: Returns the metrics of a state on the test set: on `Data` in
       chunks, or on `feed.EvaluationParts` if it is streamed.
+    on_features: What computes features and evaluates the head on them; None
+      where the head is not trained on kept features.
     workspace_bytes: What training needs on a device beyond what lies there
       before it: XLA plans all memory when it compiles.
   """
@@ -52,12 +55,19 @@ class Programs:
   train: Callable[..., tuple[TrainState, Any]]
   evaluate: Callable[[TrainState, Any], Metrics]
   workspace_bytes: int
+  on_features: FeaturePrograms | None = None
 
 
 def compile_programs(spec: Spec) -> Programs:
   """Compiles all that a spec needs, before any of it is called."""
+  on_features = None
   with jax.default_matmul_precision(spec.matmul_precision):
-    if spec.chunk:
+    if spec.features_once:
+      head = features.spec_of_head(spec)
+      train = _compile_resident(head)
+      evaluate = _compile_evaluation(spec)
+      on_features = features.compile_programs(spec, _compile_evaluation(head))
+    elif spec.chunk:
       train = _compile_chunk(spec)
       evaluate = _compile_evaluation_by_parts(spec)
     else:
@@ -68,6 +78,7 @@ def compile_programs(spec: Spec) -> Programs:
     train=functools.partial(_call_by_step, train) if by_step else train,
     evaluate=evaluate,
     workspace_bytes=workspace_bytes(train),
+    on_features=on_features,
   )
 
 
@@ -78,6 +89,8 @@ def flops_per_step(spec: Spec) -> float | None:
   piece: in a loop, over steps or micro-batches, it would count the body only
   once. None if XLA does not tell.
   """
+  if spec.features_once:
+    spec = features.spec_of_head(spec)
   spec = dataclasses.replace(spec, accumulation=1)
   step = jax.jit(functools.partial(train_step, spec))
   numbers = optimizer.shapes(tasks=weighted_tasks(spec))

@@ -16,6 +16,7 @@ from jaxpower import config
 from jaxpower.accumulation import accumulation_of
 from jaxpower.learn import networks
 from jaxpower.learn.devices import make_mesh
+from jaxpower.learn.layers import Head
 
 # What programs take of a data set: "input" and "label", whose first axis is
 # that of examples, "mean" and "std" of the inputs; a test set "weight" too,
@@ -50,6 +51,8 @@ class Spec:
   chunk: int  # steps whose examples are streamed together; 0: not streamed
   devices: int  # 0: all
   shapes: tuple[tuple[str, tuple[int, ...], str], ...]  # of the data
+  features_once: bool = False  # whether the head is trained on kept features
+  head_alone: bool = False  # whether the inputs are such features
 
   @property
   def classes(self) -> int:
@@ -58,8 +61,9 @@ class Spec:
 
   @property
   def input_shape(self) -> tuple[int, ...]:
-    """The shape of one input."""
-    return shapes_of(self, "train")["input"].shape[1:]
+    """The shape of one input of the whole network."""
+    split = "backbone" if self.head_alone else "train"
+    return shapes_of(self, split)["input"].shape[1:]
 
   @property
   def micro_batch(self) -> int:
@@ -89,6 +93,7 @@ def spec_of(
   """
   mesh = make_mesh(trial.devices)
   tasks = (classes,) if isinstance(classes, int) else classes
+  features_once = trial.transfer.features == "once"
   shapes = tuple(
     (f"{split}.{name}", tuple(values.shape), str(values.dtype))
     for split, data in (("train", train), ("test", test))
@@ -101,7 +106,10 @@ def spec_of(
     matmul_precision=trial.matmul_precision,
     dropout=trial.dropout > 0,
     augmentation=trial.augmentation,
-    accumulation=accumulation_of(
+    # Micro-batches are chosen for whole networks; a head takes its batch whole.
+    accumulation=(trial.accumulation or 1)
+    if features_once
+    else accumulation_of(
       trial, on_cpu=mesh.devices.flat[0].platform == "cpu", devices=mesh.size
     ),
     program=trial.program,
@@ -114,11 +122,41 @@ def spec_of(
     chunk=chunk,
     devices=trial.devices,
     shapes=shapes,
+    features_once=features_once,
   )
+
+
+def spec_on_features(spec: Spec, features: jax.ShapeDtypeStruct) -> Spec:
+  """Returns the spec of the head alone.
+
+  Args:
+    spec: Of the whole network.
+    features: The shape and type of what one example gives its head.
+  """
+
+  def shape_of(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    examples = shape[:1] if name == "train.input" else shape[:2]
+    return (*examples, *features.shape)
+
+  inputs = [
+    (name, shape_of(name, shape), str(features.dtype))
+    for name, shape, _ in spec.shapes
+    if name.endswith(".input")
+  ]
+  others = [entry for entry in spec.shapes if not entry[0].endswith(".input")]
+  backbone = [
+    ("backbone.input", shape, dtype)
+    for name, shape, dtype in spec.shapes
+    if name == "train.input"
+  ]
+  shapes = tuple(sorted([*inputs, *others, *backbone]))
+  return dataclasses.replace(spec, shapes=shapes, head_alone=True)
 
 
 def network_of(spec: Spec) -> nn.Module:
   """Returns the network that a spec trains; it holds no weights."""
+  if spec.head_alone:
+    return Head(spec.classes, jnp.dtype(spec.precision))
   return networks.build(
     spec.model, spec.classes, spec.vocabulary, precision=spec.precision
   )

@@ -97,6 +97,8 @@ def _gradients(
       **dropout,
     )
     loss = _loss(spec, params, logits, batch, numbers)
+    if spec.head_alone:  # it has none, and those of its backbone stay
+      return loss, state.batch_stats
     return loss, updated.get("batch_stats", {})
 
   (loss, batch_stats), grads = jax.value_and_grad(loss_of, has_aux=True)(

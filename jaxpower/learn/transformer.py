@@ -131,10 +131,12 @@ class Encoder(nn.Module):
     *,
     train: bool,
     dropout: jax.Array | None = None,
+    logits: bool = True,
   ) -> jax.Array:
     """Maps tokens [batch, length], or [batch, time, channels], to logits.
 
     Logits are [batch, classes]; `dropout` is the rate, None: no dropout.
+    Without `logits` to what the head is given.
     """
     del train
     if self.vocabulary is None:
@@ -151,6 +153,8 @@ class Encoder(nn.Module):
     weights = real.astype(self.dtype)[:, :, None]
     count = jnp.maximum(jnp.sum(weights, axis=1), 1)
     x = jnp.sum(x * weights, axis=1) / count
+    if not logits:
+      return x
     return nn.Dense(self.classes, dtype=self.dtype, name="head")(x)
 
 
@@ -173,8 +177,12 @@ class Decoder(nn.Module):
     *,
     train: bool,
     dropout: jax.Array | None = None,
+    logits: bool = True,
   ) -> jax.Array:
-    """Maps [batch, length] to logits [batch, length, vocabulary]."""
+    """Maps [batch, length] to logits [batch, length, vocabulary].
+
+    Without `logits` to what the head is given.
+    """
     del train
     length = tokens.shape[1]
     x = embed(tokens, self.vocabulary, self.features, self.dtype)
@@ -182,6 +190,8 @@ class Decoder(nn.Module):
     seen = jnp.tril(jnp.ones((length, length), bool))
     blocks = Blocks(self.layers, self.heads, self.dtype, name="blocks")
     x = blocks(x, seen, dropout)
+    if not logits:
+      return x
     return nn.Dense(self.vocabulary, dtype=self.dtype, name="head")(x)
 
 
@@ -206,8 +216,12 @@ class ViT(nn.Module):
     *,
     train: bool,
     dropout: jax.Array | None = None,
+    logits: bool = True,
   ) -> jax.Array:
-    """Maps [batch, height, width, channels] to logits [batch, classes]."""
+    """Maps [batch, height, width, channels] to logits [batch, classes].
+
+    Without `logits` to what the head is given.
+    """
     del train
     side = self.patch or patch_side(images.shape[1])
     window = (side, side)
@@ -225,7 +239,10 @@ class ViT(nn.Module):
     x = x + _positions(self, x.shape[1], self.features).astype(self.dtype)
     blocks = Blocks(self.layers, self.heads, self.dtype, name="blocks")
     x = blocks(x, None, dropout)
-    return nn.Dense(self.classes, dtype=self.dtype, name="head")(x[:, 0])
+    x = x[:, 0]
+    if not logits:
+      return x
+    return nn.Dense(self.classes, dtype=self.dtype, name="head")(x)
 
 
 def embed(

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from jaxpower.config import Trial
+from jaxpower.learn import features
 from jaxpower.learn.checkpoint import restore_backbone, save
 from jaxpower.learn.devices import make_mesh
 from jaxpower.learn.evaluation import Metrics
@@ -33,6 +34,7 @@ __all__ = [
   "evaluate",
   "flops_per_step",
   "numerics",
+  "on_features",
   "peak_memory_bytes",
   "place",
   "save",
@@ -60,12 +62,26 @@ def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
   return restore_backbone(backbone, fresh)
 
 
-def evaluate(programs: Programs, state: TrainState, placed: Placed) -> Metrics:
-  """Returns the mean "loss" and "accuracy" over the test set.
+def evaluate(
+  programs: Programs, state: TrainState, placed: Placed, split: str = "test"
+) -> Metrics:
+  """Returns the mean "loss" and "accuracy" over a split.
 
   With several tasks also "accuracies" [tasks], of which it is the mean.
   """
-  return programs.evaluate(state, placed.test)
+  call = programs.evaluate
+  if placed.spec.head_alone:
+    assert programs.on_features is not None
+    call = programs.on_features.evaluate
+  return call(state, placed.evaluated[split])
+
+
+def on_features(
+  programs: Programs, state: TrainState, placed: Placed, split: str
+) -> Placed:
+  """Returns the trial with features, computed now, in place of its inputs."""
+  assert programs.on_features is not None
+  return features.compute(programs.on_features, state, placed, split)
 
 
 def peak_memory_bytes(programs: Programs, placed: Placed) -> int | None:

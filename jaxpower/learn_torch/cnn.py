@@ -74,6 +74,10 @@ class SmallCnn(nn.Module):
 
     Windows [batch, time, channels] are convolved over time alone.
     """
+    return self.head(self.features(inputs))
+
+  def features(self, inputs: Tensor) -> Tensor:
+    """Maps inputs to what the head is given, [batch, features]."""
     x = inputs[:, :, None] if self.over_time else inputs
     x = x.flip(1, 2).permute(0, 3, 1, 2)
     for conv in self.convs:
@@ -81,7 +85,7 @@ class SmallCnn(nn.Module):
     # Channels last again: their order in memory, and Flax's, so no copy.
     x = x.permute(0, 2, 3, 1).flatten(1)
     x = F.relu(self.hidden(x), inplace=True)
-    return self.head(self.dropout(x))
+    return self.dropout(x)
 
 
 class ResNet(nn.Module):
@@ -115,10 +119,14 @@ class ResNet(nn.Module):
 
   def forward(self, images: Tensor) -> Tensor:
     """Maps [batch, height, width, channels] to logits [batch, classes]."""
+    return self.head(self.features(images))
+
+  def features(self, images: Tensor) -> Tensor:
+    """Maps images to what the head is given, [batch, features]."""
     x = images.flip(1, 2).permute(0, 3, 1, 2)
     x = F.relu(self.stem_norm(self.stem(x)), inplace=True)
     x = self.blocks(x)
-    return self.head(x.mean((2, 3)))
+    return x.mean((2, 3))
 
 
 class Block(nn.Module):

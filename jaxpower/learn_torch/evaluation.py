@@ -24,6 +24,7 @@ def evaluate(
   logits_of: Callable[[Tensor], Tensor],
   test: Mapping[str, Tensor | HostArray],
   classes: Sequence[int] = (),
+  chunk: int = CHUNK,
 ) -> Metrics:
   """Returns the mean "loss" and "accuracy" over a test set; never waits.
 
@@ -38,12 +39,13 @@ def evaluate(
     test: "input" and "label" of the whole set, on the device or brought there
       a pass at a time.
     classes: Of each task, if there are several.
+    chunk: Examples of a forward pass, where the set has as many.
   """
   inputs, labels = test["input"], test["label"]
   several = len(classes) > 1
   shape = (3, len(classes)) if several else (2,)
   sums = torch.zeros(shape, device=labels.device)
-  chunk = min(CHUNK, len(labels))
+  chunk = min(chunk, len(labels))
   for first in range(0, len(labels), chunk):
     begin = min(first, len(labels) - chunk)
     logits = logits_of(inputs[begin : begin + chunk])[first - begin :]

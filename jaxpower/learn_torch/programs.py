@@ -29,7 +29,12 @@ from jaxpower.learn_torch import evaluation, optimizer
 from jaxpower.learn_torch.devices import device_of
 from jaxpower.learn_torch.spec import Spec, network_of
 from jaxpower.learn_torch.state import TrainState, state_of
-from jaxpower.learn_torch.step import logits_of, loss_of, matmul_precision
+from jaxpower.learn_torch.step import (
+  features_of,
+  logits_of,
+  loss_of,
+  matmul_precision,
+)
 
 # Calls of a compiled function until a CUDA graph of it is replayed: one warms
 # up, one records, one replays (torch/_inductor/cudagraph_trees.py).
@@ -48,6 +53,9 @@ class Programs:
     network: Holds one state at a time.
     loss_of: The loss of a micro-batch; compiled or not.
     logits_of: The logits of test examples; compiled or not.
+    features_of: What the backbone makes of examples; compiled or not. This and
+      the next are None where the head is not trained on kept features.
+    head_logits_of: The logits of such features; compiled or not.
     held: The state whose tensors are the network's.
     optimizer: The update rule over the network, with the held state's moments.
     peaks: Bytes that training took of the GPU, by update rule.
@@ -56,6 +64,8 @@ class Programs:
   network: nn.Module
   loss_of: Callable[..., Tensor]
   logits_of: Callable[..., Tensor]
+  features_of: Callable[..., Tensor] | None = None
+  head_logits_of: Callable[..., Tensor] | None = None
   held: TrainState | None = None
   optimizer: Optimizer | None = None
   peaks: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -83,12 +93,21 @@ class Programs:
 def compile_programs(spec: Spec) -> Programs:
   """Makes all that a spec needs in this process, compiled if it says so."""
   network = network_of(spec).to(device_of())
+  trained = spec_of_training(spec)
   programs = Programs(
     network,
-    functools.partial(loss_of, spec, network),
+    functools.partial(loss_of, trained, network),
     functools.partial(logits_of, spec, network),
   )
+  if spec.features_once:
+    programs.features_of = functools.partial(features_of, spec, network)
+    programs.head_logits_of = functools.partial(logits_of, trained, network)
   return _compile(programs, spec) if spec.compiled else programs
+
+
+def spec_of_training(spec: Spec) -> Spec:
+  """Returns the spec of updates: of the head alone if it has features."""
+  return dataclasses.replace(spec, head_alone=spec.features_once)
 
 
 def flops_per_step(spec: Spec) -> float | None:
@@ -100,9 +119,12 @@ def flops_per_step(spec: Spec) -> float | None:
   """
   examples = 2
   plain = dataclasses.replace(spec, precision="float32", augmentation="none")
+  network = network_of(plain)
   batch = _zero_batch(plain, examples, torch.device("cpu"))
+  if plain.features_once:
+    batch = _on_features(functools.partial(features_of, plain, network), batch)
   with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-    loss_of(plain, network_of(plain), *batch).backward()
+    loss_of(spec_of_training(plain), network, *batch).backward()
   return counter.get_total_flops() / examples * spec.batch_size
 
 
@@ -140,6 +162,10 @@ def _compile(programs: Programs, spec: Spec) -> Programs:
   logits = make(programs.logits_of)
   compiled = dataclasses.replace(programs, loss_of=loss, logits_of=logits)
   batch = _zero_batch(spec, spec.micro_batch, device_of())
+  if programs.features_of and programs.head_logits_of:
+    compiled.features_of = make(programs.features_of)
+    compiled.head_logits_of = make(programs.head_logits_of)
+    batch = _on_features(programs.features_of, batch)
   network = programs.network
   # The calls move batch statistics, and perhaps more: put all of it back.
   before = {name: v.clone() for name, v in network.state_dict().items()}
@@ -149,15 +175,34 @@ def _compile(programs: Programs, spec: Spec) -> Programs:
       compiled.loss_of(*batch).backward()
       network.zero_grad()
     network.eval()
-    chunk = min(evaluation.CHUNK, spec.test_examples)
-    mean, std, inputs, labels, *_ = _zero_batch(spec, chunk, device_of())
-    evaluation.evaluate(
-      functools.partial(compiled.logits_of, mean, std),
-      {"input": inputs, "label": labels},
-      spec.tasks,
-    )
+    tested = _zero_batch(spec, spec.evaluated, device_of())
+    _evaluate_zeros(spec, compiled.logits_of, tested)
+    if compiled.features_of and compiled.head_logits_of:
+      tested = _on_features(compiled.features_of, tested)
+      _evaluate_zeros(spec, compiled.head_logits_of, tested)
   network.load_state_dict(before)
   return compiled
+
+
+def _evaluate_zeros(
+  spec: Spec, logits_of: Callable[..., Tensor], batch: tuple[Any, ...]
+) -> None:
+  mean, std, inputs, labels, *_ = batch
+  evaluation.evaluate(
+    functools.partial(logits_of, mean, std),
+    {"input": inputs, "label": labels},
+    spec.tasks,
+    spec.evaluated,
+  )
+
+
+@torch.no_grad()
+def _on_features(
+  features_of: Callable[..., Tensor], batch: tuple[Any, ...]
+) -> tuple[Any, ...]:
+  """Puts features in place of a batch's inputs."""
+  mean, std, inputs, *rest = batch
+  return mean, std, features_of(mean, std, inputs), *rest
 
 
 def _mark_steps(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -49,8 +49,7 @@ def train_share(
   steps = trial.evaluate_every_examples // trial.batch_size
   first_step = segment * steps
   programs.network.train()
-  # Seeds dropout differently in each process, or all would drop the same.
-  torch.manual_seed((placed.rank << 56) + (trial.seed << 32) + first_step)
+  torch.manual_seed(dropout_seed(trial.seed, placed.rank, first_step))
   with (
     matmul_precision(trial.matmul_precision),
     _micro_batches(placed, first_step, steps) as (batches, waited_seconds),
@@ -64,6 +63,17 @@ def train_share(
       placed.scale,
     )
   return loss, waited_seconds()
+
+
+def dropout_seed(seed: int, rank: int, first_step: int) -> int:
+  """Mixes what dropout depends on into one seed, for PyTorch's generators.
+
+  Each process drops other units than the others. The generator of CPUs keeps
+  the low 32 bits of its seed, that of GPUs 64: so all three are mixed into
+  all bits, and not put side by side.
+  """
+  mixed = np.random.SeedSequence([seed, rank, first_step])
+  return int(mixed.generate_state(1, np.uint64)[0])
 
 
 def _update(

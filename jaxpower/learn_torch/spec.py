@@ -14,7 +14,7 @@ from jaxpower import config
 from jaxpower.accumulation import accumulation_of
 from jaxpower.data import DataSet
 from jaxpower.data.labels import classes_of
-from jaxpower.learn_torch import heads, networks
+from jaxpower.learn_torch import evaluation, heads, networks
 from jaxpower.learn_torch.backbone import freeze
 from jaxpower.learn_torch.devices import devices_of
 
@@ -43,9 +43,11 @@ class Spec:
   input_shape: tuple[int, ...]  # of one input
   input_dtype: str
   label_shape: tuple[int, ...]  # of one label
-  test_examples: int
+  evaluated: int  # examples of a forward pass without a gradient
   compiled: bool
   devices: int  # how many, a process each
+  features_once: bool = False  # whether the head is trained on kept features
+  head_alone: bool = False  # whether the inputs are such features
   group_id: int = 0  # of those processes' group; 0: one process, no group
 
   @property
@@ -62,6 +64,7 @@ class Spec:
 def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
   """Returns the spec of a trial on a data set."""
   tasks, devices = classes_of(sets.facts, trial.tasks), devices_of(trial)
+  features_once = trial.transfer.features == "once"
   return Spec(
     model=trial.model,
     precision=trial.precision,
@@ -69,7 +72,10 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     dropout=trial.dropout,
     label_smoothing=trial.label_smoothing,
     augmentation=trial.augmentation,
-    accumulation=accumulation_of(
+    # Micro-batches are chosen for whole networks; a head takes its batch whole.
+    accumulation=(trial.accumulation or 1)
+    if features_once
+    else accumulation_of(
       trial, on_cpu=devices[0].type == "cpu", devices=len(devices)
     ),
     freeze=trial.transfer.freeze,
@@ -80,9 +86,13 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     input_shape=tuple(sets.train["input"].shape[1:]),
     input_dtype=str(sets.train["input"].dtype),
     label_shape=tuple(sets.train["label"].shape[1:]),
-    test_examples=len(sets.test["label"]),
+    evaluated=min(
+      evaluation.CHUNK,
+      *(len(split["label"]) for split in sets.evaluated.values()),
+    ),
     compiled=trial.framework == "torch_compile",
     devices=len(devices),
+    features_once=features_once,
   )
 
 

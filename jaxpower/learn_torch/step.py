@@ -6,7 +6,7 @@ question to the device, so that one graph holds all of it.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -55,12 +55,32 @@ def loss_of(
 def logits_of(
   spec: Spec, network: nn.Module, mean: Tensor, std: Tensor, inputs: Tensor
 ) -> Tensor:
-  """Returns the network's logits of raw inputs, in the spec's precision."""
+  """Returns the network's logits of raw inputs, in the spec's precision.
+
+  With `head_alone` the inputs are features, and the head's alone is called.
+  """
+  if spec.head_alone:
+    return _called(spec, network.get_submodule("head"), inputs)
   inputs = tasks.normalise(inputs, mean, std, dtype_of(spec))
+  return _called(spec, network, inputs)
+
+
+def features_of(
+  spec: Spec, network: Any, mean: Tensor, std: Tensor, inputs: Tensor
+) -> Tensor:
+  """Returns what the network's backbone makes of raw inputs."""
+  inputs = tasks.normalise(inputs, mean, std, dtype_of(spec))
+  return _called(spec, network.features, inputs)
+
+
+def _called(
+  spec: Spec, function: Callable[[Tensor], Tensor], inputs: Tensor
+) -> Tensor:
+  """Calls a function in the spec's precision."""
   if spec.precision == "float32":
-    return network(inputs)
+    return function(inputs)
   with torch.autocast(inputs.device.type, dtype_of(spec)):
-    return network(inputs)
+    return function(inputs)
 
 
 @contextlib.contextmanager

@@ -149,9 +149,13 @@ class Encoder(nn.Module):
 
     Logits are [batch, classes].
     """
+    return self.head(self.features(inputs))
+
+  def features(self, inputs: Tensor) -> Tensor:
+    """Maps inputs to what the head is given, [batch, features]."""
     if isinstance(self.embed, nn.Linear):
       x = self.blocks(self.embed(inputs) + self.sinusoids)
-      return self.head(x.mean(1))
+      return x.mean(1)
     real = inputs > 0
     x = embed(self.embed, inputs, self.sinusoids)
     dtype = arithmetic(x)
@@ -161,7 +165,7 @@ class Encoder(nn.Module):
     mask = mask.masked_fill_(~real, torch.finfo(dtype).min)[:, None, None]
     x = self.blocks(x, mask)
     weights = real.to(dtype)[:, :, None]
-    return self.head((x * weights).sum(1) / weights.sum(1).clamp_min(1))
+    return (x * weights).sum(1) / weights.sum(1).clamp_min(1)
 
 
 class Decoder(nn.Module):
@@ -187,8 +191,12 @@ class Decoder(nn.Module):
 
   def forward(self, tokens: Tensor) -> Tensor:
     """Maps [batch, length] to logits [batch, length, vocabulary]."""
+    return self.head(self.features(tokens))
+
+  def features(self, tokens: Tensor) -> Tensor:
+    """Maps tokens to what the head is given, [batch, length, features]."""
     x = embed(self.embed, tokens, self.positions)
-    return self.head(self.blocks(x, causal=True))
+    return self.blocks(x, causal=True)
 
 
 class ViT(nn.Module):
@@ -223,13 +231,17 @@ class ViT(nn.Module):
 
   def forward(self, images: Tensor) -> Tensor:
     """Maps [batch, height, width, channels] to logits [batch, classes]."""
+    return self.head(self.features(images))
+
+  def features(self, images: Tensor) -> Tensor:
+    """Maps images to what the head is given, [batch, features]."""
     x = images.permute(0, 3, 1, 2)
     if any(self.frame):
       x = F.pad(x, self.frame)
     x = self.embed(x).flatten(2).transpose(1, 2)
     first = self.class_token.to(x.dtype).expand(len(x), -1, -1)
     x = torch.cat([first, x], 1) + self.positions.to(x.dtype)
-    return self.head(self.blocks(x)[:, 0])
+    return self.blocks(x)[:, 0]
 
 
 def embed(table: nn.Embedding, tokens: Tensor, positions: Tensor) -> Tensor:

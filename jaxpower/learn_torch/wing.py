@@ -16,7 +16,7 @@ from torch import Tensor
 
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
-from jaxpower.learn_torch import evaluation, placement, programs
+from jaxpower.learn_torch import evaluation, features, placement, programs
 from jaxpower.learn_torch.checkpoint import save
 from jaxpower.learn_torch.devices import device_of, devices_of
 from jaxpower.learn_torch.distributed import coordinator
@@ -37,6 +37,7 @@ __all__ = [
   "evaluate",
   "flops_per_step",
   "numerics",
+  "on_features",
   "peak_memory_bytes",
   "place",
   "save",
@@ -108,20 +109,36 @@ def train(
   return state, loss, waited
 
 
-def evaluate(programs: Programs, state: TrainState, placed: Placed) -> Metrics:
-  """Returns the mean "loss" and "accuracy" over the test set.
+def evaluate(
+  programs: Programs, state: TrainState, placed: Placed, split: str = "test"
+) -> Metrics:
+  """Returns the mean "loss" and "accuracy" over a split.
 
   With several tasks also "accuracies" [tasks], of which it is the mean.
   """
   programs.hold(state, placed.trial)
   programs.network.eval()
+  logits_of = programs.logits_of
+  if placed.spec.head_alone:
+    assert programs.head_logits_of is not None
+    logits_of = programs.head_logits_of
   scale = placed.scale["mean"], placed.scale["std"]
   with matmul_precision(placed.trial.matmul_precision):
     return evaluation.evaluate(
-      functools.partial(programs.logits_of, *scale),
-      placed.test,
+      functools.partial(logits_of, *scale),
+      placed.evaluated[split],
       placed.spec.tasks,
+      placed.spec.evaluated,
     )
+
+
+def on_features(
+  programs: Programs, state: TrainState, placed: Placed, split: str
+) -> Placed:
+  """Returns the trial with features, computed now, in place of its inputs."""
+  programs.hold(state, placed.trial)
+  with matmul_precision(placed.trial.matmul_precision):
+    return wait(features.compute(programs, placed, split))
 
 
 def peak_memory_bytes(programs: Programs, placed: Placed) -> int | None:

@@ -82,7 +82,11 @@ class Worker:
       case PlaceData(trial, spec):
         self._placed = None  # frees its memory for the next trial
         # As the coordinator loads it: mapped from disk where it may stream.
-        loaded = data.load(trial.data, mapped=trial.streaming != "never")
+        loaded = data.load(
+          trial.data,
+          mapped=trial.streaming != "never",
+          validation_share=trial.validation_share,
+        )
         sets = data.for_tasks(loaded, trial.tasks)
         self._placed = placement.place(trial, sets, spec, self._rank)
       case Compile(spec):

@@ -227,12 +227,14 @@ class Start:
     name: What the sweep of the trial calls its start; empty where it had only
       one.
     origin: What its backbone was trained on, where that is known.
+    features_once: Whether each example passed the frozen backbone only once.
   """
 
   kind: Literal["scratch", "fine-tuned", "frozen"]
   backbone_rate: float = 1.0
   name: str = ""
   origin: str = ""
+  features_once: bool = False
 
   @property
   def from_scratch(self) -> bool:
@@ -252,7 +254,8 @@ def start_of(record: TrialRecord) -> Start:
     return Start("scratch", rate, name)
   # No rate trains what is frozen.
   if transfer.get("freeze"):
-    return Start("frozen", name=name)
+    once = transfer.get("features") == "once"
+    return Start("frozen", name=name, features_once=once)
   return Start("fine-tuned", rate, name)
 
 
@@ -339,7 +342,7 @@ def _values(path: str, settings: Iterable[dict[str, Any]]) -> set[str]:
 def _varied(item: Any) -> Any:
   """Returns a value as a record's `varied` holds it: a start by its name."""
   if isinstance(item, Start):
-    return start_name(item.kind, item.backbone_rate)
+    return start_name(item.kind, item.backbone_rate, item.features_once)
   return item
 
 

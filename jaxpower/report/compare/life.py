@@ -1,24 +1,70 @@
 """What the stages of a model's life spent, as far as records say.
 
-A search and pretraining spent all phases of all their trials, however those
-ended: none of it would have been spent otherwise. One training and one
-inference are medians over the seeds of a setting. Where the meter missed
-something a sum is a lower bound, so that nothing unseen counts as zero.
+A search spent all phases of all its trials, however those ended: none of it
+would have been spent otherwise. One training, one pretraining and one inference
+are medians over the seeds of a setting.
+
+A training is a whole one, from its set-up to its checkpoint: what it cost to
+reach the target, with set-up, compiling, warm-up, evaluation and checkpoint.
+Idling before it and inference after it are there for measuring, and are no part
+of it. Compiling counts as by a process that has nothing compiled yet.
+
+Where the meter missed something a sum is a lower bound, so that nothing unseen
+counts as zero.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import Group
-from jaxpower.report.compare.costs import SECONDS, costs, exact_costs, ran
+from jaxpower.report.compare.costs import (
+  Counting,
+  add,
+  costs,
+  exact_costs,
+  ran,
+)
+from jaxpower.report.compare.origins import chain, invested
 from jaxpower.report.compare.statistics import (
   Cost,
   Estimate,
   converted,
   median,
   ratio,
+)
+
+# What a training spends beside compiling and training. The pass that computes
+# features is counted with training (`accounting`).
+AROUND = ("setup", "warmup", "eval", "test", "checkpoint")
+
+
+def _sum_of(
+  by_phase: Mapping[str, float | None], phases: Iterable[str]
+) -> float | None:
+  """Adds up the phases that there were; None where one is unknown."""
+  return add(0.0, *(by_phase[name] for name in phases if name in by_phase))
+
+
+def _joules_around(record: TrialRecord) -> float | None:
+  compiling = record.compile and record.compile.joules
+  return add(compiling, _sum_of(record.joules_by_phase, AROUND))
+
+
+def _seconds_around(record: TrialRecord) -> float | None:
+  compiling = record.compile and record.compile.seconds
+  return add(compiling, _sum_of(record.seconds_by_phase, AROUND))
+
+
+WHOLE_TRAINING = Counting(
+  lambda r: add(r.joules_to_accuracy, _joules_around(r)),
+  lambda r: add(r.train_joules, _joules_around(r)),
+)
+
+WHOLE_TRAINING_SECONDS = Counting(
+  lambda r: add(r.seconds_to_accuracy, _seconds_around(r)),
+  lambda r: add(r.train_seconds, _seconds_around(r)),
 )
 
 
@@ -34,6 +80,20 @@ class Use:
     return Use(scaled(self.joules, factor), scaled(self.seconds, factor))
 
 
+@dataclass(frozen=True)
+class Pretraining:
+  """What one model began from, and what these records' sum has of it.
+
+  `spent` differs from `use` where a trial took a program that another one had
+  compiled, and for weights made elsewhere. `trials` counts the trainings, one
+  after another.
+  """
+
+  use: Use
+  spent: Use
+  trials: int
+
+
 def spent(records: Sequence[TrialRecord]) -> Use:
   """Adds up all that trials spent, in every phase, however they ended.
 
@@ -44,35 +104,51 @@ def spent(records: Sequence[TrialRecord]) -> Use:
   return Use(_total(joules), _total(map(_seconds_held, records)))
 
 
-def spent_on_pretraining(
-  trials: Sequence[TrialRecord], origins: Sequence[TrialRecord]
-) -> Use | None:
-  """Adds up what was spent on all that trials began from, given weights too.
+def one_pretraining(
+  group: Group, records: Sequence[TrialRecord]
+) -> Pretraining | None:
+  """Returns what one model began from cost, medians over the seeds.
 
-  None where trials began from one another alone: their search counts it.
+  Whole trainings of an origin and of all before it, beyond their targets too;
+  for weights made elsewhere the joules that were given, and no time. None where
+  the group began from random weights.
   """
-  measured = spent(origins)
-  joules_of_weights = {
-    str(r.pretrained.get("path")): r.pretrained.get("joules")
-    for r in (*trials, *origins)
-    if r.pretrained is not None
-  }
-  spent_on_each = [
-    Estimate(float(joules)) if isinstance(joules, int | float) else None
-    for joules in joules_of_weights.values()
-  ]
-  spent_on_each += [measured.joules] if origins else []
-  missing = {record.init_from for record in trials} - {None}
-  missing -= {record.trial_id for record in (*trials, *origins)}
-  spent_on_each += [None] if missing else []
-  if not spent_on_each:
+  trials = [record for record in ran(group.records) if _has_origin(record)]
+  if not trials:
     return None
-  return Use(added(spent_on_each), measured.seconds)
+  joules = [invested(r, records, WHOLE_TRAINING).joules for r in trials]
+  chains = [chain(record, records) for record in trials]
+  seconds = _median_of_chains(chains, WHOLE_TRAINING_SECONDS.bound)
+  phases = (*AROUND, "compile", "features", "train")
+  return Pretraining(
+    Use(_median_of_distinct(joules), seconds),
+    Use(
+      _median_of_chains(chains, lambda r: _sum_of(r.joules_by_phase, phases)),
+      _median_of_chains(chains, lambda r: _sum_of(r.seconds_by_phase, phases)),
+    ),
+    max(map(len, chains)),
+  )
+
+
+def without(search: Use, pretraining: Use) -> Use:
+  """Takes one pretraining, a median, out of what a search spent."""
+  return Use(
+    _difference(search.joules, pretraining.joules),
+    _difference(search.seconds, pretraining.seconds),
+  )
+
+
+def whole_trainings(group: Group) -> tuple[Cost, ...]:
+  """Returns the joules of each whole training; none where one is unknown."""
+  return costs(group.records, WHOLE_TRAINING) or ()
 
 
 def one_training(group: Group) -> Use:
-  """Returns the train phase to the target, medians over seeds."""
-  return Use(group.joules, median(costs(group.records, SECONDS) or ()))
+  """Returns a whole training to the target, medians over seeds."""
+  return Use(
+    median(whole_trainings(group)),
+    median(costs(group.records, WHOLE_TRAINING_SECONDS) or ()),
+  )
 
 
 def one_inference(group: Group) -> Use:
@@ -82,8 +158,8 @@ def one_inference(group: Group) -> Use:
 
 
 def inferences_per_training(group: Group) -> Estimate | None:
-  """Divides the energy of training by that of one inference."""
-  return ratio(costs(group.records) or (), _inference_costs(group))
+  """Divides the energy of a whole training by that of one inference."""
+  return ratio(whole_trainings(group), _inference_costs(group))
 
 
 def gpus_per_trial(records: Iterable[TrialRecord]) -> int | None:
@@ -121,6 +197,34 @@ def scaled(estimate: Estimate | None, factor: float) -> Estimate | None:
 
 def _total(values: Iterable[float | None]) -> Estimate | None:
   return added(None if v is None else Estimate(v) for v in values)
+
+
+def _difference(
+  whole: Estimate | None, part: Estimate | None
+) -> Estimate | None:
+  """Subtracts a part that is known; a bound stays a bound."""
+  if whole is None or part is None:
+    return whole
+  return Estimate(max(whole.value - part.value, 0.0), whole.at_least)
+
+
+def _has_origin(record: TrialRecord) -> bool:
+  return record.init_from is not None or record.pretrained is not None
+
+
+def _median_of_distinct(joules: Sequence[float | None]) -> Estimate | None:
+  """Takes the median; that of one number for all seeds has no interval."""
+  if len(set(joules)) == 1 and joules[0] is not None:
+    return Estimate(joules[0])
+  return median(exact_costs(joules))
+
+
+def _median_of_chains(
+  chains: Sequence[Sequence[TrialRecord]],
+  cost: Callable[[TrialRecord], float | None],
+) -> Estimate | None:
+  """Adds up each chain of trainings, and takes the median; None if unknown."""
+  return median(exact_costs(add(0.0, *map(cost, trials)) for trials in chains))
 
 
 def _inference_costs(group: Group) -> list[Cost]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparable import measured_alike
-from jaxpower.report.compare.costs import TRAIN, Counting
+from jaxpower.report.compare.costs import TRAIN, Counting, add
 from jaxpower.report.compare.system import board_of
 
 
@@ -30,6 +30,25 @@ def find_origin(
   alike = [other for other in named if measured_alike(other, record)]
   here = [other for other in alike if board_of(other) == board_of(record)]
   return next(iter(here or alike or named), None)
+
+
+def chain(
+  record: TrialRecord, records: Sequence[TrialRecord]
+) -> list[TrialRecord]:
+  """Lists what a trial began from, what that began from, and so on.
+
+  It ends before an origin that is not in these records.
+  """
+  origins: list[TrialRecord] = []
+  visited, trial = {record.trial_id}, record
+  while trial.init_from is not None and trial.init_from not in visited:
+    origin = find_origin(trial, records)
+    if origin is None:
+      break
+    origins.append(origin)
+    visited.add(origin.trial_id)
+    trial = origin
+  return origins
 
 
 def all_origins(
@@ -59,25 +78,24 @@ def invested(
   The whole training of its origin and of each origin before, whether or not
   they met their targets; for weights made elsewhere, the joules that are given.
   """
-  total, trial, visited = 0.0, record, {record.trial_id}
-  while trial.init_from is not None and trial.init_from not in visited:
-    origin = find_origin(trial, records)
-    if origin is None:
-      missing = f"trial {trial.init_from}, its origin,"
-      return Investment(None, f"{missing} is not in these records")
+  origins = chain(record, records)
+  first = origins[-1] if origins else record
+  for origin in origins:
     if not measured_alike(origin, record):
       return Investment(
         None,
         "pretraining was measured on another kind of device or meter",
       )
-    spent = counting.bound(origin)
-    if spent is None:
-      return Investment(None, "the energy of pretraining is unknown")
-    total, trial = total + spent, origin
-    visited.add(trial.trial_id)
-  if trial.pretrained is None:
-    return Investment(total)
-  paid = trial.pretrained.get("joules")
+  began_from = {record.trial_id, *(origin.trial_id for origin in origins)}
+  if first.init_from is not None and first.init_from not in began_from:
+    missing = f"trial {first.init_from}, its origin,"
+    return Investment(None, f"{missing} is not in these records")
+  spent = add(0.0, *map(counting.bound, origins))
+  if spent is None:
+    return Investment(None, "the energy of pretraining is unknown")
+  if first.pretrained is None:
+    return Investment(spent)
+  paid = first.pretrained.get("joules")
   if not isinstance(paid, int | float):
     return Investment(None, "the energy of making the given weights is unknown")
-  return Investment(total + paid)
+  return Investment(spent + paid)

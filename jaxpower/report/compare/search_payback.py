@@ -2,8 +2,10 @@
 
 Without a search some setting would have been used all the same. Which one is
 unknown, so three stand for it: the median setting, the first one tried and the
-worst. The best setting was chosen by the same trials that give its saving, so
-the saving is more likely overestimated than underestimated.
+worst. A search spent whole trials, so what the best setting saves is counted in
+whole trainings too, set-up to checkpoint. The best setting was chosen by the
+same trials that give its saving, so the saving is more likely overestimated
+than underestimated.
 """
 
 import math
@@ -15,6 +17,7 @@ from jaxpower.records import TrialRecord
 from jaxpower.report.compare.break_even import BreakEven, break_even_by_seed
 from jaxpower.report.compare.comparison import Comparison, Group
 from jaxpower.report.compare.costs import costs_by_seed
+from jaxpower.report.compare.life import WHOLE_TRAINING, one_training
 from jaxpower.report.compare.statistics import Cost, Estimate
 
 Choice = Literal["median", "first", "worst"]
@@ -25,11 +28,13 @@ class Alternative:
   """A setting that might have been used without searching.
 
   Of an even number of settings the median one is the cheaper of the middle two.
-  `trainings` is after how many at the best setting the search is paid back.
+  `joules` are those of a whole training with it; `trainings` is after how many
+  at the best setting the search is paid back.
   """
 
   choice: Choice
   group: Group
+  joules: Estimate
   trainings: BreakEven | None
 
 
@@ -44,39 +49,44 @@ def alternatives(
   the order in which they were recorded.
   """
   best = comparison.best
-  joules = [(g.joules.value, g) for g in comparison.groups if g.joules]
-  by_joules = [group for _, group in sorted(joules, key=lambda pair: pair[0])]
-  if best is None or search is None or len(by_joules) < 2:
+  found = ((one_training(group).joules, group) for group in comparison.groups)
+  joules = [(whole, group) for whole, group in found if whole]
+  joules.sort(key=lambda pair: pair[0].value)
+  if best is None or search is None or len(joules) < 2:
     return ()
-  choices: dict[Choice, Group] = {
-    "median": by_joules[(len(by_joules) - 1) // 2],
-    "first": _first_tried(by_joules, attempts),
-    "worst": comparison.worst or by_joules[-1],
+  choices: dict[Choice, tuple[Estimate, Group]] = {
+    "median": joules[(len(joules) - 1) // 2],
+    "first": _first_tried(joules, attempts),
+    "worst": joules[-1],
   }
   named = [best]
   results = []
-  for choice, group in choices.items():
+  for choice, (whole, group) in choices.items():
     if not any(group is other for other in named):
       named.append(group)
       trainings = _paid_back(search, group, best)
-      results.append(Alternative(choice, group, trainings))
+      results.append(Alternative(choice, group, whole, trainings))
   return tuple(results)
 
 
 def _first_tried(
-  groups: Sequence[Group], attempts: Sequence[TrialRecord]
-) -> Group:
+  joules: Sequence[tuple[Estimate, Group]], attempts: Sequence[TrialRecord]
+) -> tuple[Estimate, Group]:
   """Returns the setting whose first trial was recorded before all others'."""
   places = {r.trial_id: i for i, r in reversed([*enumerate(attempts)])}
   return min(
-    groups,
-    key=lambda g: min(places.get(r.trial_id, math.inf) for r in g.records),
+    joules,
+    key=lambda pair: min(
+      places.get(r.trial_id, math.inf) for r in pair[1].records
+    ),
   )
 
 
 def _paid_back(search: Estimate, group: Group, best: Group) -> BreakEven | None:
   """Divides the search by the saving of a training at the best setting."""
-  before, after = costs_by_seed(group.records), costs_by_seed(best.records)
+  before, after = (
+    costs_by_seed(setting.records, WHOLE_TRAINING) for setting in (group, best)
+  )
   # One search for all seeds: each has the same investment.
   invested = {seed: Cost(search.value) for seed in before}
   trainings = break_even_by_seed(invested, before, after)

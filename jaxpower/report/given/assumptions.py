@@ -9,15 +9,11 @@ import math
 import textwrap
 from dataclasses import dataclass
 
-from jaxpower.report.given.carbon import GRIDS
+from jaxpower.report.given.published import BLOOM, GPUS, GRIDS
 
 FIELDS = ("value", "unit", "source", "date")
 PLAN = "my own plan"  # the source of what only its reader can know
 PLANNED = "2026"
-BLOOM = (
-  "Luccioni, Viguier and Ligozat 2023, Estimating the carbon footprint of"
-  " BLOOM, JMLR 24(253)"
-)
 IN_USE = f"{BLOOM}: 6 years, in use 85 % of the time"
 HOURS_IN_USE = 44_676  # 6 years of 365 days of 24 hours, 85 % of them
 
@@ -78,22 +74,22 @@ KINDS = {
   ),
   "grid_intensity": Kind(
     means="What a kWh emits: a number of your own; or the mean of a year for a"
-    ' region, as region = "Germany", then alone in its table. Regions: '
-    + ", ".join(GRIDS)
-    + ".",
+    ' region, as region = "Germany", then alone in its table. Regions are'
+    " countries, continents and World, named as by Our World in Data.",
     unit="g CO2e/kWh",
-    example=GRIDS["World"].grams_co2e_per_kwh,
+    example=GRIDS["World"].value,
     source=GRIDS["World"].source,
-    date=GRIDS["World"].year,
+    date=GRIDS["World"].date,
   ),
   "gpu_embodied": Kind(
-    means="Embodied carbon of one GPU. Another published number: 181 kg for an"
-    " A100 PCIe 40 GB, its use not counted (parametric model of Lees-Perasso"
-    " et al. for ADEME, 2026).",
+    means="Embodied carbon of one GPU: a number of your own; or a published"
+    ' one, as gpu = "H100", then alone in its table: '
+    + ", ".join(f"{gpu} ({of.value:g} kg)" for gpu, of in GPUS.items())
+    + ".",
     unit="kg CO2e",
-    example=150,
-    source=f"{BLOOM}: an estimate for an A100",
-    date="2023",
+    example=GPUS["A100"].value,
+    source=f"A100: {GPUS['A100'].source}",
+    date=GPUS["A100"].date,
   ),
   "gpu_lifetime": Kind(
     means="Hours of use over which a GPU's embodied carbon is spread.",

@@ -10,15 +10,19 @@ import math
 import os
 import pathlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from jaxpower.config import unknown
 from jaxpower.report.given.assumptions import FIELDS, KINDS, Assumption
-from jaxpower.report.given.carbon import GRIDS
+from jaxpower.report.given.published import GPUS, GRIDS, Published
 from jaxpower.wording import as_given
 
 LONGEST_VALUE = 60  # of a value in an error line, so that it stays a line
+# What may stand alone in a table, and the published numbers it names.
+NAMED = {"grid_intensity": ("region", GRIDS), "gpu_embodied": ("gpu", GPUS)}
+MOST_NAMES = 20  # in an error line
 DAY_SUFFIXES = {4: "-01-01", 7: "-01", 10: ""}  # by length: year, month, day
 
 
@@ -65,8 +69,8 @@ def _assumption(name: str, table: Any) -> Assumption:
     raise AssumptionError(
       f"{name}: must be a table with {', '.join(FIELDS)}; write [{name}]"
     )
-  if name == "grid_intensity" and "region" in table:
-    return _grid_of_region(table)
+  if name in NAMED and NAMED[name][0] in table:
+    return _published(name, table, *NAMED[name])
   for field in table:
     if field not in FIELDS:
       raise AssumptionError(
@@ -90,23 +94,34 @@ def _assumption(name: str, table: Any) -> Assumption:
   )
 
 
-def _grid_of_region(table: Mapping[str, Any]) -> Assumption:
-  """Looks up the yearly mean of a region's grid."""
+def _published(
+  name: str,
+  table: Mapping[str, Any],
+  field: str,
+  numbers: Mapping[str, Published],
+) -> Assumption:
+  """Looks up the published number that a table names in its only field."""
   if len(table) > 1:
     raise AssumptionError(
-      "grid_intensity: give either region alone or value, unit, source, date"
+      f"{name}: give either {field} alone or {', '.join(FIELDS)}"
     )
-  region = table["region"]
-  if not isinstance(region, str) or region not in GRIDS:
-    raise AssumptionError(
-      "grid_intensity.region: " + unknown("region", _quoted(region), GRIDS)
-    )
-  grid = GRIDS[region]
+  key = table[field]
+  if not isinstance(key, str) or key not in numbers:
+    raise AssumptionError(f"{name}.{field}: {_unknown(field, key, numbers)}")
+  number = numbers[key]
   return Assumption(
-    grid.grams_co2e_per_kwh,
-    KINDS["grid_intensity"].unit,
-    f"{region}: {grid.source}",
-    grid.year,
+    number.value, KINDS[name].unit, f"{key}: {number.source}", number.date
+  )
+
+
+def _unknown(what: str, key: Any, names: Collection[str]) -> str:
+  """Says that a name is unknown: with the nearest, or all if they are few."""
+  shown = _quoted(key).strip("'")
+  if len(names) <= MOST_NAMES or get_close_matches(shown, names, cutoff=0.5):
+    return unknown(what, shown, names)
+  return (
+    f"unknown {what} '{shown}'; name a country in English, such as United"
+    " Kingdom, a continent or World"
   )
 
 

@@ -15,49 +15,6 @@ JOULES_PER_KWH = 3.6e6
 SECONDS_PER_HOUR = 3600.0
 GRAMS_PER_KG = 1000.0
 
-EMBER = (
-  "Ember and Energy Institute, by way of Our World in Data, carbon intensity of"
-  " electricity generation; life cycle of the fuels"
-)
-
-EMBER_2024 = (
-  "Ember, 3 July 2024, by way of statista.com/statistics/943137; life cycle of"
-  " the fuels"
-)
-
-EIA = (
-  "U.S. EIA, eia.gov/tools/faqs/faq.php?id=74: 1,532 Mt CO2 for 4,183,271 GWh;"
-  " CO2 of burning alone, biomass as zero, so lower than the others"
-)
-
-
-@dataclass(frozen=True)
-class Intensity:
-  """Grams that a kWh of a region's electricity emitted, mean of a year."""
-
-  grams_co2e_per_kwh: float
-  year: str
-  source: str
-
-
-# Means of a year: an hour of it can be far from them. For a number of your own
-# grid give value, unit, source and date.
-GRIDS = {
-  "Australia": Intensity(549, "2023", EMBER),
-  "Austria": Intensity(111, "2023", EMBER),
-  "Belgium": Intensity(138, "2023", EMBER),
-  "Brazil": Intensity(98, "2023", EMBER),
-  "Canada": Intensity(170, "2023", EMBER),
-  "China": Intensity(582, "2023", EMBER),
-  "Finland": Intensity(79, "2023", EMBER),
-  "France": Intensity(56, "2023", EMBER),
-  "Germany": Intensity(381, "2023", EMBER),
-  "India": Intensity(713, "2023", EMBER),
-  "Norway": Intensity(30, "2023", EMBER_2024),
-  "United States": Intensity(366, "2023", EIA),
-  "World": Intensity(481, "2023", EMBER_2024),
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:

@@ -1,6 +1,6 @@
 """What did training on after the target cost, and what did it gain?
 
-Asked of trials that train on to their budget or their patience
+Asked of trials that trained on to their budget or their patience
 (`stop_at_target=False`).
 """
 
@@ -32,9 +32,10 @@ def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
 def after_target_lines(comparison: Comparison) -> tuple[str, ...]:
   """Says what training after the target cost and gained, a line a setting.
 
-  Joules are those after the first evaluation that met the target, and points of
+  Joules are those after the evaluation that reached the target, and points of
   accuracy those between it and the last one: means over trials, of joules
-  geometric ones. Trials that were to stop at the target did not train on.
+  geometric ones. Where a second evaluation confirms it, only trials count that
+  trained on after that.
   """
   energy = energy_name(comparison.estimated)
   lines = (_after_target_line(group, energy) for group in comparison.groups)
@@ -53,8 +54,7 @@ def _after_target_line(group: Group, energy: str) -> str:
   trials = [
     (record, first)
     for record in group.records
-    if not record.config.get("stop_at_target", True)
-    if (first := first_passing(record)) and first is not record.curve[-1]
+    if (first := first_passing(record)) and _trained_on(record, first)
   ]
   if not trials:
     return ""
@@ -87,6 +87,12 @@ def _after_target_line(group: Group, energy: str) -> str:
     f"{opening(group.varied)}: training after the target{which} cost {cost},"
     f" for {points} points of accuracy."
   )
+
+
+def _trained_on(record: TrialRecord, first: Evaluation) -> bool:
+  """Whether a trial trained on after the evaluation at which it could stop."""
+  confirming = record.config.get("crossing", "first") != "first"
+  return record.curve.index(first) + confirming < len(record.curve) - 1
 
 
 def _in_words(value: Estimate | None) -> str:

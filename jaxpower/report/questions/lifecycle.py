@@ -5,9 +5,11 @@ trained and used. Joules stay as they were measured; kWh and grams that follow
 from an assumption have columns of their own, and what is not given is not
 counted.
 
-The search for the best setting counts all phases of all its trials, all seeds
-and repeated attempts; after how many trainings it pays back is given against
-three settings that might have been used without it.
+Trainings and pretraining are whole ones, from set-up to checkpoint, and a life
+has one pretraining. The search for the best setting counts all else that its
+trials spent, all phases, seeds and repeated attempts; after how many trainings
+it pays back is given against three settings that might have been used without
+it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +30,6 @@ from jaxpower.report.cells import (
   unit_of,
 )
 from jaxpower.report.compare.break_even import BreakEven
-from jaxpower.report.compare.comparable import start_of
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.cpu_time import covers_server, trials_of
 from jaxpower.report.compare.life import (
@@ -37,10 +38,11 @@ from jaxpower.report.compare.life import (
   gpus_per_trial,
   inferences_per_training,
   one_inference,
+  one_pretraining,
   one_training,
   scaled,
   spent,
-  spent_on_pretraining,
+  without,
 )
 from jaxpower.report.compare.origins import all_origins
 from jaxpower.report.compare.search_payback import (
@@ -76,10 +78,15 @@ from jaxpower.wording import (
 PLACE = 70
 TITLE = "Life cycle"
 STAGE_NOTES = (
-  "Training counts the train phase to the target; the search and pretraining"
-  " count every phase of every trial, of all seeds.",
+  "Training counts set-up, compiling, warm-up, training to the target,"
+  " evaluation and checkpoint; pretraining the same, once. The search counts"
+  " all else that was spent: every phase of every trial, of all seeds.",
   "In brackets 95 % intervals over seeds; a sum adds the ends of its parts."
   " > marks a lower bound: part of the energy was not measured.",
+)
+ONE_TRAINING = (
+  "How often the best setting will be trained is not given: one training is"
+  " counted, since without one there is no model."
 )
 CHOICE_NAMES: dict[Choice, str] = {
   "median": "the median setting",
@@ -264,20 +271,22 @@ def _stages(
 ) -> tuple[Stage, ...]:
   """Finds the stages of a life with the best setting, in their order.
 
-  Pretraining is a stage where the best setting began from it; otherwise it
-  belongs to the search.
+  One pretraining is a stage where the best setting began from it, and the other
+  seeds' belong to the search.
   """
   stages = []
   searched = [*trials, *origins]
-  if best and not all(start_of(record).from_scratch for record in best.records):
-    searched = list(trials)
-    if whole := spent_on_pretraining(trials, origins):
-      tasks = _given(assumptions, "downstream_tasks")
-      share = whole.times(1 / (tasks or 1))
-      stages.append(_stage("pretraining", share, multipliers, tasks))
+  search, of_life = spent(searched), 0
+  pretraining = one_pretraining(best, searched) if best else None
+  if pretraining:
+    tasks = _given(assumptions, "downstream_tasks")
+    share = pretraining.use.times(1 / (tasks or 1))
+    stages.append(_stage("pretraining", share, multipliers, tasks))
+    if pretraining.use.joules:
+      search, of_life = without(search, pretraining.spent), pretraining.trials
   ids = {record.trial_id for record in searched}
-  search = _stage("search", spent(searched), multipliers, len(ids))
-  stages.append(replace(search, attempts=len(searched)))
+  stage = _stage("search", search, multipliers, len(ids) - of_life)
+  stages.append(replace(stage, attempts=len(searched) - of_life))
   trainings = _given(assumptions, "trainings")
   trainings = 1.0 if trainings is None else trainings
   one = one_training(best) if best else Use(None, None)
@@ -339,10 +348,21 @@ def tell(cycle: LifeCycle) -> Section:
     tables.append(_inference_table(life))
     lines += [lead + line for line in _lines(life, cycle.assumptions)]
   tables.append(_assumption_table(cycle.assumptions))
-  missing = [label(name) for name in KINDS if name not in cycle.assumptions]
-  if missing:
-    lines.append(f"Not given, so not counted: {', '.join(missing)}.")
+  lines += _missing_lines(cycle.assumptions)
   return Section(title=TITLE, tables=tuple(tables), lines=tuple(lines))
+
+
+def _missing_lines(assumptions: Mapping[str, Assumption]) -> list[str]:
+  """Says which assumptions are not given, and what follows from it."""
+  missing = [name for name in KINDS if name not in assumptions]
+  lines = []
+  if "trainings" in missing:
+    missing.remove("trainings")
+    lines.append(ONE_TRAINING)
+  if missing:
+    names = ", ".join(map(label, missing))
+    lines.append(f"Not given, so not counted: {names}.")
+  return lines
 
 
 def _stage_table(life: Life) -> Table:
@@ -415,13 +435,13 @@ def _counted(stage: Stage) -> str:
 def _search_table(life: Life) -> Table:
   """Makes a row an alternative to searching, and one of the best setting."""
   comparison, best = life.comparison, life.comparison.best
-  best_joules = best.joules if best else None
-  unit = unit_of([best_joules, *(a.group.joules for a in life.alternatives)])
+  best_joules = one_training(best).joules if best else None
+  unit = unit_of([best_joules, *(a.joules for a in life.alternatives)])
   rows = [
     (
       CHOICE_NAMES[alternative.choice],
       setting(alternative.group.varied),
-      estimate(alternative.group.joules, unit),
+      estimate(alternative.joules, unit),
       break_even_cell(alternative.trainings),
     )
     for alternative in life.alternatives
@@ -433,13 +453,15 @@ def _search_table(life: Life) -> Table:
     (
       "instead of",
       "setting",
-      f"{joules_name(comparison.estimated, unit)} to {goal(comparison)}",
+      f"{joules_name(comparison.estimated, unit)} of a training to"
+      f" {goal(comparison)}",
       "trainings to pay back the search",
     ),
     tuple(rows),
     (
       f"Trainings: the energy of the whole sweep, {searched}, over"
-      " what one training at the best setting saves.",
+      " what one training at the best setting saves; both from set-up to"
+      " checkpoint.",
       "The best setting was chosen by the same trials, so what it saves is more"
       " likely overestimated than underestimated.",
     ),

@@ -76,9 +76,16 @@ def _goal(report: Report, trials: int) -> str:
     f"{comparison.data or 'unknown data'} to {cells.goal(comparison)}"
     for comparison in report.compared.comparisons
   )
+  decided = {
+    record.decided_by
+    for comparison in report.compared.comparisons
+    for group in comparison.groups
+    for record in group.records
+  }
+  split = " or ".join(sorted(decided))
   return (
-    f"{count(trials, 'trial')}: {', '.join(goals)} test accuracy, fixed before"
-    " the sweep."
+    f"{count(trials, 'trial')}: {', '.join(goals)} {split} accuracy, fixed"
+    " before the sweep."
   )
 
 
@@ -103,9 +110,8 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
   partial = sum(trial.partial for trial in trials)
   return {
     **domains,
-    "counted": "the train phase until the first evaluation that met the target;"
-    " the notes of the table give it with compiling, with evaluation and"
-    " without idle energy",
+    "counted": f"the train phase until {_reached_at(trials)}; the notes of the"
+    " table give it with compiling, with evaluation and without idle energy",
     "not counted": f"{_left_out(trials)} and everything outside the domains"
     " above",
     "partly measured": f"{partial} of {len(trials)} trials" if partial else "",
@@ -138,6 +144,18 @@ def _assumed(assumptions: Mapping[str, Any]) -> str:
     else assumptions.get("reason"),
   ]
   return "".join(f"; {fact}" for fact in facts if fact)
+
+
+def _reached_at(trials: Sequence[TrialRecord]) -> str:
+  """Says where a target is reached, by each rule that the trials have."""
+  rules = {
+    "first": "the first evaluation that met the target",
+    "confirmed": "the first of two evaluations in a row that met the target",
+    "interpolated": "the crossing of the target, interpolated before the first"
+    " of two evaluations in a row that met it",
+  }
+  found = dict.fromkeys(t.config.get("crossing", "first") for t in trials)
+  return ", or ".join(rules.get(str(rule), str(rule)) for rule in found)
 
 
 def _provenance(trials: Sequence[TrialRecord]) -> dict[str, str]:
