@@ -54,7 +54,7 @@ DOORS = {
   "pretraining": {"config", "records", "weights"},
   "provenance": set(),
   "records": {"config"},
-  "report": {"config", "provenance", "records", "wording"},
+  "report": {"config", "more_seeds", "provenance", "records", "wording"},
   "requirements": {
     "architectures",
     "checks",

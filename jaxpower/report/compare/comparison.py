@@ -336,4 +336,6 @@ def _reason_unknown(
     reason = f"{reached} of {len(ran(records))} trials reached the target"
     return reason, statistics.median(joules)
   reasons = (reason for record in records for reason in record.reasons)
-  return next(reasons, "no energy was measured"), None
+  measured = all(r.train_joules is not None for r in ran(records))
+  nothing = "a trial's joules are not above zero"
+  return next(reasons, nothing if measured else "no energy was measured"), None

@@ -53,8 +53,8 @@ def _compiling(records: Sequence[TrialRecord]) -> tuple[float, int] | None:
   joules = all_known(
     r.compile.joules if r.compile else None for r in compiled or trials[:1]
   )
-  warm = all_known(r.joules_by_phase.get("warmup") for r in trials)
+  warm = all_known(r.joules_by_phase.get("warmup", 0.0) for r in trials)
   if not joules or not warm:
-    return None
+    return None  # a phase that did not run spent nothing; None is unknown
   mean = add(math.fsum(joules) / len(joules), math.fsum(warm) / len(warm))
   return None if mean is None else (mean, len(joules))

@@ -33,6 +33,7 @@ from scipy.special import log_ndtr, ndtri, ndtri_exp, stdtrit
 from jaxpower.report.compare.statistics import (
   CONFIDENCE,
   SEED,
+  Cost,
   Estimate,
   Observation,
 )
@@ -54,6 +55,7 @@ BOARD_SDS = BOARD_SD * ndtri(0.5 + (np.arange(8) + 0.5) / 16)  # half-normal
 # Shares of the seed that stand for all and for nothing: to be finite.
 ALL_SHARED, NONE_SHARED = 1 - 1e-6, 1e-9
 MOST_WIDER = math.sqrt(2)  # of the t quantile: where seeds share half
+LARGEST_LOG = math.log(np.finfo(float).max)
 ONE_SIGMA = (0.1587, 0.5, 0.8413)  # quantiles of a normal distribution
 LEAST_SCATTER = 1e-6  # keeps logs and ratios finite where all costs are equal
 
@@ -68,7 +70,8 @@ class Fit:
 
   Attributes:
     known: Which settings, by index, have an estimate: the columns below.
-    estimates: Medians of the posterior, (known,).
+    estimates: Means of the posterior, its medians where trials missed,
+      (known,).
     draws: Draws from the posterior, (draws, known); None where no setting has
       two seeds, since then nothing says how they scatter.
     noise: Relative standard deviation of one cost, seeds and boards included;
@@ -98,14 +101,17 @@ class Fit:
     value = math.exp(self.estimates[column])
     if self.draws is None:
       return Estimate(value)
-    return _estimate(value, np.exp(self.draws[:, column]))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(self.draws[:, column], (tail, 1 - tail))
+    return Estimate(value, low=_exp(low), high=_exp(high))
 
   def costs(self, setting: int) -> np.ndarray | None:
     """Returns draws of a setting's typical cost, (draws,), for sums."""
     column = self.column(setting)
     if column is None or self.draws is None:
       return None
-    return np.exp(self.draws[:, column])
+    with np.errstate(over="ignore"):  # endless, as far as misses say
+      return np.exp(self.draws[:, column])
 
   def ratio(self, setting: int, base: int) -> Estimate | None:
     """Divides the cost of one setting by another's; 95 % for this one alone.
@@ -183,8 +189,8 @@ class Fit:
     middle, down, up = self._scales(above, below)
     return Estimate(
       math.exp(self._log_ratio(above, below)),
-      low=math.exp(middle - wide * down),
-      high=math.exp(middle + wide * up),
+      low=_exp(middle - wide * down),
+      high=_exp(middle + wide * up),
     )
 
   def _critical(self, pairs: Sequence[tuple[int, int]]) -> float:
@@ -223,7 +229,8 @@ def fit(settings: Sequence[Sequence[Observation]]) -> Fit:
     for index, cell in enumerate(settings)
     if cell and _missed(cell) <= MOST_MISSED * len(cell)
   )
-  cells = [settings[index] for index in known]
+  # Sorted, so that the order of records moves no interval.
+  cells = [sorted(settings[index], key=_order) for index in known]
   observations = [each for cell in cells for each in cell]
   column = np.repeat(np.arange(len(cells)), list(map(len, cells)))
   logs = np.array([math.log(each.cost.value) for each in observations])
@@ -237,15 +244,22 @@ def fit(settings: Sequence[Sequence[Observation]]) -> Fit:
   generator = np.random.default_rng(SEED)
   if censored.any():
     drawn = _gibbs(design, logs, censored, generator)
+    estimates = np.median(drawn.settings, axis=0)
   else:
-    drawn = _draw(design, _Sums.of(logs[None], design), DRAWS, generator)
+    sums = _Sums.of(logs[None], design)
+    drawn = _draw(design, sums, DRAWS, generator)
+    estimates = _posterior_mean(design, sums)
   return Fit(
     known,
-    np.median(drawn.settings, axis=0) + middle,
+    estimates + middle,
     drawn.settings + middle,
     float(np.sqrt(np.median(drawn.variance))),
     float(np.median(drawn.seed_share)),
   )
+
+
+def _order(each: Observation) -> tuple[str, str, Cost]:
+  return str(each.seed), each.board, each.cost
 
 
 def _missed(cell: Sequence[Observation]) -> int:
@@ -266,10 +280,9 @@ def _excludes_one(ratio: Estimate) -> bool:
   return ratio.low > 1 or ratio.high < 1
 
 
-def _estimate(value: float, draws: np.ndarray) -> Estimate:
-  tail = (1 - CONFIDENCE) / 2
-  low, high = np.quantile(draws, (tail, 1 - tail))
-  return Estimate(value, low=float(low), high=float(high))
+def _exp(log: float) -> float:
+  """Takes the exponential; infinite where that is beyond all numbers."""
+  return math.exp(log) if log < LARGEST_LOG else math.inf
 
 
 # The closed form, at each point of the grid of shares
@@ -450,18 +463,26 @@ def _draw(
 ) -> _Drawn:
   """Draws from the posterior given sums of complete logs, of 1 or `draws`."""
   estimates, squares = _least_squares(design, sums)
-  weight = design.log_prior - design.freedom / 2 * np.log(squares)
-  weight = np.exp(weight - weight.max(axis=1, keepdims=True))
-  below = np.broadcast_to(weight.cumsum(axis=1), (draws, weight.shape[1]))
-  aim = generator.random((draws, 1)) * below[:, -1:]
+  # Of one set of logs draws come in pairs that mirror each other, so that they
+  # are as often above an estimate as below it.
+  paired = len(squares) == 1
+  times = 2 if paired else 1
+  fresh = draws // times
+  below = _weights(design, squares).cumsum(axis=1)
+  below = np.broadcast_to(below, (fresh, below.shape[1]))
+  aim = generator.random((fresh, 1)) * below[:, -1:]
   point = np.minimum((below < aim).sum(axis=1), below.shape[1] - 1)
-  row = np.arange(draws) if len(squares) > 1 else np.zeros(draws, int)
-  noise = squares[row, point] / generator.chisquare(design.freedom, draws)
+  row = np.zeros(fresh, int) if paired else np.arange(fresh)
+  noise = squares[row, point] / generator.chisquare(design.freedom, fresh)
   between = squares[row, -design.board_points + point % design.board_points]
-  between = between / generator.chisquare(design.contrast_freedom, draws)
+  between = between / generator.chisquare(design.contrast_freedom, fresh)
   count, blocks_count = design.crossed.shape
-  normals = generator.standard_normal((draws, count + blocks_count))
+  normals = generator.standard_normal((fresh, count + blocks_count))
   normals *= np.sqrt(noise)[:, None]
+  if paired:
+    normals = np.concatenate([normals, -normals])
+  point, row = np.tile(point, times), np.tile(row, times)
+  noise, between = np.tile(noise, times), np.tile(between, times)
   settings, blocks = np.empty((draws, count)), np.empty((draws, blocks_count))
   for g in np.unique(point):
     here = np.flatnonzero(point == g)
@@ -477,6 +498,19 @@ def _draw(
     noise * design.factor[point],
     design.seed_share[point],
   )
+
+
+def _weights(design: _Design, squares: np.ndarray) -> np.ndarray:
+  """Returns the posterior of the grid's points, (draws, g), not normalised."""
+  weight = design.log_prior - design.freedom / 2 * np.log(squares)
+  return np.exp(weight - weight.max(axis=1, keepdims=True))
+
+
+def _posterior_mean(design: _Design, sums: _Sums) -> np.ndarray:
+  """Averages the settings' estimates over the grid, (settings,)."""
+  estimates, squares = _least_squares(design, sums)
+  weight = _weights(design, squares)[0]
+  return weight @ estimates[0] / weight.sum()
 
 
 def _rescaled(

@@ -390,7 +390,7 @@ def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
   if extremes is None:
     spent = joules_interval(best.joules, comparison.estimated)
     return [
-      f"{name} cost {spent} to {target}; there is nothing to compare it with.",
+      f"{name} cost {spent} to {target}; the cost of no other setting is known.",
       *_missed(verdict),
     ]
   spent = joules_interval(extremes.cheapest_cost, comparison.estimated)

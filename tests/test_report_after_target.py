@@ -7,7 +7,7 @@ from report_records import curve, record
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import compare
-from jaxpower.report.questions.cheapest import after_target_lines
+from jaxpower.report.questions.after_target import after_target_lines
 from jaxpower.report.report import make
 
 
