@@ -390,7 +390,7 @@ def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
   if extremes is None:
     spent = joules_interval(best.joules, comparison.estimated)
     return [
-      f"{name} cost {spent} to {target}; the cost of no other setting is known.",
+      f"{name} cost {spent} to {target}; no other setting's cost is known.",
       *_missed(verdict),
     ]
   spent = joules_interval(extremes.cheapest_cost, comparison.estimated)
