@@ -14,6 +14,7 @@ Cost: under ten minutes on two idle CPU cores; `novels` takes longer.
   python scripts/run.py --config=configs/transfer.py:pair=novels
   python scripts/run.py --config=configs/transfer.py:pair=clothes
   python scripts/run.py --config=configs/transfer.py:pair=cifar
+  python scripts/run.py --config=configs/transfer.py:features=once
   python scripts/run.py --config=configs/transfer.py:framework=torch \\
     --out=runs/transfer_torch
 
@@ -115,7 +116,8 @@ def get_config(text: str = "") -> Sweep:
   """Makes the sweep. Arguments: those with defaults below.
 
   `source`, `data` and `model` replace those of the `pair`; `data` alone is the
-  dataset of both trainings.
+  dataset of both trainings. `features` "once": those of the frozen backbone are
+  computed in one pass before training.
   """
   args = arguments(
     text,
@@ -123,6 +125,7 @@ def get_config(text: str = "") -> Sweep:
     source="",
     data="",
     model="",
+    features="every",
     framework="jax",
     quick=False,
   )
@@ -154,7 +157,7 @@ def get_config(text: str = "") -> Sweep:
       "transfer": (
         Transfer(),
         Transfer(init_from=pretraining),
-        Transfer(init_from=pretraining, freeze=True),
+        Transfer(init_from=pretraining, freeze=True, features=args.features),
       ),
       "optimizer.learning_rate": pair.rates[:1] if args.quick else pair.rates,
       "data_share": (0.2,) if args.quick else pair.shares,

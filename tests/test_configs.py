@@ -87,6 +87,13 @@ def test_each_start_of_transfer_has_the_same_rates_and_pretraining_its_own():
   assert {o.model.width for o in origins} == {2.0}
 
 
+def test_transfer_takes_features_once():
+  path = ROOT / "configs" / "transfer.py"
+  trials = grid.expand(run.load_config(f"{path}:features=once,quick"))
+  found = {t.transfer.freeze: t.transfer.features for t in trials}
+  assert found == {False: "every", True: "once"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
   "words",
