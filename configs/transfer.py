@@ -65,7 +65,7 @@ DIGITS = Pair(
   data="digits_28",
   target=0.85,
   budget=7_680,
-  every=256,
+  every=64,
   shares=(0.05, 0.2, 1.0),
   model=Model(name="cnn"),
 )
