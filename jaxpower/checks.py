@@ -19,8 +19,10 @@ from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.config import (
   AUGMENTATIONS,
   CROSSINGS,
+  DECAYS,
   FRAMEWORKS,
   MATMUL_PRECISIONS,
+  MUON_MATRICES,
   OPTIMIZERS,
   PRECISIONS,
   PROGRAMS,
@@ -58,6 +60,8 @@ CHOICES = {
   "framework": FRAMEWORKS,
   "task_weighting": TASK_WEIGHTINGS,
   "crossing": CROSSINGS,
+  "optimizer.decay": DECAYS,
+  "optimizer.muon_matrices": MUON_MATRICES,
 }
 AT_LEAST = {
   "devices": 0,
