@@ -39,7 +39,7 @@ def get_config(text: str = "") -> Sweep:
     seeds=1 if args.quick else 3,
     target_accuracy=0.7 if args.quick else args.target,
     budget_examples=8_192 if args.quick else 40_960,
-    evaluate_every_examples=1_024,
+    evaluate_every_examples=max(256, args.batch),
     idle_seconds=0.5,
     framework=args.framework,
   )

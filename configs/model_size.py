@@ -29,7 +29,7 @@ def get_config(text: str = "") -> Sweep:
     seeds=1 if args.quick else 2,
     target_accuracy=0.7 if args.quick else 0.84,
     budget_examples=8_192 if args.quick else 40_960,
-    evaluate_every_examples=1_024,
+    evaluate_every_examples=256,
     idle_seconds=0.5,
     framework=args.framework,
   )

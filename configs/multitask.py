@@ -62,7 +62,7 @@ def get_config(text: str = "") -> Sweep:
     seeds=1 if args.quick else args.seeds,
     targets=dict.fromkeys(targets, 0.4) if args.quick else targets,
     budget_examples=16_384 if args.quick else budget,
-    evaluate_every_examples=2_048 if data == IMU else 1_024,
+    evaluate_every_examples=512 if data == IMU else 256,
     stop_at_target=args.quick,  # stopped, final accuracies show no loss
     idle_seconds=0.5,
   )

@@ -33,7 +33,7 @@ def get_config(text: str = "") -> Sweep:
     # A schedule falls over the whole budget; with a longer one, trials would
     # meet the target having seen only its beginning.
     budget_examples=8_192 if args.quick else 24_576,
-    evaluate_every_examples=1_024,
+    evaluate_every_examples=256,
     idle_seconds=0.5,
     framework=args.framework,
   )

@@ -19,9 +19,11 @@ from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.config import (
   AUGMENTATIONS,
   CROSSINGS,
+  DECAYS,
   FEATURES,
   FRAMEWORKS,
   MATMUL_PRECISIONS,
+  MUON_MATRICES,
   OPTIMIZERS,
   PRECISIONS,
   PROGRAMS,
@@ -60,6 +62,8 @@ CHOICES = {
   "task_weighting": TASK_WEIGHTINGS,
   "transfer.features": FEATURES,
   "crossing": CROSSINGS,
+  "optimizer.decay": DECAYS,
+  "optimizer.muon_matrices": MUON_MATRICES,
 }
 AT_LEAST = {
   "devices": 0,

@@ -37,6 +37,8 @@ PROGRAMS = ("segment", "step")
 TASK_WEIGHTINGS = ("fixed", "uncertainty")
 STREAMING = ("auto", "never", "always")
 FEATURES = ("every", "once")
+DECAYS = ("all", "weights")
+MUON_MATRICES = ("all", "hidden")
 CROSSINGS = ("first", "confirmed", "interpolated")
 
 
@@ -130,7 +132,10 @@ class Optimizer:
 
   With a `scaling` other than "none" the rate is meant for
   `reference_batch_size` and grows with the batch size or its square root.
-  `schedule_examples` is the length of the schedule; 0: the budget.
+  `schedule_examples` is the length of the schedule; 0: the budget. `decay`
+  "weights" decays kernels and embeddings alone; else also biases, scales of
+  norms, positions and class token. `muon_matrices` "hidden" leaves the first
+  layer to AdamW, as the head always is.
   """
 
   name: str = "adam"
@@ -142,6 +147,10 @@ class Optimizer:
   warmup_examples: int = 0
   scaling: str = "none"
   reference_batch_size: int = 128
+  decay: str = later("all", before="all")  # or "weights": no biases, norms, ...
+  muon_matrices: str = later(
+    "all", before="all"
+  )  # or "hidden": of no end layer
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -59,7 +59,7 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
     (
       [f"--config={BATCH}", "--config.vary.batch_size=(16,9000)"],
       "batch_size 9000: larger than the training set of fashion_mnist_6k"
-      " (6000 examples)",
+      " without its validation set (5400 examples)",
     ),
     (
       [f"--config={BATCH}", "--config.batch_size=64"],

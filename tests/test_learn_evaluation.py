@@ -75,7 +75,10 @@ def test_each_of_two_splits_is_summed_alone(
       ("test", sizes[0], sum(sizes)),
     )
   }
-  scale = {"mean": np.full(1, 90.0, np.float32), "std": np.float32([50.0])}
+  scale = {
+    "mean": np.full(1, 90.0, np.float32),
+    "std": np.full(1, 50, np.float32),
+  }
   network = Linear()
   variables = network.init(
     jax.random.key(0), jnp.zeros((1, 2, 2, 1)), train=False

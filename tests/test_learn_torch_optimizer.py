@@ -1,5 +1,6 @@
 """Ten updates of every rule, in both wings, from the same weights."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -11,12 +12,14 @@ import pytest
 
 from jaxpower import config, schedule
 from jaxpower.config import OPTIMIZERS, Optimizer, Trial
+from jaxpower.learn import networks as jax_networks
 from jaxpower.learn import optimizer as in_jax
 from tests.twins import names_in
 
 torch = pytest.importorskip("torch")
 
 from jaxpower.learn_torch import heads
+from jaxpower.learn_torch import networks as torch_networks
 from jaxpower.learn_torch import optimizer as in_torch
 
 STEPS = 10
@@ -78,12 +81,13 @@ def gradients_in_jax(params: Any, images: jax.Array, labels: jax.Array) -> Any:
   return jax.value_and_grad(loss_of)(params)
 
 
-@functools.partial(jax.jit, static_argnames="name")
+@functools.partial(jax.jit, static_argnames=("name", "decay", "muon_matrices"))
 def update_in_jax(
-  name: str, params: Any, state: Any, grads: Any, numbers: Any
+  name: str, params: Any, state: Any, grads: Any, numbers: Any, **options: Any
 ) -> Any:
   with jax.numpy_dtype_promotion("standard"):
-    updates, state = in_jax.build(name, numbers).update(grads, state, params)
+    rule = in_jax.build(name, numbers, **options)
+    updates, state = rule.update(grads, state, params)
   return optax.apply_updates(params, updates), state
 
 
@@ -93,7 +97,8 @@ def train_in_jax(
   params, images, labels = problem(dtype)
   with jax.enable_x64(dtype == "float64"):
     params = jax.tree.map(jnp.asarray, params)
-    state = in_jax.init(rule.name, params)
+    options = {"decay": rule.decay, "muon_matrices": rule.muon_matrices}
+    state = in_jax.init(rule.name, params, **options)
     losses = []
     for step, rate in enumerate(rates):
       loss, grads = gradients_in_jax(params, images[step], labels[step])
@@ -101,7 +106,9 @@ def train_in_jax(
       numbers = in_jax.Hyperparameters(
         *[np.asarray(word, dtype) for word in words]
       )
-      params, state = update_in_jax(rule.name, params, state, grads, numbers)
+      params, state = update_in_jax(
+        rule.name, params, state, grads, numbers, **options
+      )
       losses.append(float(loss))
     return losses, jax.tree.map(np.asarray, params)
 
@@ -160,6 +167,95 @@ def test_ten_updates_are_equal_in_float64(name: str) -> None:
     name=name, learning_rate=0.02, weight_decay=0.1, momentum=0.8
   )
   assert_equal_courses(rule, "float64", 1e-11)
+
+
+@pytest.mark.parametrize("name", names_in(OPTIMIZERS, "jax", "torch"))
+def test_ten_updates_are_equal_where_biases_do_not_decay(name: str) -> None:
+  rule = Optimizer(
+    name=name,
+    learning_rate=0.02,
+    weight_decay=0.3,
+    momentum=0.8,
+    decay="weights",
+  )
+  assert_equal_courses(rule, "float64", 1e-11)
+  rates = np.full(STEPS, 0.02)
+  _, some = train_in_torch(rule, rates, "float64")
+  every = dataclasses.replace(rule, decay="all")
+  _, others = train_in_torch(every, rates, "float64")
+  assert np.abs(some["head.bias"] - others["head.bias"]).max() > 1e-6
+
+
+def test_ten_updates_are_equal_where_muon_leaves_the_first_layer(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  for wing in (in_jax, in_torch):
+    monkeypatch.setattr(wing, "FIRST_LAYERS", ("conv",))
+  for decay in config.DECAYS:
+    rule = Optimizer(
+      name="muon",
+      learning_rate=0.02,
+      weight_decay=0.1,
+      muon_matrices="hidden",
+      decay=decay,
+    )
+    assert_equal_courses(rule, "float64", 1e-11)
+
+
+@pytest.mark.parametrize(
+  ("name", "shape", "vocabulary", "first"),
+  [
+    ("cnn", (28, 28, 1), None, "convs.0.weight"),
+    ("cnn", (100, 6), None, "convs.0.weight"),
+    ("resnet18", (32, 32, 3), None, "stem.weight"),
+    ("vit", (28, 28, 1), None, "embed.weight"),
+    ("transformer", (100, 6), None, "embed.weight"),
+    ("transformer", (128,), 80, None),
+    ("decoder", (128,), 80, None),
+  ],
+)
+def test_both_wings_choose_the_same_weights(
+  name: str,
+  shape: tuple[int, ...],
+  vocabulary: int | None,
+  first: str | None,
+) -> None:
+  """What decays, what Muon takes, and that hidden leaves out the first."""
+  model = config.Model(name=name, width=0.25)
+  network: Any = jax_networks.build(model, 80, vocabulary, precision="float32")
+  inputs = jnp.zeros((2, *shape), "float32" if vocabulary is None else "int32")
+  params = jax.eval_shape(
+    lambda: network.init(jax.random.key(0), inputs, train=False)
+  )["params"]
+  twin = torch_networks.build(
+    model, 80, vocabulary, input_shape=shape, dropout=0.0
+  )
+  names = {id(weight): name for name, weight in twin.named_parameters()}
+  sizes = {}
+  for hidden in (False, True):
+    taken = in_jax.matrices(params, hidden=hidden)
+    ours = jax.tree.leaves(
+      jax.tree.map(
+        lambda axes, leaf: None if axes is None else leaf.size,
+        taken,
+        params,
+        is_leaf=lambda x: x is None or hasattr(x, "reduction_axis"),
+      )
+    )
+    theirs = in_torch.matrices(twin, hidden=hidden)
+    assert sum(ours) == sum(weight.numel() for weight in theirs)
+    sizes[hidden] = {names[id(weight)] for weight in theirs}
+  assert sizes[False] - sizes[True] == ({first} if first else set())
+  labels = jax.tree.leaves(in_jax._labels("weights", params))
+  leaves = zip(labels, jax.tree.leaves(params), strict=True)
+  decayed = sum(leaf.size for label, leaf in leaves if label == "decayed")
+  rule = Optimizer(name="adamw", weight_decay=0.1, decay="weights")
+  groups = in_torch.build(rule, twin).param_groups
+  assert decayed == sum(p.numel() for p in groups[0]["params"])
+  plain = {names[id(p)] for p in groups[1]["params"]}
+  for part in ("class_token", "positions", "head.bias"):
+    assert part in plain or part not in names.values()
+  assert [g["weight_decay"] for g in groups] == [0.1, 0.0]
 
 
 # optax takes powers for Adam's bias corrections in float32, where 1 - 0.999

@@ -8,6 +8,7 @@ To add a rule: an entry in `jaxpower.config.OPTIMIZERS`, a case in `build` here
 and, if PyTorch is to have it too, one in `jaxpower.learn_torch.optimizer`.
 """
 
+import functools
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
@@ -24,6 +25,11 @@ from jaxpower.learn.heads import LOG_VARIANCES
 # Muon's updates are scaled to this root mean square, about that of Adam's (Liu
 # et al. 2025), so that one list of rates serves both.
 MUON_RMS = 0.2
+
+WEIGHTS = ("kernel", "embedding")  # names of what is no bias, scale or place
+# Names of the layer that reads the inputs, the first that a network has: of the
+# ResNets (whose Conv_0 is in a block), the transformers and the CNN.
+FIRST_LAYERS = ("stem", "embed", "Conv_0")
 
 
 class Hyperparameters(NamedTuple):
@@ -86,28 +92,46 @@ def shapes(steps: int | None = None, tasks: int = 0) -> Hyperparameters:
 
 
 def build(
-  name: str, numbers: Hyperparameters, uncertainty: bool = False
+  name: str,
+  numbers: Hyperparameters,
+  *,
+  uncertainty: bool = False,
+  decay: str = "all",
+  muon_matrices: str = "all",
 ) -> optax.GradientTransformation:
   """Builds the update rule of this name; `numbers` may be traced.
 
   Weight decay is decoupled from the gradient for "adamw" (Loshchilov and
   Hutter 2019), "lion" (Chen et al. 2023), "lamb" (You et al. 2020) and "muon",
-  and added to it for the others. Muon (Jordan 2024) takes the kernels, but not
-  the head's; all else goes to AdamW.
+  and added to it for the others. With `decay` "weights" only kernels and
+  embeddings decay. Muon (Jordan 2024) takes the kernels, but not the head's,
+  and with `muon_matrices` "hidden" not the first layer's; all else goes to
+  AdamW.
 
   With `uncertainty` the parameters hold the log-variances of tasks. These are
   no weights of the network and follow the rule without its decay, or Adam with
   "lamb", whose scaling by a parameter's size nearly freezes a value near 0,
   and with "muon", which is for matrices.
   """
+  whole = _build(name, numbers, muon_matrices)
+  undecayed = numbers._replace(
+    weight_decay=jnp.zeros_like(numbers.weight_decay)
+  )
+  rules: dict[Hashable, optax.GradientTransformation] = {"decayed": whole}
+  if decay == "weights":
+    rules["undecayed"] = _build(name, undecayed, muon_matrices)
   if uncertainty:
     name_here = "adam" if name in ("lamb", "muon") else name
-    undecayed = numbers._replace(weight_decay=jnp.float32(0))
-    rules: dict[Hashable, optax.GradientTransformation] = {
-      False: build(name, numbers),
-      True: build(name_here, undecayed),
-    }
-    return optax.partition(rules, _are_log_variances)
+    rules["log_variances"] = _build(name_here, undecayed, muon_matrices)
+  if len(rules) == 1:
+    return whole
+  return optax.partition(rules, functools.partial(_labels, decay))
+
+
+def _build(
+  name: str, numbers: Hyperparameters, muon_matrices: str
+) -> optax.GradientTransformation:
+  """Builds a rule that treats all parameters alike."""
   rate, weight_decay = numbers.learning_rate, numbers.weight_decay
   decay = optax.add_decayed_weights(weight_decay)
   match name:
@@ -131,31 +155,40 @@ def build(
         rate,
         weight_decay=weight_decay,
         adam_weight_decay=weight_decay,
-        muon_weight_dimension_numbers=matrices,
+        muon_weight_dimension_numbers=functools.partial(
+          matrices, hidden=muon_matrices == "hidden"
+        ),
         consistent_rms=MUON_RMS,
       )
   raise ValueError(f"no optimizer is named {name}")
 
 
-def init(
-  name: str, params: optax.Params, uncertainty: bool = False
-) -> optax.OptState:
-  """Makes the rule's state before the first update; no number changes it."""
+def init(name: str, params: optax.Params, **options: Any) -> optax.OptState:
+  """Makes the rule's state before the first update; no number changes it.
+
+  `options` are those of `build`.
+  """
   zeros = jax.tree.map(lambda of: jnp.zeros(of.shape, of.dtype), shapes())
-  return build(name, zeros, uncertainty).init(params)
+  return build(name, zeros, **options).init(params)
 
 
-def matrices(params: optax.Params) -> Any:
+def matrices(params: optax.Params, hidden: bool = False) -> Any:
   """Selects the weights that Muon takes as matrices: kernels, not a head's.
+
+  If only those of `hidden` layers, not the first layer's either.
 
   Returns a tree of the axes of inputs and outputs of each matrix, None where
   AdamW takes the weights. A convolution's kernel is one matrix, from all inputs
   of its window to its features.
   """
 
+  first = next((name for name in FIRST_LAYERS if name in params), None)
+
   def axes_of(path: tuple[Any, ...], weights: jax.Array) -> Any:
     names = [getattr(part, "key", "") for part in path]
     if names[-1] != "kernel" or "head" in names:
+      return None
+    if hidden and names[0] == first:
       return None
     *inputs, output = range(weights.ndim)
     return MuonDimensionNumbers(tuple(inputs), (output,))
@@ -163,10 +196,13 @@ def matrices(params: optax.Params) -> Any:
   return jax.tree_util.tree_map_with_path(axes_of, params)
 
 
-def _are_log_variances(params: optax.Params) -> Any:
-  """Marks each leaf of the parameters: whether it is the log-variances."""
+def _labels(decay: str, params: optax.Params) -> Any:
+  """Names each leaf of the parameters by how it is treated."""
 
-  def is_one(path: tuple[Any, ...], _: jax.Array) -> bool:
-    return getattr(path[-1], "key", "") == LOG_VARIANCES
+  def label(path: tuple[Any, ...], _: jax.Array) -> str:
+    name = getattr(path[-1], "key", "")
+    if name == LOG_VARIANCES:
+      return "log_variances"
+    return "decayed" if decay == "all" or name in WEIGHTS else "undecayed"
 
-  return jax.tree_util.tree_map_with_path(is_one, params)
+  return jax.tree_util.tree_map_with_path(label, params)

@@ -36,6 +36,8 @@ class Spec:
 
   model: config.Model
   optimizer: str
+  decay: str  # "all" is decayed, or "weights"
+  muon_matrices: str  # "all", or "hidden"
   precision: str
   matmul_precision: str
   dropout: bool  # whether any
@@ -102,6 +104,8 @@ def spec_of(
   return Spec(
     model=trial.model,
     optimizer=trial.optimizer.name,
+    decay=trial.optimizer.decay,
+    muon_matrices=trial.optimizer.muon_matrices,
     precision=trial.precision,
     matmul_precision=trial.matmul_precision,
     dropout=trial.dropout > 0,

@@ -69,6 +69,8 @@ def shapes_of_state(spec: Spec) -> TrainState:
     "shape",
     "freeze",
     "uncertain_tasks",
+    "decay",
+    "muon_matrices",
   ),
 )
 def init_state(
@@ -82,6 +84,8 @@ def init_state(
   shape: tuple[int, ...],
   freeze: bool = False,
   uncertain_tasks: int = 0,
+  decay: str = "all",
+  muon_matrices: str = "all",
 ) -> TrainState:
   """Draws weights from a seed, and makes the update rule's state for them.
 
@@ -97,6 +101,8 @@ def init_state(
     shape: Of one input.
     freeze: Whether the rule is the head's alone.
     uncertain_tasks: Tasks whose weights are learned; each begins at 1.
+    decay: What decays, as a config's optimizer has it.
+    muon_matrices: What Muon takes, as a config's optimizer has it.
   """
   network = networks.build(model, classes, vocabulary, precision=precision)
   inputs = jnp.zeros((1, *shape), "float32" if vocabulary is None else "int32")
@@ -110,7 +116,11 @@ def init_state(
     params=params,
     batch_stats=variables.get("batch_stats", {}),
     opt_state=optimizer.init(
-      rule, head_of(params) if freeze else params, uncertain_tasks > 0
+      rule,
+      head_of(params) if freeze else params,
+      uncertainty=uncertain_tasks > 0,
+      decay=decay,
+      muon_matrices=muon_matrices,
     ),
   )
 
@@ -150,4 +160,6 @@ def _draw(spec: Spec) -> Callable[[np.uint32], TrainState]:
     shape=spec.input_shape,
     freeze=spec.freeze,
     uncertain_tasks=len(spec.tasks) if spec.uncertainty else 0,
+    decay=spec.decay,
+    muon_matrices=spec.muon_matrices,
   )

@@ -42,7 +42,13 @@ def train_step(
     counts = heads.counts(batch["label"]) / spec.accumulation
     batch = batch | {"counts": counts}
   loss, batch_stats, grads = gradients(spec, state, batch, numbers, key)
-  rule = optimizer.build(spec.optimizer, numbers, spec.uncertainty)
+  rule = optimizer.build(
+    spec.optimizer,
+    numbers,
+    uncertainty=spec.uncertainty,
+    decay=spec.decay,
+    muon_matrices=spec.muon_matrices,
+  )
   trained = trained_of(spec, state.params)
   with jax.numpy_dtype_promotion("standard"):  # optax mixes ints and floats
     updates, opt_state = rule.update(grads, state.opt_state, trained)

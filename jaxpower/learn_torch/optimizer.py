@@ -41,6 +41,10 @@ NEWTON_SCHULZ_EPSILON = 1e-8
 # et al. 2025), so that one list of rates serves both.
 MUON_RMS = 0.2
 
+# Names of the layer that reads the inputs: of the CNN, the ResNets and the
+# transformers.
+FIRST_LAYERS = ("convs.0", "stem", "embed")
+
 
 def build(
   rule: config.Optimizer, network: nn.Module, backbone_rate: float = 1.0
@@ -55,7 +59,8 @@ def build(
   "muon", and added to it for the others. Log-variances of tasks are no weights
   of the network and follow the rule without its decay, or Adam with "lamb",
   whose scaling by a parameter's size nearly freezes a value near 0, and with
-  "muon", which is for matrices.
+  "muon", which is for matrices. With `decay` "weights" only the weights of
+  layers decay: no biases, no norms, no positions and no class token.
   """
   optimizer = _rule(rule, network)
   if backbone_rate != 1:
@@ -69,9 +74,10 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
     group["lr"] = rate * group.get(FACTOR, 1.0)
 
 
-def matrices(network: nn.Module) -> list[Tensor]:
+def matrices(network: nn.Module, hidden: bool = False) -> list[Tensor]:
   """Selects the weights that Muon takes as matrices: kernels, not a head's.
 
+  If only those of `hidden` layers, not the first layer's either.
   Those of dense layers are [outputs, inputs], those of convolutions [outputs,
   inputs, height, width] and taken as one matrix from all inputs of the window
   to the outputs.
@@ -81,6 +87,7 @@ def matrices(network: nn.Module) -> list[Tensor]:
     for name, module in network.named_modules()
     if isinstance(module, nn.Linear | nn.Conv2d)
     and "head" not in name.split(".")
+    and not (hidden and name in FIRST_LAYERS)
     and module.weight.requires_grad
   ]
 
@@ -90,9 +97,14 @@ def _rule(rule: config.Optimizer, network: nn.Module) -> Optimizer:
   trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
   variances = [p for n, p in trained.items() if n.endswith(LOG_VARIANCES)]
   weights = [p for n, p in trained.items() if not n.endswith(LOG_VARIANCES)]
+  plain: list[Tensor] = []  # what has no decay, and else follows the rule
+  if rule.decay == "weights":
+    layers = {id(weight) for weight in _layer_weights(network)}
+    plain = [p for p in weights if id(p) not in layers]
+    weights = [p for p in weights if id(p) in layers]
   groups: list[dict[str, Any]] = [{"params": weights}]
-  if variances:
-    groups.append({"params": variances, "weight_decay": 0.0})
+  if undecayed := plain + variances:
+    groups.append({"params": undecayed, "weight_decay": 0.0})
   decay = rule.weight_decay
   match rule.name:
     case "sgd":
@@ -114,12 +126,21 @@ def _rule(rule: config.Optimizer, network: nn.Module) -> Optimizer:
     case "lion":
       return Lion(groups, weight_decay=decay)
     case "lamb":
-      return Lamb(weights, variances, weight_decay=decay)
+      return Lamb(weights, plain, variances, weight_decay=decay)
     case "muon":
-      chosen = matrices(network)
+      chosen = matrices(network, hidden=rule.muon_matrices == "hidden")
       others = [p for p in weights if all(p is not m for m in chosen)]
-      return Muon(chosen, others, variances, weight_decay=decay)
+      return Muon(chosen, others, plain, variances, weight_decay=decay)
   raise ValueError(f"no optimizer is named {rule.name}")
+
+
+def _layer_weights(network: nn.Module) -> list[Tensor]:
+  """Lists the weights of dense layers, convolutions and embeddings."""
+  return [
+    module.weight
+    for module in network.modules()
+    if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding)
+  ]
 
 
 def _set_backbone_rate(
@@ -162,10 +183,15 @@ class Lamb(Optimizer):
   def __init__(
     self,
     weights: Iterable[Tensor],
+    plain: Iterable[Tensor],
     variances: Iterable[Tensor],
     weight_decay: float,
   ):
-    groups = [_group("lamb", weights), _undecayed(variances)]
+    groups = [
+      _group("lamb", weights),
+      _undecayed("lamb", plain),
+      _undecayed("adam", variances),
+    ]
     defaults = {"lr": 0.0, "weight_decay": weight_decay}
     super().__init__([g for g in groups if g["params"]], defaults)
 
@@ -200,13 +226,15 @@ class Muon(Optimizer):
     self,
     matrices: Iterable[Tensor],
     others: Iterable[Tensor],
+    plain: Iterable[Tensor],
     variances: Iterable[Tensor],
     weight_decay: float,
   ):
     groups = [
       _group("muon", matrices),
       _group("nesterov", others),
-      _undecayed(variances),
+      _undecayed("nesterov", plain),
+      _undecayed("adam", variances),
     ]
     defaults = {"lr": 0.0, "weight_decay": weight_decay}
     super().__init__([g for g in groups if g["params"]], defaults)
@@ -230,9 +258,9 @@ def _group(rule: str, params: Iterable[Tensor]) -> dict[str, Any]:
   return {"params": list(params), "rule": rule}
 
 
-def _undecayed(params: Iterable[Tensor]) -> dict[str, Any]:
-  """Groups parameters that are no weights: they follow Adam without decay."""
-  return _group("adam", params) | {"weight_decay": 0.0}
+def _undecayed(rule: str, params: Iterable[Tensor]) -> dict[str, Any]:
+  """Groups parameters that follow a rule without decay."""
+  return _group(rule, params) | {"weight_decay": 0.0}
 
 
 def _step_of_adam(
