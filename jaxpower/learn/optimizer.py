@@ -172,7 +172,7 @@ def init(name: str, params: optax.Params, **options: Any) -> optax.OptState:
   return build(name, zeros, **options).init(params)
 
 
-def matrices(params: optax.Params, hidden: bool = False) -> Any:
+def matrices(params: Any, hidden: bool = False) -> Any:
   """Selects the weights that Muon takes as matrices: kernels, not a head's.
 
   If only those of `hidden` layers, not the first layer's either.
