@@ -23,12 +23,13 @@ out to share little. How often each interval holds the truth is simulated in
 benchmarks/statements.py.
 """
 
+import functools
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr, ndtri, ndtri_exp, stdtrit
+from scipy.special import gammaincinv, log_ndtr, ndtri, ndtri_exp, stdtrit
 
 from jaxpower.report.compare.statistics import (
   CONFIDENCE,
@@ -38,7 +39,9 @@ from jaxpower.report.compare.statistics import (
   Observation,
 )
 
-DRAWS = 4_000  # of the posterior; chosen: its quantiles are then good to 2 %
+DRAWS = 4_096  # of the posterior; chosen, a power of two for Sobol points
+NOT_NORMAL = 3  # of a draw's random numbers: grid point and two variances
+SMALLEST = 1e-12  # of a number between 0 and 1, so that its normal is finite
 # A Gibbs sampler needs chains side by side, and steps to forget its start;
 # chosen so that twice as many move no quantile by more than the draws do.
 CHAINS = 400
@@ -241,13 +244,12 @@ def fit(settings: Sequence[Sequence[Observation]]) -> Fit:
   middle = logs.mean()
   logs -= middle  # else sums of squares lose digits
   design = _Design.of(observations, column, logs, ~censored)
-  generator = np.random.default_rng(SEED)
   if censored.any():
-    drawn = _gibbs(design, logs, censored, generator)
+    drawn = _gibbs(design, logs, censored, np.random.default_rng(SEED))
     estimates = np.median(drawn.settings, axis=0)
   else:
     sums = _Sums.of(logs[None], design)
-    drawn = _draw(design, sums, DRAWS, generator)
+    drawn = _draw(design, sums, _even(design.columns))
     estimates = _posterior_mean(design, sums)
   return Fit(
     known,
@@ -320,6 +322,7 @@ class _Design:
     blocks: Covariance of the blocks' effects over the noise's variance, given
       the settings, (g, blocks, blocks).
     settings: That of the settings' estimates, (g, settings, settings).
+    blocks_root, settings_root: Their Cholesky factors.
     log_prior: Log determinants, (g,).
     factor: Variance of an observation over that of the noise, (g,).
     seed_share: Of the seed in that variance, (g,).
@@ -335,12 +338,19 @@ class _Design:
   crossed: np.ndarray
   blocks: np.ndarray
   settings: np.ndarray
+  blocks_root: np.ndarray
+  settings_root: np.ndarray
   log_prior: np.ndarray
   factor: np.ndarray
   seed_share: np.ndarray
   freedom: int
   contrast_freedom: int
   board_points: int
+
+  @property
+  def columns(self) -> int:
+    """How many random numbers a draw takes."""
+    return NOT_NORMAL + sum(self.crossed.shape)
 
   @classmethod
   def of(
@@ -379,6 +389,8 @@ class _Design:
       crossed=of_setting.T @ of_block,
       blocks=blocks,
       settings=settings,
+      blocks_root=np.linalg.cholesky(blocks),
+      settings_root=np.linalg.cholesky(settings),
       log_prior=log_prior,
       factor=factor,
       seed_share=points[:, 0] / factor,
@@ -458,38 +470,29 @@ class _Drawn:
   seed_share: np.ndarray
 
 
-def _draw(
-  design: _Design, sums: _Sums, draws: int, generator: np.random.Generator
-) -> _Drawn:
-  """Draws from the posterior given sums of complete logs, of 1 or `draws`."""
+def _draw(design: _Design, sums: _Sums, uniform: np.ndarray) -> _Drawn:
+  """Draws from the posterior given sums of complete logs, of 1 or `draws`.
+
+  `uniform` holds numbers between 0 and 1, (draws, NOT_NORMAL + settings +
+  blocks).
+  """
+  draws, (count, blocks_count) = len(uniform), design.crossed.shape
   estimates, squares = _least_squares(design, sums)
-  # Of one set of logs draws come in pairs that mirror each other, so that they
-  # are as often above an estimate as below it.
-  paired = len(squares) == 1
-  times = 2 if paired else 1
-  fresh = draws // times
   below = _weights(design, squares).cumsum(axis=1)
-  below = np.broadcast_to(below, (fresh, below.shape[1]))
-  aim = generator.random((fresh, 1)) * below[:, -1:]
+  aim = uniform[:, :1] * below[:, -1:]
   point = np.minimum((below < aim).sum(axis=1), below.shape[1] - 1)
-  row = np.zeros(fresh, int) if paired else np.arange(fresh)
-  noise = squares[row, point] / generator.chisquare(design.freedom, fresh)
+  row = np.arange(draws) if len(squares) > 1 else np.zeros(draws, int)
+  noise = squares[row, point] / _chisquare(design.freedom, uniform[:, 1])
   between = squares[row, -design.board_points + point % design.board_points]
-  between = between / generator.chisquare(design.contrast_freedom, fresh)
-  count, blocks_count = design.crossed.shape
-  normals = generator.standard_normal((fresh, count + blocks_count))
-  normals *= np.sqrt(noise)[:, None]
-  if paired:
-    normals = np.concatenate([normals, -normals])
-  point, row = np.tile(point, times), np.tile(row, times)
-  noise, between = np.tile(noise, times), np.tile(between, times)
+  between = between / _chisquare(design.contrast_freedom, uniform[:, 2])
+  normals = ndtri(uniform[:, NOT_NORMAL:]) * np.sqrt(noise)[:, None]
   settings, blocks = np.empty((draws, count)), np.empty((draws, blocks_count))
   for g in np.unique(point):
     here = np.flatnonzero(point == g)
-    root = np.linalg.cholesky(design.settings[g])
+    root = design.settings_root[g]
     settings[here] = estimates[row[here], g] + normals[here, :count] @ root.T
     off = sums.by_block[row[here]] - settings[here] @ design.crossed
-    root = np.linalg.cholesky(design.blocks[g])
+    root = design.blocks_root[g]
     blocks[here] = off @ design.blocks[g] + normals[here, count:] @ root.T
   return _Drawn(
     _rescaled(settings, estimates[row, point], np.sqrt(between / noise)),
@@ -522,6 +525,28 @@ def _rescaled(
   return estimates + common + factor[:, None] * (off - common)
 
 
+def _chisquare(freedom: int, uniform: np.ndarray) -> np.ndarray:
+  return 2 * gammaincinv(freedom / 2, uniform)
+
+
+@functools.lru_cache(maxsize=8)
+def _even(columns: int) -> np.ndarray:
+  """Spreads DRAWS points evenly over (0, 1), (DRAWS, columns).
+
+  Scrambled Sobol points (Owen 1998): a quantile of them is several times surer
+  than one of as many random draws. The second half mirrors the normal columns
+  of the first, so that draws are as often above an estimate as below it.
+  """
+  from scipy.stats import qmc  # half a second: only where there is a model
+
+  points = qmc.Sobol(columns, rng=np.random.default_rng(SEED))
+  points = points.random(DRAWS // 2)
+  points = np.clip(points, SMALLEST, 1 - SMALLEST)
+  mirrored = points.copy()
+  mirrored[:, NOT_NORMAL:] = 1 - points[:, NOT_NORMAL:]
+  return np.concatenate([points, mirrored])
+
+
 def _least_squares(
   design: _Design, sums: _Sums
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -549,7 +574,8 @@ def _gibbs(
   complete, bounds = np.tile(logs, (CHAINS, 1)), logs[censored]
   kept = []
   for step in range(FORGOTTEN_STEPS + -(-DRAWS // CHAINS) * STEPS_BETWEEN):
-    drawn = _draw(design, _Sums.of(complete, design), CHAINS, generator)
+    uniform = generator.uniform(SMALLEST, 1, (CHAINS, design.columns))
+    drawn = _draw(design, _Sums.of(complete, design), uniform)
     if step >= FORGOTTEN_STEPS and step % STEPS_BETWEEN == 0:
       kept.append(drawn)
     expected = drawn.settings[:, design.column[censored]]
