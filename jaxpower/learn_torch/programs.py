@@ -15,8 +15,9 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -80,13 +81,27 @@ class Programs:
     return self.held
 
 
+def prepare_compiler(framework: str) -> None:
+  """Runs a tiny network forwards and backwards, compiled if trials are."""
+  network = nn.Linear(4, 4).to(device_of())
+
+  def loss(inputs: Tensor) -> Tensor:
+    return network(inputs).relu().sum()
+
+  inputs = torch.ones(2, 4, device=device_of())
+  with no_disk_cache():
+    if framework == "torch_compile":
+      loss = torch.compile(loss, fullgraph=True, dynamic=False)
+    loss(inputs).backward()
+
+
 def compile_programs(spec: Spec) -> Programs:
   """Makes all that a spec needs in this process, compiled if it says so."""
   network = network_of(spec).to(device_of())
   programs = Programs(
     network,
-    functools.partial(loss_of, spec, network),
-    functools.partial(logits_of, spec, network),
+    functools.partial(_fresh(loss_of), spec, network),
+    functools.partial(_fresh(logits_of), spec, network),
   )
   return _compile(programs, spec) if spec.compiled else programs
 
@@ -158,6 +173,24 @@ def _compile(programs: Programs, spec: Spec) -> Programs:
     )
   network.load_state_dict(before)
   return compiled
+
+
+def _fresh(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+  """Copies a function with its code.
+
+  Dynamo keeps what it compiled with the code of a function, and would take it
+  from there for an equal spec: compiling again would cost nothing.
+  """
+  plain = cast(types.FunctionType, function)
+  copied = types.FunctionType(
+    plain.__code__.replace(),
+    plain.__globals__,
+    plain.__name__,
+    plain.__defaults__,
+    plain.__closure__,
+  )
+  copied.__kwdefaults__ = plain.__kwdefaults__
+  return copied
 
 
 def _mark_steps(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
