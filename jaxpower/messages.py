@@ -35,11 +35,16 @@ class Refused:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-  """A trial to run; its files go into the run folder `folder`."""
+  """A trial to run; its files go into the run folder `folder`.
+
+  Programs that no trial of the worker compiled are compiled `compile_repeats`
+  times.
+  """
 
   trial: Trial
   varied: dict[str, Any]
   folder: str
+  compile_repeats: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

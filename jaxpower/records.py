@@ -62,17 +62,28 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CompileCost:
+  """What it cost to compile a trial's executables once."""
+
+  seconds: float
+  joules: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Compilation:
   """The cost of compiling a trial's executables.
 
   With `cache_hit` an earlier trial of the process had compiled them, and
   `seconds` and `joules` are what that trial spent, so that the cost is known
-  for every trial, whichever paid it.
+  for every trial, whichever paid it. `repeats` has the cost of each time that
+  they were compiled, from nothing: one, or more if it was asked for, of which
+  `seconds` and `joules` are the first. It is empty in older records.
   """
 
   seconds: float
   joules: float | None
   cache_hit: bool = False
+  repeats: tuple[CompileCost, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -205,12 +216,18 @@ def from_json(line: str) -> TrialRecord:
     facts["config"] = completed(Trial, facts["config"])
     facts["curve"] = tuple(Evaluation(**e) for e in facts["curve"])
     if facts["compile"] is not None:
-      facts["compile"] = Compilation(**facts["compile"])
+      facts["compile"] = _compilation(facts["compile"])
     for name in ("reasons", "warnings"):
       facts[name] = tuple(facts[name])
     return TrialRecord(**facts)
   except (AttributeError, KeyError, TypeError) as error:
     raise ValueError(f"not a record: {error}") from None
+
+
+def _compilation(facts: dict[str, Any]) -> Compilation:
+  costs = facts.get("repeats", ())
+  facts = facts | {"repeats": tuple(CompileCost(**cost) for cost in costs)}
+  return Compilation(**facts)
 
 
 def read(path: pathlib.Path) -> list[TrialRecord]:

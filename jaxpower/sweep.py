@@ -59,6 +59,8 @@ class Plan:
     renamed: Ids of the records whose `varied` the file still has otherwise.
     meter: The meter asked for.
     retry_failed: Whether trials are run again whose record says failed.
+    compile_repeats: How often each executable is compiled, to know by how much
+      the cost of compiling varies.
     pretrainings: Ids of trials that the sweep has only to start others from.
     unusable: What is wrong with the checkpoints of recorded trials that a
       trial to be run starts from, by trial id; these are run again.
@@ -72,6 +74,7 @@ class Plan:
   renamed: frozenset[str] = frozenset()
   meter: str = "auto"
   retry_failed: bool = False
+  compile_repeats: int = 1
   pretrainings: frozenset[str] = frozenset()
   unusable: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -114,6 +117,7 @@ def plan(
   *,
   meter: str = "auto",
   retry_failed: bool = False,
+  compile_repeats: int = 1,
 ) -> Plan:
   """Expands a sweep and checks it against data and folder; writes nothing.
 
@@ -145,6 +149,7 @@ def plan(
     frozenset(renamed),
     meter,
     retry_failed,
+    compile_repeats,
     pretrainings=frozenset(map(trial_id, trials)) - {*map(trial_id, expanded)},
     unusable=pretraining.unusable(
       trials, {name: recorded[name] for name in done}, folder
@@ -234,7 +239,10 @@ def _run(
 ) -> TrialRecord:
   """Runs one trial in a worker, which is killed if the sweep is interrupted."""
   try:
-    for message in worker.run(trial, plan.varied(trial), plan.folder):
+    messages = worker.run(
+      trial, plan.varied(trial), plan.folder, plan.compile_repeats
+    )
+    for message in messages:
       if isinstance(message, Done):
         return message.record
       watch(number, trial, message)

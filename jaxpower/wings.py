@@ -66,10 +66,19 @@ class Wing(Protocol):
     """
     ...
 
+  def prepare_compiler(self, framework: str) -> None:
+    """Compiles and runs a tiny program, which is thrown away.
+
+    So that what is done once in a process, as to load the compiler or to build
+    the headers that it starts from, is not billed to the first trial.
+    """
+    ...
+
   def compile_programs(self, spec: Any) -> Any:
     """Compiles all that training and evaluation will call, and runs no update.
 
-    What it returns serves every trial of an equal spec.
+    Every call compiles anew, from nothing kept on disk or in the process. What
+    it returns serves every trial of an equal spec.
     """
     ...
 

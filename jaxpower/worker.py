@@ -107,7 +107,11 @@ class Worker:
     return self._process.pid
 
   def run(
-    self, trial: Trial, varied: dict[str, Any], folder: pathlib.Path
+    self,
+    trial: Trial,
+    varied: dict[str, Any],
+    folder: pathlib.Path,
+    compile_repeats: int = 1,
   ) -> Iterator[Progress | Done]:
     """Runs a trial; yields its progress, and at last `Done` with its record.
 
@@ -117,7 +121,7 @@ class Worker:
       self._stop()
       self._start()
     try:
-      self._inbox.send(Task(trial, varied, str(folder)))
+      self._inbox.send(Task(trial, varied, str(folder), compile_repeats))
       while not isinstance(message := self._outbox.recv(), Done):
         yield message
     except (EOFError, OSError):
@@ -287,6 +291,7 @@ def serve(
   )
   origin = provenance.collect() | {"meter_asked_for": meter}
   cache: dict[Any, trial.Compiled] = {}
+  prepared = False
   while True:
     try:
       task: Task = inbox.recv()
@@ -294,6 +299,10 @@ def serve(
       return
     folder = pathlib.Path(task.folder)
     try:
+      if not prepared:
+        outbox.send(Progress(phase="prepare"))
+        wing.prepare_compiler(framework)
+        prepared = True
       with monitor_of(task.trial) as monitor:
         record = trial.run(
           task.trial,
@@ -303,6 +312,7 @@ def serve(
           folder=folder,
           provenance=origin,
           tell=outbox.send,
+          compile_repeats=task.compile_repeats,
         )
     except BrokenPipeError:  # the sweep is gone
       return

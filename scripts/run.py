@@ -8,9 +8,10 @@
   --meter=auto             auto, nvml (GPUs), rapl (CPU) or estimate (a model)
   --dry-run                prints the trials, trains nothing
   --retry-failed           runs trials again whose record says failed
+  --compile-repeats=1      how often each program is compiled, to measure it
 
-Run again, it continues where it stopped. Bad input ends with exit code 2 and
-nothing written.
+Run again, it continues where it stopped; with more seeds or values it runs only
+what is missing. Bad input ends with exit code 2 and nothing written.
 """
 
 import sys

@@ -56,7 +56,9 @@ def record(
     "train_joules_bound": None if spent is None else 0.01 * spent,
     "seconds_to_accuracy": seconds if reached else None,
     "joules_to_accuracy": spent if reached else None,
-    "joules_by_phase": {} if failed else {"train": spent, "eval": 10.0},
+    "joules_by_phase": {}
+    if failed
+    else {"warmup": 0.0, "train": spent, "eval": 10.0},
     "seconds_by_phase": {} if failed else {"train": 4.0, "eval": 0.5},
     "joules_by_domain": {} if failed else {GPU: spent},
     "idle_watts": None if failed else idle,

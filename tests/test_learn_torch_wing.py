@@ -6,6 +6,7 @@ import functools
 import itertools
 import pathlib
 import types
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -179,25 +180,51 @@ def test_the_way_of_computing_changes_no_loss(
   )
 
 
-def test_nothing_is_compiled_while_it_trains(
-  monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+  """Compiles without the last stage; counts the graphs of this process."""
   # Inductor's C++ compiler takes half a minute; all before it is the same.
   compile_ = functools.partial(torch.compile, backend="aot_eager")
   monkeypatch.setattr(torch, "compile", compile_)
   monkeypatch.setattr(programs, "no_disk_cache", contextlib.nullcontext)
+  return lambda: dynamo_utils.counters["stats"]["unique_graphs"]
+
+
+def test_a_spec_is_compiled_anew_each_time(graphs: Callable[[], int]) -> None:
+  trial = dataclasses.replace(CNN, framework="torch_compile")
+  counts = [graphs()]
+  wing, placed, *_ = prepare(trial)
+  counts.append(graphs())
+  wing.compile_programs(placed.spec)
+  counts.append(graphs())
+  assert counts[2] - counts[1] == counts[1] - counts[0] > 0
+
+
+def test_the_compiler_is_prepared_where_it_is_used(
+  graphs: Callable[[], int],
+) -> None:
+  wing = wing_of("torch")
+  before = graphs()
+  wing.prepare_compiler("torch")
+  assert graphs() == before
+  wing.prepare_compiler("torch_compile")
+  assert graphs() == before + 1
+
+
+def test_nothing_is_compiled_while_it_trains(
+  graphs: Callable[[], int],
+) -> None:
   trial = dataclasses.replace(
     CNN, framework="torch_compile", augmentation="crop_flip"
   )
   sets = with_validation(small(trial.data))
   wing, placed, compiled, state = prepare(trial, sets)
-  graphs = dynamo_utils.counters["stats"]
-  before = graphs["unique_graphs"]
+  before = graphs()
   assert before > 0
   state, loss, _ = wing.train(compiled, state, placed, 0)
   wing.evaluate(compiled, state, placed, "validation")
   metrics = wing.evaluate(compiled, state, placed, "test")
-  assert graphs["unique_graphs"] == before
+  assert graphs() == before
   (plain,) = course(dataclasses.replace(trial, framework="torch"), 1, sets)
   np.testing.assert_allclose(
     [float(loss), float(metrics["loss"])], plain[:2], rtol=1e-5

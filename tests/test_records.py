@@ -18,7 +18,7 @@ from jaxpower.config import (
   trial_id,
   with_seed,
 )
-from jaxpower.records import Compilation, Evaluation, TrialRecord
+from jaxpower.records import Compilation, CompileCost, Evaluation, TrialRecord
 
 RECORD = TrialRecord(
   trial_id="4be1c06d9a52",
@@ -32,7 +32,15 @@ RECORD = TrialRecord(
   joules_to_accuracy=212.5,
   train_joules=212.5,
   examples=1000,
-  compile=Compilation(seconds=1.5, joules=None, cache_hit=True),
+  compile=Compilation(
+    seconds=1.5,
+    joules=None,
+    cache_hit=True,
+    repeats=(
+      CompileCost(seconds=1.5, joules=None),
+      CompileCost(seconds=1.25, joules=20.0),
+    ),
+  ),
   curve=(
     Evaluation(
       examples=1000,
@@ -301,3 +309,10 @@ def test_a_sweep_that_grows_names_its_records_anew(
   ]
   after = path.read_bytes().splitlines()
   assert (len(after), after[1]) == (3, before[1])
+
+
+def test_an_older_record_says_nothing_of_repeats() -> None:
+  facts = json.loads(records.to_json(RECORD))
+  del facts["compile"]["repeats"]
+  read = records.from_json(json.dumps(facts)).compile
+  assert read == Compilation(seconds=1.5, joules=None, cache_hit=True)

@@ -1,5 +1,6 @@
 """What a trial cost, by every way to count."""
 
+import dataclasses
 import statistics
 
 from report_records import record, seeds
@@ -7,6 +8,7 @@ from report_records import record, seeds
 from jaxpower.report.compare.costs import (
   COUNTINGS,
   SECONDS,
+  TRAIN_COMPILE_EVAL,
   all_known,
   by_seed,
   costs,
@@ -28,6 +30,23 @@ def test_a_missed_trial_is_bounded_in_every_way_to_count():
     "active": (Cost(655.0 - 88 * 4, True),),
   }
   assert costs([trial], SECONDS) == (Cost(4.0, True),)
+
+
+def test_warm_up_counts_with_compiling():
+  phases = {"warmup": 7.0, "train": 200.0, "eval": 10.0}
+  trials = [record(64, 0, 200.0), record(64, 0, -200.0)]
+  for trial in trials:
+    warmed = dataclasses.replace(trial, joules_by_phase=phases)
+    unknown = dataclasses.replace(
+      trial, joules_by_phase=phases | {"warmup": None}
+    )
+    for counting, spent in (
+      (COUNTINGS["compile"], 237.0),
+      (TRAIN_COMPILE_EVAL, 247.0),
+    ):
+      missed = trial.status == "missed"
+      assert costs([warmed], counting) == (Cost(spent, missed),)
+      assert costs([unknown], counting) is None
 
 
 def test_one_unknown_makes_all_unknown():

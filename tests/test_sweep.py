@@ -76,7 +76,11 @@ class InstantWorker:
     self.terminated = True
 
   def run(
-    self, trial: Trial, varied: dict[str, Any], folder: pathlib.Path
+    self,
+    trial: Trial,
+    varied: dict[str, Any],
+    folder: pathlib.Path,
+    compile_repeats: int = 1,
   ) -> Iterator[Progress | Done]:
     yield Progress(phase="train", accuracy=0.5)
     failed = type(self).runs == type(self).fails_at

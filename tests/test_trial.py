@@ -51,7 +51,12 @@ def run(
   """Runs a trial under a meter that reads 100 W all the time."""
   monkeypatch.setattr(trial, "INFER_SECONDS", 0.05)
 
-  def run(config: Trial, tell: Any = lambda progress: None) -> TrialRecord:
+  def run(
+    config: Trial,
+    tell: Any = lambda progress: None,
+    cache: dict[Spec, Compiled] = cache,
+    compile_repeats: int = 1,
+  ) -> TrialRecord:
     with Monitor(
       [SimulatedSource(WATTS)], wait=jax.block_until_ready
     ) as monitor:
@@ -63,6 +68,7 @@ def run(
         folder=tmp_path,
         provenance={"host": "node-17"},
         tell=tell,
+        compile_repeats=compile_repeats,
       )
 
   return run
@@ -127,9 +133,35 @@ def test_the_same_seed_trains_the_same_and_compiles_once(
   assert first.compile is not None
   assert second.compile.cache_hit
   assert second.compile.joules == first.compile.joules
+  (once,) = first.compile.repeats
+  assert once.joules == first.compile.joules
   other = run(dataclasses.replace(EASY, seed=1))
   assert [e.loss for e in other.curve] != [e.loss for e in first.curve]
   assert len(cache) == 1
+
+
+def test_compiling_is_repeated_only_by_the_trial_that_compiles(
+  run: Callable[..., TrialRecord],
+) -> None:
+  own: dict[Spec, Compiled] = {}
+  first = run(EASY, cache=own, compile_repeats=3)
+  second = run(EASY, cache=own, compile_repeats=3)
+  assert first.compile is not None
+  cost, *others = first.compile.repeats
+  assert (cost.seconds, cost.joules) == (
+    first.compile.seconds,
+    first.compile.joules,
+  )
+  assert first.seconds_by_phase["compile"] == cost.seconds
+  assert len(others) == 2
+  for repeat in others:  # each from nothing, not from what was kept
+    assert 0.2 < repeat.seconds / cost.seconds < 5
+    assert repeat.joules == pytest.approx(WATTS * repeat.seconds)
+  assert first.seconds_by_phase["compile_repeat"] == pytest.approx(
+    sum(repeat.seconds for repeat in others)
+  )
+  assert second.compile == dataclasses.replace(first.compile, cache_hit=True)
+  assert "compile_repeat" not in second.seconds_by_phase
 
 
 def test_evaluation_falls_at_equal_examples_for_every_batch_size(

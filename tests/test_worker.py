@@ -39,6 +39,22 @@ def finish(worker: Worker, trial: Trial, folder: pathlib.Path) -> TrialRecord:
   return done.record
 
 
+def test_a_tiny_program_is_compiled_before_the_first_trial(
+  tmp_path: pathlib.Path,
+) -> None:
+  with Worker("estimate") as worker:
+    phases = [
+      [
+        message.phase
+        for message in worker.run(EASY, {}, tmp_path)
+        if isinstance(message, Progress)
+      ]
+      for _ in range(2)
+    ]
+  assert phases[0][:3] == ["prepare", "setup", "idle"]
+  assert phases[1][:2] == ["setup", "idle"]
+
+
 def test_a_killed_worker_costs_one_trial(tmp_path: pathlib.Path) -> None:
   with Worker("estimate") as worker:
     assert (worker.ready.platform, worker.ready.devices) == ("cpu", 1)

@@ -74,6 +74,7 @@ def _run(argv: list[str], help_text: str) -> int:
     given.out,
     meter=given.meter,
     retry_failed=given.retry_failed,
+    compile_repeats=given.compile_repeats,
   )
   if given.dry_run:
     print(outline(planned))
@@ -105,6 +106,7 @@ class Flags:
   meter: str
   dry_run: bool
   retry_failed: bool
+  compile_repeats: int
 
 
 def parse(argv: list[str]) -> Flags:
@@ -131,6 +133,7 @@ def parse(argv: list[str]) -> Flags:
     meter=given["meter"],
     dry_run=given["dry-run"],
     retry_failed=given["retry-failed"],
+    compile_repeats=given["compile-repeats"],
   )
 
 
@@ -146,6 +149,9 @@ def _define_flags(types: Mapping[str, type]) -> flags.FlagValues:
   flags.DEFINE_enum("meter", "auto", METERS, "", flag_values=values)
   flags.DEFINE_bool("dry-run", False, "", flag_values=values)
   flags.DEFINE_bool("retry-failed", False, "", flag_values=values)
+  flags.DEFINE_integer(
+    "compile-repeats", 1, "", lower_bound=1, flag_values=values
+  )
   for path, kind in types.items():
     if " " in path:
       continue  # a task's name may have one, a flag's name may not

@@ -58,6 +58,20 @@ class Programs:
   on_features: FeaturePrograms | None = None
 
 
+def prepare_compiler(framework: str) -> None:
+  """Compiles and runs a tiny program of XLA, which is thrown away."""
+  assert framework == "jax"
+
+  def loss(weights: jax.Array) -> jax.Array:
+    return jnp.tanh(weights @ weights).sum()
+
+  def body(weights: jax.Array, _: None) -> tuple[jax.Array, None]:
+    return weights - jax.grad(loss)(weights), None
+
+  scan = jax.jit(functools.partial(jax.lax.scan, body, length=2))
+  jax.block_until_ready(scan(jnp.ones((4, 4))))
+
+
 def compile_programs(spec: Spec) -> Programs:
   """Compiles all that a spec needs, before any of it is called."""
   on_features = None

@@ -16,7 +16,12 @@ from jaxpower.learn.devices import make_mesh
 from jaxpower.learn.evaluation import Metrics
 from jaxpower.learn.numerics import numerics_of
 from jaxpower.learn.placement import Placed, place
-from jaxpower.learn.programs import Programs, compile_programs, flops_per_step
+from jaxpower.learn.programs import (
+  Programs,
+  compile_programs,
+  flops_per_step,
+  prepare_compiler,
+)
 from jaxpower.learn.segment import train
 from jaxpower.learn.state import (
   TrainState,
@@ -37,6 +42,7 @@ __all__ = [
   "on_features",
   "peak_memory_bytes",
   "place",
+  "prepare_compiler",
   "save",
   "start",
   "train",

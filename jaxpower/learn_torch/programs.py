@@ -15,8 +15,9 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -90,14 +91,28 @@ class Programs:
     return self.held
 
 
+def prepare_compiler(framework: str) -> None:
+  """Runs a tiny network forwards and backwards, compiled if trials are."""
+  network = nn.Linear(4, 4).to(device_of())
+
+  def loss(inputs: Tensor) -> Tensor:
+    return network(inputs).relu().sum()
+
+  inputs = torch.ones(2, 4, device=device_of())
+  with no_disk_cache():
+    if framework == "torch_compile":
+      loss = torch.compile(loss, fullgraph=True, dynamic=False)
+    loss(inputs).backward()
+
+
 def compile_programs(spec: Spec) -> Programs:
   """Makes all that a spec needs in this process, compiled if it says so."""
   network = network_of(spec).to(device_of())
   trained = spec_of_training(spec)
   programs = Programs(
     network,
-    functools.partial(loss_of, trained, network),
-    functools.partial(logits_of, spec, network),
+    functools.partial(_fresh(loss_of), trained, network),
+    functools.partial(_fresh(logits_of), spec, network),
   )
   if spec.features_once:
     programs.features_of = functools.partial(features_of, spec, network)
@@ -203,6 +218,24 @@ def _on_features(
   """Puts features in place of a batch's inputs."""
   mean, std, inputs, *rest = batch
   return mean, std, features_of(mean, std, inputs), *rest
+
+
+def _fresh(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+  """Copies a function with its code.
+
+  Dynamo keeps what it compiled with the code of a function, and would take it
+  from there for an equal spec: compiling again would cost nothing.
+  """
+  plain = cast(types.FunctionType, function)
+  copied = types.FunctionType(
+    plain.__code__.replace(),
+    plain.__globals__,
+    plain.__name__,
+    plain.__defaults__,
+    plain.__closure__,
+  )
+  copied.__kwdefaults__ = plain.__kwdefaults__
+  return copied
 
 
 def _mark_steps(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -23,7 +23,11 @@ from jaxpower.learn_torch.distributed import coordinator
 from jaxpower.learn_torch.evaluation import Metrics
 from jaxpower.learn_torch.numerics import numerics_of
 from jaxpower.learn_torch.placement import Placed
-from jaxpower.learn_torch.programs import Programs, flops_per_step
+from jaxpower.learn_torch.programs import (
+  Programs,
+  flops_per_step,
+  prepare_compiler,
+)
 from jaxpower.learn_torch.segment import train_share
 from jaxpower.learn_torch.spec import Spec, spec_of
 from jaxpower.learn_torch.state import TrainState, copy, count_parameters
@@ -40,6 +44,7 @@ __all__ = [
   "on_features",
   "peak_memory_bytes",
   "place",
+  "prepare_compiler",
   "save",
   "train",
   "wait",

@@ -52,25 +52,34 @@ def _active(record: TrialRecord) -> float | None:
   return train - watts * record.train_seconds
 
 
+def _warmup(record: TrialRecord) -> float | None:
+  return record.joules_by_phase.get("warmup")
+
+
+def _preparing(record: TrialRecord) -> float | None:
+  """Adds up what precedes the first update: compiling, and running it once.
+
+  The warm-up belongs to it: PyTorch prepares much of its work at the first
+  call, JAX while it compiles.
+  """
+  return add(record.compile and record.compile.joules, _warmup(record))
+
+
 TRAIN = Counting(lambda r: r.joules_to_accuracy, lambda r: r.train_joules)
 
 SECONDS = Counting(lambda r: r.seconds_to_accuracy, lambda r: r.train_seconds)
 
 TRAIN_COMPILE_EVAL = Counting(
-  lambda r: add(r.joules_to_accuracy_with_eval, r.compile and r.compile.joules),
-  lambda r: add(
-    r.train_joules,
-    r.compile and r.compile.joules,
-    r.joules_by_phase.get("eval"),
-  ),
+  lambda r: add(r.joules_to_accuracy_with_eval, _preparing(r)),
+  lambda r: add(r.train_joules, _preparing(r), r.joules_by_phase.get("eval")),
 )
 
 # The joules that may be asked for; `train` alone is the headline.
 COUNTINGS = {
   "train": TRAIN,
   "compile": Counting(
-    lambda r: r.joules_to_accuracy_with_compile,
-    lambda r: add(r.train_joules, r.compile and r.compile.joules),
+    lambda r: add(r.joules_to_accuracy_with_compile, _warmup(r)),
+    lambda r: add(r.train_joules, _preparing(r)),
   ),
   "eval": Counting(
     lambda r: r.joules_to_accuracy_with_eval,
