@@ -41,8 +41,9 @@ def with_compiling(
     return Fit(joules.known, estimates)
   relative = np.array([SCATTER / math.sqrt(times) for _, times in spent])
   generator = np.random.default_rng((SEED, STREAM))
-  factors = np.exp(relative * generator.standard_normal(joules.draws.shape))
-  draws = np.log(np.exp(joules.draws) + means * factors)
+  off = relative * generator.standard_normal(joules.draws.shape)
+  with np.errstate(divide="ignore"):  # of nothing that was added
+    draws = np.logaddexp(joules.draws, np.log(means) + off)
   return Fit(joules.known, estimates, draws, joules.noise, joules.seed_share)
 
 

@@ -28,7 +28,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr, ndtri, ndtri_exp, stdtrit
+from scipy.special import gammaincinv, log_ndtr, ndtri, ndtri_exp, stdtrit
 
 from jaxpower.report.compare.statistics import (
   CONFIDENCE,
@@ -38,7 +38,7 @@ from jaxpower.report.compare.statistics import (
   Observation,
 )
 
-DRAWS = 4_000  # of the posterior; chosen: its quantiles are then good to 2 %
+DRAWS = 4_000  # of the posterior; chosen: intervals are then good to 2 or 3 %
 # A Gibbs sampler needs chains side by side, and steps to forget its start;
 # chosen so that twice as many move no quantile by more than the draws do.
 CHAINS = 400
@@ -326,6 +326,7 @@ class _Design:
     freedom: Observations less settings.
     contrast_freedom: Of the noise between settings, see `_contrasts`; it is
       estimated at the last `board_points` of the grid.
+    pooled: Whether that noise has the seeds' own effects in it.
     board_points: How many points of the grid differ in the board alone.
   """
 
@@ -340,6 +341,7 @@ class _Design:
   seed_share: np.ndarray
   freedom: int
   contrast_freedom: int
+  pooled: bool
   board_points: int
 
   @classmethod
@@ -384,6 +386,7 @@ class _Design:
       seed_share=points[:, 0] / factor,
       freedom=len(logs) - of_setting.shape[1],
       contrast_freedom=freedom,
+      pooled=shared == NONE_SHARED,
       board_points=len(sds),
     )
 
@@ -470,34 +473,62 @@ def _draw(
   fresh = draws // times
   below = _weights(design, squares).cumsum(axis=1)
   below = np.broadcast_to(below, (fresh, below.shape[1]))
-  aim = generator.random((fresh, 1)) * below[:, -1:]
+  aim = _uniform(fresh, 1, generator) * below[:, -1:]
   point = np.minimum((below < aim).sum(axis=1), below.shape[1] - 1)
   row = np.zeros(fresh, int) if paired else np.arange(fresh)
-  noise = squares[row, point] / generator.chisquare(design.freedom, fresh)
-  between = squares[row, -design.board_points + point % design.board_points]
-  between = between / generator.chisquare(design.contrast_freedom, fresh)
+  noise = squares[row, point] / _chi_square(design.freedom, fresh, generator)
+  between = squares[row, point % design.board_points - design.board_points]
+  between = between / _chi_square(design.contrast_freedom, fresh, generator)
   count, blocks_count = design.crossed.shape
-  normals = generator.standard_normal((fresh, count + blocks_count))
+  normals = ndtri(_uniform(fresh, count + blocks_count, generator))
   normals *= np.sqrt(noise)[:, None]
   if paired:
     normals = np.concatenate([normals, -normals])
   point, row = np.tile(point, times), np.tile(row, times)
   noise, between = np.tile(noise, times), np.tile(between, times)
   settings, blocks = np.empty((draws, count)), np.empty((draws, blocks_count))
+  apart = np.empty((draws, count))
   for g in np.unique(point):
     here = np.flatnonzero(point == g)
     root = np.linalg.cholesky(design.settings[g])
     settings[here] = estimates[row[here], g] + normals[here, :count] @ root.T
+    if design.pooled:  # else seeds that few settings share would count twice
+      alone = g % design.board_points - design.board_points
+      root = np.linalg.cholesky(design.settings[alone])
+    apart[here] = normals[here, :count] @ root.T
     off = sums.by_block[row[here]] - settings[here] @ design.crossed
     root = np.linalg.cholesky(design.blocks[g])
     blocks[here] = off @ design.blocks[g] + normals[here, count:] @ root.T
   return _Drawn(
-    _rescaled(settings, estimates[row, point], np.sqrt(between / noise)),
+    _with_contrasts(
+      settings,
+      estimates[row, point],
+      np.sqrt(between / noise)[:, None] * apart,
+    ),
     blocks,
     noise,
     noise * design.factor[point],
     design.seed_share[point],
   )
+
+
+def _uniform(
+  draws: int, columns: int, generator: np.random.Generator
+) -> np.ndarray:
+  """Draws between 0 and 1, in each column one from each of `draws` strata.
+
+  A Latin hypercube (McKay, Beckman and Conover 1979). Drawn freely, the ends
+  of a t interval of two seeds were 25 % off, of three 9 %.
+  """
+  strata = np.tile(np.arange(draws)[:, None], (1, columns))
+  strata = generator.permuted(strata, axis=0)
+  return (strata + generator.random((draws, columns))) / draws
+
+
+def _chi_square(
+  freedom: int, draws: int, generator: np.random.Generator
+) -> np.ndarray:
+  return 2 * gammaincinv(freedom / 2, _uniform(draws, 1, generator)[:, 0])
 
 
 def _weights(design: _Design, squares: np.ndarray) -> np.ndarray:
@@ -513,13 +544,12 @@ def _posterior_mean(design: _Design, sums: _Sums) -> np.ndarray:
   return weight @ estimates[0] / weight.sum()
 
 
-def _rescaled(
-  settings: np.ndarray, estimates: np.ndarray, factor: np.ndarray
+def _with_contrasts(
+  settings: np.ndarray, estimates: np.ndarray, apart: np.ndarray
 ) -> np.ndarray:
-  """Multiplies what settings are off from one another, not what all are."""
-  off = settings - estimates
-  common = off.mean(axis=1, keepdims=True)
-  return estimates + common + factor[:, None] * (off - common)
+  """Replaces what settings are off from one another, not what all are."""
+  common = (settings - estimates).mean(axis=1, keepdims=True)
+  return estimates + common + apart - apart.mean(axis=1, keepdims=True)
 
 
 def _least_squares(
