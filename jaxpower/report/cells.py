@@ -116,7 +116,9 @@ def unit_of(joules: Iterable[Estimate | float | None]) -> JouleUnit:
 
 def unit_to_target(comparison: Comparison) -> JouleUnit:
   """Chooses the unit of the joules to the target of all settings."""
-  return unit_of(group.joules for group in comparison.groups)
+  return unit_of(
+    group.joules or group.joules_missed for group in comparison.groups
+  )
 
 
 def joules(value: Estimate | None, estimated: bool) -> str:

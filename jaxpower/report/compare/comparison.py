@@ -30,6 +30,7 @@ from jaxpower.report.compare.costs import (
   Counting,
   all_known,
   ran,
+  trial_cost,
 )
 from jaxpower.report.compare.model import Fit, fit
 from jaxpower.report.compare.places import (
@@ -330,12 +331,15 @@ def _reason_unknown(
   if all(record.status == "failed" for record in records):
     error = next((r.error for r in records if r.error), None)
     return f"every trial failed: {error or 'no error was recorded'}", None
-  missed = [r.train_joules for r in ran(records) if r.status != "reached"]
-  if missed and (joules := all_known(missed)):
-    reached = sum(r.status == "reached" for r in ran(records))
-    reason = f"{reached} of {len(ran(records))} trials reached the target"
-    return reason, statistics.median(joules)
-  reasons = (reason for record in records for reason in record.reasons)
-  measured = all(r.train_joules is not None for r in ran(records))
-  nothing = "a trial's joules are not above zero"
-  return next(reasons, nothing if measured else "no energy was measured"), None
+  trials = ran(records)
+  unknown = [record for record in trials if trial_cost(record) is None]
+  if unknown:
+    reasons = (reason for record in unknown for reason in record.reasons)
+    return next(reasons, "no energy was measured"), None
+  missed = all_known(r.train_joules for r in trials if r.status != "reached")
+  costs = all_known(map(trial_cost, trials)) or ()
+  if not missed or min(cost.value for cost in costs) <= 0:
+    return "a trial's joules are not above zero", None
+  reached = len(trials) - len(missed)
+  reason = f"{reached} of {len(trials)} trials reached the target"
+  return reason, statistics.median(missed)

@@ -9,11 +9,11 @@ differ in how much of their preparing they leave to the first call.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from jaxpower.records import TrialRecord
+from jaxpower.records import Compilation, CompileCost, TrialRecord
 from jaxpower.report.compare.costs import add, all_known, ran
 from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.statistics import SEED
@@ -41,8 +41,9 @@ def with_compiling(
     return Fit(joules.known, estimates)
   relative = np.array([SCATTER / math.sqrt(times) for _, times in spent])
   generator = np.random.default_rng((SEED, STREAM))
-  factors = np.exp(relative * generator.standard_normal(joules.draws.shape))
-  draws = np.log(np.exp(joules.draws) + means * factors)
+  off = relative * generator.standard_normal(joules.draws.shape)
+  with np.errstate(divide="ignore"):  # of nothing that was added
+    draws = np.logaddexp(joules.draws, np.log(means) + off)
   return Fit(joules.known, estimates, draws, joules.noise, joules.seed_share)
 
 
@@ -51,10 +52,20 @@ def _compiling(records: Sequence[TrialRecord]) -> tuple[float, int] | None:
   trials = ran(records)
   compiled = [r for r in trials if r.compile and not r.compile.cache_hit]
   joules = all_known(
-    r.compile.joules if r.compile else None for r in compiled or trials[:1]
+    once.joules
+    for r in compiled or trials[:1]
+    for once in _each_time(r.compile)
   )
   warm = all_known(r.joules_by_phase.get("warmup", 0.0) for r in trials)
   if not joules or not warm:
     return None  # a phase that did not run spent nothing; None is unknown
   mean = add(math.fsum(joules) / len(joules), math.fsum(warm) / len(warm))
   return None if mean is None else (mean, len(joules))
+
+
+def _each_time(compilation: Compilation | None) -> Iterable[CompileCost]:
+  """Returns the cost of each time that executables were compiled anew."""
+  if compilation is None:
+    return (CompileCost(seconds=0.0, joules=None),)
+  once = CompileCost(seconds=compilation.seconds, joules=compilation.joules)
+  return compilation.repeats or (once,)

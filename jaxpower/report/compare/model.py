@@ -329,6 +329,7 @@ class _Design:
     freedom: Observations less settings.
     contrast_freedom: Of the noise between settings, see `_contrasts`; it is
       estimated at the last `board_points` of the grid.
+    pooled: Whether that noise has the seeds' own effects in it.
     board_points: How many points of the grid differ in the board alone.
   """
 
@@ -345,6 +346,7 @@ class _Design:
   seed_share: np.ndarray
   freedom: int
   contrast_freedom: int
+  pooled: bool
   board_points: int
 
   @property
@@ -396,6 +398,7 @@ class _Design:
       seed_share=points[:, 0] / factor,
       freedom=len(logs) - of_setting.shape[1],
       contrast_freedom=freedom,
+      pooled=shared == NONE_SHARED,
       board_points=len(sds),
     )
 
@@ -487,20 +490,48 @@ def _draw(design: _Design, sums: _Sums, uniform: np.ndarray) -> _Drawn:
   between = between / _chisquare(design.contrast_freedom, uniform[:, 2])
   normals = ndtri(uniform[:, NOT_NORMAL:]) * np.sqrt(noise)[:, None]
   settings, blocks = np.empty((draws, count)), np.empty((draws, blocks_count))
+  apart = np.empty((draws, count))
   for g in np.unique(point):
     here = np.flatnonzero(point == g)
     root = design.settings_root[g]
     settings[here] = estimates[row[here], g] + normals[here, :count] @ root.T
+    if design.pooled:  # else seeds that few settings share would count twice
+      alone = g % design.board_points - design.board_points
+      root = design.settings_root[alone]
+    apart[here] = normals[here, :count] @ root.T
     off = sums.by_block[row[here]] - settings[here] @ design.crossed
     root = design.blocks_root[g]
     blocks[here] = off @ design.blocks[g] + normals[here, count:] @ root.T
   return _Drawn(
-    _rescaled(settings, estimates[row, point], np.sqrt(between / noise)),
+    _with_contrasts(
+      settings,
+      estimates[row, point],
+      np.sqrt(between / noise)[:, None] * apart,
+    ),
     blocks,
     noise,
     noise * design.factor[point],
     design.seed_share[point],
   )
+
+
+def _uniform(
+  draws: int, columns: int, generator: np.random.Generator
+) -> np.ndarray:
+  """Draws between 0 and 1, in each column one from each of `draws` strata.
+
+  A Latin hypercube (McKay, Beckman and Conover 1979). Drawn freely, the ends
+  of a t interval of two seeds were 25 % off, of three 9 %.
+  """
+  strata = np.tile(np.arange(draws)[:, None], (1, columns))
+  strata = generator.permuted(strata, axis=0)
+  return (strata + generator.random((draws, columns))) / draws
+
+
+def _chi_square(
+  freedom: int, draws: int, generator: np.random.Generator
+) -> np.ndarray:
+  return 2 * gammaincinv(freedom / 2, _uniform(draws, 1, generator)[:, 0])
 
 
 def _weights(design: _Design, squares: np.ndarray) -> np.ndarray:
@@ -516,13 +547,12 @@ def _posterior_mean(design: _Design, sums: _Sums) -> np.ndarray:
   return weight @ estimates[0] / weight.sum()
 
 
-def _rescaled(
-  settings: np.ndarray, estimates: np.ndarray, factor: np.ndarray
+def _with_contrasts(
+  settings: np.ndarray, estimates: np.ndarray, apart: np.ndarray
 ) -> np.ndarray:
-  """Multiplies what settings are off from one another, not what all are."""
-  off = settings - estimates
-  common = off.mean(axis=1, keepdims=True)
-  return estimates + common + factor[:, None] * (off - common)
+  """Replaces what settings are off from one another, not what all are."""
+  common = (settings - estimates).mean(axis=1, keepdims=True)
+  return estimates + common + apart - apart.mean(axis=1, keepdims=True)
 
 
 def _chisquare(freedom: int, uniform: np.ndarray) -> np.ndarray:

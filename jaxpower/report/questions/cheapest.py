@@ -70,11 +70,14 @@ FRONTS = (
   " training. Right: {energy} and seconds to the target. Coloured settings are"
   " on the Pareto front: no other setting is better in both."
 )
-INTERVALS = (
+COSTS = (
   "What a setting typically costs over seeds, with its 95 % interval, by one"
-  " model of all settings; intervals of ratios hold for all pairs of settings"
-  " at once. The sentences above and most over least expensive are corrected"
-  " for having been chosen by the same trials; raw is the ratio as seen."
+  " model of all settings"
+)
+RATIOS = (
+  "intervals of ratios hold for all pairs of settings at once. The sentences"
+  " above and most over least expensive are corrected for having been chosen by"
+  " the same trials; raw is the ratio as seen."
 )
 MISSED = (
   "Missed within: more than half of the seeds missed the target; this is what"
@@ -241,11 +244,11 @@ def _joules_cell(group: Group, unit: JouleUnit) -> str:
 
 def _notes(comparison: Comparison) -> list[str]:
   groups = comparison.groups
-  seeds = [group.seeds_ran for group in groups]
   notes = []
-  if any(group.joules and group.joules.low is not None for group in groups):
-    notes.append(INTERVALS)
-  if 1 in seeds:
+  lows = [group.joules.low for group in groups if group.joules]
+  if any(low is not None for low in lows):
+    notes.append(f"{COSTS}; {RATIOS}" if len(lows) > 1 else f"{COSTS}.")
+  elif lows:
     notes.append(ONE_SEED)
   if any(group.joules_missed is not None for group in groups):
     notes.append(MISSED)
@@ -400,7 +403,7 @@ def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
   if verdict.worst:
     sentences.append(_most_expensive(verdict.worst, extremes))
   if verdict.one_seed:
-    sentences.append(f"{ONE_SEED}{_command(verdict.more)}")
+    sentences.append(_and_more(ONE_SEED, verdict.more))
   return [
     *sentences,
     *_missed(verdict),
@@ -415,23 +418,27 @@ def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
 def _alike(verdict: Verdict, best: Group) -> str:
   seeds = min(group.seeds_ran for group in (best, *verdict.alike))
   names = [setting(group.varied) for group in verdict.alike]
-  return (
+  return _and_more(
     f"It does not differ measurably from {join_settings(names, 'or')} with"
-    f" {count(seeds, 'seed')}{_command(verdict.more) or '.'}"
+    f" {count(seeds, 'seed')}.",
+    verdict.more,
   )
 
 
-def _command(more: MoreSeeds | None) -> str:
-  """Says how more seeds are run, and what that is expected to cost."""
+def _and_more(sentence: str, more: MoreSeeds | None) -> str:
+  """Adds how more seeds are run, and what that is expected to cost."""
   if more is None:
-    return ""
+    return sentence
   parts = []
   if more.joules is not None:
     parts.append(energy(more.joules, more.estimated))
   if more.seconds is not None:
     parts.append(duration(more.seconds))
   cost = f", about {' and '.join(parts)}" if parts else ""
-  return f"; {more.seeds} seeds would tell more{cost}: {more.command}"
+  return (
+    f"{sentence.rstrip('.')}; {more.seeds} seeds would tell more{cost}:"
+    f" `{more.command}`."
+  )
 
 
 def _most_expensive(group: Group, extremes: Extremes) -> str:

@@ -49,7 +49,11 @@ def trials(compared: Compared) -> str:
 
 
 def summary(comparisons: Iterable[Comparison]) -> str:
-  """Writes a row a group; `..._status` is exact, lower bound or unknown."""
+  """Writes a row a group.
+
+  `..._status` is "known" for the model's estimate; of an empty cell "missed",
+  where more than half of the seeds missed the target, or "unknown".
+  """
   return _csv([_group(c, group) for c in comparisons for group in c.groups])
 
 
@@ -91,23 +95,28 @@ def _group(comparison: Comparison, group: Group) -> dict[str, Any]:
     "diverged": group.count("diverged"),
     "failed": group.count("failed"),
     "partial": group.partial,
-    **_estimate("joules_to_accuracy", group.joules),
-    **_estimate("seconds_to_accuracy", group.seconds),
-    **_estimate("joules_ratio_to_best", group.ratio),
+    **_estimate("joules_to_accuracy", group.joules, group),
+    **_estimate("seconds_to_accuracy", group.seconds, group),
+    **_estimate("joules_ratio_to_best", group.ratio, group),
+    "joules_missed": group.joules_missed,
     "joules_per_1000_examples": group.joules_per_1000_examples,
     "joules_per_1000_examples_bound": group.joules_per_1000_examples_bound,
     "unknown": group.unknown,
   }
 
 
-def _estimate(name: str, value: Estimate | None) -> dict[str, Any]:
+def _estimate(
+  name: str, value: Estimate | None, group: Group
+) -> dict[str, Any]:
   cell = value or Estimate(math.nan)
-  status = "lower bound" if cell.at_least else "exact"
+  missed = group.joules_missed is not None or (
+    2 * group.count("reached") < group.seeds_ran
+  )
   return {
     name: cell.value,
     f"{name}_low": cell.low,
     f"{name}_high": cell.high,
-    f"{name}_status": status if value else "unknown",
+    f"{name}_status": "known" if value else "missed" if missed else "unknown",
   }
 
 

@@ -33,7 +33,7 @@ def pareto(comparisons: Sequence[Comparison]) -> "Figure":
 
   Without joules and seconds where all joules are modelled from CPU time.
   Settings on a front are coloured and named; the others stay faint. A setting
-  whose joules are only bounded is drawn open, with an arrow to the right.
+  that mostly missed has no point among joules and seconds.
   """
   from matplotlib.figure import Figure
 
