@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.statistics import Cost
 
@@ -20,10 +22,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Counting:
-  """A way to count: what a reached trial cost, and another at least."""
+  """A way to count: what a reached trial cost, and another at least.
+
+  Where it is `exact` what another cost is known too, as joules per example.
+  """
 
   reached: Callable[[TrialRecord], float | None]
   bound: Callable[[TrialRecord], float | None]
+  exact: bool = False
 
 
 def all_known(values: Iterable[T | None]) -> tuple[T, ...] | None:
@@ -52,9 +58,28 @@ def _active(record: TrialRecord) -> float | None:
   return train - watts * record.train_seconds
 
 
+def examples_to_target(record: TrialRecord) -> float | None:
+  """Returns how many examples a trial trained on until its target counted.
+
+  By its curve at the seconds to the target, so that it is the same crossing by
+  whichever rule it was decided. None where it has not reached the target.
+  """
+  if record.seconds_to_accuracy is None or not record.curve:
+    return None
+  seconds = [look.train_seconds for look in record.curve]
+  examples = [look.examples for look in record.curve]
+  return float(np.interp(record.seconds_to_accuracy, seconds, examples))
+
+
 TRAIN = Counting(lambda r: r.joules_to_accuracy, lambda r: r.train_joules)
 
 SECONDS = Counting(lambda r: r.seconds_to_accuracy, lambda r: r.train_seconds)
+
+EXAMPLES = Counting(examples_to_target, lambda r: r.examples)
+
+JOULES_PER_EXAMPLE = Counting(
+  lambda r: r.joules_per_example, lambda r: r.joules_per_example, exact=True
+)
 
 TRAIN_COMPILE_EVAL = Counting(
   lambda r: add(r.joules_to_accuracy_with_eval, r.compile and r.compile.joules),
@@ -110,7 +135,9 @@ def trial_cost(record: TrialRecord, counting: Counting = TRAIN) -> Cost | None:
   """Returns the cost of one trial that ran; None where it is not known."""
   reached = record.status == "reached"
   spent = counting.reached(record) if reached else counting.bound(record)
-  return None if spent is None else Cost(spent, censored=not reached)
+  if spent is None:
+    return None
+  return Cost(spent, censored=not (reached or counting.exact))
 
 
 def mean_cost(repeats: Sequence[Cost]) -> Cost:
