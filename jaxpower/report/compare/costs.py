@@ -140,6 +140,18 @@ def trial_cost(record: TrialRecord, counting: Counting = TRAIN) -> Cost | None:
   return Cost(spent, censored=not (reached or counting.exact))
 
 
+def missed_within(trials: Iterable[TrialRecord]) -> float | None:
+  """Returns the joules within which none of the missed trials got there.
+
+  The least that one of them spent: within more it is not known of all. None
+  where that is unknown, or where none missed.
+  """
+  missed = all_known(
+    trial_cost(trial) for trial in ran(trials) if trial.status != "reached"
+  )
+  return min((cost.value for cost in missed or ()), default=None)
+
+
 def mean_cost(repeats: Sequence[Cost]) -> Cost:
   """Averages the costs of repeats; censored where one of them is.
 

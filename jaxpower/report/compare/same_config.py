@@ -29,8 +29,8 @@ from jaxpower.report.compare.costs import (
   add,
   all_known,
   by_seed,
+  missed_within,
   ran,
-  trial_cost,
 )
 from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.repeats import status_by_seed
@@ -244,18 +244,6 @@ def _framework_costs(
     },
     peak_memory_bytes=_median(record.peak_memory_bytes for record in completed),
   )
-
-
-def missed_within(trials: Iterable[TrialRecord]) -> float | None:
-  """Returns the joules within which none of the missed trials got there.
-
-  The least that one of them spent: within more it is not known of all. None
-  where that is unknown, or where none missed.
-  """
-  missed = all_known(
-    trial_cost(trial) for trial in trials if trial.status != "reached"
-  )
-  return min((cost.value for cost in missed or ()), default=None)
 
 
 def _median(numbers: Iterable[float | None]) -> float | None:
