@@ -139,7 +139,7 @@ def test_the_numbers_of_a_saving() -> None:
   assert 8 < low < value < high < 12.5
   assert value == pytest.approx(9.96, rel=0.01)
   low, value, high = only(saving.ratio)
-  assert 0.5 < low < value < high < 0.9
+  assert 0.5 < low < value < high < 0.95
   assert value == pytest.approx(0.698, rel=0.01)
   assert saving.surely_saved and not saving.surely_cost_more
   assert saving.misses == ()
