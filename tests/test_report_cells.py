@@ -12,6 +12,7 @@ from jaxpower.report.cells import (
   estimate,
   joules,
   joules_interval,
+  misses,
   number_or_unknown,
   unit_of,
   unit_to_target,
@@ -110,3 +111,12 @@ def test_an_interval_in_a_sentence_has_the_prefix_of_its_value():
 def test_settings_of_a_comparison_share_a_unit():
   (comparison,) = compare(seeds(64, 41_834.0) + seeds(256, -12_300_000.0))
   assert unit_to_target(comparison).symbol == "kJ"
+
+
+def test_misses_say_how_many_and_within_what():
+  assert misses(2, 3, "torch", "84 %", 15.0) == (
+    "2 of 3 seeds of torch did not reach 84 % within 15.0 J"
+  )
+  assert misses(1, 1, "torch", "84 %", None) == (
+    "1 of 1 seed of torch did not reach 84 %"
+  )

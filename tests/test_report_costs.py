@@ -3,10 +3,13 @@
 import dataclasses
 import statistics
 
+import pytest
 from report_records import record, seeds
 
 from jaxpower.report.compare.costs import (
   COUNTINGS,
+  EXAMPLES,
+  JOULES_PER_EXAMPLE,
   SECONDS,
   TRAIN_COMPILE_EVAL,
   all_known,
@@ -14,6 +17,7 @@ from jaxpower.report.compare.costs import (
   costs,
   costs_by_seed,
   exact_by_seed,
+  missed_within,
 )
 from jaxpower.report.compare.statistics import Cost
 
@@ -81,3 +85,31 @@ def test_one_unknown_cost_leaves_no_costs_by_seed():
   trials = [*seeds(64, 200.0), record(64, 1, None)]
   assert costs_by_seed(trials) == {}
   assert costs_by_seed([]) == {}
+
+
+@pytest.mark.parametrize(
+  ("seconds", "examples"),
+  # A look every 0.4 s and 2,048 examples; between two, an interpolated crossing.
+  [(4.0, 20_480), (1.2, 6_144), (1.3, 6_656)],
+)
+def test_examples_to_the_target_are_those_of_its_crossing(
+  seconds: float, examples: int
+):
+  trial = record(64, 0, 200.0, seconds_to_accuracy=seconds)
+  assert costs([trial], EXAMPLES) == (Cost(pytest.approx(examples)),)
+
+
+def test_examples_of_a_miss_are_a_bound_and_joules_per_example_are_not():
+  missed = record(64, 0, -204.8)
+  assert costs([missed], EXAMPLES) == (Cost(20_480, censored=True),)
+  assert costs([missed], JOULES_PER_EXAMPLE) == (Cost(pytest.approx(0.01)),)
+  blind = dataclasses.replace(record(64, 0, 200.0), curve=())
+  assert costs([blind], EXAMPLES) is None
+
+
+def test_within_the_least_that_a_miss_spent_none_of_them_got_there():
+  missed, failed = seeds(64, -300.0, -200.0), record(64, 5, status="failed")
+  assert missed_within([*missed, failed, record(64, 3, 100.0)]) == 200
+  assert missed_within([record(64, 3, 100.0)]) is None
+  unknown = dataclasses.replace(missed[0], train_joules=None)
+  assert missed_within([unknown, missed[1]]) is None

@@ -12,6 +12,7 @@ from jaxpower.report.compare.statistics import (
   Cost,
   Estimate,
   Span,
+  mean_with_interval,
   median,
   median_ratio,
   range_coverage,
@@ -215,3 +216,14 @@ def test_an_interval_of_pairs_holds_their_median(drawn):
   assert found.high is not None
   assert found.low <= found.least <= found.most <= found.high
   assert median_ratio(pairs[::-1]) == found
+
+
+def test_a_mean_has_the_t_interval_of_its_values():
+  values = [-4.0, -5.0, -6.5, -5.5]
+  found = mean_with_interval(values)
+  expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
+  assert found is not None
+  assert found.value == statistics.fmean(values)
+  assert (found.low, found.high) == pytest.approx(tuple(expected))
+  assert mean_with_interval([]) is None
+  assert mean_with_interval([3.0]) == Estimate(3.0)

@@ -72,6 +72,11 @@ def interval(value: Estimate | Span, to: str = " to ", figures: int = 3) -> str:
   return f"{low}{to}{number(value.high, figures)}"
 
 
+def has_interval(value: Estimate) -> bool:
+  """Whether an estimate has an interval: with one seed there is none."""
+  return value.low is not None and value.high is not None
+
+
 def at_least(value: Estimate) -> str:
   """Writes a value in a sentence: "212", or "at least 655" for a bound."""
   return f"{'at least ' if value.at_least else ''}{number(value.value)}"
@@ -100,6 +105,28 @@ def interval_note(fewest_seeds: int) -> str:
     f"{note}. With {fewest_seeds} seeds it is at most their range, which"
     f" contains the true median in {coverage} of 100 cases."
   )
+
+
+def typical_note(rows: str) -> str:
+  """Explains costs and intervals that are fitted, for rows of this name."""
+  return (
+    "Costs are those of the typical seed, by one model of all rows:"
+    f" log cost = {rows} + seed + board + noise; in brackets 95 % intervals,"
+    " each for its own cell. A trial that missed its target counts as having"
+    " cost more than it spent; where more than half of the seeds missed, the"
+    " cost is unknown."
+  )
+
+
+def misses(
+  missed: int, seeds: int, of: str, goal: str, within: float | None
+) -> str:
+  """Says what missed trials allow: "2 of 3 seeds of torch did not reach ...".
+
+  `within` is how many joules each of them had spent at least.
+  """
+  text = f"{missed} of {count(seeds, 'seed')} of {of} did not reach {goal}"
+  return text if within is None else f"{text} within {quantity(within, 'J')}"
 
 
 # Energy: in a table one unit a column, in a sentence the prefix of the value

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.statistics import Cost
 
@@ -20,10 +22,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Counting:
-  """A way to count: what a reached trial cost, and another at least."""
+  """A way to count: what a reached trial cost, and another at least.
+
+  Where it is `exact` what another cost is known too, as joules per example.
+  """
 
   reached: Callable[[TrialRecord], float | None]
   bound: Callable[[TrialRecord], float | None]
+  exact: bool = False
 
 
 def all_known(values: Iterable[T | None]) -> tuple[T, ...] | None:
@@ -65,9 +71,28 @@ def _preparing(record: TrialRecord) -> float | None:
   return add(record.compile and record.compile.joules, _warmup(record))
 
 
+def examples_to_target(record: TrialRecord) -> float | None:
+  """Returns how many examples a trial trained on until its target counted.
+
+  By its curve at the seconds to the target, so that it is the same crossing by
+  whichever rule it was decided. None where it has not reached the target.
+  """
+  if record.seconds_to_accuracy is None or not record.curve:
+    return None
+  seconds = [look.train_seconds for look in record.curve]
+  examples = [look.examples for look in record.curve]
+  return float(np.interp(record.seconds_to_accuracy, seconds, examples))
+
+
 TRAIN = Counting(lambda r: r.joules_to_accuracy, lambda r: r.train_joules)
 
 SECONDS = Counting(lambda r: r.seconds_to_accuracy, lambda r: r.train_seconds)
+
+EXAMPLES = Counting(examples_to_target, lambda r: r.examples)
+
+JOULES_PER_EXAMPLE = Counting(
+  lambda r: r.joules_per_example, lambda r: r.joules_per_example, exact=True
+)
 
 TRAIN_COMPILE_EVAL = Counting(
   lambda r: add(r.joules_to_accuracy_with_eval, _preparing(r)),
@@ -125,10 +150,24 @@ def trial_cost(record: TrialRecord, counting: Counting = TRAIN) -> Cost | None:
   spent = counting.reached(record) if reached else counting.bound(record)
   if spent is None:
     return None
+  if counting.exact:
+    return Cost(spent)
   budget = record.config.get("budget_examples")
   if record.status == "diverged" and budget and record.examples:
     spent *= max(budget / record.examples, 1.0)
   return Cost(spent, censored=not reached)
+
+
+def missed_within(trials: Iterable[TrialRecord]) -> float | None:
+  """Returns the joules within which none of the missed trials got there.
+
+  The least that one of them spent: within more it is not known of all. None
+  where that is unknown, or where none missed.
+  """
+  missed = all_known(
+    trial_cost(trial) for trial in ran(trials) if trial.status != "reached"
+  )
+  return min((cost.value for cost in missed or ()), default=None)
 
 
 def mean_cost(repeats: Sequence[Cost]) -> Cost:

@@ -57,6 +57,9 @@ BOARD_SDS = BOARD_SD * ndtri(0.5 + (np.arange(8) + 0.5) / 16)  # half-normal
 
 # Shares of the seed that stand for all and for nothing: to be finite.
 ALL_SHARED, NONE_SHARED = 1 - 1e-6, 1e-9
+# Variance of a board over that of the noise: more of it, where all costs are
+# equal as examples to the target may be, makes matrices singular; chosen.
+MOST_OVER_NOISE = 1e4
 MOST_WIDER = math.sqrt(2)  # of the t quantile: where seeds share half
 LARGEST_LOG = math.log(np.finfo(float).max)
 ONE_SIGMA = (0.1587, 0.5, 0.8413)  # quantiles of a normal distribution
@@ -373,7 +376,7 @@ class _Design:
     shared, freedom = _contrasts(of_setting, of_seed)
     points = np.array(
       [
-        (share / (1 - share), (sd / scatter) ** 2)
+        (share / (1 - share), min((sd / scatter) ** 2, MOST_OVER_NOISE))
         for share in (*SEED_SHARES, shared)
         for sd in sds
       ]

@@ -4,16 +4,17 @@ A ratio of two frameworks says something only where nothing else differs. So
 trials are grouped by config within one comparison, which already holds kind of
 device and meter fixed, and ratios are made inside such a group alone.
 
-Seeds are drawn in pairs: a seed gives both frameworks the same first weights
-and the same order of examples, so what it does to both cancels in the ratio. A
-trial that missed its target would have cost more than it spent; the cheapest
-of several others is therefore named only where no true cost of the misses could
-make it another one.
+All groups of a comparison are fitted together (`compare.model`), once for each
+thing counted. Seeds and boards are blocks: a seed gives both frameworks the
+same first weights and the same order of examples, so what it does to both
+cancels in the ratio. Joules to the target are examples to the target times
+joules per example, and the two are told apart: where frameworks learn alike by
+construction a difference in examples is the luck of rounding.
 """
 
 import json
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,21 +22,21 @@ from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparable import flat
 from jaxpower.report.compare.comparison import Comparison, joules_per_1000
 from jaxpower.report.compare.costs import (
+  EXAMPLES,
+  JOULES_PER_EXAMPLE,
   SECONDS,
+  TRAIN,
   add,
   all_known,
-  costs,
-  costs_by_seed,
-  exact_by_seed,
+  by_seed,
+  missed_within,
   ran,
 )
+from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.repeats import status_by_seed
-from jaxpower.report.compare.statistics import (
-  Estimate,
-  median,
-  paired_ratio,
-)
+from jaxpower.report.compare.statistics import Estimate, converted
 from jaxpower.report.compare.system import GPU, NO_UUID
+from jaxpower.report.compare.typical import typical
 
 # In these fields trials of the same config may differ.
 FREE_FIELDS = ("framework", "seed")
@@ -44,27 +45,53 @@ ALWAYS_NAMED = ("model.name", "batch_size")
 PHASES = ("setup", "compile", "warmup", "train", "eval", "infer")
 
 
+# What is fitted, each by a model of its own.
+COUNTED = {
+  "joules": TRAIN,
+  "seconds": SECONDS,
+  "joules_per_example": JOULES_PER_EXAMPLE,
+  "examples": EXAMPLES,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class FrameworkCosts:
-  """What the trials of one config cost in one framework: medians over seeds.
+  """What the trials of one config cost in one framework.
 
-  `joules` and `seconds` are those to the target, all others those to the end
-  of training. None where one of the trials that ran does not know it.
-  `seeds` were tried, of which `ran` trained and `reached` met the target.
+  Estimates are of the typical seed. Of `joules`, `seconds` and `examples`,
+  which are those to the target, there is none where more than half of the seeds
+  missed it, nor where one of the trials that ran does not know its own. All
+  other numbers are of the whole training, medians over trials.
+
+  Attributes:
+    records: All trials, failed ones too.
+    seeds: How many were tried.
+    ran: How many of them trained.
+    reached: How many met the target.
+    missed_within: The joules that every trial which missed it had spent at
+      least; None where that is unknown or none missed.
+    joules_per_1000_examples_bound: The meter's, at 95 %.
   """
 
   records: tuple[TrialRecord, ...]
   seeds: int
-  reached: int
   ran: int
+  reached: int
+  missed_within: float | None
   joules: Estimate | None
   seconds: Estimate | None
-  joules_per_1000_examples: float | None
+  examples: Estimate | None
+  joules_per_1000_examples: Estimate | None
   joules_per_1000_examples_bound: float | None
-  examples_per_second: Estimate | None
+  examples_per_second: float | None
   joules_to_prepare: float | None
   joules_by_phase: dict[str, float | None]
   peak_memory_bytes: float | None
+
+  @property
+  def missed(self) -> int:
+    """How many seeds trained and did not meet the target."""
+    return self.ran - self.reached
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,25 +114,63 @@ class SameConfig:
 class Ratio:
   """What one framework cost over what another did, in the same config.
 
-  `joules` and `seconds` are those to the target; None where one is unknown or
-  `under` has no median. There `joules_at_most` may bound the ratio from above.
-  `under_is_cheapest` holds where none but `over` can be cheaper than `under`,
-  however the misses would have ended. `seed_pairs` counts seeds that both have.
+  `joules`, `seconds` and `examples` are those to the target; None where one
+  side has no estimate. Their intervals hold for all ratios of a comparison at
+  once. `cheapest_other` names the framework but `over` of the lowest estimate;
+  None where one of them ran and has none. `seed_pairs` counts seeds that both
+  have.
   """
 
   config: SameConfig
   over: str
   under: str
-  under_is_cheapest: bool
+  cheapest_other: str | None
   joules: Estimate | None
   seconds: Estimate | None
   joules_per_example: Estimate | None
-  joules_at_most: float | None
+  examples: Estimate | None
   seed_pairs: int
 
 
-def same_configs(comparison: Comparison) -> tuple[SameConfig, ...]:
-  """Groups trials by config and framework, in the order of what varies."""
+@dataclass(frozen=True)
+class SameConfigs:
+  """All configs of one comparison, and the ratios of their frameworks."""
+
+  configs: tuple[SameConfig, ...]
+  ratios: tuple[Ratio, ...]
+
+
+def same_configs(comparison: Comparison, over: str) -> SameConfigs:
+  """Groups trials by config and framework, in the order of what varies.
+
+  The costs of framework `over` are divided by those of each other one.
+  """
+  trials = _by_config(comparison)
+  cells = [(key, name) for key in trials for name in sorted(trials[key])]
+  of_cells = [trials[key][name] for key, name in cells]
+  fits = {name: typical(of_cells, count) for name, count in COUNTED.items()}
+  place = {cell: index for index, cell in enumerate(cells)}
+  device_known = _is_device_known(comparison)
+  configs = tuple(
+    SameConfig(
+      key=key,
+      comparison=comparison,
+      settings=_settings(next(iter(by_framework.values()))[0]),
+      by_framework={
+        name: _framework_costs(by_framework[name], fits, place[key, name])
+        for name in sorted(by_framework)
+      },
+      device_known=device_known,
+    )
+    for key, by_framework in trials.items()
+  )
+  return SameConfigs(configs, _ratios(configs, over, fits, place))
+
+
+def _by_config(
+  comparison: Comparison,
+) -> dict[str, dict[str, list[TrialRecord]]]:
+  """Puts trials together by config, as JSON, and by framework."""
   configs: dict[str, dict[str, list[TrialRecord]]] = {}
   for group in comparison.groups:
     for record in group.records:
@@ -113,19 +178,7 @@ def same_configs(comparison: Comparison) -> tuple[SameConfig, ...]:
       key = json.dumps(config, sort_keys=True)
       by_framework = configs.setdefault(key, {})
       by_framework.setdefault(record.framework, []).append(record)
-  return tuple(
-    SameConfig(
-      key=key,
-      comparison=comparison,
-      settings=_settings(next(iter(by_framework.values()))[0]),
-      by_framework={
-        name: _framework_costs(by_framework[name])
-        for name in sorted(by_framework)
-      },
-      device_known=_is_device_known(comparison),
-    )
-    for key, by_framework in configs.items()
-  )
+  return configs
 
 
 def _without_free_fields(config: Any) -> Any:
@@ -159,22 +212,28 @@ def _is_device_known(comparison: Comparison) -> bool:
 # Costs of one framework
 
 
-def _framework_costs(trials: Sequence[TrialRecord]) -> FrameworkCosts:
+def _framework_costs(
+  trials: Sequence[TrialRecord], fits: Mapping[str, Fit], place: int
+) -> FrameworkCosts:
+  """Gathers costs; `place` is the setting's index in the fits."""
   completed = ran(trials)
   statuses = list(status_by_seed(trials).values())
-  per_1000, per_1000_bound = joules_per_1000(trials)
+  estimates = {name: fit.cost(place) for name, fit in fits.items()}
+  per_example = estimates["joules_per_example"]
+  _, per_1000_bound = joules_per_1000(trials)
   return FrameworkCosts(
     records=tuple(trials),
     seeds=len(statuses),
-    reached=statuses.count("reached"),
     ran=len(statuses) - statuses.count("failed"),
-    joules=median(costs(trials) or ()),
-    seconds=median(costs(trials, SECONDS) or ()),
-    joules_per_1000_examples=per_1000,
+    reached=statuses.count("reached"),
+    missed_within=missed_within(completed),
+    joules=estimates["joules"],
+    seconds=estimates["seconds"],
+    examples=estimates["examples"],
+    joules_per_1000_examples=per_example
+    and converted(per_example, lambda joules: 1000 * joules),
     joules_per_1000_examples_bound=per_1000_bound,
-    examples_per_second=median(
-      tuple(exact_by_seed(trials, _examples_per_second).values())
-    ),
+    examples_per_second=_median(map(_examples_per_second, completed)),
     joules_to_prepare=_median(
       add(_phase_joules(record, "compile"), _phase_joules(record, "warmup"))
       for record in completed
@@ -209,53 +268,52 @@ def _phase_joules(record: TrialRecord, phase: str) -> float | None:
 # Ratios of two frameworks
 
 
-def ratios_to_others(config: SameConfig, over: str) -> Iterator[Ratio]:
+def _ratios(
+  configs: Sequence[SameConfig],
+  over: str,
+  fits: Mapping[str, Fit],
+  place: Mapping[tuple[str, str], int],
+) -> tuple[Ratio, ...]:
   """Divides the costs of one framework by those of each other one."""
-  if over not in config.by_framework:
-    return
-  others = {
-    name: costs for name, costs in config.by_framework.items() if name != over
-  }
-  cheapest = _cheapest(others)
-  for under in others:
-    yield _ratio(config, over, under, under == cheapest)
-
-
-def _ratio(
-  config: SameConfig, over: str, under: str, under_is_cheapest: bool
-) -> Ratio:
-  both = [config.by_framework[name].records for name in (over, under)]
-  joules_over, joules_under = map(costs_by_seed, both)
-  seconds = (costs_by_seed(trials, SECONDS) for trials in both)
-  joules_per_example = (
-    exact_by_seed(trials, lambda trial: trial.joules_per_example)
-    for trials in both
-  )
-  joules = paired_ratio(joules_over, joules_under)
-  # A lower bound of what is divided by bounds the ratio from above.
-  inverse = paired_ratio(joules_under, joules_over) if joules is None else None
-  return Ratio(
-    config=config,
-    over=over,
-    under=under,
-    under_is_cheapest=under_is_cheapest,
-    joules=joules,
-    seconds=paired_ratio(*seconds),
-    joules_per_example=paired_ratio(*joules_per_example),
-    joules_at_most=1 / inverse.value if inverse and inverse.value else None,
-    seed_pairs=len(joules_over.keys() & joules_under.keys()),
+  listed = [
+    (config, under)
+    for config in configs
+    for under in config.by_framework
+    if over in config.by_framework and under != over
+  ]
+  pairs = [
+    (place[config.key, over], place[config.key, under])
+    for config, under in listed
+  ]
+  ratios = {name: fit.ratios(pairs) for name, fit in fits.items()}
+  return tuple(
+    Ratio(
+      config=config,
+      over=over,
+      under=under,
+      cheapest_other=_cheapest_but(config.by_framework, over),
+      seed_pairs=_seed_pairs(config, over, under),
+      **{name: of_pairs[index] for name, of_pairs in ratios.items()},
+    )
+    for index, (config, under) in enumerate(listed)
   )
 
 
-def _cheapest(by_framework: Mapping[str, FrameworkCosts]) -> str | None:
-  """Names the framework of the lowest median; None where misses decide it."""
-  medians = {
-    name: costs.joules for name, costs in by_framework.items() if costs.ran
+def _seed_pairs(config: SameConfig, *frameworks: str) -> int:
+  seeds = [set(by_seed(config.by_framework[f].records)) for f in frameworks]
+  return len(set.intersection(*seeds))
+
+
+def _cheapest_but(
+  by_framework: Mapping[str, FrameworkCosts], over: str
+) -> str | None:
+  """Names the other framework of the lowest estimate; None if one has none."""
+  joules = {
+    name: costs.joules
+    for name, costs in by_framework.items()
+    if costs.ran and name != over
   }
-  present = {name: joules for name, joules in medians.items() if joules}
-  if not present or len(present) < len(medians):
+  known = {name: each.value for name, each in joules.items() if each}
+  if not known or len(known) < len(joules):
     return None
-  # A lower bound of a median is the least that it can be, so the lowest exact
-  # median is the cheapest one even where all others are bounds.
-  name = min(present, key=lambda name: present[name].value)
-  return None if present[name].at_least else name
+  return min(known, key=known.__getitem__)

@@ -1,7 +1,9 @@
 """What did the same training cost in each framework, and where did it go?
 
 Ratios are made between trials of the same config in the same comparison
-(`compare.same_config`). Where the first framework and another ran the same
+(`compare.same_config`), with intervals that hold for all of them at once. What
+they cost to the target is told apart into how much they trained, examples, and
+what an example cost. Where the first framework and another ran the same
 config in different places, a warning says what differed, since rows beside each
 other look comparable.
 """
@@ -15,31 +17,32 @@ from typing import Any
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
   UNKNOWN,
-  at_least,
-  bounded,
   condition,
   estimate,
+  goal,
+  has_interval,
   interval,
-  interval_note,
+  misses,
   name_among,
   number_or_unknown,
+  typical_note,
   unit_of,
 )
 from jaxpower.report.compare.comparable import unlike
 from jaxpower.report.compare.comparison import Compared, Comparison
+from jaxpower.report.compare.model import MOST_MISSED
 from jaxpower.report.compare.same_config import (
   PHASES,
   FrameworkCosts,
   Ratio,
   SameConfig,
-  ratios_to_others,
   same_configs,
 )
+from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import CPU, board_of
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
-  ONE_SEED,
   JouleUnit,
   energy_name,
   join_names,
@@ -51,6 +54,7 @@ from jaxpower.wording import (
   number,
   opening,
   percent,
+  relative_bound,
   value,
 )
 
@@ -71,10 +75,15 @@ PLACES = {
   "decided_by": "decided by the same set",
   "crossing": "decided by the same rule",
 }
+ONE_SEED = (
+  "With one seed there is no interval: how far another seed would differ cannot"
+  " be known."
+)
 COST_NOTES = (
   "compile + warm-up: compiling the programs, in the trial that did so and did"
   " not read them from a cache, and running them once before training.",
   "Peak memory is as each framework reports it; their counters differ.",
+  "Examples per second, compile + warm-up and peak memory are medians.",
 )
 
 
@@ -126,18 +135,13 @@ def find(compared: Compared) -> SideBySide | None:
   if len(frameworks) < 2:
     return None
   first = frameworks[0]
-  configs = tuple(
-    config
-    for comparison in compared.comparisons
-    for config in same_configs(comparison)
-  )
+  found = [same_configs(c, over=first) for c in compared.comparisons]
+  configs = tuple(config for each in found for config in each.configs)
   return SideBySide(
     frameworks=frameworks,
     comparisons=compared.comparisons,
     configs=configs,
-    ratios=tuple(
-      r for config in configs for r in ratios_to_others(config, first)
-    ),
+    ratios=tuple(ratio for each in found for ratio in each.ratios),
     separate=tuple(_separate(configs, first)),
     unmatched=tuple(_unmatched(configs, frameworks)),
     numerics=_numerics(compared.records, frameworks),
@@ -212,6 +216,7 @@ def tell(side_by_side: SideBySide) -> Section:
     ),
     lines=(
       *filter(None, map(_ratio_sentence, ratios)),
+      *filter(None, starmap(_missed_sentence, _compared_costs(configs))),
       *(_unmatched_sentence(first, name) for name in side_by_side.unmatched),
       *dict.fromkeys(filter(None, map(_same_device_sentence, configs))),
       *starmap(_numerics_sentence, side_by_side.numerics.items()),
@@ -234,16 +239,16 @@ def _cost_table(side_by_side: SideBySide) -> Table:
     "framework",
     "reached",
     f"{joules_name(estimated, to_target)} to {target}",
-    "seconds",
+    f"seconds to {target}",
+    f"examples to {target}",
     f"{joule_unit(estimated, per_1000)} per 1000 examples",
     "examples per second",
     f"compile + warm-up {joule_unit(estimated, to_prepare)}",
     "peak memory",
   )
-  seeds = [costs.ran for costs in all_costs if costs.ran > 1]
-  notes = (interval_note(min(seeds)),) if seeds else ()
+  notes = (typical_note("row"), *COST_NOTES)
   rows = _framework_rows(side_by_side, lambda costs: _cost_cells(costs, *units))
-  return Table(columns, rows, (*notes, *COST_NOTES))
+  return Table(columns, rows, notes)
 
 
 def _all_costs(side_by_side: SideBySide) -> list[FrameworkCosts]:
@@ -265,17 +270,22 @@ def _cost_cells(
     f"{costs.reached} of {costs.seeds}",
     estimate(costs.joules, to_target),
     estimate(costs.seconds),
-    bounded(
-      costs.joules_per_1000_examples,
-      costs.joules_per_1000_examples_bound,
-      per_1000,
-    ),
-    estimate(costs.examples_per_second),
+    estimate(costs.examples),
+    _per_1000(costs, per_1000),
+    number_or_unknown(costs.examples_per_second),
     number_or_unknown(costs.joules_to_prepare, to_prepare),
     UNKNOWN
     if costs.peak_memory_bytes is None
     else memory(costs.peak_memory_bytes),
   )
+
+
+def _per_1000(costs: FrameworkCosts, unit: JouleUnit) -> str:
+  """Writes joules per 1000 examples with the meter's bound."""
+  joules = costs.joules_per_1000_examples
+  bound = costs.joules_per_1000_examples_bound
+  text = relative_bound(bound, joules.value if joules else None)
+  return f"{estimate(joules, unit)} {text}".rstrip()
 
 
 def _ratio_table(side_by_side: SideBySide) -> Table:
@@ -287,6 +297,7 @@ def _ratio_table(side_by_side: SideBySide) -> Table:
     f"{over} over",
     energy_name(estimated),
     "seconds",
+    "examples",
     f"{energy_name(estimated)} per example",
     "paired seeds",
   )
@@ -296,19 +307,31 @@ def _ratio_table(side_by_side: SideBySide) -> Table:
       f"{ratio.under} (cheapest other)"
       if _is_best_of_several(ratio)
       else ratio.under,
-      _joules_ratio(ratio),
+      estimate(ratio.joules),
       estimate(ratio.seconds),
+      estimate(ratio.examples),
       estimate(ratio.joules_per_example),
       str(ratio.seed_pairs) if ratio.seed_pairs > 1 else "none",
     )
     for ratio in ratios
   )
-  note = (
-    f"Below 1: {over} used less. In brackets the 95 % bootstrap interval over"
-    " paired seeds, those that both frameworks ran; without pairs, over the"
-    " seeds of each framework."
+  return Table(columns, rows, tuple(_ratio_notes(ratios)))
+
+
+def _ratio_notes(ratios: Sequence[Ratio]) -> Iterator[str]:
+  apart = len({id(ratio.config.comparison) for ratio in ratios}) > 1
+  yield (
+    f"Below 1: {ratios[0].over} used less. In brackets 95 % intervals that hold"
+    f" for all ratios of a column{' in one place' if apart else ''} at once."
+    " What a seed or a board does to both frameworks cancels."
   )
-  return Table(columns, rows, (note,))
+  yield (
+    "Energy to the target is examples times energy per example. Frameworks that"
+    " learn alike by construction differ in examples by the luck of rounding:"
+    " there, the energy per example compares them."
+  )
+  if any(map(_is_best_of_several, ratios)):
+    yield "Cheapest other: by estimate, which another seed may change."
 
 
 def _phase_table(side_by_side: SideBySide) -> Table:
@@ -381,45 +404,90 @@ def _is_estimated(configs: Iterable[SameConfig]) -> bool:
 
 
 def _is_best_of_several(ratio: Ratio) -> bool:
-  return ratio.under_is_cheapest and len(ratio.config.by_framework) > 2
-
-
-def _joules_ratio(ratio: Ratio) -> str:
-  if ratio.joules is None and ratio.joules_at_most is not None:
-    return f"< {number(ratio.joules_at_most)}"
-  return estimate(ratio.joules)
+  is_cheapest = ratio.under == ratio.cheapest_other
+  return is_cheapest and len(ratio.config.by_framework) > 2
 
 
 # Sentences
 
 
 def _ratio_sentence(ratio: Ratio) -> str:
-  """Says the ratio to the cheapest other framework; empty for the rest."""
+  """Says the ratio to the cheapest other framework; empty for the rest.
+
+  Where none of the others is known to be the cheapest, to each of them.
+  """
   setting, joules = opening(ratio.config.settings), ratio.joules
+  if joules is None or ratio.cheapest_other not in (None, ratio.under):
+    return ""
   energy = energy_name(ratio.config.comparison.estimated)
   over, under = ratio.over, ratio.under
-  if ratio.joules_at_most is not None:
-    return (
-      f"{setting}: {over} cost less than {number(ratio.joules_at_most)} times"
-      f" the {energy} of {under}, which missed the target too often for a"
-      " median."
-    )
-  if joules is None or not ratio.under_is_cheapest:
-    return ""
   if _is_best_of_several(ratio):
-    under += ", the cheapest of the others"
-  cost = f"{setting}: {over} cost {at_least(joules)} times"
-  if joules.at_least:
-    return f"{cost} the {energy} of {under}."
-  if joules.low is None or joules.high is None:
-    return f"{cost} the {energy} of {under}. {ONE_SEED}"
-  if joules.low <= 1 <= joules.high:
+    under += ", by estimate the cheapest of the others"
+  if not has_interval(joules):
+    return (
+      f"{setting}: {over} cost {number(joules.value)} times the {energy} of"
+      f" {under}. {ONE_SEED}"
+    )
+  if _includes_one(joules):
     comma = "," if _is_best_of_several(ratio) else ""
     return (
       f"{setting}: {over} and {under}{comma} do not differ measurably: ratio"
-      f" {number(joules.value)} ({interval(joules)})."
+      f" {number(joules.value)} ({interval(joules)}).{_per_example(ratio)}"
     )
-  return f"{cost} ({interval(joules)}) the {energy} of {under}."
+  return (
+    f"{setting}: {over} cost {number(joules.value)} times ({interval(joules)})"
+    f" the {energy} of {under}.{_per_example(ratio)}"
+  )
+
+
+def _includes_one(ratio: Estimate) -> bool:
+  """Whether the interval leaves open which of the two cost more."""
+  low, high = ratio.low, ratio.high
+  return low is None or high is None or low <= 1 <= high
+
+
+def _per_example(ratio: Ratio) -> str:
+  """Adds a sentence of energy per example; empty where it is unknown."""
+  costs = ratio.joules_per_example
+  if costs is None or not has_interval(costs):
+    return ""
+  brackets = f"({interval(costs)})"
+  if _includes_one(costs):
+    return (
+      " Per example they do not differ measurably: ratio"
+      f" {number(costs.value)} {brackets}."
+    )
+  return (
+    f" Per example {ratio.over} cost {number(costs.value)} times {brackets}."
+  )
+
+
+def _compared_costs(
+  configs: Iterable[SameConfig],
+) -> Iterator[tuple[SameConfig, str, FrameworkCosts]]:
+  """Lists costs that stand beside those of another framework."""
+  return (
+    (config, framework, costs)
+    for config in configs
+    if len(config.by_framework) > 1
+    for framework, costs in config.by_framework.items()
+  )
+
+
+def _missed_sentence(
+  config: SameConfig, framework: str, costs: FrameworkCosts
+) -> str:
+  """Says how many seeds missed where too many did; empty for the rest."""
+  if costs.missed <= MOST_MISSED * costs.ran:
+    return ""
+  text = misses(
+    costs.missed,
+    costs.ran,
+    framework,
+    goal(config.comparison),
+    costs.missed_within,
+  )
+  return f"{opening(config.settings)}: {text}, so its cost is unknown."
 
 
 def _unmatched_sentence(first: str, name: str) -> str:

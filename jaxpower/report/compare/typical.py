@@ -1,0 +1,34 @@
+"""What training typically costs, for each of several settings' trials.
+
+From records to the one model behind every number (`compare.model`). Settings
+are fitted together, since together they say how much seeds scatter.
+"""
+
+from collections.abc import Iterable
+
+from jaxpower.records import TrialRecord
+from jaxpower.report.compare.costs import TRAIN, Counting
+from jaxpower.report.compare.model import Fit, fit
+from jaxpower.report.compare.repeats import observations
+from jaxpower.report.compare.statistics import Observation
+
+
+def typical(
+  settings: Iterable[Iterable[TrialRecord]], counting: Counting = TRAIN
+) -> Fit:
+  """Fits the costs of settings; each one's index is its place here.
+
+  A setting of which a cost is unknown, or is not above zero, has no estimate:
+  of such a cost there is no log.
+  """
+  return fit(
+    [_of_which_logs(cell) for cell in observations(settings, counting)]
+  )
+
+
+def _of_which_logs(
+  cell: tuple[Observation, ...] | None,
+) -> tuple[Observation, ...]:
+  if cell is None or any(each.cost.value <= 0 for each in cell):
+    return ()
+  return cell
