@@ -52,16 +52,20 @@ def _active(record: TrialRecord) -> float | None:
   return train - watts * record.train_seconds
 
 
+def _of_compiling(record: TrialRecord) -> float | None:
+  """Adds warm-up to compiling; a phase that did not run spent nothing."""
+  compiling = record.compile and record.compile.joules
+  return add(compiling, record.joules_by_phase.get("warmup", 0.0))
+
+
 TRAIN = Counting(lambda r: r.joules_to_accuracy, lambda r: r.train_joules)
 
 SECONDS = Counting(lambda r: r.seconds_to_accuracy, lambda r: r.train_seconds)
 
 TRAIN_COMPILE_EVAL = Counting(
-  lambda r: add(r.joules_to_accuracy_with_eval, r.compile and r.compile.joules),
+  lambda r: add(r.joules_to_accuracy_with_eval, _of_compiling(r)),
   lambda r: add(
-    r.train_joules,
-    r.compile and r.compile.joules,
-    r.joules_by_phase.get("eval"),
+    r.train_joules, _of_compiling(r), r.joules_by_phase.get("eval")
   ),
 )
 
