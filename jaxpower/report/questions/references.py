@@ -236,7 +236,7 @@ def _match(reference: Reference, comparison: Comparison, group: Group) -> Match:
   record = _first(group)
   counting = COUNTING_OF_PHASES.get(reference.phases)
   joules_there, estimated_there = _covering(reference, boundary(record))
-  joules_here = counting and _cost(comparison, group, counting)
+  joules_here = _cost(comparison, group, counting) if counting else None
   joules_ratio = _over(
     joules_here, joules_there, reference.joules_low, reference.joules_high
   )

@@ -29,7 +29,6 @@ from jaxpower.report.cells import (
   joules,
   name_among,
   unit_of,
-  uses,
 )
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparable import start_of
@@ -48,7 +47,6 @@ from jaxpower.wording import (
   ONE_SEED,
   JouleUnit,
   capitalised,
-  count,
   joules_name,
   labels,
   number,
@@ -61,12 +59,12 @@ PLACE = 40
 TITLE = "Payback of pretraining"
 NOTES = (
   "What a start typically costs, by one model of all starts at all settings;"
-  " in brackets 95 % intervals, those of ratios for all starts at once. Tasks to"
-  " break even: the energy of pretraining over what one downstream task saves"
-  " against scratch.",
-  "Never: nothing is saved. An interval that ends with never does not exclude"
-  " it. Where more than half of the seeds missed the target the cost is unknown;"
-  " missed within is what these spent.",
+  " in brackets 95 % intervals, those of ratios for all starts at once.",
+  "Tasks to break even: the energy of pretraining over what one downstream task"
+  " saves against scratch. Never: nothing is saved; an interval that ends with"
+  " never does not exclude it.",
+  "Missed within: more than half of the seeds missed the target; this is what"
+  " they spent, and says nothing of what reaching it costs.",
 )
 BEST_NOTE = (
   "Each start is told at the best of its optimizer settings, chosen by the same"
