@@ -89,7 +89,7 @@ def test_one_unknown_cost_leaves_no_costs_by_seed():
 
 @pytest.mark.parametrize(
   ("seconds", "examples"),
-  # A look every 0.4 s and 2,048 examples; between two, an interpolated crossing.
+  # A look every 0.4 s and 2,048 examples; one crossing is between two.
   [(4.0, 20_480), (1.2, 6_144), (1.3, 6_656)],
 )
 def test_examples_to_the_target_are_those_of_its_crossing(

@@ -34,7 +34,7 @@ from jaxpower.wording import (
 )
 
 UNKNOWN = "unknown"
-PERHAPS_NEVER = ", though the interval includes never"
+PERHAPS_NEVER = ", or may never"
 # The ways to count joules, as `compare.costs.COUNTINGS` names them.
 COUNTING_NAMES = {
   "train": "training alone",
@@ -119,14 +119,21 @@ def typical_note(rows: str) -> str:
 
 
 def misses(
-  missed: int, seeds: int, of: str, goal: str, within: float | None
+  missed: int,
+  seeds: int,
+  of: str,
+  goal: str,
+  within: float | None,
+  estimated: bool,
 ) -> str:
   """Says what missed trials allow: "2 of 3 seeds of torch did not reach ...".
 
   `within` is how many joules each of them had spent at least.
   """
   text = f"{missed} of {count(seeds, 'seed')} of {of} did not reach {goal}"
-  return text if within is None else f"{text} within {quantity(within, 'J')}"
+  return (
+    text if within is None else f"{text} within {energy(within, estimated)}"
+  )
 
 
 # Energy: in a table one unit a column, in a sentence the prefix of the value
@@ -178,21 +185,20 @@ def uses(number_of_uses: float) -> str:
 
 
 def break_even_cell(value: BreakEven | None) -> str:
-  """Writes a cell: "12 (5.0 to never)", "at most 12", "never", "unknown"."""
+  """Writes a cell: "12 (5.0 to never)", "at least 12", "never", "unknown"."""
   text = break_even_point(value)
   if value is None or value.uses is None:
     return text
-  if value.low is None or value.high is None or value.low == math.inf:
+  if value.low is None or value.high is None or value.never:
     return text
   return f"{text} ({uses(value.low)} to {uses(value.high)})"
 
 
 def break_even_point(value: BreakEven | None) -> str:
-  """Writes a break-even point without its interval: "at most 12"."""
+  """Writes a break-even point without its interval: "at least 12"."""
   if value is None or value.uses is None:
     return UNKNOWN
-  bound = "at most " if value.at_most else "at least " if value.at_least else ""
-  return bound + uses(value.uses)
+  return f"{'at least ' if value.at_least else ''}{uses(value.uses)}"
 
 
 # Comparisons

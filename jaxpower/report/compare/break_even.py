@@ -1,26 +1,31 @@
 """After how many uses an investment is paid back, and how certain that is.
 
-Uses = invested / (before - after), each of the three a median over seeds. It is
-a ratio of medians, and not a median of ratios, so that a reader can check it
-against the medians in the same table. A seed draws all three together, since
-what it does to one side it does to the other, and that cancels in the saving.
-
-A trial that missed its target cost at least what it spent. That leaves the
-quotient open above or below: then it is "at most", "at least", never or unknown
-instead of a number.
+Uses = invested / (before - after), of typical costs, so that a reader can check
+it against the same table. Before and after are settings of one fit: the seeds
+are its blocks, so that what a seed does to both cancels in the saving, and all
+settings of the comparison say how costs scatter. Each draw of the fit gives a
+number of uses; a draw in which nothing is saved is never paid back, which is
+infinitely many uses and not a large number of them. The interval runs between
+the 2.5 % and 97.5 % quantiles of the draws, and so may end with never, or be
+never alone.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.statistics import (
-  Cost,
-  draw_trials,
-  percentile_interval,
+  CONFIDENCE,
+  Estimate,
+  typical,
+  typical_draws,
 )
+
+STREAM = 2  # of random numbers, apart from those of fits and of compiling
+UNKNOWN = "what one of the two costs is unknown"
 
 
 @dataclass(frozen=True)
@@ -28,116 +33,88 @@ class BreakEven:
   """How many uses pay back what was invested, with a 95 % interval.
 
   `uses` is infinite where the saving is not above zero, never paid back; None
-  where nothing can be said. `at_least` and `at_most` mark bounds, from trials
-  that missed the target. `low` and `high` are None where one seed allows no
-  interval; `high` is infinite where the interval includes never.
+  where nothing can be said, and `unknown` says why. With `at_least` part of
+  the investment was not seen. `low` and `high` are None where one seed allows
+  no interval; `high` is infinite where the interval includes never.
   """
 
   uses: float | None
   at_least: bool = False
-  at_most: bool = False
   low: float | None = None
   high: float | None = None
+  unknown: str = ""
 
   @property
   def never(self) -> bool:
-    """Whether it is never paid back, as far as the medians say."""
-    return self.uses == math.inf
+    """Whether it is never paid back, by the whole of its interval."""
+    return self.low == math.inf
 
   @property
   def perhaps_never(self) -> bool:
-    """Whether the interval cannot exclude never."""
-    return self.high == math.inf
+    """Whether it may never be: nothing excludes it."""
+    return math.inf in (self.uses, self.high) and not self.never
+
+
+@dataclass(frozen=True)
+class Invested:
+  """The joules that are to be paid back.
+
+  `of_repeats` are those of each time that they were spent, as by the
+  pretraining of each seed; empty where the joules are exact, as a sum is.
+  """
+
+  joules: Estimate
+  of_repeats: tuple[float, ...] = ()
+
+  @classmethod
+  def typically(cls, repeats: Sequence[float]) -> "Invested | None":
+    """Takes the typical one of repeats; None for none.
+
+    One alone is exact. Of several each must be above zero, to have a log.
+    """
+    if len(repeats) == 1:
+      return cls(Estimate(repeats[0]))
+    if not all(joules > 0 for joules in repeats):
+      return None
+    joules = typical(repeats)
+    return None if joules is None else cls(joules, tuple(repeats))
+
+  def draws(self, count: int) -> np.ndarray:
+    """Draws what it is typically, (count,): the same where it is exact."""
+    if not self.of_repeats:
+      return np.full(count, self.joules.value)
+    return typical_draws(self.of_repeats, count, STREAM)
 
 
 def break_even(
-  invested: Sequence[Cost], before: Sequence[Cost], after: Sequence[Cost]
-) -> BreakEven | None:
-  """Divides the investment by the saving: I / (B - A), medians over seeds.
+  invested: Invested, costs: Fit, before: int, after: int
+) -> BreakEven:
+  """Divides the investment by the saving: I / (B - A).
 
-  The three are of the same seeds in the same order, and seeds are drawn
-  together: the percentile bootstrap over pairs (Efron and Tibshirani 1993,
-  section 8.3). A censored cost lies anywhere from its bound to endless, so
-  each draw gives the least and the most that the quotient can be; the interval
-  runs from the 2.5 % quantile of the least to the 97.5 % quantile of the most.
-
-  Returns None for no seeds. Raises ValueError where lengths differ.
+  `before` and `after` are settings of one fit.
   """
-  if not len(invested) == len(before) == len(after):
-    raise ValueError(f"{len(invested)}, {len(before)}, {len(after)} seeds")
-  seeds = len(invested)
-  if not seeds:
-    return None
-  all_once = np.arange(seeds)[None]
-  point = _point(*_uses(invested, before, after, all_once))
-  if seeds == 1:
-    return point
-  # The same draws as those of other costs that are paired by seed.
-  draws = draw_trials(seeds, stream=2)
-  low, high = percentile_interval(*_uses(invested, before, after, draws))
-  return replace(point, low=low, high=high)
-
-
-def break_even_by_seed(
-  invested: Mapping[int, Cost],
-  before: Mapping[int, Cost],
-  after: Mapping[int, Cost],
-) -> BreakEven | None:
-  """Breaks even over the seeds that all three have; None where there is none.
-
-  Costs are keyed by seed, as by `costs.costs_by_seed`.
-  """
-  seeds = sorted(invested.keys() & before.keys() & after.keys())
-  return break_even(
-    [invested[seed] for seed in seeds],
-    [before[seed] for seed in seeds],
-    [after[seed] for seed in seeds],
-  )
-
-
-def _point(least: np.ndarray, most: np.ndarray) -> BreakEven:
-  """Reads the quotient of the medians from its least and its most value."""
-  low, high = float(least[0]), float(most[0])
-  if low == high:
-    return BreakEven(low)
-  if math.isfinite(high):
-    return BreakEven(high, at_most=True)
-  if low > 0:
-    return BreakEven(low, at_least=True)
-  return BreakEven(None)
-
-
-def _uses(
-  invested: Sequence[Cost],
-  before: Sequence[Cost],
-  after: Sequence[Cost],
-  draws: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-  """Computes the least and the most uses that each draw of seeds allows.
-
-  `draws` holds indices of seeds, (draws, seeds); returns (draws,) each.
-  """
-  invested_least, invested_most = _medians(invested, draws)
-  before_least, before_most = _medians(before, draws)
-  after_least, after_most = _medians(after, draws)
-  return (
-    _divide(invested_least, before_most - after_least),
-    _divide(invested_most, before_least - after_most),
-  )
-
-
-def _medians(
-  costs: Sequence[Cost], draws: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """Computes the least and the most median of each draw."""
-  floors = np.array([cost.value for cost in costs])
-  ceilings = np.array([cost.ceiling for cost in costs])
-  return np.median(floors[draws], axis=1), np.median(ceilings[draws], axis=1)
+  drawn = costs.costs(before), costs.costs(after)
+  if costs.column(before) is None or costs.column(after) is None:
+    return BreakEven(None, unknown=UNKNOWN)
+  saved = costs.value(before) - costs.value(after)
+  uses = float(_divide(np.array([invested.joules.value]), np.array([saved]))[0])
+  least = invested.joules.at_least and math.isfinite(uses)
+  if drawn[0] is None or drawn[1] is None:
+    return BreakEven(uses, least)
+  with np.errstate(invalid="ignore"):  # two endless costs: nothing is saved
+    saved = drawn[0] - drawn[1]
+  draws = _divide(invested.draws(len(saved)), saved)
+  tail = (1 - CONFIDENCE) / 2
+  # At a draw: between a number and never lies nothing to be interpolated.
+  low = float(np.quantile(draws, tail, method="lower"))
+  high = float(np.quantile(draws, 1 - tail, method="higher"))
+  if invested.joules.at_least and high < math.inf:
+    return BreakEven(uses, least, low)  # of which no upper end is known
+  return BreakEven(uses, least, low, high)
 
 
 def _divide(invested: np.ndarray, saved: np.ndarray) -> np.ndarray:
-  """Divides; infinite where nothing is saved, zero where the saving is."""
+  """Divides; infinite where nothing is saved."""
   uses = np.full(invested.shape, np.inf)
-  pays_back = (saved > 0) & np.isfinite(invested)
-  np.divide(invested, saved, out=uses, where=pays_back)
+  np.divide(invested, saved, out=uses, where=saved > 0)
   return uses

@@ -101,11 +101,13 @@ class Ranking:
       the intervals hold for all pairs of groups at once.
     extremes: The cheapest and the most expensive group; None for fewer than
       two of known cost.
+    fit: The model of their costs, by index of the group.
   """
 
   order: tuple[int, ...]
   ratios: tuple[Estimate | None, ...]
   extremes: Extremes | None
+  fit: Fit = field(compare=False, repr=False)
 
   @property
   def energy_ratio(self) -> Estimate | None:
@@ -147,6 +149,15 @@ class Comparison:
     return tuple(
       dict.fromkeys(path for group in self.groups for path in group.varied)
     )
+
+  @property
+  def fit(self) -> Fit:
+    """The model of what training costs, by index of the group."""
+    return self.rankings["train"].fit
+
+  def place(self, group: Group) -> int:
+    """Returns the index of one of the groups, by which fits know it."""
+    return next(i for i, each in enumerate(self.groups) if each is group)
 
   @property
   def best(self) -> Group | None:
@@ -267,7 +278,9 @@ def ranked(of_settings: Fit, count: int) -> Ranking:
   order = sorted(of_settings.known, key=of_settings.value)
   ratios = of_settings.ratios_to(order[0]) if order else ()
   unknown = (None,) * (count - len(ratios))
-  return Ranking(tuple(order), (*ratios, *unknown), extremes(of_settings))
+  return Ranking(
+    tuple(order), (*ratios, *unknown), extremes(of_settings), of_settings
+  )
 
 
 def _counted(

@@ -58,17 +58,14 @@ def _active(record: TrialRecord) -> float | None:
   return train - watts * record.train_seconds
 
 
-def _warmup(record: TrialRecord) -> float | None:
-  return record.joules_by_phase.get("warmup")
-
-
 def _preparing(record: TrialRecord) -> float | None:
   """Adds up what precedes the first update: compiling, and running it once.
 
   The warm-up belongs to it: PyTorch prepares much of its work at the first
-  call, JAX while it compiles.
+  call, JAX while it compiles. A phase that did not run spent nothing.
   """
-  return add(record.compile and record.compile.joules, _warmup(record))
+  compiling = record.compile and record.compile.joules
+  return add(compiling, record.joules_by_phase.get("warmup", 0.0))
 
 
 def examples_to_target(record: TrialRecord) -> float | None:
@@ -103,7 +100,7 @@ TRAIN_COMPILE_EVAL = Counting(
 COUNTINGS = {
   "train": TRAIN,
   "compile": Counting(
-    lambda r: add(r.joules_to_accuracy_with_compile, _warmup(r)),
+    lambda r: add(r.joules_to_accuracy, _preparing(r)),
     lambda r: add(r.train_joules, _preparing(r)),
   ),
   "eval": Counting(

@@ -2,7 +2,8 @@
 
 A search spent all phases of all its trials, however those ended: none of it
 would have been spent otherwise. One training, one pretraining and one inference
-are medians over the seeds of a setting.
+are what a seed typically costs: a training by the model of all settings
+(`compare.model`), the others by the seeds of theirs.
 
 A training is a whole one, from its set-up to its checkpoint: what it cost to
 reach the target, with set-up, compiling, warm-up, evaluation and checkpoint.
@@ -17,27 +18,33 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from jaxpower.records import TrialRecord
-from jaxpower.report.compare.comparison import Group
+from jaxpower.report.compare.comparison import Comparison, Group, fit_settings
+from jaxpower.report.compare.compiling import with_compiling
 from jaxpower.report.compare.costs import (
   Counting,
   add,
-  costs,
-  exact_costs,
+  all_known,
+  exact_by_seed,
   ran,
 )
-from jaxpower.report.compare.origins import chain, invested
+from jaxpower.report.compare.model import Fit
+from jaxpower.report.compare.origins import chain, invested_by_origin
 from jaxpower.report.compare.statistics import (
-  Cost,
+  CONFIDENCE,
   Estimate,
   converted,
-  median,
-  ratio,
+  typical,
+  typical_draws,
 )
 
-# What a training spends beside compiling and training. The pass that computes
-# features is counted with training (`accounting`).
-AROUND = ("setup", "warmup", "eval", "test", "checkpoint")
+# What a training spends beside compiling, warming up and training. The pass
+# that computes features is counted with training (`accounting`).
+AROUND = ("setup", "eval", "test", "checkpoint")
+COMPILING = ("compile", "warmup")
+STREAM = 3  # of random numbers, apart from those of fits and investments
 
 
 def _sum_of(
@@ -48,18 +55,29 @@ def _sum_of(
 
 
 def _joules_around(record: TrialRecord) -> float | None:
+  return _sum_of(record.joules_by_phase, AROUND)
+
+
+def _joules_of_compiling(record: TrialRecord) -> float | None:
   compiling = record.compile and record.compile.joules
-  return add(compiling, _sum_of(record.joules_by_phase, AROUND))
+  return add(compiling, _sum_of(record.joules_by_phase, ("warmup",)))
 
 
 def _seconds_around(record: TrialRecord) -> float | None:
   compiling = record.compile and record.compile.seconds
-  return add(compiling, _sum_of(record.seconds_by_phase, AROUND))
+  return add(compiling, _sum_of(record.seconds_by_phase, (*AROUND, "warmup")))
 
 
-WHOLE_TRAINING = Counting(
+# A whole training but for compiling and warming up, which are measured once for
+# all seeds: `compiling.with_compiling` adds them.
+BUT_COMPILING = Counting(
   lambda r: add(r.joules_to_accuracy, _joules_around(r)),
   lambda r: add(r.train_joules, _joules_around(r)),
+)
+
+WHOLE_TRAINING = Counting(
+  lambda r: add(BUT_COMPILING.reached(r), _joules_of_compiling(r)),
+  lambda r: add(BUT_COMPILING.bound(r), _joules_of_compiling(r)),
 )
 
 WHOLE_TRAINING_SECONDS = Counting(
@@ -78,6 +96,40 @@ class Use:
   def times(self, factor: float) -> "Use":
     """Multiplies joules and seconds."""
     return Use(scaled(self.joules, factor), scaled(self.seconds, factor))
+
+
+@dataclass(frozen=True, eq=False)
+class Trainings:
+  """Whole trainings to the target at each setting of a comparison.
+
+  `joules` and `seconds` are fitted; settings are the comparison's groups.
+  """
+
+  comparison: Comparison
+  joules: Fit
+  seconds: Fit
+
+  def use(self, group: Group) -> Use:
+    """Returns one training; unknown where too many missed the target."""
+    place = self.comparison.place(group)
+    return Use(self.joules.cost(place), self.seconds.cost(place))
+
+  def over(self, group: Group, joules: Sequence[float]) -> Estimate | None:
+    """Divides the joules of a training by what a thing typically costs.
+
+    `joules` are those of the thing by seed; None where one side is unknown.
+    """
+    place = self.comparison.place(group)
+    whole, one = self.joules.cost(place), _typical(joules)
+    if whole is None or one is None or one.value <= 0:
+      return None
+    draws, value = self.joules.costs(place), whole.value / one.value
+    if draws is None or len(joules) < 2:
+      return Estimate(value)
+    draws = draws / typical_draws(joules, len(draws), STREAM)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(draws, (tail, 1 - tail))
+    return Estimate(value, low=float(low), high=float(high))
 
 
 @dataclass(frozen=True)
@@ -107,7 +159,7 @@ def spent(records: Sequence[TrialRecord]) -> Use:
 def one_pretraining(
   group: Group, records: Sequence[TrialRecord]
 ) -> Pretraining | None:
-  """Returns what one model began from cost, medians over the seeds.
+  """Returns what one model began from, as a seed's typically costs.
 
   Whole trainings of an origin and of all before it, beyond their targets too;
   for weights made elsewhere the joules that were given, and no time. None where
@@ -116,50 +168,62 @@ def one_pretraining(
   trials = [record for record in ran(group.records) if _has_origin(record)]
   if not trials:
     return None
-  joules = [invested(r, records, WHOLE_TRAINING).joules for r in trials]
-  chains = [chain(record, records) for record in trials]
-  seconds = _median_of_chains(chains, WHOLE_TRAINING_SECONDS.bound)
-  phases = (*AROUND, "compile", "features", "train")
+  joules, _ = invested_by_origin(trials, records, WHOLE_TRAINING)
+  # Of several trials that began from the same, one stands for all.
+  chains = {r.init_from: chain(r, records) for r in trials}
+  seconds = _typical_of_chains(chains.values(), WHOLE_TRAINING_SECONDS.bound)
+  phases = (*AROUND, *COMPILING, "features", "train")
   return Pretraining(
-    Use(_median_of_distinct(joules), seconds),
+    Use(_typical(joules), seconds),
     Use(
-      _median_of_chains(chains, lambda r: _sum_of(r.joules_by_phase, phases)),
-      _median_of_chains(chains, lambda r: _sum_of(r.seconds_by_phase, phases)),
+      _typical_of_chains(
+        chains.values(), lambda r: _sum_of(r.joules_by_phase, phases)
+      ),
+      _typical_of_chains(
+        chains.values(), lambda r: _sum_of(r.seconds_by_phase, phases)
+      ),
     ),
-    max(map(len, chains)),
+    max(map(len, chains.values())),
   )
 
 
 def without(search: Use, pretraining: Use) -> Use:
-  """Takes one pretraining, a median, out of what a search spent."""
+  """Takes one typical pretraining out of what a search spent."""
   return Use(
     _difference(search.joules, pretraining.joules),
     _difference(search.seconds, pretraining.seconds),
   )
 
 
-def whole_trainings(group: Group) -> tuple[Cost, ...]:
-  """Returns the joules of each whole training; none where one is unknown."""
-  return costs(group.records, WHOLE_TRAINING) or ()
-
-
-def one_training(group: Group) -> Use:
-  """Returns a whole training to the target, medians over seeds."""
-  return Use(
-    median(whole_trainings(group)),
-    median(costs(group.records, WHOLE_TRAINING_SECONDS) or ()),
+def whole_trainings(comparison: Comparison) -> Trainings:
+  """Fits whole trainings to the target, of all settings by one model."""
+  settings = [
+    group.records
+    if all_known(map(_joules_of_compiling, ran(group.records)))
+    else ()
+    for group in comparison.groups
+  ]
+  but_compiling = fit_settings(settings, BUT_COMPILING)
+  joules = with_compiling(but_compiling, settings)
+  seconds = fit_settings(
+    [group.records for group in comparison.groups], WHOLE_TRAINING_SECONDS
   )
+  return Trainings(comparison, joules or Fit((), np.empty(0)), seconds)
 
 
 def one_inference(group: Group) -> Use:
-  """Returns one example through the trained network, medians over seeds."""
-  seconds = exact_costs(map(_seconds_per_inference, ran(group.records)))
-  return Use(median(_inference_costs(group)), median(seconds))
+  """Returns one example through the trained network, as it typically costs."""
+  seconds = exact_by_seed(group.records, _seconds_per_inference)
+  return Use(
+    _typical(inference_joules(group)),
+    _typical([cost.value for cost in seconds.values()]),
+  )
 
 
-def inferences_per_training(group: Group) -> Estimate | None:
-  """Divides the energy of a whole training by that of one inference."""
-  return ratio(whole_trainings(group), _inference_costs(group))
+def inference_joules(group: Group) -> list[float]:
+  """Returns the joules of an example by seed; none where one is unknown."""
+  joules = exact_by_seed(group.records, lambda r: r.infer_joules_per_example)
+  return [cost.value for cost in joules.values()]
 
 
 def gpus_per_trial(records: Iterable[TrialRecord]) -> int | None:
@@ -212,23 +276,20 @@ def _has_origin(record: TrialRecord) -> bool:
   return record.init_from is not None or record.pretrained is not None
 
 
-def _median_of_distinct(joules: Sequence[float | None]) -> Estimate | None:
-  """Takes the median; that of one number for all seeds has no interval."""
-  if len(set(joules)) == 1 and joules[0] is not None:
-    return Estimate(joules[0])
-  return median(exact_costs(joules))
+def _typical(values: Sequence[float]) -> Estimate | None:
+  """Takes the typical one; unknown where one of several has no log."""
+  if len(values) == 1:
+    return Estimate(values[0])
+  return typical(values) if all(value > 0 for value in values) else None
 
 
-def _median_of_chains(
-  chains: Sequence[Sequence[TrialRecord]],
+def _typical_of_chains(
+  chains: Iterable[Sequence[TrialRecord]],
   cost: Callable[[TrialRecord], float | None],
 ) -> Estimate | None:
-  """Adds up each chain of trainings, and takes the median; None if unknown."""
-  return median(exact_costs(add(0.0, *map(cost, trials)) for trials in chains))
-
-
-def _inference_costs(group: Group) -> list[Cost]:
-  return exact_costs(r.infer_joules_per_example for r in ran(group.records))
+  """Adds up each chain of trainings; None if unknown."""
+  sums = all_known(add(0.0, *map(cost, trials)) for trials in chains)
+  return _typical(sums or ())
 
 
 def _seconds_per_inference(record: TrialRecord) -> float | None:

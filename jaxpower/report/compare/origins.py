@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparable import measured_alike
-from jaxpower.report.compare.costs import TRAIN, Counting, add
+from jaxpower.report.compare.costs import (
+  TRAIN,
+  Counting,
+  add,
+  mean_cost,
+  ran,
+)
+from jaxpower.report.compare.statistics import Cost
 from jaxpower.report.compare.system import board_of
 
 
@@ -99,3 +106,23 @@ def invested(
   if not isinstance(paid, int | float):
     return Investment(None, "the energy of making the given weights is unknown")
   return Investment(spent + paid)
+
+
+def invested_by_origin(
+  trials: Sequence[TrialRecord],
+  records: Sequence[TrialRecord],
+  counting: Counting = TRAIN,
+) -> tuple[tuple[float, ...], str]:
+  """Returns the joules of each of the weights that some trials began from.
+
+  Each once, however many trials began from them, with all that these began
+  from; or none, and why. Several measurements of the same are averaged.
+  """
+  joules: dict[str, list[Cost]] = {}
+  for record in ran(trials):
+    found = invested(record, records, counting)
+    if found.joules is None:
+      return (), found.unknown
+    name = record.init_from or str((record.pretrained or {}).get("path"))
+    joules.setdefault(name, []).append(Cost(found.joules))
+  return tuple(mean_cost(repeats).value for repeats in joules.values()), ""

@@ -15,6 +15,7 @@ interval begins at 1.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,48 @@ def extremes(fit: Fit) -> Extremes | None:
     ratio,
     _chosen_cost(shrunk * spread, noise, low, least),
   )
+
+
+def best_of_each(
+  fit: Fit, kinds: Sequence[Sequence[int]], chosen: Sequence[int | None]
+) -> Fit:
+  """Takes the chosen setting of each kind, corrected for the choice.
+
+  The cheapest of several settings of a kind looks cheaper than it is; by how
+  much, on the median, its cost is raised, with all of its draws. In the
+  result the kinds are the settings; without an estimate where nothing was
+  chosen or what was has none.
+  """
+  places = [None if s is None else fit.column(s) for s in chosen]
+  known = [kind for kind, place in enumerate(places) if place is not None]
+  columns = [place for place in places if place is not None]
+  bias = np.array([_choice_bias(fit, kinds[kind]) for kind in known])
+  return Fit(
+    tuple(known),
+    fit.estimates[columns] - bias,
+    None if fit.draws is None else fit.draws[:, columns] - bias,
+    fit.noise,
+    fit.seed_share,
+  )
+
+
+def _choice_bias(fit: Fit, among: Sequence[int]) -> float:
+  """Finds how far the cost of the cheapest of some is off, in logs.
+
+  Not above zero; zero where there was no choice, and where nothing says how
+  costs scatter. As `extremes` it first shrinks the spread seen, since of
+  settings that differ much the choice is none.
+  """
+  columns = [c for c in map(fit.column, among) if c is not None]
+  if len(columns) < 2 or fit.draws is None:
+    return 0.0
+  estimates = fit.estimates[columns]
+  noise = fit.draws[:, columns] - estimates
+  spread = estimates - estimates.mean()
+  shrunk = _spread_whose_range(spread, noise, float(np.ptp(spread)), 0.5)
+  chosen = (min(shrunk, MOST_SPREAD) * spread + noise).argmin(axis=1)
+  off = noise[np.arange(len(noise)), chosen]
+  return min(float(np.median(off) - np.median(noise)), 0.0)
 
 
 def _spread_whose_range(

@@ -3,19 +3,27 @@
 A start that was tried at several settings of the optimizer is taken at its
 best: a rate that suits one start may not suit another, and one rate for all
 would compare rates, not starts. What that search spent stands beside it.
+
+All starts at all settings are fitted by one model. The cheapest setting of a
+start looks cheaper than it is for having been chosen, the more so the more were
+tried: its cost, and all that follows from it, is corrected for that
+(`selection.best_of_each`).
 """
 
 import json
-import math
 import pathlib
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.compare.break_even import BreakEven, break_even_by_seed
+from jaxpower.report.compare.break_even import (
+  BreakEven,
+  Invested,
+  break_even,
+)
 from jaxpower.report.compare.comparable import (
   ORIGIN,
   Start,
@@ -24,19 +32,25 @@ from jaxpower.report.compare.comparable import (
   natural_key,
   start_of,
 )
+from jaxpower.report.compare.comparison import fit_settings
+from jaxpower.report.compare.compiling import with_compiling
 from jaxpower.report.compare.costs import (
+  COUNTINGS,
   TRAIN,
   TRAIN_COMPILE_EVAL,
   Counting,
+  all_known,
   costs,
-  costs_by_seed,
-  exact_costs,
+  exact_by_seed,
   ran,
 )
 from jaxpower.report.compare.life import spent
-from jaxpower.report.compare.origins import find_origin, invested
-from jaxpower.report.compare.statistics import Cost, Estimate, median, ratio
-from jaxpower.wording import setting, start_name
+from jaxpower.report.compare.model import Fit
+from jaxpower.report.compare.origins import find_origin, invested_by_origin
+from jaxpower.report.compare.repeats import status_by_seed
+from jaxpower.report.compare.selection import best_of_each
+from jaxpower.report.compare.statistics import Estimate
+from jaxpower.wording import count, setting, start_name
 
 TUNED = "optimizer."  # the fields that a start may need at values of its own
 NOT_RECORDED = "trials not in these records"
@@ -53,7 +67,7 @@ class Origin:
     trials: How many pretrainings there are, a seed each.
     reached: How many of them met a target of their own.
     accuracy: The median of their accuracies at the end.
-    joules: Of their training; for given weights what somebody gave.
+    joules: Of their training, typically; for given weights what somebody gave.
     joules_with_compile_eval: With compiling and evaluation.
   """
 
@@ -79,14 +93,16 @@ class StartGroup:
     start: How their weights began.
     name: The start in words, its origin with it where two would share a name.
     records: The trials.
-    joules: To the target, median over seeds.
-    scratch_joules: The same from scratch, at this setting.
-    of_scratch: The first over the second.
-    invested: The joules of pretraining, median over seeds.
-    tasks: How many such tasks pay them back, counting training alone.
+    joules: What it typically costs to the target, corrected for the choice;
+      None where it is unknown, or too many seeds missed the target.
+    joules_missed: What the missed ones then spent, at the median.
+    scratch_joules: `joules` from scratch, at this setting.
+    of_scratch: The first over the second; its interval holds for all starts at
+      all settings at once.
+    invested: The joules of pretraining, typically.
+    tasks: How many such tasks pay them back, counting training alone; None from
+      scratch.
     tasks_with_compile_eval: The same with compiling and evaluation.
-    unknown: Why `tasks` are not known.
-    unpaired_seeds: How many seeds ran only with this start or from scratch.
   """
 
   setting: dict[str, Any]
@@ -97,13 +113,37 @@ class StartGroup:
   name: str
   records: tuple[TrialRecord, ...]
   joules: Estimate | None
+  joules_missed: float | None = None
   scratch_joules: Estimate | None = None
   of_scratch: Estimate | None = None
   invested: Estimate | None = None
   tasks: BreakEven | None = None
   tasks_with_compile_eval: BreakEven | None = None
-  unknown: str = ""
-  unpaired_seeds: int = 0
+
+
+@dataclass(frozen=True)
+class _Arm:
+  """A start at one setting of all but the optimizer.
+
+  `cells` are indices of its settings of the optimizer, `best` the one of them
+  at which it is taken.
+  """
+
+  other: str
+  start: Start
+  cells: tuple[int, ...]
+  best: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Costs:
+  """What arms cost at their best, corrected for the choice, by their index.
+
+  `with_compile_eval` is None where that is unknown.
+  """
+
+  alone: Fit
+  with_compile_eval: Fit | None
 
 
 def start_groups(
@@ -114,69 +154,132 @@ def start_groups(
   `downstream` may be compared; what it began from is in `records`.
   """
   names = _origin_names(downstream, records)
-  gathered: dict[tuple[str, Start], list[TrialRecord]] = {}
+  cells: dict[tuple[str, Start, str], list[TrialRecord]] = {}
   for record in downstream:
     start = replace(start_of(record), origin=names[record.trial_id])
-    key = _key(_other_fields(record, downstream)), start
-    gathered.setdefault(key, []).append(record)
-  # A sweep may call starts of two origins the same.
-  sharing = Counter((other, _name(start)) for other, start in gathered)
-  best = {
-    (other, start): _at_best(
-      trials,
-      downstream,
-      start,
-      _name(start, with_origin=sharing[other, _name(start)] > 1),
-    )
-    for (other, start), trials in gathered.items()
-  }
-  scratch = {
-    other: group.records
-    for (other, start), group in best.items()
-    if start.from_scratch and start.backbone_rate == 1
-  }
+    other = _key(_other_fields(record, downstream))
+    tuned = _key(_tuned_fields(record, downstream))
+    cells.setdefault((other, start, tuned), []).append(record)
+  settings = list(cells.values())
+  fitted = fit_settings(settings)
+  arms = _arms([key[:2] for key in cells], settings, fitted)
+  at_best = _costs_at_best(arms, settings, fitted)
   groups = [
-    _start_group(group, scratch.get(other, ()), records)
-    for (other, _), group in best.items()
+    _start_group(index, arms, settings, at_best) for index in range(len(arms))
   ]
-  return tuple(sorted(groups, key=_order))
+  pairs = _pairs_with_scratch(arms)
+  ratios = at_best.alone.ratios(pairs)
+  for (index, base), of_scratch in zip(pairs, ratios, strict=True):
+    groups[index] = replace(
+      groups[index],
+      scratch_joules=groups[base].joules,
+      of_scratch=of_scratch,
+    )
+  base_of = dict(pairs)
+  told = (
+    group
+    if group.start.from_scratch
+    else _with_payback(
+      group, index, base_of.get(index), groups, at_best, records
+    )
+    for index, group in enumerate(groups)
+  )
+  return tuple(sorted(told, key=_order))
 
 
-def _at_best(
-  trials: Sequence[TrialRecord],
-  among: Sequence[TrialRecord],
-  start: Start,
-  name: str,
-) -> StartGroup:
-  """Makes the group of a start's trials at its best optimizer setting."""
-  settings: dict[str, list[TrialRecord]] = {}
-  for record in trials:
-    key = _key(_tuned_fields(record, among))
-    settings.setdefault(key, []).append(record)
-  best = min(settings.values(), key=_expense)
-  return StartGroup(
-    setting=_other_fields(best[0], among),
-    tuned=_tuned_fields(best[0], among),
-    tried=len(settings),
-    search=spent(trials).joules,
-    start=start,
-    name=name,
-    records=tuple(best),
-    joules=median(costs(best) or ()),
+def _arms(
+  keys: Sequence[tuple[str, Start]],
+  settings: Sequence[Sequence[TrialRecord]],
+  fitted: Fit,
+) -> list[_Arm]:
+  """Gathers settings by all but the optimizer, and chooses the best of each."""
+  by_key: dict[tuple[str, Start], list[int]] = {}
+  for index, key in enumerate(keys):
+    by_key.setdefault(key, []).append(index)
+  return [
+    _Arm(*key, tuple(c), min(c, key=lambda i: _expense(i, settings[i], fitted)))
+    for key, c in by_key.items()
+  ]
+
+
+def _expense(
+  index: int, trials: Sequence[TrialRecord], fitted: Fit
+) -> tuple[bool, float]:
+  """Orders settings: by what they cost; then by how often they reached.
+
+  A setting of unknown cost is behind all others: what its trials spent says
+  nothing of how little is enough.
+  """
+  if index in fitted.known:
+    return False, fitted.value(index)
+  if costs(trials) is None:
+    return True, 1.0
+  reached, seeds = _reached(trials)
+  return True, -reached / max(seeds, 1)
+
+
+def _reached(trials: Sequence[TrialRecord]) -> tuple[int, int]:
+  """Counts the seeds that reached the target, and those that ran."""
+  statuses = list(status_by_seed(ran(trials)).values())
+  return statuses.count("reached"), len(statuses)
+
+
+def _costs_at_best(
+  arms: Sequence[_Arm], settings: Sequence[Sequence[TrialRecord]], fitted: Fit
+) -> _Costs:
+  """Takes the costs of each arm at its best.
+
+  Compiling is not repeated with each seed: what it costs is added with an error
+  of its own.
+  """
+  cells, best = [arm.cells for arm in arms], [arm.best for arm in arms]
+  counted = with_compiling(fit_settings(settings, COUNTINGS["eval"]), settings)
+  return _Costs(
+    best_of_each(fitted, cells, best),
+    None if counted is None else best_of_each(counted, cells, best),
   )
 
 
-def _expense(trials: Sequence[TrialRecord]) -> tuple[bool, bool, float, float]:
-  """Orders settings: a known median, then a bounded one, then an unknown.
+def _pairs_with_scratch(arms: Sequence[_Arm]) -> list[tuple[int, int]]:
+  """Pairs each arm with that from scratch at its setting, if there is one."""
+  scratch = {
+    arm.other: index
+    for index, arm in enumerate(arms)
+    if arm.start.from_scratch and arm.start.backbone_rate == 1
+  }
+  return [
+    (index, scratch[arm.other])
+    for index, arm in enumerate(arms)
+    if not arm.start.from_scratch and arm.other in scratch
+  ]
 
-  Of bounded medians that of the setting whose trials reached most often is
-  first, since a bound says how much was spent and not how little is enough.
-  """
-  joules = median(costs(trials) or ())
-  if joules is None:
-    return True, True, 0.0, math.inf
-  missed = sum(record.status != "reached" for record in trials) / len(trials)
-  return False, joules.at_least, joules.at_least and missed, joules.value
+
+def _start_group(
+  index: int,
+  arms: Sequence[_Arm],
+  settings: Sequence[Sequence[TrialRecord]],
+  at_best: _Costs,
+) -> StartGroup:
+  """Makes the group of a start's trials at its best, without its payback."""
+  arm, best = arms[index], settings[arms[index].best]
+  downstream = [record for trials in settings for record in trials]
+  # A sweep may call starts of two origins the same.
+  sharing = Counter(_name(a.start) for a in arms if a.other == arm.other)
+  joules = at_best.alone.cost(index)
+  missed = all_known(
+    record.train_joules for record in ran(best) if record.status != "reached"
+  )
+  return StartGroup(
+    setting=_other_fields(best[0], downstream),
+    tuned=_tuned_fields(best[0], downstream),
+    tried=len(arm.cells),
+    search=spent([r for cell in arm.cells for r in settings[cell]]).joules,
+    start=arm.start,
+    name=_name(arm.start, with_origin=sharing[_name(arm.start)] > 1),
+    records=tuple(best),
+    joules=joules,
+    joules_missed=None if joules or not missed else statistics.median(missed),
+  )
 
 
 def _order(group: StartGroup) -> tuple:
@@ -231,69 +334,50 @@ def _key(fields: dict[str, Any]) -> str:
   return json.dumps(fields, sort_keys=True)
 
 
-def _start_group(
+def _with_payback(
   group: StartGroup,
-  scratch: Sequence[TrialRecord],
+  index: int,
+  base: int | None,
+  groups: Sequence[StartGroup],
+  at_best: _Costs,
   records: Sequence[TrialRecord],
 ) -> StartGroup:
-  """Compares a group with the trials from scratch at its setting.
+  """Says after how many tasks a group's start is paid back against `base`.
 
   Where anything is unknown there is no number of tasks: the unmeasured part of
   an investment is not zero.
   """
-  if group.start.from_scratch:
-    return group
-  trials = group.records
-  joules_here, joules_of_scratch = costs(trials), costs(scratch)
-  investments = [invested(record, records) for record in ran(trials)]
-  unknown = next((i.unknown for i in investments if i.unknown), "")
-  if not unknown and not scratch:
-    unknown = "no trial began from scratch at this setting"
-  if not unknown and (joules_here is None or joules_of_scratch is None):
-    unknown = "the energy of some downstream trials is unknown"
-  tasks = None if unknown else _tasks(trials, scratch, records, TRAIN)
-  if not unknown and tasks is None:
-    unknown = "no seed ran both from scratch and pretrained"
+  joules, unknown = invested_by_origin(group.records, records)
+  invested = Invested.typically(joules)
+  group = replace(group, invested=invested and invested.joules)
+  if base is None:
+    unknown = unknown or "no trial began from scratch at this setting"
+  else:
+    unknown = unknown or _unknown(groups[base], "from scratch")
+  unknown = unknown or _unknown(group, "from these weights")
+  if unknown or base is None or invested is None:
+    return replace(group, tasks=BreakEven(None, unknown=unknown))
+  tasks = break_even(invested, at_best.alone, base, index)
+  joules, _ = invested_by_origin(group.records, records, TRAIN_COMPILE_EVAL)
+  all_invested = Invested.typically(joules)
+  counted = at_best.with_compile_eval
   return replace(
     group,
-    scratch_joules=median(joules_of_scratch or ()),
-    of_scratch=ratio(joules_here or (), joules_of_scratch or ()),
-    invested=_median(i.joules for i in investments),
     tasks=tasks,
-    tasks_with_compile_eval=_tasks(trials, scratch, records, TRAIN_COMPILE_EVAL)
-    if tasks
+    tasks_with_compile_eval=break_even(all_invested, counted, base, index)
+    if counted and all_invested
     else None,
-    unknown=unknown,
-    unpaired_seeds=len(_seeds(trials) ^ _seeds(scratch)),
   )
 
 
-def _seeds(records: Iterable[TrialRecord]) -> set[int]:
-  return {record.seed for record in ran(records)}
-
-
-def _tasks(
-  group: Sequence[TrialRecord],
-  scratch: Sequence[TrialRecord],
-  records: Sequence[TrialRecord],
-  counting: Counting,
-) -> BreakEven | None:
-  """Breaks even over the seeds of both; None where joules are unknown."""
-  joules_by_seed = {
-    r.seed: invested(r, records, counting).joules for r in ran(group)
-  }
-  seeds = _seeds(group) & _seeds(scratch)
-  if any(joules_by_seed[seed] is None for seed in seeds):
-    return None
-  return break_even_by_seed(
-    {
-      seed: Cost(joules)
-      for seed, joules in joules_by_seed.items()
-      if joules is not None
-    },
-    before=costs_by_seed(scratch, counting),
-    after=costs_by_seed(group, counting),
-  )
+def _unknown(group: StartGroup, began: str) -> str:
+  """Says why what a start costs is unknown; empty where it is known."""
+  if group.joules:
+    return ""
+  if costs(group.records) is None or group.joules_missed is None:
+    return "the energy of some downstream trials is unknown"
+  reached, seeds = _reached(group.records)
+  return f"{reached} of {count(seeds, 'seed')} {began} reached the target"
 
 
 def origins_of(
@@ -341,14 +425,21 @@ def _recorded_origin(
     trials=len(trials),
     reached=sum(trial.status == "reached" for trial in trials),
     accuracy=statistics.median(at_end) if at_end else None,
-    joules=_median(map(TRAIN.bound, trials)),
-    joules_with_compile_eval=_median(map(TRAIN_COMPILE_EVAL.bound, trials)),
+    joules=_typical(trials, TRAIN),
+    joules_with_compile_eval=_typical(trials, TRAIN_COMPILE_EVAL),
   )
 
 
-def _median(numbers: Iterable[float | None]) -> Estimate | None:
-  """Takes the median of joules; None where some are unknown."""
-  return median(exact_costs(numbers))
+def _typical(
+  pretrainings: Sequence[TrialRecord], counting: Counting
+) -> Estimate | None:
+  """Takes what one typically spent; None where some joules are unknown.
+
+  All of its training, whether or not it met a target of its own.
+  """
+  joules = exact_by_seed(pretrainings, counting.bound)
+  found = Invested.typically([cost.value for cost in joules.values()])
+  return found and found.joules
 
 
 def _origin_names(

@@ -88,14 +88,34 @@ def mean(values: Sequence[float]) -> Estimate | None:
   return _mean(values) if values else None
 
 
+def typical_draws(
+  values: Sequence[float], count: int, stream: int
+) -> np.ndarray:
+  """Draws from what `typical` of two values or more leaves open, (count,).
+
+  From Student's t, the posterior of a mean (Gelman et al., Bayesian Data
+  Analysis, 3rd ed., 3.2). Another `stream` gives independent draws.
+  """
+  generator = np.random.default_rng((SEED, stream))
+  middle, error = _mean_and_error(list(map(math.log, values)))
+  t = generator.standard_t(len(values) - 1, count)
+  with np.errstate(over="ignore"):  # endless, as far as two values say
+    return np.exp(middle + error * t)
+
+
 def _mean(values: Sequence[float]) -> Estimate:
-  middle, count = math.fsum(values) / len(values), len(values)
-  if count < 2:
-    return Estimate(middle)
-  squares = math.fsum((value - middle) ** 2 for value in values)
-  error = math.sqrt(squares / (count - 1) / count)
-  off = error * float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
+  if len(values) < 2:
+    return Estimate(values[0])
+  middle, error = _mean_and_error(values)
+  off = error * float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2))
   return Estimate(middle, low=middle - off, high=middle + off)
+
+
+def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+  """Returns the mean, and its standard error, of two values or more."""
+  middle, count = math.fsum(values) / len(values), len(values)
+  squares = math.fsum((value - middle) ** 2 for value in values)
+  return middle, math.sqrt(squares / (count - 1) / count)
 
 
 def converted(

@@ -486,6 +486,7 @@ def _missed_sentence(
     framework,
     goal(config.comparison),
     costs.missed_within,
+    config.comparison.estimated,
   )
   return f"{opening(config.settings)}: {text}, so its cost is unknown."
 

@@ -12,6 +12,7 @@ it pays back is given against three settings that might have been used without
 it.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -36,12 +37,12 @@ from jaxpower.report.compare.life import (
   Use,
   added,
   gpus_per_trial,
-  inferences_per_training,
+  inference_joules,
   one_inference,
   one_pretraining,
-  one_training,
   scaled,
   spent,
+  whole_trainings,
   without,
 )
 from jaxpower.report.compare.origins import all_origins
@@ -81,7 +82,8 @@ STAGE_NOTES = (
   "Training counts set-up, compiling, warm-up, training to the target,"
   " evaluation and checkpoint; pretraining the same, once. The search counts"
   " all else that was spent: every phase of every trial, of all seeds.",
-  "In brackets 95 % intervals over seeds; a sum adds the ends of its parts."
+  "What a seed typically costs, in brackets its 95 % interval; a sum adds the"
+  " ends of its parts."
   " > marks a lower bound: part of the energy was not measured.",
 )
 ONE_TRAINING = (
@@ -153,6 +155,7 @@ class Life:
     use: All of them together.
     footprint: The same in kWh and grams.
     multipliers: What turned joules and seconds into these.
+    training: Joules of a whole training at the best setting.
     search: Joules of all trials and of what they began from.
     origins: How many attempts at pretraining are among these.
     alternatives: Settings that the search is paid back against.
@@ -167,6 +170,7 @@ class Life:
   use: Use
   footprint: Footprint
   multipliers: Multipliers
+  training: Estimate | None
   search: Estimate | None
   origins: int
   alternatives: tuple[Alternative, ...]
@@ -219,7 +223,11 @@ def _life(
     _given(assumptions, "grid_intensity"),
     hardware_of([*trials, *origins], assumptions),
   )
-  stages = _stages(comparison.best, trials, origins, assumptions, multipliers)
+  best, trainings = comparison.best, whole_trainings(comparison)
+  training = trainings.use(best) if best else Use(None, None)
+  stages = _stages(
+    best, training, [*trials, *origins], assumptions, multipliers
+  )
   use = Use(
     added(stage.use.joules for stage in stages),
     added(stage.use.seconds for stage in stages),
@@ -232,14 +240,17 @@ def _life(
     use=use,
     footprint=footprint(use, multipliers),
     multipliers=multipliers,
+    training=training.joules,
     search=search,
     origins=len(origins),
-    alternatives=alternatives(comparison, attempts, search),
+    alternatives=alternatives(trainings, attempts, search),
     inferences=tuple(
-      Inference(g, one_inference(g).joules, inferences_per_training(g))
+      Inference(
+        g, one_inference(g).joules, trainings.over(g, inference_joules(g))
+      )
       for g in comparison.groups
     ),
-    inferences_for_rest=_inferences_for_rest(comparison.best, stages),
+    inferences_for_rest=_inferences_for_rest(best, stages),
     boundary=_boundary(trials),
   )
 
@@ -264,18 +275,18 @@ def hardware_of(
 
 def _stages(
   best: Group | None,
-  trials: Sequence[TrialRecord],
-  origins: Sequence[TrialRecord],
+  training: Use,
+  searched: Sequence[TrialRecord],
   assumptions: Mapping[str, Assumption],
   multipliers: Multipliers,
 ) -> tuple[Stage, ...]:
   """Finds the stages of a life with the best setting, in their order.
 
+  `training` is one with it; `searched` are all trials and what they began from.
   One pretraining is a stage where the best setting began from it, and the other
   seeds' belong to the search.
   """
   stages = []
-  searched = [*trials, *origins]
   search, of_life = spent(searched), 0
   pretraining = one_pretraining(best, searched) if best else None
   if pretraining:
@@ -289,9 +300,8 @@ def _stages(
   stages.append(replace(stage, attempts=len(searched) - of_life))
   trainings = _given(assumptions, "trainings")
   trainings = 1.0 if trainings is None else trainings
-  one = one_training(best) if best else Use(None, None)
-  training = one.times(trainings)
-  stages.append(_stage("training", training, multipliers, trainings))
+  all_of_them = training.times(trainings)
+  stages.append(_stage("training", all_of_them, multipliers, trainings))
   inferences = _given(assumptions, "inferences")
   if inferences is not None:
     one = one_inference(best) if best else Use(None, None)
@@ -435,8 +445,7 @@ def _counted(stage: Stage) -> str:
 def _search_table(life: Life) -> Table:
   """Makes a row an alternative to searching, and one of the best setting."""
   comparison, best = life.comparison, life.comparison.best
-  best_joules = one_training(best).joules if best else None
-  unit = unit_of([best_joules, *(a.joules for a in life.alternatives)])
+  unit = unit_of([life.training, *(a.joules for a in life.alternatives)])
   rows = [
     (
       CHOICE_NAMES[alternative.choice],
@@ -447,7 +456,7 @@ def _search_table(life: Life) -> Table:
     for alternative in life.alternatives
   ]
   name = setting(best.varied) if best else UNKNOWN
-  rows.append(("the best setting", name, estimate(best_joules, unit), ""))
+  rows.append(("the best setting", name, estimate(life.training, unit), ""))
   searched = joules(life.search, comparison.estimated)
   return Table(
     (
@@ -555,11 +564,13 @@ def search_lines(life: Life) -> list[str]:
   ]
 
 
-def _pays_back(trainings: BreakEven | None) -> str:
-  if trainings is None or trainings.uses is None:
+def _pays_back(trainings: BreakEven) -> str:
+  if trainings.uses is None:
     return "pays back the search after an unknown number of trainings"
   if trainings.never:
     return "never pays back the search"
+  if math.isinf(trainings.uses):
+    return "may never pay back the search"
   text = f"pays back the search after {break_even_point(trainings)} trainings"
   return text + (PERHAPS_NEVER if trainings.perhaps_never else "")
 

@@ -212,6 +212,7 @@ def _why_unknown(saving: Saving) -> str:
         f"the network for {join_names(each.tasks)}",
         _goal(saving.pairing, each),
         each.within,
+        any(trial.estimated for trial in saving.pairing.trials),
       )
       for each in saving.misses
     )

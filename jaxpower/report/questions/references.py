@@ -9,6 +9,7 @@ different hardware first of all, is a note beside the ratio and no obstacle: to
 compare two machines may be the purpose.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,16 +18,20 @@ from typing import Any, Literal
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
   UNKNOWN,
-  at_least,
   estimate,
   interval,
   number_or_unknown,
   unit_of,
 )
 from jaxpower.report.compare.comparable import model_name
-from jaxpower.report.compare.comparison import Compared, Comparison, Group
-from jaxpower.report.compare.costs import COUNTINGS, SECONDS, costs, ran
-from jaxpower.report.compare.statistics import Estimate, median
+from jaxpower.report.compare.comparison import (
+  Compared,
+  Comparison,
+  Group,
+  fit_settings,
+)
+from jaxpower.report.compare.costs import COUNTINGS, ran
+from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import hardware
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
@@ -36,6 +41,7 @@ from jaxpower.wording import (
   joules_name,
   label,
   measured_or_estimated,
+  number,
   percent,
   setting,
 )
@@ -183,11 +189,11 @@ def obstacles(
   """Lists the differences of a reference from the nearest group."""
   by_group = [
     _differences(reference, comparison, group)
+    or [Difference("energy", here=group.unknown)]
     for comparison in comparisons
     for group in comparison.groups
   ]
-  nearest = min(by_group, key=len, default=[Difference("trials")])
-  return tuple(nearest) or (Difference("energy"),)
+  return tuple(min(by_group, key=len, default=[Difference("trials")]))
 
 
 def _differences(
@@ -222,24 +228,21 @@ def _nearest(reference: Reference, groups: Sequence[Group]) -> Group:
   return min(same_batch or groups, key=_joules_order)
 
 
-def _joules_order(group: Group) -> tuple[bool, float]:
-  """Sorts by the median, with those that are only bounded last."""
-  joules = group.joules
-  return (True, 0.0) if joules is None else (joules.at_least, joules.value)
+def _joules_order(group: Group) -> float:
+  return group.joules.value if group.joules else math.inf
 
 
 def _match(reference: Reference, comparison: Comparison, group: Group) -> Match:
   record = _first(group)
-  counting = COUNTINGS.get(COUNTING_OF_PHASES.get(reference.phases, ""))
+  counting = COUNTING_OF_PHASES.get(reference.phases)
   joules_there, estimated_there = _covering(reference, boundary(record))
-  joules_here = counting and median(costs(group.records, counting) or ())
-  seconds_here = median(costs(group.records, SECONDS) or ())
+  joules_here = _cost(comparison, group, counting) if counting else None
   joules_ratio = _over(
     joules_here, joules_there, reference.joules_low, reference.joules_high
   )
   seconds_ratio = None
   if reference.phases in TRAIN_ALONE:
-    seconds_ratio = _over(seconds_here, reference.seconds)
+    seconds_ratio = _over(group.seconds, reference.seconds)
   caveats = [*_caveats(reference, record)]
   if joules_ratio:
     caveats += _joules_caveats(reference, estimated_there, comparison.estimated)
@@ -251,7 +254,7 @@ def _match(reference: Reference, comparison: Comparison, group: Group) -> Match:
     joules_there=joules_there if counting else None,
     estimated_here=comparison.estimated,
     estimated_there=estimated_there,
-    seconds_here=seconds_here,
+    seconds_here=group.seconds,
     joules_ratio=joules_ratio,
     seconds_ratio=seconds_ratio,
     same_hardware=_same_hardware(reference.hardware, hardware(record)),
@@ -263,6 +266,17 @@ def _match(reference: Reference, comparison: Comparison, group: Group) -> Match:
     ),
     caveats=tuple(caveats),
   )
+
+
+def _cost(
+  comparison: Comparison, group: Group, counting: str
+) -> Estimate | None:
+  """Returns what a group typically costs, counted over just these phases."""
+  if counting == "train":
+    return group.joules
+  settings = [each.records for each in comparison.groups]
+  fitted = fit_settings(settings, COUNTINGS[counting])
+  return fitted.cost(comparison.place(group))
 
 
 def _covering(
@@ -293,7 +307,7 @@ def _over(
   ends = (None, None)
   if here.low is not None and here.high is not None:
     ends = (here.low / (high or there), here.high / (low or there))
-  return Estimate(here.value / there, here.at_least, *ends)
+  return Estimate(here.value / there, low=ends[0], high=ends[1])
 
 
 def _joules_obstacles(
@@ -478,8 +492,9 @@ def _match_table(matches: Sequence[Match]) -> Table:
     for match in matches
   )
   note = (
-    "Ratios are here over there. Their intervals are over the seeds here, and"
-    " include that of the reference where it gives one."
+    "Ratios are here over there. Their intervals are those of what the setting"
+    " typically costs here, and include that of the reference where it gives"
+    " one."
   )
   return Table(columns, rows, (note,))
 
@@ -523,7 +538,7 @@ def _setting(match: Match) -> str:
 
 def _match_sentence(match: Match) -> str:
   ratios = [
-    f"{at_least(ratio)} times its {what}{_brackets(ratio)}"
+    f"{number(ratio.value)} times its {what}{_brackets(ratio)}"
     for what, ratio in (
       ("energy", match.joules_ratio),
       ("time", match.seconds_ratio),
@@ -540,8 +555,7 @@ def _match_sentence(match: Match) -> str:
 
 
 def _brackets(ratio: Estimate) -> str:
-  has_interval = not ratio.at_least and ratio.low is not None
-  return f" ({interval(ratio)})" if has_interval else ""
+  return "" if ratio.low is None else f" ({interval(ratio)})"
 
 
 def in_words(differences: Iterable[Difference]) -> str:
@@ -555,7 +569,8 @@ def _difference(difference: Difference) -> str:
     case "trials":
       return "no trial is recorded here"
     case "energy":
-      return "the energy of the trials here is unknown"
+      why = f": {here.rstrip('.')}" if here else ""
+      return f"the energy of the trials here is unknown{why}"
     case "data" | "model" if not there or not here:
       return f"its {fact} is unknown"
     case "tasks":

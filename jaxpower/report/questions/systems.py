@@ -22,9 +22,13 @@ from jaxpower.report.cells import (
   joules,
   name_among,
 )
-from jaxpower.report.compare.comparison import Compared, Comparison, Group
-from jaxpower.report.compare.costs import costs
-from jaxpower.report.compare.statistics import Estimate, ratio
+from jaxpower.report.compare.comparison import (
+  Compared,
+  Comparison,
+  Group,
+  fit_settings,
+)
+from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
@@ -50,7 +54,9 @@ class OnSystem:
     name: What differs from the other systems.
     comparison: All of its settings.
     groups: Those that every system ran, in the same order.
-    ratios: The cost of each over that of the base setting; None where unknown.
+    ratios: The cost of each over that of the base setting, by the model of all
+      settings of the system; intervals hold for all of them at once. None where
+      unknown.
   """
 
   name: str
@@ -60,7 +66,7 @@ class OnSystem:
 
   @property
   def cheapest(self) -> int | None:
-    """Which of the settings has the lowest known median; None for none."""
+    """Which of the settings has the lowest known cost; None for none."""
     known = [i for i, group in enumerate(self.groups) if _is_known(group)]
     return min(known, key=lambda i: _joules(self.groups[i]), default=None)
 
@@ -71,7 +77,7 @@ class Pairs:
 
   `alike` pairs have the same cheaper one wherever both are known, `reversed`
   ones do not. Of these `surely` are those of which two systems say the opposite
-  with an interval that excludes one.
+  with an interval that excludes one; a system's hold for all pairs at once.
   """
 
   alike: int
@@ -89,7 +95,8 @@ class Systems:
     systems: Each of them.
     pairs: How the ranking holds.
     between: The cost of the base setting on each system over that on the first
-      one; None where they were not measured by the same method.
+      one, by one model of all of them, since a seed means the same to each;
+      None where they were not measured by the same method.
     left_out: How many settings ran on some of the systems only.
     fixed: Fields that differ between systems but not within any.
   """
@@ -112,13 +119,6 @@ def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
 # Values
 
 
-def cost_ratio(group: Group, base: Group) -> Estimate | None:
-  """Divides what a setting cost by what another one of its system did."""
-  if group is base:
-    return Estimate(1.0)
-  return ratio(costs(group.records) or (), costs(base.records) or ())
-
-
 def find(compared: Compared) -> tuple[Systems, ...]:
   """Finds the goals that several systems trained the same settings to."""
   by_goal: dict[tuple, list[Comparison]] = {}
@@ -138,7 +138,6 @@ def _systems(comparisons: Sequence[Comparison]) -> Systems | None:
     return None
   rows = [tuple(table[key] for key in shared) for table in tables]
   base = _base(rows)
-  first = comparisons[0]
   return Systems(
     settings=tuple({p: g.varied.get(p) for p in varying} for g in rows[0]),
     base=base,
@@ -147,20 +146,40 @@ def _systems(comparisons: Sequence[Comparison]) -> Systems | None:
         name_among(comparison, comparisons),
         comparison,
         groups,
-        tuple(cost_ratio(group, groups[base]) for group in groups),
+        _ratios(comparison, groups, [(i, base) for i in range(len(groups))]),
       )
       for comparison, groups in zip(comparisons, rows, strict=True)
     ),
-    pairs=_pairs(rows),
-    between=tuple(
-      cost_ratio(groups[base], rows[0][base])
-      if _same_method(comparison, first)
-      else None
-      for comparison, groups in zip(comparisons, rows, strict=True)
-    ),
+    pairs=_pairs(comparisons, rows),
+    between=_between(comparisons, [groups[base] for groups in rows]),
     left_out=len({key for table in tables for key in table}) - len(shared),
     fixed=tuple(path for path in paths if path not in varying),
   )
+
+
+def _ratios(
+  comparison: Comparison,
+  groups: Sequence[Group],
+  pairs: Sequence[tuple[int, int]],
+) -> tuple[Estimate | None, ...]:
+  """Divides costs of pairs of some groups of a system, all of them at once."""
+  places = [comparison.place(group) for group in groups]
+  return comparison.fit.ratios([(places[a], places[b]) for a, b in pairs])
+
+
+def _between(
+  comparisons: Sequence[Comparison], bases: Sequence[Group]
+) -> tuple[Estimate | None, ...]:
+  """Divides what one setting cost on each system by that on the first one."""
+  first = comparisons[0]
+  alike = [c for c in comparisons if _same_method(c, first)]
+  groups = [group for c in alike for group in c.groups]
+  fitted = fit_settings([group.records for group in groups])
+  places = {id(group): place for place, group in enumerate(groups)}
+  compared = [places.get(id(base)) for base in bases]
+  pairs = [(p, compared[0] or 0) for p in compared if p is not None]
+  ratios = iter(fitted.ratios(pairs))
+  return tuple(None if p is None else next(ratios) for p in compared)
 
 
 def _varies(comparison: Comparison, path: str) -> bool:
@@ -191,7 +210,7 @@ def _base(rows: Sequence[Sequence[Group]]) -> int:
 
 
 def _is_known(group: Group) -> bool:
-  return group.joules is not None and not group.joules.at_least
+  return group.joules is not None
 
 
 def _joules(group: Group) -> float:
@@ -205,23 +224,28 @@ def _same_method(one: Comparison, other: Comparison) -> bool:
   return not estimated and next(meters) == next(meters)
 
 
-def _pairs(rows: Sequence[Sequence[Group]]) -> Pairs:
+def _pairs(
+  comparisons: Sequence[Comparison], rows: Sequence[Sequence[Group]]
+) -> Pairs:
   """Compares the order of every two settings, where every system knows it."""
   alike, opposite, surely = 0, 0, []
-  for one, other in itertools.combinations(range(len(rows[0])), 2):
-    pairs = [(row[one], row[other]) for row in rows]
-    if not all(_is_known(group) for pair in pairs for group in pair):
+  pairs = [*itertools.combinations(range(len(rows[0])), 2)]
+  ratios = [
+    _ratios(comparison, groups, pairs)
+    for comparison, groups in zip(comparisons, rows, strict=True)
+  ]
+  for pair, of_pair in zip(pairs, zip(*ratios, strict=True), strict=True):
+    known = [ratio for ratio in of_pair if ratio]
+    if len(known) < len(rows):
       continue
-    signs = {_joules(a) < _joules(b) for a, b in pairs}
-    if len(signs) == 1:
+    if len({ratio.value < 1 for ratio in known}) == 1:
       alike += 1
       continue
     opposite += 1
-    ratios = [cost_ratio(a, b) for a, b in pairs]
-    below = any(r and r.high is not None and r.high < 1 for r in ratios)
-    above = any(r and r.low is not None and r.low > 1 for r in ratios)
+    below = any(r.high is not None and r.high < 1 for r in known)
+    above = any(r.low is not None and r.low > 1 for r in known)
     if below and above:
-      surely.append((one, other))
+      surely.append(pair)
   return Pairs(alike, opposite, tuple(surely))
 
 

@@ -29,7 +29,6 @@ from jaxpower.report.cells import (
   joules,
   name_among,
   unit_of,
-  uses,
 )
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparable import start_of
@@ -48,7 +47,6 @@ from jaxpower.wording import (
   ONE_SEED,
   JouleUnit,
   capitalised,
-  count,
   joules_name,
   labels,
   number,
@@ -60,15 +58,18 @@ from jaxpower.wording import (
 PLACE = 40
 TITLE = "Payback of pretraining"
 NOTES = (
+  "What a start typically costs, by one model of all starts at all settings;"
+  " in brackets 95 % intervals, those of ratios for all starts at once.",
   "Tasks to break even: the energy of pretraining over what one downstream task"
-  " saves against scratch. Medians over seeds; in brackets the 95 % interval"
-  " from a bootstrap that draws the seeds of all three together.",
-  'Never: nothing is saved. "At most" and "at least" are bounds: a trial that'
-  " missed the target cost at least what it spent.",
+  " saves against scratch. Never: nothing is saved; an interval that ends with"
+  " never does not exclude it.",
+  "Missed within: more than half of the seeds missed the target; this is what"
+  " they spent, and says nothing of what reaching it costs.",
 )
 BEST_NOTE = (
   "Each start is told at the best of its optimizer settings, chosen by the same"
-  " trials; the energy of its search is that of every phase of all of them."
+  " trials and corrected for that; the energy of its search is that of every"
+  " phase of all of them."
 )
 ONE_SETTING_NOTE = (
   "Each start was tried at one setting of the optimizer: another may suit a"
@@ -180,7 +181,7 @@ def _start_table(payback: Payback) -> Table:
   comparison, groups = payback.comparison, payback.groups
   names = labels(path for group in groups for path in group.setting)
   tuned = labels(path for group in groups for path in group.tuned)
-  unit = unit_of(group.joules for group in groups)
+  unit = unit_of(group.joules or group.joules_missed for group in groups)
   searched = any(group.tried > 1 for group in groups)
   unit_of_search = unit_of(group.search for group in groups)
   joules_of = joules_name(comparison.estimated, unit)
@@ -204,13 +205,19 @@ def _start_table(payback: Payback) -> Table:
       *(value(group.tuned.get(path)) for path in tuned),
       *((str(group.tried),) if searched else ()),
       _reached(group),
-      estimate(group.joules, unit),
+      _joules_cell(group, unit),
       *_cells_against_scratch(group),
       *((estimate(group.search, unit_of_search),) if searched else ()),
     )
     for group in groups
   )
   return Table(columns, rows, (*NOTES, _search_note(groups)))
+
+
+def _joules_cell(group: StartGroup, unit: JouleUnit) -> str:
+  if group.joules_missed is None:
+    return estimate(group.joules, unit)
+  return f"missed within {number(group.joules_missed / unit.joules)}"
 
 
 def _cells_against_scratch(group: StartGroup) -> tuple[str, str, str]:
@@ -238,13 +245,6 @@ def _lines(payback: Payback) -> list[str]:
   comparison, groups = payback.comparison, payback.pretrained
   lines = [_verdict(group, comparison) for group in groups]
   lines += _with_compile_eval(groups)
-  lines += [
-    f"{_opening(group)}: the tasks to break even leave out"
-    f" {count(group.unpaired_seeds, 'seed')} that did not run both from scratch"
-    " and pretrained."
-    for group in groups
-    if group.tasks and group.unpaired_seeds
-  ]
   fewest = min(len({r.seed for r in group.records}) for group in groups)
   if fewest == 1:
     lines.append(ONE_SEED)
@@ -263,40 +263,37 @@ def _verdict(group: StartGroup, comparison: Comparison) -> str:
   name, estimated = _opening(group), comparison.estimated
   if group.tried > 1:
     name += f" (the best of {group.tried})"
-  if group.tasks is None:
-    return f"{name}: whether pretraining pays back is unknown: {group.unknown}."
+  tasks = group.tasks
+  if tasks is None or tasks.uses is None:
+    why = tasks.unknown if tasks else UNKNOWN
+    return f"{name}: whether pretraining pays back is unknown: {why}."
   spent = joules(group.invested, estimated)
   return (
     f"{name}: {joules(group.joules, estimated)} to {goal(comparison)} against"
     f" {joules(group.scratch_joules, estimated)} from scratch;"
-    f" {_pays_back(group.tasks, spent, group.tried > 1)}."
+    f" {_pays_back(tasks, spent, group.tried > 1)}."
   )
 
 
 def _pays_back(tasks: BreakEven, spent: str, searched: bool) -> str:
-  """Says after how many tasks; never only of the best of several settings."""
+  """Says after how many tasks; never only where the interval is never alone.
+
+  And of a start that was tried at one setting only that this one does not.
+  """
   subject = f"the {spent} of pretraining"
-  if tasks.uses is None:
-    return (
-      f"whether {subject} pay back is unknown: too many trials missed the"
-      " target"
-    )
+  if tasks.never and searched:
+    return f"{subject} never pay back at this accuracy"
   if tasks.never:
-    text = f"{subject} never pay back at this accuracy"
-    if not searched:
-      text = (
-        f"{subject} do not pay back at this accuracy at the one setting of the"
-        " optimizer that was tried"
-      )
-    if tasks.low is None or tasks.low == math.inf:
+    return (
+      f"{subject} do not pay back at this accuracy at the one setting of the"
+      " optimizer that was tried"
+    )
+  if tasks.uses is None or math.isinf(tasks.uses):
+    text = f"{subject} may never pay back at this accuracy"
+    if tasks.low is None:
       return text
-    return f"{text}, though the interval does not exclude that they do"
-  if tasks.at_least:
-    fewest = uses(tasks.uses)
-    return f"{subject} pay back after at least {fewest} such tasks, if ever"
+    return f"{text}, and not before the {_ordinal(tasks.low)} such task"
   text = f"{subject} pay back from the {_ordinal(tasks.uses)} such task on"
-  if tasks.at_most:
-    text += " at the latest"
   return text + (PERHAPS_NEVER if tasks.perhaps_never else "")
 
 
@@ -309,7 +306,9 @@ def _with_compile_eval(groups: Sequence[StartGroup]) -> list[str]:
       break_even_point(group.tasks_with_compile_eval),
     )
     for group in groups
-    if group.tasks and group.tasks_with_compile_eval
+    if group.tasks
+    and group.tasks.uses is not None
+    and group.tasks_with_compile_eval
   ]
   if not numbers:
     return []
