@@ -587,14 +587,14 @@ def _least_squares(
 
   Shapes: (draws, g, settings) and (draws, g).
   """
-  of_blocks = np.einsum("db,gbc->dgc", sums.by_block, design.blocks)
-  off = sums.by_setting[:, None] - of_blocks @ design.crossed.T
-  estimates = np.einsum("dgk,gkl->dgl", off, design.settings)
-  squares = sums.squares[:, None]
-  squares = squares - np.einsum("dgb,db->dg", of_blocks, sums.by_block)
-  squares = squares - np.einsum("dgk,dgk->dg", estimates, off)
+  of_blocks = sums.by_block @ design.blocks  # (g, draws, blocks)
+  off = sums.by_setting - of_blocks @ design.crossed.T
+  estimates = off @ design.settings
+  squares = sums.squares - (of_blocks * sums.by_block).sum(axis=2)
+  squares = squares - (estimates * off).sum(axis=2)
   # Equal costs leave a variance that a log can be taken of.
-  return estimates, np.maximum(squares, LEAST_SCATTER**2)
+  squares = np.maximum(squares, LEAST_SCATTER**2)
+  return estimates.transpose(1, 0, 2), squares.T
 
 
 def _gibbs(
