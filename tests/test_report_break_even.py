@@ -156,8 +156,8 @@ def test_draws_of_what_was_invested_are_no_draws_of_the_costs():
   drawn = costs.costs(0)
   assert drawn is not None
   invested = typically(90.0, 100.0, 110.0).draws(len(drawn))
-  ranks = [np.argsort(np.argsort(each)) for each in (drawn, invested)]
-  assert abs(np.corrcoef(*ranks)[0, 1]) < 0.05
+  first, second = (np.argsort(np.argsort(each)) for each in (drawn, invested))
+  assert abs(np.corrcoef(first, second)[0, 1]) < 0.05
 
 
 def test_investments_without_a_log():
