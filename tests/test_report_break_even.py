@@ -56,15 +56,13 @@ def test_what_a_seed_does_to_both_costs_no_certainty():
 
 
 def test_other_settings_say_how_costs_scatter():
-  before, after = (95.0, 105.0), (47.5, 51.5)
-  alone = paid_back(900.0, before, after)
+  def width(*others):
+    found = paid_back(900.0, (95.0, 105.0), (47.5, 51.5), *others)
+    assert found.low is not None and found.high is not None
+    return found.high - found.low
+
   others = [(v, 1.1 * v) for v in (30.0, 70.0, 200.0, 300.0)]
-  among = paid_back(900.0, before, after, *others)
-  assert among.uses == pytest.approx(alone.uses, rel=0.01)
-  assert None not in (alone.low, alone.high, among.low, among.high)
-  assert (among.high or 0) - (among.low or 0) < (alone.high or 0) - (
-    alone.low or 0
-  )
+  assert width(*others) < width()
 
 
 def test_never_where_nothing_is_saved():
@@ -156,8 +154,8 @@ def test_draws_of_what_was_invested_are_no_draws_of_the_costs():
   drawn = costs.costs(0)
   assert drawn is not None
   invested = typically(90.0, 100.0, 110.0).draws(len(drawn))
-  ranks = [np.argsort(np.argsort(each)) for each in (drawn, invested)]
-  assert abs(np.corrcoef(*ranks)[0, 1]) < 0.05
+  first, second = (np.argsort(np.argsort(each)) for each in (drawn, invested))
+  assert abs(np.corrcoef(first, second)[0, 1]) < 0.05
 
 
 def test_investments_without_a_log():
