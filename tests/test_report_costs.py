@@ -1,6 +1,7 @@
 """What a trial cost, by every way to count."""
 
 import statistics
+from dataclasses import replace
 
 from report_records import record, seeds
 
@@ -12,6 +13,7 @@ from jaxpower.report.compare.costs import (
   costs,
   costs_by_seed,
   exact_by_seed,
+  trial_cost,
 )
 from jaxpower.report.compare.statistics import Cost
 
@@ -28,6 +30,20 @@ def test_a_missed_trial_is_bounded_in_every_way_to_count():
     "active": (Cost(655.0 - 88 * 4, True),),
   }
   assert costs([trial], SECONDS) == (Cost(4.0, True),)
+
+
+def test_a_diverged_trial_is_bounded_by_its_whole_budget():
+  """What diverged after a fortieth would not have reached it at the end."""
+  budget = record().config | {"budget_examples": 20_480}
+  early = record(64, 0, 10.0, "diverged", examples=512, config=budget)
+  assert trial_cost(early) == Cost(400.0, True)
+  assert trial_cost(early, SECONDS) == Cost(160.0, True)
+  late = replace(early, examples=40_960)  # never less than it spent
+  assert trial_cost(late) == Cost(10.0, True)
+  old = replace(early, config=record().config)  # of a budget not on record
+  assert trial_cost(old) == Cost(10.0, True)
+  missed = replace(early, status="missed")
+  assert trial_cost(missed) == Cost(10.0, True)
 
 
 def test_one_unknown_makes_all_unknown():

@@ -38,7 +38,7 @@ from jaxpower.report.compare.statistics import (
   Observation,
 )
 
-DRAWS = 4_000  # of the posterior; chosen: intervals are then good to 2 or 3 %
+DRAWS = 4_000  # of the posterior; chosen: intervals are then good to 4 %
 # A Gibbs sampler needs chains side by side, and steps to forget its start;
 # chosen so that twice as many move no quantile by more than the draws do.
 CHAINS = 400
@@ -490,11 +490,11 @@ def _draw(
   apart = np.empty((draws, count))
   for g in np.unique(point):
     here = np.flatnonzero(point == g)
-    root = np.linalg.cholesky(design.settings[g])
+    root = _root(design.settings[g])
     settings[here] = estimates[row[here], g] + normals[here, :count] @ root.T
     if design.pooled:  # else seeds that few settings share would count twice
       alone = g % design.board_points - design.board_points
-      root = np.linalg.cholesky(design.settings[alone])
+      root = _root(design.settings[alone])
     apart[here] = normals[here, :count] @ root.T
     off = sums.by_block[row[here]] - settings[here] @ design.crossed
     root = np.linalg.cholesky(design.blocks[g])
@@ -510,6 +510,12 @@ def _draw(
     noise * design.factor[point],
     design.seed_share[point],
   )
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+  """Takes the symmetric root, which treats all settings alike."""
+  values, vectors = np.linalg.eigh(covariance)
+  return (vectors * np.sqrt(values)) @ vectors.T
 
 
 def _uniform(
