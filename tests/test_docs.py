@@ -134,7 +134,7 @@ def test_a_marked_block_is_rewritten_and_nothing_else() -> None:
   stale = page.format("batch", "stale\n")
   rewritten = write_docs.with_reports(stale)
   assert rewritten == page.format("batch", write_docs.quotation("batch"))
-  assert "Medians over seeds" in rewritten
+  assert "one model of all settings" in rewritten
 
 
 def test_a_part_of_a_report_is_its_table_and_its_sentence() -> None:

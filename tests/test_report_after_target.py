@@ -1,6 +1,8 @@
 """What training after the target cost, in a line."""
 
 import dataclasses
+import math
+import statistics
 
 import pytest
 from report_records import curve, record
@@ -45,12 +47,33 @@ def test_what_it_cost_and_what_it_bought() -> None:
     went_on(2, 300, 0.84, first=2),
     record(joules=50, varied={"stop_at_target": True}),
   )
-  # Past the target: 50, 100 and 240 J; in all 2, 2 and 5 times as much.
+  # Past the target: 50, 100 and 240 J; in all 2, 2 and 5 times as much. Their
+  # geometric means, and the mean of 2, 3 and 4 points, with Student's t: 4.303
+  # standard errors of three values, of the logs of the first two.
+  joules = math.log(50), math.log(100), math.log(240)
+  off = 4.303 * statistics.stdev(joules) / math.sqrt(3)
+  middle = math.exp(statistics.fmean(joules))
+  low, high = (f"{middle * math.exp(x):.3g}" for x in (-off, off))
+  assert (f"{middle:.3g}", low, high) == ("106", "15.1", "749")
+  assert f"{20 ** (1 / 3):.3g}" == "2.71"
+  assert f"{3 + 4.303 / math.sqrt(3):.3g}" == "5.48"
   assert found == (
-    "Stop at target false: training after the target cost 100 J (50.0 to 240)"
-    " of energy, in all 2.00 (2.00 to 5.00) times the energy to target, for"
-    " 3.00 (2.00 to 4.00) points of accuracy.",
+    "Stop at target false: training after the target cost 106 J (15.1 to 749)"
+    " of energy, in all 2.71 (0.729 to 10.1) times the energy to target, for"
+    " 3.00 (0.516 to 5.48) points of accuracy.",
   )
+
+
+def test_a_seed_that_was_measured_twice_counts_once() -> None:
+  once = [went_on(0, 100, 0.82), went_on(1, 200, 0.83), went_on(2, 300, 0.84)]
+  assert lines(*once, *once) == lines(*once)
+
+
+def test_joules_of_nothing_have_no_logarithm() -> None:
+  """A meter that ticks seldom may count none after the target."""
+  still = went_on(1, 100, 0.82, joules_to_accuracy=100.0)
+  (line,) = lines(went_on(0, 100, 0.82, first=4), still)
+  assert "after the target cost 30.0 J (" in line  # the mean of 60 and 0
 
 
 def test_it_may_have_bought_less_than_nothing() -> None:
@@ -87,7 +110,10 @@ def test_trials_that_stop_have_no_line(status: str) -> None:
   assert lines(record(status=status), record(seed=1, status=status)) == ()
 
 
-def test_it_stands_under_the_table() -> None:
+def test_it_has_a_section_below_the_table() -> None:
   trials = [went_on(0, 100, 0.82), went_on(1, 200, 0.83)]
-  section, _ = make(trials).sections
-  assert "after the target cost" in section.tables[0].notes[-1]
+  first, section, *_ = make(trials).sections
+  assert first.tables
+  assert section.title == "Training after the target"
+  (line,) = section.lines
+  assert "after the target cost" in line

@@ -111,6 +111,8 @@ def test_an_interval_in_a_sentence_has_the_prefix_of_its_value():
 def test_settings_of_a_comparison_share_a_unit():
   (comparison,) = compare(seeds(64, 41_834.0) + seeds(256, -12_300_000.0))
   assert unit_to_target(comparison).symbol == "kJ"
+  (missed,) = compare(seeds(256, -12_300_000.0))
+  assert unit_to_target(missed).symbol == "MJ"
 
 
 def test_misses_say_how_many_and_within_what():

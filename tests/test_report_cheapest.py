@@ -1,22 +1,45 @@
 """What is said, word by word."""
 
+import re
+from dataclasses import replace
+
+import pytest
 from report_records import GPU, meter, record, seeds
 
+from jaxpower.records import Compilation
 from jaxpower.report.compare.comparison import compare_all
 from jaxpower.report.questions.cheapest import find, tell
 
 CPU = meter("cpu-estimate", "cpu", estimated=True)
 
 
-def say(records):
-  (verdict,) = find(compare_all(records))
+NUMBER = re.compile(r"[0-9]+(?:[.][0-9]+)?")
+
+
+def say(records, sweep=None):
+  (verdict,) = find(compare_all(records, sweep=sweep))
   return tell(verdict).lead
 
 
+def agree(told, expected):
+  """Compares words; numbers within 2 %, by which draws of the model are off.
+
+  Those expected were worked out apart from it: from the closed form of balanced
+  blocks, its shares integrated over, the studentized range and folded t's.
+  """
+  assert NUMBER.split(told) == NUMBER.split(expected)
+  found, numbers = (
+    [float(number) for number in NUMBER.findall(text)]
+    for text in (told, expected)
+  )
+  assert found == pytest.approx(numbers, rel=0.02)
+
+
 def test_cheapest_and_most_expensive():
-  assert say(seeds(64, 195, 200, 210) + seeds(1024, 390, 400, 420)) == (
-    "Batch 64 was cheapest: 200 J to 80 %."
-    " Batch 1024 cost 2.0 (1.9 to 2.2) times as much."
+  agree(
+    say(seeds(64, 195, 200, 210) + seeds(1024, 390, 400, 420)),
+    "Batch 64 was cheapest: 202 J (190 to 214) to 80 %."
+    " Batch 1024 cost 2.0 (1.8 to 2.2) times as much.",
   )
 
 
@@ -30,40 +53,98 @@ def test_estimated_power_is_said_to_be():
 
 def test_overlapping_intervals_do_not_differ_measurably():
   told = say(
-    seeds(64, 200, 212, 221) + seeds(128, 205, 230, 240) + seeds(256, 900, 920)
+    seeds(64, 200, 212, 221)
+    + seeds(128, 205, 230, 240)
+    + seeds(256, 900, 920, 930)
   )
-  assert told == (
-    "Batch 64 was cheapest: 212 J to 80 %."
+  agree(
+    told,
+    "Batch 64 was cheapest: 211 J (195 to 231) to 80 %."
     " It does not differ measurably from batch 128 with 3 seeds."
-    " Batch 256 cost 4.3 (4.1 to 4.6) times as much."
+    " Batch 256 cost 4.3 (4.0 to 4.7) times as much.",
   )
 
 
 def test_a_worst_that_overlaps_is_not_called_more_expensive():
   told = say(seeds(64, 200, 212, 221) + seeds(128, 205, 230, 240))
-  assert told == (
-    "Batch 64 was cheapest: 212 J to 80 %."
-    " It does not differ measurably from batch 128 with 3 seeds."
+  # 214 J, not the 211 of the table: of two alike the luckier one was chosen.
+  agree(
+    told,
+    "Batch 64 was cheapest: 214 J (193 to 243) to 80 %."
+    " It does not differ measurably from batch 128 with 3 seeds.",
   )
 
 
-def test_a_lower_bound_is_said_to_be_one():
+SWEEP = {
+  "config": {"name": "batch", "seeds": 3},
+  "command_line": [
+    "python",
+    "scripts/run.py",
+    "--config=configs/batch.py",
+    "--config.seeds=3",
+  ],
+}
+COMMAND = (
+  "`python scripts/run.py --config=configs/batch.py --config.seeds={} "
+  "--out=runs/batch`."
+)
+
+
+def test_what_does_not_differ_says_how_more_seeds_are_run():
+  """Three more of two settings; a trial's phases spent 10 J of evaluation."""
+  alike = seeds(64, 200, 212, 221) + seeds(128, 205, 230, 240)
+  joules = sum(record.train_joules or 0 for record in alike) + 6 * 10
+  assert round(joules) == 1368
+  assert say(alike, SWEEP).endswith(
+    "It does not differ measurably from batch 128 with 3 seeds; 6 seeds would"
+    f" tell more, about 1.37 kJ: {COMMAND.format(6)}"
+  )
+  timed = [replace(trial, wall_seconds=20.0) for trial in alike]
+  assert "about 1.37 kJ and 2 min: `python" in say(timed, SWEEP)
+  # Where all differ there is nothing to ask of more seeds.
+  apart = seeds(64, 195, 200, 210) + seeds(1024, 390, 400, 420)
+  assert "seeds would" not in say(apart, SWEEP)
+  # And in a notebook there is no command to be told.
+  assert "seeds would" not in say(alike, {"config": SWEEP["config"]})
+
+
+def test_one_seed_says_how_more_are_run():
+  sweep = SWEEP | {"config": {"name": "batch", "seeds": 1}}
+  assert say(seeds(64, 200) + seeds(256, 900), sweep).endswith(
+    "With one seed there is no interval; 2 seeds would tell more, about 1.12"
+    f" kJ: {COMMAND.format(2)}"
+  )
+
+
+def test_what_mostly_missed_has_no_cost():
   missed = [record(1024, s, 655, "missed") for s in (1, 2)]
   told = say([*seeds(64, 204, 212, 221), record(1024, 0, 600), *missed])
-  assert told == (
-    "Batch 64 was cheapest: 212 J to 80 %. Batch 1024 cost at least 3.1 times"
-    " as much: 1 of 3 trials reached the target."
+  agree(
+    told,
+    "Batch 64 cost 212 J (192 to 234) to 80 %; no other setting's cost is"
+    " known. Batch 1024 reached the target in 1 of 3 trials, within 655 J: what"
+    " it costs is not known.",
   )
 
 
-def test_a_bound_below_the_best_makes_no_ratio():
+def test_what_diverged_cheaply_is_not_called_cheap():
   diverged = [record(16, s, 10, "diverged") for s in range(2)]
   told = say([*diverged, *seeds(64, 204, 212), *seeds(256, 900, 910)])
-  assert told == (
-    "Batch 64 was cheapest: 208 J to 80 %."
-    " Batch 256 cost 4.4 (4.2 to 4.5) times as much."
-    " Batch 16 reached the target in 0 of 2 trials: its energy is only known"
-    " to be at least 10.0 J."
+  agree(
+    told,
+    "Batch 64 was cheapest: 208 J (192 to 225) to 80 %."
+    " Batch 256 cost 4.4 (4.0 to 4.7) times as much."
+    " Batch 16 reached the target in 0 of 2 trials, within 10.0 J: what it"
+    " costs is not known.",
+  )
+
+
+def test_many_that_mostly_missed_are_counted():
+  batches = (16, 32, 64, 128, 256)
+  missed = [r for b in batches for r in seeds(b, -600, -650)]
+  assert say([*missed, *seeds(512, 200)]).endswith(
+    "no other setting's cost is known. 5 settings reached the target in too few"
+    " trials: what they cost is not known."
   )
 
 
@@ -75,15 +156,16 @@ def test_one_seed_is_not_certain():
 
 
 def test_one_value_only():
-  assert say(seeds(64, 204, 212, 221)) == (
-    "Batch 64: reaching 80 % cost 212 J (204 to 221) in 4.00 s of training,"
-    " median of 3 seeds."
+  agree(
+    say(seeds(64, 204, 212, 221)),
+    "Batch 64: reaching 80 % cost 212 J (192 to 234) in 4.00 s of training,"
+    " over 3 seeds.",
   )
 
 
 def test_nothing_varied():
   assert say(seeds(64, 204, varied={})) == (
-    "Reaching 80 % cost 204 J in 4.00 s of training, one seed."
+    "Reaching 80 % cost 204 J in 4.00 s of training, over 1 seed."
   )
 
 
@@ -99,8 +181,8 @@ def test_several_fields():
 
 def test_nobody_reached():
   assert say([record(64, 0, 600, "missed"), record(256, 0, 700, "missed")]) == (
-    "No trial reached 80 %; the best reached 74 % (batch 64). Every energy is"
-    " a lower bound. Raise budget_examples or lower target_accuracy."
+    "No trial reached 80 %; the best reached 74 % (batch 64)."
+    " Raise budget_examples or lower target_accuracy."
   )
 
 
@@ -110,18 +192,18 @@ def test_every_trial_failed():
   )
 
 
-def test_too_few_reached_for_a_median():
+def test_too_few_reached_for_a_cost():
   missed = [record(64, s, 600, "missed") for s in (1, 2)]
   assert say([record(64, 0, 500), *missed]) == (
-    "No setting reached 80 % in enough of its trials for its median to be"
-    " known; the joules are lower bounds."
+    "1 of 3 trials reached 80 %. Batch 64 reached the target in 1 of 3 trials,"
+    " within 600 J: what it costs is not known."
   )
 
 
 def test_unknown_joules_of_one_setting():
   lost = record(128, 0, None, partial=True, reasons=("GPU lost at 4.1 s",))
   assert say([*seeds(64, 200), lost]) == (
-    "Batch 64 cost 200 J to 80 %; there is nothing to compare it with."
+    "Batch 64 cost 200 J to 80 %; no other setting's cost is known."
     " The joules of batch 128 are unknown: GPU lost at 4.1 s."
   )
 
@@ -147,19 +229,33 @@ def test_a_failed_trial_is_not_called_partial():
   assert "in part" not in told
 
 
-def test_another_way_to_count_changes_the_cheapest():
-  quick = record(64, 0, 200.0, joules_to_accuracy_with_compile=900.0)
-  assert say([quick, *seeds(128, 300)]).endswith(
-    "With compiling, batch 128 is cheapest instead."
-  )
+@pytest.mark.parametrize(
+  ("joules", "sentence"),
+  [(700, "instead."), (140, "as much."), (10, "as much.")],
+)
+def test_another_way_to_count_changes_the_cheapest(joules, sentence):
+  """Where the interval says so: with 140 J it is 348 J to 333, off by 4 %."""
+  spent = Compilation(seconds=9.0, joules=float(joules), cache_hit=False)
+  quick = [replace(t, compile=spent) for t in seeds(64, 204, 208, 212)]
+  told = say([*quick, *seeds(128, 300, 303, 306)])
+  assert told.endswith(sentence)
+  instead = "With compiling, batch 128 is cheapest instead."
+  assert told.endswith(instead) == (joules == 700)
+
+
+def test_of_one_seed_no_other_is_cheapest_instead():
+  spent = Compilation(seconds=9.0, joules=700.0, cache_hit=False)
+  quick = record(64, 0, 200.0, compile=spent)
+  assert "instead" not in say([quick, *seeds(128, 300)])
 
 
 def test_many_alike_are_counted():
   batches = (16, 32, 64, 128, 256, 512)
   told = say([r for b in batches for r in seeds(b, 200 + b / 100, 300)])
-  assert told == (
-    "Batch 16 was cheapest: 250 J to 80 %."
-    " It does not differ measurably from 5 other settings with 2 seeds."
+  agree(
+    told,
+    "Batch 16 was cheapest: 247 J (201 to 303) to 80 %."
+    " It does not differ measurably from 5 other settings with 2 seeds.",
   )
 
 
@@ -167,10 +263,11 @@ def test_large_energies_have_a_prefix():
   assert say(seeds(64, 41_834.0) + seeds(1024, 12.3e6)).startswith(
     "Batch 64 was cheapest: 41.8 kJ to 80 %."
   )
-  bounds = [record(1024, s, 12.3e6, "missed") for s in range(2)]
-  assert "known to be at least 12.3 MJ." in say(
-    [*seeds(64, 200.0, 210.0), *bounds, *seeds(2048, -13e6, -13e6)]
+  missed = seeds(1024, -12.3e6, -12.3e6)
+  assert "0 of 2 trials, within 12.3 MJ: what" in say(
+    [*seeds(64, 200.0, 210.0), *missed]
   )
-  assert say(seeds(64, 0.5, 0.6)).startswith(
-    "Batch 64: reaching 80 % cost 550 mJ (500 to 600) in"
+  agree(
+    say(seeds(64, 0.5, 0.55, 0.6)).partition(" in ")[0],
+    "Batch 64: reaching 80 % cost 548 mJ (437 to 688)",
   )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import statistics
+from dataclasses import replace
 
 import pytest
 from report_records import record, seeds
@@ -18,6 +19,7 @@ from jaxpower.report.compare.costs import (
   costs_by_seed,
   exact_by_seed,
   missed_within,
+  trial_cost,
 )
 from jaxpower.report.compare.statistics import Cost
 
@@ -51,6 +53,20 @@ def test_warm_up_counts_with_compiling():
       missed = trial.status == "missed"
       assert costs([warmed], counting) == (Cost(spent, missed),)
       assert costs([unknown], counting) is None
+
+
+def test_a_diverged_trial_is_bounded_by_its_whole_budget():
+  """What diverged after a fortieth would not have reached it at the end."""
+  budget = record().config | {"budget_examples": 20_480}
+  early = record(64, 0, 10.0, "diverged", examples=512, config=budget)
+  assert trial_cost(early) == Cost(400.0, True)
+  assert trial_cost(early, SECONDS) == Cost(160.0, True)
+  late = replace(early, examples=40_960)  # never less than it spent
+  assert trial_cost(late) == Cost(10.0, True)
+  old = replace(early, config=record().config)  # of a budget not on record
+  assert trial_cost(old) == Cost(10.0, True)
+  missed = replace(early, status="missed")
+  assert trial_cost(missed) == Cost(10.0, True)
 
 
 def test_one_unknown_makes_all_unknown():

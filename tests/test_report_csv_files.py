@@ -2,11 +2,16 @@
 
 import csv
 import io
+import math
+import statistics
 
+import pytest
 from report_records import GPU, record, seeds
 
 from jaxpower.report.compare.comparison import compare, compare_all
 from jaxpower.report.render import csv_files
+
+NUMBERS = ("joules_to_accuracy", "seconds_to_accuracy", "joules_ratio_to_best")
 
 
 def trials(records) -> str:
@@ -64,19 +69,37 @@ def test_a_row_per_group():
     record(1024, 1, 660, "missed"),
     record(1024, 2, status="failed"),
   ]
-  exact, bound = rows(csv_files.summary(compare(trials)))
-  assert exact["batch_size"] == "64"
-  assert exact["trials"] == exact["reached"] == "3"
-  assert exact["joules_to_accuracy_status"] == "exact"
-  numbers = ("", "_low", "_high")
-  assert [float(exact[f"joules_to_accuracy{end}"]) for end in numbers] == [
-    212, 204, 221
-  ]  # fmt: skip
-  assert (bound["missed"], bound["failed"]) == ("2", "1")
-  assert bound["joules_to_accuracy_status"] == "lower bound"
-  assert float(bound["joules_to_accuracy"]) == 657.5
-  assert bound["joules_to_accuracy_high"] == ""
-  assert bound["joules_ratio_to_best_status"] == "lower bound"
+  known, missed = rows(csv_files.summary(compare(trials)))
+  assert known["batch_size"] == "64"
+  assert known["trials"] == known["reached"] == "3"
+  assert known["joules_to_accuracy_status"] == "known"
+  assert known["joules_missed"] == ""
+  # The geometric mean and Student's t on the logs.
+  joules = float(known["joules_to_accuracy"])
+  assert joules == pytest.approx((204 * 212 * 221) ** (1 / 3), rel=1e-12)
+  logs = [math.log(spent) for spent in (204, 212, 221)]
+  off = math.exp(4.303 * statistics.stdev(logs) / math.sqrt(3))
+  low = float(known["joules_to_accuracy_low"])
+  high = float(known["joules_to_accuracy_high"])
+  assert (low, high) == pytest.approx((joules / off, joules * off), rel=0.005)
+  assert (missed["missed"], missed["failed"]) == ("2", "1")
+  for name in NUMBERS:
+    assert missed[f"{name}_status"] == "missed"
+    assert missed[name] == missed[f"{name}_low"] == missed[f"{name}_high"] == ""
+  assert float(missed["joules_missed"]) == 657.5  # what they spent, no cost
+
+
+def test_seconds_may_be_missed_where_no_energy_was_measured():
+  trials = [*seeds(64, 204, 212), record(128, 0, None, "missed")]
+  _, blind = rows(csv_files.summary(compare(trials)))
+  assert blind["seconds_to_accuracy_status"] == "missed"
+  assert (blind["joules_missed"], blind["unknown"]) == (
+    "", "no energy was measured"
+  )  # fmt: skip
+  lost = [*seeds(64, 204, 212), *seeds(128, 300, 310), record(128, 2, None)]
+  _, unknown = rows(csv_files.summary(compare(lost)))
+  assert unknown["joules_to_accuracy_status"] == "unknown"
+  assert unknown["seconds_to_accuracy_status"] == "known"
 
 
 def test_an_unknown_group_says_why():

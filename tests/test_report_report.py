@@ -245,6 +245,7 @@ def test_every_question_is_asked_in_its_place():
   names = [module.__name__.rpartition(".")[2] for module in modules]
   assert names == [
     "cheapest",
+    "after_target",
     "systems",
     "limits",
     "which_field",

@@ -325,7 +325,7 @@ class _Design:
     blocks: Covariance of the blocks' effects over the noise's variance, given
       the settings, (g, blocks, blocks).
     settings: That of the settings' estimates, (g, settings, settings).
-    blocks_root, settings_root: Their Cholesky factors.
+    blocks_root, settings_root: Square roots of both.
     log_prior: Log determinants, (g,).
     factor: Variance of an observation over that of the noise, (g,).
     seed_share: Of the seed in that variance, (g,).
@@ -395,7 +395,7 @@ class _Design:
       blocks=blocks,
       settings=settings,
       blocks_root=np.linalg.cholesky(blocks),
-      settings_root=np.linalg.cholesky(settings),
+      settings_root=_roots(settings),
       log_prior=log_prior,
       factor=factor,
       seed_share=points[:, 0] / factor,
@@ -518,17 +518,11 @@ def _draw(design: _Design, sums: _Sums, uniform: np.ndarray) -> _Drawn:
   )
 
 
-def _uniform(
-  draws: int, columns: int, generator: np.random.Generator
-) -> np.ndarray:
-  """Draws between 0 and 1, in each column one from each of `draws` strata.
-
-  A Latin hypercube (McKay, Beckman and Conover 1979). Drawn freely, the ends
-  of a t interval of two seeds were 25 % off, of three 9 %.
-  """
-  strata = np.tile(np.arange(draws)[:, None], (1, columns))
-  strata = generator.permuted(strata, axis=0)
-  return (strata + generator.random((draws, columns))) / draws
+def _roots(covariances: np.ndarray) -> np.ndarray:
+  """Takes the symmetric roots (g, n, n), which treat all settings alike."""
+  values, vectors = np.linalg.eigh(covariances)
+  scaled = vectors * np.sqrt(np.maximum(values, 0))[:, None]
+  return scaled @ vectors.transpose(0, 2, 1)
 
 
 def _chi_square(
