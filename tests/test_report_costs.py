@@ -112,15 +112,15 @@ def test_examples_to_the_target_are_those_of_its_crossing(
   seconds: float, examples: int
 ):
   trial = record(64, 0, 200.0, seconds_to_accuracy=seconds)
-  (cost,) = costs([trial], EXAMPLES) or ()
-  assert cost.value == pytest.approx(examples) and not cost.censored
+  cost = trial_cost(trial, EXAMPLES)
+  assert cost is not None and not cost.censored
+  assert cost.value == pytest.approx(examples)
 
 
 def test_examples_of_a_miss_are_a_bound_and_joules_per_example_are_not():
   missed = record(64, 0, -204.8)
   assert costs([missed], EXAMPLES) == (Cost(20_480, censored=True),)
-  (per_example,) = costs([missed], JOULES_PER_EXAMPLE) or ()
-  assert per_example == Cost(204.8 / 20_480)
+  assert costs([missed], JOULES_PER_EXAMPLE) == (Cost(204.8 / 20_480),)
   blind = dataclasses.replace(record(64, 0, 200.0), curve=())
   assert costs([blind], EXAMPLES) is None
 
