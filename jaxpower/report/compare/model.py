@@ -525,12 +525,6 @@ def _roots(covariances: np.ndarray) -> np.ndarray:
   return scaled @ vectors.transpose(0, 2, 1)
 
 
-def _chi_square(
-  freedom: int, draws: int, generator: np.random.Generator
-) -> np.ndarray:
-  return 2 * gammaincinv(freedom / 2, _uniform(draws, 1, generator)[:, 0])
-
-
 def _weights(design: _Design, squares: np.ndarray) -> np.ndarray:
   """Returns the posterior of the grid's points, (draws, g), not normalised."""
   weight = design.log_prior - design.freedom / 2 * np.log(squares)

@@ -68,7 +68,9 @@ def extremes(fit: Fit) -> Extremes | None:
   halves = seen * (np.arange(len(spread)) < len(spread) / 2)
   shrunk = _spread_whose_range(spread, noise, seen, 0.5)
   small = _spread_whose_range(halves, noise, seen, 1 - tail)
-  large = _spread_whose_range(spread, noise, seen, tail)
+  # Never below what was seen: a range that noise alone would seldom leave so
+  # small says that the noise was, not that settings are equal.
+  large = max(_spread_whose_range(spread, noise, seen, tail), 1.0)
   ratio = Estimate(
     math.exp(shrunk * seen),
     low=math.exp(small * seen),
