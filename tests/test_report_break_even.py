@@ -41,6 +41,7 @@ def test_break_even_is_the_investment_over_the_saving():
   # Of typical costs: 900 over geometric means, 99.67 - 9.97.
   assert found.uses == pytest.approx(900 / (990000 ** (1 / 3) * 0.9), rel=0.01)
   assert found.low is not None and found.high is not None
+  assert found.uses is not None
   assert 7 < found.low < found.uses < found.high < 15
 
 

@@ -116,9 +116,9 @@ def test_settings_of_a_comparison_share_a_unit():
 
 
 def test_misses_say_how_many_and_within_what():
-  assert misses(2, 3, "torch", "84 %", 15.0) == (
+  assert misses(2, 3, "torch", "84 %", 15.0, False) == (
     "2 of 3 seeds of torch did not reach 84 % within 15.0 J"
   )
-  assert misses(1, 1, "torch", "84 %", None) == (
+  assert misses(1, 1, "torch", "84 %", None, True) == (
     "1 of 1 seed of torch did not reach 84 %"
   )

@@ -10,8 +10,9 @@ import scipy.stats
 from report_records import GPU, record, seeds
 
 from jaxpower.records import Compilation
-from jaxpower.report.compare.comparison import compare, fit_settings
+from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.compiling import with_compiling
+from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.statistics import Estimate
 
 OTHER_GPU = "GPU-91bc77e2-40d3-4d0c-b5a6-7f3e8c2a1b0d"

@@ -7,8 +7,9 @@ import pytest
 from report_records import record, seeds
 
 from jaxpower.records import Compilation
-from jaxpower.report.compare.comparison import compare, fit_settings
+from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.compiling import SCATTER, with_compiling
+from jaxpower.report.compare.fitted_settings import fit_settings
 
 
 def test_compiling_and_warm_up_are_added_to_training():

@@ -8,13 +8,13 @@ from report_records import GPU, PHASES, devices, side
 from benchmarks.statements_ratios import frameworks_coverage
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import compare
+from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.same_config import (
   Ratio,
   SameConfigs,
   same_configs,
 )
 from jaxpower.report.compare.statistics import Estimate
-from jaxpower.report.compare.typical import typical
 
 
 def find(records: list[TrialRecord]) -> SameConfigs:
@@ -155,7 +155,7 @@ def test_intervals_hold_for_all_ratios_at_once():
     for name, joules in (("jax", (90, 110, 101)), ("torch", (97, 99, 120)))
   ]
   found = find([trial for cell in cells for trial in cell])
-  fit = typical(cells)
+  fit = fit_settings(cells)
   pairs = [(0, 1), (2, 3), (4, 5)]
   assert tuple(r.joules for r in found.ratios) == fit.ratios(pairs)
   alone, among = fit.ratio(*pairs[0]), found.ratios[0].joules

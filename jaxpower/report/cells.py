@@ -12,11 +12,8 @@ from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparable import Conditions, fact, unlike
 from jaxpower.report.compare.comparison import Comparison
 from jaxpower.report.compare.statistics import (
-  ENOUGH_SEEDS,
   Estimate,
-  Span,
   converted,
-  range_coverage,
 )
 from jaxpower.report.compare.system import System
 from jaxpower.wording import (
@@ -30,7 +27,6 @@ from jaxpower.wording import (
   percent,
   prefix_for,
   relative_bound,
-  whole_percent,
 )
 
 UNKNOWN = "unknown"
@@ -62,7 +58,7 @@ def estimate(value: Estimate | None, unit: JouleUnit = JOULES) -> str:
   return f"{number(value.value)} ({interval(value, '-')})"
 
 
-def interval(value: Estimate | Span, to: str = " to ", figures: int = 3) -> str:
+def interval(value: Estimate, to: str = " to ", figures: int = 3) -> str:
   """Writes an interval: "204 to 221"; "204 or more" where it has no end."""
   if value.low is None or value.high is None:
     return UNKNOWN
@@ -93,18 +89,6 @@ def bounded(
   """Writes a cell with the meter's bound: "1.84 +- 0.9 %"."""
   text = number_or_unknown(value, unit)
   return f"{text} {relative_bound(bound, value)}".rstrip()
-
-
-def interval_note(fewest_seeds: int) -> str:
-  """Explains the intervals, where some setting has this few trials."""
-  note = "Medians over seeds; in brackets the 95 % bootstrap interval"
-  if fewest_seeds >= ENOUGH_SEEDS:
-    return f"{note}."
-  coverage = whole_percent(range_coverage(fewest_seeds))
-  return (
-    f"{note}. With {fewest_seeds} seeds it is at most their range, which"
-    f" contains the true median in {coverage} of 100 cases."
-  )
 
 
 def typical_note(rows: str) -> str:

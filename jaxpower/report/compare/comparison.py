@@ -26,19 +26,18 @@ from jaxpower.report.compare.compiling import with_compiling
 from jaxpower.report.compare.costs import (
   COUNTINGS,
   SECONDS,
-  TRAIN,
-  Counting,
   all_known,
   ran,
   trial_cost,
 )
-from jaxpower.report.compare.model import Fit, fit
+from jaxpower.report.compare.fitted_settings import fit_settings
+from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.places import (
   devices_of,
   domains_of,
   machines_of,
 )
-from jaxpower.report.compare.repeats import observations, status_by_seed
+from jaxpower.report.compare.repeats import status_by_seed
 from jaxpower.report.compare.selection import Extremes, extremes
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import board_of
@@ -253,23 +252,6 @@ def _comparison(
       )
     ),
     rankings=rankings,
-  )
-
-
-def fit_settings(
-  settings: Sequence[Sequence[TrialRecord]], counting: Counting = TRAIN
-) -> Fit:
-  """Fits the model to the trials of each setting, counted one way.
-
-  A setting of which a cost is unknown, or not above zero, has no estimate.
-  """
-  return fit(
-    [
-      of_setting
-      if of_setting and all(each.cost.value > 0 for each in of_setting)
-      else ()
-      for of_setting in observations(settings, counting)
-    ]
   )
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jaxpower.records import TrialRecord
-from jaxpower.report.compare.comparison import Comparison, Group, fit_settings
+from jaxpower.report.compare.comparison import Comparison, Group
 from jaxpower.report.compare.compiling import with_compiling
 from jaxpower.report.compare.costs import (
   Counting,
@@ -30,6 +30,7 @@ from jaxpower.report.compare.costs import (
   exact_by_seed,
   ran,
 )
+from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.origins import chain, invested_by_origin
 from jaxpower.report.compare.statistics import (

@@ -33,14 +33,14 @@ from jaxpower.report.compare.costs import (
   missed_within,
   ran,
 )
+from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.model import MOST_MISSED, Fit
 from jaxpower.report.compare.repeats import status_by_seed
 from jaxpower.report.compare.statistics import (
   CONFIDENCE,
   Estimate,
-  mean_with_interval,
+  mean,
 )
-from jaxpower.report.compare.typical import typical
 
 # In these fields one network and single-task networks always differ.
 TASK_FIELDS = ("tasks", "targets", "task_weights", "task_weighting")
@@ -282,7 +282,7 @@ class _Networks:
     }
     self._places = {ids: index for index, ids in enumerate(networks)}
     self.fits: Mapping[str, Fit] = {
-      name: typical(networks.values(), counting)
+      name: fit_settings(networks.values(), counting)
       for name, counting in COUNTINGS.items()
     }
 
@@ -384,7 +384,7 @@ def _result(
   alone = _end_accuracies(pairing.alone[place], task, pairing.seeds)
   gain = None
   if together and alone:
-    gain = mean_with_interval(np.subtract(together, alone).tolist())
+    gain = mean(np.subtract(together, alone).tolist())
   return TaskResult(
     task=task,
     target=pairing.targets[place],

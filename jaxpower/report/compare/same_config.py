@@ -32,11 +32,11 @@ from jaxpower.report.compare.costs import (
   missed_within,
   ran,
 )
+from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.repeats import status_by_seed
 from jaxpower.report.compare.statistics import Estimate, converted
 from jaxpower.report.compare.system import GPU, NO_UUID
-from jaxpower.report.compare.typical import typical
 
 # In these fields trials of the same config may differ.
 FREE_FIELDS = ("framework", "seed")
@@ -148,7 +148,9 @@ def same_configs(comparison: Comparison, over: str) -> SameConfigs:
   trials = _by_config(comparison)
   cells = [(key, name) for key in trials for name in sorted(trials[key])]
   of_cells = [trials[key][name] for key, name in cells]
-  fits = {name: typical(of_cells, count) for name, count in COUNTED.items()}
+  fits = {
+    name: fit_settings(of_cells, count) for name, count in COUNTED.items()
+  }
   place = {cell: index for index, cell in enumerate(cells)}
   device_known = _is_device_known(comparison)
   configs = tuple(

@@ -32,7 +32,6 @@ from jaxpower.report.compare.comparable import (
   natural_key,
   start_of,
 )
-from jaxpower.report.compare.comparison import fit_settings
 from jaxpower.report.compare.compiling import with_compiling
 from jaxpower.report.compare.costs import (
   COUNTINGS,
@@ -44,6 +43,7 @@ from jaxpower.report.compare.costs import (
   exact_by_seed,
   ran,
 )
+from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.life import spent
 from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.origins import find_origin, invested_by_origin

@@ -24,13 +24,9 @@ from jaxpower.report.cells import (
   unit_of,
 )
 from jaxpower.report.compare.comparable import model_name
-from jaxpower.report.compare.comparison import (
-  Compared,
-  Comparison,
-  Group,
-  fit_settings,
-)
+from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.costs import COUNTINGS, ran
+from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import hardware
 from jaxpower.report.findings import Section, Table

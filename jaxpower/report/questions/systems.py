@@ -22,12 +22,8 @@ from jaxpower.report.cells import (
   joules,
   name_among,
 )
-from jaxpower.report.compare.comparison import (
-  Compared,
-  Comparison,
-  Group,
-  fit_settings,
-)
+from jaxpower.report.compare.comparison import Compared, Comparison, Group
+from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given

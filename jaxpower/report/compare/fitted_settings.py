@@ -13,7 +13,7 @@ from jaxpower.report.compare.repeats import observations
 from jaxpower.report.compare.statistics import Observation
 
 
-def typical(
+def fit_settings(
   settings: Iterable[Iterable[TrialRecord]], counting: Counting = TRAIN
 ) -> Fit:
   """Fits the costs of settings; each one's index is its place here.
