@@ -25,7 +25,7 @@ benchmarks/statements.py.
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import log_ndtr, ndtri, ndtri_exp, stdtrit
@@ -220,10 +220,7 @@ def fit(settings: Sequence[Sequence[Observation]]) -> Fit:
     if cell and _missed(cell) <= MOST_MISSED * len(cell)
   )
   cells = [settings[index] for index in known]
-  observations = [each for cell in cells for each in cell]
-  column = np.repeat(np.arange(len(cells)), list(map(len, cells)))
-  logs = np.array([math.log(each.cost.value) for each in observations])
-  censored = np.array([each.cost.censored for each in observations], bool)
+  observations, column, logs, censored = _flattened(cells)
   freedom = int((~censored).sum()) - len(cells)
   if freedom < 1:
     return Fit(known, np.array([_mean_log(cell) for cell in cells]))
@@ -241,6 +238,54 @@ def fit(settings: Sequence[Sequence[Observation]]) -> Fit:
     drawn.settings + middle,
     float(np.sqrt(np.median(drawn.variance))),
     float(np.median(drawn.seed_share)),
+  )
+
+
+def completed(
+  cells: Sequence[Sequence[Observation]],
+) -> tuple[np.ndarray, np.ndarray | None] | None:
+  """Draws the logs of all costs as they may be without misses.
+
+  What missed trials would have cost is drawn from the posterior (multiple
+  imputation; Rubin 1987).
+
+  Args:
+    cells: The observations of each setting, of which one did not miss.
+
+  Returns:
+    The logs, (draws, observations), setting by setting, of one draw where no
+    trial missed; and what its board adds to each, (draws, observations), None
+    where there is one board. None where too few costs are known to say how they
+    scatter.
+  """
+  observations, column, logs, censored = _flattened(cells)
+  if int((~censored).sum()) <= len(cells):
+    return None
+  middle = logs.mean()
+  logs -= middle
+  design = _Design.of(observations, column, logs, ~censored)
+  generator = np.random.default_rng(SEED)
+  if censored.any():
+    drawn = _gibbs(design, logs, censored, generator)
+  else:
+    drawn = _draw(design, _Sums.of(logs[None], design), DRAWS, generator)
+  complete = logs[None] if drawn.complete is None else drawn.complete
+  seeds = len({each.seed for each in observations})
+  of_board = design.of_block[:, seeds:]
+  boards = drawn.blocks[:, seeds:] @ of_board.T if of_board.size else None
+  return complete + middle, boards
+
+
+def _flattened(
+  cells: Sequence[Sequence[Observation]],
+) -> tuple[list[Observation], np.ndarray, np.ndarray, np.ndarray]:
+  """Returns observations, and of each its setting, log and whether censored."""
+  observations = [each for cell in cells for each in cell]
+  return (
+    observations,
+    np.repeat(np.arange(len(cells)), list(map(len, cells))),
+    np.array([math.log(each.cost.value) for each in observations]),
+    np.array([each.cost.censored for each in observations], bool),
   )
 
 
@@ -432,13 +477,17 @@ def _closed_form(
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
-  """Draws of settings and blocks, (draws, ...), and of one number each."""
+  """Draws of settings and blocks, (draws, ...), and of one number each.
+
+  `complete` has the logs with the censored ones drawn, None where none is.
+  """
 
   settings: np.ndarray
   blocks: np.ndarray
   noise: np.ndarray  # variance of the noise alone
   variance: np.ndarray  # of an observation
   seed_share: np.ndarray
+  complete: np.ndarray | None = None
 
 
 def _draw(
@@ -512,14 +561,14 @@ def _gibbs(
   kept = []
   for step in range(FORGOTTEN_STEPS + -(-DRAWS // CHAINS) * STEPS_BETWEEN):
     drawn = _draw(design, _Sums.of(complete, design), CHAINS, generator)
-    if step >= FORGOTTEN_STEPS and step % STEPS_BETWEEN == 0:
-      kept.append(drawn)
     expected = drawn.settings[:, design.column[censored]]
     expected = expected + drawn.blocks @ design.of_block[censored].T
     sd = np.sqrt(drawn.noise)[:, None]
     beyond = _draw_above((bounds - expected) / sd, generator)
     complete[:, censored] = expected + sd * beyond
-  names = ("settings", "blocks", "noise", "variance", "seed_share")
+    if step >= FORGOTTEN_STEPS and step % STEPS_BETWEEN == 0:
+      kept.append(replace(drawn, complete=complete.copy()))
+  names = ("settings", "blocks", "noise", "variance", "seed_share", "complete")
   return _Drawn(
     *(np.concatenate([getattr(d, name) for d in kept]) for name in names)
   )
