@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxpower.report.compare.model import DRAWS, fit
+from jaxpower.report.compare.model import fit
+from jaxpower.report.compare.posterior import DRAWS
 from jaxpower.report.compare.statistics import Cost, Estimate, Observation
 
 CLOSE = 0.015  # of a width: quantiles of so many draws

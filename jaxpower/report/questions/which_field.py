@@ -19,20 +19,22 @@ from jaxpower.report.cells import (
 )
 from jaxpower.report.compare.comparable import natural_key
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
-from jaxpower.report.compare.costs import costs
 from jaxpower.report.compare.importance import (
   Importance,
   Setting,
   Share,
   importance,
 )
-from jaxpower.report.compare.statistics import Cost, ratio
+from jaxpower.report.compare.model import Fit, fit
+from jaxpower.report.compare.repeats import observations
+from jaxpower.report.compare.statistics import Observation
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   ONE_SEED,
   JouleUnit,
   capitalised,
+  count,
   energy_name,
   join_names,
   joules_name,
@@ -50,9 +52,10 @@ TITLE = "Importance of the fields"
 class Choice:
   """The best value of one field where the others are held.
 
-  `best` is the value of the lowest known median; `alike` holds it and those
-  that do not differ measurably from it. None and empty where no median is
-  known. `certain` is false where one seed allows no interval.
+  `best` is the value of the lowest cost; `alike` holds it and those that do not
+  differ measurably from it, by intervals that hold for all pairs of the grid at
+  once. None and empty where no cost is known. `certain` is false where one seed
+  allows no interval.
   """
 
   held: dict[str, Any]
@@ -62,7 +65,7 @@ class Choice:
 
   @property
   def known(self) -> bool:
-    """Whether the median of any value is known."""
+    """Whether the cost of any value is known."""
     return bool(self.alike)
 
 
@@ -134,50 +137,71 @@ def whole(comparison: Comparison) -> bool:
 def weigh(comparison: Comparison) -> Importance:
   """Attributes the variance of log joules to the fields."""
   paths = varied(comparison)
-  settings: dict[Setting, Sequence[Cost]] = {
-    tuple(repr(group.varied.get(path)) for path in paths): group_costs
-    for group in comparison.groups
-    if (group_costs := costs(group.records))
-  }
+  settings: dict[Setting, Sequence[Observation]] = {}
+  blind = None
+  for group, of_group in zip(
+    comparison.groups, _observations(comparison), strict=True
+  ):
+    if of_group:
+      key = tuple(repr(group.varied.get(path)) for path in paths)
+      settings[key] = of_group
+    else:
+      blind = blind or group
   weights = importance(paths, settings)
-  blind = next((g for g in comparison.groups if not g.joules), None)
   if weights.unknown and blind and len(paths) > 1:
     return replace(weights, unknown=blind.unknown.rstrip("."))
   return weights
 
 
+def _observations(
+  comparison: Comparison,
+) -> tuple[tuple[Observation, ...] | None, ...]:
+  return observations([group.records for group in comparison.groups])
+
+
 def choices(comparison: Comparison, path: str) -> tuple[Choice, ...]:
   """Finds the best value of a field for each combination of the others."""
   others = [other for other in varied(comparison) if other != path]
-  rows: dict[str, list[Group]] = {}
-  for group in comparison.groups:
+  fitted = fit(
+    [
+      of_group
+      if of_group and all(each.cost.value > 0 for each in of_group)
+      else ()
+      for of_group in _observations(comparison)
+    ]
+  )
+  rows: dict[str, list[int]] = {}
+  for index, group in enumerate(comparison.groups):
     key = repr([group.varied.get(other) for other in others])
-    rows.setdefault(key, []).append(group)
+    rows.setdefault(key, []).append(index)
   return tuple(
-    _choice({other: row[0].varied.get(other) for other in others}, path, row)
+    _choice(fitted, path, others, comparison.groups, row)
     for row in rows.values()
   )
 
 
-def _choice(held: dict[str, Any], path: str, row: Sequence[Group]) -> Choice:
-  medians = [
-    (group.joules.value, group)
-    for group in row
-    if group.joules and not group.joules.at_least
-  ]
-  if not medians:
+def _choice(
+  fitted: Fit,
+  path: str,
+  others: Sequence[str],
+  groups: Sequence[Group],
+  row: Sequence[int],
+) -> Choice:
+  """Chooses among the groups of a row, given by index."""
+  held = {other: groups[row[0]].varied.get(other) for other in others}
+  known = [(cost.value, index) for index in row if (cost := fitted.cost(index))]
+  if not known:
     return Choice(held)
-  medians.sort(key=lambda median: median[0])
-  _, best = medians[0]
-  base = costs(best.records) or ()
+  best, *more = (index for _, index in sorted(known))
+  over_best = fitted.ratios_to(best)
   alike, certain = [best], True
-  for _, group in medians[1:]:
-    over_best = ratio(costs(group.records) or (), base)
-    if over_best is None or over_best.low is None:
+  for index in more:
+    ratio = over_best[index]
+    if ratio is None or ratio.low is None:
       certain = False
-    elif over_best.low <= 1:
-      alike.append(group)
-  values = tuple(group.varied.get(path) for group in alike)
+    elif ratio.low <= 1:
+      alike.append(index)
+  values = tuple(groups[index].varied.get(path) for index in alike)
   return Choice(held, values[0], values, certain)
 
 
@@ -258,46 +282,40 @@ def _best_cell(choice: Choice) -> str:
 def importance_table(fields: Fields) -> Table | None:
   """Makes the table of shares of the variance; None where they are unknown."""
   weights = fields.importance
-  if weights.unknown or weights.interaction is None:
+  if weights.interaction is None or weights.seeds is None:
     return None
   names = labels(fields.comparison.paths)
   rows = [(names[path], weights.fields[path]) for path in weights.ranked]
   rows.append(("interaction", weights.interaction))
-  if weights.seeds:
-    rows.append(("seeds", weights.seeds))
-  notes = []
-  if weights.seeds is None:
-    notes.append(f"{ONE_SEED} The noise of seeds is part of every share.")
-  else:
-    notes.append(
-      "In brackets the 95 % bootstrap interval over seeds. By chance: the share"
-      " that the noise of seeds alone would give on average."
-    )
+  rows.append(("seeds", weights.seeds))
+  notes = [
+    "In brackets the 95 % interval. Seeds: how trials of one setting differ."
+  ]
   if weights.missed:
     notes.append(
-      f"{weights.missed} of {weights.trials} trials missed the target. Each"
-      " share is a range: the true costs of the misses are taken as their lower"
-      " bounds times any one factor from 1 up."
+      f"{weights.missed} of {weights.trials} trials missed the target. What"
+      " they would have cost is estimated; the intervals include how little is"
+      " known of it."
+    )
+  if weights.left_out:
+    notes.append(
+      f"{count(weights.left_out, 'trial')} left out: of seeds that not every"
+      " setting has."
     )
   joules = joules_name(fields.comparison.estimated)
-  columns = ("field", f"share of variance of log {joules}", "by chance")
-  cells = tuple((n, share(part), _chance_cell(part)) for n, part in rows)
-  if weights.seeds is None:
-    columns, cells = columns[:2], tuple(row[:2] for row in cells)
-  return Table(columns, cells, tuple(notes))
+  return Table(
+    ("field", f"share of variance of log {joules}"),
+    tuple((name, share(part)) for name, part in rows),
+    tuple(notes),
+  )
 
 
 def share(part: Share) -> str:
-  """Writes a cell: "62 % (50-71)"; "20-60 %" where misses leave it open."""
-  least, most = whole_percent(part.least), whole_percent(part.most)
-  text = f"{least} %" if least == most else f"{least}-{most} %"
-  if part.low is None or part.high is None:
-    return text
-  return f"{text} ({whole_percent(part.low)}-{whole_percent(part.high)})"
-
-
-def _chance_cell(part: Share) -> str:
-  return "" if part.chance is None else f"{whole_percent(part.chance)} %"
+  """Writes a cell: "62 % (50-71)"."""
+  return (
+    f"{whole_percent(part.value)} %"
+    f" ({whole_percent(part.low)}-{whole_percent(part.high)})"
+  )
 
 
 # Which field matters
@@ -315,8 +333,6 @@ def advice(fields: Fields) -> list[str]:
   energy = energy_name(comparison.estimated)
   if weights.unknown:
     sentences = [f"Which field matters most is unknown: {weights.unknown}."]
-  elif weights.seeds is None:
-    sentences = [_shares_of_one_seed(weights, names, energy)]
   else:
     sentences = _shares_beyond_chance(weights, names, energy)
   sentences += _what_to_take(fields, names)
@@ -326,113 +342,78 @@ def advice(fields: Fields) -> list[str]:
 
 
 def _has_no_interval(fields: Fields) -> bool:
-  """Returns whether shares or advised values have no interval: one seed."""
-  if fields.importance.fields and fields.importance.seeds is None:
-    return True
+  """Returns whether advised values have no interval: one seed."""
   rows = fields.choices.get(fields.advised, ())
   return not all(row.certain for row in rows)
-
-
-def _shares_of_one_seed(
-  weights: Importance, names: dict[str, str], energy: str
-) -> str:
-  shares = [
-    f"{names[path]} {_percent(weights.fields[path])}" for path in weights.ranked
-  ]
-  if weights.interaction:
-    shares.append(f"their interaction {_percent(weights.interaction)}")
-  return (
-    f"Shares of the variation in {energy}: {join_names(shares)}"
-    f"{_misses(weights)}."
-  )
 
 
 def _shares_beyond_chance(
   weights: Importance, names: dict[str, str], energy: str
 ) -> list[str]:
   real = [p for p in weights.ranked if weights.fields[p].beyond_chance]
-  # Misses with another true cost could have made these matter.
-  left_open = {
-    path
-    for path, part in weights.fields.items()
-    if path not in real and part.most > max(part.least, part.chance or 0.0)
-  }
-  rest = [names[path] for path in weights.ranked if path not in real]
+  rest = [p for p in weights.ranked if p not in real]
   sentences = []
   if real:
     sentences.append(_fields_that_matter(weights, real, names, energy))
-    unsure = [names[path] for path in weights.ranked if path in left_open]
-    chance = [name for name in rest if name not in unsure]
-    if unsure:
-      sentences.append(
-        f"How much {join_names(unsure)} matters is uncertain because of the"
-        " misses."
-      )
-    if chance:
-      verb = "does" if len(chance) == 1 else "do"
-      sentences.append(
-        f"{capitalised(join_names(chance))} {verb} not differ measurably from"
-        " chance."
-      )
-  elif left_open:
+  if rest and real:
+    verb = "does" if len(rest) == 1 else "do"
     sentences.append(
-      f"How much {join_names(rest)} changed the {energy} is"
-      f" uncertain{_misses(weights)}."
+      f"{capitalised(_bounded(weights, rest, names))} {verb} not differ"
+      " measurably from chance."
     )
-  else:
+  elif rest:
     sentences.append(
-      f"The effect of {join_names(rest)} on the {energy} does not differ"
-      f" measurably from chance{_misses(weights)}."
+      f"The effect of {_bounded(weights, rest, names)} on the {energy} does not"
+      " differ measurably from chance."
     )
   if weights.interaction and weights.interaction.beyond_chance:
-    amount = _share_in_words(weights.interaction)
-    sentences.append(f"The fields interact ({amount}).")
+    amount = _range(weights.interaction)
+    sentences.append(f"The fields interact, which explains {amount}.")
   return sentences
+
+
+def _bounded(
+  weights: Importance, paths: Sequence[str], names: dict[str, str]
+) -> str:
+  """Names fields with the most that each may explain."""
+  most = {path: math.ceil(100 * weights.fields[path].high) for path in paths}
+  return join_names(
+    [f"{names[path]} (at most {max(most[path], 1)} %)" for path in paths]
+  )
 
 
 def _fields_that_matter(
   weights: Importance, real: Sequence[str], names: dict[str, str], energy: str
 ) -> str:
-  first, *others = real
-  part = weights.fields[first]
-  amount = f"{_percent(part)} of the variation in {energy}{_interval(part)}"
-  amount += _misses(weights)
-  name = capitalised(names[first])
-  more = join_names(
-    [f"{names[p]} ({_share_in_words(weights.fields[p])})" for p in others]
-    or [""]
-  )
+  amounts = [_range(weights.fields[path]) for path in real]
+  variation = f"of the variation in {energy}"
+  first, *others = (names[path] for path in real)
   if weights.leads:
-    next_ones = f", {more} next" if more else ""
-    return f"{name} matters most ({amount}){next_ones}."
-  if more:
+    more = [
+      f"{name} {amount}"
+      for name, amount in zip(others, amounts[1:], strict=True)
+    ]
+    next_ones = f", {join_names(more)}" if more else ""
     return (
-      f"{name} matters ({amount}), and so does {more}; which of them matters"
-      " more is unknown."
+      f"{capitalised(first)} matters most: it explains {amounts[0]}"
+      f" {variation}{next_ones}."
     )
-  return f"{name} matters ({amount})."
+  if others:
+    return (
+      f"{capitalised(join_names([first, *others]))} matter: they explain"
+      f" {join_names(amounts)} {variation}; which of them matters more is"
+      " unknown."
+    )
+  return f"{capitalised(first)} matters: it explains {amounts[0]} {variation}."
 
 
-def _share_in_words(part: Share) -> str:
-  return _percent(part) + _interval(part)
-
-
-def _interval(part: Share) -> str:
-  if part.low is None or part.high is None:
-    return ""
+def _range(part: Share) -> str:
   low, high = whole_percent(part.low), whole_percent(part.high)
-  return f", 95 % interval {low} to {high} %"
-
-
-def _percent(part: Share) -> str:
-  least, most = whole_percent(part.least), whole_percent(part.most)
-  return f"{least} %" if least == most else f"between {least} and {most} %"
-
-
-def _misses(weights: Importance) -> str:
-  if not weights.missed:
-    return ""
-  return f", as {weights.missed} of {weights.trials} trials missed the target"
+  if high == "0":
+    return "less than 1 %"
+  if low == high:
+    return f"{high} %"
+  return f"up to {high} %" if low == "0" else f"between {low} and {high} %"
 
 
 # What to take

@@ -1,0 +1,389 @@
+"""Draws from the posterior of the model: its closed form, and misses.
+
+With the shares of seed and board in the variance given, settings, blocks and
+noise have a closed form. The shares are integrated over on a grid: uniform for
+the seed's, half-normal for the board's. Censored costs are drawn anew in each
+step of a Gibbs sampler (Gelman et al., Bayesian Data Analysis, 3rd ed.,
+chapters 11, 14 and 18).
+
+What settings are off from one another has a variance of its own: it must hold
+whatever seeds share, which the prior of their share does not promise
+(`_contrasts`).
+"""
+
+import functools
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import gammaincinv, log_ndtr, ndtri, ndtri_exp, stdtrit
+
+from jaxpower.report.compare.statistics import SEED, Observation
+
+DRAWS = 4_096  # of the posterior; chosen, a power of two for Sobol points
+NOT_NORMAL = 3  # of a draw's random numbers: grid point and two variances
+SMALLEST = 1e-12  # of a number between 0 and 1, so that its normal is finite
+# A Gibbs sampler needs chains side by side, and steps to forget its start;
+# chosen so that twice as many move no quantile by more than the draws do.
+CHAINS = 400
+FORGOTTEN_STEPS = 20
+STEPS_BETWEEN = 2  # of those kept
+
+# Shares of the seed in the variance: midpoints of a uniform prior.
+SEED_SHARES = (np.arange(16) + 0.5) / 16
+# Standard deviation of the log joules of equal boards: the makers' +-5 %
+# (NVML's documentation of nvmlDeviceGetPowerUsage) taken as that of one board.
+BOARD_SD = 0.05
+BOARD_SDS = BOARD_SD * ndtri(0.5 + (np.arange(8) + 0.5) / 16)  # half-normal
+
+# Shares of the seed that stand for all and for nothing: to be finite.
+ALL_SHARED, NONE_SHARED = 1 - 1e-6, 1e-9
+# Variance of a board over that of the noise: more of it, where all costs are
+# equal as examples to the target may be, makes matrices singular; chosen.
+MOST_OVER_NOISE = 1e4
+MOST_WIDER = math.sqrt(2)  # of the t quantile: where seeds share half
+LEAST_SCATTER = 1e-6  # keeps logs and ratios finite where all costs are equal
+
+
+# The closed form, at each point of the grid of shares
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+  """All that the likelihood needs of complete logs: sums of them.
+
+  squares: (draws,); by_setting: (draws, settings); by_block: (draws, blocks).
+  """
+
+  squares: np.ndarray
+  by_setting: np.ndarray
+  by_block: np.ndarray
+
+  @classmethod
+  def of(cls, logs: np.ndarray, design: "Design") -> "Sums":
+    """Adds up logs, (draws, observations)."""
+    return cls(
+      (logs**2).sum(axis=1), logs @ design.of_setting, logs @ design.of_block
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+  """What depends on the plan of the trials alone; g points of the grid.
+
+  Attributes:
+    column: The setting of each observation, (n,).
+    of_setting: Which observation is of which setting, (n, settings).
+    of_block: Which observation is in which seed or board, (n, blocks).
+    crossed: How many observations each setting has in each block,
+      (settings, blocks).
+    blocks: Covariance of the blocks' effects over the noise's variance, given
+      the settings, (g, blocks, blocks).
+    settings: That of the settings' estimates, (g, settings, settings).
+    blocks_root, settings_root: Square roots of both.
+    log_prior: Log determinants, (g,).
+    factor: Variance of an observation over that of the noise, (g,).
+    seed_share: Of the seed in that variance, (g,).
+    freedom: Observations less settings.
+    contrast_freedom: Of the noise between settings, see `_contrasts`; it is
+      estimated at the last `board_points` of the grid.
+    pooled: Whether that noise has the seeds' own effects in it.
+    board_points: How many points of the grid differ in the board alone.
+  """
+
+  column: np.ndarray
+  of_setting: np.ndarray
+  of_block: np.ndarray
+  crossed: np.ndarray
+  blocks: np.ndarray
+  settings: np.ndarray
+  blocks_root: np.ndarray
+  settings_root: np.ndarray
+  log_prior: np.ndarray
+  factor: np.ndarray
+  seed_share: np.ndarray
+  freedom: int
+  contrast_freedom: int
+  pooled: bool
+  board_points: int
+
+  @property
+  def columns(self) -> int:
+    """How many random numbers a draw takes."""
+    return NOT_NORMAL + sum(self.crossed.shape)
+
+  @classmethod
+  def of(
+    cls,
+    observations: Sequence[Observation],
+    column: np.ndarray,
+    logs: np.ndarray,
+    exact: np.ndarray,
+  ) -> "Design":
+    """Builds the design over the grid of shares of seed and board."""
+    of_setting = np.eye(column.max() + 1)[column]
+    of_seed = _indicators([each.seed for each in observations])
+    of_board = _indicators([each.board for each in observations])
+    sds = BOARD_SDS
+    if of_board.shape[1] < 2:  # one board: common to all, seen in no ratio
+      of_board, sds = of_board[:, :0], np.zeros(1)
+    scatter = _scatter(of_setting[exact], logs[exact])
+    shared, freedom = _contrasts(of_setting, of_seed)
+    points = np.array(
+      [
+        (share / (1 - share), min((sd / scatter) ** 2, MOST_OVER_NOISE))
+        for share in (*SEED_SHARES, shared)
+        for sd in sds
+      ]
+    )
+    of_block = np.hstack([of_seed, of_board])
+    kinds = np.repeat((0, 1), (of_seed.shape[1], of_board.shape[1]))
+    parts = [_closed_form(of_setting, of_block, p[kinds]) for p in points]
+    blocks, settings, log_prior = map(np.stack, zip(*parts, strict=True))
+    log_prior[-len(sds) :] = -np.inf
+    factor = 1 + points.sum(axis=1)
+    return cls(
+      column=column,
+      of_setting=of_setting,
+      of_block=of_block,
+      crossed=of_setting.T @ of_block,
+      blocks=blocks,
+      settings=settings,
+      blocks_root=np.linalg.cholesky(blocks),
+      settings_root=_roots(settings),
+      log_prior=log_prior,
+      factor=factor,
+      seed_share=points[:, 0] / factor,
+      freedom=len(logs) - of_setting.shape[1],
+      contrast_freedom=freedom,
+      pooled=shared == NONE_SHARED,
+      board_points=len(sds),
+    )
+
+
+def _indicators(labels: Sequence[Hashable]) -> np.ndarray:
+  """Marks which observation is in which block, (n, blocks)."""
+  place = {label: index for index, label in enumerate(dict.fromkeys(labels))}
+  return np.eye(len(place))[[place[label] for label in labels]]
+
+
+def _scatter(of_setting: np.ndarray, logs: np.ndarray) -> float:
+  """Estimates the standard deviation within settings."""
+  counts = np.maximum(of_setting.sum(axis=0), 1)
+  off = logs - of_setting @ (logs @ of_setting / counts)
+  freedom = max(len(logs) - of_setting.shape[1], 1)
+  return max(math.sqrt(float(off @ off) / freedom), LEAST_SCATTER)
+
+
+def _contrasts(
+  of_setting: np.ndarray, of_seed: np.ndarray
+) -> tuple[float, int]:
+  """Decides how ratios of settings take the noise: seed share, and freedom.
+
+  What is said of ratios must hold whatever the seeds share. It does with the
+  seeds' effects taken out entirely, as in the two-way analysis of variance, at
+  the cost of degrees of freedom; and, wider than need be, with seeds that
+  share nothing. The first is taken unless it has so few degrees of freedom
+  that it is wider even where seeds share half of the variance.
+  """
+  n, settings = of_setting.shape
+  rank = int(np.linalg.matrix_rank(np.hstack([of_setting, of_seed])))
+  within, pooled = n - rank, n - settings
+  if within > 0:
+    wider = stdtrit(within, 0.975) / stdtrit(pooled, 0.975)
+    if wider <= MOST_WIDER:
+      return ALL_SHARED, within
+  return NONE_SHARED, pooled
+
+
+def _closed_form(
+  of_setting: np.ndarray, of_block: np.ndarray, over_noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Computes `blocks`, `settings` and `log_prior` of one grid point.
+
+  `over_noise` holds the variance of each block over that of the noise. By the
+  Woodbury identity nothing here is larger than settings or blocks.
+  """
+  precision = np.diag(1 / over_noise) + of_block.T @ of_block
+  blocks = np.linalg.inv(precision)
+  crossed = of_setting.T @ of_block
+  information = of_setting.T @ of_setting - crossed @ blocks @ crossed.T
+  log_variance = np.linalg.slogdet(precision)[1] + np.log(over_noise).sum()
+  log_information = np.linalg.slogdet(information)[1]
+  return (
+    blocks,
+    np.linalg.inv(information),
+    np.array(-(log_variance + log_information) / 2),
+  )
+
+
+# Draws
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+  """Draws of settings and blocks, (draws, ...), and of one number each.
+
+  `complete` has the logs with the censored ones drawn, None where none is.
+  """
+
+  settings: np.ndarray
+  blocks: np.ndarray
+  noise: np.ndarray  # variance of the noise alone
+  variance: np.ndarray  # of an observation
+  seed_share: np.ndarray
+  complete: np.ndarray | None = None
+
+
+def draw_posterior(
+  design: Design, logs: np.ndarray, censored: np.ndarray
+) -> Drawn:
+  """Draws from the posterior given logs, of which some are censored, (n,)."""
+  if censored.any():
+    return _gibbs(design, logs, censored, np.random.default_rng(SEED))
+  return _draw(design, Sums.of(logs[None], design), _even(design.columns))
+
+
+def _draw(design: Design, sums: Sums, uniform: np.ndarray) -> Drawn:
+  """Draws from the posterior given sums of complete logs, of 1 or `draws`.
+
+  `uniform` holds numbers between 0 and 1, (draws, NOT_NORMAL + settings +
+  blocks).
+  """
+  draws, (count, blocks_count) = len(uniform), design.crossed.shape
+  estimates, squares = _least_squares(design, sums)
+  below = _weights(design, squares).cumsum(axis=1)
+  aim = uniform[:, :1] * below[:, -1:]
+  point = np.minimum((below < aim).sum(axis=1), below.shape[1] - 1)
+  row = np.arange(draws) if len(squares) > 1 else np.zeros(draws, int)
+  noise = squares[row, point] / _chisquare(design.freedom, uniform[:, 1])
+  between = squares[row, -design.board_points + point % design.board_points]
+  between = between / _chisquare(design.contrast_freedom, uniform[:, 2])
+  normals = ndtri(uniform[:, NOT_NORMAL:]) * np.sqrt(noise)[:, None]
+  settings, blocks = np.empty((draws, count)), np.empty((draws, blocks_count))
+  apart = np.empty((draws, count))
+  for g in np.unique(point):
+    here = np.flatnonzero(point == g)
+    root = design.settings_root[g]
+    settings[here] = estimates[row[here], g] + normals[here, :count] @ root.T
+    if design.pooled:  # else seeds that few settings share would count twice
+      alone = g % design.board_points - design.board_points
+      root = design.settings_root[alone]
+    apart[here] = normals[here, :count] @ root.T
+    off = sums.by_block[row[here]] - settings[here] @ design.crossed
+    root = design.blocks_root[g]
+    blocks[here] = off @ design.blocks[g] + normals[here, count:] @ root.T
+  return Drawn(
+    _with_contrasts(
+      settings,
+      estimates[row, point],
+      np.sqrt(between / noise)[:, None] * apart,
+    ),
+    blocks,
+    noise,
+    noise * design.factor[point],
+    design.seed_share[point],
+  )
+
+
+def _roots(covariances: np.ndarray) -> np.ndarray:
+  """Takes the symmetric roots (g, n, n), which treat all settings alike."""
+  values, vectors = np.linalg.eigh(covariances)
+  scaled = vectors * np.sqrt(np.maximum(values, 0))[:, None]
+  return scaled @ vectors.transpose(0, 2, 1)
+
+
+def _weights(design: Design, squares: np.ndarray) -> np.ndarray:
+  """Returns the posterior of the grid's points, (draws, g), not normalised."""
+  weight = design.log_prior - design.freedom / 2 * np.log(squares)
+  return np.exp(weight - weight.max(axis=1, keepdims=True))
+
+
+def posterior_mean(design: Design, sums: Sums) -> np.ndarray:
+  """Averages the settings' estimates over the grid, (settings,)."""
+  estimates, squares = _least_squares(design, sums)
+  weight = _weights(design, squares)[0]
+  return weight @ estimates[0] / weight.sum()
+
+
+def _with_contrasts(
+  settings: np.ndarray, estimates: np.ndarray, apart: np.ndarray
+) -> np.ndarray:
+  """Replaces what settings are off from one another, not what all are."""
+  common = (settings - estimates).mean(axis=1, keepdims=True)
+  return estimates + common + apart - apart.mean(axis=1, keepdims=True)
+
+
+def _chisquare(freedom: int, uniform: np.ndarray) -> np.ndarray:
+  return 2 * gammaincinv(freedom / 2, uniform)
+
+
+@functools.lru_cache(maxsize=8)
+def _even(columns: int) -> np.ndarray:
+  """Spreads DRAWS points evenly over (0, 1), (DRAWS, columns).
+
+  Scrambled Sobol points (Owen 1998): a quantile of them is several times surer
+  than one of as many random draws. The second half mirrors the normal columns
+  of the first, so that draws are as often above an estimate as below it.
+  """
+  from scipy.stats import qmc  # half a second: only where there is a model
+
+  points = qmc.Sobol(columns, rng=np.random.default_rng(SEED))
+  points = points.random(DRAWS // 2)
+  points = np.clip(points, SMALLEST, 1 - SMALLEST)
+  mirrored = points.copy()
+  mirrored[:, NOT_NORMAL:] = 1 - points[:, NOT_NORMAL:]
+  return np.concatenate([points, mirrored])
+
+
+def _least_squares(design: Design, sums: Sums) -> tuple[np.ndarray, np.ndarray]:
+  """Returns generalised least squares estimates and residual squares.
+
+  Shapes: (draws, g, settings) and (draws, g).
+  """
+  of_blocks = sums.by_block @ design.blocks  # (g, draws, blocks)
+  off = sums.by_setting - of_blocks @ design.crossed.T
+  estimates = off @ design.settings
+  squares = sums.squares - (of_blocks * sums.by_block).sum(axis=2)
+  squares = squares - (estimates * off).sum(axis=2)
+  # Equal costs leave a variance that a log can be taken of.
+  squares = np.maximum(squares, LEAST_SCATTER**2)
+  return estimates.transpose(1, 0, 2), squares.T
+
+
+def _gibbs(
+  design: Design,
+  logs: np.ndarray,
+  censored: np.ndarray,
+  generator: np.random.Generator,
+) -> Drawn:
+  """Draws from the posterior with censored logs, CHAINS at a time."""
+  complete, bounds = np.tile(logs, (CHAINS, 1)), logs[censored]
+  kept = []
+  for step in range(FORGOTTEN_STEPS + -(-DRAWS // CHAINS) * STEPS_BETWEEN):
+    uniform = generator.uniform(SMALLEST, 1, (CHAINS, design.columns))
+    drawn = _draw(design, Sums.of(complete, design), uniform)
+    expected = drawn.settings[:, design.column[censored]]
+    expected = expected + drawn.blocks @ design.of_block[censored].T
+    sd = np.sqrt(drawn.noise)[:, None]
+    beyond = _draw_above((bounds - expected) / sd, generator)
+    complete[:, censored] = expected + sd * beyond
+    if step >= FORGOTTEN_STEPS and step % STEPS_BETWEEN == 0:
+      kept.append(replace(drawn, complete=complete.copy()))
+  names = ("settings", "blocks", "noise", "variance", "seed_share", "complete")
+  return Drawn(
+    *(np.concatenate([getattr(d, name) for d in kept]) for name in names)
+  )
+
+
+def _draw_above(
+  bounds: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+  """Draws from the standard normal above each bound.
+
+  By its inverse, in logs: far out in the tail the probabilities themselves
+  would be zero.
+  """
+  log_above = log_ndtr(-bounds)
+  return -ndtri_exp(log_above + np.log1p(-generator.random(bounds.shape)))
