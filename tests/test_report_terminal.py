@@ -33,7 +33,7 @@ J per 1000 examples
 32.0 +- 1 %
 What a setting typically costs over seeds, with its 95 % interval, by one \
 model of all settings; intervals of ratios hold for all pairs of settings at \
-once. The sentences above and most over least expensive are corrected for \
+once. The verdict and most over least expensive are corrected for \
 having been chosen by the same trials; raw is the ratio as seen.
 Missed within: more than half of the seeds missed the target; this is what \
 they spent, and says nothing of what reaching it costs.

@@ -26,7 +26,7 @@ NOT_NORMAL = 3  # of a draw's random numbers: grid point and two variances
 SMALLEST = 1e-12  # of a number between 0 and 1, so that its normal is finite
 # A Gibbs sampler needs chains side by side, and steps to forget its start;
 # chosen so that twice as many move no quantile by more than the draws do.
-CHAINS = 400
+CHAINS = 512
 FORGOTTEN_STEPS = 20
 STEPS_BETWEEN = 2  # of those kept
 
