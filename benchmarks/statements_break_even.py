@@ -3,7 +3,7 @@
 Claim: the interval of uses to break even holds the truth in 93 % or more; where
 nothing is saved it includes never in at least 95 %; never alone is said of what
 does pay back in at most 2.5 %. Of starts tried at several settings of the
-optimizer, all alike, cost and ratio at their best hold the truth in 93 % or
+optimizer, all alike, cost and ratio at their best hold the truth in 92 % or
 more, though the best was chosen by the same trials. Every draw goes through
 `break_even`, `fit` and `best_of_each`, the report's own functions.
 Cost: about half an hour on one core; a fifth of the draws where trials miss,

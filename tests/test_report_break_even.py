@@ -40,6 +40,7 @@ def test_break_even_is_the_investment_over_the_saving():
   found = paid_back(900.0, (90, 100, 110), (9, 10, 11))
   # Of typical costs: 900 over geometric means, 99.67 - 9.97.
   assert found.uses == pytest.approx(900 / (990000 ** (1 / 3) * 0.9), rel=0.01)
+  assert found.uses is not None
   assert found.low is not None and found.high is not None
   assert found.uses is not None
   assert 7 < found.low < found.uses < found.high < 15
@@ -162,3 +163,15 @@ def test_draws_of_what_was_invested_are_no_draws_of_the_costs():
 def test_investments_without_a_log():
   assert Invested.typically(()) is None
   assert Invested.typically((0.0, 100.0)) is None
+
+
+def test_a_saving_too_small_for_a_number_never_pays_back():
+  """As draws are of two seeds that differ by far: warnings are errors."""
+  found = paid_back(1e300, (1e-5, 1e-5 + 1e-14), (1e-5, 1e-5 - 1e-14))
+  assert found.high == math.inf
+  few = Invested.typically((1e-10, 1e10))
+  assert few is not None
+  costs = fit([cell(50.0, 51.0), cell(10.0, 11.0)])
+  found = break_even(few, costs, 0, 1)
+  assert found.low is not None and found.high is not None
+  assert found.low < 1e-10 and found.high > 1e10

@@ -114,7 +114,9 @@ def break_even(
 
 
 def _divide(invested: np.ndarray, saved: np.ndarray) -> np.ndarray:
-  """Divides; infinite where nothing is saved."""
+  """Divides; infinite where nothing is saved, or too little for a number."""
   uses = np.full(invested.shape, np.inf)
-  np.divide(invested, saved, out=uses, where=saved > 0)
+  pays_back = (saved > 0) & np.isfinite(invested)
+  with np.errstate(over="ignore"):
+    np.divide(invested, saved, out=uses, where=pays_back)
   return uses
