@@ -19,7 +19,7 @@ from jaxpower.report.compare.importance import (
   _Squares,
   importance,
 )
-from jaxpower.report.compare.model import DRAWS, completed
+from jaxpower.report.compare.model import completed
 from jaxpower.report.compare.statistics import Cost, Observation
 
 PATHS = ("batch_size", "optimizer.learning_rate")
@@ -230,7 +230,7 @@ def test_misses_alone_are_completed_and_above_what_they_spent():
   complete = completed([observations(cell) for cell in cells])
   assert complete is not None
   logs, boards = complete
-  assert (logs.shape, boards) == ((DRAWS, 6), None)
+  assert (logs.shape[1:], boards) == ((6,), None)
   exact = np.log([98, 103, 99, 199, 201])
   assert np.allclose(np.delete(logs, 4, axis=1), exact)
   assert math.log(204) < logs[:, 4].min() < logs[:, 4].max()
