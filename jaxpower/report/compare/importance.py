@@ -328,9 +328,11 @@ class _Drawn:
   def of(cls, squares: _Squares, generator: np.random.Generator) -> "_Drawn":
     """Draws from the confidence distribution of each component."""
     count, blocks = squares.settings, squares.blocks
-    chi2 = generator.chisquare((count - 1) * (blocks - 1), DRAWS)
+    draws = len(squares.residual)  # as many as completed logs, if any
+    draws = draws if draws > 1 else DRAWS
+    chi2 = generator.chisquare((count - 1) * (blocks - 1), draws)
     noise = squares.residual / chi2
-    of_seeds = squares.seeds / generator.chisquare(blocks - 1, DRAWS)
+    of_seeds = squares.seeds / generator.chisquare(blocks - 1, draws)
 
     def draw(sums: np.ndarray, freedom: float, of_boards: float) -> np.ndarray:
       scale = noise + of_boards / freedom
