@@ -128,12 +128,18 @@ class Design:
     sds = BOARD_SDS
     if of_board.shape[1] < 2:  # one board: common to all, seen in no ratio
       of_board, sds = of_board[:, :0], np.zeros(1)
-    scatter = _scatter(of_setting[exact], logs[exact])
     shared, freedom = _contrasts(of_setting, of_seed)
+    within = _scatter(of_setting[exact], logs[exact])
+    # Of the noise alone, in which the board's variance is counted.
+    noise = [(share, within * math.sqrt(1 - share)) for share in SEED_SHARES]
+    if shared == ALL_SHARED:
+      effects = np.hstack([of_setting, of_seed])
+      within = _scatter(effects[exact], logs[exact])
+    noise.append((shared, within))
     points = np.array(
       [
         (share / (1 - share), min((sd / scatter) ** 2, MOST_OVER_NOISE))
-        for share in (*SEED_SHARES, shared)
+        for share, scatter in noise
         for sd in sds
       ]
     )
@@ -168,11 +174,11 @@ def _indicators(labels: Sequence[Hashable]) -> np.ndarray:
   return np.eye(len(place))[[place[label] for label in labels]]
 
 
-def _scatter(of_setting: np.ndarray, logs: np.ndarray) -> float:
-  """Estimates the standard deviation within settings."""
-  counts = np.maximum(of_setting.sum(axis=0), 1)
-  off = logs - of_setting @ (logs @ of_setting / counts)
-  freedom = max(len(logs) - of_setting.shape[1], 1)
+def _scatter(effects: np.ndarray, logs: np.ndarray) -> float:
+  """Estimates the standard deviation that effects (n, columns) leave."""
+  fitted, _, rank, _ = np.linalg.lstsq(effects, logs)
+  off = logs - effects @ fitted
+  freedom = max(len(logs) - int(rank), 1)
   return max(math.sqrt(float(off @ off) / freedom), LEAST_SCATTER)
 
 

@@ -39,6 +39,7 @@ from jaxpower.wording import (
   join_names,
   joules_name,
   labels,
+  number,
   setting,
   value,
   whole_percent,
@@ -245,7 +246,7 @@ def grid_table(fields: Fields) -> Table | None:
     (
       value(row),
       *(
-        _median_cell(groups.get((repr(row), repr(column))), unit)
+        _cost_cell(groups.get((repr(row), repr(column))), unit)
         for column in columns
       ),
       _best_cell(best[repr(row)]),
@@ -260,16 +261,18 @@ def grid_table(fields: Fields) -> Table | None:
     ),
     rows,
     (
-      f"Median {joules_name(comparison.estimated, unit)} to the target; > is a"
-      " lower bound. Best: the cheapest value, then those that do not differ"
-      " measurably from it.",
+      f"Typical {joules_name(comparison.estimated, unit)} to the target, as in"
+      " the table above. Best: the cheapest value, then those that do not"
+      " differ measurably from it.",
     ),
   )
 
 
-def _median_cell(group: Group | None, unit: JouleUnit) -> str:
+def _cost_cell(group: Group | None, unit: JouleUnit) -> str:
   if group is None:
     return "not run"
+  if group.joules_missed is not None:
+    return f"missed within {number(group.joules_missed / unit.joules)}"
   if group.joules is None:
     return UNKNOWN
   return estimate(replace(group.joules, low=None, high=None), unit)
