@@ -270,7 +270,7 @@ def test_worst_over_best_is_shrunk_for_having_been_chosen():
 
 
 def test_settings_that_scatter_alike_have_intervals_alike():
-  """And those of seeds that share all are as wide as those of one setting."""
+  """And those of seeds that share all are nearly as wide as of one setting."""
   joules = (195, 200, 210)
   found = one(seeds(64, *joules) + seeds(1024, *(2 * j for j in joules)))
   first, second = (group.joules for group in found.groups)
@@ -283,7 +283,8 @@ def test_settings_that_scatter_alike_have_intervals_alike():
   (alone,) = one(seeds(64, *joules)).groups
   assert alone.joules is not None
   assert alone.joules.low is not None
-  assert off > 0.7 * math.log(alone.joules.value / alone.joules.low)
+  # Of t with four degrees of freedom over t with two.
+  assert off > 0.6 * math.log(alone.joules.value / alone.joules.low)
 
 
 def test_far_apart_nothing_is_shrunk():

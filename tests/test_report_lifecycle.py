@@ -140,7 +140,7 @@ def test_the_stages_and_their_sum():
   columns, rows = stage_rows(sweep(), trainings=10, inferences=1e6)
   assert columns[2] == "kilojoules"
   assert rows["search"][:2] == ("9 trials, every phase", "2.10")
-  assert rows["training"][:2] == ("10 trainings", "1.40 (1.28-1.52)")
+  assert rows["training"][:2] == ("10 trainings", "1.40 (1.28-1.53)")
   assert rows["inference"][:2] == (
     "1,000,000 examples",
     "40.0 (40.0-40.0)",
@@ -152,7 +152,7 @@ def test_the_stages_and_their_sum():
 
 def test_without_plans_one_training_and_no_inference():
   _, rows = stage_rows(sweep(), pue=1.5)
-  assert rows["training"][:2] == ("1 training", "140 (128-152)")
+  assert rows["training"][:2] == ("1 training", "140 (128-153)")
   assert "inference" not in rows
   lines = said(sweep(), pue=1.5)
   assert "one training is counted, since without one there is" in lines

@@ -717,9 +717,9 @@ def test_estimated_joules_are_called_so_on_both_sides():
   section = tell([reference(estimated=True)], modelled)
   given, beside = section.tables
   assert given.rows[0][given.columns.index("joules")] == "400, estimated"
-  assert beside.rows[0][3:5] == ("195 (153-249), estimated", "400, estimated")
+  assert beside.rows[0][3:5] == ("195 (141-269), estimated", "400, estimated")
   measured = tell([reference()], ours(190, 200)).tables[1]
-  assert measured.rows[0][3:5] == ("195 (153-249)", "400")
+  assert measured.rows[0][3:5] == ("195 (141-269)", "400")
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_a_grid_has_its_details_and_its_fronts(tmp_path):
   assert {"pareto.png", "pareto.svg"} <= names
   cheapest, fields = made.sections
   assert [table.columns[0] for table in cheapest.tables] == ["batch"]
-  assert [table.columns[0] for table in fields.tables] == ["batch", "field"]
+  assert [table.columns[0] for table in fields.tables] == ["batch"]
   text = printed(made)
   assert "batch  learning rate 0.001  learning rate 0.01  best" in text
   assert "Pareto front of energy and seconds to the target: batch 64" in text

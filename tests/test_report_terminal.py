@@ -25,9 +25,9 @@ from jaxpower.report.render.terminal import (
 GOLDEN = """\
 batch  reached  joules to 80 %     seconds           ratio             \
 J per 1000 examples
-16     3 of 3   212 (198-227)      4.00 (4.00-4.00)  1.00              \
+16     3 of 3   212 (199-227)      4.00 (4.00-4.00)  1.00              \
 10.4 +- 1 %
-256    3 of 4   403 (378-430)      4.00 (4.00-4.00)  1.90 (1.74-2.07)  \
+256    3 of 4   403 (377-431)      4.00 (4.00-4.00)  1.90 (1.74-2.08)  \
 19.5 +- 1.1 %
 1024   1 of 3   missed within 658  unknown           unknown           \
 32.0 +- 1 %
@@ -38,9 +38,9 @@ having been chosen by the same trials; raw is the ratio as seen.
 Missed within: more than half of the seeds missed the target; this is what \
 they spent, and says nothing of what reaching it costs.
 Batch 256: 1 of 4 trials failed, without a result.
-Most over least expensive: training alone 1.90 (1.74 to 2.07; raw 1.90), \
-with compiling 1.79 (1.65 to 1.94; raw 1.79), with evaluation 1.86 (1.71 to \
-2.02; raw 1.86), without idle energy 2.54 (2.23 to 2.89; raw 2.54)."""
+Most over least expensive: training alone 1.90 (1.74 to 2.08; raw 1.90), \
+with compiling 1.79 (1.64 to 1.95; raw 1.79), with evaluation 1.86 (1.70 to \
+2.03; raw 1.86), without idle energy 2.54 (2.21 to 2.91; raw 2.54)."""
 
 
 def sweep():

@@ -154,4 +154,4 @@ def test_large_energies_are_in_the_unit_that_the_note_names():
     "missed within 9.10",
     "missed within 9.00",
   )
-  assert shown.notes[0].startswith("Typical megajoules to the target;")
+  assert shown.notes[0].startswith("Typical megajoules to the target,")
