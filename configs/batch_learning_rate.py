@@ -29,15 +29,15 @@ def get_config(text: str = "") -> Sweep:
     model=Model(name=args.model),
     optimizer=Optimizer(name="adam", scaling=args.scaling),
     vary={
-      "batch_size": (64, 256) if args.quick else (16, 64, 256, 1024),
+      "batch_size": (64, 256) if args.quick else (32, 256),
       "optimizer.learning_rate": (3e-3, 1e-2)
       if args.quick
       else (1e-3, 3e-3, 1e-2),
     },
-    seeds=1 if args.quick else 2,
+    seeds=1 if args.quick else 5,
     target_accuracy=0.7 if args.quick else 0.84,
     budget_examples=8_192 if args.quick else 40_960,
-    evaluate_every_examples=1_024,
+    evaluate_every_examples=256,
     idle_seconds=0.5,
     framework=args.framework,
   )

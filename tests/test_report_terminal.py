@@ -160,7 +160,7 @@ def test_plain_where_there_is_no_terminal_or_no_colour():
 def test_drawn_on_a_terminal_within_its_width():
   text = printed()
   assert "\x1b[1m" in text
-  lines = [line for line in text.splitlines() if "212 (198-227)" in line]
+  lines = [line for line in text.splitlines() if "212 (199-227)" in line]
   assert len(lines) == 1
 
 

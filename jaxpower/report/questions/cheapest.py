@@ -75,8 +75,8 @@ COSTS = (
   " model of all settings"
 )
 RATIOS = (
-  "intervals of ratios hold for all pairs of settings at once. The sentences"
-  " above and most over least expensive are corrected for having been chosen by"
+  "intervals of ratios hold for all pairs of settings at once. The verdict"
+  " and most over least expensive are corrected for having been chosen by"
   " the same trials; raw is the ratio as seen."
 )
 MISSED = (
