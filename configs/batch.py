@@ -2,9 +2,9 @@
 
 Claim: on the same model, machine and accuracy, a bad batch size costs several
 times the energy of the best one, at one learning rate for all. That is 0.003,
-not scaled: of 0.001, 0.003 and 0.01 no other one was measurably cheaper at batch
-16, 64, 256 or 1024 (benchmarks/regimes_cpu/batch_learning_rate; two seeds). On
-CPUs a batch above 64 is computed in pieces.
+not scaled: of 0.001, 0.003 and 0.01 no other one was measurably cheaper at
+batch 16, 64, 256 or 1024 (two seeds, benchmarks/regimes_cpu/
+batch_learning_rate). On CPUs a batch above 64 is computed in pieces.
 Cost: under two minutes on two CPU cores.
 
   python scripts/run.py --config=configs/batch.py
