@@ -102,38 +102,19 @@ def run(
   monitor.measure("idle", time.sleep, trial.idle_seconds)
   tell(Progress(phase="compile"))
   cached = cache.get(spec)
-  programs = monitor.measure("compile", _programs, wing, spec, cached)
-  for _ in range(compile_repeats - 1 if cached is None else 0):
-    programs = None  # so that no two lie in memory
-    programs = monitor.measure(REPEATED, wing.compile_programs, spec)
+  programs = _compile(wing, spec, cached, monitor, compile_repeats)
   state = monitor.measure("setup", wing.start, placed, _backbone(trial, folder))
   parameters = wing.count_parameters(state)
   tell(Progress(phase="warmup"))
-  seen = placed  # what training and the looks at it see
-  if trial.transfer.features == "once":
-    split = deciding_split(trial)
-    monitor.measure("warmup", wing.evaluate, programs, state, placed, split)
-    tell(Progress(phase=accounting.FEATURES))
-    seen = monitor.measure(
-      accounting.FEATURES, wing.on_features, programs, state, placed, split
-    )
+  seen = _seen(trial, wing, programs, state, placed, monitor, tell)
   copy = wing.copy(state)  # training may use up what it is given
   monitor.measure("warmup", _warm_up, trial, wing, programs, copy, seen)
   state, results, waited = _train(
     trial, wing, programs, state, seen, monitor, tell
   )
   peak = wing.peak_memory_bytes(programs, placed)
-  test = {}
-  if deciding_split(trial) != "test":
-    tell(Progress(phase="test", accuracy=results[-1].accuracy))
-    metrics = monitor.measure(
-      "test", wing.evaluate, programs, state, placed, "test"
-    )
-    test = accounting.tested(
-      float(metrics["accuracy"]),
-      _by_task(trial, metrics),
-      _independent_examples(trial, placed),
-    )
+  tell(Progress(phase="test", accuracy=results[-1].accuracy))
+  test = _test(trial, wing, programs, state, placed, monitor)
   tell(Progress(phase="infer", accuracy=results[-1].accuracy))
   inferred = monitor.measure("infer", _infer, wing, programs, state, placed)
   tell(Progress(phase="checkpoint", accuracy=results[-1].accuracy))
@@ -168,6 +149,62 @@ def run(
     numerics=wing.numerics(placed),
     checkpoint=str(saved),
     provenance=provenance | {"devices": _devices(trial)},
+  )
+
+
+def _compile(
+  wing: Wing,
+  spec: Hashable,
+  cached: Compiled | None,
+  monitor: Monitor,
+  times: int,
+) -> Any:
+  """Returns the programs of a spec, compiled so often unless cached."""
+  programs = monitor.measure("compile", _programs, wing, spec, cached)
+  for _ in range(times - 1 if cached is None else 0):
+    programs = None  # so that no two lie in memory
+    programs = monitor.measure(REPEATED, wing.compile_programs, spec)
+  return programs
+
+
+def _seen(
+  trial: Trial,
+  wing: Wing,
+  programs: Any,
+  state: Any,
+  placed: Placed,
+  monitor: Monitor,
+  tell: Tell,
+) -> Placed:
+  """Returns what training and its evaluations see: data, or their features."""
+  if trial.transfer.features != "once":
+    return placed
+  split = deciding_split(trial)
+  monitor.measure("warmup", wing.evaluate, programs, state, placed, split)
+  tell(Progress(phase=accounting.FEATURES))
+  return monitor.measure(
+    accounting.FEATURES, wing.on_features, programs, state, placed, split
+  )
+
+
+def _test(
+  trial: Trial,
+  wing: Wing,
+  programs: Any,
+  state: Any,
+  placed: Placed,
+  monitor: Monitor,
+) -> dict[str, Any]:
+  """Evaluates the test set once; nothing where it decided in training."""
+  if deciding_split(trial) == "test":
+    return {}
+  metrics = monitor.measure(
+    "test", wing.evaluate, programs, state, placed, "test"
+  )
+  return accounting.tested(
+    float(metrics["accuracy"]),
+    _by_task(trial, metrics),
+    _independent_examples(trial, placed),
   )
 
 

@@ -39,7 +39,7 @@ RUNS = ROOT / "benchmarks" / "regimes_cpu"
 CONFIG_PAGE = ROOT / "docs" / "config.md"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PICTURE = ROOT / "docs" / "images" / "batch_cpu.png"
-PICTURE_OF = "batch"
+PICTURE_OF = "batch_ten_seeds"
 
 MARKER = re.compile(r"^<!-- report: (.*?) -->$", re.MULTILINE)
 MARKED_BLOCK = re.compile(
