@@ -60,10 +60,10 @@ from jaxpower.wording import (
 
 PLACE = 10
 CURVES = (
-  "Test accuracy over the {energy} of training. A line is a trial; the bold"
-  " one has the median energy of its setting. It ends in a filled point where"
-  " the target was reached, in an open one where it was missed, in a cross"
-  " where training diverged."
+  "Accuracy on the {sets} set over the {energy} of training. A line is a trial;"
+  " the bold one has the median energy of its setting. It ends in a filled"
+  " point where the target was reached, in an open one where it was missed, in"
+  " a cross where training diverged."
 )
 FRONTS = (
   "Left: the best median accuracy of each setting over the {energy} of"
@@ -193,9 +193,9 @@ def _with_figures(
 ) -> tuple[Section, ...]:
   """Puts the figures of all comparisons below the last of their sections."""
   energy = energy_name(any(c.estimated for c in comparisons))
-  figures = [
-    Figure("energy_accuracy", tuple(comparisons), CURVES.format(energy=energy))
-  ]
+  sets = join_names(sorted({c.conditions.decided_by for c in comparisons}))
+  curves = CURVES.format(energy=energy, sets=sets)
+  figures = [Figure("energy_accuracy", tuple(comparisons), curves)]
   if fronts := with_fronts(comparisons):
     caption = ACCURACY_FRONT if all(map(only_cpu_time, fronts)) else FRONTS
     figures.append(Figure("pareto", fronts, caption.format(energy=energy)))

@@ -29,7 +29,7 @@ MARKS = {"reached": ("o", ""), "missed": ("o", "white"), "diverged": ("X", "")}
 
 
 def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
-  """Draws train joules against test accuracy; a panel a comparison.
+  """Draws train joules against accuracy; a panel a comparison.
 
   Thin lines are seeds; the bold one is the trial whose energy is the median
   of its setting, so every line is a training that took place. It ends in a
@@ -141,7 +141,8 @@ def _frame(
   axes: "Axes", comparison: Comparison, joules: Sequence[float]
 ) -> None:
   energy_axis(axes, comparison, joules)
-  axes.set_ylabel("Test accuracy (%)", color=INK)
+  decided_by = comparison.conditions.decided_by.capitalize()
+  axes.set_ylabel(f"{decided_by} accuracy (%)", color=INK)
   if not joules:
     groups = comparison.groups
     reason = next((g.unknown for g in groups if g.unknown), "no trial")
