@@ -56,11 +56,15 @@ class Kind:
 
 
 def kinds() -> Iterator[Kind]:
-  """Names the kinds of sweeps; what differs does so at one variation only."""
+  """Names the kinds of sweeps.
+
+  Logs only scale with the variation, so that one kind of sweep is drawn at
+  each of them, all others at the last.
+  """
   for missed, variation, k, r, share, span in itertools.product(
     MISSED, VARIATIONS, SETTINGS, SEEDS, SEED_SHARES, SPANS
   ):
-    if span == 1 or variation == VARIATIONS[-1]:
+    if variation == VARIATIONS[-1] or (k, r) == (4, 3):
       yield Kind(k, r, variation, share, missed, span)
 
 
