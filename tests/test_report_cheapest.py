@@ -7,8 +7,8 @@ import pytest
 from report_records import GPU, meter, record, seeds
 
 from jaxpower.records import Compilation
-from jaxpower.report.compare.comparison import compare_all
-from jaxpower.report.questions.cheapest import find, tell
+from jaxpower.report.compare.comparison import compare, compare_all
+from jaxpower.report.questions.cheapest import cost_table, find, tell
 
 CPU = meter("cpu-estimate", "cpu", estimated=True)
 
@@ -161,6 +161,30 @@ def test_one_value_only():
     "Batch 64: reaching 80 % cost 212 J (192 to 234) in 4.00 s of training,"
     " over 3 seeds.",
   )
+
+
+def test_test_accuracy_stands_beside_the_cost_with_its_standard_error():
+  def trials(*accuracies):
+    return [
+      record(
+        64,
+        seed,
+        200.0 + seed,
+        test_accuracy=accuracy,
+        test_accuracy_standard_error=0.0114,
+        decided_by="validation",
+      )
+      for seed, accuracy in enumerate(accuracies)
+    ]
+
+  (comparison,) = compare(trials(0.84, 0.86))
+  table = cost_table(comparison)
+  assert table.columns[-1] == "test accuracy %"
+  assert table.rows[0][-1] == "85.0 +- 1.1"
+  assert any(note.startswith("Test accuracy: when") for note in table.notes)
+  # Where the test set decided it is no test.
+  (comparison,) = compare(seeds(64, 200.0, 210.0))
+  assert cost_table(comparison).columns[-1] == "J per 1000 examples"
 
 
 def test_nothing_varied():

@@ -6,11 +6,13 @@ settings, the verdict in a few sentences, and the two figures.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from jaxpower.more_seeds import MoreSeeds, more_seeds
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
   COUNTING_NAMES,
+  UNKNOWN,
   bounded,
   estimate,
   goal,
@@ -21,7 +23,7 @@ from jaxpower.report.cells import (
   unit_to_target,
 )
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
-from jaxpower.report.compare.costs import by_seed, ran
+from jaxpower.report.compare.costs import all_known, by_seed, ran
 from jaxpower.report.compare.cpu_time import only_cpu_time
 from jaxpower.report.compare.pareto import (
   FEWEST_SETTINGS,
@@ -78,6 +80,11 @@ RATIOS = (
   "intervals of ratios hold for all pairs of settings at once. The verdict"
   " and most over least expensive are corrected for having been chosen by"
   " the same trials; raw is the ratio as seen."
+)
+TEST_ACCURACY = "test accuracy %"
+TESTED = (
+  "Test accuracy: when training stopped, on examples that decided nothing; the"
+  " mean over seeds, and the standard error that their number leaves."
 )
 MISSED = (
   "Missed within: more than half of the seeds missed the target; this is what"
@@ -217,6 +224,7 @@ def cost_table(comparison: Comparison) -> Table:
     "seconds",
     "ratio of CPU time" if only_cpu_time(comparison) else "ratio",
     f"{joule_unit(estimated, unit_per_1000)} per 1000 examples",
+    *([TEST_ACCURACY] if _was_tested(comparison) else []),
   )
   rows = tuple(
     (
@@ -230,10 +238,35 @@ def cost_table(comparison: Comparison) -> Table:
         group.joules_per_1000_examples_bound,
         unit_per_1000,
       ),
+      *([_test_cell(group)] if _was_tested(comparison) else []),
     )
     for group in comparison.groups
   )
   return Table(columns, rows, tuple(_notes(comparison)))
+
+
+def _was_tested(comparison: Comparison) -> bool:
+  """Whether the test set was kept for the end of some trial."""
+  return any(
+    record.test_accuracy is not None
+    for group in comparison.groups
+    for record in group.records
+  )
+
+
+def _test_cell(group: Group) -> str:
+  """Writes the mean test accuracy, and the standard error of one trial.
+
+  Trials are tested on the same examples, whose choice moves all of them alike:
+  the mean of more seeds is not surer of it.
+  """
+  tested = [r for r in ran(group.records) if r.test_accuracy is not None]
+  if not tested:
+    return UNKNOWN
+  accuracy = fmean(r.test_accuracy or 0.0 for r in tested)
+  errors = all_known(r.test_accuracy_standard_error for r in tested)
+  text = number(100 * accuracy)
+  return f"{text} +- {number(100 * fmean(errors), 2)}" if errors else text
 
 
 def _joules_cell(group: Group, unit: JouleUnit) -> str:
@@ -252,6 +285,8 @@ def _notes(comparison: Comparison) -> list[str]:
     notes.append(ONE_SEED)
   if any(group.joules_missed is not None for group in groups):
     notes.append(MISSED)
+  if _was_tested(comparison):
+    notes.append(TESTED)
   notes += [
     f"{opening(group.varied)}: {count} of {_tried(group)} {fate}."
     for status, fate in (
