@@ -75,7 +75,8 @@ def truth(kind: Kind) -> np.ndarray:
 
 def draw(kind: Kind, number: int) -> list[TrialRecord]:
   """Draws a sweep: log-normal costs with seeds, boards and a budget."""
-  generator = np.random.default_rng((BASE, number))
+  of_kind = [round(100 * value) for value in dataclasses.astuple(kind)]
+  generator = np.random.default_rng((BASE, number, *of_kind))
   sd = math.sqrt(math.log1p(kind.variation**2))
   shape = (kind.settings, kind.seeds)
   logs = truth(kind)[:, None] + sd * (
