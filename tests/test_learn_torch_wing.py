@@ -412,3 +412,14 @@ def test_micro_batches_take_every_so_many_th_example() -> None:
   places = np.arange(8).reshape(2, 4)
   divided = feed.in_micro_batches(places, 2)
   assert divided.tolist() == [[0, 2], [1, 3], [4, 6], [5, 7]]
+
+
+def test_a_process_compiles_more_specs_than_dynamo_lets_share_code() -> None:
+  def scaled(factor: int, inputs: Any) -> Any:
+    return factor * inputs
+
+  compile_ = functools.partial(torch.compile, backend="eager", fullgraph=True)
+  inputs = torch.ones(2)
+  for factor in range(torch._dynamo.config.recompile_limit + 2):
+    compiled = compile_(programs._fresh(scaled, factor), dynamic=False)
+    assert compiled(inputs).tolist() == [factor, factor]

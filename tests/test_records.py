@@ -195,10 +195,11 @@ def test_committed_records_are_completed_and_keep_their_ids(
 ) -> None:
   """A trial of an older version has the same name and the fields of today."""
   for record in records.read(RUNS / folder / "records.jsonl"):
-    assert (record.schema_version, record.decided_by) == (1, "test")
-    assert (record.test_accuracy, record.looks_to_target) == (None, None)
-    assert record.config["validation_share"] == 0
-    assert record.config["crossing"] == "first"
+    if record.schema_version == 1:
+      assert record.decided_by == "test"
+      assert (record.test_accuracy, record.looks_to_target) == (None, None)
+      assert record.config["validation_share"] == 0
+      assert record.config["crossing"] == "first"
     trial = as_trial(record.config)
     assert to_dict(trial) == record.config
     assert trial_id(trial) == record.trial_id

@@ -106,7 +106,7 @@ def test_references_inside_a_figure_lead_somewhere(whole):
 
 def test_a_figure_has_its_caption_for_who_does_not_see_it(whole):
   texts = re.findall(r'<img [^>]*alt="([^"]+)"', whole)
-  assert [text.split()[0] for text in texts] == ["Test", "Left:"]
+  assert [text.split()[0] for text in texts] == ["Accuracy", "Left:"]
 
 
 def test_it_says_all_that_the_terminal_says(tmp_path, whole):

@@ -17,7 +17,7 @@ import functools
 import importlib
 import types
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,12 +111,12 @@ def compile_programs(spec: Spec) -> Programs:
   trained = spec_of_training(spec)
   programs = Programs(
     network,
-    functools.partial(_fresh(loss_of), trained, network),
-    functools.partial(_fresh(logits_of), spec, network),
+    _fresh(loss_of, trained, network),
+    _fresh(logits_of, spec, network),
   )
   if spec.features_once:
-    programs.features_of = functools.partial(features_of, spec, network)
-    programs.head_logits_of = functools.partial(logits_of, trained, network)
+    programs.features_of = _fresh(features_of, spec, network)
+    programs.head_logits_of = _fresh(logits_of, trained, network)
   return _compile(programs, spec) if spec.compiled else programs
 
 
@@ -220,22 +220,21 @@ def _on_features(
   return mean, std, features_of(mean, std, inputs), *rest
 
 
-def _fresh(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-  """Copies a function with its code.
+def _fresh(function: Callable[..., Tensor], *first: Any) -> Callable[..., Any]:
+  """Binds the first arguments of a function in a function of its own code.
 
-  Dynamo keeps what it compiled with the code of a function, and would take it
-  from there for an equal spec: compiling again would cost nothing.
+  Dynamo keeps what it compiled with the code of a function. That of a partial
+  is one for all of them: an equal spec would be taken from there, so that
+  compiling again costs nothing, and the ninth unequal one is refused.
   """
-  plain = cast(types.FunctionType, function)
-  copied = types.FunctionType(
-    plain.__code__.replace(),
-    plain.__globals__,
-    plain.__name__,
-    plain.__defaults__,
-    plain.__closure__,
+
+  def bound(*others: Any) -> Tensor:
+    return function(*first, *others)
+
+  code = bound.__code__.replace()
+  return types.FunctionType(
+    code, bound.__globals__, function.__name__, None, bound.__closure__
   )
-  copied.__kwdefaults__ = plain.__kwdefaults__
-  return copied
 
 
 def _mark_steps(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -199,6 +199,8 @@ def _with_figures(
   last: Sequence[Section], comparisons: Sequence[Comparison]
 ) -> tuple[Section, ...]:
   """Puts the figures of all comparisons below the last of their sections."""
+  if not comparisons:
+    return tuple(last)
   energy = energy_name(any(c.estimated for c in comparisons))
   sets = join_names(sorted({c.conditions.decided_by for c in comparisons}))
   curves = CURVES.format(energy=energy, sets=sets)
