@@ -59,11 +59,10 @@ def _of(
   missing = -len(rows) % chunk
   padded = np.concatenate([rows, np.repeat(rows[-1], missing)])
   index = torch.from_numpy(padded.astype(np.int64)).to(inputs.device)
-  found: Tensor | None = None
-  for part in index.split(chunk):
-    features = features_of(inputs.index_select(0, part))
-    if found is None:
-      found = features.new_zeros((len(inputs), *features.shape[1:]))
-    found.index_copy_(0, part, features)
-  assert found is not None
+  first, *others = index.split(chunk)
+  features = features_of(inputs.index_select(0, first))
+  found = features.new_zeros((len(inputs), *features.shape[1:]))
+  found.index_copy_(0, first, features)
+  for part in others:
+    found.index_copy_(0, part, features_of(inputs.index_select(0, part)))
   return found
