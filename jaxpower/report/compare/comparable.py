@@ -78,8 +78,7 @@ def conditions(record: TrialRecord, by: By = "system") -> Conditions:
     data=str(record.config.get("data", "")),
     tasks=tasks,
     targets=tuple(target_of(record, task) for task in tasks),
-    # Before there was a choice, the first look at the test set decided.
-    decided_by=str(getattr(record, "decided_by", "test")),
+    decided_by=record.decided_by,
     crossing=str(record.config.get("crossing", "first")),
     system=system_of(record),
     board=" on ".join((board_of(record), machine(record)))

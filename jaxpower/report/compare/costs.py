@@ -58,7 +58,7 @@ def _active(record: TrialRecord) -> float | None:
   return train - watts * record.train_seconds
 
 
-def _preparing(record: TrialRecord) -> float | None:
+def preparing(record: TrialRecord) -> float | None:
   """Adds up what precedes the first update: compiling, and running it once.
 
   The warm-up belongs to it: PyTorch prepares much of its work at the first
@@ -92,16 +92,16 @@ JOULES_PER_EXAMPLE = Counting(
 )
 
 TRAIN_COMPILE_EVAL = Counting(
-  lambda r: add(r.joules_to_accuracy_with_eval, _preparing(r)),
-  lambda r: add(r.train_joules, _preparing(r), r.joules_by_phase.get("eval")),
+  lambda r: add(r.joules_to_accuracy_with_eval, preparing(r)),
+  lambda r: add(r.train_joules, preparing(r), r.joules_by_phase.get("eval")),
 )
 
 # The joules that may be asked for; `train` alone is the headline.
 COUNTINGS = {
   "train": TRAIN,
   "compile": Counting(
-    lambda r: add(r.joules_to_accuracy, _preparing(r)),
-    lambda r: add(r.train_joules, _preparing(r)),
+    lambda r: add(r.joules_to_accuracy, preparing(r)),
+    lambda r: add(r.train_joules, preparing(r)),
   ),
   "eval": Counting(
     lambda r: r.joules_to_accuracy_with_eval,

@@ -28,6 +28,7 @@ from jaxpower.report.compare.costs import (
   add,
   all_known,
   exact_by_seed,
+  preparing,
   ran,
 )
 from jaxpower.report.compare.fitted_settings import fit_settings
@@ -59,11 +60,6 @@ def _joules_around(record: TrialRecord) -> float | None:
   return _sum_of(record.joules_by_phase, AROUND)
 
 
-def _joules_of_compiling(record: TrialRecord) -> float | None:
-  compiling = record.compile and record.compile.joules
-  return add(compiling, _sum_of(record.joules_by_phase, ("warmup",)))
-
-
 def _seconds_around(record: TrialRecord) -> float | None:
   compiling = record.compile and record.compile.seconds
   return add(compiling, _sum_of(record.seconds_by_phase, (*AROUND, "warmup")))
@@ -77,8 +73,8 @@ BUT_COMPILING = Counting(
 )
 
 WHOLE_TRAINING = Counting(
-  lambda r: add(BUT_COMPILING.reached(r), _joules_of_compiling(r)),
-  lambda r: add(BUT_COMPILING.bound(r), _joules_of_compiling(r)),
+  lambda r: add(BUT_COMPILING.reached(r), preparing(r)),
+  lambda r: add(BUT_COMPILING.bound(r), preparing(r)),
 )
 
 WHOLE_TRAINING_SECONDS = Counting(
@@ -199,9 +195,7 @@ def without(search: Use, pretraining: Use) -> Use:
 def whole_trainings(comparison: Comparison) -> Trainings:
   """Fits whole trainings to the target, of all settings by one model."""
   settings = [
-    group.records
-    if all_known(map(_joules_of_compiling, ran(group.records)))
-    else ()
+    group.records if all_known(map(preparing, ran(group.records))) else ()
     for group in comparison.groups
   ]
   but_compiling = fit_settings(settings, BUT_COMPILING)
