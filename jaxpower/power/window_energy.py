@@ -14,6 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
+from jaxpower.power.correlation import correlations
 from jaxpower.power.counter import Estimate, from_counter
 from jaxpower.power.history import History
 from jaxpower.power.integral import from_power
@@ -62,7 +63,13 @@ def measure_window(
         step_seconds=step_seconds,
       )
       (energies if history.domain.counted else apart).append(energy)
-  return total(name, start, end, energies, apart, reasons)
+    lines = [
+      (history.points, history.energies)
+      for history in sampler.histories
+      if history.domain.counted
+    ]
+    alike = correlations(lines, start, end)
+  return total(name, start, end, energies, apart, reasons, alike)
 
 
 def await_ticks(sampler: Sampler, end: float) -> None:
