@@ -40,6 +40,9 @@ LOAD_SECONDS = 1.0  # chosen: between two readings of the load of the cores
 # Chosen: between two looks for our children, where no CPU model looks for them
 FAMILY_SECONDS = 5.0
 RHYTHM_WINDOWS = 64  # at most so many windows show the rhythm of the work
+# Shorter steps resonate with no sensor: half of the shortest averaging window
+# of a known board, 10 ms (sensor.CANDIDATES).
+SHORTEST_STEP = 5e-3
 FORKED = "this process was forked: the meter stayed in its parent"
 
 
@@ -152,21 +155,26 @@ class Monitor:
     Every array in the arguments is ready before the window opens, every array
     in the result before it closes. Returns the result at once.
     """
-    if self._wait is not None:
-      self._wait((args, kwargs))
-    with self.window(phase):
-      result = fn(*args, **kwargs)
-      if self._wait is not None:
-        self._wait(result)
-    return result
+    return self.measured(phase)(fn)(*args, **kwargs)
 
-  def measured(self, phase: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Returns the decorator form of `measure`."""
+  def measured(
+    self, phase: str, *, steps: int | None = None
+  ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Returns the decorator form of `measure`.
+
+    `steps` says how many equal steps are done in a call, as in `window`.
+    """
 
     def decorate(fn: Callable[P, R]) -> Callable[P, R]:
       @functools.wraps(fn)
       def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        return self.measure(phase, fn, *args, **kwargs)
+        if self._wait is not None:
+          self._wait((args, kwargs))
+        with self.window(phase, steps=steps):
+          result = fn(*args, **kwargs)
+          if self._wait is not None:
+            self._wait(result)
+        return result
 
       return wrapper
 
@@ -270,7 +278,8 @@ class Monitor:
     same name before it are steps like this one.
     """
     if handle.steps:
-      return (end - handle.start) / handle.steps
+      step = (end - handle.start) / handle.steps
+      return step if step >= SHORTEST_STEP else None
     with self._lock:
       every, same_name = self._starts[None], self._starts[handle.name]
       first = bisect_right(every, handle.start)
