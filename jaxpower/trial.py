@@ -123,7 +123,7 @@ def run(
 
   windows = monitor.windows()
   timeline = folder / "timelines" / f"{name}.parquet"
-  timelines.write(timeline, monitor.timeline(), windows)
+  timelines.write(timeline, monitor.timeline().chunks(), windows)
   compiled = cached or _compiled(wing, spec, programs, windows)
   cache[spec] = compiled
   infer = accounting.total(accounting.of_phase(windows, "infer")).joules

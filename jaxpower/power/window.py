@@ -17,7 +17,7 @@ class Energy:
 
   `joules_bound` is the 95 % half width, None where modelled: a model has no
   honest statistical bar. `counter_joules` and `integral_joules` are the two
-  methods, where both exist.
+  methods, where both exist. `peak_watts` is the highest power reading.
   """
 
   domain: str
@@ -30,6 +30,7 @@ class Energy:
   counter_joules: float | None = None
   partial: bool = False
   reasons: tuple[str, ...] = ()
+  peak_watts: float | None = None
 
   @property
   def disagreement(self) -> float | None:
@@ -118,6 +119,7 @@ def total(
 class Handle:
   """An open or closed window. `steps` may be set: equal steps inside it.
 
+  `laps` is what has been measured of a long one, from its start to `laps_end`.
   `compute` is the monitor's: from a closed handle, its end, and whether to wait
   for the sensors, to the window and whether that is final.
   """
@@ -134,8 +136,22 @@ class Handle:
     self.end: float | None = None
     self.steps = steps
     self.interrupted = ""
+    self.laps: Window | None = None
     self._compute = compute
     self._window: Window | None = None
+
+  @property
+  def laps_end(self) -> float:
+    """From when on it is still to be measured."""
+    if self.laps is None:
+      return self.start
+    return self.laps.start_seconds + self.laps.seconds
+
+  def settle(self, window: Window) -> Window:
+    """Keeps a window that was computed for good; returns what is kept."""
+    if self._window is None:
+      self._window = window
+    return self._window
 
   def result(self, *, wait: bool = True) -> Window:
     """Returns the closed window's energy; waits at most one tick for it.
