@@ -158,7 +158,6 @@ def test_the_document_of_measure() -> None:
       ticks=1_014,
       integral_joules=41_620.0,
       counter_joules=41_834.0,
-      peak_watts=655.0,
     ),
     Energy(cpu, None, None, "model", estimated=True, reasons=("it is gone",)),
   )
