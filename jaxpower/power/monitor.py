@@ -37,7 +37,7 @@ STATE_SECONDS = 5.0  # chosen: between two looks at the GPUs' state
 LOAD_SECONDS = 1.0  # chosen: between two readings of the load of the cores
 # Chosen: between two looks for our children, where no CPU model looks for them
 FAMILY_SECONDS = 5.0
-TIDY_SECONDS = 1.0  # between two looks for what need not be kept
+TIDY_SECONDS = 0.5  # between two looks for what need not be kept
 
 
 class Monitor:

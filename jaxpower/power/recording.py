@@ -12,6 +12,7 @@ import math
 import os
 import tempfile
 import threading
+import weakref
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
@@ -144,6 +145,7 @@ class Recording:
       self._file = tempfile.TemporaryFile(  # noqa: SIM115 - until the end
         prefix="jaxpower-", buffering=0
       )
+      weakref.finalize(self, self._file.close)
     file, offset = self._file.fileno(), self._bytes
     data = b"".join(column.tobytes() for column in columns)
     disk = os.fstatvfs(file)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Energy:
   """One domain's joules in one window; None where unknown, with reasons.
 
@@ -40,7 +40,7 @@ class Energy:
     return (self.integral_joules - self.counter_joules) / self.counter_joules
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Load:
   """Mean cores that others kept busy, and that the hypervisor took away."""
 
@@ -48,7 +48,7 @@ class Load:
   steal_cores: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
   """One measured stretch: gross joules over the job's domains.
 
@@ -124,6 +124,17 @@ class Handle:
   for the sensors, to the window and whether that is final.
   """
 
+  __slots__ = (
+    "_compute",
+    "_window",
+    "end",
+    "interrupted",
+    "laps",
+    "name",
+    "start",
+    "steps",
+  )
+
   def __init__(
     self,
     compute: "Callable[[Handle, float, bool], tuple[Window, bool]]",
@@ -146,6 +157,11 @@ class Handle:
     if self.laps is None:
       return self.start
     return self.laps.start_seconds + self.laps.seconds
+
+  @property
+  def is_final(self) -> bool:
+    """Whether its energy is known for good."""
+    return self._window is not None
 
   def settle(self, window: Window) -> Window:
     """Keeps a window that was computed for good; returns what is kept."""

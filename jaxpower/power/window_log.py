@@ -8,12 +8,13 @@ Whatever the sensors said before the first instant that an open or closed window
 still needs is forgotten (`History.drop_before`) or moved to the disk
 (`Recording.spill`): the memory of a run does not grow with its hours, only with
 its windows. Settling is done in slices, in the sampler's thread, so that
-neither training nor reading waits for it.
+neither training nor reading waits for it long.
 """
 
 import math
 import os
 import threading
+import time
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from dataclasses import replace
@@ -30,9 +31,12 @@ from jaxpower.power.window_energy import await_ticks, measure_window
 LAP_SECONDS = 240.0
 MARGIN_SECONDS = 60.0  # around what is needed: neighbours of an edge
 CHUNK_SECONDS = 60.0  # forgotten or spilled at a time
-SETTLE_SECONDS = 10.0  # after its end a window is settled: 64 ticks of 100 ms
-SETTLE_INTERVALS = 3  # and so many reads at a fixed pace
-SLICE_SECONDS = 5e-3  # of settling between two reads
+# A closed window is settled so long after its end, and so many reads at a fixed
+# pace: late, so that a short run settles at its end and not while it trains.
+SETTLE_SECONDS, SETTLE_INTERVALS = 300.0, 3
+# Of settling between two reads; as many times of it as there are so many
+# windows that wait, so that none has to wait for ever.
+SLICE_SECONDS, SLICE_WINDOWS = 5e-3, 100
 RHYTHM_WINDOWS = 64  # at most so many windows show the rhythm of the work
 # Shorter steps resonate with no sensor: half of the shortest averaging window
 # of a known board, 10 ms (sensor.CANDIDATES).
@@ -58,7 +62,9 @@ class WindowLog:
     self._handles: list[Handle] = []  # closed, in their order
     self._open: set[Handle] = set()
     self._pending: dict[Handle, None] = {}  # closed, not settled
-    self._spans: dict[str, Span] = {}  # of settled windows, by name
+    self._spans: dict[str, Span] = {}  # of counted windows, by name
+    self._uncounted: defaultdict[str, dict[Handle, None]] = defaultdict(dict)
+    self._counting = threading.Lock()  # spans are made by one thread at a time
     # Starts of windows by name, and of all under None: sorted, for the rhythm.
     self._starts: defaultdict[str | None, list[float]] = defaultdict(list)
 
@@ -78,6 +84,7 @@ class WindowLog:
       self._open.discard(handle)
       self._handles.append(handle)
       self._pending[handle] = None
+      self._uncounted[handle.name][handle] = None
       insort(self._starts[None], handle.start)
       insort(self._starts[handle.name], handle.start)
 
@@ -107,6 +114,7 @@ class WindowLog:
       self._handles.clear()
       self._pending.clear()
       self._spans.clear()
+      self._uncounted.clear()
       self._starts.clear()
     for history in self._sampler.histories:
       history.recording.forget(self._sampler.lock)
@@ -116,17 +124,38 @@ class WindowLog:
 
     No waiting; None when a domain is unknown.
     """
-    with self._lock:
-      last = self._spans.get(name)
-      pending = [h for h in self._pending if h.name == name]
-    for handle in sorted(pending, key=_end):
-      window = handle.result(wait=False)
-      last = self._joined(last, handle, window)
+    with self._counting:
+      self._count(name, compute=True)
+      with self._lock:
+        last, rest = self._spans.get(name), tuple(self._uncounted[name])
+      for handle in rest:
+        last = self._joined(last, handle, handle.result(wait=False))
     return last.joules if last else 0.0
+
+  def _count(self, name: str, *, compute: bool) -> None:
+    """Adds windows to their name's spans, up to the first that is not final.
+
+    With `compute` those are computed that can be.
+    """
+    with self._lock:
+      last, handles = self._spans.get(name), tuple(self._uncounted[name])
+    for handle in handles:
+      if not (handle.is_final or compute):
+        return
+      window = handle.result(wait=False)
+      if not handle.is_final:
+        return
+      last = self._joined(last, handle, window)
+      with self._lock:
+        if handle in self._uncounted[name]:  # it was not forgotten meanwhile
+          del self._uncounted[name][handle]
+          self._spans[name] = last
 
   def _joined(self, last: Span | None, handle: Handle, window: Window) -> Span:
     def measure(start: float, end: float) -> float | None:
-      return self._measure(handle.name, start, end).joules
+      carry_on = not handle.is_final and self._may_carry_on(end)
+      part = self._measure(handle.name, start, end, extrapolate=carry_on)
+      return part.joules
 
     return add_to_union(
       last, handle.start, _end(handle), window.joules, measure
@@ -138,15 +167,16 @@ class WindowLog:
     """Computes a window's energy up to an end; the flag says it is final."""
     if os.getpid() != self._pid:
       return total(handle.name, handle.start, end, (), (), (FORKED,)), True
-    histories = self._sampler.histories
     if wait:
       await_ticks(self._sampler, end)
-    covered = all(h.covers(end) for h in histories)
-    # What is not seen yet is carried on, unless the sensor fell silent.
-    carry_on = not (covered or wait) and all(
-      _carries_on(h, end) for h in histories if h.domain.counted
-    )
-    return self._measure_rest(handle, end, carry_on), wait or covered
+    final = wait or all(h.covers(end) for h in self._sampler.histories)
+    carry_on = not final and self._may_carry_on(end)
+    return self._measure_rest(handle, end, carry_on), final
+
+  def _may_carry_on(self, end: float) -> bool:
+    """Whether what is not seen yet is like what was: no sensor fell silent."""
+    histories = self._sampler.histories
+    return all(_carries_on(h, end) for h in histories if h.domain.counted)
 
   def _measure_rest(
     self, handle: Handle, end: float, carry_on: bool = False
@@ -233,18 +263,23 @@ class WindowLog:
     patience = SETTLE_SECONDS + SETTLE_INTERVALS * self._sampler.interval
     with self._lock:
       due = [h for h in self._pending if now - _end(h) > patience]
-    stop = self._sampler.clock() + SLICE_SECONDS
+    slices = 1 + len(due) // SLICE_WINDOWS
+    stop = time.monotonic() + slices * SLICE_SECONDS
     for handle in sorted(due, key=_end):
-      window = handle.settle(self._measure_rest(handle, _end(handle)))
+      if not handle.is_final:
+        handle.settle(self._measure_rest(handle, _end(handle)))
+      # Not waited for: whoever counts may be waiting for the next read.
+      if self._counting.acquire(blocking=False):
+        try:
+          self._count(handle.name, compute=False)
+        finally:
+          self._counting.release()
       with self._lock:
-        last = self._spans.get(handle.name)
-      span = self._joined(last, handle, window)
-      with self._lock:
-        if handle in self._pending:  # it was not forgotten meanwhile
-          del self._pending[handle]
-          self._spans[handle.name] = span
-      if self._sampler.clock() > stop:
+        if handle not in self._uncounted[handle.name]:
+          self._pending.pop(handle, None)
+      if time.monotonic() > stop:
         break
+      time.sleep(0)  # the training's thread may have waited for its turn
 
   def _forget_before(self, now: float) -> None:
     """Drops or spills what the sensors said before any instant needed."""
