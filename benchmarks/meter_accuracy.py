@@ -103,7 +103,7 @@ class DrawnSource:
 
   def limit(self, start: float, end: float) -> float:
     """Returns the joules of reads every LIMIT_INTERVAL, interpolated."""
-    reads = LIMIT_INTERVAL
+    reads = LIMIT_INTERVAL + 0.6 * self.sensor.call_seconds
     counter = self.sensor.has_counter
     ticks = np.asarray(self.ticks if counter else self.updates)
     ticks = (np.ceil(ticks / reads) - 0.5) * reads
@@ -202,12 +202,13 @@ def measure(seed: int, number: int, gpus: int = 1) -> list[Outcome]:
   )
   group = {**name_sensor(sensor), "kind": kind, "load": load}
   group["gpus"] = str(gpus)
-  return [
-    judge(
-      sampler, sources, powers, start, end, {**group, "length": f"{length} s"}
-    )
-    for length, start, end in windows
-  ]
+  outcomes = []
+  for length, start, end in windows:
+    busy = load != "quiet" and start < START + LOADED_SECONDS
+    group["load"] = f"{load}, {'during' if busy else 'after'}"
+    facts = {**group, "length": f"{length} s"}
+    outcomes.append(judge(sampler, sources, powers, start, end, facts))
+  return outcomes
 
 
 def name_sensor(sensor: Sensor) -> dict[str, str]:
