@@ -60,7 +60,7 @@ class History:
   def __init__(self, domain: Domain):
     self.domain = domain
     self.counter = Tracker()
-    self.power = Tracker()
+    self.power = Tracker(repeats=True)
     self.recording = Recording()
     self.seconds = self.recording.seconds  # of the last minutes, as the points
     self.joules = self.recording.joules
@@ -77,6 +77,7 @@ class History:
     self.pauses: list[Gap] = []
     self.noise = 0.0
     self.longest_gap = LONGEST_GAP
+    self._shown: tuple[float, float] | None = None  # power: when, watts
     self._unmoved = 0
     self._failing = False
     update = domain.update_seconds
@@ -119,14 +120,25 @@ class History:
 
   def _add_power(self, reading: Reading, now: float, watts: float) -> None:
     """Adds a point at each update, and now and then where the power stays."""
+    shown = self._shown
+    self._shown = (reading.begin, watts)
     tick = self.power.observe(reading.begin, reading.end, watts)
     # A mean over a window stands for the middle of that window.
     shift = self.domain.power_window_seconds / 2
+    stays = STAYING_PERIODS * (self.power.period or UNKNOWN_PERIOD)
     if tick is not None:
+      if shown and self.power_points:
+        # A value that stayed was an update too, at the tick before.
+        period = self.power.period or UNKNOWN_PERIOD
+        held = min(tick.seconds - period, shown[0]) - shift
+        if self.power_points[-1] < held - period / 2:
+          self.power_points.append(held)
+          self.power_watts.append(shown[1])
       seconds = tick.seconds - shift
+      if self.power_points and seconds <= self.power_points[-1]:
+        return
     else:
       seconds = now - shift
-      stays = STAYING_PERIODS * (self.power.period or UNKNOWN_PERIOD)
       if self.power_points and seconds - self.power_points[-1] < stays:
         return
     self.power_points.append(seconds)
@@ -142,6 +154,9 @@ class History:
       error = half + (self.domain.update_seconds or 0.0)
       self._add_point(Tick(reading.begin + half, error, joules))
     elif tick is not None:
+      earlier = self.counter.earlier
+      if earlier is not None and self.points:
+        self.points[-1], self.errors[-1] = earlier.seconds, earlier.error
       self._add_point(tick)
       self._unmoved = 0
     else:

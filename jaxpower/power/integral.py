@@ -25,10 +25,10 @@ from itertools import accumulate
 
 from jaxpower.power.counter import (
   EXTRAPOLATED_SWING,
-  NEIGHBOURS,
   NORMAL_95,
   Estimate,
 )
+from jaxpower.power.swing import NEIGHBOURS
 
 # Calibrated on seeds 100 to 139 and 200 to 239 of benchmarks/meter_accuracy.py,
 # whose work is drawn anew for each seed; meter_accuracy.json is of seeds 300 to
