@@ -13,8 +13,9 @@ import math
 import statistics
 from array import array
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from jaxpower.power.doubts import implausible
 from jaxpower.power.reading import Domain, Reading
 from jaxpower.power.recording import Recording
 from jaxpower.power.ticks import Tick, Tracker
@@ -29,6 +30,11 @@ STAYING_PERIODS, UNKNOWN_PERIOD = 1.5, 0.05
 # A counter that still shows the same after so many reads and periods, and then
 # moves, has stood still.
 STUCK_READS, STUCK_PERIODS = 8, 8
+# One that is always fresh has, after so many seconds and updates.
+STILL_SECONDS, STILL_UPDATES = 0.2, 50
+OVERDUE_PERIODS = 2.5  # without a tick: the next one is not merely to come
+# Power that averages longer comes too late to be waited for beside a counter.
+LONGEST_AWAITED = 0.25
 # A fall of at most so many typical steps, of the last sixteen, is noise. Three
 # steps at least tell what is typical.
 NOISE_STEPS, TYPICAL_OF, FEWEST_STEPS = 2, 16, 3
@@ -54,7 +60,9 @@ class History:
   power is seconds, watts. `breaks[i]` says why energy cannot be told between
   points i-1 and i. `continuous` counters have a point at every read. `noise` is
   the counter's own, in joules. `pauses` are stretches without a read, as when
-  the process was stopped. Old readings, points and gaps can be dropped.
+  the process was stopped, or with a power that cannot be one, as 0 W, for which
+  `idle_watts` helps where it was measured. Old readings, points and gaps can be
+  dropped.
   """
 
   def __init__(self, domain: Domain):
@@ -77,9 +85,11 @@ class History:
     self.pauses: list[Gap] = []
     self.noise = 0.0
     self.longest_gap = LONGEST_GAP
+    self.idle_watts: float | None = None
     self._shown: tuple[float, float] | None = None  # power: when, watts
     self._unmoved = 0
     self._failing = False
+    self._powered = False  # whether the last reading had a power
     update = domain.update_seconds
     self.continuous = update is not None and update <= CONTINUOUS_SECONDS
 
@@ -95,10 +105,29 @@ class History:
       self._fail(middle, reading.failure)
       return
     self._failing = False
+    reading = self._believable(reading, middle)
+    if reading.failure is not None:
+      self._fail(middle, reading.failure)
+      return
+    self._powered = reading.watts is not None
     if reading.watts is not None:
       self._add_power(reading, middle, reading.watts)
     if reading.joules is not None:
       self._add_energy(reading, reading.joules)
+
+  def _believable(self, reading: Reading, now: float) -> Reading:
+    """Takes away a power that cannot be one; with nothing left it failed."""
+    if reading.watts is None or self.domain.estimated:
+      return reading
+    doubt = implausible(reading.watts, self.idle_watts)
+    if not doubt:
+      return reading
+    if reading.joules is None:
+      return replace(reading, watts=None, failure=doubt)
+    if self._powered or not self.pauses:
+      self.pauses.append(Gap(now, now, doubt))
+    self.pauses[-1].end = now
+    return replace(reading, watts=None)
 
   def _note_pause(self, now: float) -> None:
     """Notes that there was no read for longer than it takes by itself."""
@@ -150,9 +179,14 @@ class History:
       reading.begin, reading.end, joules, reading.stamp_seconds
     )
     if self.continuous:
-      half = (reading.end - reading.begin) / 2
-      error = half + (self.domain.update_seconds or 0.0)
-      self._add_point(Tick(reading.begin + half, error, joules))
+      # One that stays is doubted: it shows nothing until it moves again.
+      if not self.energies or joules != self.energies[-1]:
+        half = (reading.end - reading.begin) / 2
+        error = half + (self.domain.update_seconds or 0.0)
+        self._add_point(Tick(reading.begin + half, error, joules))
+        self._unmoved = 0
+      else:
+        self._unmoved += 1
     elif tick is not None:
       earlier = self.counter.earlier
       if earlier is not None and self.points:
@@ -184,12 +218,38 @@ class History:
     # A period is allowed on top, because the points' instants have errors.
     if limit and step > limit * (seconds + (self.counter.period or 0.0)):
       return f"the counter jumped by {step:.3g} J in {seconds:.3g} s"
-    period = self.counter.period
-    if period and (
-      self._unmoved > STUCK_READS and seconds > STUCK_PERIODS * period
-    ):
+    if self._stood_still(seconds):
       return f"the counter stood still for {seconds:.2g} s"
     return ""
+
+  def _stood_still(self, seconds: float) -> bool:
+    """Tells whether it was read often enough in that time, and stayed."""
+    if self.continuous:
+      updates = STILL_UPDATES * (self.domain.update_seconds or 0.0)
+      return self._unmoved > 0 and seconds > max(STILL_SECONDS, updates)
+    period = self.counter.period
+    if not period or self._unmoved <= STUCK_READS:
+      return False
+    return seconds > STUCK_PERIODS * period
+
+  @property
+  def still_seconds(self) -> float | None:
+    """Since when the counter stands still, in seconds; None where it moves."""
+    if not self.has_counter:
+      return None
+    seconds = self.seconds[-1] - self.points[-1]
+    return seconds if self._stood_still(seconds) else None
+
+  @property
+  def is_overdue(self) -> bool:
+    """Whether a tick should have been seen that was not."""
+    if not self.has_counter or not self._unmoved:
+      return False
+    period = self.counter.period
+    limit = OVERDUE_PERIODS * period if period else STILL_SECONDS
+    if self.continuous:
+      limit = STILL_SECONDS
+    return self.seconds[-1] - self.points[-1] > limit
 
   def _believable_noise(self) -> float:
     """Returns the joules a counter may fall and only be noisy."""
@@ -214,7 +274,8 @@ class History:
     self.points, self.errors = array("d"), array("d")
     self.energies, self.breaks = array("d"), {}
     for seconds, joules in zip(self.seconds, self.joules, strict=True):
-      if not math.isnan(joules):
+      shown = self.energies[-1] if self.energies else math.nan
+      if not math.isnan(joules) and joules != shown:
         self._add_point(Tick(seconds, CONTINUOUS_ERROR, joules))
     if self.noise:  # it may hide a coarse staircase: take all as doubt
       self.noise = max(self.noise, _roughness(self.points, self.energies))
@@ -248,11 +309,21 @@ class History:
     """Whether the counter has moved at all."""
     return len(self.points) > 1
 
+  @property
+  def is_checked(self) -> bool:
+    """Whether there is a power soon enough to hold a counter against it."""
+    late = self.domain.power_window_seconds > LONGEST_AWAITED
+    return self._powered and not late and len(self.power_points) > 1
+
   def covers(self, instant: float) -> bool:
-    """Tells whether the energy at an instant lies between two points."""
-    if self.has_counter:
-      return self.points[-1] >= instant
-    return bool(self.power_points) and self.power_points[-1] >= instant
+    """Tells whether the energy at an instant lies between two points.
+
+    Those of the counter, and those of the power that it is held against.
+    """
+    powered = bool(self.power_points) and self.power_points[-1] >= instant
+    if not self.has_counter:
+      return powered
+    return self.points[-1] >= instant and (powered or not self.is_checked)
 
 
 def _roughness(seconds: array, joules: array) -> float:

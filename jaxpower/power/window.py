@@ -123,7 +123,8 @@ def total(
 class Handle:
   """An open or closed window. `steps` may be set: equal steps inside it.
 
-  `laps` is what has been measured of a long one, from its start to `laps_end`.
+  `at_rest` says that nothing is done in it. `laps` is what has been measured of
+  a long one, from its start to `laps_end`.
   `compute` is the monitor's: from a closed handle, its end, and whether to wait
   for the sensors, to the window and whether that is final.
   """
@@ -131,6 +132,7 @@ class Handle:
   __slots__ = (
     "_compute",
     "_window",
+    "at_rest",
     "end",
     "interrupted",
     "laps",
@@ -152,6 +154,7 @@ class Handle:
     self.steps = steps
     self.interrupted = ""
     self.laps: Window | None = None
+    self.at_rest = False
     self._compute = compute
     self._window: Window | None = None
 
