@@ -40,6 +40,9 @@ EDGE_CORRELATION, NEAR_TICKS = 0.4, 2
 # calibration.
 TICK_VARIANCE = 0.5
 
+# Seconds by which a value may be older than its tick (one standard deviation;
+# chosen: boards of 5 to 15 ms are known, see docs/meter.md).
+STALE_SECONDS = 4e-3
 EXTRAPOLATED_SWING = 0.5  # of the last power, at least, where it is carried on
 
 
@@ -107,7 +110,10 @@ def from_counter(
     variance += (ticks.watts(first) * errors[first]) ** 2 * part
   elif first == count:
     variance = _carried(seconds, ticks, start, end)
-  variance += 2 * noise**2
+  # A counter may lag behind by some milliseconds, which nothing tells.
+  known = min(first, count - 1), min(last, count - 1)
+  lag = STALE_SECONDS * (ticks.watts(known[0]) - ticks.watts(known[1]))
+  variance += 2 * noise**2 + lag**2
   return Estimate(
     b.joules - a.joules, NORMAL_95 * math.sqrt(variance), last - first
   )

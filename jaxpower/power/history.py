@@ -29,6 +29,11 @@ STUCK_READS, STUCK_PERIODS = 8, 8
 # A fall of at most so many typical steps, of the last sixteen, is noise. Three
 # steps at least tell what is typical.
 NOISE_STEPS, TYPICAL_OF, FEWEST_STEPS = 2, 16, 3
+# A tick's mean power is the power reading where they differ by no more than its
+# instants' errors and so much; ticks known worse, or longer than so many
+# periods, are not compared. This share of so many shows a part-time counter.
+SAME_POWER, LOOSEST, LONGEST_COMPARED = 0.005, 0.06, 1.5
+SAME_SHARE, FEWEST_COMPARED = 0.8, 5
 
 
 @dataclass
@@ -68,6 +73,8 @@ class History:
     self.noise = 0.0
     self.longest_gap = LONGEST_GAP
     self._shown: tuple[float, float] | None = None  # power: when, watts
+    self._mean: float | None = None  # watts of the last tick
+    self._compared = self._same = 0  # ticks, and those that read the same
     self._unmoved = 0
     self._failing = False
     update = domain.update_seconds
@@ -138,10 +145,39 @@ class History:
       earlier = self.counter.earlier
       if earlier is not None and self.points:
         self.points[-1], self.errors[-1] = earlier.seconds, earlier.error
+      self._compare(tick, reading.watts)
       self._add_point(tick)
       self._unmoved = 0
     else:
       self._unmoved += 1
+
+  def _compare(self, tick: Tick, watts: float | None) -> None:
+    """Counts how often a tick's mean power is just the power reading."""
+    before, self._mean = self._mean, None
+    if not self.points or not watts:
+      return
+    seconds = tick.seconds - self.points[-1]
+    period = self.counter.period
+    if not 0 < seconds < LONGEST_COMPARED * (period or math.inf):
+      return
+    slack = (tick.error + self.errors[-1]) / seconds + SAME_POWER
+    if slack > LOOSEST:
+      return
+    self._mean = mean = (tick.value - self.energies[-1]) / seconds
+    # Power that stays says nothing.
+    if before is not None and abs(mean - before) > 3 * slack * abs(mean):
+      self._compared += 1
+      self._same += abs(mean - watts) <= slack * watts
+
+  @property
+  def part_time(self) -> bool:
+    """Whether the counter sums readings that see a part of the time only.
+
+    Then each tick's energy is the power reading times the period.
+    """
+    return self._compared >= FEWEST_COMPARED and (
+      self._same >= SAME_SHARE * self._compared
+    )
 
   def _add_point(self, tick: Tick) -> None:
     if self.points:

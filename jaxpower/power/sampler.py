@@ -7,7 +7,7 @@ the rhythm is learned first, in such quick reads, and then:
 
   calm    one read every 0.2 s, in the middle between two ticks, where there is
           no doubt which tick it saw; every fifth looks at the phase instead
-  alert   for two ticks after a window's edge every tick is read, because only
+  alert   for four ticks after a window's edge every tick is read, because only
           the ticks around the edges enter the window's energy
 
   ticks   |       |       |       |       |       |
@@ -46,14 +46,14 @@ LEARN_CHANGES, SLOW_CHANGES, SLOW_SECONDS = 8, 6, 1.0  # six after a second
 JITTERY, JITTERY_CHANGES = 0.03, 24  # a jitter above takes so many changes
 POWER_CHANGES, POWER_SECONDS = 5, 0.6  # the power's rhythm, if it shows by then
 HINDERED = 5e-3  # seconds by which a read comes late on a busy machine
-# Learned again so long after it was given up or lost, and later twice that.
-LEARN_AGAIN_SECONDS, SELDOM_SECONDS = 3.0, 120.0
-AGAIN_SECONDS = 1.5  # for which it is then looked for
+# Learned again so long after it was given up or lost, and later four times that.
+LEARN_AGAIN_SECONDS, SELDOM_SECONDS = 4.0, 240.0
+AGAIN_SECONDS = 1.2  # for which it is then looked for
 CONTINUOUS_INTERVAL = 0.1  # between reads of a counter that is always fresh
 BLIND_INTERVAL = 0.1  # where no rhythm was found
 QUICK = 0.15  # a counter quicker than this is not followed tick by tick
 CALM_INTERVAL = 0.2  # between its reads, except
-ALERT_TICKS = 2.5  # for these many ticks after the edge of a window
+ALERT_TICKS = 4.5  # for these many ticks after the edge of a window
 CHECK_EVERY = 5  # calm reads between two looks at the phase
 POWER_INTERVAL = 0.09  # at least, between reads where only power is read
 # A tick is looked for this share of a period, or so many seconds, from where it
@@ -62,7 +62,7 @@ POWER_INTERVAL = 0.09  # at least, between reads where only power is read
 GUARD_SHARE, GUARD_SECONDS = 0.03, 8e-4
 STEPS, SHORTEST_STEP = 4, 1.5e-3
 NUDGE_GUARDS = 2  # a nudge nearer to a tick than so many guards waits
-READS_PER_SECOND = 20.0  # that the purse is filled by
+READS_PER_SECOND = 15.0  # that the purse is filled by
 PURSE = 120.0  # reads that it holds
 GAP_INTERVALS = 3  # reads at a fixed pace that may be missing
 
@@ -179,7 +179,7 @@ class Channel:
       self._again = min(self._again, now + self._pause)
     if now >= self._again:
       self._again = math.inf
-      self._pause = min(2 * self._pause, SELDOM_SECONDS)
+      self._pause = min(4 * self._pause, SELDOM_SECONDS)
       self._learn_for(now, AGAIN_SECONDS)
       return now + LEARN_INTERVAL
     earned = (now - self._paid) * READS_PER_SECOND

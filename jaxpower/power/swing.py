@@ -1,7 +1,7 @@
-"""How much power moves inside a tick, told by what can be seen: pure functions.
+"""How much power moves inside a tick, told by what can be seen.
 
-A counter shows the energy of whole ticks. How far power strays inside one cannot
-be seen, but its kind can:
+A counter shows the energy of whole ticks. How far power strays inside one
+cannot be seen, but its kind can:
 
   white     power that moves by chance, faster than the ticks. Mean powers of
             ticks then differ by chance too, and a change up is followed by one
@@ -68,7 +68,7 @@ class Ticks:
     self.rms = math.sqrt(squares / len(changes)) if changes else 0.0
     sizes = sorted(abs(change) for change in changes)
     self.typical = sizes[len(sizes) // 2] * MEDIAN_TO_SD if sizes else 0.0
-    self.white = _whiteness(pairs)
+    self.white = whiteness(pairs)
     self.inner = self._inner(sorted({first, last}), *power)
 
   def _changes(
@@ -146,7 +146,7 @@ class Ticks:
     return math.sqrt((1 - self.white) * slow + self.white * max(white, slow))
 
 
-def _whiteness(pairs: Sequence[tuple[float, float]]) -> float:
+def whiteness(pairs: Sequence[tuple[float, float]]) -> float:
   """Returns 1 for changes as of white power, 0 for those of slow power."""
   squares = sum(a * a + b * b for a, b in pairs) / 2
   if len(pairs) < FEWEST_FOR_KIND or not squares:

@@ -44,7 +44,7 @@ ASTRAY, OF_LAST = 4, 16  # ticks where none was due, of the last: learn anew
 OLDEST = 1.05
 # A value is always fresh where it moved in more than this share of the reads
 # that came within so many seconds, of so many such reads at least.
-ALWAYS_MOVES, CLOSE_SECONDS, FEWEST_CLOSE = 0.7, 5e-3, 8
+ALWAYS_MOVES, CLOSE_SECONDS, FEWEST_CLOSE = 0.7, 5e-3, 20
 
 STAMP_JITTER = 2e-4  # seconds lost on the way from the wall clock
 STAMP_EARLY = 1e-3  # seconds by which a stamp may precede the read before
@@ -271,7 +271,7 @@ class Tracker:
     recent = list(self._recent)
     if not known:
       self._longest = longest_period(recent[-LOOK_AT:])
-      rhythm = fit(recent[-LOOK_AT:])
+      rhythm = fit(recent[-LOOK_AT:], repeats=self._repeats)
     else:
       rhythm = fit(recent, known, self.wanders)
       self._misfits = 0 if rhythm else self._misfits + 1
