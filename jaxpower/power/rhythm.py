@@ -26,9 +26,9 @@ GRID_STEP = 0.01  # chosen: candidates are so much apart; least squares refine
 SHORTEST_PERIOD = 2e-3  # seconds; chosen: the pace of the quick reads
 # Jitter allows a pair to be nearer, and a value to stay longer, than a period.
 SLACK = 1.3  # chosen
-# Misfits (in periods, squared, mean) that differ by less than so much say
-# nothing; the longer period is then taken, if the others are parts of it.
-SAME_MISFIT = 0.003  # chosen
+# Misfits (in periods, squared, mean) that differ by less than this share and so
+# much say nothing; the longer period is then taken, if the others are parts.
+SAME_SHARE, SAME_MISFIT = 0.3, 0.0004  # chosen
 WORST_MISFIT = 0.02  # chosen: above it no period fits
 ALIKE = 0.06  # chosen: of a period, what least squares can refine
 # A pair tells something if its distance is known to this part of a period; so
@@ -148,7 +148,7 @@ def _only_one(
   good = [
     period
     for period, misfit in zip(candidates, misfits, strict=True)
-    if misfit <= best + SAME_MISFIT
+    if misfit <= (1 + SAME_SHARE) * best + SAME_MISFIT
   ]
   group = [period for period in good if period >= (1 - 2 * ALIKE) * good[-1]]
   middle = (group[0] + group[-1]) / 2

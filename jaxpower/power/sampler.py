@@ -46,21 +46,24 @@ LEARN_CHANGES, SLOW_CHANGES, SLOW_SECONDS = 8, 6, 1.0  # six after a second
 JITTERY, JITTERY_CHANGES = 0.03, 24  # a jitter above takes so many changes
 POWER_CHANGES, POWER_SECONDS = 5, 0.6  # the power's rhythm, if it shows by then
 HINDERED = 5e-3  # seconds by which a read comes late on a busy machine
-# Learned again so long after it was given up or lost, and later four times that.
+# Learned again so long after it was given up or lost, later four times that.
 LEARN_AGAIN_SECONDS, SELDOM_SECONDS = 4.0, 240.0
 AGAIN_SECONDS = 1.2  # for which it is then looked for
 CONTINUOUS_INTERVAL = 0.1  # between reads of a counter that is always fresh
-BLIND_INTERVAL = 0.1  # where no rhythm was found
+# Where no rhythm was found; after a window's edge so many reads come sooner.
+BLIND_INTERVAL, BLIND_READS = 0.1, 4
 QUICK = 0.15  # a counter quicker than this is not followed tick by tick
 CALM_INTERVAL = 0.2  # between its reads, except
-ALERT_TICKS = 4.5  # for these many ticks after the edge of a window
+# For these many ticks after the edge of a window; fewer where each costs many
+# reads.
+ALERT_TICKS, UNSURE_TICKS = 4.5, 2.0
 CHECK_EVERY = 5  # calm reads between two looks at the phase
 POWER_INTERVAL = 0.09  # at least, between reads where only power is read
 # A tick is looked for this share of a period, or so many seconds, from where it
 # is expected, or as far as it is unsure. Further off, the reads close in on it
 # in so many steps, of so many seconds at least.
 GUARD_SHARE, GUARD_SECONDS = 0.03, 8e-4
-STEPS, SHORTEST_STEP = 4, 1.5e-3
+STEPS, SHORTEST_STEP = 6, 1.5e-3
 NUDGE_GUARDS = 2  # a nudge nearer to a tick than so many guards waits
 READS_PER_SECOND = 15.0  # that the purse is filled by
 PURSE = 120.0  # reads that it holds
@@ -146,9 +149,10 @@ class Channel:
       return True
     tracker = self._tracker()
     period = tracker.period
-    if not period:
-      return True
     self._edge = now
+    if not period:
+      self._free = True
+      return True
     guard = self._guard(tracker, period)
     if self._probe is not None and guard > _guard(period):
       return False  # it is being closed in on
@@ -188,6 +192,10 @@ class Channel:
     self._free = False
     period = tracker.period
     if not period:
+      # Its ticks cannot be told apart, but come as often as this.
+      often = max(LEARN_INTERVAL, tracker.longest / 2)
+      if now < self._edge + BLIND_READS * often and self._purse > 0:
+        return now + often
       return now + BLIND_INTERVAL
     if self._purse < 0:
       self._probe = None
@@ -243,12 +251,14 @@ class Channel:
     # A tick that is closed in on: has it been seen?
     if self._probe is not None and last < self._probe - period / 2:
       reach = tracker.reach()
-      step = max(SHORTEST_STEP, guard, reach / STEPS)
+      step = max(SHORTEST_STEP, 2 * guard, reach / STEPS)
       if now < self._probe + max(reach, period / 2):
         soonest = self._probe - reach if reach > guard else self._probe + guard
         return max(now + step, min(soonest, self._probe + guard))
     probed, self._probe = self._probe is not None, None
-    alert = now < self._edge + ALERT_TICKS * period and period < QUICK
+    sure = tracker.reach() <= guard
+    ticks = ALERT_TICKS if sure else UNSURE_TICKS
+    alert = now < self._edge + ticks * period and period < QUICK
     slow = counting and period >= QUICK
     steady = tracker.is_steady(CALM_INTERVAL)
     if not counting:
