@@ -93,6 +93,7 @@ class Channel:
     self.start = start
     self.due = start
     self.reads = 0
+    self.is_reading = False  # whether a read is under way
     self.learning = any(d.update_seconds is None for d in source.domains) and (
       interval is None
     )
@@ -108,12 +109,15 @@ class Channel:
 
   def ask(self, now: float) -> Sequence[Reading]:
     """Reads the source. A source that breaks its promise is a failed read."""
+    self.is_reading = True
     try:
       return self.source.read()
     except Exception as error:  # noqa: BLE001 - never raise into training
       failure = f"{type(error).__name__}: {error}"
       names = [history.domain.name for history in self.histories]
       return [Reading(name, now, now, failure=failure) for name in names]
+    finally:
+      self.is_reading = False
 
   def take(self, readings: Sequence[Reading], now: float) -> None:
     """Notes the readings and plans the next read."""
