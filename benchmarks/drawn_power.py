@@ -168,7 +168,7 @@ class Power:
 
   def joules(self, seconds: Array | float) -> Array:
     """Returns the energy up to one or many instants."""
-    return np.interp(seconds, self._seconds, self._joules)
+    return np.asarray(np.interp(seconds, self._seconds, self._joules))
 
 
 @dataclass(frozen=True)

@@ -28,18 +28,18 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jaxpower.power.swing import Ticks
+from jaxpower.power.swing import TICK_VARIANCE, Ticks
 
 NORMAL_95 = 1.96  # standard deviations in the half width of 95 %
 
 # Correlation of the errors at two edges that are at most so many ticks apart:
 # one rhythm of the work may hit both alike. Set in the same calibration.
 EDGE_CORRELATION, NEAR_TICKS = 0.4, 2
-# Variance of a tick's instant over its error's square: a third if it lay
-# anywhere in the interval alike, one if at its ends. Set in the same
-# calibration.
-TICK_VARIANCE = 0.5
-
+# Seconds by which a value may be older than its tick (one standard deviation;
+# chosen: boards of 5 to 15 ms are known, see docs/meter.md).
+STALE_SECONDS = 4e-3
+# A line past a tick is taken where its variance is below this share. Chosen.
+CLEARLY = 0.7
 EXTRAPOLATED_SWING = 0.5  # of the last power, at least, where it is carried on
 
 
@@ -93,7 +93,7 @@ def from_counter(
   for i in range(first, min(last, count - 1) + 1):
     if i in breaks:
       return Estimate(None, None, last - first, (breaks[i],))
-  ticks = Ticks(seconds, joules, breaks, first, last, power)
+  ticks = Ticks(seconds, errors, joules, breaks, first, last, power)
   a = _edge(seconds, errors, joules, start, first, ticks)
   b = _edge(seconds, errors, joules, end, last, ticks)
   variance = a.variance + b.variance
@@ -107,7 +107,10 @@ def from_counter(
     variance += (ticks.watts(first) * errors[first]) ** 2 * part
   elif first == count:
     variance = _carried(seconds, ticks, start, end)
-  variance += 2 * noise**2
+  # A counter may lag behind by some milliseconds, which nothing tells.
+  known = min(first, count - 1), min(last, count - 1)
+  lag = STALE_SECONDS * (ticks.watts(known[0]) - ticks.watts(known[1]))
+  variance += 2 * noise**2 + lag**2
   return Estimate(
     b.joules - a.joules, NORMAL_95 * math.sqrt(variance), last - first
   )
@@ -141,13 +144,45 @@ def _edge(
     value = joules[after] + beyond * power
     variance = (beyond * max(swing, EXTRAPOLATED_SWING * power)) ** 2
   else:
-    value = joules[after - 1] + _inside(ticks, after, part) * span
-    variance = (swing * span) ** 2 * part * (1 - part)
-  # Moving a tick moves the line: the nearer tick's error counts for more.
-  inside = min(part, 1.0)
-  error = errors[after - 1] * (1 - inside) + errors[after] * inside
-  variance += TICK_VARIANCE * (power * error) ** 2
+    return _between(seconds, errors, joules, instant, after, ticks)
+  variance += TICK_VARIANCE * (power * errors[after]) ** 2
   return _Edge(value, variance, after)
+
+
+def _between(
+  seconds: Sequence[float],
+  errors: Sequence[float],
+  joules: Sequence[float],
+  instant: float,
+  after: int,
+  ticks: Ticks,
+) -> _Edge:
+  """Interpolates between the points around an instant that tell it best.
+
+  The nearest two, except where one of them is known badly and power is so even
+  that a line past it is better.
+  """
+  best: _Edge | None = None
+  for low in (after - 1, after - 2):
+    for high in (after, after + 1):
+      if best and not ticks.joined(low, high):
+        continue
+      span = seconds[high] - seconds[low]
+      part = (instant - seconds[low]) / span
+      power = (joules[high] - joules[low]) / span
+      # Moving a tick moves the line: the nearer tick's error counts for more.
+      error = errors[low] * (1 - part) + errors[high] * part
+      variance = TICK_VARIANCE * (power * error) ** 2
+      swing = max(ticks.swing(i) for i in range(low + 1, high + 1))
+      variance += (swing * span) ** 2 * part * (1 - part)
+      if best and variance > CLEARLY * best.variance:
+        continue
+      value = joules[low] + part * span * power
+      if high - low == 1:
+        value = joules[low] + _inside(ticks, after, part) * span
+      best = _Edge(value, variance, after)
+  assert best is not None
+  return best
 
 
 def _inside(ticks: Ticks, i: int, part: float) -> float:
@@ -163,6 +198,8 @@ def _inside(ticks: Ticks, i: int, part: float) -> float:
   here = ticks.watts(i)
   before, later = ticks.neighbours(i)
   if before is None or later is None or before == later:
+    return part * here
+  if ticks.is_noise(i, before - later):
     return part * here
   knee = (here - later) / (before - later)
   if not 0.0 < knee < 1.0:

@@ -27,9 +27,8 @@ LONGEST_GAP = 1.0  # seconds without power that a straight line may bridge
 # Power that stays is noted as a point after so many of its periods, or, where
 # its period is not known, of so many seconds.
 STAYING_PERIODS, UNKNOWN_PERIOD = 1.5, 0.05
-# A counter that still shows the same after so many reads and periods, and then
-# moves, has stood still.
-STUCK_READS, STUCK_PERIODS = 8, 8
+# A counter that with one value in reads so many periods apart stood still.
+STUCK_PERIODS = 8
 # One that is always fresh has, after so many seconds and updates.
 STILL_SECONDS, STILL_UPDATES = 0.2, 50
 OVERDUE_PERIODS = 2.5  # without a tick: the next one is not merely to come
@@ -39,6 +38,11 @@ JUMP_SLACK = 0.1  # of a period, by which a tick may come early
 # A fall of at most so many typical steps, of the last sixteen, is noise. Three
 # steps at least tell what is typical.
 NOISE_STEPS, TYPICAL_OF, FEWEST_STEPS = 2, 16, 3
+# A tick's mean power is the power reading where they differ by no more than its
+# instants' errors and so much; ticks known worse, or longer than so many
+# periods, are not compared. This share of so many shows a part-time counter.
+SAME_POWER, LOOSEST, LONGEST_COMPARED = 0.005, 0.06, 1.5
+SAME_SHARE, FEWEST_COMPARED = 0.8, 5
 # Points that stay however old they are: what is typical of them is asked.
 FEWEST_KEPT = 128
 EXCERPT = 512  # points from which a sensor's nature is told
@@ -88,7 +92,11 @@ class History:
     self.longest_gap = LONGEST_GAP
     self.idle_watts: float | None = None
     self._shown: tuple[float, float] | None = None  # power: when, watts
+    self._mean: float | None = None  # watts of the last tick
+    self._compared = self._same = 0  # ticks, and those that read the same
     self._unmoved = 0
+    self._since = math.inf  # end of the read that first showed the value
+    self._stayed = 0.0  # seconds for which it was then seen to stay
     self._failing = False
     self._powered = False  # whether the last reading had a power
     update = domain.update_seconds
@@ -192,10 +200,40 @@ class History:
       earlier = self.counter.earlier
       if earlier is not None and self.points:
         self.points[-1], self.errors[-1] = earlier.seconds, earlier.error
+      self._compare(tick, reading.watts)
       self._add_point(tick)
-      self._unmoved = 0
+      self._unmoved, self._stayed, self._since = 0, 0.0, reading.end
     else:
       self._unmoved += 1
+      self._stayed = reading.begin - self._since
+
+  def _compare(self, tick: Tick, watts: float | None) -> None:
+    """Counts how often a tick's mean power is just the power reading."""
+    before, self._mean = self._mean, None
+    if not self.points or not watts:
+      return
+    seconds = tick.seconds - self.points[-1]
+    period = self.counter.period
+    if not 0 < seconds < LONGEST_COMPARED * (period or math.inf):
+      return
+    slack = (tick.error + self.errors[-1]) / seconds + SAME_POWER
+    if slack > LOOSEST:
+      return
+    self._mean = mean = (tick.value - self.energies[-1]) / seconds
+    # Power that stays says nothing.
+    if before is not None and abs(mean - before) > 3 * slack * abs(mean):
+      self._compared += 1
+      self._same += abs(mean - watts) <= slack * watts
+
+  @property
+  def part_time(self) -> bool:
+    """Whether the counter sums readings that see a part of the time only.
+
+    Then each tick's energy is the power reading times the period.
+    """
+    return self._compared >= FEWEST_COMPARED and (
+      self._same >= SAME_SHARE * self._compared
+    )
 
   def _add_point(self, tick: Tick) -> None:
     if self.points:
@@ -231,9 +269,7 @@ class History:
       updates = STILL_UPDATES * (self.domain.update_seconds or 0.0)
       return self._unmoved > 0 and seconds > max(STILL_SECONDS, updates)
     period = self.counter.period
-    if not period or self._unmoved <= STUCK_READS:
-      return False
-    return seconds > STUCK_PERIODS * period
+    return bool(period) and self._stayed > STUCK_PERIODS * period
 
   @property
   def still_seconds(self) -> float | None:

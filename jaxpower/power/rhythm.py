@@ -26,9 +26,9 @@ GRID_STEP = 0.01  # chosen: candidates are so much apart; least squares refine
 SHORTEST_PERIOD = 2e-3  # seconds; chosen: the pace of the quick reads
 # Jitter allows a pair to be nearer, and a value to stay longer, than a period.
 SLACK = 1.3  # chosen
-# Misfits (in periods, squared, mean) that differ by less than so much say
-# nothing; the longer period is then taken, if the others are parts of it.
-SAME_MISFIT = 0.003  # chosen
+# Misfits (in periods, squared, mean) that differ by less than this share and so
+# much say nothing; the longer period is then taken, if the others are parts.
+SAME_SHARE, SAME_MISFIT = 0.3, 0.0004  # chosen
 WORST_MISFIT = 0.02  # chosen: above it no period fits
 ALIKE = 0.06  # chosen: of a period, what least squares can refine
 # A pair tells something if its distance is known to this part of a period; so
@@ -41,6 +41,8 @@ JITTER_SDS = 1.8  # standard deviations to the edge; a uniform's is 1.73
 # Strays from a line are sqrt(1/2) of those from the tick before, where the
 # jitter is about a rhythm, and grow beyond where it adds up.
 WANDERING, FEWEST_TO_TELL = 1.0, 16  # chosen
+# A counter that was never seen to stay for this share of a period has none.
+HELD = 0.2  # chosen
 JITTERY = 0.04  # chosen: of a period; less is not worth telling apart
 
 
@@ -100,8 +102,13 @@ def _pairs(
   ]
 
 
-def find_period(changes: Sequence[Change]) -> float | None:
-  """Finds the one period that agrees with all changes; None: not yet one."""
+def find_period(
+  changes: Sequence[Change], *, repeats: bool = False
+) -> float | None:
+  """Finds the one period that agrees with all changes; None: not yet one.
+
+  With `repeats` a tick may show the same value again.
+  """
   held = max((change.held for change in changes), default=0.0)
   lowest = max(SHORTEST_PERIOD, held / SLACK)
   highest = SLACK * longest_period(changes)
@@ -125,8 +132,12 @@ def find_period(changes: Sequence[Change]) -> float | None:
   pairs = _pairs(changes, LAGS)
   closer = [_misfit(period, pairs, holds) for period in left]
   if min(closer) < WORST_MISFIT:
-    return _only_one(left, closer)
-  return _only_one(candidates, misfits)
+    found = _only_one(left, closer)
+  else:
+    found = _only_one(candidates, misfits)
+  if found is not None and held < HELD * found and not repeats:
+    return None  # reads as slow as this would fit any ticks
+  return found
 
 
 def _only_one(
@@ -137,7 +148,7 @@ def _only_one(
   good = [
     period
     for period, misfit in zip(candidates, misfits, strict=True)
-    if misfit <= best + SAME_MISFIT
+    if misfit <= (1 + SAME_SHARE) * best + SAME_MISFIT
   ]
   group = [period for period in good if period >= (1 - 2 * ALIKE) * good[-1]]
   middle = (group[0] + group[-1]) / 2
@@ -177,12 +188,14 @@ def fit(
   changes: Sequence[Change],
   period: float | None = None,
   wanders: bool | None = None,
+  *,
+  repeats: bool = False,
 ) -> Rhythm | None:
   """Fits the line of the ticks to their intervals; None: no rhythm shows.
 
   What is known of the period, and whether jitter adds up, need not be found.
   """
-  rough = period or find_period(changes)
+  rough = period or find_period(changes, repeats=repeats)
   if rough is None:
     return None
   pinned = [c for c in changes if c.width < NARROW * rough]
@@ -277,7 +290,9 @@ def _fit_walk(pinned: Sequence[Change], rough: float) -> Rhythm | None:
   if jitter > WORST_JITTER * period or abs(period - rough) > ALIKE * rough:
     return None
   last = pinned[-1]
-  error = jitter / math.sqrt(ticks)
+  jitter = max(jitter, JITTERY / 2 * period)
+  width = sum(c.width for c in pinned) / len(pinned) / 2
+  error = (jitter + width) / math.sqrt(ticks)
   return Rhythm(
     period, error, last.middle, last.width / 2, jitter, True, len(gaps)
   )

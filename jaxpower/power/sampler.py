@@ -7,7 +7,7 @@ the rhythm is learned first, in such quick reads, and then:
 
   calm    one read every 0.2 s, in the middle between two ticks, where there is
           no doubt which tick it saw; every fifth looks at the phase instead
-  alert   for two ticks after a window's edge every tick is read, because only
+  alert   for four ticks after a window's edge every tick is read, because only
           the ticks around the edges enter the window's energy
 
   ticks   |       |       |       |       |       |
@@ -46,23 +46,26 @@ LEARN_CHANGES, SLOW_CHANGES, SLOW_SECONDS = 8, 6, 1.0  # six after a second
 JITTERY, JITTERY_CHANGES = 0.03, 24  # a jitter above takes so many changes
 POWER_CHANGES, POWER_SECONDS = 5, 0.6  # the power's rhythm, if it shows by then
 HINDERED = 5e-3  # seconds by which a read comes late on a busy machine
-# Learned again so long after it was given up or lost, and later twice that.
-LEARN_AGAIN_SECONDS, SELDOM_SECONDS = 3.0, 120.0
-AGAIN_SECONDS = 1.5  # for which it is then looked for
+# Learned again so long after it was given up or lost, later four times that.
+LEARN_AGAIN_SECONDS, SELDOM_SECONDS = 4.0, 240.0
+AGAIN_SECONDS = 1.2  # for which it is then looked for
 CONTINUOUS_INTERVAL = 0.1  # between reads of a counter that is always fresh
-BLIND_INTERVAL = 0.1  # where no rhythm was found
+# Where no rhythm was found; after a window's edge so many reads come sooner.
+BLIND_INTERVAL, BLIND_READS = 0.1, 4
 QUICK = 0.15  # a counter quicker than this is not followed tick by tick
 CALM_INTERVAL = 0.2  # between its reads, except
-ALERT_TICKS = 2.5  # for these many ticks after the edge of a window
+# For these many ticks after the edge of a window; fewer where each costs many
+# reads.
+ALERT_TICKS, UNSURE_TICKS = 4.5, 2.0
 CHECK_EVERY = 5  # calm reads between two looks at the phase
 POWER_INTERVAL = 0.09  # at least, between reads where only power is read
 # A tick is looked for this share of a period, or so many seconds, from where it
 # is expected, or as far as it is unsure. Further off, the reads close in on it
 # in so many steps, of so many seconds at least.
 GUARD_SHARE, GUARD_SECONDS = 0.03, 8e-4
-STEPS, SHORTEST_STEP = 4, 1.5e-3
+STEPS, SHORTEST_STEP = 6, 1.5e-3
 NUDGE_GUARDS = 2  # a nudge nearer to a tick than so many guards waits
-READS_PER_SECOND = 20.0  # that the purse is filled by
+READS_PER_SECOND = 15.0  # that the purse is filled by
 PURSE = 120.0  # reads that it holds
 GAP_INTERVALS = 3  # reads at a fixed pace that may be missing
 
@@ -150,9 +153,10 @@ class Channel:
       return True
     tracker = self._tracker()
     period = tracker.period
-    if not period:
-      return True
     self._edge = now
+    if not period:
+      self._free = True
+      return True
     guard = self._guard(tracker, period)
     if self._probe is not None and guard > _guard(period):
       return False  # it is being closed in on
@@ -183,7 +187,7 @@ class Channel:
       self._again = min(self._again, now + self._pause)
     if now >= self._again:
       self._again = math.inf
-      self._pause = min(2 * self._pause, SELDOM_SECONDS)
+      self._pause = min(4 * self._pause, SELDOM_SECONDS)
       self._learn_for(now, AGAIN_SECONDS)
       return now + LEARN_INTERVAL
     earned = (now - self._paid) * READS_PER_SECOND
@@ -192,6 +196,10 @@ class Channel:
     self._free = False
     period = tracker.period
     if not period:
+      # Its ticks cannot be told apart, but come as often as this.
+      often = max(LEARN_INTERVAL, tracker.longest / 2)
+      if now < self._edge + BLIND_READS * often and self._purse > 0:
+        return now + often
       return now + BLIND_INTERVAL
     if self._purse < 0:
       self._probe = None
@@ -247,12 +255,14 @@ class Channel:
     # A tick that is closed in on: has it been seen?
     if self._probe is not None and last < self._probe - period / 2:
       reach = tracker.reach()
-      step = max(SHORTEST_STEP, guard, reach / STEPS)
+      step = max(SHORTEST_STEP, 2 * guard, reach / STEPS)
       if now < self._probe + max(reach, period / 2):
         soonest = self._probe - reach if reach > guard else self._probe + guard
         return max(now + step, min(soonest, self._probe + guard))
     probed, self._probe = self._probe is not None, None
-    alert = now < self._edge + ALERT_TICKS * period and period < QUICK
+    sure = tracker.reach() <= guard
+    ticks = ALERT_TICKS if sure else UNSURE_TICKS
+    alert = now < self._edge + ticks * period and period < QUICK
     slow = counting and period >= QUICK
     steady = tracker.is_steady(CALM_INTERVAL)
     if not counting:

@@ -1,7 +1,7 @@
-"""How much power moves inside a tick, told by what can be seen: pure functions.
+"""How much power moves inside a tick, told by what can be seen.
 
-A counter shows the energy of whole ticks. How far power strays inside one cannot
-be seen, but its kind can:
+A counter shows the energy of whole ticks. How far power strays inside one
+cannot be seen, but its kind can:
 
   white     power that moves by chance, faster than the ticks. Mean powers of
             ticks then differ by chance too, and a change up is followed by one
@@ -35,6 +35,11 @@ WHITE, WHITE_INNER = 0.5, 0.33
 # Of a correlation of -1/2; what few changes pretend.
 FEWEST_FOR_KIND = 3
 
+# Variance of a tick's instant over its error's square: a third if it lay
+# anywhere in the interval alike, one if at its ends. Set in the same
+# calibration.
+TICK_VARIANCE = 0.5
+
 # The rest is chosen.
 NEIGHBOURS = 12  # ticks on each side of an edge from which the swing is judged
 # A stretch longer than this many of the tick at the edge (ticks between were
@@ -56,6 +61,7 @@ class Ticks:
   def __init__(
     self,
     seconds: Sequence[float],
+    errors: Sequence[float],
     joules: Sequence[float],
     breaks: Mapping[int, str],
     first: int,
@@ -63,18 +69,27 @@ class Ticks:
     power: tuple[Sequence[float], Sequence[float]],
   ):
     self._seconds, self._joules, self._breaks = seconds, joules, breaks
+    self._errors = errors
     changes, pairs = self._changes(sorted({first, last}))
-    squares = sum(change * change for change in changes)
-    self.rms = math.sqrt(squares / len(changes)) if changes else 0.0
-    sizes = sorted(abs(change) for change in changes)
+    # Instants that are not well known make changes of their own.
+    true = sum(change * change - noise for change, noise in changes)
+    all_ = sum(change * change for change, _ in changes)
+    self._real = max(0.0, true) / all_ if all_ else 1.0
+    self.rms = math.sqrt(all_ * self._real / len(changes)) if changes else 0.0
+    sizes = sorted(abs(change) for change, _ in changes)
     self.typical = sizes[len(sizes) // 2] * MEDIAN_TO_SD if sizes else 0.0
-    self.white = _whiteness(pairs)
+    self.typical *= math.sqrt(self._real)
+    noise = sum(noise for _, noise in changes) / max(1, len(changes))
+    self.white = whiteness(pairs, noise)
     self.inner = self._inner(sorted({first, last}), *power)
 
   def _changes(
     self, edges: Sequence[int]
-  ) -> tuple[list[float], list[tuple[float, float]]]:
-    """Returns changes from tick to tick around edges, and pairs in a row."""
+  ) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Returns changes from tick to tick around edges, and pairs in a row.
+
+    Each change has the variance that its ticks' errors give it.
+    """
     changes, pairs, done = [], [], -1
     for edge in edges:
       longest = COMPARABLE * self.span(edge)
@@ -83,11 +98,17 @@ class Ticks:
         here = self.known_watts(i, longest)
         change = None if here is None or before is None else here - before
         if change is not None:
-          changes.append(change)
+          changes.append((change, self._noise(i)))
           if previous is not None:
             pairs.append((previous, change))
         before, previous, done = here, change, i
     return changes, pairs
+
+  def _noise(self, i: int) -> float:
+    """Returns the variance of the change to tick i by its points' errors."""
+    a, b, c = self._errors[i - 2], self._errors[i - 1], self._errors[i]
+    part = self.watts(i) / self.span(i)
+    return TICK_VARIANCE * part * part * (a * a + 4 * b * b + c * c)
 
   def _inner(
     self, edges: Sequence[int], seconds: Sequence[float], watts: Sequence[float]
@@ -126,6 +147,18 @@ class Ticks:
     longest = COMPARABLE * self.span(i)
     return self.known_watts(i - 1, longest), self.known_watts(i + 1, longest)
 
+  def joined(self, low: int, high: int) -> bool:
+    """Tells whether the ticks from point to point are known, and alike."""
+    longest = COMPARABLE * self.span(low + 1 if low >= 0 else high)
+    return low >= 0 and all(
+      self.known_watts(i, longest) is not None for i in range(low + 1, high + 1)
+    )
+
+  def is_noise(self, i: int, change: float) -> bool:
+    """Tells whether a change over tick i may be its points' errors alone."""
+    error = self._errors[i - 1] + self._errors[i]
+    return abs(change) < self.watts(i) * error / self.span(i)
+
   def span(self, i: int) -> float:
     """Returns the seconds of tick i, or of the nearest tick there is."""
     i = min(max(i, 1), len(self._seconds) - 1)
@@ -137,7 +170,7 @@ class Ticks:
     around = [watts for watts in self.neighbours(i) if watts is not None]
     local = max((abs(watts - here) for watts in around), default=0.0)
     slow = (
-      (LOCAL * local) ** 2
+      (LOCAL * local) ** 2 * self._real
       + (TYPICAL * self.typical) ** 2
       + (RARE * self.rms) ** 2
       + (INNER * self.inner) ** 2
@@ -146,10 +179,17 @@ class Ticks:
     return math.sqrt((1 - self.white) * slow + self.white * max(white, slow))
 
 
-def _whiteness(pairs: Sequence[tuple[float, float]]) -> float:
-  """Returns 1 for changes as of white power, 0 for those of slow power."""
-  squares = sum(a * a + b * b for a, b in pairs) / 2
-  if len(pairs) < FEWEST_FOR_KIND or not squares:
+def whiteness(
+  pairs: Sequence[tuple[float, float]], noise: float = 0.0
+) -> float:
+  """Returns 1 for changes as of white power, 0 for those of slow power.
+
+  `noise` is the variance that errors of the ticks' instants gave each change;
+  they are second differences, with a correlation of -2/3.
+  """
+  noise *= len(pairs)
+  squares = sum(a * a + b * b for a, b in pairs) / 2 - noise
+  if len(pairs) < FEWEST_FOR_KIND or squares <= 0:
     return 0.5  # not known
-  together = sum(a * b for a, b in pairs)
+  together = sum(a * b for a, b in pairs) + noise * 2 / 3
   return min(1.0, max(0.0, -2 * together / squares))

@@ -44,7 +44,7 @@ ASTRAY, OF_LAST = 4, 16  # ticks where none was due, of the last: learn anew
 OLDEST = 1.05
 # A value is always fresh where it moved in more than this share of the reads
 # that came within so many seconds, of so many such reads at least.
-ALWAYS_MOVES, CLOSE_SECONDS, FEWEST_CLOSE = 0.7, 5e-3, 8
+ALWAYS_MOVES, CLOSE_SECONDS, FEWEST_CLOSE = 0.7, 5e-3, 20
 
 STAMP_JITTER = 2e-4  # seconds lost on the way from the wall clock
 STAMP_EARLY = 1e-3  # seconds by which a stamp may precede the read before
@@ -67,8 +67,8 @@ class Tracker:
 
   `period` is None until it is learned. `continuous` says that the value moves
   at nearly every read, however close, so that there are no ticks to follow.
-  `jitter` is in seconds. With `repeats` a tick may show the value before again,
-  as power does and a counter does not.
+  `jitter` is in seconds, as is `longest`, which no period exceeds. With
+  `repeats` a tick may show the value before again, as power does.
   """
 
   def __init__(self, *, repeats: bool = False) -> None:
@@ -88,7 +88,7 @@ class Tracker:
     self._recent: deque[Change] = deque(maxlen=MEMORY)
     self._since_fit = 0
     self._misfits = 0
-    self._longest = math.inf  # seconds that no period exceeds
+    self.longest = math.inf  # seconds that no period exceeds
     self._line = 0.0  # the line's instant at the last tick
     self._doubt = 0.0  # of it, in seconds
     self._period_error = 0.0
@@ -156,7 +156,7 @@ class Tracker:
     """Narrows the interval of a tick by the rhythm, as far as that is sure."""
     low, high = change.low, change.high
     stray = 0.0 if self.wanders else self.jitter
-    oldest = OLDEST * (self.period or self._longest) + 2 * stray
+    oldest = OLDEST * (self.period or self.longest) + 2 * stray
     low = max(low, begin - oldest)
     if not self.period or self.continuous or self.last is None:
       self._line, self._doubt = (low + high) / 2, (high - low) / 2 + stray
@@ -270,8 +270,8 @@ class Tracker:
     self._since_fit = 0
     recent = list(self._recent)
     if not known:
-      self._longest = longest_period(recent[-LOOK_AT:])
-      rhythm = fit(recent[-LOOK_AT:])
+      self.longest = longest_period(recent[-LOOK_AT:])
+      rhythm = fit(recent[-LOOK_AT:], repeats=self._repeats)
     else:
       rhythm = fit(recent, known, self.wanders)
       self._misfits = 0 if rhythm else self._misfits + 1
@@ -295,7 +295,7 @@ class Tracker:
     self.reads = self.changes = self._close = self._close_moves = 0
     self._recent.clear()
     self._lost.clear()
-    self._since_fit, self._longest = 0, math.inf
+    self._since_fit, self.longest = 0, math.inf
 
   def end_learning(self) -> None:
     """Judges whether the value moves at nearly every read, however close."""

@@ -145,6 +145,8 @@ def energy_of(
   if broken and integral.joules is None and _was_read_after(history, end):
     # Power that stays is noted as a point only now and then.
     integral = _from_power(history, start, end, True, at_rest)
+  if counter is not None and history.part_time:
+    counter = _part_time(counter, integral)
   chosen, method = _choose(domain, counter, integral)
   reasons = list(chosen.reasons)
   if chosen is integral and counter is not None:
@@ -196,6 +198,13 @@ def _from_counter(
   )
 
 
+def _part_time(counter: Estimate, integral: Estimate) -> Estimate:
+  """Gives a counter that sums part-time readings the bar of their integral."""
+  if counter.bound is None or integral.bound is None:
+    return counter
+  return replace(counter, bound=math.hypot(counter.bound, integral.bound))
+
+
 def _from_power(
   history: History,
   start: float,
@@ -223,6 +232,7 @@ def _from_power(
     end,
     gap=history.longest_gap,
     extrapolate=extrapolate,
+    window=history.domain.power_window_seconds,
   )
   if estimate.bound is None:
     return estimate
