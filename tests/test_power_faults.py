@@ -174,7 +174,7 @@ TIMEOUT = pynvml.NVML_ERROR_TIMEOUT
 IN_JOULES = SensorModel(energy_period=0.02, gain=1e-3, quantum=1e-3)
 STALE = SensorModel(energy_period=0.02, latency=0.5, quantum=1e-3)
 LATE = SensorModel(energy_period=0.02, latency=0.015, quantum=1e-3)
-JUMPS = Square(100.0, 600.0, 1.3)
+JUMPS = Square(100.0, 600.0, 1.33)
 
 CASES: dict[str, Case] = {
   # Known from other tools (shared/measuring.md).
@@ -313,7 +313,7 @@ def run(
   errors = {k: dict(parts[k]) for k in parts if k.endswith("_errors")}
   gpu = Gpu(start=clock.now, **{**parts, **errors})
   gpus = (gpu, *(Gpu(start=clock.now, **other) for other in case.others))
-  spans = (LONG,) if case.at_rest else SPANS
+  spans = (LONG,) if case.at_rest else SPANS if case.at else SPANS[:4]
   with installed(*gpus, missing=case.missing):
     nvml.start_nvml()
     sources = [nvml.NvmlSource(b.handle, b.uuid) for b in list_boards()]
@@ -348,7 +348,7 @@ def _drive(
   events = [(1000.0 + at, act) for at, act in case.at.items()]
   edges = [(1000.0 + edge, None) for span in spans for edge in span]
   waiting = sorted([*events, *edges], key=lambda event: -event[0])
-  end = 1000.6 + max(end for _, end in spans)
+  end = 1001.5 + max(end for _, end in spans)
   while clock.now < end:
     due = sampler.poll()
     if waiting and waiting[-1][0] <= max(due, clock.now):

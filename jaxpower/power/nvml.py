@@ -148,6 +148,11 @@ class NvmlSource:
     start_nvml()
     self._open = True
 
+  @property
+  def tells_power(self) -> bool:
+    """Whether the board has a power reading."""
+    return not {"power_instant", "power_average"} <= self.missing.keys()
+
   def _power_window(self) -> float:
     """Returns the seconds that the power reading averages, where long."""
     if "power_instant" not in self.missing or "power_average" in self.missing:

@@ -8,6 +8,7 @@ told otherwise.
 """
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,9 @@ NO_COUNTER_FIX = (
   "load the kernel module (sudo modprobe intel_rapl_msr),"
   " or use --meter=estimate"
 )
+# Virtual machines and some firmware show counters that never move.
+STILL = "the counter does not move"
+STILL_FIX = "measure on the machine itself, or use --meter=estimate"
 MAX_WATTS = 2000.0  # chosen: above any CPU package or its memory
 UPDATE_SECONDS = 1e-3  # about, by Intel's Software Developer's Manual
 
@@ -126,6 +130,33 @@ class RaplSource:
     self._last: list[int | None] = [None] * len(zones)
     self._total = [0] * len(zones)
     self._last_seconds = [0.0] * len(zones)
+
+  def leave_out_still(self, names: Collection[str]) -> None:
+    """Leaves out the counters that are known to stand still.
+
+    A package that stands still beside one that moves stays, so that the sum is
+    unknown and not too small. Raises MeterError when no package moves.
+    """
+    still = [zone for zone in self._zones if zone.domain.name in names]
+    packages = [z.domain.name for z in self._zones if z.domain.kind == "cpu"]
+    if still and all(name in names for name in packages):
+      self.close()
+      what = ", ".join(zone.domain.name for zone in still)
+      raise MeterError(f"RAPL {what}: {STILL}", STILL_FIX)
+    denied = [Denied(z.domain.name, STILL, STILL_FIX) for z in still]
+    self.denied = (*self.denied, *denied)
+    kept = [
+      i
+      for i, zone in enumerate(self._zones)
+      if zone not in still or zone.domain.kind == "cpu"
+    ]
+    for i in set(range(len(self._zones))) - set(kept):
+      self._files[i].close()
+    self._zones = tuple(self._zones[i] for i in kept)
+    self._files = [self._files[i] for i in kept]
+    self._last = [self._last[i] for i in kept]
+    self._total = [self._total[i] for i in kept]
+    self._last_seconds = [self._last_seconds[i] for i in kept]
 
   @property
   def domains(self) -> tuple[Domain, ...]:

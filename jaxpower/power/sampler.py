@@ -198,6 +198,7 @@ class Channel:
     if not period:
       # Its ticks cannot be told apart, but come as often as this.
       often = max(LEARN_INTERVAL, tracker.longest / 2)
+      often = min(often, BLIND_INTERVAL)  # one that never moved tells nothing
       if now < self._edge + BLIND_READS * often and self._purse > 0:
         return now + often
       return now + BLIND_INTERVAL

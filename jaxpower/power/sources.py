@@ -22,7 +22,7 @@ from jaxpower.power.devices import (
 )
 from jaxpower.power.estimate import EstimateSource, Whose
 from jaxpower.power.nvml import NvmlSource, start_nvml, stop_nvml
-from jaxpower.power.rapl import POWERCAP, RaplSource, find_zones
+from jaxpower.power.rapl import POWERCAP, RaplSource
 from jaxpower.power.reading import (
   Domain,
   MeterError,
@@ -31,6 +31,11 @@ from jaxpower.power.reading import (
   Source,
   record_line,
 )
+
+# Chosen: RAPL moves every millisecond, the slowest GPU counter that is known
+# every 0.2 s. One that does not in this time is refused, like one that does not
+# answer; looked for every so many seconds.
+MOVES_SECONDS, LOOK_SECONDS = 0.5, 2e-3
 
 METERS = ("auto", "nvml", "rapl", "estimate")
 
@@ -104,7 +109,7 @@ def open_meter(
       reason = "; ".join(failures) or "the job has no GPU"
       raise MeterError(f"meter nvml: {reason}")
   elif name == "rapl":
-    meter.sources.append(RaplSource(powercap))
+    meter.sources.append(_open_rapl(powercap))
   elif name == "estimate":
     meter.sources.append(EstimateSource(whose=estimate_of))
   else:
@@ -136,15 +141,34 @@ def _add_everything(
       raise
     meter.failures.append(error.problem)
   try:
-    meter.sources.append(RaplSource(powercap))
+    rapl = _open_rapl(powercap)
   except MeterError as error:
     meter.failures.append(error.problem)
     # An unreadable GPU counts here too: the sum is unknown, and no model helps.
     if not any(d.counted for s in meter.sources for d in s.domains):
       meter.sources.append(EstimateSource(whose=estimate_of))
   else:
-    _, denied_zones = find_zones(powercap)
-    meter.failures.extend(denied.problem for denied in denied_zones)
+    meter.sources.append(rapl)
+    meter.failures.extend(denied.problem for denied in rapl.denied)
+
+
+def _open_rapl(powercap: Path) -> RaplSource:
+  """Opens RAPL without the counters that stand still."""
+  source = RaplSource(powercap)
+  source.leave_out_still(still_counters(source))
+  return source
+
+
+def still_counters(source: Source) -> set[str]:
+  """Reads until every counter has moved; returns those that never did."""
+  first = {r.domain: r.joules for r in source.read() if r.joules is not None}
+  still = set(first)
+  deadline = time.monotonic() + MOVES_SECONDS
+  while still and time.monotonic() < deadline:
+    time.sleep(LOOK_SECONDS)
+    readings = source.read()
+    still -= {r.domain for r in readings if r.joules != first.get(r.domain)}
+  return still
 
 
 def _add_gpus(
@@ -180,6 +204,11 @@ def _add_board(meter: Meter, board: Board, *, counted: bool) -> None:
       counted=counted,
       notes=notes,
     )
+    if not source.tells_power and still_counters(source):
+      source.close()
+      raise MeterError(
+        f"{board.uuid}: its energy counter does not move, and it tells no power"
+      )
   except MeterError as error:
     meter.failures.append(error.problem)
     if counted:
