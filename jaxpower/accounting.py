@@ -43,11 +43,15 @@ class EvalResult:
 
 @dataclasses.dataclass(frozen=True)
 class Total:
-  """Joules, their bound (half-width at 95 %) and seconds of several windows."""
+  """Joules, their bound (half-width at 95 %) and seconds of several windows.
+
+  `board_bound` is that against other boards and machines.
+  """
 
   joules: float | None
   bound: float | None
   seconds: float
+  board_bound: float | None = None
 
 
 def total(windows: Iterable[Window]) -> Total:
@@ -61,6 +65,7 @@ def total(windows: Iterable[Window]) -> Total:
     joules=sum_or_none(w.joules for w in windows),
     bound=sum_or_none(w.joules_bound for w in windows),
     seconds=math.fsum(w.seconds for w in windows),
+    board_bound=sum_or_none(w.board_bound for w in windows),
   )
 
 
@@ -203,6 +208,7 @@ def record(
     train_seconds=spent.seconds,
     train_joules=spent.joules,
     train_joules_bound=spent.bound,
+    train_joules_board_bound=spent.board_bound,
     seconds_by_phase={phase: t.seconds for phase, t in totals.items()},
     joules_by_phase={phase: t.joules for phase, t in totals.items()},
     joules_by_domain=_by_domain(windows),

@@ -141,6 +141,7 @@ class TrialRecord:
   train_seconds: float | None = None
   train_joules: float | None = None
   train_joules_bound: float | None = None
+  train_joules_board_bound: float | None = None
   seconds_by_phase: dict[str, float] = dataclasses.field(default_factory=dict)
   joules_by_phase: dict[str, float | None] = dataclasses.field(
     default_factory=dict

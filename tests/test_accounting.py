@@ -10,6 +10,7 @@ from jaxpower import accounting
 from jaxpower.accounting import EvalResult
 from jaxpower.config import Trial, trial_id
 from jaxpower.power import Energy, Load, Window
+from jaxpower.power.window import total as window_total
 from jaxpower.records import Compilation, Evaluation, TrialRecord
 
 GPU = "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f"
@@ -36,6 +37,24 @@ def window(
     energies=energies,
     partial=gpu is None or cpu is None,
     reasons=() if gpu is not None else (f"{GPU}: GPU is lost",),
+  )
+
+
+def test_one_board_against_others_has_a_wider_bound() -> None:
+  parts = [
+    Energy("GPU-0", 1000.0, 2.0, "counter"),
+    Energy("GPU-1", 500.0, 1.0, "counter"),
+  ]
+  assert [part.board_bound for part in parts] == [52.0, 26.0]
+  whole = window_total("train", 0.0, 2.0, parts)
+  assert (whole.joules_bound, whole.board_bound) == (3.0, 78.0)
+  assert accounting.total([whole, whole]).board_bound == 156.0
+  unknown = Energy("GPU-1", None, None, "counter")
+  assert unknown.board_bound is None
+  modelled = Energy("cpu", 100.0, None, "model", estimated=True)
+  assert modelled.board_bound is None
+  assert (
+    window_total("train", 0.0, 2.0, [parts[0], modelled]).board_bound is None
   )
 
 

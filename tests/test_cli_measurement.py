@@ -42,6 +42,10 @@ def test_known_values_have_low_and_high_and_add_up():
   report = document(command)
   total = report["joules"]
   assert total["low"] <= total["value"] <= total["high"]
+  across = total["across_boards"]
+  assert across["low"] == pytest.approx(0.95 * total["low"], rel=0.01)
+  assert across["high"] == pytest.approx(1.05 * total["high"], rel=0.01)
+  assert "against another board or machine" in table(command)
   parts = [row["joules"]["value"] for row in report["domains"]]
   assert total["value"] == pytest.approx(sum(parts))
   assert "all of the above" in table(command)

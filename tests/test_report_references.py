@@ -591,6 +591,12 @@ def test_the_same_work_gives_a_ratio():
   assert (match.obstacles, match.caveats) == ((), ())
 
 
+def test_what_the_meters_of_two_boards_may_be_apart_is_said():
+  section = tell([reference()], ours(190, 200))
+  notes = [note for table in section.tables for note in table.notes]
+  assert any("+- 5 % of the energy" in note for note in notes)
+
+
 def test_the_interval_of_the_reference_widens_the_ratio():
   (match,) = matches(
     reference(joules_low=200.0, joules_high=800.0),

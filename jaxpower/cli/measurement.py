@@ -91,7 +91,7 @@ def document(measured: Measurement) -> dict[str, Any]:
     "steal_cores": window.load and window.load.steal_cores,
     "cpu_seconds": measured.cpu_seconds,
     "boundary": [energy.domain for energy in window.energies],
-    "joules": _value(window.joules, window.joules_bound, window.reasons),
+    "joules": _joules(window),
     "estimated": window.estimated,
     "partial": window.partial,
     "domains": [_row(energy, measured) for energy in energies],
@@ -104,15 +104,26 @@ def document(measured: Measurement) -> dict[str, Any]:
   }
 
 
-def _value(
-  value: float | None, bound: float | None, reasons: Sequence[str]
-) -> dict[str, Any]:
-  if value is None:
-    reason = unknown_because(reasons)
-    return {"value": None, "low": None, "high": None, "reason": reason}
-  low = None if bound is None else max(0.0, value - bound)
-  high = None if bound is None else value + bound
-  return {"value": value, "low": low, "high": high, "reason": None}
+def _joules(energy: Energy | Window) -> dict[str, Any]:
+  """Describes joules: two intervals, on this board and across boards."""
+  value, unknown = energy.joules, energy.joules is None
+  low, high = _interval(value, energy.joules_bound)
+  lowest, highest = _interval(value, energy.board_bound)
+  return {
+    "value": value,
+    "low": low,
+    "high": high,
+    "across_boards": {"low": lowest, "high": highest},
+    "reason": unknown_because(energy.reasons) if unknown else None,
+  }
+
+
+def _interval(
+  value: float | None, bound: float | None
+) -> tuple[float | None, float | None]:
+  if value is None or bound is None:
+    return None, None
+  return max(0.0, value - bound), value + bound
 
 
 def unknown_because(reasons: Sequence[str]) -> str:
@@ -132,7 +143,7 @@ def _row(energy: Energy, measured: Measurement) -> dict[str, Any]:
     "method": energy.method,
     "estimated": energy.estimated,
     "counted": domain.counted,
-    "joules": _value(joules, energy.joules_bound, energy.reasons),
+    "joules": _joules(energy),
     "mean_watts": joules / seconds
     if joules is not None and seconds > 0
     else None,

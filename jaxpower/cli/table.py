@@ -36,6 +36,8 @@ def table(measured: Measurement) -> str:
   for energy in window.apart:
     title = f"not of this job: {_title(energy, measured)}"
     lines.append(_joules_line(energy, title))
+  if across := relative_bound(window.board_bound, window.joules):
+    lines.append(_line("", across, "against another board or machine"))
   ending = _ending(measured)
   lines.append(_line(f"{window.seconds:.2f} s", "", f"elapsed   {ending}"))
   warnings = [str(caution) for caution in measured.cautions]
