@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.meter_accuracy import Clock, SlowSource
+from benchmarks.meter_accuracy import Clock
 from jaxpower.power.correlation import add_bounds, correlation, correlations
 from jaxpower.power.sampler import Sampler
-from jaxpower.power.simulated import SensorModel
+from jaxpower.power.simulated import SensorModel, SimulatedSource
 from jaxpower.power.waveform import Square, Steps
 from jaxpower.power.window_energy import measure_window
 
@@ -31,12 +31,11 @@ def windows_of(waveforms, seed, counts):
   """Windows of GPUs in one sampler: length, error, bound, linear bound."""
   dice, clock = random.Random(seed), Clock()
   sources = [
-    SlowSource(
+    SimulatedSource(
       waveform,
       name=f"GPU-{i}",
       sensor=SensorModel(0.1, 0.1, dice.uniform(0, 0.1), 0.025),
       clock=clock,
-      dice=dice,
     )
     for i, waveform in enumerate(waveforms)
   ]

@@ -34,6 +34,7 @@ STILL_SECONDS, STILL_UPDATES = 0.2, 50
 OVERDUE_PERIODS = 2.5  # without a tick: the next one is not merely to come
 # Power that averages longer comes too late to be waited for beside a counter.
 LONGEST_AWAITED = 0.25
+JUMP_SLACK = 0.1  # of a period, by which a tick may come early
 # A fall of at most so many typical steps, of the last sixteen, is noise. Three
 # steps at least tell what is typical.
 NOISE_STEPS, TYPICAL_OF, FEWEST_STEPS = 2, 16, 3
@@ -248,8 +249,10 @@ class History:
       return ""
     if step < 0:
       return "the counter fell back (reset)"
-    # A period is allowed on top, because the points' instants have errors.
-    if limit and step > limit * (seconds + (self.counter.period or 0.0)):
+    # The points' instants have errors.
+    slack = self.errors[-1] + tick.error
+    slack += JUMP_SLACK * (self.counter.period or 0.0)
+    if limit and step > limit * (seconds + slack):
       return f"the counter jumped by {step:.3g} J in {seconds:.3g} s"
     if self._stood_still(seconds):
       return f"the counter stood still for {seconds:.2g} s"

@@ -37,6 +37,9 @@ SCOPES = (
 )
 NAMES = ("counter", "power_instant", "power_average")  # the most trusted first
 MAX_WATTS = 5000.0  # chosen: above any board, where it does not tell its limit
+# The average reading is that of one second (NVML's own documentation of
+# nvmlDeviceGetPowerUsage, for Ampere and newer; older boards: instantaneous).
+AVERAGE_SECONDS = 1.0
 LIMITS = 2.0  # chosen: no mean of a tick is above so many times the power limit
 # A stamp of the driver outside this is of another clock: one that was stepped.
 OLDEST_STAMP_SECONDS, NEWEST_STAMP_SECONDS = 60.0, 1e-3
@@ -139,10 +142,22 @@ class NvmlSource:
       description,
       counted=counted,
       max_watts=_highest_watts(handle),
+      power_window_seconds=self._power_window(),
       notes=tuple(notes),
     )
     start_nvml()
     self._open = True
+
+  def _power_window(self) -> float:
+    """Returns the seconds that the power reading averages, where long."""
+    if "power_instant" not in self.missing or "power_average" in self.missing:
+      return 0.0
+    if "power_average" in self._legacy:
+      with suppress(pynvml.NVMLError):
+        architecture = pynvml.nvmlDeviceGetArchitecture(self._handle)
+        if architecture < pynvml.NVML_DEVICE_ARCH_AMPERE:
+          return 0.0
+    return AVERAGE_SECONDS
 
   def _offered(self) -> list[str]:
     return [name for name in NAMES if name not in self.missing]

@@ -21,7 +21,7 @@ from jaxpower.power.history import STILL_SECONDS, History
 from jaxpower.power.integral import from_power
 from jaxpower.power.reading import Domain
 from jaxpower.power.sampler import Sampler
-from jaxpower.power.sensor import is_resonant
+from jaxpower.power.sensor import FEWEST_PHASES, is_resonant
 from jaxpower.power.window import Energy, Window, total
 
 # Chosen. Counter and power agreed within 1 % in one report (zeus#12), in
@@ -31,10 +31,7 @@ TOO_SHORT = 0.2  # chosen: a bound above this share of the energy is told
 # Chosen: about what opening and closing a window itself takes, and waking the
 # thread that reads; a shorter one says nothing of the work in it.
 SHORTEST = 1e-3
-# Chosen: two methods differ when by so many of the integral's bounds more than
-# the counter's, since one in twenty differs by one of them. Where one of them
-# has twice the joules of the other, the window is not whole.
-DOUBTED_BOUNDS, GROSS = 1.5, 0.5
+GROSS = 0.5  # chosen: of the greater one; the window is partial then
 # Chosen: a power reading that is the same for so long and so often is stuck.
 FROZEN_SECONDS, FROZEN_READS = 10.0, 20
 
@@ -173,9 +170,11 @@ def energy_of(
   )
   if extrapolate:
     energy = _check_end(energy, history, end, chosen is integral)
+  energy = _check_length(energy, history, end - start)
   energy = _check_methods(energy, chosen, integral)
-  energy = _check_resonance(energy, history, start, end, step_seconds)
-  return _check_length(energy, history, end - start)
+  if at_rest:
+    return energy
+  return _check_resonance(energy, history, start, end, step_seconds)
 
 
 def _from_counter(
@@ -312,7 +311,7 @@ def _check_methods(
     return energy
   own, other = chosen.bound or 0.0, integral.bound or 0.0
   difference = abs(integral.joules - energy.joules)
-  if abs(share) <= DISAGREEMENT or difference <= own + DOUBTED_BOUNDS * other:
+  if abs(share) <= DISAGREEMENT or difference <= own + other:
     return energy
   gross = difference > GROSS * max(integral.joules, energy.joules)
   return _with_reason(
@@ -334,21 +333,40 @@ def _check_resonance(
 ) -> Energy:
   """Says so when the power readings fall on one part of every step.
 
+  Those that never move do, or the power does not: nothing tells which.
+
   Integrated power is then kept as a number, partial, without a bound.
   """
   if step_seconds is None or energy.integral_joules is None:
     return energy
-  if not is_resonant(history.power_points, start, end, step_seconds):
+  points = history.power_points
+  if _stays(history, start, end):
+    reason = "the power reading does not move while the work repeats"
+  elif is_resonant(points, start, end, step_seconds):
+    reason = _in_resonance(history, step_seconds)
+  else:
     return energy
-  period = history.power.period
-  sensor = f"{period * 1e3:.3g} ms" if period else "sensor"
-  reason = (
-    f"steps of {step_seconds * 1e3:.3g} ms are in resonance with the"
-    f" {sensor} power readings: integrated power cannot be trusted"
-  )
   if energy.method.startswith("power"):
     energy = replace(energy, partial=True, joules_bound=None)
   return _with_reason(energy, reason)
+
+
+def _stays(history: History, start: float, end: float) -> bool:
+  """Tells whether the power reading was the same in all of a window."""
+  first = bisect_left(history.power_points, start)
+  last = bisect_right(history.power_points, end)
+  more = max(0, FEWEST_PHASES - (last - first) + 1) // 2  # of a short window
+  inside = history.power_watts[max(0, first - more) : last + more]
+  return len(inside) >= FEWEST_PHASES and min(inside) == max(inside)
+
+
+def _in_resonance(history: History, step_seconds: float) -> str:
+  period = history.power.period
+  sensor = f"{period * 1e3:.3g} ms" if period else "sensor"
+  return (
+    f"steps of {step_seconds * 1e3:.3g} ms are in resonance with the"
+    f" {sensor} power readings: integrated power cannot be trusted"
+  )
 
 
 def _check_length(energy: Energy, history: History, seconds: float) -> Energy:
