@@ -26,7 +26,7 @@ CONTINUOUS_ERROR = CONTINUOUS_SECONDS / 10  # of a point of such a counter
 LONGEST_GAP = 1.0  # seconds without power that a straight line may bridge
 # Power that stays is noted as a point after so many of its periods, or, where
 # its period is not known, of so many seconds.
-STAYING_PERIODS, UNKNOWN_PERIOD = 1.5, 0.05
+STAYING_PERIODS, UNKNOWN_PERIOD = 1.5, 0.1
 # A counter that with one value in reads so many periods apart stood still.
 STUCK_PERIODS = 8
 # One that is always fresh has, after so many seconds and updates.

@@ -203,7 +203,7 @@ class Channel:
     period = tracker.period
     if not period:
       # Its ticks cannot be told apart, but come as often as this.
-      often = max(LEARN_INTERVAL, tracker.longest / 2)
+      often = max(LEARN_INTERVAL, min(tracker.longest / 2, BLIND_INTERVAL))
       if now < self._edge + BLIND_READS * often and self._purse > 0:
         return now + often
       return now + BLIND_INTERVAL
