@@ -35,9 +35,9 @@ NORMAL_95 = 1.96  # standard deviations in the half width of 95 %
 # Correlation of the errors at two edges that are at most so many ticks apart:
 # one rhythm of the work may hit both alike. Set in the same calibration.
 EDGE_CORRELATION, NEAR_TICKS = 0.4, 2
-# Seconds by which a value may be older than its tick (one standard deviation;
-# chosen: boards of 5 to 15 ms are known, see docs/meter.md).
-STALE_SECONDS = 4e-3
+# Seconds by which a value may be older than its tick: a standard deviation.
+# Chosen: 15 ms are then within 95 %.
+STALE_SECONDS = 7.6e-3
 # A line past a tick is taken where its variance is below this share. Chosen.
 CLEARLY = 0.7
 EXTRAPOLATED_SWING = 0.5  # of the last power, at least, where it is carried on
@@ -172,7 +172,8 @@ def _between(
       power = (joules[high] - joules[low]) / span
       # Moving a tick moves the line: the nearer tick's error counts for more.
       error = errors[low] * (1 - part) + errors[high] * part
-      variance = TICK_VARIANCE * (power * error) ** 2
+      scale = ticks.scale(low, high, power)
+      variance = TICK_VARIANCE * (scale * error) ** 2
       swing = max(ticks.swing(i) for i in range(low + 1, high + 1))
       variance += (swing * span) ** 2 * part * (1 - part)
       if best and variance > CLEARLY * best.variance:

@@ -52,7 +52,7 @@ MANY, WIDE = 16, 64  # updates in a sum, and on each side of a window
 LAG = 0.25  # of an update
 FLOOR = 0.01  # of the energy, by which no integral is better; chosen
 # Power inside a long averaging window swings by this part of itself, at least.
-SMOOTHED = 0.05  # chosen
+SMOOTHED = 0.02  # chosen
 BOXCAR = 0.29  # sqrt(1 / 12): what a boxcar smooths away of white power
 
 
@@ -82,6 +82,8 @@ def from_power(
   if high == len(seconds) and seconds[-1] < end and not extrapolate:
     return Estimate(None, None, 0, ("no power reading after its end",))
   kind = _kind(watts, low, high)
+  final = min(high, len(seconds) - 1)
+  update = (seconds[final] - seconds[low]) / max(1, final - low)
   joules = variance = 0.0
   for i in range(low, min(high, len(seconds) - 1)):
     span = seconds[i + 1] - seconds[i]
@@ -96,14 +98,14 @@ def from_power(
     joules += middle * (stop - begin)
     # An interval cut by an edge has no partner to cancel with.
     share = kind.chance if stop - begin >= span else 1.0
-    variance += kind.unseen(change) * (stop - begin) * span * share
+    # A value that stayed until just before was no update just before.
+    whole = max(span, update)
+    variance += kind.unseen(change) * (stop - begin) / span * whole**2 * share
   beyond = end - max(start, seconds[-1])
   if beyond > 0:
     joules += watts[-1] * beyond
     swing = max(kind.rms, EXTRAPOLATED_SWING * abs(watts[-1]))
     variance += (beyond * swing) ** 2
-  final = min(high, len(seconds) - 1)
-  update = (seconds[final] - seconds[low]) / max(1, final - low)
   variance += (LAG * update * (watts[final] - watts[low])) ** 2
   if window:
     variance += 2 * _smoothed(seconds, watts, low, final, window)

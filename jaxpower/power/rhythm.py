@@ -21,8 +21,10 @@ from dataclasses import dataclass
 
 # Chosen: pairs of changes so far apart are compared. Where jitter adds up, only
 # the first ones tell something.
-LAGS, NEAR_LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32), (1, 2, 3, 4)
-GRID_STEP = 0.01  # chosen: candidates are so much apart; least squares refine
+LAGS, NEAR_LAGS = (1, 2, 3, 4, 6, 8, 12), (1, 2, 3, 4)
+# Chosen: candidates are so much apart, which least squares refine; pairs more
+# periods apart than this cannot be judged by them.
+GRID_STEP, FURTHEST = 0.005, 12
 SHORTEST_PERIOD = 2e-3  # seconds; chosen: the pace of the quick reads
 # Jitter allows a pair to be nearer, and a value to stay longer, than a period.
 SLACK = 1.3  # chosen
@@ -30,13 +32,16 @@ SLACK = 1.3  # chosen
 # much say nothing; the longer period is then taken, if the others are parts.
 SAME_SHARE, SAME_MISFIT = 0.3, 0.0004  # chosen
 WORST_MISFIT = 0.02  # chosen: above it no period fits
+WIDER = 2.5  # chosen: a change so many times as wide as others says little
 ALIKE = 0.06  # chosen: of a period, what least squares can refine
 # A pair tells something if its distance is known to this part of a period; so
 # many pairs are needed.
-TELLING, FEWEST_PAIRS = 0.7, 6  # chosen
+TELLING, FEWEST_PAIRS = 0.9, 12  # chosen
 NARROW, FEWEST_NARROW = 0.65, 5  # chosen: of a period; wider teaches no line
 # Jitter that would explain any misfit explains none.
 WORST_JITTER = 0.25  # of a period; chosen
+# Nor is much seen of it through intervals wider than this. Chosen.
+BLURRED, BLURRED_JITTER = 0.25, 0.08  # of a period
 JITTER_SDS = 1.8  # standard deviations to the edge; a uniform's is 1.73
 # Strays from a line are sqrt(1/2) of those from the tick before, where the
 # jitter is about a rhythm, and grow beyond where it adds up.
@@ -109,6 +114,7 @@ def find_period(
 
   With `repeats` a tick may show the same value again.
   """
+  changes = _narrowest(changes)
   held = max((change.held for change in changes), default=0.0)
   lowest = max(SHORTEST_PERIOD, held / SLACK)
   highest = SLACK * longest_period(changes)
@@ -140,6 +146,13 @@ def find_period(
   return found
 
 
+def _narrowest(changes: Sequence[Change]) -> list[Change]:
+  """Keeps the changes about as narrow as the narrowest quarter."""
+  widths = sorted(change.width for change in changes)
+  most = WIDER * widths[len(widths) // 4] if widths else 0.0
+  return [change for change in changes if change.width <= most]
+
+
 def _only_one(
   candidates: Sequence[float], misfits: Sequence[float]
 ) -> float | None:
@@ -154,7 +167,7 @@ def _only_one(
   middle = (group[0] + group[-1]) / 2
   for period in good:
     parts = round(middle / period)
-    if abs(middle / parts - period) > ALIKE * period:
+    if abs(middle / parts - period) > ALIKE * parts * period:
       return None
   return middle
 
@@ -167,7 +180,7 @@ def _misfit(
   """Returns the mean square distance to agreement, in periods."""
   squares, telling = 0.0, 0
   for _, low, high in pairs:
-    if high - low > 2 * TELLING * period:
+    if high - low > TELLING * period or low > FURTHEST * period:
       continue
     telling += 1
     above = max(1, math.ceil(low / period)) * period
@@ -261,11 +274,13 @@ def _fit_line(pinned: Sequence[Change], rough: float) -> Rhythm | None:
     and jitter > JITTERY * period
     and sum(o * o for o in off) > WANDERING * steps
   )
-  if jitter > WORST_JITTER * period and not wanders:
-    return None
   # Of the line: chance, and that a width may hide the same way each time.
   width = sum(c.width for c in pinned) / n / 2
-  doubt = 2 * (width + jitter) / math.sqrt(n)
+  blurred = 2 * width > BLURRED * period
+  worst = (BLURRED_JITTER if blurred else WORST_JITTER) * period
+  if jitter > worst and (blurred or not wanders):
+    return None
+  doubt = 2.5 * (width + jitter) / math.sqrt(n)
   error = 3.5 * (width + jitter) / math.sqrt(n) / last
   return Rhythm(period, error, level, doubt, jitter, wanders, n)
 

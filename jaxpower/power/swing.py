@@ -45,6 +45,7 @@ NEIGHBOURS = 12  # ticks on each side of an edge from which the swing is judged
 # A stretch longer than this many of the tick at the edge (ticks between were
 # not read) averages too much to say anything about one tick.
 COMPARABLE = 1.6
+BADLY = 0.3  # of a tick: its points' errors leave nothing of its mean power
 FEWEST_READINGS = 3  # power readings that say something
 # A reading up to this share of a tick after a tick's end counts to that tick: a
 # sensor that updates both at once shows the power of before.
@@ -153,6 +154,18 @@ class Ticks:
     return low >= 0 and all(
       self.known_watts(i, longest) is not None for i in range(low + 1, high + 1)
     )
+
+  def scale(self, low: int, high: int, power: float) -> float:
+    """Returns the watts that an error of an instant is worth.
+
+    Between points that are known badly the mean power means nothing; that of
+    the ticks beside them counts then, if it is more.
+    """
+    unsure = self._errors[low] + self._errors[high]
+    if unsure < BADLY * (self._seconds[high] - self._seconds[low]):
+      return power
+    beside = (self.known_watts(low), self.known_watts(high + 1))
+    return max([power, *(watts for watts in beside if watts is not None)])
 
   def is_noise(self, i: int, change: float) -> bool:
     """Tells whether a change over tick i may be its points' errors alone."""

@@ -199,10 +199,13 @@ class Tracker:
     last = self.last
     if last is None or not self.period or self.continuous:
       return None
-    count = round((tick.seconds - last.seconds) / self.period)
-    if count < 1:
+    apart, unsure = tick.seconds - last.seconds, tick.error + last.error
+    stray = self.jitter
+    most = math.floor((apart + unsure + stray) / self.period)
+    count = max(1, math.ceil((apart - unsure - stray) / self.period))
+    if count != most:  # how many ticks lie between is not sure
       return None
-    stray = self.jitter * (math.sqrt(count) if self.wanders else 1.0)
+    stray *= math.sqrt(count) if self.wanders else 1.0
     reach = self._doubt + count * self._period_error + stray
     middle = self._line - count * self.period
     low = max(last.seconds - last.error, middle - reach)

@@ -31,7 +31,10 @@ TOO_SHORT = 0.2  # chosen: a bound above this share of the energy is told
 # Chosen: about what opening and closing a window itself takes, and waking the
 # thread that reads; a shorter one says nothing of the work in it.
 SHORTEST = 1e-3
-GROSS = 0.5  # chosen: of the greater one; the window is partial then
+GROSS = 0.5
+# Chosen: so many bounds of the integral, as one in twenty passes one of them;
+# but where one method has so many times the joules of the other, one bound.
+DOUBTED, FAR = 2.5, 4.0
 # Chosen: a power reading that is the same for so long and so often is stuck.
 FROZEN_SECONDS, FROZEN_READS = 10.0, 20
 
@@ -311,7 +314,10 @@ def _check_methods(
     return energy
   own, other = chosen.bound or 0.0, integral.bound or 0.0
   difference = abs(integral.joules - energy.joules)
+  less, more = sorted((integral.joules, energy.joules))
   if abs(share) <= DISAGREEMENT or difference <= own + other:
+    return energy
+  if difference <= own + DOUBTED * other and more < FAR * less:
     return energy
   gross = difference > GROSS * max(integral.joules, energy.joules)
   return _with_reason(
