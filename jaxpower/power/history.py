@@ -31,6 +31,7 @@ STAYING_PERIODS, UNKNOWN_PERIOD = 1.5, 0.1
 STUCK_PERIODS = 8
 # One that is always fresh has, after so many seconds and updates.
 STILL_SECONDS, STILL_UPDATES = 0.2, 50
+FEWEST_POINTS = 8  # of a power that may be said never to have moved
 OVERDUE_PERIODS = 2.5  # without a tick: the next one is not merely to come
 # Power that averages longer comes too late to be waited for beside a counter.
 LONGEST_AWAITED = 0.25
@@ -342,6 +343,14 @@ class History:
   def has_counter(self) -> bool:
     """Whether the counter has moved at all."""
     return len(self.points) > 1
+
+  @property
+  def is_silent(self) -> bool:
+    """Whether neither counter nor power has moved in many reads."""
+    watts = self.power_watts
+    if self.has_counter or len(watts) < FEWEST_POINTS:
+      return False
+    return min(watts) == max(watts)
 
   @property
   def is_checked(self) -> bool:

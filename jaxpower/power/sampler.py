@@ -178,7 +178,8 @@ class Channel:
   def _tracker(self) -> Tracker:
     """Returns the rhythm to follow: the counter's, else the power's."""
     history = self.histories[0]
-    return history.counter if history.counter.changes else history.power
+    counts = history.counter.changes and not history.still_seconds
+    return history.counter if counts else history.power
 
   def _next(self, now: float) -> float:
     """Plans the instant of the next read."""

@@ -31,10 +31,11 @@ TOO_SHORT = 0.2  # chosen: a bound above this share of the energy is told
 # Chosen: about what opening and closing a window itself takes, and waking the
 # thread that reads; a shorter one says nothing of the work in it.
 SHORTEST = 1e-3
-GROSS = 0.5
+GROSS = 0.5  # chosen: of the greater one, above which the window is partial
 # Chosen: so many bounds of the integral, as one in twenty passes one of them;
 # but where one method has so many times the joules of the other, one bound.
 DOUBTED, FAR = 2.5, 4.0
+NOTHING_MOVES = "neither its energy counter nor its power has ever moved"
 # Chosen: a power reading that is the same for so long and so often is stuck.
 FROZEN_SECONDS, FROZEN_READS = 10.0, 20
 
@@ -150,6 +151,8 @@ def energy_of(
     integral = _from_power(history, start, end, True, at_rest)
   if counter is not None and history.part_time:
     counter = _part_time(counter, integral)
+  if broken and history.is_silent:
+    integral = Estimate(None, None, 0, (NOTHING_MOVES,))
   chosen, method = _choose(domain, counter, integral)
   reasons = list(chosen.reasons)
   if chosen is integral and counter is not None:
