@@ -53,14 +53,13 @@ class Total:
 def total(windows: Iterable[Window]) -> Total:
   """Adds up windows; one unknown makes the sum unknown.
 
-  Bounds add in quadrature: what a window misses at its edges is independent
-  of the next one's edges.
+  Bounds add linearly: the windows of one phase begin and end at the same place
+  of the work, and so miss the same there, and a sensor's bias has one sign.
   """
   windows = tuple(windows)
-  bounds = [w.joules_bound for w in windows]
   return Total(
     joules=sum_or_none(w.joules for w in windows),
-    bound=None if None in bounds else math.hypot(*(b or 0 for b in bounds)),
+    bound=sum_or_none(w.joules_bound for w in windows),
     seconds=math.fsum(w.seconds for w in windows),
   )
 

@@ -245,11 +245,14 @@ class Monitor:
     Call it with the framework's context open and nothing queued.
     """
     with self.window(name) as handle:
+      handle.at_rest = True
       time.sleep(seconds)
     window = handle.result()
     for energy in (*window.energies, *window.apart):
       if energy.joules is not None:
         self.idle_watts[energy.domain] = energy.joules / window.seconds
+    for history in self._sampler.histories:
+      history.idle_watts = self.idle_watts.get(history.domain.name)
     return window
 
   def windows(self) -> tuple[Window, ...]:
