@@ -6,13 +6,17 @@ anybody else.
 """
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from jaxpower.power import Sample, Window
 
 
 def write(
-  path: pathlib.Path, samples: Sequence[Sample], windows: Sequence[Window]
+  path: pathlib.Path,
+  samples: Sequence[Sample],
+  windows: Sequence[Window],
+  times: Mapping[str, Any] | None = None,
 ) -> None:
   """Writes two Parquet files: readings at `path`, windows beside it.
 
@@ -20,8 +24,9 @@ def write(
   instant. Windows: phase, start_seconds, seconds (the duration), joules,
   joules_bound (half-width, 95 %), other_load_cores and steal_cores (mean cores
   that other work kept busy, and that the hypervisor took away). Times are
-  seconds of one monotonic clock in both files; null is unknown. Each file is
-  written atomically.
+  seconds of one monotonic clock in both files; null is unknown. `times` say
+  what that clock is on the wall (`clocks.span`); they are the metadata of both
+  files, as text. Each file is written atomically.
   """
   _write(
     path,
@@ -32,6 +37,7 @@ def write(
       "watts": [s.watts for s in samples],
     },
     text=("domain",),
+    metadata=times or {},
   )
   _write(
     path.with_suffix(".windows.parquet"),
@@ -45,18 +51,23 @@ def write(
       "steal_cores": [w.load and w.load.steal_cores for w in windows],
     },
     text=("phase",),
+    metadata=times or {},
   )
 
 
 def _write(
-  path: pathlib.Path, columns: dict[str, list], text: tuple[str, ...]
+  path: pathlib.Path,
+  columns: dict[str, list],
+  text: tuple[str, ...],
+  metadata: Mapping[str, Any],
 ) -> None:
   """Writes a table: columns named in `text` are strings, all others float64."""
   import pyarrow as pa  # here, since loading it costs a command a second
   import pyarrow.parquet as pq
 
   schema = pa.schema(
-    [(name, pa.string() if name in text else pa.float64()) for name in columns]
+    [(name, pa.string() if name in text else pa.float64()) for name in columns],
+    metadata={key: str(value) for key, value in metadata.items()},
   )
   path.parent.mkdir(parents=True, exist_ok=True)
   unfinished = path.with_suffix(".unfinished")

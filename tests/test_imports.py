@@ -16,6 +16,7 @@ DOORS = {
   "accounting": {"config", "power", "records"},
   "accumulation": {"architectures", "config"},
   "architectures": {"config"},
+  "billing": {"config", "power", "wings"},
   "checks": {"architectures", "config", "records"},
   "cli": {
     "config",
@@ -80,6 +81,7 @@ DOORS = {
   "torch_wing": {"config", "data", "learn", "learn_torch", "weights"},
   "trial": {
     "accounting",
+    "billing",
     "config",
     "data",
     "messages",
@@ -93,6 +95,7 @@ DOORS = {
   "wings": {"config", "data", "learn", "torch_wing"},
   "wording": set(),
   "worker": {
+    "billing",
     "config",
     "messages",
     "power",
@@ -113,7 +116,15 @@ REPORT_DOORS = {
   "report": {"compare", "findings", "given", "questions", "render"},
 }
 # Rooms that load no framework; the worker does so only in its own process.
-HEAVY = {"learn", "learn_torch", "torch_wing", "trial", "wings", "worker"}
+HEAVY = {
+  "billing",
+  "learn",
+  "learn_torch",
+  "torch_wing",
+  "trial",
+  "wings",
+  "worker",
+}
 LIGHT = set(DOORS) - HEAVY
 
 

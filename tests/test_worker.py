@@ -73,6 +73,8 @@ def test_a_killed_worker_costs_one_trial(tmp_path: pathlib.Path) -> None:
     assert lost.varied == {"batch_size": 128}
     assert lost.train_joules is None
     assert lost.partial
+    assert lost.started_utc and lost.ended_utc and first.ended_utc
+    assert first.ended_utc <= lost.started_utc <= lost.ended_utc
     again = finish(worker, EASY, tmp_path)
     assert again.status == "reached"
     assert worker.pid != victim
