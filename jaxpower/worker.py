@@ -272,7 +272,7 @@ def serve(
     meter: auto, nvml, rapl or estimate.
     framework: That of all trials of this process.
   """
-  from jaxpower import billing, trial
+  from jaxpower import billing, frameworks, trial
   from jaxpower.power import MeterError, Monitor
   from jaxpower.wings import wing_of
 
@@ -287,8 +287,14 @@ def serve(
     with monitor_of(any_trial) as monitor:
       description = monitor.describe()
       cautions = (*monitor.cautions, *billing.cautions_of(devices))
-  except (MeterError, RuntimeError) as error:
+  except MeterError as error:
     outbox.send(Refused(str(error)))
+    return
+  except RuntimeError as error:
+    reason = str(error)
+    if framework == "jax":
+      reason = frameworks.why_refused(reason, os.environ)
+    outbox.send(Refused(reason))
     return
   outbox.send(
     Ready(

@@ -21,8 +21,10 @@ DOORS = {
   "cli": {
     "config",
     "data",
+    "frameworks",
     "messages",
     "power",
+    "provenance",
     "records",
     "report",
     "sweep",
@@ -31,6 +33,7 @@ DOORS = {
   },
   "config": set(),
   "data": set(),
+  "frameworks": {"power"},
   "grid": {"checks", "config"},
   "growth": {"checks", "config", "grid", "records"},
   "learn": {
@@ -97,6 +100,7 @@ DOORS = {
   "worker": {
     "billing",
     "config",
+    "frameworks",
     "messages",
     "power",
     "provenance",

@@ -141,7 +141,7 @@ def main(arguments: Sequence[str]) -> int:
   gpus = args.gpus.split(",") if getattr(args, "gpus", None) else None
   try:
     if args.command == "doctor":
-      return doctor.run(as_json=args.json)
+      return doctor.run(json_wanted=args.json)
     if args.command == "watch":
       return watch.run(args.meter, gpus, args.interval, args.count)
     rest = args.rest[1:] if args.rest[:1] == ["--"] else args.rest

@@ -95,7 +95,8 @@ def list_boards(pci_devices: Path = PCI_DEVICES) -> tuple[Board, ...]:
       boards.append(_board(index))
     except pynvml.NVMLError as error:
       if getattr(error, "value", None) != pynvml.NVML_ERROR_NO_PERMISSION:
-        boards.append(Board(index, "", "GPU", "", lost=str(error)))
+        lost = Board(index, "", "GPU", _address(index), lost=str(error))
+        boards.append(lost)
   if not any(board.lost for board in boards):
     return tuple(boards)
   return _with_addresses(boards, nvidia_gpus(pci_devices))
@@ -117,23 +118,31 @@ def _board(index: int) -> Board:
   )
 
 
+def _address(index: int) -> str:
+  """Asks for the PCI address of a board that answers little; "" if nothing."""
+  try:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    return pynvml.nvmlDeviceGetPciInfo(handle).busId
+  except pynvml.NVMLError:
+    return ""
+
+
 def _with_addresses(
   boards: Sequence[Board], addresses: Sequence[str]
 ) -> tuple[Board, ...]:
-  """Gives lost boards the PCI addresses that no other board has.
+  """Gives boards without a PCI address those that no other board has.
 
   None is given where there are more of them than boards are lost, as in a
   container that sees a part of the machine's boards.
   """
-  known = [board.pci for board in boards if not board.lost]
+  known = [board.pci for board in boards if board.pci]
   free = [a for a in addresses if not any(same_pci(a, k) for k in known)]
-  lost = [board for board in boards if board.lost]
+  lost = [board for board in boards if not board.pci]
   if len(free) != len(lost):
     return tuple(boards)
   by_index = {b.index: a for b, a in zip(lost, free, strict=True)}
   return tuple(
-    replace(board, pci=by_index[board.index]) if board.lost else board
-    for board in boards
+    replace(board, pci=by_index.get(board.index, board.pci)) for board in boards
   )
 
 
