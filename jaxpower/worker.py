@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -272,7 +272,7 @@ def serve(
     meter: auto, nvml, rapl or estimate.
     framework: That of all trials of this process.
   """
-  from jaxpower import billing, frameworks, trial
+  from jaxpower import billing, frameworks, machine, trial
   from jaxpower.power import MeterError, Monitor
   from jaxpower.wings import wing_of
 
@@ -280,7 +280,16 @@ def serve(
     gpus = billing.gpus_of(billing.devices_of(metered))
     return Monitor(meter, wait=wing.wait, gpus=gpus)
 
+  def unused() -> str:
+    """Says which GPUs a worker on a CPU does not use, where any are here."""
+    if any(device.name for device in devices):
+      return ""
+    here = machine.look()
+    why = machine.unused_gpus("cpu", framework, 0, here, os.environ)
+    return "" if why is None else f"; {why}"
+
   any_trial = Trial(framework=framework)
+  devices: Sequence[billing.Device] = ()
   try:
     wing = wing_of(framework)
     devices = billing.devices_of(any_trial)
@@ -288,7 +297,7 @@ def serve(
       description = monitor.describe()
       cautions = (*monitor.cautions, *billing.cautions_of(devices))
   except MeterError as error:
-    outbox.send(Refused(str(error)))
+    outbox.send(Refused(f"{error}{unused()}"))
     return
   except RuntimeError as error:
     reason = str(error)

@@ -5,7 +5,8 @@ import json
 import pynvml
 import pytest
 
-from jaxpower.cli import doctor, machine
+from jaxpower import machine
+from jaxpower.cli import doctor
 from jaxpower.power import devices
 from jaxpower.power.simulated_nvml import UUIDS, Gpu, installed
 

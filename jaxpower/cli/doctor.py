@@ -5,8 +5,15 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from jaxpower.cli import machine
 from jaxpower.cli.check import Check, Level, as_json, show
+from jaxpower.cli.machine import (
+  check_disk,
+  check_frameworks,
+  check_load,
+  check_slots,
+  check_versions,
+)
+from jaxpower.machine import look, versions_of
 from jaxpower.power import Domain, Monitor, Problem
 from jaxpower.power.cpu_time import usable_cores
 from jaxpower.power.devices import Board, VisibleDevice, visible_devices
@@ -27,17 +34,17 @@ def run(*, json_wanted: bool = False) -> int:
     description = monitor.describe()
     domains = monitor.domains
     failures, cautions = monitor.failures, monitor.cautions
-  here, cores = machine.look(), usable_cores()
+  here, cores = look(), usable_cores()
   devices = map_devices(here.boards)
   checks = [
     *check_sensors(description["domains"], domains, devices),
     *check_problems(failures, cautions),
     *check_visible(devices),
-    *machine.check_slots(here),
-    *machine.check_frameworks(here, os.environ),
-    *machine.check_versions(here),
-    *machine.check_disk(),
-    *machine.check_load(load_warnings(load, cores), cores),
+    *check_slots(here),
+    *check_frameworks(here, os.environ),
+    *check_versions(here),
+    *check_disk(),
+    *check_load(load_warnings(load, cores), cores),
   ]
   measured = any(not d.estimated for d in domains if d.counted)
   if json_wanted:
@@ -47,7 +54,7 @@ def run(*, json_wanted: bool = False) -> int:
       "checks": [as_json(check) for check in checks],
       "devices": devices,
       "slots": list(here.slots),
-      "versions": machine.versions_of(here),
+      "versions": versions_of(here),
       "meter": description,
     }
     print(json.dumps(document, indent=1))

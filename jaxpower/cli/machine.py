@@ -1,89 +1,21 @@
-"""What the machine has, against what a job uses of it.
-
-`look` gathers the facts, once; every check is a pure function of them.
-"""
+"""The doctor's checks of a machine: what it has against what a job can use."""
 
 import os
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-import pynvml
 
 from jaxpower.cli.check import Check
-from jaxpower.frameworks import Framework, installed, why_no_gpu
-from jaxpower.power import MeterError, Problem
-from jaxpower.power.devices import Board, list_boards
-from jaxpower.power.nvml import start_nvml, stop_nvml
-from jaxpower.power.pci import PCI_DEVICES, nvidia_gpus, same_pci
-from jaxpower.provenance import package_versions
+from jaxpower.frameworks import why_no_gpu
+from jaxpower.machine import Machine, versions_of
+from jaxpower.power import Problem
+from jaxpower.power.pci import same_pci
 from jaxpower.wording import count, memory
 
 RUNS = pathlib.Path("runs")  # where scripts/run.py writes
 # Chosen: a trial of the bundled configs writes less than 1 MB, weights of
 # ResNet-50 take 0.1 GB, and a full disk ends a sweep.
 LOW_DISK_BYTES, NO_DISK_BYTES = 2e9, 1e8
-
-
-@dataclass(frozen=True)
-class Machine:
-  """The facts of a machine.
-
-  `boards` are NVML's, lost ones too; `slots` are the PCI addresses of NVIDIA
-  GPUs. `driver_cuda` is the newest CUDA that the driver knows, as 13000 for
-  13.0. What is not known is None or "".
-  """
-
-  boards: tuple[Board, ...] = ()
-  slots: tuple[str, ...] = ()
-  driver: str = ""
-  nvml: str = ""
-  driver_cuda: int | None = None
-  frameworks: tuple[Framework, ...] = ()
-  versions: Mapping[str, str] = field(default_factory=dict)
-
-  @property
-  def gpus(self) -> int:
-    """How many NVIDIA GPUs could be used: NVML's, without it those in slots."""
-    answering = [board for board in self.boards if not board.lost]
-    return len(answering) if self.boards else len(self.slots)
-
-  @property
-  def cuda_major(self) -> int | None:
-    """The major version of the newest CUDA that the driver knows."""
-    return None if self.driver_cuda is None else self.driver_cuda // 1000
-
-
-def look(pci_devices: pathlib.Path = PCI_DEVICES) -> Machine:
-  """Looks at the machine; opens no device and loads no framework."""
-  facts: dict[str, Any] = {
-    "slots": nvidia_gpus(pci_devices),
-    "frameworks": installed(),
-    "versions": package_versions(),
-  }
-  try:
-    start_nvml()
-  except MeterError:
-    return Machine(**facts)
-  try:
-    return Machine(
-      boards=list_boards(pci_devices),
-      driver=_asked(pynvml.nvmlSystemGetDriverVersion) or "",
-      nvml=_asked(pynvml.nvmlSystemGetNVMLVersion) or "",
-      driver_cuda=_asked(pynvml.nvmlSystemGetCudaDriverVersion_v2),
-      **facts,
-    )
-  finally:
-    stop_nvml()
-
-
-def _asked(call: Any) -> Any:
-  try:
-    return call()
-  except pynvml.NVMLError:
-    return None
 
 
 def check_slots(machine: Machine) -> list[Check]:
@@ -125,19 +57,6 @@ def check_frameworks(
   return checks
 
 
-def versions_of(machine: Machine) -> dict[str, str]:
-  """Lists the versions on which numbers depend, by name."""
-  versions = dict(machine.versions)
-  if machine.driver:
-    versions["NVIDIA driver"] = machine.driver
-  if machine.nvml:
-    versions["NVML"] = machine.nvml
-  if machine.driver_cuda is not None:
-    major, rest = divmod(machine.driver_cuda, 1000)
-    versions["CUDA of the driver"] = f"{major}.{rest // 10}"
-  return versions
-
-
 def check_versions(machine: Machine) -> list[Check]:
   """Shows the versions on one line."""
   versions = versions_of(machine).items()
@@ -168,42 +87,3 @@ def check_load(problems: Sequence[Problem], cores: int) -> list[Check]:
   return [
     Check("warn", "load", problem.reason, problem.fix) for problem in problems
   ]
-
-
-def unused_gpus(
-  platform: str,
-  framework: str,
-  billed: int,
-  machine: Machine,
-  environ: Mapping[str, str],
-) -> Problem | None:
-  """Says that GPUs are here which a sweep does not use, and why; or None.
-
-  Args:
-    platform: On which the worker trains, "cpu" or another.
-    framework: Of the worker, as records name it.
-    billed: How many devices it trains on.
-    machine: Of this process.
-    environ: The environment of the worker.
-  """
-  gpus = count(machine.gpus, "NVIDIA GPU")
-  if platform != "cpu":
-    left = machine.gpus - billed
-    if left <= 0:
-      return None
-    other = count(left, "other GPU")
-    return Problem(f"not used: {other} of this machine, kept apart in records")
-  if not machine.gpus:
-    return None
-  name = "JAX" if framework == "jax" else "PyTorch"
-  for found in machine.frameworks:
-    problem = why_no_gpu(found, machine.cuda_major, environ)
-    if found.name == name and problem is not None:
-      return Problem(f"{gpus} here not used: {problem.reason}", problem.fix)
-  visible = environ.get("CUDA_VISIBLE_DEVICES")
-  if visible is not None:
-    return Problem(
-      f"{gpus} here not used: CUDA_VISIBLE_DEVICES={visible!r}",
-      "unset CUDA_VISIBLE_DEVICES",
-    )
-  return Problem(f"{gpus} here not used", "python -m jaxpower doctor says more")

@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from jaxpower.cli import machine
 from jaxpower.config import Trial, trial_id
+from jaxpower.machine import look, unused_gpus
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan
@@ -57,8 +57,8 @@ class Display:
     devices = f"{ready.devices} x {ready.device_kind}"
     self._say(f"training on {devices}; metering {domains}")
     framework = self._plan.left[0].framework if self._plan.left else "jax"
-    unused = machine.unused_gpus(
-      ready.platform, framework, ready.devices, machine.look(), os.environ
+    unused = unused_gpus(
+      ready.platform, framework, ready.devices, look(), os.environ
     )
     if unused is not None:
       self._say(
