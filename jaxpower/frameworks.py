@@ -56,6 +56,8 @@ def _jax() -> Framework | None:
   for cuda, package in JAX_PLUGINS.items():
     if plugin := _version(package):
       return Framework("JAX", jax, cuda, plugin, _version("jaxlib"))
+    if importlib.util.find_spec(package.replace("-", "_")):  # as Conda's
+      return Framework("JAX", jax, cuda)
   return Framework("JAX", jax)
 
 
