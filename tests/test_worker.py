@@ -211,3 +211,14 @@ def test_a_worker_that_cannot_start_leaves_none_behind(
     assert heard == ["jax on", "jax off"]
     workers.of("jax")
   assert heard == ["jax on", "jax off"] * 2
+
+
+def test_a_platform_that_jax_does_not_have_is_named(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  monkeypatch.setenv("JAX_PLATFORMS", "gpu")
+  with pytest.raises(WorkerError) as refused, Worker("estimate"):
+    pass
+  line = str(refused.value)
+  assert line.startswith("JAX_PLATFORMS='gpu' cannot be had here")
+  assert "fix: unset JAX_PLATFORMS" in line and "\n" not in line
