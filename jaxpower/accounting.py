@@ -13,6 +13,7 @@ from typing import Any
 from jaxpower.config import Trial, targets_of
 from jaxpower.power import Energy, Window
 from jaxpower.power.load import mean_load
+from jaxpower.power.window_energy import SHORTEST
 from jaxpower.records import (
   Compilation,
   Evaluation,
@@ -52,14 +53,13 @@ class Total:
 def total(windows: Iterable[Window]) -> Total:
   """Adds up windows; one unknown makes the sum unknown.
 
-  Bounds add in quadrature: what a window misses at its edges is independent
-  of the next one's edges.
+  Bounds add linearly: the windows of one phase begin and end at the same place
+  of the work, and so miss the same there, and a sensor's bias has one sign.
   """
   windows = tuple(windows)
-  bounds = [w.joules_bound for w in windows]
   return Total(
     joules=sum_or_none(w.joules for w in windows),
-    bound=None if None in bounds else math.hypot(*(b or 0 for b in bounds)),
+    bound=sum_or_none(w.joules_bound for w in windows),
     seconds=math.fsum(w.seconds for w in windows),
   )
 
@@ -188,12 +188,14 @@ def record(
   phases = tuple(dict.fromkeys(window.name for window in windows))
   totals = {phase: total(of_phase(windows, phase)) for phase in phases}
   spent, idle = total(trained(windows)), _idle_watts(windows)
-  reasons = tuple(dict.fromkeys(r for w in windows for r in w.reasons))
+  reasons = dict.fromkeys(
+    r for w in windows if not _is_formality(w) for r in w.reasons
+  )
   return TrialRecord(
     **identity(trial, varied),
     status=status,
     partial=any(window.partial for window in windows),
-    reasons=reasons,
+    reasons=tuple(reasons),
     best_accuracy=max(result.accuracy for result in results),
     final_accuracy=results[-1].accuracy,
     steps=results[-1].steps,
@@ -313,6 +315,11 @@ def tested(
     if errors
     else None,
   }
+
+
+def _is_formality(window: Window) -> bool:
+  """Whether nothing was to be done: programs were there, no idling asked."""
+  return window.name in ("compile", "idle") and window.seconds < SHORTEST
 
 
 def _idle_watts(windows: Iterable[Window]) -> float | None:

@@ -76,7 +76,7 @@ def test_a_trial_that_reached_its_target() -> None:
   found = record()
   assert (found.status, found.trial_id) == ("reached", trial_id(TRIAL))
   assert found.joules_to_accuracy == 400.0
-  assert found.joules_to_accuracy_bound == 5.0  # 3 and 4 in quadrature
+  assert found.joules_to_accuracy_bound == 7.0  # 3 and 4, one error
   assert found.seconds_to_accuracy == 2.0
   assert found.joules_to_accuracy_with_compile == 490.0
   assert found.joules_to_accuracy_with_eval == 490.0
@@ -102,7 +102,7 @@ def test_a_trial_that_reached_its_target() -> None:
 def test_a_miss_keeps_what_it_spent_as_a_lower_bound() -> None:
   found = record((result(0, 0.1), result(10, 0.6), result(20, 0.79)))
   assert found.status == "missed"
-  assert (found.train_joules, found.train_joules_bound) == (400.0, 5.0)
+  assert (found.train_joules, found.train_joules_bound) == (400.0, 7.0)
   assert found.joules_to_accuracy is None
   assert found.seconds_to_accuracy is None
   assert found.best_accuracy == 0.79
@@ -134,7 +134,7 @@ def test_training_past_the_target_changes_no_joule_to_it(
   ):
     assert getattr(found, name) == getattr(stopped, name), name
   assert (found.train_joules, found.train_seconds) == (1150.0, 7.0)
-  assert found.train_joules_bound == 13.0
+  assert found.train_joules_bound == 19.0
   assert (found.steps, found.examples) == (30, 300)
   assert found.final_accuracy == last.accuracy
   assert found.joules_by_phase["eval"] == 120.0
@@ -358,7 +358,7 @@ def test_an_interpolated_crossing_lies_before_the_confirmed_look() -> None:
   assert found.joules_to_accuracy_with_compile == pytest.approx(452.0)
   assert found.joules_to_accuracy_with_eval == pytest.approx(452.0)
   assert found.active_joules_to_accuracy == pytest.approx(362.0 - 60.0 * 1.8)
-  assert found.joules_to_accuracy_bound == 5.0
+  assert found.joules_to_accuracy_bound == 7.0
   assert (found.looks_to_target, found.train_joules) == (2, 500.0)
 
 

@@ -162,8 +162,8 @@ def test_describe_and_timeline_are_ready_to_be_written():
   description = json.loads(json.dumps(monitor.describe()))
   assert description["meter"] == "given"
   assert description["domains"][0]["method"] == "counter"
-  rows = monitor.timeline()
-  assert len(rows) >= 2
+  rows = list(monitor.timeline())
+  assert len(rows) == len(monitor.timeline()) >= 2
   assert rows[0].seconds < rows[-1].seconds
   assert rows[-1].watts == 100.0
 
@@ -356,17 +356,18 @@ def test_the_rhythm_of_the_work_is_told_or_read_from_the_windows():
       time.sleep(0.02)
     for _ in range(3):
       monitor.measure("step", int)
-    step = monitor._handles[-1]
+    log = monitor._windows
+    step = log._handles[-1]
     step.start, step.end = 51.1, 51.15
-    monitor._starts["step"] = [50.0 + 0.1 * i for i in range(12)]
+    log._starts["step"] = [50.0 + 0.1 * i for i in range(12)]
     with monitor.window("alone") as alone:
       pass
   assert epoch.end is not None
   expected = (epoch.end - epoch.start) / 4
-  assert monitor._rhythm(epoch, epoch.end) == pytest.approx(expected)
-  assert monitor._rhythm(step, 51.15) == pytest.approx(0.1)
+  assert log.rhythm(epoch, epoch.end) == pytest.approx(expected)
+  assert log.rhythm(step, 51.15) == pytest.approx(0.1)
   assert alone.end is not None
-  assert monitor._rhythm(alone, alone.end) is None
+  assert log.rhythm(alone, alone.end) is None
 
 
 def test_sensors_are_characterised_at_will():
