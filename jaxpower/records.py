@@ -104,6 +104,11 @@ class TrialRecord:
   `other_load_cores` and `steal_cores` are the mean cores in each phase that
   other work kept busy, and that the hypervisor took away; None where they were
   not read, as in older records.
+  `joules_by_phase_and_domain` has the joules of each phase by domain (a GPU, a
+  CPU, a DRAM); `apart_joules_by_phase` those of the node's other GPUs, by
+  phase and GPU, which are in no sum. `started_utc` and `ended_utc` are
+  wall-clock time, `monotonic_origin_seconds` is the clock of the timelines at
+  `started_utc`. All of these are None in older records.
   """
 
   trial_id: str
@@ -137,6 +142,9 @@ class TrialRecord:
   joules_to_accuracy_with_compile: float | None = None
   joules_to_accuracy_with_eval: float | None = None
   active_joules_to_accuracy: float | None = None
+  started_utc: str | None = None
+  ended_utc: str | None = None
+  monotonic_origin_seconds: float | None = None
   wall_seconds: float | None = None
   train_seconds: float | None = None
   train_joules: float | None = None
@@ -148,6 +156,8 @@ class TrialRecord:
   joules_by_domain: dict[str, float | None] = dataclasses.field(
     default_factory=dict
   )
+  joules_by_phase_and_domain: dict[str, dict[str, float | None]] | None = None
+  apart_joules_by_phase: dict[str, dict[str, float | None]] | None = None
   idle_watts: float | None = None
   other_load_cores: dict[str, float | None] | None = None
   steal_cores: dict[str, float | None] | None = None

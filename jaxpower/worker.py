@@ -26,13 +26,14 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 from jaxpower import provenance
 from jaxpower.config import Trial
 from jaxpower.messages import Done, Progress, Ready, Refused, Task
+from jaxpower.power.clocks import Instant, read_clocks, span
 from jaxpower.records import TrialRecord, identity
 
 EXIT_SECONDS = 10.0  # for a worker to end by itself, then it is killed; chosen
@@ -120,12 +121,14 @@ class Worker:
     if self._process.poll() is not None:
       self._stop()
       self._start()
+    started = read_clocks()
     try:
       self._inbox.send(Task(trial, varied, str(folder), compile_repeats))
       while not isinstance(message := self._outbox.recv(), Done):
         yield message
     except (EOFError, OSError):
-      message = Done(failed_record(trial, varied, self._cause_of_death()))
+      cause = self._cause_of_death()
+      message = Done(failed_record(trial, varied, cause, started))
     yield message
 
   def terminate(self) -> None:
@@ -224,15 +227,20 @@ def _pipe() -> tuple[Connection, Connection]:
 
 
 def failed_record(
-  trial: Trial, varied: dict[str, Any], error: str
+  trial: Trial,
+  varied: dict[str, Any],
+  error: str,
+  started: Instant | None = None,
 ) -> TrialRecord:
   """Makes the record of a trial that failed before it had one."""
+  ended = read_clocks()
   return TrialRecord(
     **identity(trial, varied),
     status="failed",
     error=error,
     partial=True,
     reasons=("the trial failed: its energy is unknown",),
+    **span(started or ended, ended),
     provenance=provenance.collect(),
   )
 
@@ -264,26 +272,43 @@ def serve(
     meter: auto, nvml, rapl or estimate.
     framework: That of all trials of this process.
   """
-  from jaxpower import trial
+  from jaxpower import billing, frameworks, machine, trial
   from jaxpower.power import MeterError, Monitor
   from jaxpower.wings import wing_of
 
   def monitor_of(metered: Trial) -> Monitor:
-    return Monitor(meter, wait=wing.wait, gpus=trial.gpus_of(metered))
+    gpus = billing.gpus_of(billing.devices_of(metered))
+    return Monitor(meter, wait=wing.wait, gpus=gpus)
+
+  def unused() -> str:
+    """Says which GPUs a worker on a CPU does not use, where any are here."""
+    if any(device.name for device in devices):
+      return ""
+    here = machine.look()
+    why = machine.unused_gpus("cpu", framework, 0, here, os.environ)
+    return "" if why is None else f"; {why}"
 
   any_trial = Trial(framework=framework)
+  devices: Sequence[billing.Device] = ()
   try:
     wing = wing_of(framework)
-    devices = wing.devices(any_trial)
+    devices = billing.devices_of(any_trial)
     with monitor_of(any_trial) as monitor:
-      description, cautions = monitor.describe(), monitor.cautions
-  except (MeterError, RuntimeError) as error:
-    outbox.send(Refused(str(error)))
+      description = monitor.describe()
+      cautions = (*monitor.cautions, *billing.cautions_of(devices))
+  except MeterError as error:
+    outbox.send(Refused(f"{error}{unused()}"))
+    return
+  except RuntimeError as error:
+    reason = str(error)
+    if framework == "jax":
+      reason = frameworks.why_refused(reason, os.environ)
+    outbox.send(Refused(reason))
     return
   outbox.send(
     Ready(
-      platform=devices[0]["platform"],
-      device_kind=devices[0]["kind"],
+      platform=devices[0].facts["platform"],
+      device_kind=devices[0].facts["kind"],
       devices=len(devices),
       meter=description,
       warnings=tuple(map(str, cautions)),
@@ -297,7 +322,7 @@ def serve(
       task: Task = inbox.recv()
     except EOFError:
       return
-    folder = pathlib.Path(task.folder)
+    folder, started = pathlib.Path(task.folder), read_clocks()
     try:
       if not prepared:
         outbox.send(Progress(phase="prepare"))
@@ -318,7 +343,10 @@ def serve(
       return
     except Exception as error:  # noqa: BLE001, one trial must not end the rest
       record = failed_record(
-        task.trial, task.varied, f"{type(error).__name__}: {error}"
+        task.trial,
+        task.varied,
+        f"{type(error).__name__}: {error}",
+        started,
       )
       _write_trace(folder, record.trial_id)
     outbox.send(Done(record))

@@ -16,10 +16,13 @@ DOORS = {
   "accounting": {"config", "power", "records"},
   "accumulation": {"architectures", "config"},
   "architectures": {"config"},
+  "billing": {"config", "power", "wings"},
   "checks": {"architectures", "config", "records"},
   "cli": {
     "config",
     "data",
+    "frameworks",
+    "machine",
     "messages",
     "power",
     "records",
@@ -30,6 +33,7 @@ DOORS = {
   },
   "config": set(),
   "data": set(),
+  "frameworks": {"power"},
   "grid": {"checks", "config"},
   "growth": {"checks", "config", "grid", "records"},
   "learn": {
@@ -48,6 +52,7 @@ DOORS = {
     "schedule",
     "weights",
   },
+  "machine": {"frameworks", "power", "provenance", "wording"},
   "messages": {"config", "records"},
   "more_seeds": {"records"},
   "power": set(),
@@ -80,6 +85,7 @@ DOORS = {
   "torch_wing": {"config", "data", "learn", "learn_torch", "weights"},
   "trial": {
     "accounting",
+    "billing",
     "config",
     "data",
     "messages",
@@ -93,7 +99,10 @@ DOORS = {
   "wings": {"config", "data", "learn", "torch_wing"},
   "wording": set(),
   "worker": {
+    "billing",
     "config",
+    "frameworks",
+    "machine",
     "messages",
     "power",
     "provenance",
@@ -113,7 +122,15 @@ REPORT_DOORS = {
   "report": {"compare", "findings", "given", "questions", "render"},
 }
 # Rooms that load no framework; the worker does so only in its own process.
-HEAVY = {"learn", "learn_torch", "torch_wing", "trial", "wings", "worker"}
+HEAVY = {
+  "billing",
+  "learn",
+  "learn_torch",
+  "torch_wing",
+  "trial",
+  "wings",
+  "worker",
+}
 LIGHT = set(DOORS) - HEAVY
 
 

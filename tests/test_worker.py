@@ -73,6 +73,8 @@ def test_a_killed_worker_costs_one_trial(tmp_path: pathlib.Path) -> None:
     assert lost.varied == {"batch_size": 128}
     assert lost.train_joules is None
     assert lost.partial
+    assert lost.started_utc and lost.ended_utc and first.ended_utc
+    assert first.ended_utc <= lost.started_utc <= lost.ended_utc
     again = finish(worker, EASY, tmp_path)
     assert again.status == "reached"
     assert worker.pid != victim
@@ -209,3 +211,14 @@ def test_a_worker_that_cannot_start_leaves_none_behind(
     assert heard == ["jax on", "jax off"]
     workers.of("jax")
   assert heard == ["jax on", "jax off"] * 2
+
+
+def test_a_platform_that_jax_does_not_have_is_named(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  monkeypatch.setenv("JAX_PLATFORMS", "gpu")
+  with pytest.raises(WorkerError) as refused, Worker("estimate"):
+    pass
+  line = str(refused.value)
+  assert line.startswith("JAX_PLATFORMS='gpu' cannot be had here")
+  assert "fix: unset JAX_PLATFORMS" in line and "\n" not in line

@@ -38,11 +38,9 @@ JUMP_SLACK = 0.1  # of a period, by which a tick may come early
 # A fall of at most so many typical steps, of the last sixteen, is noise. Three
 # steps at least tell what is typical.
 NOISE_STEPS, TYPICAL_OF, FEWEST_STEPS = 2, 16, 3
-# A tick's mean power is the power reading where they differ by no more than its
-# instants' errors and so much; ticks known worse, or longer than so many
-# periods, are not compared. This share of so many shows a part-time counter.
-SAME_POWER, LOOSEST, LONGEST_COMPARED = 0.005, 0.06, 1.5
-SAME_SHARE, FEWEST_COMPARED = 0.8, 5
+# A tick's mean power is the power reading where they differ by no more than the
+# jitter and so much. This share of so many ticks shows a part-time counter.
+SAME_POWER, SAME_SHARE, FEWEST_COMPARED = 0.005, 0.8, 3
 # Points that stay however old they are: what is typical of them is asked.
 FEWEST_KEPT = 128
 EXCERPT = 512  # points from which a sensor's nature is told
@@ -212,14 +210,11 @@ class History:
     before, self._mean = self._mean, None
     if not self.points or not watts:
       return
-    seconds = tick.seconds - self.points[-1]
     period = self.counter.period
-    if not 0 < seconds < LONGEST_COMPARED * (period or math.inf):
+    if not period or round((tick.seconds - self.points[-1]) / period) != 1:
       return
-    slack = (tick.error + self.errors[-1]) / seconds + SAME_POWER
-    if slack > LOOSEST:
-      return
-    self._mean = mean = (tick.value - self.energies[-1]) / seconds
+    slack = SAME_POWER + self.counter.jitter / period
+    self._mean = mean = (tick.value - self.energies[-1]) / period
     # Power that stays says nothing.
     if before is not None and abs(mean - before) > 3 * slack * abs(mean):
       self._compared += 1

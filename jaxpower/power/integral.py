@@ -52,7 +52,7 @@ MANY, WIDE = 16, 64  # updates in a sum, and on each side of a window
 LAG = 0.25  # of an update
 FLOOR = 0.01  # of the energy, by which no integral is better; chosen
 # Power inside a long averaging window swings by this part of itself, at least.
-SMOOTHED = 0.05  # chosen
+SMOOTHED = 0.02  # chosen
 BOXCAR = 0.29  # sqrt(1 / 12): what a boxcar smooths away of white power
 
 

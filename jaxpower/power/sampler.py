@@ -53,12 +53,17 @@ CONTINUOUS_INTERVAL = 0.1  # between reads of a counter that is always fresh
 # Where no rhythm was found; after a window's edge so many reads come sooner.
 BLIND_INTERVAL, BLIND_READS = 0.1, 4
 QUICK = 0.15  # a counter quicker than this is not followed tick by tick
-CALM_INTERVAL = 0.2  # between its reads, except
+CALM_INTERVAL, CALM_SPREAD = (
+  0.2,
+  0.25,
+)  # between its reads, give or take, except
+GOLDEN = 0.618  # multiples of it, less whole ones, are spread evenly
 # For these many ticks after the edge of a window; fewer where each costs many
 # reads.
 ALERT_TICKS, UNSURE_TICKS = 4.5, 2.0
 CHECK_EVERY = 5  # calm reads between two looks at the phase
 POWER_INTERVAL = 0.09  # at least, between reads where only power is read
+SLOWEST_POWER = 0.3  # seconds: power that changed more seldom had stayed
 # A tick is looked for this share of a period, or so many seconds, from where it
 # is expected, or as far as it is unsure. Further off, the reads close in on it
 # in so many steps, of so many seconds at least.
@@ -103,6 +108,7 @@ class Channel:
     self._pause = LEARN_AGAIN_SECONDS  # before the next such look
     self._probe: float | None = None  # the tick that is being closed in on
     self._calm_reads = 0
+    self._turn = 0.0  # by which calm reads are spread
     self._edge = -math.inf  # of the last window
     self._purse, self._paid = PURSE, start
     self._free = False  # the next read is a window's edge's own
@@ -203,7 +209,7 @@ class Channel:
       return now + BLIND_INTERVAL
     if self._purse < 0:
       self._probe = None
-      return self._between(tracker, now + CALM_INTERVAL, period)
+      return self._between(tracker, now + self._calm(), period)
     return self._near_tick(now, tracker, period)
 
   def _learn(self, now: float) -> float:
@@ -242,6 +248,14 @@ class Channel:
     """Returns how far from an expected tick a read must keep to be sure."""
     return max(_guard(period), tracker.reach())
 
+  def _calm(self) -> float:
+    """Returns the seconds to the next calm read.
+
+    They differ, so that the reads of power keep in step with no work.
+    """
+    self._turn = (self._turn + GOLDEN) % 1.0
+    return CALM_INTERVAL * (1 + CALM_SPREAD * (2 * self._turn - 1))
+
   def _between(self, tracker: Tracker, after: float, period: float) -> float:
     """Returns an instant in the middle between two ticks."""
     ahead = tracker.next_tick(after - period)
@@ -274,7 +288,7 @@ class Channel:
       pace = CHECK_EVERY if steady else 2 * CHECK_EVERY
     if not alert and not slow and self._calm_reads % pace:
       # Between two ticks there is no doubt which of them is seen.
-      return self._between(tracker, now + CALM_INTERVAL, period)
+      return self._between(tracker, now + self._calm(), period)
     target = tracker.next_tick(max(last + period / 2, now))
     assert target is not None
     reach = tracker.reach()
@@ -289,6 +303,8 @@ class Channel:
   def _after_power(self, now: float, tracker: Tracker, period: float) -> float:
     """Plans a read in the middle of an update of power, one each if slow."""
     self._calm_reads += 1
+    if period > SLOWEST_POWER:  # it may as well have stayed
+      return now + POWER_INTERVAL
     after = now + max(POWER_INTERVAL, period / 2)
     if self._calm_reads % (2 * CHECK_EVERY):
       return self._between(tracker, after, period)
