@@ -12,6 +12,7 @@ from typing import Any
 
 from jaxpower.config import Trial, targets_of
 from jaxpower.power import Energy, Window
+from jaxpower.power.laps import unlike
 from jaxpower.power.load import mean_load
 from jaxpower.power.window_energy import SHORTEST
 from jaxpower.records import (
@@ -188,14 +189,12 @@ def record(
   phases = tuple(dict.fromkeys(window.name for window in windows))
   totals = {phase: total(of_phase(windows, phase)) for phase in phases}
   spent, idle = total(trained(windows)), _idle_watts(windows)
-  reasons = dict.fromkeys(
-    r for w in windows if not _is_formality(w) for r in w.reasons
-  )
+  reasons = [r for w in windows if not _is_formality(w) for r in w.reasons]
   return TrialRecord(
     **identity(trial, varied),
     status=status,
     partial=any(window.partial for window in windows),
-    reasons=tuple(reasons),
+    reasons=unlike(reasons),
     best_accuracy=max(result.accuracy for result in results),
     final_accuracy=results[-1].accuracy,
     steps=results[-1].steps,

@@ -455,3 +455,16 @@ def test_a_domain_that_a_window_lacks_is_unknown_there() -> None:
   by_domain = found.joules_by_phase_and_domain
   assert by_domain is not None and by_domain["train"][CPU] is None
   assert found.joules_by_domain[CPU] is None
+
+
+def test_windows_without_work_and_reasons_alike_are_not_told() -> None:
+  def told(name: str, seconds: float, reason: str) -> Window:
+    return Window(name, 0.0, seconds, 1.0, None, (), reasons=(reason,))
+
+  windows = (
+    *WINDOWS,
+    told("compile", 1e-5, "too short for any sensor"),
+    told("setup", 2.0, "the meter did not run for 2 s"),
+    told("setup", 2.0, "the meter did not run for 3 s"),
+  )
+  assert record(windows=windows).reasons == ("the meter did not run for 2 s",)
