@@ -11,14 +11,12 @@ writes to it, since two would run the same trials and measure each other's
 energy.
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import pathlib
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from jaxpower import growth, pretraining, provenance, records, requirements
@@ -31,6 +29,7 @@ from jaxpower.config import (
   to_dict,
   trial_id,
 )
+from jaxpower.folder_lock import locked
 from jaxpower.grid import expand
 from jaxpower.growth import Grown, GrowthError
 from jaxpower.messages import Done, Progress, Ready
@@ -180,26 +179,27 @@ def execute(
   """
   left, newest = plan.left, dict(plan.recorded)
   if left:
-    with Workers(plan.meter) as workers:
+    # First of all: a worker takes memory and joules from a trial that is being
+    # measured here by another run.
+    with locked(plan.folder), Workers(plan.meter) as workers:
       # Each framework's devices, before the first trial of any is run.
       for trials in _by_framework(left):
         ready = workers.of(trials[0].framework).ready
         requirements.check_devices(trials, ready)
       greet(workers.of(left[0].framework).ready)
-      with _locked(plan.folder):
-        _write_growth(plan)
-        for trial in left:
-          number = plan.trials.index(trial) + 1
-          if reason := pretraining.blocked_by(trial, newest):
-            record = failed_record(trial, plan.varied(trial), reason)
-          else:
-            worker = workers.of(trial.framework)
-            record = _run(worker, plan, trial, number, watch)
-          records.append(plan.folder / RECORDS, record)
-          newest[record.trial_id] = record
-          watch(number, trial, record)
+      _write_growth(plan)
+      for trial in left:
+        number = plan.trials.index(trial) + 1
+        if reason := pretraining.blocked_by(trial, newest):
+          record = failed_record(trial, plan.varied(trial), reason)
+        else:
+          worker = workers.of(trial.framework)
+          record = _run(worker, plan, trial, number, watch)
+        records.append(plan.folder / RECORDS, record)
+        newest[record.trial_id] = record
+        watch(number, trial, record)
   elif plan.renamed:
-    with _locked(plan.folder):
+    with locked(plan.folder):
       _write_growth(plan)
   return tuple(newest[name] for name in plan.order if name in newest)
 
@@ -373,32 +373,3 @@ def _write_sweep(plan: Plan) -> None:
   unfinished = path.with_suffix(".unfinished")
   unfinished.write_text(json.dumps(facts, indent=2) + "\n")
   unfinished.replace(path)
-
-
-@contextlib.contextmanager
-def _locked(folder: pathlib.Path) -> Iterator[None]:
-  """Locks a run folder for this process; raises ConfigError if another has it.
-
-  `flock` on the folder itself: the kernel drops the lock when the process
-  ends, however it ends. A lock file would stay behind after a kill and stop
-  the very command that is to continue the sweep.
-  """
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-  except OSError as error:
-    raise ConfigError(
-      f"cannot write to {folder} ({error.strerror}); name another folder with"
-      " --out"
-    ) from None
-  try:
-    try:
-      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise ConfigError(
-        f"another run is writing to {folder}; wait for it or name another"
-        " folder with --out"
-      ) from None
-    yield
-  finally:
-    os.close(handle)

@@ -30,6 +30,7 @@ DOORS = {
   },
   "config": set(),
   "data": set(),
+  "folder_lock": {"config"},
   "grid": {"checks", "config"},
   "growth": {"checks", "config", "grid", "records"},
   "learn": {
@@ -67,6 +68,7 @@ DOORS = {
   "sweep": {
     "checks",
     "config",
+    "folder_lock",
     "grid",
     "growth",
     "messages",

@@ -30,6 +30,7 @@ from jaxpower.config import (
   trial_id,
 )
 from jaxpower.data import DataError
+from jaxpower.folder_lock import locked
 from jaxpower.messages import Done, Progress, Ready
 from jaxpower.records import Status, TrialRecord
 
@@ -702,10 +703,31 @@ def test_every_framework_is_looked_at_before_any_trial(
 def test_two_runs_do_not_share_a_folder(tmp_path: pathlib.Path) -> None:
   def second(number: int, trial: Trial, news: Any) -> None:
     if isinstance(news, Progress):
-      with pytest.raises(ConfigError, match="another run is writing"):
+      with pytest.raises(ConfigError, match=r"the run on .* is writing"):
         sweep.run(asked(), tmp_path)
 
   assert len(sweep.run(asked(), tmp_path, watch=second)) == 4
+
+
+def test_a_folder_is_claimed_before_a_worker_starts(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  """A worker takes memory and joules from the trial that is measured."""
+  with locked(tmp_path), pytest.raises(ConfigError, match="is writing to"):
+    sweep.run(asked(), tmp_path)
+  assert not hasattr(instant, "last"), "a worker was started"
+
+
+def test_a_run_refused_by_its_worker_leaves_no_folder(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  def refuse(*_: object) -> None:
+    raise worker.WorkerError("no GPU")
+
+  monkeypatch.setattr(worker, "Worker", refuse)
+  with pytest.raises(worker.WorkerError):
+    sweep.run(asked(), tmp_path / "runs" / "batch")
+  assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
