@@ -54,7 +54,8 @@ DOORS = {
   "power": set(),
   "pretraining": {"config", "records", "weights"},
   "provenance": set(),
-  "records": {"config"},
+  "readers": set(),
+  "records": {"config", "readers"},
   "report": {"config", "more_seeds", "provenance", "records", "wording"},
   "requirements": {
     "architectures",
