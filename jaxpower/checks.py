@@ -43,7 +43,7 @@ from jaxpower.config import (
   to_dict,
   unknown,
 )
-from jaxpower.records import varied_value
+from jaxpower.records import detail_needed, varied_value
 
 SOURCE = "transfer.init_from"
 
@@ -106,7 +106,8 @@ def check_sweep(sweep: Sweep) -> None:
     if not values:
       raise ConfigError("give at least one value", field=f"vary.{path}")
     if len(set(map(repr, values))) < len(values):
-      names = tuple(varied_value(value, values) for value in values)
+      detail = detail_needed(values)
+      names = tuple(varied_value(value, detail) for value in values)
       raise ConfigError(
         f"a value is given twice in {names}", field=f"vary.{path}"
       )

@@ -277,8 +277,21 @@ def trial_id(trial: Trial) -> str:
 
   Later fields count only where they differ from the value before they existed.
   """
-  text = json.dumps(_as_before(type(trial), to_dict(trial)), sort_keys=True)
+  return id_of(to_dict(trial))
+
+
+def id_of(config: dict[str, Any]) -> str:
+  """Returns the `trial_id` of a trial from what `to_dict` made of it."""
+  text = json.dumps(_as_before(Trial, config), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def is_of_today(kind: type, config: dict[str, Any]) -> bool:
+  """Whether a config, its parts and pretrainings have the fields of `kind`."""
+  if config.keys() != {field.name for field in dataclasses.fields(kind)}:
+    return False
+  parts = ((k, config[name]) for name, k in _part_kinds(kind).items())
+  return all(is_of_today(k, v) for k, v in parts if isinstance(v, dict))
 
 
 def completed(kind: type, config: dict[str, Any]) -> dict[str, Any]:
@@ -310,6 +323,7 @@ def _as_before(kind: type, config: dict[str, Any]) -> dict[str, Any]:
   }
 
 
+@functools.cache
 def _before(kind: type) -> dict[str, Any]:
   """Maps the later fields of a kind of config to their `before` values."""
   return {

@@ -123,6 +123,24 @@ def fit(kind: type[T], value: Any) -> T:
   return _converter(kind)(value)
 
 
+def check_parts(kind: type, value: dict[str, Any]) -> None:
+  """Checks those fields of a dataclass that a dict has; others may be missing.
+
+  For what another version wrote, which has other fields. Raises ReadError.
+  """
+  items = _items(kind)
+  for name, inner in value.items():
+    if name in items:
+      part, convert = items[name]
+      try:
+        if part is not None and isinstance(inner, dict):
+          check_parts(part, inner)
+        else:
+          convert(inner)
+      except ReadError as error:
+        raise error.inside(name) from None
+
+
 def _refuse_constant(name: str) -> None:
   raise ValueError(f"holds {name}")
 
@@ -259,11 +277,29 @@ def _sequence(kind: type, item: Convert) -> Convert:
   return convert
 
 
-def _dataclass(kind: type) -> Convert:
+@functools.cache
+def _items(kind: type) -> dict[str, tuple[type | None, Convert]]:
+  """Maps fields to their converter, with the dataclass that they may hold."""
   hints = typing.get_type_hints(kind, include_extras=True)
+  return {
+    field.name: (
+      _dataclass_in(hints[field.name]),
+      _converter(hints[field.name]),
+    )
+    for field in dataclasses.fields(kind)
+    if field.metadata != KEEP_OTHERS
+  }
+
+
+def _dataclass_in(hint: Any) -> type | None:
+  """Finds the dataclass that a hint is, or is beside None."""
+  kinds = (hint, *typing.get_args(hint))
+  return next((k for k in kinds if dataclasses.is_dataclass(k)), None)  # pyright: ignore[reportReturnType]
+
+
+def _dataclass(kind: type) -> Convert:
   fields = dataclasses.fields(kind)
   keeps = next((f.name for f in fields if f.metadata == KEEP_OTHERS), None)
-  items = {f.name: _converter(hints[f.name]) for f in fields if f.name != keeps}
   needed = [
     field.name
     for field in fields
@@ -272,6 +308,7 @@ def _dataclass(kind: type) -> Convert:
   ]
 
   def convert(value: Any) -> Any:
+    items = _items(kind)  # now, since a dataclass may hold itself
     if type(value) is not dict:
       raise ReadError(f"{shown(value)} is not an object")
     for name in needed:
@@ -283,7 +320,7 @@ def _dataclass(kind: type) -> Convert:
         unknown[name] = inner
         continue
       try:
-        known[name] = item(inner)
+        known[name] = item[1](inner)
       except ReadError as error:
         raise error.inside(name) from None
     if keeps is not None:

@@ -14,9 +14,10 @@ import pytest
 from jaxpower import (
   config,
   provenance,
-  records,
+  record_files,
   requirements,
   sweep,
+  sweep_file,
   weights,
   worker,
 )
@@ -129,16 +130,15 @@ def test_a_sweep_is_run_once(
     (256, 0),
     (256, 1),
   }
-  path = tmp_path / sweep.RECORDS
-  before = path.read_bytes()
+  before = content(tmp_path)
   assert sweep.run(asked(), tmp_path) == found
-  assert path.read_bytes() == before
+  assert content(tmp_path) == before
   assert instant.runs == 4
 
 
 def test_the_folder_says_what_was_asked(tmp_path: pathlib.Path) -> None:
   found = sweep.run(asked(), tmp_path)
-  held = json.loads((tmp_path / sweep.SWEEP).read_text())
+  held = json.loads((tmp_path / sweep_file.NAME).read_text())
   assert held["config"] == config.to_dict(asked())
   assert held["order"] == [r.trial_id for r in found]
   assert held["meter"] == "auto"
@@ -154,7 +154,7 @@ def test_an_interrupted_sweep_goes_on(
   with pytest.raises(KeyboardInterrupt):
     sweep.run(asked(), tmp_path, watch=interrupt)
   assert instant.last.terminated
-  assert len(records.read(tmp_path / sweep.RECORDS)) == 2
+  assert len(record_files.read(tmp_path).records) == 2
   plan = sweep.plan(asked(), tmp_path)
   assert len(plan.left) == 2
   assert plan.expected_seconds == 20.0
@@ -178,22 +178,37 @@ def test_a_failed_trial_is_recorded_and_the_sweep_goes_on(
   assert [trial_id(t) for t in retry.left] == [found[1].trial_id]
   again = sweep.execute(retry)
   assert [r.status for r in again] == ["reached"] * 4
-  assert len(records.read(tmp_path / sweep.RECORDS)) == 5
+  assert len(record_files.read(tmp_path).records) == 5
 
 
-def test_a_sweep_does_not_go_on_beside_an_archive(
-  tmp_path: pathlib.Path,
+def test_a_sweep_goes_on_beside_what_an_older_version_wrote(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
 ) -> None:
-  sweep.run(asked(), tmp_path)
-  path = tmp_path / sweep.RECORDS
-  packed = path.with_name(f"{path.name}.gz")
-  packed.write_bytes(gzip.compress(path.read_bytes()))
-  path.unlink()
-  for _ in ("with its sweep.json", "without it"):
-    with pytest.raises(ConfigError, match=r"jsonl\.gz is an archive.*gunzip"):
-      sweep.run(asked(), tmp_path)
-    (tmp_path / sweep.SWEEP).unlink(missing_ok=True)
-  assert not path.exists()
+  """Its file or archive is only read; what is new stands beside it."""
+  found = sweep.run(asked(), tmp_path)
+  held = sorted((tmp_path / "records").iterdir())
+  lines = b"".join(path.read_bytes() for path in held)
+  for path in held:
+    path.unlink()
+  archive = tmp_path / "records.jsonl.gz"
+  archive.write_bytes(gzip.compress(lines))
+  packed = archive.read_bytes()
+  assert sweep.plan(asked(), tmp_path).left == ()
+  grown = sweep.run(asked(seeds=3), tmp_path)
+  assert instant.runs == 4 + 2
+  assert len(grown) == 6
+  assert {r.trial_id: r for r in grown}.items() >= {
+    r.trial_id: r for r in found
+  }.items()
+  assert len(list((tmp_path / "records").iterdir())) == 2
+  # Another field varies: the names of older records are written beside them.
+  vary = {"batch_size": (64, 256), "data_share": (1.0, 0.5)}
+  found = sweep.run(asked(vary=vary, seeds=3), tmp_path)
+  assert {tuple(r.varied) for r in found} == {("batch_size", "data_share")}
+  again = record_files.read(tmp_path)
+  assert again.newest == {r.trial_id: r for r in found}
+  assert len(again.records) == 12, "a renamed record is no second attempt"
+  assert archive.read_bytes() == packed
 
 
 @pytest.mark.parametrize(
@@ -221,12 +236,12 @@ def test_another_config_in_the_same_folder_is_refused(
   tmp_path: pathlib.Path, change: dict[str, Any], meter: str, message: str
 ) -> None:
   sweep.run(asked(), tmp_path)
-  before = (tmp_path / sweep.RECORDS).read_bytes()
+  before = content(tmp_path)
   with pytest.raises(ConfigError) as error:
     sweep.run(dataclasses.replace(asked(), **change), tmp_path, meter=meter)
   assert message in str(error.value)
   assert "--out" in str(error.value)
-  assert (tmp_path / sweep.RECORDS).read_bytes() == before
+  assert content(tmp_path) == before
 
 
 NOWHERE = Transfer(weights="nowhere")
@@ -326,8 +341,10 @@ def test_what_cannot_run_is_refused_before_anything_is_written(
   assert not folder.exists()
 
 
-def content(folder: pathlib.Path) -> tuple[bytes, dict[str, Any]]:
-  return (folder / sweep.RECORDS).read_bytes(), sweep.read_sweep(folder)
+def content(folder: pathlib.Path) -> dict[pathlib.Path, bytes]:
+  """What a sweep has written, but for the lock."""
+  paths = [folder / sweep_file.NAME, *(folder / "records").iterdir()]
+  return {path: path.read_bytes() for path in paths}
 
 
 BATCHES = {"batch_size": [64, 256]}
@@ -378,10 +395,10 @@ def test_a_sweep_grows_in_place(
   assert len(found) == 4 + new
   assert {tuple(r.varied) for r in found} == {tuple(varied)}
   # What stands in the file is what was returned.
-  held = {r.trial_id: r for r in records.read(tmp_path / sweep.RECORDS)}
+  held = {r.trial_id: r for r in record_files.read(tmp_path).records}
   assert held == {r.trial_id: r for r in found}
   if new:
-    written = sweep.read_sweep(tmp_path)
+    written = sweep_file.read(tmp_path)
     config = written["config"]
     assert (config["vary"], config["seeds"]) == (varied, seeds)
     assert written["trials"] == len(written["order"]) == 4 + new
@@ -400,8 +417,8 @@ def test_seeds_are_added_after_those_that_were_planned(
   before = [r.trial_id for r in sweep.run(asked(), tmp_path)]
   after = [r.trial_id for r in sweep.run(asked(seeds=4), tmp_path)]
   assert after[:4] == before
-  lines = records.read(tmp_path / sweep.RECORDS)
-  assert [r.trial_id for r in lines] == after
+  found = record_files.read(tmp_path, sweep_file.read(tmp_path)["order"])
+  assert [r.trial_id for r in found.records] == after
 
 
 def test_what_was_asked_for_in_part_keeps_the_whole_command(
@@ -414,10 +431,10 @@ def test_what_was_asked_for_in_part_keeps_the_whole_command(
   sweep.run(asked(), tmp_path)
   give("run", "part")
   sweep.run(asked(vary={"batch_size": (32,)}), tmp_path)
-  assert sweep.read_sweep(tmp_path)["command_line"] == ["run", "whole"]
+  assert sweep_file.read(tmp_path)["command_line"] == ["run", "whole"]
   give("run", "all")
   sweep.run(asked(vary={"batch_size": (32, 64, 256)}, seeds=3), tmp_path)
-  assert sweep.read_sweep(tmp_path)["command_line"] == ["run", "all"]
+  assert sweep_file.read(tmp_path)["command_line"] == ["run", "all"]
 
 
 def test_tasks_can_be_added_with_targets_of_their_own(
@@ -439,15 +456,15 @@ def test_tasks_can_be_added_with_targets_of_their_own(
   found = sweep.run(both, tmp_path)
   tasks = [tuple(r.varied["tasks"]) for r in found]
   assert sorted(tasks) == [("label",), ("subject",)]
-  held = sweep.read_sweep(tmp_path)["config"]
+  held = sweep_file.read(tmp_path)["config"]
   assert held["targets"] == {"label": 0.9, "subject": 0.6}
   assert sweep.plan(one, tmp_path).left == ()
 
 
 def test_records_of_an_older_config_are_named(tmp_path: pathlib.Path) -> None:
   sweep.run(asked(), tmp_path)
-  path = tmp_path / sweep.RECORDS
-  path.write_text(path.read_text().replace('"data_share"', '"share_of_data"'))
+  for path in (tmp_path / "records").iterdir():
+    path.write_text(path.read_text().replace('"data_share"', '"share_of_data"'))
   with pytest.raises(ConfigError) as error:
     sweep.plan(asked(), tmp_path)
   line = str(error.value)
@@ -513,7 +530,7 @@ def test_a_pretraining_is_run_once_a_seed_and_before_what_needs_it(
   assert sorted(r.varied["transfer"] for r in found if r.varied) == sorted(
     2 * ["scratch", "fine-tuned", "frozen", "fine-tuned at 0.1"]
   )
-  held = sweep.read_sweep(tmp_path)
+  held = sweep_file.read(tmp_path)
   assert held["trials"] == len(held["order"]) == 10
   assert sweep.plan(transferred(), tmp_path).left == ()
 
@@ -621,7 +638,7 @@ def test_a_transfer_that_is_added_leaves_no_setting_in_two(
     ),
     2,
   )
-  held = {r.trial_id: r for r in records.read(tmp_path / sweep.RECORDS)}
+  held = {r.trial_id: r for r in record_files.read(tmp_path).records}
   assert held == {r.trial_id: r for r in found}
   # One sweep of the folder alone names its trials as the folder does.
   for transfer in one.vary["transfer"][1:]:
@@ -735,7 +752,7 @@ def test_a_damaged_sweep_file_is_refused(
   tmp_path: pathlib.Path, content: str
 ) -> None:
   sweep.run(asked(), tmp_path)
-  (tmp_path / sweep.SWEEP).write_text(content)
+  (tmp_path / sweep_file.NAME).write_text(content)
   with pytest.raises(ConfigError, match=r"sweep\.json is damaged"):
     sweep.plan(asked(), tmp_path)
 

@@ -27,13 +27,14 @@ from typing import Any
 from absl import flags
 from rich.console import Console
 
-from jaxpower import config, report
+from jaxpower import config, report, sweep_file
 from jaxpower.cli.progress import Display, outline
+from jaxpower.cli.report import unreadable
 from jaxpower.config import ConfigError, Sweep, article
 from jaxpower.data import DataError
 from jaxpower.power.sources import METERS
 from jaxpower.records import RecordError
-from jaxpower.sweep import SWEEP, execute, plan, read_sweep
+from jaxpower.sweep import execute, plan
 from jaxpower.worker import WorkerError
 
 PARSERS: dict[type, flags.ArgumentParser] = {
@@ -75,15 +76,23 @@ def _run(argv: list[str], help_text: str) -> int:
     meter=given.meter,
     retry_failed=given.retry_failed,
     compile_repeats=given.compile_repeats,
+    strict=given.strict,
   )
   if given.dry_run:
     print(outline(planned))
     return 0
   with Display(planned, Console(stderr=True)) as display:
-    records = execute(planned, watch=display.watch, greet=display.greet)
-  written = report.write(planned.folder, read_sweep(planned.folder), records)
+    records = execute(
+      planned, watch=display.watch, greet=display.greet, tell=display.tell
+    )
+  written = report.write(
+    planned.folder,
+    sweep_file.read(planned.folder),
+    records,
+    notes=unreadable(planned.folder, planned.rejected),
+  )
   report.show(written, Console())
-  print(planned.folder / SWEEP)
+  print(planned.folder / sweep_file.NAME)
   asked = set(map(config.trial_id, planned.trials))
   ends = {record.status for record in records if record.trial_id in asked}
   return 1 if ends == {"failed"} else 0
@@ -106,6 +115,7 @@ class Flags:
   meter: str
   dry_run: bool
   retry_failed: bool
+  strict: bool
   compile_repeats: int
 
 
@@ -133,6 +143,7 @@ def parse(argv: list[str]) -> Flags:
     meter=given["meter"],
     dry_run=given["dry-run"],
     retry_failed=given["retry-failed"],
+    strict=given["strict"],
     compile_repeats=given["compile-repeats"],
   )
 
@@ -149,6 +160,7 @@ def _define_flags(types: Mapping[str, type]) -> flags.FlagValues:
   flags.DEFINE_enum("meter", "auto", METERS, "", flag_values=values)
   flags.DEFINE_bool("dry-run", False, "", flag_values=values)
   flags.DEFINE_bool("retry-failed", False, "", flag_values=values)
+  flags.DEFINE_bool("strict", False, "", flag_values=values)
   flags.DEFINE_integer(
     "compile-repeats", 1, "", lower_bound=1, flag_values=values
   )
