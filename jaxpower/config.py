@@ -242,12 +242,21 @@ class Sweep(Conditions):
   `vary` maps fields of the conditions, as dotted paths
   (`optimizer.learning_rate`), to tuples of values. All combinations are run,
   each at seeds 0 to `seeds` - 1, in an order drawn from `order_seed`.
+
+  A worker is given up and its trial recorded as failed where it gives no sign
+  of life for `patience_seconds`, is not ready after `start_seconds`, or is not
+  over with compiling after `compile_seconds` or with another phase (one
+  segment of training, an evaluation) after `phase_seconds`; 0: no limit.
   """
 
   name: str = "sweep"
   vary: dict[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
   seeds: int = 3
   order_seed: int = 0
+  patience_seconds: float = later(300.0, before=300.0)
+  start_seconds: float = later(600.0, before=600.0)
+  compile_seconds: float = later(3_600.0, before=3_600.0)
+  phase_seconds: float = later(86_400.0, before=86_400.0)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -16,12 +16,14 @@ import functools
 import os
 import pathlib
 import statistics
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from jaxpower import (
   durable,
   growth,
+  messages,
   pretraining,
   provenance,
   record_files,
@@ -38,10 +40,12 @@ from jaxpower.config import (
   to_dict,
   trial_id,
 )
-from jaxpower.folder_lock import locked
+from jaxpower.folder_lock import FolderLock, locked
 from jaxpower.grid import expand
 from jaxpower.growth import Grown, GrowthError
-from jaxpower.messages import Done, Progress, Ready
+from jaxpower.messages import Notice, Progress, Ready
+from jaxpower.onlookers import Onlookers
+from jaxpower.patience import Limits
 from jaxpower.readers import ReadError
 from jaxpower.record_files import Rejected
 from jaxpower.records import TrialRecord
@@ -183,16 +187,23 @@ def plan(
   return planned
 
 
+class Stopped(Exception):  # noqa: N818, no error: somebody asked for it
+  """A sweep ended before its last trial because it was asked to."""
+
+
 def execute(
   plan: Plan,
   *,
   watch: Watch = lambda number, trial, news: None,
   greet: Callable[[Ready], None] = lambda ready: None,
   tell: Callable[[str], None] = lambda line: None,
+  stop: Callable[[], bool] = lambda: False,
 ) -> tuple[TrialRecord, ...]:
   """Runs the trials left of a plan; returns the records of its folder.
 
   That is the newest of each trial, also of trials beyond the plan's sweep.
+  What `watch`, `greet` or `tell` raise ends what is shown and not the sweep:
+  records say so from then on, and a RuntimeWarning at the end does.
 
   Args:
     plan: What to run.
@@ -200,33 +211,47 @@ def execute(
       its progress or, at its end, its record.
     greet: Called before the first trial with what the worker trains on.
     tell: Called with a line that whoever runs this should read at once.
+    stop: Asked every second; once it is true the running trial ends at its
+      next look, and no other is begun.
 
-  Raises ConfigError or WorkerError before anything is written.
+  Raises ConfigError or WorkerError before anything is written, and Stopped
+  where it was stopped before the last trial had ended.
   """
   left, newest = plan.left, dict(plan.recorded)
+  onlookers = Onlookers()
   if left:
     # First of all: a worker takes memory and joules from a trial that is being
     # measured here by another run.
-    with locked(plan.folder) as lock, Workers(plan.meter) as workers:
+    with locked(plan.folder) as lock, _workers(plan, lock) as workers:
       # Each framework's devices, before the first trial of any is run.
       for trials in _by_framework(left):
         ready = workers.of(trials[0].framework).ready
         requirements.check_devices(trials, ready)
-      greet(workers.of(left[0].framework).ready)
+      onlookers.call(greet, workers.of(left[0].framework).ready)
       _write_growth(plan)
       for trial in left:
+        if stop():
+          raise Stopped
         number = plan.numbers[trial_id(trial)]
+        news = functools.partial(onlookers.call, watch, number, trial)
+        say = functools.partial(onlookers.call, tell)
         if reason := pretraining.blocked_by(trial, newest):
           record = failed_record(trial, plan.varied(trial), reason)
         else:
           worker = workers.of(trial.framework)
-          record = _run(worker, plan, trial, number, watch)
-        record_keeper.keep(lock, record, tell)
+          record = _run(worker, plan, trial, news, say, stop)
+        if onlookers.problem:
+          record = dataclasses.replace(
+            record, warnings=(*record.warnings, onlookers.problem)
+          )
+        record_keeper.keep(lock, record, say)
         newest[record.trial_id] = record
-        watch(number, trial, record)
+        news(record)
   elif plan.renamed:
     with locked(plan.folder):
       _write_growth(plan)
+  if onlookers.problem:
+    warnings.warn(onlookers.problem, RuntimeWarning, stacklevel=2)
   return tuple(newest[name] for name in plan.order if name in newest)
 
 
@@ -255,22 +280,50 @@ def run(
   return execute(plan(sweep, folder, meter=meter), watch=watch)
 
 
+def _workers(plan: Plan, lock: FolderLock) -> Workers:
+  """Returns what starts the workers of a plan, which hold its lock too."""
+  sweep = plan.sweep
+  limits = Limits(
+    silent=sweep.patience_seconds,
+    start=sweep.start_seconds,
+    compile=sweep.compile_seconds,
+    phase=sweep.phase_seconds,
+  )
+  return Workers(plan.meter, limits, (lock.descriptor,))
+
+
 def _run(
-  worker: Worker, plan: Plan, trial: Trial, number: int, watch: Watch
+  worker: Worker,
+  plan: Plan,
+  trial: Trial,
+  news: Callable[[Progress], None],
+  say: Callable[[str], None],
+  stop: Callable[[], bool],
 ) -> TrialRecord:
-  """Runs one trial in a worker, which is killed if the sweep is interrupted."""
+  """Runs one trial in a worker, which is killed if the sweep is interrupted.
+
+  Raises Stopped where the trial ended because `stop` became true.
+  """
+  varied = plan.varied(trial)
+  heard = worker.run(
+    trial, varied, plan.folder, plan.compile_repeats, stop=stop
+  )
   try:
-    messages = worker.run(
-      trial, plan.varied(trial), plan.folder, plan.compile_repeats
-    )
-    for message in messages:
-      if isinstance(message, Done):
-        return message.record
-      watch(number, trial, message)
+    for message in heard:
+      if isinstance(message, Progress):
+        news(message)
+      elif isinstance(message, Notice):
+        say(message.line)
+      else:
+        break
+    else:
+      raise AssertionError("a worker says how every trial ends")
   except BaseException:
     worker.terminate()
     raise
-  raise AssertionError("a worker ends every trial with a record")
+  if isinstance(message, messages.Stopped):
+    raise Stopped
+  return message.record
 
 
 def _done(recorded: dict[str, TrialRecord], retry_failed: bool) -> set[str]:

@@ -26,6 +26,7 @@ DOORS = {
     "record_files",
     "records",
     "report",
+    "streams",
     "sweep",
     "sweep_file",
     "wording",
@@ -50,11 +51,16 @@ DOORS = {
     "architectures",
     "config",
     "data",
+    "lifeline",
     "schedule",
     "weights",
   },
   "messages": {"config", "records"},
+  "host_memory": set(),
+  "lifeline": set(),
   "more_seeds": {"records"},
+  "onlookers": set(),
+  "patience": set(),
   "power": set(),
   "pretraining": {"config", "records", "weights"},
   "provenance": set(),
@@ -72,6 +78,17 @@ DOORS = {
     "weights",
   },
   "schedule": {"config"},
+  "serving": {
+    "config",
+    "lifeline",
+    "messages",
+    "power",
+    "provenance",
+    "trial",
+    "wings",
+    "worker",
+  },
+  "streams": set(),
   "sweep": {
     "checks",
     "config",
@@ -80,6 +97,8 @@ DOORS = {
     "grid",
     "growth",
     "messages",
+    "onlookers",
+    "patience",
     "pretraining",
     "provenance",
     "readers",
@@ -109,12 +128,13 @@ DOORS = {
   "wording": set(),
   "worker": {
     "config",
+    "host_memory",
+    "lifeline",
     "messages",
-    "power",
+    "patience",
     "provenance",
     "records",
-    "trial",
-    "wings",
+    "streams",
   },
 }
 # Inside report: numbers, what is given, questions, and last who shows them.
@@ -128,7 +148,7 @@ REPORT_DOORS = {
   "report": {"compare", "findings", "given", "questions", "render"},
 }
 # Rooms that load no framework; the worker does so only in its own process.
-HEAVY = {"learn", "learn_torch", "torch_wing", "trial", "wings", "worker"}
+HEAVY = {"learn", "learn_torch", "serving", "torch_wing", "trial", "wings"}
 LIGHT = set(DOORS) - HEAVY
 
 

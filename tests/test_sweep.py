@@ -4,9 +4,10 @@ import gzip
 import json
 import os
 import pathlib
+import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -32,7 +33,7 @@ from jaxpower.config import (
 )
 from jaxpower.data import DataError
 from jaxpower.folder_lock import locked
-from jaxpower.messages import Done, Progress, Ready
+from jaxpower.messages import Done, Progress, Ready, Stopped
 from jaxpower.records import Status, TrialRecord
 
 READY = Ready(
@@ -60,7 +61,7 @@ class InstantWorker:
   seen: ClassVar[list[Trial]] = []
   ready = READY
 
-  def __init__(self, meter: str, framework: str = "jax"):
+  def __init__(self, meter: str, framework: str = "jax", *_: Any):
     self.meter = meter
     self.framework = framework
     self.terminated = False
@@ -83,7 +84,8 @@ class InstantWorker:
     varied: dict[str, Any],
     folder: pathlib.Path,
     compile_repeats: int = 1,
-  ) -> Iterator[Progress | Done]:
+    stop: Callable[[], bool] = lambda: False,
+  ) -> Iterator[Progress | Done | Stopped]:
     yield Progress(phase="train", accuracy=0.5)
     failed = type(self).runs == type(self).fails_at
     type(self).runs += 1
@@ -698,7 +700,7 @@ def test_every_framework_is_looked_at_before_any_trial(
   shifts = []
   started = instant.__init__
 
-  def start(worker: InstantWorker, meter: str, framework: str) -> None:
+  def start(worker: InstantWorker, meter: str, framework: str, *_: Any) -> None:
     shifts.append((framework, instant.runs))
     started(worker, meter, framework)
 
@@ -715,6 +717,38 @@ def test_every_framework_is_looked_at_before_any_trial(
     (first, 3),
     (second, 5),
   ]
+
+
+def test_what_is_shown_cannot_stop_what_is_measured(
+  tmp_path: pathlib.Path,
+) -> None:
+  seen = []
+
+  def watch(number: int, trial: Trial, news: Any) -> None:
+    seen.append(number)
+    if number == 2:
+      raise OSError(28, "No space left on device")
+
+  problem = (
+    r"not shown from here on \(OSError: \[Errno 28\] No space left on device\)"
+  )
+  with pytest.warns(RuntimeWarning, match=problem):
+    found = sweep.run(asked(), tmp_path, watch=watch)
+  assert [r.status for r in found] == ["reached"] * 4
+  assert seen == [1, 1, 2], "nothing is called any more"
+  told = [[w for w in r.warnings if re.search(problem, w)] for r in found]
+  assert list(map(len, told)) == [0, 1, 1, 1]
+
+
+def test_a_sweep_stops_between_two_trials(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  plan = sweep.plan(asked(), tmp_path)
+  with pytest.raises(sweep.Stopped):
+    sweep.execute(plan, stop=lambda: instant.runs == 2)
+  assert not instant.last.terminated
+  assert len(record_files.read(tmp_path).records) == 2
+  assert len(sweep.run(asked(), tmp_path)) == 4
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: pathlib.Path) -> None:

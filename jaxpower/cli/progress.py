@@ -4,6 +4,7 @@ On a terminal the running trial is live; elsewhere (a log file, CI) each trial
 is a line when it ends, since a live line would fill the file.
 """
 
+import contextlib
 import time
 from types import TracebackType
 
@@ -33,7 +34,8 @@ class Display:
 
   def __enter__(self) -> "Display":
     if self._console.is_terminal:
-      self._live.start()
+      with contextlib.suppress(OSError):  # a terminal that is gone
+        self._live.start()
     return self
 
   def __exit__(
@@ -42,7 +44,8 @@ class Display:
     error: BaseException | None,
     trace: TracebackType | None,
   ) -> None:
-    self._live.stop()
+    with contextlib.suppress(OSError):
+      self._live.stop()
 
   def greet(self, ready: Ready) -> None:
     """Prints the devices, what is metered, and the warnings before a sweep."""
