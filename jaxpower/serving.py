@@ -35,6 +35,8 @@ ALIVE_SECONDS = 10.0  # between two signs of life; chosen
 # From the end of the sweep to the end of this process, where the kernel does
 # not see to it; less than the ten seconds that a worker may outlive its sweep.
 LEAVE_SECONDS = 5.0  # chosen
+# Phases from which a trial is over sooner than it could be taken up again.
+NEARLY_DONE = ("test", "infer", "checkpoint")
 
 
 def main(arguments: list[str]) -> None:
@@ -185,7 +187,7 @@ class Host:
 
     def tell(progress: Progress) -> None:
       sender.send(progress)
-      if orders.stop.is_set():
+      if orders.stop.is_set() and progress.phase not in NEARLY_DONE:
         raise AskedToStopError
 
     if not self._prepared:
