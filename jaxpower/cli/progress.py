@@ -4,6 +4,7 @@ On a terminal the running trial is live; elsewhere (a log file, CI) each trial
 is a line when it ends, since a live line would fill the file.
 """
 
+import contextlib
 import time
 from types import TracebackType
 
@@ -12,6 +13,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from jaxpower.cli.report import unreadable
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
@@ -32,7 +34,8 @@ class Display:
 
   def __enter__(self) -> "Display":
     if self._console.is_terminal:
-      self._live.start()
+      with contextlib.suppress(OSError):  # a terminal that is gone
+        self._live.start()
     return self
 
   def __exit__(
@@ -41,7 +44,8 @@ class Display:
     error: BaseException | None,
     trace: TracebackType | None,
   ) -> None:
-    self._live.stop()
+    with contextlib.suppress(OSError):
+      self._live.stop()
 
   def greet(self, ready: Ready) -> None:
     """Prints the devices, what is metered, and the warnings before a sweep."""
@@ -58,6 +62,8 @@ class Display:
       self._say(f"warning: {warning}")
     for problem in self._plan.unusable.values():
       self._say(f"warning: {problem}; that trial is run again")
+    for line in unreadable(self._plan.folder, self._plan.rejected):
+      self._say(f"warning: {line}")
 
   def watch(
     self, index: int, trial: Trial, news: Progress | TrialRecord
@@ -69,6 +75,10 @@ class Display:
     elif self._console.is_terminal:
       text = self._line(index, trial, self._running(news))
       self._live.update(self._frame(f"{text}   {self._time_left()}"))
+
+  def tell(self, line: str) -> None:
+    """Prints a line that whoever runs the sweep should read at once."""
+    self._say(f"warning: {line}")
 
   def _say(self, text: str) -> None:
     self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -147,5 +157,6 @@ def outline(plan: Plan) -> str:
       f" {len(left)} to run{more}; {time_needed}",
       *lines,
       *(f"{p}; that trial is run again" for p in plan.unusable.values()),
+      *unreadable(plan.folder, plan.rejected),
     ]
   )

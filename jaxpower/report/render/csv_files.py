@@ -20,7 +20,7 @@ from jaxpower.report.compare.comparison import (
 )
 from jaxpower.report.compare.statistics import Estimate
 
-# In columns of their own, or too deep for a cell: see records.jsonl.
+# In columns of their own, or too deep for a cell: see the records.
 NESTED = {
   "config",
   "varied",
@@ -33,6 +33,7 @@ NESTED = {
   "joules_by_domain",
   "other_load_cores",
   "steal_cores",
+  "others",
 }
 
 
