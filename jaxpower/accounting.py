@@ -13,6 +13,7 @@ from typing import Any
 from jaxpower.config import Trial, targets_of
 from jaxpower.power import Window
 from jaxpower.power.load import mean_load
+from jaxpower.power.window_energy import SHORTEST
 from jaxpower.records import (
   Compilation,
   Evaluation,
@@ -188,12 +189,14 @@ def record(
   phases = tuple(dict.fromkeys(window.name for window in windows))
   totals = {phase: total(of_phase(windows, phase)) for phase in phases}
   spent, idle = total(trained(windows)), _idle_watts(windows)
-  reasons = tuple(dict.fromkeys(r for w in windows for r in w.reasons))
+  reasons = dict.fromkeys(
+    r for w in windows if not _is_formality(w) for r in w.reasons
+  )
   return TrialRecord(
     **identity(trial, varied),
     status=status,
     partial=any(window.partial for window in windows),
-    reasons=reasons,
+    reasons=tuple(reasons),
     best_accuracy=max(result.accuracy for result in results),
     final_accuracy=results[-1].accuracy,
     steps=results[-1].steps,
@@ -307,6 +310,11 @@ def tested(
     if errors
     else None,
   }
+
+
+def _is_formality(window: Window) -> bool:
+  """Whether nothing was to be done: programs were there, no idling asked."""
+  return window.name in ("compile", "idle") and window.seconds < SHORTEST
 
 
 def _idle_watts(windows: Iterable[Window]) -> float | None:

@@ -123,7 +123,7 @@ def run(
 
   windows = monitor.windows()
   timeline = folder / "timelines" / f"{name}.parquet"
-  timelines.write(timeline, monitor.timeline(), windows)
+  timelines.write(timeline, monitor.timeline().chunks(), windows)
   compiled = cached or _compiled(wing, spec, programs, windows)
   cache[spec] = compiled
   infer = accounting.total(accounting.of_phase(windows, "infer")).joules
@@ -198,9 +198,8 @@ def _test(
   """Evaluates the test set once; nothing where it decided in training."""
   if deciding_split(trial) == "test":
     return {}
-  metrics = monitor.measure(
-    "test", wing.evaluate, programs, state, placed, "test"
-  )
+  evaluate = monitor.measured("test", steps=placed.passes["test"])
+  metrics = evaluate(wing.evaluate)(programs, state, placed, "test")
   return accounting.tested(
     float(metrics["accuracy"]),
     _by_task(trial, metrics),
@@ -225,15 +224,14 @@ def _train(
   steps = trial.evaluate_every_examples // trial.batch_size
   results, loss, waits = [], math.nan, []
   split = deciding_split(trial)
+  # Equal steps, whose rhythm a power sensor might be in resonance with.
+  train = monitor.measured("train", steps=steps)(wing.train)
+  evaluate = monitor.measured("eval", steps=placed.passes[split])(wing.evaluate)
   for segment in range(trial.budget_examples // (steps * trial.batch_size) + 1):
     if segment > 0:
-      state, loss, waited = monitor.measure(
-        "train", wing.train, programs, state, placed, segment - 1
-      )
+      state, loss, waited = train(programs, state, placed, segment - 1)
       waits.append(waited)
-    metrics = monitor.measure(
-      "eval", wing.evaluate, programs, state, placed, split
-    )
+    metrics = evaluate(programs, state, placed, split)
     result = EvalResult(
       examples=segment * steps * trial.batch_size,
       steps=segment * steps,

@@ -42,6 +42,11 @@ class Placed(Protocol):
     """
     ...
 
+  @property
+  def passes(self) -> Mapping[str, int]:
+    """How many equal forward passes an evaluation is, by split."""
+    ...
+
 
 class Wing(Protocol):
   """A module that trains: all that a trial asks of a framework.

@@ -25,7 +25,7 @@ from jaxpower.cli.run import load_config
 from jaxpower.cli.table import table
 from jaxpower.config import trial_id
 from jaxpower.grid import expand
-from jaxpower.power import Domain, Energy, Problem, Sample, Window
+from jaxpower.power import Domain, Energy, Problem, Window
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.given import assumptions
 from jaxpower.report.render import csv_files
@@ -173,7 +173,6 @@ def test_the_document_of_measure() -> None:
     idle_watts={gpu: 88.0},
     failures=(Problem("DRAM: permission denied", "sudo chmod g+r FILE"),),
     cautions=(Problem("another process used it for 9 s"),),
-    timeline=lambda: (Sample(gpu, 3.0, 655.0), Sample(gpu, 200.0, 700.0)),
     describe=lambda: {
       "failures": ["DRAM: permission denied; mend: sudo chmod g+r FILE"],
       "warnings": ["another process used it for 9 s"],

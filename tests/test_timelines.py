@@ -1,16 +1,21 @@
+import math
 import pathlib
+from array import array
 
 import pyarrow.parquet as pq
 
 from jaxpower import timelines
-from jaxpower.power import Load, Sample, Window
+from jaxpower.power import Chunk, Load, Window
 
 
 def test_readings_and_windows_can_be_read_again(tmp_path: pathlib.Path) -> None:
   path = tmp_path / "timelines" / "5ac604d641a1.parquet"
   timelines.write(
     path,
-    [Sample("cpu", 0.5, joules=2.0), Sample("gpu:0", 0.75, watts=90.0)],
+    [
+      Chunk("cpu", *(array("d", [v]) for v in (0.5, 2.0, math.nan))),
+      Chunk("gpu:0", *(array("d", [v]) for v in (0.75, math.nan, 90.0))),
+    ],
     [
       Window("train", 0.5, 2.0, 180.0, None, (), load=Load(0.25, 0.0)),
       Window("eval", 2.5, 0.5, None, None, ()),

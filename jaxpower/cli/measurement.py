@@ -60,7 +60,11 @@ def measurement(
     window=window,
     domains={domain.name: domain for domain in monitor.domains},
     idle_watts=monitor.idle_watts,
-    peak_watts=_peak_watts(window, monitor),
+    peak_watts={
+      energy.domain: energy.peak_watts
+      for energy in (*window.energies, *window.apart)
+      if energy.peak_watts is not None
+    },
     failures=monitor.failures,
     cautions=(
       *monitor.cautions,
@@ -68,16 +72,6 @@ def measurement(
     ),
     meter=monitor.describe(),
   )
-
-
-def _peak_watts(window: Window, monitor: Monitor) -> dict[str, float]:
-  """Returns the highest power reading of each domain inside the window."""
-  peaks: dict[str, float] = {}
-  for sample in monitor.timeline():
-    inside = 0 <= sample.seconds - window.start_seconds <= window.seconds
-    if inside and sample.watts is not None:
-      peaks[sample.domain] = max(sample.watts, peaks.get(sample.domain, 0.0))
-  return peaks
 
 
 def document(measured: Measurement) -> dict[str, Any]:

@@ -6,8 +6,9 @@ energy would be billed to a neighbour's board. The UUID is the one name on which
 both agree: it alone is kept, everything else is translated to it here.
 """
 
+import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,9 @@ from jaxpower.power.reading import MeterError
 
 # With one of these CUDA shows no device, nor any that is named after it.
 NO_DEVICE = ("", "-1", "none", "void", "nodevfiles")
+
+
+GpuName = int | str  # index, UUID or prefix of it, MIG UUID, PCI address
 
 
 @dataclass(frozen=True)
@@ -192,6 +196,31 @@ def cuda_order(
   )
   fastest_first = sorted(by_pci, key=lambda board: board.speed, reverse=True)
   return tuple(fastest_first), warning
+
+
+def gpu_names(gpus: Any) -> list[str]:
+  """Returns the names of GPUs as text: given one by one, or only one.
+
+  Indices may be integers of any kind; a text may have several, with commas.
+  Raises MeterError for anything else.
+  """
+  if isinstance(gpus, str) or not isinstance(gpus, Iterable):
+    gpus = [gpus]
+  names: list[str] = []
+  for gpu in gpus:
+    if isinstance(gpu, str):
+      names += [part.strip() for part in gpu.split(",")]
+      continue
+    try:
+      if isinstance(gpu, bool):
+        raise TypeError
+      names.append(str(operator.index(gpu)))
+    except TypeError:
+      raise MeterError(
+        f"gpus: {gpu!r} names no GPU",
+        "name UUIDs, PCI addresses or indices from 0",
+      ) from None
+  return names
 
 
 def choose_boards(

@@ -8,12 +8,15 @@ line there: no energy is told across a break, so that a window is unknown or
 taken from the power, and never wrong in silence.
 """
 
+import copy
 import math
 import statistics
 from array import array
+from bisect import bisect_left
 from dataclasses import dataclass
 
 from jaxpower.power.reading import Domain, Reading
+from jaxpower.power.recording import Recording
 from jaxpower.power.ticks import Tick, Tracker
 
 # All numbers here are chosen.
@@ -29,11 +32,15 @@ STUCK_READS, STUCK_PERIODS = 8, 8
 # A fall of at most so many typical steps, of the last sixteen, is noise. Three
 # steps at least tell what is typical.
 NOISE_STEPS, TYPICAL_OF, FEWEST_STEPS = 2, 16, 3
+# Points that stay however old they are: what is typical of them is asked.
+FEWEST_KEPT = 128
+EXCERPT = 512  # points from which a sensor's nature is told
+PAUSE_PERIODS = 1.5  # without a read, beyond `longest_gap`: the meter stood
 
 
 @dataclass
 class Gap:
-  """A stretch in which every read failed."""
+  """A stretch in which every read failed, or in which there was none."""
 
   begin: float
   end: float
@@ -46,16 +53,18 @@ class History:
   A point of the energy is seconds, error of the seconds, joules; one of the
   power is seconds, watts. `breaks[i]` says why energy cannot be told between
   points i-1 and i. `continuous` counters have a point at every read. `noise` is
-  the counter's own, in joules.
+  the counter's own, in joules. `pauses` are stretches without a read, as when
+  the process was stopped. Old readings, points and gaps can be dropped.
   """
 
   def __init__(self, domain: Domain):
     self.domain = domain
     self.counter = Tracker()
     self.power = Tracker()
-    self.seconds = array("d")
-    self.joules = array("d")
-    self.watts = array("d")
+    self.recording = Recording()
+    self.seconds = self.recording.seconds  # of the last minutes, as the points
+    self.joules = self.recording.joules
+    self.watts = self.recording.watts
     self.latency_total = 0.0
     self.latency_highest = 0.0
     self.points = array("d")
@@ -65,6 +74,7 @@ class History:
     self.power_points = array("d")
     self.power_watts = array("d")
     self.gaps: list[Gap] = []
+    self.pauses: list[Gap] = []
     self.noise = 0.0
     self.longest_gap = LONGEST_GAP
     self._unmoved = 0
@@ -78,9 +88,8 @@ class History:
     latency = reading.end - reading.begin
     self.latency_total += latency
     self.latency_highest = max(self.latency_highest, latency)
-    self.seconds.append(middle)
-    self.joules.append(math.nan if reading.joules is None else reading.joules)
-    self.watts.append(math.nan if reading.watts is None else reading.watts)
+    self._note_pause(reading.end)
+    self.recording.add(middle, reading.joules, reading.watts)
     if reading.failure is not None:
       self._fail(middle, reading.failure)
       return
@@ -89,6 +98,16 @@ class History:
       self._add_power(reading, middle, reading.watts)
     if reading.joules is not None:
       self._add_energy(reading, reading.joules)
+
+  def _note_pause(self, now: float) -> None:
+    """Notes that there was no read for longer than it takes by itself."""
+    if not self.seconds:
+      return
+    last = self.seconds[-1]
+    period = self.counter.period or self.power.period or 0.0
+    if now - last > self.longest_gap + PAUSE_PERIODS * period:
+      reason = f"the meter did not run for {now - last:.2g} s"
+      self.pauses.append(Gap(last, now, reason))
 
   def _fail(self, now: float, reason: str) -> None:
     """Begins a gap at the last good read, or makes the open one longer."""
@@ -184,6 +203,30 @@ class History:
         self._add_point(Tick(seconds, CONTINUOUS_ERROR, joules))
     if self.noise:  # it may hide a coarse staircase: take all as doubt
       self.noise = max(self.noise, _roughness(self.points, self.energies))
+
+  def excerpt(self) -> "History":
+    """Returns a copy with the last points alone, to work on without a lock."""
+    short = copy.copy(self)
+    short.points = self.points[-EXCERPT:]
+    short.energies = self.energies[-EXCERPT:]
+    short.power_points = self.power_points[-EXCERPT:]
+    short.power_watts = self.power_watts[-EXCERPT:]
+    return short
+
+  def drop_before(self, instant: float) -> None:
+    """Forgets points and gaps of before an instant; the last ones stay."""
+    old = min(bisect_left(self.points, instant), len(self.points) - FEWEST_KEPT)
+    if old > 0:
+      del self.points[:old], self.errors[:old], self.energies[:old]
+      self.breaks = {i - old: why for i, why in self.breaks.items() if i > old}
+    old = bisect_left(self.power_points, instant)
+    old = min(old, len(self.power_points) - FEWEST_KEPT)
+    if old > 0:
+      del self.power_points[:old], self.power_watts[:old]
+    *ended, last = self.gaps or [None]
+    kept = [gap for gap in ended if gap and gap.end >= instant]
+    self.gaps = [*kept, last] if last else []
+    self.pauses = [gap for gap in self.pauses if gap.end >= instant]
 
   @property
   def has_counter(self) -> bool:

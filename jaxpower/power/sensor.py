@@ -130,7 +130,7 @@ def characterise(history: History) -> dict[str, object]:
     history.power_points,
     history.power_watts,
   )
-  reads = len(history.seconds)
+  reads = history.recording.count
   return {
     "counter_period_seconds": counter_period,
     "counter_continuous": history.continuous,

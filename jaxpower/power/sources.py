@@ -14,7 +14,9 @@ from pathlib import Path
 
 from jaxpower.power.devices import (
   Board,
+  GpuName,
   choose_boards,
+  gpu_names,
   list_boards,
   visible_devices,
 )
@@ -73,7 +75,7 @@ class UnreadableSource:
 
 def open_meter(
   name: str,
-  gpus: Sequence[str] | None = None,
+  gpus: GpuName | Sequence[GpuName] | None = None,
   environ: Mapping[str, str] | None = None,
   powercap: Path = POWERCAP,
   estimate_of: Whose = "process",
@@ -86,6 +88,7 @@ def open_meter(
   name cannot be read.
   """
   meter = Meter()
+  names = None if gpus is None else gpu_names(gpus)
   if name not in METERS:
     near = get_close_matches(name, METERS, n=1)
     hint = (
@@ -93,7 +96,7 @@ def open_meter(
     )
     raise MeterError(f"there is no meter {name!r}; {hint}")
   if name == "nvml":
-    _add_gpus(meter, gpus, environ)
+    _add_gpus(meter, names, environ)
     if not _measures_the_job(meter):
       for source in meter.sources:
         source.close()
@@ -105,7 +108,7 @@ def open_meter(
   elif name == "estimate":
     meter.sources.append(EstimateSource(whose=estimate_of))
   else:
-    _add_everything(meter, gpus, environ, powercap, estimate_of)
+    _add_everything(meter, names, environ, powercap, estimate_of)
   return meter
 
 

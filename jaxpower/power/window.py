@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Energy:
   """One domain's joules in one window; None where unknown, with reasons.
 
   `joules_bound` is the 95 % half width, None where modelled: a model has no
   honest statistical bar. `counter_joules` and `integral_joules` are the two
-  methods, where both exist.
+  methods, where both exist. `peak_watts` is the highest power reading.
   """
 
   domain: str
@@ -30,6 +30,7 @@ class Energy:
   counter_joules: float | None = None
   partial: bool = False
   reasons: tuple[str, ...] = ()
+  peak_watts: float | None = None
 
   @property
   def disagreement(self) -> float | None:
@@ -39,7 +40,7 @@ class Energy:
     return (self.integral_joules - self.counter_joules) / self.counter_joules
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Load:
   """Mean cores that others kept busy, and that the hypervisor took away."""
 
@@ -47,7 +48,7 @@ class Load:
   steal_cores: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
   """One measured stretch: gross joules over the job's domains.
 
@@ -118,9 +119,21 @@ def total(
 class Handle:
   """An open or closed window. `steps` may be set: equal steps inside it.
 
+  `laps` is what has been measured of a long one, from its start to `laps_end`.
   `compute` is the monitor's: from a closed handle, its end, and whether to wait
   for the sensors, to the window and whether that is final.
   """
+
+  __slots__ = (
+    "_compute",
+    "_window",
+    "end",
+    "interrupted",
+    "laps",
+    "name",
+    "start",
+    "steps",
+  )
 
   def __init__(
     self,
@@ -134,8 +147,27 @@ class Handle:
     self.end: float | None = None
     self.steps = steps
     self.interrupted = ""
+    self.laps: Window | None = None
     self._compute = compute
     self._window: Window | None = None
+
+  @property
+  def laps_end(self) -> float:
+    """From when on it is still to be measured."""
+    if self.laps is None:
+      return self.start
+    return self.laps.start_seconds + self.laps.seconds
+
+  @property
+  def is_final(self) -> bool:
+    """Whether its energy is known for good."""
+    return self._window is not None
+
+  def settle(self, window: Window) -> Window:
+    """Keeps a window that was computed for good; returns what is kept."""
+    if self._window is None:
+      self._window = window
+    return self._window
 
   def result(self, *, wait: bool = True) -> Window:
     """Returns the closed window's energy; waits at most one tick for it.

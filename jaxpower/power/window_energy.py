@@ -26,6 +26,9 @@ from jaxpower.power.window import Energy, Window, total
 # another the counter gave 187 J, the integrated power 327 J (zeus#181).
 DISAGREEMENT = 0.05
 TOO_SHORT = 0.2  # chosen: a bound above this share of the energy is told
+# Chosen: about what opening and closing a window itself takes, and waking the
+# thread that reads; a shorter one says nothing of the work in it.
+SHORTEST = 1e-3
 # Chosen: a power reading that is the same for so long and so often is stuck.
 FROZEN_SECONDS, FROZEN_READS = 10.0, 20
 
@@ -126,10 +129,11 @@ def energy_of(
     counter_joules=counter.joules if counter else None,
     partial=chosen.joules is None,
     reasons=tuple(reasons),
+    peak_watts=_peak_watts(history, start, end),
   )
   energy = _check_methods(energy, chosen, integral)
   energy = _check_resonance(energy, history, start, end, step_seconds)
-  return _check_length(energy, history)
+  return _check_length(energy, history, end - start)
 
 
 def _from_counter(
@@ -198,10 +202,18 @@ def _choose(
 def _failed_reads(history: History, start: float, end: float) -> list[str]:
   """Lists the reasons of the gaps in a window, each once."""
   reasons: list[str] = []
-  for gap in history.gaps:
+  for gap in (*history.gaps, *history.pauses):
     if gap.begin < end and gap.end > start and gap.reason not in reasons:
       reasons.append(gap.reason)
   return reasons
+
+
+def _peak_watts(history: History, start: float, end: float) -> float | None:
+  """Returns the highest power that was read in a window."""
+  first = bisect_left(history.seconds, start)
+  last = bisect_right(history.seconds, end)
+  inside = history.watts[first:last]
+  return max((w for w in inside if not math.isnan(w)), default=None)
 
 
 def _check_methods(
@@ -246,8 +258,11 @@ def _check_resonance(
   return _with_reason(energy, reason)
 
 
-def _check_length(energy: Energy, history: History) -> Energy:
+def _check_length(energy: Energy, history: History, seconds: float) -> Energy:
   """Says so when the window is too short for what the sensor can do."""
+  if seconds < SHORTEST and energy.joules is not None:
+    limit = f"{SHORTEST * 1e3:.0f} ms"
+    return _with_reason(energy, f"too short for any sensor: below {limit}")
   if not energy.joules or energy.joules_bound is None:
     return energy
   share = energy.joules_bound / energy.joules
