@@ -10,6 +10,7 @@ meter.
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -275,7 +276,7 @@ class Monitor:
     It is read again, partly from disk, each time it is iterated.
     """
     if self._forked:
-      return Timeline({}, self._sampler.lock)
+      return Timeline({}, threading.Lock())  # ours may be held for ever
     recordings = {h.domain.name: h.recording for h in self._sampler.histories}
     return Timeline(recordings, self._sampler.lock)
 

@@ -49,10 +49,18 @@ def wrap(fn: Callable[..., Any], around: Around) -> Callable[..., Any]:
     async def asynchronous(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
       with around((args, kwargs)):
         items = fn(*args, **kwargs)
+        reply = anext(items)
         try:
-          value = await anext(items)
           while True:
-            value = await _passed_on(items, (yield value))
+            value = await reply
+            try:
+              sent = yield value
+            except GeneratorExit:
+              raise
+            except BaseException as error:  # noqa: BLE001 - is handed on
+              reply = items.athrow(error)
+            else:
+              reply = items.asend(sent)
         except StopAsyncIteration:
           return
         finally:
@@ -72,11 +80,6 @@ def wrap(fn: Callable[..., Any], around: Around) -> Callable[..., Any]:
       return finish(fn(*args, **kwargs))
 
   return _like(called, fn)
-
-
-async def _passed_on(items: Any, sent: Any) -> Any:
-  """Hands what was sent on to an asynchronous generator; its next item."""
-  return await (anext(items) if sent is None else items.asend(sent))
 
 
 def _is(kind: Callable[[Any], bool], fn: Callable[..., Any]) -> bool:
