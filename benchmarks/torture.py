@@ -2,7 +2,7 @@
 
 A tiny sweep with a pretraining is run by scripts/run.py, and at random instants
 its worker, its main process or both are killed (SIGKILL); the same command is
-given again until the sweep is done, then another one begins. Checked of each:
+given again (with --retry-failed) until the sweep is done, then another one begins. Checked of each:
 
   records    none lost, none double, none failed by a kill that was not doubled
   results    steps, losses and accuracies equal the undisturbed run's to the bit
@@ -51,7 +51,7 @@ LOOK_SECONDS = 0.02  # between two looks at a worker's CPU time
 SHARE_OF_RUN = 1.2
 MOST_COMMANDS = 200  # of one sweep; beyond it is not getting on
 
-CONFIG = '''
+CONFIG = """
 from jaxpower.config import Model, Optimizer, Sweep, Transfer, Trial
 
 COMMON = dict(
@@ -73,7 +73,7 @@ def get_config(text):
     seeds=int(text),
     **COMMON,
   )
-'''
+"""
 SAME = (
   *("status", "steps_to_target", "examples_to_target", "final_accuracy"),
   *("best_accuracy", "test_accuracy", "curve"),
@@ -136,7 +136,7 @@ class Run:
       [
         *(sys.executable, str(ROOT / "scripts" / "run.py")),
         *(f"--config={config}:{seeds}", f"--out={folder}"),
-        "--meter=estimate",
+        *("--meter=estimate", "--retry-failed"),
       ],
       stdout=self.output,
       stderr=subprocess.STDOUT,
@@ -170,7 +170,9 @@ class Run:
   def kill(self, victim: str) -> bool:
     """Kills the worker, the sweep or both; whether there was one to kill."""
     worker = self.worker
-    if self.process.poll() is not None or (worker is None and victim != "sweep"):
+    if self.process.poll() is not None or (
+      worker is None and victim != "sweep"
+    ):
       return False
     if victim in ("sweep", "both"):
       self.process.kill()
@@ -274,22 +276,9 @@ def one_command(
     return False
   if code not in (0, 1):
     counts.faults.append(f"exit code {code}: {text.strip()[-500:]}")
-  if code == 1:  # a worker killed twice in one trial: the user asks again
-    return retried(run, counts, text)
-  return True
-
-
-def retried(run: Run, counts: Counts, text: str) -> bool:
-  """Notes a sweep with failed trials, which are run again by hand."""
-  if "twice" not in text and "its pretraining" not in text:
+  if code == 1 and "twice" not in text:
     counts.faults.append(f"failed without two deaths: {text.strip()[-500:]}")
-  folder = pathlib.Path(run.process.args[3].partition("=")[2])  # type: ignore
-  found = record_files.read(folder)
-  for record in found.records:
-    if record.status == "failed":
-      for path in (folder / "records").glob(f"*{record.trial_id}*"):
-        path.unlink()
-  return False
+  return code == 0
 
 
 def check(
@@ -300,13 +289,14 @@ def check(
 ) -> None:
   """Compares a sweep that was killed with the undisturbed one."""
   found = record_files.read(folder)
-  names = [record.trial_id for record in found.records]
+  whole = [record for record in found.records if record.status != "failed"]
+  names = [record.trial_id for record in whole]
   if found.rejected or sorted(names) != sorted(truth):
     counts.faults.append(
       f"{folder.name}: {len(names)} records of {len(truth)},"
       f" {len(set(names))} different, {len(found.rejected)} not readable"
     )
-  for record in found.records:
+  for record in whole:
     counts.trials += 1
     other = truth.get(record.trial_id)
     if other is not None and results(record) == results(other):
@@ -320,7 +310,7 @@ def check(
   ]
   if left:
     counts.faults.append(f"{folder.name}: {', '.join(left)} left behind")
-  check_joules(folder, found.records, runs, counts)
+  check_joules(folder, whole, runs, counts)
 
 
 def results(record: TrialRecord) -> dict[str, Any]:
@@ -340,17 +330,14 @@ def results(record: TrialRecord) -> dict[str, Any]:
 
 def check_joules(
   folder: pathlib.Path,
-  records: list[TrialRecord] | tuple[TrialRecord, ...],
+  records: list[TrialRecord],
   runs: list[Run],
   counts: Counts,
 ) -> None:
   """Compares the ledger's joules with the CPU time that workers took."""
-  (model,) = {
-    (d["busy_watts_per_core"], d["idle_watts_per_core"] * d["cores"])
-    for record in records
-    for d in [record.meter["domains"][0]]
-  }
-  busy, idle = model
+  (model,) = found_in(records[0].meter, "busy_watts_per_core")
+  busy = model["busy_watts_per_core"]
+  idle = model["idle_watts_per_core"] * model["cores"]
   watchers = {pid: w for run in runs for pid, w in run.watchers.items()}
   for watcher in watchers.values():
     if watcher.looks:
@@ -374,10 +361,24 @@ def check_joules(
       counts.lost_joules += attempt.joules or 0.0
 
 
+def found_in(value: Any, name: str) -> list[dict[str, Any]]:
+  """Finds the dicts with a name, in dicts and lists of them."""
+  if isinstance(value, dict):
+    inside = [d for v in value.values() for d in found_in(v, name)]
+    return [value, *inside] if name in value else inside
+  if isinstance(value, list | tuple):
+    return [d for v in value for d in found_in(v, name)]
+  return []
+
+
 def summary(counts: Counts) -> dict[str, Any]:
   """Says what was seen, and whether it is as it should be."""
-  share = counts.attempt_joules / counts.true_joules - 1
-  if abs(share) > SHARE:
+  share = None
+  if counts.true_joules:
+    share = counts.attempt_joules / counts.true_joules - 1
+  if share is None:
+    counts.faults.append("no attempt is in any ledger")
+  elif abs(share) > SHARE:
     counts.faults.append(f"joules differ by {share:+.1%} from the CPU time")
   return {
     "kills": counts.kills,

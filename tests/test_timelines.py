@@ -1,6 +1,8 @@
 import math
 import pathlib
 from array import array
+from collections.abc import Iterator
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -102,3 +104,33 @@ def test_the_recipe_of_the_docs_joins_a_log(
     "180.0",
     "210.0",
   ]
+
+
+def test_a_long_timeline_is_written_as_it_is_read(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """A group of rows at a time: what comes later is not read yet."""
+  monkeypatch.setattr(timelines, "GROUP_ROWS", 5)
+  written, begun = [], []
+  group = pq.ParquetWriter.write_table
+
+  def write_table(self: pq.ParquetWriter, table: Any) -> None:
+    written.append(len(begun))
+    group(self, table)
+
+  monkeypatch.setattr(pq.ParquetWriter, "write_table", write_table)
+
+  def chunks() -> Iterator[Chunk]:
+    for i in range(8):
+      begun.append(i)
+      seconds = array("d", [3 * i, 3 * i + 1, 3 * i + 2])
+      yield Chunk(f"gpu:{i // 4}", seconds, seconds, seconds)
+
+  path = tmp_path / "long.parquet"
+  timelines.write(path, chunks(), [])
+  assert written[:4] == [2, 4, 6, 8]
+  file = pq.ParquetFile(path)
+  assert file.num_row_groups == 4
+  rows = file.read().to_pydict()
+  assert rows["joules"] == [float(i) for i in range(24)]
+  assert rows["domain"] == ["gpu:0"] * 12 + ["gpu:1"] * 12

@@ -268,7 +268,9 @@ class WindowLog:
     start, end = handle.laps_end, handle.laps_end + LAP_SECONDS
     # Of `steps` the length is not known before the end.
     step = None if handle.steps else self.rhythm(handle, end)
-    lap = self._measure(handle.name, start, end, step_seconds=step)
+    lap = self._measure(
+      handle.name, start, end, step_seconds=step, at_rest=handle.at_rest
+    )
     with self._lock:
       handle.laps = lap if handle.laps is None else join(handle.laps, lap)
 
