@@ -131,16 +131,3 @@ def _install(framework: Framework, cuda: int | None) -> str:
     return f"update the driver: JAX needs CUDA {min(JAX_PLUGINS)}"
   known = min(cuda or min(JAX_PLUGINS), max(JAX_PLUGINS))
   return f"pip install 'jax[cuda{known}]=={framework.version}'"
-
-
-def why_refused(reason: str, environ: Mapping[str, str]) -> str:
-  """Explains JAX's error where no backend starts: names what asked for it."""
-  platforms = environ.get("JAX_PLATFORMS")
-  if not platforms:
-    return reason
-  first = reason.splitlines()[0] if reason else "JAX does not start"
-  jax = _jax()
-  fix = "unset JAX_PLATFORMS"
-  if jax is not None and jax.cuda is None:
-    fix += f", or for an NVIDIA GPU: {_install(jax, None)}"
-  return f"JAX_PLATFORMS={platforms!r} cannot be had here ({first}); fix: {fix}"

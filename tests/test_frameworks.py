@@ -5,7 +5,7 @@ import importlib.metadata
 import pytest
 
 from jaxpower import frameworks
-from jaxpower.frameworks import Framework, torch_cuda, why_no_gpu, why_refused
+from jaxpower.frameworks import Framework, torch_cuda, why_no_gpu
 
 CPU_JAX = Framework("JAX", "0.10.2")
 CUDA_13 = Framework("JAX", "0.10.2", 13, "0.10.2", "0.10.2")
@@ -80,14 +80,3 @@ def test_what_is_installed_is_found_without_loading_it(monkeypatch):
   assert frameworks.installed() == (
     Framework("JAX", "0.10.2", 12, "0.10.1", "0.10.2"),
   )
-
-
-def test_a_platform_that_is_not_there_is_named(monkeypatch):
-  monkeypatch.setattr(frameworks, "_jax", lambda: CPU_JAX)
-  line = why_refused("Unable to initialize backend 'rocm': x\nmore", {})
-  assert line.startswith("Unable")
-  environ = {"JAX_PLATFORMS": "gpu"}
-  line = why_refused("Unable to initialize backend 'rocm': x\nmore", environ)
-  assert line.startswith("JAX_PLATFORMS='gpu' cannot be had here (Unable")
-  assert "unset JAX_PLATFORMS" in line and "jax[cuda12]==0.10.2" in line
-  assert "\n" not in line

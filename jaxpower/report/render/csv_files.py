@@ -20,7 +20,7 @@ from jaxpower.report.compare.comparison import (
 )
 from jaxpower.report.compare.statistics import Estimate
 
-# In columns of their own, or too deep for a cell: see records.jsonl.
+# In columns of their own, or too deep for a cell: see the records.
 NESTED = {
   "config",
   "varied",
@@ -36,6 +36,7 @@ NESTED = {
   "monotonic_origin_seconds",
   "other_load_cores",
   "steal_cores",
+  "others",
 }
 
 
