@@ -451,3 +451,39 @@ def test_the_standard_error_is_binomial(p: float, n: int) -> None:
   error = accounting.tested(p, {}, [n])["test_accuracy_standard_error"]
   assert error == pytest.approx(math.sqrt(p * (1 - p) / n))
   assert 0 <= error <= 0.5 / math.sqrt(n) + 1e-12
+
+
+def test_joules_are_known_by_phase_and_domain_and_others_apart() -> None:
+  idle = "GPU-91bc77e2-0d3f-4a55-b1c6-7e9a2f3d4c5b"
+  apart = (Energy(idle, 40.0, 1.0, "counter"),)
+  windows = [dataclasses.replace(w, apart=apart) for w in WINDOWS]
+  found = record(windows=windows)
+  by_domain = found.joules_by_phase_and_domain
+  assert by_domain is not None and found.apart_joules_by_phase is not None
+  for phase, joules in found.joules_by_phase.items():
+    assert math.fsum(v or 0 for v in by_domain[phase].values()) == joules
+  assert by_domain["idle"] == {GPU: 100.0, CPU: 20.0}
+  evals = len(accounting.of_phase(windows, "eval"))
+  assert found.apart_joules_by_phase["eval"] == {idle: 40.0 * evals}
+  assert idle not in by_domain["eval"] | found.joules_by_domain
+
+
+def test_a_domain_that_a_window_lacks_is_unknown_there() -> None:
+  lacking = dataclasses.replace(WINDOWS[4], energies=WINDOWS[4].energies[:1])
+  found = record(windows=[*WINDOWS[:4], lacking, *WINDOWS[5:]])
+  by_domain = found.joules_by_phase_and_domain
+  assert by_domain is not None and by_domain["train"][CPU] is None
+  assert found.joules_by_domain[CPU] is None
+
+
+def test_windows_without_work_and_reasons_alike_are_not_told() -> None:
+  def told(name: str, seconds: float, reason: str) -> Window:
+    return Window(name, 0.0, seconds, 1.0, None, (), reasons=(reason,))
+
+  windows = (
+    *WINDOWS,
+    told("compile", 1e-5, "too short for any sensor"),
+    told("setup", 2.0, "the meter did not run for 2 s"),
+    told("setup", 2.0, "the meter did not run for 3 s"),
+  )
+  assert record(windows=windows).reasons == ("the meter did not run for 2 s",)

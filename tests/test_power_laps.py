@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxpower.power import Energy, Load, Window
-from jaxpower.power.laps import MORE_REASONS, add_to_union, join
+from jaxpower.power.laps import add_to_union, join, unlike
 from jaxpower.power.window import total
 
 
@@ -52,12 +52,16 @@ def test_the_weaker_method_names_the_window_and_its_reason_stays():
 
 
 def test_a_thousand_laps_do_not_give_a_thousand_reasons():
-  joined = window(0.0, 1.0, energy(reasons=("by 1 %",)))
+  joined = window(0.0, 1.0, energy(reasons=("it is lost", "by +1.5 %")))
   for i in range(1, 1000):
-    lap = window(float(i), i + 1.0, energy(reasons=(f"by {i % 30} %",)))
+    lap = window(float(i), i + 1.0, energy(reasons=(f"by -{i / 7:.3g} %",)))
     joined = join(joined, lap)
-  assert len(joined.energies[0].reasons) == 9
-  assert joined.energies[0].reasons[-1] == MORE_REASONS
+  assert joined.energies[0].reasons == ("it is lost", "by +1.5 %")
+
+
+def test_reasons_of_two_gpus_are_two():
+  reasons = ("GPU-0: for 2 s", "GPU-1: for 2 s", "GPU-0: for 1e-3 s", "over")
+  assert unlike(reasons) == ("GPU-0: for 2 s", "GPU-1: for 2 s", "over")
 
 
 def test_the_load_is_the_mean_by_seconds():

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_records import GPU, meter, record
 
-from jaxpower import records
+from jaxpower import record_files
 from jaxpower.cli.report import main
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import (
@@ -864,7 +864,7 @@ def test_trials_of_unknown_energy_give_no_ratio():
 
 def run_folder(path: pathlib.Path, trials: list[TrialRecord]) -> str:
   for trial in trials:
-    records.append(path / "records.jsonl", trial)
+    record_files.write(path, trial)
   return str(path)
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import math
 import pathlib
 import time
 import types
@@ -25,7 +26,6 @@ from jaxpower.power import (
   SimulatedSource,
   Window,
 )
-from jaxpower.power.waveform import Square
 from jaxpower.records import Compilation, TrialRecord
 from jaxpower.trial import Compiled
 from jaxpower.weights import WeightsError
@@ -358,6 +358,12 @@ def test_weights_and_timeline_are_kept(
     if phase == "train"
   ]
   assert sum(train) == pytest.approx(record.train_joules)
+  metadata = pq.read_schema(path).metadata
+  assert metadata[b"started_utc"].decode() == record.started_utc
+  origin = record.monotonic_origin_seconds
+  assert float(metadata[b"monotonic_origin_seconds"]) == origin
+  # The origin is before the first window, and on the windows' clock.
+  assert origin is not None and 0 < windows["start_seconds"][0] - origin < 60
   # The windows can be recomputed from the readings, which are cumulative.
   known = [
     (t, j)
@@ -475,7 +481,7 @@ def test_features_are_computed_once_and_counted_with_training(
 
 def test_steps_in_time_with_a_power_sensor_are_told_in_the_record() -> None:
   """Board without counter: each update falls on the same part of a step."""
-  every, steps = 0.05, 16
+  every, steps = 0.1, 16
   config = dataclasses.replace(
     EASY, evaluate_every_examples=64 * steps, budget_examples=64 * steps
   )
@@ -490,9 +496,15 @@ def test_steps_in_time_with_a_power_sensor_are_told_in_the_record() -> None:
     evaluate=lambda *_: work() or {"loss": 0.5, "accuracy": 0.1},
   )
   placed: Any = types.SimpleNamespace(passes={"validation": steps})
+
+  def watts(seconds: float) -> float:
+    """A half of each step at work; it swings slowly, as real power does."""
+    level = 250.0 if seconds % every < every / 2 else 50.0
+    return level + 20.0 * math.sin(9.0 * seconds)
+
   source = SimulatedSource(
-    Square(50.0, 250.0, period=every),
-    sensor=SensorModel(power_period=every, has_counter=False),
+    watts,
+    sensor=SensorModel(power_period=every, phase=0.01, has_counter=False),
   )
   with Monitor([source]) as monitor:
     _, results, _ = trial._train(

@@ -10,14 +10,14 @@ itself or runs in several threads: the energy of the name is that of all
 instants in any of them, each counted once.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from jaxpower.power.load import mean_load
 from jaxpower.power.window import Energy, Window, total
 
-MOST_REASONS = 8  # of a domain, chosen: those of a thousand laps are alike
-MORE_REASONS = "and more like these"
+NUMBER = re.compile(r"[+-]?\d[\d.e+-]*")
 
 
 def join(first: Window, second: Window) -> Window:
@@ -29,7 +29,11 @@ def join(first: Window, second: Window) -> Window:
     _join_each(first.energies, second.energies),
     _join_each(first.apart, second.apart),
   )
-  return replace(joined, load=mean_load([first, second]))
+  return replace(
+    joined,
+    joules_bound=_sum(first.joules_bound, second.joules_bound),
+    load=mean_load([first, second]),
+  )
 
 
 def _join_each(
@@ -49,7 +53,7 @@ def _join(a: Energy, b: Energy) -> Energy:
     integral_joules=_sum(a.integral_joules, b.integral_joules),
     counter_joules=_sum(a.counter_joules, b.counter_joules),
     partial=a.partial or b.partial,
-    reasons=_join_reasons(a.reasons, b.reasons),
+    reasons=unlike([*a.reasons, *b.reasons]),
     peak_watts=max(
       (w for w in (a.peak_watts, b.peak_watts) if w is not None), default=None
     ),
@@ -60,12 +64,17 @@ def _sum(a: float | None, b: float | None) -> float | None:
   return None if a is None or b is None else a + b
 
 
-def _join_reasons(a: Sequence[str], b: Sequence[str]) -> tuple[str, ...]:
-  """Returns the reasons of both, each once, and not too many of them."""
-  reasons = [r for r in dict.fromkeys([*a, *b]) if r != MORE_REASONS]
-  if len(reasons) <= MOST_REASONS:
-    return tuple(reasons)
-  return (*reasons[:MOST_REASONS], MORE_REASONS)
+def unlike(reasons: Iterable[str]) -> tuple[str, ...]:
+  """Returns, of reasons that differ in their numbers alone, the first.
+
+  A thousand windows would else give a thousand. What stands before a colon is a
+  domain's name, whose numbers count.
+  """
+  kinds: dict[tuple[str, str], str] = {}
+  for reason in reasons:
+    name, colon, text = reason.rpartition(": ")
+    kinds.setdefault((name + colon, NUMBER.sub("#", text)), reason)
+  return tuple(kinds.values())
 
 
 @dataclass(frozen=True, slots=True)

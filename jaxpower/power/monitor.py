@@ -10,6 +10,7 @@ meter.
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ STATE_SECONDS = 5.0  # chosen: between two looks at the GPUs' state
 LOAD_SECONDS = 1.0  # chosen: between two readings of the load of the cores
 # Chosen: between two looks for our children, where no CPU model looks for them
 FAMILY_SECONDS = 5.0
-TIDY_SECONDS = 0.5  # between two looks for what need not be kept
+TIDY_SECONDS = 1.0  # between two looks for what need not be kept
 
 
 class Monitor:
@@ -182,8 +183,14 @@ class Monitor:
     """
     if is_lazy(fn):
       return self.measured(phase)(fn)(*args, **kwargs)
-    with self._around(phase, None, (args, kwargs)) as finish:
-      return finish(fn(*args, **kwargs))
+    if self._wait is not None:
+      self._wait((args, kwargs))
+    with self.window(phase) as handle:
+      result = fn(*args, **kwargs)
+      if self._wait is not None:
+        self._wait(result)
+      handle.interrupted = undone(result)
+    return result
 
   def measured(
     self, phase: str, *, steps: int | None = None
@@ -275,7 +282,7 @@ class Monitor:
     It is read again, partly from disk, each time it is iterated.
     """
     if self._forked:
-      return Timeline({}, self._sampler.lock)
+      return Timeline({}, threading.Lock())  # ours may be held for ever
     recordings = {h.domain.name: h.recording for h in self._sampler.histories}
     return Timeline(recordings, self._sampler.lock)
 

@@ -177,7 +177,7 @@ class WindowLog:
     carry_on = not covered and self._may_carry_on(end, share)
     # One that is not covered is looked at again when more has been seen.
     given_up = self._sampler.clock() - end > GIVEN_UP_SECONDS
-    final = covered or (wait and (given_up or not self._sampler.alive))
+    final = covered or (wait and given_up)
     return self._measure_rest(handle, end, carry_on), final
 
   def _may_carry_on(self, end: float, longest: float = math.inf) -> bool:
@@ -268,7 +268,9 @@ class WindowLog:
     start, end = handle.laps_end, handle.laps_end + LAP_SECONDS
     # Of `steps` the length is not known before the end.
     step = None if handle.steps else self.rhythm(handle, end)
-    lap = self._measure(handle.name, start, end, step_seconds=step)
+    lap = self._measure(
+      handle.name, start, end, step_seconds=step, at_rest=handle.at_rest
+    )
     with self._lock:
       handle.laps = lap if handle.laps is None else join(handle.laps, lap)
 

@@ -16,6 +16,9 @@ from typing import Any
 # Opens a window and yields what waits for a value and returns it.
 Around = Callable[[Any], AbstractContextManager[Callable[[Any], Any]]]
 
+LAZY_CODE = (
+  inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+)
 LAZY = {
   CoroutineType: "a coroutine",
   GeneratorType: "a generator",
@@ -25,6 +28,9 @@ LAZY = {
 
 def is_lazy(fn: Callable[..., Any]) -> bool:
   """Tells whether a call of it leaves the work to be done later."""
+  code = getattr(fn, "__code__", None)
+  if code is not None:  # of a function or method: quick, as once a window
+    return bool(code.co_flags & LAZY_CODE)
   return (
     _is(inspect.isgeneratorfunction, fn)
     or _is(inspect.iscoroutinefunction, fn)
@@ -49,10 +55,18 @@ def wrap(fn: Callable[..., Any], around: Around) -> Callable[..., Any]:
     async def asynchronous(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
       with around((args, kwargs)):
         items = fn(*args, **kwargs)
+        reply = anext(items)
         try:
-          value = await anext(items)
           while True:
-            value = await _passed_on(items, (yield value))
+            value = await reply
+            try:
+              sent = yield value
+            except GeneratorExit:
+              raise
+            except BaseException as error:  # noqa: BLE001 - is handed on
+              reply = items.athrow(error)
+            else:
+              reply = items.asend(sent)
         except StopAsyncIteration:
           return
         finally:
@@ -72,11 +86,6 @@ def wrap(fn: Callable[..., Any], around: Around) -> Callable[..., Any]:
       return finish(fn(*args, **kwargs))
 
   return _like(called, fn)
-
-
-async def _passed_on(items: Any, sent: Any) -> Any:
-  """Hands what was sent on to an asynchronous generator; its next item."""
-  return await (anext(items) if sent is None else items.asend(sent))
 
 
 def _is(kind: Callable[[Any], bool], fn: Callable[..., Any]) -> bool:
