@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxpower.config import Trial, targets_of
-from jaxpower.power import Window
+from jaxpower.power import Energy, Window
+from jaxpower.power.laps import unlike
 from jaxpower.power.load import mean_load
+from jaxpower.power.window_energy import SHORTEST
 from jaxpower.records import (
   Compilation,
   Evaluation,
@@ -42,25 +44,29 @@ class EvalResult:
 
 @dataclasses.dataclass(frozen=True)
 class Total:
-  """Joules, their bound (half-width at 95 %) and seconds of several windows."""
+  """Joules, their bound (half-width at 95 %) and seconds of several windows.
+
+  `board_bound` is that against other boards and machines.
+  """
 
   joules: float | None
   bound: float | None
   seconds: float
+  board_bound: float | None = None
 
 
 def total(windows: Iterable[Window]) -> Total:
   """Adds up windows; one unknown makes the sum unknown.
 
-  Bounds add in quadrature: what a window misses at its edges is independent
-  of the next one's edges.
+  Bounds add linearly: the windows of one phase begin and end at the same place
+  of the work, and so miss the same there, and a sensor's bias has one sign.
   """
   windows = tuple(windows)
-  bounds = [w.joules_bound for w in windows]
   return Total(
     joules=sum_or_none(w.joules for w in windows),
-    bound=None if None in bounds else math.hypot(*(b or 0 for b in bounds)),
+    bound=sum_or_none(w.joules_bound for w in windows),
     seconds=math.fsum(w.seconds for w in windows),
+    board_bound=sum_or_none(w.board_bound for w in windows),
   )
 
 
@@ -188,12 +194,12 @@ def record(
   phases = tuple(dict.fromkeys(window.name for window in windows))
   totals = {phase: total(of_phase(windows, phase)) for phase in phases}
   spent, idle = total(trained(windows)), _idle_watts(windows)
-  reasons = tuple(dict.fromkeys(r for w in windows for r in w.reasons))
+  reasons = [r for w in windows if not _is_formality(w) for r in w.reasons]
   return TrialRecord(
     **identity(trial, varied),
     status=status,
     partial=any(window.partial for window in windows),
-    reasons=reasons,
+    reasons=unlike(reasons),
     best_accuracy=max(result.accuracy for result in results),
     final_accuracy=results[-1].accuracy,
     steps=results[-1].steps,
@@ -201,9 +207,16 @@ def record(
     train_seconds=spent.seconds,
     train_joules=spent.joules,
     train_joules_bound=spent.bound,
+    train_joules_board_bound=spent.board_bound,
     seconds_by_phase={phase: t.seconds for phase, t in totals.items()},
     joules_by_phase={phase: t.joules for phase, t in totals.items()},
     joules_by_domain=_by_domain(windows),
+    joules_by_phase_and_domain={
+      phase: _by_domain(of_phase(windows, phase)) for phase in phases
+    },
+    apart_joules_by_phase={
+      phase: _apart(of_phase(windows, phase)) for phase in phases
+    },
     idle_watts=idle,
     **_load_by_phase(windows),
     estimated=any(window.estimated for window in windows),
@@ -309,6 +322,11 @@ def tested(
   }
 
 
+def _is_formality(window: Window) -> bool:
+  """Whether nothing was to be done: programs were there, no idling asked."""
+  return window.name in ("compile", "idle") and window.seconds < SHORTEST
+
+
 def _idle_watts(windows: Iterable[Window]) -> float | None:
   """Computes the mean power of the idle phase; None where unknown."""
   idle = total(of_phase(windows, "idle"))
@@ -335,8 +353,18 @@ def _load_by_phase(windows: Sequence[Window]) -> dict[str, Any]:
 
 def _by_domain(windows: Iterable[Window]) -> dict[str, float | None]:
   """Adds up the joules of all windows for each GPU, CPU and memory domain."""
-  joules: dict[str, list[float | None]] = {}
-  for window in windows:
-    for energy in window.energies:
-      joules.setdefault(energy.domain, []).append(energy.joules)
-  return {domain: sum_or_none(values) for domain, values in joules.items()}
+  return _by_name(w.energies for w in windows)
+
+
+def _apart(windows: Iterable[Window]) -> dict[str, float | None]:
+  """Adds up the joules of the GPUs that do not belong to the trial."""
+  return _by_name(w.apart for w in windows)
+
+
+def _by_name(
+  windows: Iterable[Sequence[Energy]],
+) -> dict[str, float | None]:
+  """Adds up the joules of each domain; one that a window lacks is unknown."""
+  each = [{energy.domain: energy.joules for energy in w} for w in windows]
+  names = dict.fromkeys(name for joules in each for name in joules)
+  return {name: sum_or_none(w.get(name) for w in each) for name in names}

@@ -43,7 +43,7 @@ from jaxpower.config import (
   to_dict,
   unknown,
 )
-from jaxpower.records import varied_value
+from jaxpower.records import detail_needed, varied_value
 
 SOURCE = "transfer.init_from"
 
@@ -76,6 +76,13 @@ AT_LEAST = {
   "patience": 0,
   "model.heads": 1,
 }
+# Fields of a sweep: how long a worker is waited for.
+WAITING = (
+  "patience_seconds",
+  "start_seconds",
+  "compile_seconds",
+  "phase_seconds",
+)
 ABOVE_ZERO = ("model.width", "model.depth", "optimizer.learning_rate")
 BELOW_ONE = (
   "optimizer.momentum",
@@ -97,6 +104,8 @@ def check_sweep(sweep: Sweep) -> None:
       "must be usable as a folder's name", field="name", value=f"'{sweep.name}'"
     )
   _check_at_least(sweep, "seeds", 1)
+  for limit in WAITING:
+    _check_at_least(sweep, limit, 0)
   _check_ranges(sweep, varied=sweep.vary)
   _check_task_names(sweep)
   paths = [path for path in field_types(Trial()) if path != "seed"]
@@ -106,7 +115,8 @@ def check_sweep(sweep: Sweep) -> None:
     if not values:
       raise ConfigError("give at least one value", field=f"vary.{path}")
     if len(set(map(repr, values))) < len(values):
-      names = tuple(varied_value(value, values) for value in values)
+      detail = detail_needed(values)
+      names = tuple(varied_value(value, detail) for value in values)
       raise ConfigError(
         f"a value is given twice in {names}", field=f"vary.{path}"
       )

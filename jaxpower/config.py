@@ -242,12 +242,21 @@ class Sweep(Conditions):
   `vary` maps fields of the conditions, as dotted paths
   (`optimizer.learning_rate`), to tuples of values. All combinations are run,
   each at seeds 0 to `seeds` - 1, in an order drawn from `order_seed`.
+
+  A worker is given up and its trial recorded as failed where it gives no sign
+  of life for `patience_seconds`, is not ready after `start_seconds`, or is not
+  over with compiling after `compile_seconds` or with another phase (one
+  segment of training, an evaluation) after `phase_seconds`; 0: no limit.
   """
 
   name: str = "sweep"
   vary: dict[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
   seeds: int = 3
   order_seed: int = 0
+  patience_seconds: float = later(300.0, before=300.0)
+  start_seconds: float = later(600.0, before=600.0)
+  compile_seconds: float = later(3_600.0, before=3_600.0)
+  phase_seconds: float = later(86_400.0, before=86_400.0)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -277,8 +286,21 @@ def trial_id(trial: Trial) -> str:
 
   Later fields count only where they differ from the value before they existed.
   """
-  text = json.dumps(_as_before(type(trial), to_dict(trial)), sort_keys=True)
+  return id_of(to_dict(trial))
+
+
+def id_of(config: dict[str, Any]) -> str:
+  """Returns the `trial_id` of a trial from what `to_dict` made of it."""
+  text = json.dumps(_as_before(Trial, config), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def is_of_today(kind: type, config: dict[str, Any]) -> bool:
+  """Whether a config, its parts and pretrainings have the fields of `kind`."""
+  if config.keys() != {field.name for field in dataclasses.fields(kind)}:
+    return False
+  parts = ((k, config[name]) for name, k in _part_kinds(kind).items())
+  return all(is_of_today(k, v) for k, v in parts if isinstance(v, dict))
 
 
 def completed(kind: type, config: dict[str, Any]) -> dict[str, Any]:
@@ -310,6 +332,7 @@ def _as_before(kind: type, config: dict[str, Any]) -> dict[str, Any]:
   }
 
 
+@functools.cache
 def _before(kind: type) -> dict[str, Any]:
   """Maps the later fields of a kind of config to their `before` values."""
   return {

@@ -9,6 +9,7 @@ a field that all its trials share has changed: then two tables would be one.
 
 import copy
 import dataclasses
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,7 +29,7 @@ from jaxpower.config import (
   with_seed,
 )
 from jaxpower.grid import trial_of
-from jaxpower.records import TrialRecord, varied_value
+from jaxpower.records import TrialRecord, detail_needed, varied_value
 
 
 class GrowthError(Exception):
@@ -52,8 +53,15 @@ class Grown:
   def varied(self, trial: Trial) -> dict[str, Any]:
     """Returns the values of a trial that the grown sweep varies, by field."""
     return {
-      path: varied_value(get(trial, path), values)
-      for path, values in self.sweep.vary.items()
+      path: varied_value(get(trial, path), detail)
+      for path, detail in self._details.items()
+    }
+
+  @functools.cached_property
+  def _details(self) -> dict[str, int]:
+    """How much the name of a value has to say, by field."""
+    return {
+      path: detail_needed(values) for path, values in self.sweep.vary.items()
     }
 
 

@@ -1,7 +1,9 @@
 """Defines what a sweep and its worker send to each other.
 
 The worker sends `Ready`, or `Refused` and ends. For each `Task` that the sweep
-then sends it sends any number of `Progress` and one `Done`.
+then sends it sends any number of `Progress`, and `Done` or, where the sweep
+sent `Stop`, perhaps `Stopped`. `Alive` comes every few seconds, whatever else
+does.
 """
 
 import dataclasses
@@ -61,7 +63,33 @@ class Progress:
 
 
 @dataclasses.dataclass(frozen=True)
+class Alive:
+  """A sign of life."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Notice:
+  """A line that whoever runs the sweep should read at once."""
+
+  line: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Stop:
+  """Asks for the end of the running trial, at the next point where it can."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stopped:
+  """The end of a trial that was asked to stop: it has no record yet."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Done:
-  """The end of a trial, with its record."""
+  """The end of a trial, with its record.
+
+  `renew`: the worker ends now, and a new one is to run the next trial.
+  """
 
   record: TrialRecord
+  renew: bool = False

@@ -11,17 +11,26 @@ writes to it, since two would run the same trials and measure each other's
 energy.
 """
 
-import contextlib
 import dataclasses
-import fcntl
-import json
+import functools
 import os
 import pathlib
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from jaxpower import growth, pretraining, provenance, records, requirements
+from jaxpower import (
+  durable,
+  growth,
+  messages,
+  pretraining,
+  provenance,
+  record_files,
+  record_keeper,
+  requirements,
+  sweep_file,
+)
 from jaxpower.checks import check_cadence, check_with_sources
 from jaxpower.config import (
   ConfigError,
@@ -31,15 +40,16 @@ from jaxpower.config import (
   to_dict,
   trial_id,
 )
+from jaxpower.folder_lock import FolderLock, locked
 from jaxpower.grid import expand
 from jaxpower.growth import Grown, GrowthError
-from jaxpower.messages import Done, Progress, Ready
+from jaxpower.messages import Notice, Progress, Ready
+from jaxpower.onlookers import Onlookers
+from jaxpower.patience import Limits
+from jaxpower.readers import ReadError
+from jaxpower.record_files import Rejected
 from jaxpower.records import TrialRecord
 from jaxpower.worker import Worker, Workers, failed_record
-
-RECORDS = "records.jsonl"
-SWEEP = "sweep.json"
-
 
 # Called with the number of the trial (from 1), the trial and its news.
 Watch = Callable[[int, Trial, Progress | TrialRecord], None]
@@ -64,6 +74,7 @@ class Plan:
     pretrainings: Ids of trials that the sweep has only to start others from.
     unusable: What is wrong with the checkpoints of recorded trials that a
       trial to be run starts from, by trial id; these are run again.
+    rejected: Records of the folder that could not be read.
   """
 
   sweep: Sweep
@@ -77,21 +88,32 @@ class Plan:
   compile_repeats: int = 1
   pretrainings: frozenset[str] = frozenset()
   unusable: dict[str, str] = dataclasses.field(default_factory=dict)
+  rejected: tuple[Rejected, ...] = ()
 
-  @property
+  @functools.cached_property
+  def ids(self) -> tuple[str, ...]:
+    """The ids of `trials`, in the same order."""
+    return tuple(map(trial_id, self.trials))
+
+  @functools.cached_property
   def left(self) -> tuple[Trial, ...]:
     """The trials that are still to be run."""
     done = _done(self.recorded, self.retry_failed) - self.unusable.keys()
-    return tuple(t for t in self.trials if trial_id(t) not in done)
+    both = zip(self.ids, self.trials, strict=True)
+    return tuple(trial for name, trial in both if name not in done)
 
-  @property
+  @functools.cached_property
   def order(self) -> tuple[str, ...]:
     """Ids of all trials of the folder: those beyond this sweep come first."""
-    planned = [trial_id(trial) for trial in self.trials]
-    beyond = [name for name in self.recorded if name not in set(planned)]
-    return (*beyond, *planned)
+    beyond = self.recorded.keys() - set(self.ids)
+    return (*(name for name in self.recorded if name in beyond), *self.ids)
 
-  @property
+  @functools.cached_property
+  def numbers(self) -> dict[str, int]:
+    """The place of each trial in the sweep, from 1, by trial id."""
+    return {name: number for number, name in enumerate(self.ids, start=1)}
+
+  @functools.cached_property
   def expected_seconds(self) -> float | None:
     """The time that the trials left will take, at the mean of those recorded.
 
@@ -118,8 +140,11 @@ def plan(
   meter: str = "auto",
   retry_failed: bool = False,
   compile_repeats: int = 1,
+  strict: bool = False,
 ) -> Plan:
   """Expands a sweep and checks it against data and folder; writes nothing.
+
+  With `strict` a record that cannot be read is an error, and not run again.
 
   Raises ConfigError, DataError or RecordError: one line each.
   """
@@ -131,8 +156,9 @@ def plan(
     check_with_sources(trial, requirements.check_weights)
   trials = tuple(pretraining.with_sources(expanded))
   folder = pathlib.Path(folder or pathlib.Path("runs") / sweep.name)
-  _check_folder(folder, meter)
-  recorded = {r.trial_id: r for r in records.read(folder / RECORDS)}
+  facts = _read_folder(folder, meter)
+  found = record_files.read(folder, facts.get("order") or (), strict=strict)
+  recorded = found.newest
   grown = _grow(folder, sweep, expanded, recorded)
   renamed = growth.renamed(grown, recorded)
   recorded |= {
@@ -154,10 +180,15 @@ def plan(
     unusable=pretraining.unusable(
       trials, {name: recorded[name] for name in done}, folder
     ),
+    rejected=found.rejected,
   )
   if planned.left:
     _check_environment(folder, recorded.values())
   return planned
+
+
+class Stopped(Exception):  # noqa: N818, no error: somebody asked for it
+  """A sweep ended before its last trial because it was asked to."""
 
 
 def execute(
@@ -165,42 +196,62 @@ def execute(
   *,
   watch: Watch = lambda number, trial, news: None,
   greet: Callable[[Ready], None] = lambda ready: None,
+  tell: Callable[[str], None] = lambda line: None,
+  stop: Callable[[], bool] = lambda: False,
 ) -> tuple[TrialRecord, ...]:
   """Runs the trials left of a plan; returns the records of its folder.
 
   That is the newest of each trial, also of trials beyond the plan's sweep.
+  What `watch`, `greet` or `tell` raise ends what is shown and not the sweep:
+  records say so from then on, and a RuntimeWarning at the end does.
 
   Args:
     plan: What to run.
     watch: Called with the number of the trial (from 1), the trial and either
       its progress or, at its end, its record.
     greet: Called before the first trial with what the worker trains on.
+    tell: Called with a line that whoever runs this should read at once.
+    stop: Asked every second; once it is true the running trial ends at its
+      next look, and no other is begun.
 
-  Raises ConfigError or WorkerError before anything is written.
+  Raises ConfigError or WorkerError before anything is written, and Stopped
+  where it was stopped before the last trial had ended.
   """
   left, newest = plan.left, dict(plan.recorded)
+  onlookers = Onlookers()
   if left:
-    with Workers(plan.meter) as workers:
+    # First of all: a worker takes memory and joules from a trial that is being
+    # measured here by another run.
+    with locked(plan.folder) as lock, _workers(plan, lock) as workers:
       # Each framework's devices, before the first trial of any is run.
       for trials in _by_framework(left):
         ready = workers.of(trials[0].framework).ready
         requirements.check_devices(trials, ready)
-      greet(workers.of(left[0].framework).ready)
-      with _locked(plan.folder):
-        _write_growth(plan)
-        for trial in left:
-          number = plan.trials.index(trial) + 1
-          if reason := pretraining.blocked_by(trial, newest):
-            record = failed_record(trial, plan.varied(trial), reason)
-          else:
-            worker = workers.of(trial.framework)
-            record = _run(worker, plan, trial, number, watch)
-          records.append(plan.folder / RECORDS, record)
-          newest[record.trial_id] = record
-          watch(number, trial, record)
-  elif plan.renamed:
-    with _locked(plan.folder):
+      onlookers.call(greet, workers.of(left[0].framework).ready)
       _write_growth(plan)
+      for trial in left:
+        if stop():
+          raise Stopped
+        number = plan.numbers[trial_id(trial)]
+        news = functools.partial(onlookers.call, watch, number, trial)
+        say = functools.partial(onlookers.call, tell)
+        if reason := pretraining.blocked_by(trial, newest):
+          record = failed_record(trial, plan.varied(trial), reason)
+        else:
+          worker = workers.of(trial.framework)
+          record = _run(worker, plan, trial, news, say, stop)
+        if onlookers.problem:
+          record = dataclasses.replace(
+            record, warnings=(*record.warnings, onlookers.problem)
+          )
+        record_keeper.keep(lock, record, say)
+        newest[record.trial_id] = record
+        news(record)
+  elif plan.renamed:
+    with locked(plan.folder):
+      _write_growth(plan)
+  if onlookers.problem:
+    warnings.warn(onlookers.problem, RuntimeWarning, stacklevel=2)
   return tuple(newest[name] for name in plan.order if name in newest)
 
 
@@ -229,27 +280,50 @@ def run(
   return execute(plan(sweep, folder, meter=meter), watch=watch)
 
 
-def read_sweep(folder: pathlib.Path) -> dict[str, Any]:
-  """Reads sweep.json of a run folder: config, meter, order of trials."""
-  return json.loads((folder / SWEEP).read_text())
+def _workers(plan: Plan, lock: FolderLock) -> Workers:
+  """Returns what starts the workers of a plan, which hold its lock too."""
+  sweep = plan.sweep
+  limits = Limits(
+    silent=sweep.patience_seconds,
+    start=sweep.start_seconds,
+    compile=sweep.compile_seconds,
+    phase=sweep.phase_seconds,
+  )
+  return Workers(plan.meter, limits, (lock.descriptor,))
 
 
 def _run(
-  worker: Worker, plan: Plan, trial: Trial, number: int, watch: Watch
+  worker: Worker,
+  plan: Plan,
+  trial: Trial,
+  news: Callable[[Progress], None],
+  say: Callable[[str], None],
+  stop: Callable[[], bool],
 ) -> TrialRecord:
-  """Runs one trial in a worker, which is killed if the sweep is interrupted."""
+  """Runs one trial in a worker, which is killed if the sweep is interrupted.
+
+  Raises Stopped where the trial ended because `stop` became true.
+  """
+  varied = plan.varied(trial)
+  heard = worker.run(
+    trial, varied, plan.folder, plan.compile_repeats, stop=stop
+  )
   try:
-    messages = worker.run(
-      trial, plan.varied(trial), plan.folder, plan.compile_repeats
-    )
-    for message in messages:
-      if isinstance(message, Done):
-        return message.record
-      watch(number, trial, message)
+    for message in heard:
+      if isinstance(message, Progress):
+        news(message)
+      elif isinstance(message, Notice):
+        say(message.line)
+      else:
+        break
+    else:
+      raise AssertionError("a worker says how every trial ends")
   except BaseException:
     worker.terminate()
     raise
-  raise AssertionError("a worker ends every trial with a record")
+  if isinstance(message, messages.Stopped):
+    raise Stopped
+  return message.record
 
 
 def _done(recorded: dict[str, TrialRecord], retry_failed: bool) -> set[str]:
@@ -274,35 +348,38 @@ def _by_framework(trials: tuple[Trial, ...]) -> list[tuple[Trial, ...]]:
   ]
 
 
-def _check_folder(folder: pathlib.Path, meter: str) -> None:
-  """Raises ConfigError where a run folder cannot be continued.
+def _read_folder(folder: pathlib.Path, meter: str) -> dict[str, Any]:
+  """Reads the sweep.json of a run folder; {} where the folder is new.
 
-  That is one with records of another meter, or of no known sweep.
+  Raises ConfigError where the folder cannot be continued: it has records of
+  another meter, or of no known sweep.
   """
   if folder.exists() and not folder.is_dir():
     raise ConfigError(f"{folder} is a file; name a folder with --out")
-  if (archive := folder / f"{RECORDS}.gz").exists():
-    raise ConfigError(
-      f"{archive} is an archive, to be read; unpack it with gunzip to continue"
-      " its sweep, or name another folder with --out"
-    )
-  if not (folder / SWEEP).exists():
-    if (folder / RECORDS).exists():
-      raise ConfigError(
-        f"{folder} has records but no {SWEEP}; name another folder with --out"
-      )
-    return
+  path = folder / sweep_file.NAME
   try:
-    held = read_sweep(folder)["meter"]
-  except (ValueError, KeyError, TypeError) as error:
+    facts = sweep_file.read(folder)
+  except ReadError as error:
     raise ConfigError(
-      f"{folder / SWEEP} is damaged ({error}); name another folder with --out"
+      f"{path} is damaged ({error}); name another folder with --out"
     ) from None
-  if held != meter:
+  if not path.exists():
+    if record_files.exist(folder):
+      raise ConfigError(
+        f"{folder} has records but no {path.name}; name another folder with"
+        " --out"
+      )
+    return {}
+  if "meter" not in facts:
+    raise ConfigError(
+      f"{path} is damaged (no meter); name another folder with --out"
+    )
+  if (held := facts["meter"]) != meter:
     raise ConfigError(
       f"{folder} holds records of another meter (meter: {held} -> {meter});"
       " name another folder with --out"
     )
+  return facts
 
 
 def _grow(
@@ -348,57 +425,32 @@ def _check_environment(
 
 
 def _write_growth(plan: Plan) -> None:
-  """Writes what the folder's sweep is now, and what its records vary in it."""
+  """Writes what the folder's sweep is now, and what its records vary in it.
+
+  Records that could not be read are moved away, and so is what a kill left.
+  """
+  durable.remove_unfinished(plan.folder)
+  durable.remove_unfinished(plan.folder / record_files.FOLDER)
+  record_files.set_aside(plan.rejected)
   _write_sweep(plan)
   varied = {name: plan.recorded[name].varied for name in plan.renamed}
-  records.set_varied(plan.folder / RECORDS, varied)
+  record_files.set_varied(plan.folder, varied)
 
 
 def _write_sweep(plan: Plan) -> None:
-  """Writes sweep.json, whole or not at all, as the folder's sweep has grown.
+  """Writes sweep.json as the folder's sweep has grown.
 
   The command line is that of the newest run, unless the folder holds more than
   that run asked for.
   """
-  path, command_line = plan.folder / SWEEP, provenance.command_line()
-  if path.exists() and plan.grown.sweep != plan.sweep:
-    command_line = read_sweep(plan.folder).get("command_line", command_line)
   facts = {
     "config": to_dict(plan.grown.sweep),
     "meter": plan.meter,
     "trials": len(plan.order),
     "order": plan.order,
-    "command_line": command_line,
+    "command_line": provenance.command_line(),
   }
-  unfinished = path.with_suffix(".unfinished")
-  unfinished.write_text(json.dumps(facts, indent=2) + "\n")
-  unfinished.replace(path)
-
-
-@contextlib.contextmanager
-def _locked(folder: pathlib.Path) -> Iterator[None]:
-  """Locks a run folder for this process; raises ConfigError if another has it.
-
-  `flock` on the folder itself: the kernel drops the lock when the process
-  ends, however it ends. A lock file would stay behind after a kill and stop
-  the very command that is to continue the sweep.
-  """
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-  except OSError as error:
-    raise ConfigError(
-      f"cannot write to {folder} ({error.strerror}); name another folder with"
-      " --out"
-    ) from None
-  try:
-    try:
-      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise ConfigError(
-        f"another run is writing to {folder}; wait for it or name another"
-        " folder with --out"
-      ) from None
-    yield
-  finally:
-    os.close(handle)
+  path = plan.folder / sweep_file.NAME
+  if path.exists() and plan.grown.sweep != plan.sweep:
+    facts.pop("command_line")  # the one that is there stays
+  sweep_file.write(plan.folder, facts)

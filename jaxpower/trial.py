@@ -26,11 +26,12 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from jaxpower import accounting, data, timelines, weights
+from jaxpower import accounting, billing, data, timelines, weights
 from jaxpower.accounting import EvalResult
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress
-from jaxpower.power import Monitor, Window, gpu_uuid
+from jaxpower.power import Monitor, Window
+from jaxpower.power.clocks import read_clocks, span
 from jaxpower.power.cpu_time import usable_cores
 from jaxpower.power.load import load_warnings, mean_load
 from jaxpower.power.reading import record_line
@@ -92,7 +93,7 @@ def run(
     compile_repeats: How often executables that no earlier trial of this
       process compiled are compiled, each time from nothing.
   """
-  name, began = trial_id(trial), time.monotonic()
+  name, started = trial_id(trial), read_clocks()
   wing = wing_of(trial.framework)
 
   tell(Progress(phase="setup"))
@@ -123,7 +124,8 @@ def run(
 
   windows = monitor.windows()
   timeline = folder / "timelines" / f"{name}.parquet"
-  timelines.write(timeline, monitor.timeline(), windows)
+  times, devices = span(started, read_clocks()), billing.devices_of(trial)
+  timelines.write(timeline, monitor.timeline().chunks(), windows, times)
   compiled = cached or _compiled(wing, spec, programs, windows)
   cache[spec] = compiled
   infer = accounting.total(accounting.of_phase(windows, "infer")).joules
@@ -133,8 +135,9 @@ def run(
     results,
     windows,
     dataclasses.replace(compiled.compilation, cache_hit=cached is not None),
-    wall_seconds=time.monotonic() - began,
-    warnings=(*monitor.warnings, *_load_warnings(windows)),
+    **times,
+    wall_seconds=time.monotonic() - started.monotonic_seconds,
+    warnings=_warnings(monitor, windows, devices),
     data_wait_seconds=waited,
     validation_examples=placed.examples.get("validation", 0),
     test_examples=placed.examples["test"],
@@ -148,7 +151,7 @@ def run(
     peak_memory_bytes=peak,
     numerics=wing.numerics(placed),
     checkpoint=str(saved),
-    provenance=provenance | {"devices": _devices(trial)},
+    provenance=provenance | {"devices": [d.describe() for d in devices]},
   )
 
 
@@ -198,9 +201,8 @@ def _test(
   """Evaluates the test set once; nothing where it decided in training."""
   if deciding_split(trial) == "test":
     return {}
-  metrics = monitor.measure(
-    "test", wing.evaluate, programs, state, placed, "test"
-  )
+  evaluate = monitor.measured("test", steps=placed.passes["test"])
+  metrics = evaluate(wing.evaluate)(programs, state, placed, "test")
   return accounting.tested(
     float(metrics["accuracy"]),
     _by_task(trial, metrics),
@@ -225,15 +227,14 @@ def _train(
   steps = trial.evaluate_every_examples // trial.batch_size
   results, loss, waits = [], math.nan, []
   split = deciding_split(trial)
+  # Equal steps, whose rhythm a power sensor might be in resonance with.
+  train = monitor.measured("train", steps=steps)(wing.train)
+  evaluate = monitor.measured("eval", steps=placed.passes[split])(wing.evaluate)
   for segment in range(trial.budget_examples // (steps * trial.batch_size) + 1):
     if segment > 0:
-      state, loss, waited = monitor.measure(
-        "train", wing.train, programs, state, placed, segment - 1
-      )
+      state, loss, waited = train(programs, state, placed, segment - 1)
       waits.append(waited)
-    metrics = monitor.measure(
-      "eval", wing.evaluate, programs, state, placed, split
-    )
+    metrics = evaluate(programs, state, placed, split)
     result = EvalResult(
       examples=segment * steps * trial.batch_size,
       steps=segment * steps,
@@ -341,31 +342,15 @@ def _infer(wing: Wing, programs: Any, state: Any, placed: Placed) -> int:
   return passes * placed.examples["test"]
 
 
-def _load_warnings(windows: Sequence[Window]) -> list[str]:
-  """Warns where other work had much of the cores while the trial trained."""
-  load = mean_load(accounting.of_phase(windows, "train"))
-  return [record_line(w) for w in load_warnings(load, usable_cores())]
+def _warnings(
+  monitor: Monitor,
+  windows: Sequence[Window],
+  devices: Sequence[billing.Device],
+) -> tuple[str, ...]:
+  """Lists the meter's warnings, those of which boards are billed, and load.
 
-
-def gpus_of(trial: Trial) -> list[str] | None:
-  """Returns the UUIDs of the GPUs a trial is sharded over; on CPUs none.
-
-  Only these are billed; other GPUs of the node are shown apart. None where a
-  GPU has no known UUID: then all visible ones are billed.
+  The last where other work had much of the cores while the trial trained.
   """
-  devices = _devices(trial)
-  if all(device["platform"] == "cpu" for device in devices):
-    return []
-  uuids = [device["uuid"] for device in devices]
-  return None if None in uuids else uuids
-
-
-def _devices(trial: Trial) -> list[dict[str, Any]]:
-  """Describes the devices of a trial, with the UUID of each GPU."""
-  return [
-    device
-    | {
-      "uuid": None if device["platform"] == "cpu" else gpu_uuid(device["index"])
-    }
-    for device in wing_of(trial.framework).devices(trial)
-  ]
+  load = mean_load(accounting.of_phase(windows, "train"))
+  more = (*billing.cautions_of(devices), *load_warnings(load, usable_cores()))
+  return (*monitor.warnings, *map(record_line, more))

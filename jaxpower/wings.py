@@ -42,6 +42,11 @@ class Placed(Protocol):
     """
     ...
 
+  @property
+  def passes(self) -> Mapping[str, int]:
+    """How many equal forward passes an evaluation is, by split."""
+    ...
+
 
 class Wing(Protocol):
   """A module that trains: all that a trial asks of a framework.
@@ -168,7 +173,8 @@ class Wing(Protocol):
   def devices(self, trial: Trial) -> list[dict[str, Any]]:
     """Returns the "platform", "kind" and "index" of each of a trial's devices.
 
-    "index" counts the devices that this process sees, as CUDA does.
+    "index" counts the devices that this process sees, as CUDA does; "uuid" is
+    what CUDA calls a GPU, without a prefix, where the framework tells it.
     """
     ...
 

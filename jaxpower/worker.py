@@ -9,12 +9,9 @@ import and compilation each time and share no executables.
 
 Why two pipes and a command, not `multiprocessing`: its spawn imports the
 user's script a second time, which a notebook or a script without a `__main__`
-guard does not survive. What is sent is in `jaxpower.messages`. The worker's
-inbox closes when the sweep's process ends, however it ends, and a closed inbox
-ends the worker: none is left behind.
-
-`Workers` and `Worker` are the sweep's end and import no framework; `main` and
-`serve` are the other end, in the worker's process.
+guard does not survive. What is sent is in `jaxpower.messages`; the other end
+is `jaxpower.serving`. The worker's inbox closes when the sweep's process ends,
+however it ends, and a closed inbox ends the worker: none is left behind.
 """
 
 import contextlib
@@ -25,36 +22,67 @@ import signal
 import subprocess
 import sys
 import tempfile
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jaxpower import provenance
-from jaxpower.config import Trial
-from jaxpower.messages import Done, Progress, Ready, Refused, Task
+from jaxpower import host_memory, lifeline, provenance, streams
+from jaxpower.config import Trial, trial_id
+from jaxpower.messages import (
+  Done,
+  Notice,
+  Progress,
+  Ready,
+  Refused,
+  Stop,
+  Stopped,
+  Task,
+)
+from jaxpower.patience import (
+  DEFAULT_LIMITS,
+  START,
+  TICK_SECONDS,
+  Limits,
+  Patience,
+)
+from jaxpower.power.clocks import Instant, read_clocks, span
 from jaxpower.records import TrialRecord, identity
 
 EXIT_SECONDS = 10.0  # for a worker to end by itself, then it is killed; chosen
+PREPARE = "prepare"  # the phase before a worker's first trial
 
-COMMAND = "import sys; from jaxpower import worker; worker.main(sys.argv[1:])"
+COMMAND = "import sys; from jaxpower import serving; serving.main(sys.argv[1:])"
 
 
 class WorkerError(Exception):
   """A worker cannot be started here: one line says why and the fix."""
 
 
-# The sweep's end
+@dataclasses.dataclass(frozen=True)
+class Died:
+  """How a worker ended in the middle of a trial; `again`: it may be chance."""
+
+  how: str
+  again: bool
 
 
 class Workers:
   """Starts workers of several frameworks in turn; a context manager.
 
   At most one is alive: two would share the GPU's memory and its idle watts.
+
+  Args:
+    meter: auto, nvml, rapl or estimate.
+    limits: How long each of them is waited for.
+    held: Descriptors that a worker keeps open while it lives, such as a lock.
   """
 
-  def __init__(self, meter: str):
+  def __init__(
+    self, meter: str, limits: Limits = DEFAULT_LIMITS, held: Sequence[int] = ()
+  ):
     self._meter = meter
+    self._limits = limits
+    self._held = tuple(held)
     self._framework: str | None = None
     self._worker: Worker | None = None
     self._open = contextlib.ExitStack()
@@ -73,7 +101,7 @@ class Workers:
     if self._worker is None or self._framework != framework:
       self._worker = None
       self._open.close()
-      worker = Worker(self._meter, framework)
+      worker = Worker(self._meter, framework, self._limits, self._held)
       self._worker = self._open.enter_context(worker)
       self._framework = framework
     return self._worker
@@ -85,9 +113,17 @@ class Worker:
   Raises WorkerError on entering when the machine or the meter refuses.
   """
 
-  def __init__(self, meter: str, framework: str = "jax"):
+  def __init__(
+    self,
+    meter: str,
+    framework: str = "jax",
+    limits: Limits = DEFAULT_LIMITS,
+    held: Sequence[int] = (),
+  ):
     self._meter = meter
     self._framework = framework
+    self._limits = limits
+    self._held = tuple(held)
 
   def __enter__(self) -> "Worker":
     self._start()
@@ -112,50 +148,110 @@ class Worker:
     varied: dict[str, Any],
     folder: pathlib.Path,
     compile_repeats: int = 1,
-  ) -> Iterator[Progress | Done]:
-    """Runs a trial; yields its progress, and at last `Done` with its record.
+    stop: Callable[[], bool] = lambda: False,
+  ) -> Iterator[Progress | Notice | Done | Stopped]:
+    """Runs a trial; yields its progress, and at last its end.
 
-    A worker that dies gives a failed record and is replaced at the next trial.
+    That is `Done` with its record or, where `stop` became true while it ran,
+    perhaps `Stopped`. A worker that died is replaced. Where a signal ended it,
+    which may be chance, the trial is begun once more; else, or where that
+    happens twice, its record is failed. A worker that hangs is killed.
     """
+    task, started = (
+      Task(trial, varied, str(folder), compile_repeats),
+      read_clocks(),
+    )
+    end = yield from self._attempt(task, stop)
+    if isinstance(end, Died) and end.again and not stop():
+      line = f"{end.how}; its trial was begun once more"
+      yield Notice(f"{trial_id(trial)}: {line}")
+      end = yield from self._attempt(task, stop)
+      if isinstance(end, Done):
+        warnings = (*end.record.warnings, line)
+        record = dataclasses.replace(end.record, warnings=warnings)
+        end = dataclasses.replace(end, record=record)
+      elif isinstance(end, Died) and end.again:
+        end = Died(f"{end.how}, twice", again=False)
+    if isinstance(end, Died):
+      end = Done(failed_record(trial, varied, end.how, started))
+    yield end
+
+  def terminate(self) -> None:
+    """Ends the worker at once, in the middle of a trial."""
+    self._process.kill()
+
+  def _attempt(
+    self, task: Task, stop: Callable[[], bool]
+  ) -> Generator[Progress, None, Done | Stopped | Died]:
+    """Has a task run by a living worker; yields progress, returns the end."""
     if self._process.poll() is not None:
       self._stop()
       self._start()
+    killed_before = host_memory.processes_killed()
+    patience, asked = Patience(self._limits, PREPARE), False
     try:
-      self._inbox.send(Task(trial, varied, str(folder), compile_repeats))
-      while not isinstance(message := self._outbox.recv(), Done):
-        yield message
+      self._inbox.send(task)
+      while True:
+        if stop() and not asked:
+          self._inbox.send(Stop())
+          asked = True
+        message = self._next(patience)
+        if isinstance(message, Done | Stopped):
+          break
+        if isinstance(message, Progress):
+          yield message
+    except TimeoutError as error:
+      self._process.kill()
+      return Died(str(error), again=False)
     except (EOFError, OSError):
-      message = Done(failed_record(trial, varied, self._cause_of_death()))
-    yield message
+      return self._death(killed_before)
+    if isinstance(message, Done) and message.renew:
+      self._stop()
+    return message
 
-  def terminate(self) -> None:
-    """Ends the worker in the middle of a trial."""
-    self._process.terminate()
+  def _next(self, patience: Patience) -> Any:
+    """Returns the next message, or None after a while without one.
+
+    Raises TimeoutError with the reason where the patience is exhausted,
+    EOFError or OSError where the worker is gone.
+    """
+    heard = self._outbox.poll(TICK_SECONDS)
+    message = self._outbox.recv() if heard else None
+    if heard:
+      phase = message.phase if isinstance(message, Progress) else None
+      patience.hears(phase)
+    if reason := patience.exhausted():
+      raise TimeoutError(reason)
+    return message
 
   def _start(self) -> None:
     """Starts the process and waits until it is ready or refuses."""
+    streams.open_missing()
     inbox, self._inbox = _pipe()
     self._outbox, outbox = _pipe()
     self._output = tempfile.TemporaryFile()  # noqa: SIM115, closed in _stop
-    ends = [inbox.fileno(), outbox.fileno()]
-    self._process = subprocess.Popen(
-      [
-        *(sys.executable, "-c", COMMAND),
-        *(*map(str, ends), self._meter, self._framework),
-      ],
-      stdin=subprocess.DEVNULL,
-      stdout=self._output,
-      stderr=self._output,
-      pass_fds=ends,
-      env=environment(os.environ, self._framework),
-    )
+    ends = [inbox.fileno(), outbox.fileno(), *self._held]
+    with lifeline.held_back():
+      self._process = subprocess.Popen(
+        [
+          *(sys.executable, "-P", "-c", COMMAND),
+          *(self._meter, self._framework, str(os.getpid()), *map(str, ends)),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=self._output,
+        stderr=self._output,
+        pass_fds=ends,
+        env=environment(os.environ, self._framework),
+      )
     # The child has its copies; with ours open its death would not be seen.
     inbox.close()
     outbox.close()
     try:
-      answer = self._outbox.recv()
-    except (EOFError, OSError):
-      answer = Refused(f"the worker did not start: {self._last_line()}")
+      answer = self._answer()
+    except BaseException:  # an interrupt
+      self._process.kill()
+      self._stop()
+      raise
     if isinstance(answer, Refused):
       self._stop()
       raise WorkerError(answer.reason)
@@ -168,6 +264,22 @@ class Worker:
       answer, warnings=left_out + answer.warnings
     )
 
+  def _answer(self) -> Ready | Refused:
+    """Waits for what a worker says first."""
+    patience = Patience(self._limits, START)
+    try:
+      while not isinstance(answer := self._next(patience), Ready | Refused):
+        pass
+    except TimeoutError as error:
+      self._process.kill()
+      return Refused(
+        f"the worker {error}; a driver that hangs is told in the kernel's log"
+        " (dmesg)"
+      )
+    except (EOFError, OSError):
+      return Refused(f"the worker did not start: {self._last_line()}")
+    return answer
+
   def _stop(self) -> None:
     """Closes the worker's inbox, which ends it, and kills it if it stays."""
     self._inbox.close()
@@ -179,14 +291,22 @@ class Worker:
       self._process.wait()
     self._output.close()
 
-  def _cause_of_death(self) -> str:
-    """Says how the process ended: exit code or signal, and its last line."""
+  def _death(self, killed_before: int | None) -> Died:
+    """Says how the process ended: exit code or signal, and its last line.
+
+    Args:
+      killed_before: `host_memory.processes_killed` before the trial.
+    """
     code = self._process.wait()
     how = f"exit code {code}"
     if code < 0:
       how = f"signal {-code} ({signal.Signals(-code).name})"
     line = self._last_line()
-    return f"the worker died with {how}" + (f": {line}" if line else "")
+    how = f"the worker died with {how}" + (f": {line}" if line else "")
+    if code == -signal.SIGKILL and host_memory.killed_since(killed_before):
+      # It would need as much again.
+      return Died(f"{how}: {host_memory.KILLED}", again=False)
+    return Died(how, again=code < 0)
 
   def _last_line(self) -> str:
     """Reads the last line that the process printed."""
@@ -203,9 +323,11 @@ def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
   make the cost of compiling depend on what ran before.
   """
   package = pathlib.Path(__file__).parent.parent
-  path = filter(None, [str(package), variables.get("PYTHONPATH")])
+  path = [str(package), *variables.get("PYTHONPATH", "").split(os.pathsep)]
   own = {
-    "PYTHONPATH": os.pathsep.join(path),
+    # An empty entry is the current folder.
+    "PYTHONPATH": os.pathsep.join(filter(None, path)),
+    "PYTHONSAFEPATH": "1",  # nothing of a user's folder, in children as well
     "JAX_ENABLE_COMPILATION_CACHE": "false",
   }
   if framework != "jax":
@@ -224,108 +346,19 @@ def _pipe() -> tuple[Connection, Connection]:
 
 
 def failed_record(
-  trial: Trial, varied: dict[str, Any], error: str
+  trial: Trial,
+  varied: dict[str, Any],
+  error: str,
+  started: Instant | None = None,
 ) -> TrialRecord:
   """Makes the record of a trial that failed before it had one."""
+  ended = read_clocks()
   return TrialRecord(
     **identity(trial, varied),
     status="failed",
     error=error,
     partial=True,
     reasons=("the trial failed: its energy is unknown",),
+    **span(started or ended, ended),
     provenance=provenance.collect(),
   )
-
-
-# The worker's end
-
-
-def main(arguments: list[str]) -> None:
-  """Starts serving; arguments: two file descriptors, a meter, a framework."""
-  # An interrupt from the terminal reaches the sweep, which decides.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  inbox, outbox, meter, framework = arguments
-  serve(
-    Connection(int(inbox), writable=False),
-    Connection(int(outbox), readable=False),
-    meter,
-    framework,
-  )
-
-
-def serve(
-  inbox: Connection, outbox: Connection, meter: str, framework: str
-) -> None:
-  """Says that the worker is ready, or refuses; then runs trials as they come.
-
-  Args:
-    inbox: Where tasks come from.
-    outbox: Where messages go to.
-    meter: auto, nvml, rapl or estimate.
-    framework: That of all trials of this process.
-  """
-  from jaxpower import trial
-  from jaxpower.power import MeterError, Monitor
-  from jaxpower.wings import wing_of
-
-  def monitor_of(metered: Trial) -> Monitor:
-    return Monitor(meter, wait=wing.wait, gpus=trial.gpus_of(metered))
-
-  any_trial = Trial(framework=framework)
-  try:
-    wing = wing_of(framework)
-    devices = wing.devices(any_trial)
-    with monitor_of(any_trial) as monitor:
-      description, cautions = monitor.describe(), monitor.cautions
-  except (MeterError, RuntimeError) as error:
-    outbox.send(Refused(str(error)))
-    return
-  outbox.send(
-    Ready(
-      platform=devices[0]["platform"],
-      device_kind=devices[0]["kind"],
-      devices=len(devices),
-      meter=description,
-      warnings=tuple(map(str, cautions)),
-    )
-  )
-  origin = provenance.collect() | {"meter_asked_for": meter}
-  cache: dict[Any, trial.Compiled] = {}
-  prepared = False
-  while True:
-    try:
-      task: Task = inbox.recv()
-    except EOFError:
-      return
-    folder = pathlib.Path(task.folder)
-    try:
-      if not prepared:
-        outbox.send(Progress(phase="prepare"))
-        wing.prepare_compiler(framework)
-        prepared = True
-      with monitor_of(task.trial) as monitor:
-        record = trial.run(
-          task.trial,
-          task.varied,
-          monitor=monitor,
-          cache=cache,
-          folder=folder,
-          provenance=origin,
-          tell=outbox.send,
-          compile_repeats=task.compile_repeats,
-        )
-    except BrokenPipeError:  # the sweep is gone
-      return
-    except Exception as error:  # noqa: BLE001, one trial must not end the rest
-      record = failed_record(
-        task.trial, task.varied, f"{type(error).__name__}: {error}"
-      )
-      _write_trace(folder, record.trial_id)
-    outbox.send(Done(record))
-
-
-def _write_trace(folder: pathlib.Path, trial_id: str) -> None:
-  """Writes the traceback of the error being handled into a run folder."""
-  path = folder / "errors" / f"{trial_id}.txt"
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(traceback.format_exc())

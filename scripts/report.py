@@ -1,7 +1,7 @@
 """Reports what the trials of run folders cost, in sentences and tables.
 
   python scripts/report.py RUN_FOLDER... [--reference=FILE] [--lifecycle=FILE]
-    [--out=FOLDER] [--by=board]
+    [--out=FOLDER] [--by=board] [--strict]
   python scripts/report.py --reference_template > FILE
   python scripts/report.py --lifecycle_template > FILE
 
@@ -37,6 +37,9 @@ BY = flags.DEFINE_enum(
   ["system", "board"],
   "pool equal boards and hosts (system), or keep each apart (board)",
 )
+STRICT = flags.DEFINE_bool(
+  "strict", False, "refuse a folder with a record that cannot be read"
+)
 LIFECYCLE_TEMPLATE = flags.DEFINE_bool(
   "lifecycle_template", False, "print a file of assumptions to fill in"
 )
@@ -56,6 +59,7 @@ def report(arguments: Sequence[str]) -> int:
     lifecycle=LIFECYCLE.value,
     out=OUT.value,
     by=BY.value,  # type: ignore[arg-type]
+    strict=STRICT.value,
   )
 
 

@@ -9,15 +9,16 @@ import sys
 import pytest
 from report_records import GPU, devices, record, seeds
 
-from jaxpower import records
+from jaxpower import record_files
 from jaxpower.cli.report import main
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 
 def run_folder(path, trials, sweep=None):
+  path.mkdir(parents=True, exist_ok=True)
   for trial in trials:
-    records.append(path / "records.jsonl", trial)
+    record_files.write(path, trial)
   if sweep is not None:
     (path / "sweep.json").write_text(json.dumps(sweep))
   return str(path)
@@ -39,7 +40,7 @@ def test_one_folder(tmp_path, capsys):
   assert "Batch 256 cost 2.0 times as much." in out
   assert (err, sorted(p.name for p in (tmp_path / "batch").iterdir())) == (
     "",
-    ["records.jsonl"],
+    ["records"],
   )
 
 
@@ -113,7 +114,7 @@ def test_a_folder_that_is_not_there_names_its_neighbours(tmp_path, capsys):
 
 
 def test_a_folder_without_records(tmp_path, capsys):
-  assert "no records.jsonl in it" in refused(capsys, tmp_path)
+  assert "no records in it" in refused(capsys, tmp_path)
 
 
 def test_the_folder_of_all_runs_names_them(tmp_path, capsys):
@@ -123,7 +124,8 @@ def test_the_folder_of_all_runs_names_them(tmp_path, capsys):
 
 def test_a_file_is_not_a_folder(tmp_path, capsys):
   run_folder(tmp_path, seeds(64, 204))
-  assert "is a file" in refused(capsys, tmp_path / "records.jsonl")
+  (path,) = (tmp_path / "records").iterdir()
+  assert "is a file" in refused(capsys, path)
 
 
 def test_no_trial_has_ended(tmp_path, capsys):
@@ -134,21 +136,48 @@ def test_no_trial_has_ended(tmp_path, capsys):
 @pytest.mark.parametrize(
   "damaged", ["{", "[]", '{"schema_version": 1}', "\xff"]
 )
-def test_a_damaged_line_is_named(tmp_path, capsys, damaged):
-  folder = run_folder(tmp_path, [record()])
-  with open(tmp_path / "records.jsonl", "a", encoding="latin-1") as file:
-    file.write(damaged + "\n")
-  line = refused(capsys, folder)
-  assert "records.jsonl, line 2: " in line
-  assert "delete this line and run the sweep again" in line
+def test_a_damaged_record_is_left_out_and_told(tmp_path, capsys, damaged):
+  folder = run_folder(tmp_path, seeds(64, 204, 212))
+  path = tmp_path / "records" / f"{record(64, 0).trial_id}.json"
+  path.write_text(damaged, encoding="latin-1")
+  assert main([folder]) == 0
+  out = " ".join(capsys.readouterr().out.split())
+  assert (
+    "1 record could not be read and was left out; running the sweep again"
+    f" makes it anew: {path}: "
+  ) in out
+  assert main([folder], strict=True) == 2
+  out, err = capsys.readouterr()
+  assert (out, err.count("\n")) == ("", 1)
+  assert f"{path}: " in err
+
+
+def test_of_many_damaged_records_some_are_named(tmp_path, capsys):
+  folder = run_folder(tmp_path, seeds(64, 204))
+  (tmp_path / "records.jsonl").write_text("{\n" * 9)
+  assert main([folder]) == 0
+  out = " ".join(capsys.readouterr().out.split())
+  assert "9 records could not be read" in out
+  assert "line 3: not JSON" in out
+  assert "; 6 more." in out
+
+
+def test_a_folder_of_damaged_records_alone_is_refused(tmp_path, capsys):
+  (tmp_path / "records.jsonl").write_text("{\n")
+  line = refused(capsys, tmp_path)
+  assert "none of its records can be read" in line
+  assert "records.jsonl, line 1: not JSON" in line
 
 
 def archive(folder):
-  """Packs the records of a run folder, as `gzip` does."""
-  path = pathlib.Path(folder, "records.jsonl")
-  packed = path.with_name("records.jsonl.gz")
-  packed.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
-  path.unlink()
+  """Packs records as older versions wrote them and `gzip` then did."""
+  held = pathlib.Path(folder, "records")
+  content = b"".join(path.read_bytes() for path in sorted(held.iterdir()))
+  for path in held.iterdir():
+    path.unlink()
+  held.rmdir()
+  packed = held.with_name("records.jsonl.gz")
+  packed.write_bytes(gzip.compress(content, mtime=0))
   return packed
 
 
@@ -172,14 +201,16 @@ def test_a_cut_archive_is_one_line(tmp_path, capsys):
 
 def test_records_beside_their_archive_are_refused(tmp_path, capsys):
   archive(run_folder(tmp_path, [record()]))
-  run_folder(tmp_path, [record()])
+  (tmp_path / "records.jsonl").touch()
   assert "one of them must go" in refused(capsys, tmp_path)
 
 
 def test_a_damaged_sweep_json(tmp_path, capsys):
   folder = run_folder(tmp_path, [record()])
   (tmp_path / "sweep.json").write_text("{")
-  assert "sweep.json: not JSON" in refused(capsys, folder)
+  line = refused(capsys, folder)
+  assert "sweep.json: not what a run wrote (not JSON: " in line
+  assert "move it away to report without it" in line
 
 
 def test_one_bad_folder_of_two_prints_nothing(tmp_path, capsys):
@@ -226,4 +257,4 @@ def test_a_page_in_another_folder_is_named_and_linked_to_its_records(
   assert str(out / "report.html") in capsys.readouterr().out
   page = (out / "report.html").read_text()
   assert "<h1>What batch cost</h1>" in page
-  assert 'href="../../runs/batch/records.jsonl"' in page
+  assert 'href="../../runs/batch/records"' in page

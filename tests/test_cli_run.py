@@ -294,7 +294,6 @@ def test_the_main_job_from_the_shell(
   assert "estimated joules to" in done.stdout
   assert "cheapest" in done.stdout or "cannot be told apart" in done.stdout
   for name in (
-    "records.jsonl",
     "sweep.json",
     "trials.csv",
     "summary.csv",
@@ -302,8 +301,9 @@ def test_the_main_job_from_the_shell(
     "energy_accuracy.svg",
   ):
     assert (folder / name).stat().st_size > 0, name
-  recorded = (folder / "records.jsonl").read_bytes()
+  recorded = {p: p.read_bytes() for p in (folder / "records").iterdir()}
+  assert recorded
   again = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
   assert again.returncode == 0, again.stderr
   assert again.stdout == done.stdout
-  assert (folder / "records.jsonl").read_bytes() == recorded
+  assert {p: p.read_bytes() for p in (folder / "records").iterdir()} == recorded

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums, extractor
 from tensorflow_datasets.image_classification import cifar
 
-from jaxpower import records
+from jaxpower import record_files
 from jaxpower.data import DataError, debian, load, prepare
 from jaxpower.data.tensorflow_free import tensorflow_free
 
@@ -332,7 +332,7 @@ def run_the_main_job_on(data_dir: pathlib.Path) -> None:
     text=True,
   )
   assert done.returncode == 0, done.stderr
-  recorded = records.read(folder / "records.jsonl")
+  recorded = record_files.read(folder).records
   assert [record.status for record in recorded] == ["reached"] * 2
 
 

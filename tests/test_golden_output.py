@@ -18,18 +18,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from jaxpower import records, report
+from jaxpower import record_files, report, sweep_file
 from jaxpower.cli.measurement import document, measurement
 from jaxpower.cli.report import main
 from jaxpower.cli.run import load_config
 from jaxpower.cli.table import table
 from jaxpower.config import trial_id
 from jaxpower.grid import expand
-from jaxpower.power import Domain, Energy, Problem, Sample, Window
+from jaxpower.power import Domain, Energy, Problem, Window
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.given import assumptions
 from jaxpower.report.render import csv_files
-from jaxpower.sweep import _write_sweep, plan, read_sweep
+from jaxpower.sweep import _write_sweep, plan
 
 ROOT = pathlib.Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -121,7 +121,7 @@ def test_what_a_run_writes_and_prints(
   folder: str, tmp_path: pathlib.Path
 ) -> None:
   """What `make run` ends with, and the tables it leaves in its folder."""
-  found = records.read(RUNS / folder / "records.jsonl")
+  found = record_files.read(RUNS / folder).records
   sweep = {"config": {"name": folder}, "trials": len(found) + 1}
   text = io.StringIO()
   written = report.write(tmp_path, sweep, found)
@@ -132,7 +132,7 @@ def test_what_a_run_writes_and_prints(
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_committed_summary_of_each_folder(folder: str) -> None:
-  found = records.read(RUNS / folder / "records.jsonl")
+  found = record_files.read(RUNS / folder).records
   made = csv_files.summary(compare(found))
   held = (RUNS / folder / "summary.csv").read_text()
   # With all digits, of which another processor computes the last otherwise.
@@ -173,7 +173,6 @@ def test_the_document_of_measure() -> None:
     idle_watts={gpu: 88.0},
     failures=(Problem("DRAM: permission denied", "sudo chmod g+r FILE"),),
     cautions=(Problem("another process used it for 9 s"),),
-    timeline=lambda: (Sample(gpu, 3.0, 655.0), Sample(gpu, 200.0, 700.0)),
     describe=lambda: {
       "failures": ["DRAM: permission denied; mend: sudo chmod g+r FILE"],
       "warnings": ["another process used it for 9 s"],
@@ -202,6 +201,6 @@ def test_the_sweep_file_of_the_main_job(tmp_path: pathlib.Path) -> None:
   """What a run folder says of its sweep, but for the command line."""
   planned = plan(load_config(str(ROOT / "configs" / "batch.py")), tmp_path)
   _write_sweep(planned)
-  facts = read_sweep(tmp_path)
+  facts = sweep_file.read(tmp_path)
   assert facts.pop("command_line")
   hold("sweep.json", json.dumps(facts, indent=2) + "\n")

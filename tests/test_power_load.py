@@ -71,8 +71,15 @@ def test_the_end_of_a_window_is_read_when_it_is_asked_for():
   found = read.between(start, start + 1e-9)
   assert found is not None and found.other_cores > 0
   assert len(read._instants) == 2
-  read.forget()
-  assert len(read._instants) == len(read._spent) == 1
+
+
+def test_what_no_window_needs_is_forgotten_and_the_rest_is_right():
+  readings = [(float(i), 2.0 * i, 0.1 * i, 1.0 * i) for i in range(9)]
+  whole, short = log(*readings), log(*readings)
+  short.drop_before(5.5)
+  assert short._instants == [5.0, 6.0, 7.0, 8.0] and len(short._spent) == 4
+  assert short.between(5.5, 7.5) == whole.between(5.5, 7.5)
+  assert short.between(4.0, 7.0) is None
 
 
 def test_a_phase_is_the_mean_of_its_windows_by_their_seconds():

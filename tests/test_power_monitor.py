@@ -5,17 +5,20 @@ Among processes, threads, hung drivers and eight devices too.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pynvml
 import pytest
 
 from jaxpower.power import (
   Fault,
+  MeterError,
   Monitor,
   SensorModel,
   SimulatedSource,
@@ -149,6 +152,85 @@ def test_the_decorator_measures_each_call():
   assert [window.name for window in monitor.windows()] == ["train"] * 2
 
 
+def test_a_function_inside_itself_counts_once():
+  """Four calls deep, as a recursion: the outer window holds the inner ones."""
+  with Monitor([SimulatedSource(100.0)]) as monitor:
+
+    @monitor.measured("rec")
+    def rec(depth):
+      time.sleep(0.02)
+      if depth:
+        rec(depth - 1)
+
+    rec(3)
+    so_far = monitor.joules_so_far("rec")
+    everything = monitor.joules_so_far()
+  outer = monitor.windows()[-1]
+  assert so_far == pytest.approx(100.0 * outer.seconds, rel=1e-6)
+  assert so_far <= everything
+
+
+def test_a_monitor_is_entered_once():
+  with (
+    Monitor([SimulatedSource(100.0)]) as monitor,
+    pytest.raises(RuntimeError, match="entered before: make a new one"),
+  ):
+    monitor.__enter__()
+  with pytest.raises(RuntimeError, match="entered before"), monitor:
+    pass
+  with Monitor([SimulatedSource(1.0)]) as another:
+    assert another.measure("train", lambda: 7) == 7
+
+
+def test_after_the_end_the_joules_are_final():
+  with Monitor([SimulatedSource(100.0)]) as monitor:
+    monitor.measure("train", time.sleep, 0.02)
+    assert monitor.joules_so_far() is not None
+  everything, train = monitor.joules_so_far(), monitor.joules_so_far("train")
+  time.sleep(0.05)
+  assert everything == monitor.joules_so_far() and everything > 2.0
+  assert train == monitor.joules_so_far("train") == monitor.windows()[0].joules
+  assert Monitor([SimulatedSource(1.0)]).joules_so_far() is None
+
+
+@pytest.mark.parametrize("gpus", [1, [1], (np.int64(1),), "1", ["1"], UUIDS[1]])
+def test_a_gpu_is_named_by_index_or_uuid(gpus):
+  boards = Gpu(), Gpu(uuid=UUIDS[1], pci="00000000:65:00.0")
+  with installed(*boards), Monitor("nvml", gpus=gpus) as monitor:
+    counted = [d.name for d in monitor.domains if d.counted]
+  assert counted == [UUIDS[1]]
+
+
+@pytest.mark.parametrize(
+  ("gpus", "line"),
+  [
+    ("12", "there is no device 12, only 2 boards"),
+    (-1, "'-1' names no device"),
+    (1.5, "gpus: 1.5 names no GPU"),
+    ([True], "gpus: True names no GPU"),
+    ([None], "gpus: None names no GPU"),
+  ],
+)
+def test_a_gpu_that_is_not_there_is_refused_in_one_line(gpus, line):
+  boards = Gpu(), Gpu(uuid=UUIDS[1], pci="00000000:65:00.0")
+  with installed(*boards), pytest.raises(MeterError) as raised:
+    Monitor(gpus=gpus)
+  text = str(raised.value)
+  assert line in text and "fix: name" in text and "\n" not in text
+
+
+def test_a_window_too_short_for_any_sensor_says_so():
+  with Monitor("estimate") as monitor:
+    with monitor.window("nothing"):
+      pass
+    monitor.measure("something", time.sleep, 0.02)
+  nothing, something = monitor.windows()
+  assert nothing.reasons == (
+    "cpu-estimate: too short for any sensor: below 1 ms",
+  )
+  assert something.reasons == ()
+
+
 def test_no_thread_is_left_behind():
   before = threading.active_count()
   with Monitor([SimulatedSource(1.0)]):
@@ -162,8 +244,8 @@ def test_describe_and_timeline_are_ready_to_be_written():
   description = json.loads(json.dumps(monitor.describe()))
   assert description["meter"] == "given"
   assert description["domains"][0]["method"] == "counter"
-  rows = monitor.timeline()
-  assert len(rows) >= 2
+  rows = list(monitor.timeline())
+  assert len(rows) == len(monitor.timeline()) >= 2
   assert rows[0].seconds < rows[-1].seconds
   assert rows[-1].watts == 100.0
 
@@ -197,7 +279,16 @@ from jaxpower.power import Monitor, SimulatedSource
 with Monitor([SimulatedSource(100.0)]) as monitor:
   monitor.measure("before", time.sleep, 0.01)
   with monitor.window("parent") as parent:
+    # At the worst instant: other threads hold the locks, and are not forked.
+    locks = (
+      monitor._sampler.lock, monitor._windows._lock, monitor._windows._counting
+    )
+    for lock in locks:
+      lock.acquire()
     pid = os.fork()
+    if pid:
+      for lock in locks:
+        lock.release()
     if pid == 0:
       with monitor.window("child") as handle:
         time.sleep(0.01)
@@ -205,6 +296,9 @@ with Monitor([SimulatedSource(100.0)]) as monitor:
       assert window.joules is None and window.partial, window
       assert "forked" in window.reasons[0]
       assert monitor.joules_so_far() is None and monitor.windows() == ()
+      assert list(monitor.timeline()) == [] and monitor.characterise() == {}
+      assert "forked" in monitor.describe()["warnings"][-1]
+      monitor.forget()
       os._exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 assert parent.result().joules > 0
@@ -275,6 +369,33 @@ monitor = Monitor([SimulatedSource(100.0)]).__enter__()
 print("bye")
 """)
   assert (ran.stdout, ran.returncode) == ("bye\n", 0), ran.stderr
+
+
+def test_a_stopped_process_says_how_long_it_stood():
+  child = subprocess.Popen(
+    [
+      sys.executable,
+      "-c",
+      """
+import time
+from jaxpower.power import Monitor, SimulatedSource
+with Monitor([SimulatedSource(100.0)]) as monitor:
+  with monitor.window("train") as handle:
+    print("now", flush=True)
+    time.sleep(1.5)
+  print(handle.result().reasons, handle.result().seconds)
+""",
+    ],
+    env={**os.environ, "PYTHONPATH": str(ROOT)},
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  assert child.stdout is not None and child.stdout.readline() == "now\n"
+  child.send_signal(signal.SIGSTOP)
+  time.sleep(1.5)
+  child.send_signal(signal.SIGCONT)
+  told, _ = child.communicate(timeout=60)
+  assert "the meter did not run for 1." in told or "for 2" in told, told
 
 
 def test_no_signal_handler_is_touched():
@@ -356,17 +477,18 @@ def test_the_rhythm_of_the_work_is_told_or_read_from_the_windows():
       time.sleep(0.02)
     for _ in range(3):
       monitor.measure("step", int)
-    step = monitor._handles[-1]
+    log = monitor._windows
+    step = log._handles[-1]
     step.start, step.end = 51.1, 51.15
-    monitor._starts["step"] = [50.0 + 0.1 * i for i in range(12)]
+    log._starts["step"] = [50.0 + 0.1 * i for i in range(12)]
     with monitor.window("alone") as alone:
       pass
   assert epoch.end is not None
   expected = (epoch.end - epoch.start) / 4
-  assert monitor._rhythm(epoch, epoch.end) == pytest.approx(expected)
-  assert monitor._rhythm(step, 51.15) == pytest.approx(0.1)
+  assert log.rhythm(epoch, epoch.end) == pytest.approx(expected)
+  assert log.rhythm(step, 51.15) == pytest.approx(0.1)
   assert alone.end is not None
-  assert monitor._rhythm(alone, alone.end) is None
+  assert log.rhythm(alone, alone.end) is None
 
 
 def test_sensors_are_characterised_at_will():

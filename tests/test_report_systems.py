@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 from report_records import GPU, devices, seeds
 
+from jaxpower.power import window
 from jaxpower.records import TrialRecord
 from jaxpower.report import make
 from jaxpower.report.compare.comparable import pool
 from jaxpower.report.compare.comparison import compare_all
 from jaxpower.report.compare.statistics import Estimate
+from jaxpower.report.compare.system import BOARD_GAIN
 from jaxpower.report.given import Given
 from jaxpower.report.questions.systems import Systems, answer, find
 
@@ -142,6 +144,19 @@ def test_joules_are_divided_across_systems_of_one_method_only():
   lines = tell(h100 + modelled).lines
   assert "times" not in " ".join(lines)
   assert any("30.0 J estimated" in line for line in lines)
+
+
+def test_how_far_the_sensors_of_two_boards_may_be_apart_is_said():
+  assert BOARD_GAIN == window.BOARD_GAIN
+  section = tell(on(H100, {16: 10, 64: 20}) + on(H200, {16: 30, 64: 90}))
+  assert any("between boards it may be +- 5 %" in n for n in notes(section))
+  modelled = on(H200, {16: 30, 64: 90}, estimated=True)
+  guessed = tell(on(H100, {16: 10, 64: 20}) + modelled)
+  assert not any("between boards" in note for note in notes(guessed))
+
+
+def notes(section):
+  return [note for table in section.tables for note in table.notes]
 
 
 def test_a_field_that_only_differs_between_systems_names_no_setting():

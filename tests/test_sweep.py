@@ -4,9 +4,10 @@ import gzip
 import json
 import os
 import pathlib
+import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -14,9 +15,10 @@ import pytest
 from jaxpower import (
   config,
   provenance,
-  records,
+  record_files,
   requirements,
   sweep,
+  sweep_file,
   weights,
   worker,
 )
@@ -30,7 +32,8 @@ from jaxpower.config import (
   trial_id,
 )
 from jaxpower.data import DataError
-from jaxpower.messages import Done, Progress, Ready
+from jaxpower.folder_lock import locked
+from jaxpower.messages import Done, Progress, Ready, Stopped
 from jaxpower.records import Status, TrialRecord
 
 READY = Ready(
@@ -58,7 +61,7 @@ class InstantWorker:
   seen: ClassVar[list[Trial]] = []
   ready = READY
 
-  def __init__(self, meter: str, framework: str = "jax"):
+  def __init__(self, meter: str, framework: str = "jax", *_: Any):
     self.meter = meter
     self.framework = framework
     self.terminated = False
@@ -81,7 +84,8 @@ class InstantWorker:
     varied: dict[str, Any],
     folder: pathlib.Path,
     compile_repeats: int = 1,
-  ) -> Iterator[Progress | Done]:
+    stop: Callable[[], bool] = lambda: False,
+  ) -> Iterator[Progress | Done | Stopped]:
     yield Progress(phase="train", accuracy=0.5)
     failed = type(self).runs == type(self).fails_at
     type(self).runs += 1
@@ -128,16 +132,15 @@ def test_a_sweep_is_run_once(
     (256, 0),
     (256, 1),
   }
-  path = tmp_path / sweep.RECORDS
-  before = path.read_bytes()
+  before = content(tmp_path)
   assert sweep.run(asked(), tmp_path) == found
-  assert path.read_bytes() == before
+  assert content(tmp_path) == before
   assert instant.runs == 4
 
 
 def test_the_folder_says_what_was_asked(tmp_path: pathlib.Path) -> None:
   found = sweep.run(asked(), tmp_path)
-  held = json.loads((tmp_path / sweep.SWEEP).read_text())
+  held = json.loads((tmp_path / sweep_file.NAME).read_text())
   assert held["config"] == config.to_dict(asked())
   assert held["order"] == [r.trial_id for r in found]
   assert held["meter"] == "auto"
@@ -153,7 +156,7 @@ def test_an_interrupted_sweep_goes_on(
   with pytest.raises(KeyboardInterrupt):
     sweep.run(asked(), tmp_path, watch=interrupt)
   assert instant.last.terminated
-  assert len(records.read(tmp_path / sweep.RECORDS)) == 2
+  assert len(record_files.read(tmp_path).records) == 2
   plan = sweep.plan(asked(), tmp_path)
   assert len(plan.left) == 2
   assert plan.expected_seconds == 20.0
@@ -177,22 +180,37 @@ def test_a_failed_trial_is_recorded_and_the_sweep_goes_on(
   assert [trial_id(t) for t in retry.left] == [found[1].trial_id]
   again = sweep.execute(retry)
   assert [r.status for r in again] == ["reached"] * 4
-  assert len(records.read(tmp_path / sweep.RECORDS)) == 5
+  assert len(record_files.read(tmp_path).records) == 5
 
 
-def test_a_sweep_does_not_go_on_beside_an_archive(
-  tmp_path: pathlib.Path,
+def test_a_sweep_goes_on_beside_what_an_older_version_wrote(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
 ) -> None:
-  sweep.run(asked(), tmp_path)
-  path = tmp_path / sweep.RECORDS
-  packed = path.with_name(f"{path.name}.gz")
-  packed.write_bytes(gzip.compress(path.read_bytes()))
-  path.unlink()
-  for _ in ("with its sweep.json", "without it"):
-    with pytest.raises(ConfigError, match=r"jsonl\.gz is an archive.*gunzip"):
-      sweep.run(asked(), tmp_path)
-    (tmp_path / sweep.SWEEP).unlink(missing_ok=True)
-  assert not path.exists()
+  """Its file or archive is only read; what is new stands beside it."""
+  found = sweep.run(asked(), tmp_path)
+  held = sorted((tmp_path / "records").iterdir())
+  lines = b"".join(path.read_bytes() for path in held)
+  for path in held:
+    path.unlink()
+  archive = tmp_path / "records.jsonl.gz"
+  archive.write_bytes(gzip.compress(lines))
+  packed = archive.read_bytes()
+  assert sweep.plan(asked(), tmp_path).left == ()
+  grown = sweep.run(asked(seeds=3), tmp_path)
+  assert instant.runs == 4 + 2
+  assert len(grown) == 6
+  assert {r.trial_id: r for r in grown}.items() >= {
+    r.trial_id: r for r in found
+  }.items()
+  assert len(list((tmp_path / "records").iterdir())) == 2
+  # Another field varies: the names of older records are written beside them.
+  vary = {"batch_size": (64, 256), "data_share": (1.0, 0.5)}
+  found = sweep.run(asked(vary=vary, seeds=3), tmp_path)
+  assert {tuple(r.varied) for r in found} == {("batch_size", "data_share")}
+  again = record_files.read(tmp_path)
+  assert again.newest == {r.trial_id: r for r in found}
+  assert len(again.records) == 12, "a renamed record is no second attempt"
+  assert archive.read_bytes() == packed
 
 
 @pytest.mark.parametrize(
@@ -220,12 +238,12 @@ def test_another_config_in_the_same_folder_is_refused(
   tmp_path: pathlib.Path, change: dict[str, Any], meter: str, message: str
 ) -> None:
   sweep.run(asked(), tmp_path)
-  before = (tmp_path / sweep.RECORDS).read_bytes()
+  before = content(tmp_path)
   with pytest.raises(ConfigError) as error:
     sweep.run(dataclasses.replace(asked(), **change), tmp_path, meter=meter)
   assert message in str(error.value)
   assert "--out" in str(error.value)
-  assert (tmp_path / sweep.RECORDS).read_bytes() == before
+  assert content(tmp_path) == before
 
 
 NOWHERE = Transfer(weights="nowhere")
@@ -325,8 +343,10 @@ def test_what_cannot_run_is_refused_before_anything_is_written(
   assert not folder.exists()
 
 
-def content(folder: pathlib.Path) -> tuple[bytes, dict[str, Any]]:
-  return (folder / sweep.RECORDS).read_bytes(), sweep.read_sweep(folder)
+def content(folder: pathlib.Path) -> dict[pathlib.Path, bytes]:
+  """What a sweep has written, but for the lock."""
+  paths = [folder / sweep_file.NAME, *(folder / "records").iterdir()]
+  return {path: path.read_bytes() for path in paths}
 
 
 BATCHES = {"batch_size": [64, 256]}
@@ -377,10 +397,10 @@ def test_a_sweep_grows_in_place(
   assert len(found) == 4 + new
   assert {tuple(r.varied) for r in found} == {tuple(varied)}
   # What stands in the file is what was returned.
-  held = {r.trial_id: r for r in records.read(tmp_path / sweep.RECORDS)}
+  held = {r.trial_id: r for r in record_files.read(tmp_path).records}
   assert held == {r.trial_id: r for r in found}
   if new:
-    written = sweep.read_sweep(tmp_path)
+    written = sweep_file.read(tmp_path)
     config = written["config"]
     assert (config["vary"], config["seeds"]) == (varied, seeds)
     assert written["trials"] == len(written["order"]) == 4 + new
@@ -399,8 +419,8 @@ def test_seeds_are_added_after_those_that_were_planned(
   before = [r.trial_id for r in sweep.run(asked(), tmp_path)]
   after = [r.trial_id for r in sweep.run(asked(seeds=4), tmp_path)]
   assert after[:4] == before
-  lines = records.read(tmp_path / sweep.RECORDS)
-  assert [r.trial_id for r in lines] == after
+  found = record_files.read(tmp_path, sweep_file.read(tmp_path)["order"])
+  assert [r.trial_id for r in found.records] == after
 
 
 def test_what_was_asked_for_in_part_keeps_the_whole_command(
@@ -413,10 +433,10 @@ def test_what_was_asked_for_in_part_keeps_the_whole_command(
   sweep.run(asked(), tmp_path)
   give("run", "part")
   sweep.run(asked(vary={"batch_size": (32,)}), tmp_path)
-  assert sweep.read_sweep(tmp_path)["command_line"] == ["run", "whole"]
+  assert sweep_file.read(tmp_path)["command_line"] == ["run", "whole"]
   give("run", "all")
   sweep.run(asked(vary={"batch_size": (32, 64, 256)}, seeds=3), tmp_path)
-  assert sweep.read_sweep(tmp_path)["command_line"] == ["run", "all"]
+  assert sweep_file.read(tmp_path)["command_line"] == ["run", "all"]
 
 
 def test_tasks_can_be_added_with_targets_of_their_own(
@@ -438,15 +458,15 @@ def test_tasks_can_be_added_with_targets_of_their_own(
   found = sweep.run(both, tmp_path)
   tasks = [tuple(r.varied["tasks"]) for r in found]
   assert sorted(tasks) == [("label",), ("subject",)]
-  held = sweep.read_sweep(tmp_path)["config"]
+  held = sweep_file.read(tmp_path)["config"]
   assert held["targets"] == {"label": 0.9, "subject": 0.6}
   assert sweep.plan(one, tmp_path).left == ()
 
 
 def test_records_of_an_older_config_are_named(tmp_path: pathlib.Path) -> None:
   sweep.run(asked(), tmp_path)
-  path = tmp_path / sweep.RECORDS
-  path.write_text(path.read_text().replace('"data_share"', '"share_of_data"'))
+  for path in (tmp_path / "records").iterdir():
+    path.write_text(path.read_text().replace('"data_share"', '"share_of_data"'))
   with pytest.raises(ConfigError) as error:
     sweep.plan(asked(), tmp_path)
   line = str(error.value)
@@ -512,7 +532,7 @@ def test_a_pretraining_is_run_once_a_seed_and_before_what_needs_it(
   assert sorted(r.varied["transfer"] for r in found if r.varied) == sorted(
     2 * ["scratch", "fine-tuned", "frozen", "fine-tuned at 0.1"]
   )
-  held = sweep.read_sweep(tmp_path)
+  held = sweep_file.read(tmp_path)
   assert held["trials"] == len(held["order"]) == 10
   assert sweep.plan(transferred(), tmp_path).left == ()
 
@@ -620,7 +640,7 @@ def test_a_transfer_that_is_added_leaves_no_setting_in_two(
     ),
     2,
   )
-  held = {r.trial_id: r for r in records.read(tmp_path / sweep.RECORDS)}
+  held = {r.trial_id: r for r in record_files.read(tmp_path).records}
   assert held == {r.trial_id: r for r in found}
   # One sweep of the folder alone names its trials as the folder does.
   for transfer in one.vary["transfer"][1:]:
@@ -680,7 +700,7 @@ def test_every_framework_is_looked_at_before_any_trial(
   shifts = []
   started = instant.__init__
 
-  def start(worker: InstantWorker, meter: str, framework: str) -> None:
+  def start(worker: InstantWorker, meter: str, framework: str, *_: Any) -> None:
     shifts.append((framework, instant.runs))
     started(worker, meter, framework)
 
@@ -699,13 +719,66 @@ def test_every_framework_is_looked_at_before_any_trial(
   ]
 
 
+def test_what_is_shown_cannot_stop_what_is_measured(
+  tmp_path: pathlib.Path,
+) -> None:
+  seen = []
+
+  def watch(number: int, trial: Trial, news: Any) -> None:
+    seen.append(number)
+    if number == 2:
+      raise OSError(28, "No space left on device")
+
+  problem = (
+    r"not shown from here on \(OSError: \[Errno 28\] No space left on device\)"
+  )
+  with pytest.warns(RuntimeWarning, match=problem):
+    found = sweep.run(asked(), tmp_path, watch=watch)
+  assert [r.status for r in found] == ["reached"] * 4
+  assert seen == [1, 1, 2], "nothing is called any more"
+  told = [[w for w in r.warnings if re.search(problem, w)] for r in found]
+  assert list(map(len, told)) == [0, 1, 1, 1]
+
+
+def test_a_sweep_stops_between_two_trials(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  plan = sweep.plan(asked(), tmp_path)
+  with pytest.raises(sweep.Stopped):
+    sweep.execute(plan, stop=lambda: instant.runs == 2)
+  assert not instant.last.terminated
+  assert len(record_files.read(tmp_path).records) == 2
+  assert len(sweep.run(asked(), tmp_path)) == 4
+
+
 def test_two_runs_do_not_share_a_folder(tmp_path: pathlib.Path) -> None:
   def second(number: int, trial: Trial, news: Any) -> None:
     if isinstance(news, Progress):
-      with pytest.raises(ConfigError, match="another run is writing"):
+      with pytest.raises(ConfigError, match=r"the run on .* is writing"):
         sweep.run(asked(), tmp_path)
 
   assert len(sweep.run(asked(), tmp_path, watch=second)) == 4
+
+
+def test_a_folder_is_claimed_before_a_worker_starts(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  """A worker takes memory and joules from the trial that is measured."""
+  with locked(tmp_path), pytest.raises(ConfigError, match="is writing to"):
+    sweep.run(asked(), tmp_path)
+  assert not hasattr(instant, "last"), "a worker was started"
+
+
+def test_a_run_refused_by_its_worker_leaves_no_folder(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  def refuse(*_: object) -> None:
+    raise worker.WorkerError("no GPU")
+
+  monkeypatch.setattr(worker, "Worker", refuse)
+  with pytest.raises(worker.WorkerError):
+    sweep.run(asked(), tmp_path / "runs" / "batch")
+  assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
@@ -713,7 +786,7 @@ def test_a_damaged_sweep_file_is_refused(
   tmp_path: pathlib.Path, content: str
 ) -> None:
   sweep.run(asked(), tmp_path)
-  (tmp_path / sweep.SWEEP).write_text(content)
+  (tmp_path / sweep_file.NAME).write_text(content)
   with pytest.raises(ConfigError, match=r"sweep\.json is damaged"):
     sweep.plan(asked(), tmp_path)
 

@@ -1,6 +1,8 @@
 import dataclasses
 import itertools
+import math
 import pathlib
+import time
 import types
 from collections.abc import Callable
 from typing import Any
@@ -10,15 +12,21 @@ import jax.numpy as jnp
 import pyarrow.parquet as pq
 import pytest
 
-from jaxpower import data, records, trial
+from jaxpower import accounting, data, records, trial
 from jaxpower.config import Model, Optimizer, Transfer, Trial, trial_id
 from jaxpower.learn import wing as learn_wing
 from jaxpower.learn.devices import make_mesh, replicated
 from jaxpower.learn.spec import Spec
 from jaxpower.learn.state import fresh_state
 from jaxpower.messages import Progress
-from jaxpower.power import Load, Monitor, SimulatedSource, Window
-from jaxpower.records import TrialRecord
+from jaxpower.power import (
+  Load,
+  Monitor,
+  SensorModel,
+  SimulatedSource,
+  Window,
+)
+from jaxpower.records import Compilation, TrialRecord
 from jaxpower.trial import Compiled
 from jaxpower.weights import WeightsError
 
@@ -350,6 +358,12 @@ def test_weights_and_timeline_are_kept(
     if phase == "train"
   ]
   assert sum(train) == pytest.approx(record.train_joules)
+  metadata = pq.read_schema(path).metadata
+  assert metadata[b"started_utc"].decode() == record.started_utc
+  origin = record.monotonic_origin_seconds
+  assert float(metadata[b"monotonic_origin_seconds"]) == origin
+  # The origin is before the first window, and on the windows' clock.
+  assert origin is not None and 0 < windows["start_seconds"][0] - origin < 60
   # The windows can be recomputed from the readings, which are cumulative.
   known = [
     (t, j)
@@ -463,3 +477,60 @@ def test_features_are_computed_once_and_counted_with_training(
     WATTS * phases["features"]
   )
   assert record.best_accuracy is not None and record.best_accuracy > 0.2
+
+
+def test_steps_in_time_with_a_power_sensor_are_told_in_the_record() -> None:
+  """Board without counter: each update falls on the same part of a step."""
+  every, steps = 0.1, 16
+  config = dataclasses.replace(
+    EASY, evaluate_every_examples=64 * steps, budget_examples=64 * steps
+  )
+
+  def work(*_: Any) -> None:
+    start = time.monotonic()
+    for step in range(1, steps + 1):
+      time.sleep(max(0.0, start + step * every - time.monotonic()))
+
+  wing: Any = types.SimpleNamespace(
+    train=lambda *_: (work(), 0.5, 0.0),
+    evaluate=lambda *_: work() or {"loss": 0.5, "accuracy": 0.1},
+  )
+  placed: Any = types.SimpleNamespace(passes={"validation": steps})
+
+  def watts(seconds: float) -> float:
+    """A half of each step at work; it swings slowly, as real power does."""
+    level = 250.0 if seconds % every < every / 2 else 50.0
+    return level + 20.0 * math.sin(9.0 * seconds)
+
+  source = SimulatedSource(
+    watts,
+    sensor=SensorModel(power_period=every, phase=0.01, has_counter=False),
+  )
+  with Monitor([source]) as monitor:
+    _, results, _ = trial._train(
+      config, wing, None, None, placed, monitor, lambda _: None
+    )
+    windows = monitor.windows()
+  assert [w.name for w in windows] == ["eval", "train", "eval"]
+  for window in windows:
+    assert any("in resonance" in reason for reason in window.reasons), window
+  made = Compilation(seconds=0.0, joules=None)
+  record = accounting.record(config, {}, results, windows, made)
+  assert record.partial and record.train_joules_bound is None
+  assert any("in resonance" in reason for reason in record.reasons)
+
+
+def test_a_wing_knows_the_passes_of_an_evaluation(
+  run: Callable[..., TrialRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """A segment is 8 steps; on CPUs 80 examples are a pass, and so is a rest."""
+  asked = {}
+  measured = Monitor.measured
+
+  def noted(self: Monitor, phase: str, *, steps: int | None = None) -> Any:
+    asked.setdefault(phase, steps)
+    return measured(self, phase, steps=steps)
+
+  monkeypatch.setattr(Monitor, "measured", noted)
+  run(EASY)
+  assert (asked["train"], asked["eval"], asked["test"]) == (8, 8, 13)

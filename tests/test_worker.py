@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from jaxpower.config import Model, Optimizer, Trial, trial_id
-from jaxpower.messages import Done, Progress
+from jaxpower.messages import Done, Notice, Progress
 from jaxpower.provenance import arithmetic_environment, of_worker
 from jaxpower.records import TrialRecord
 from jaxpower.worker import Worker, WorkerError, Workers, environment
@@ -55,27 +55,41 @@ def test_a_tiny_program_is_compiled_before_the_first_trial(
   assert phases[1][:2] == ["setup", "idle"]
 
 
-def test_a_killed_worker_costs_one_trial(tmp_path: pathlib.Path) -> None:
+def test_a_trial_whose_worker_was_killed_is_begun_once_more(
+  tmp_path: pathlib.Path,
+) -> None:
+  killed = "the worker died with signal 9 (SIGKILL)"
   with Worker("estimate") as worker:
     assert (worker.ready.platform, worker.ready.devices) == ("cpu", 1)
     assert worker.ready.meter["estimated"]
-    first = finish(worker, EASY, tmp_path)
-    assert first.status == "reached"
     victim = worker.pid
     messages = worker.run(EASY, {"batch_size": 128}, tmp_path)
     assert isinstance(next(messages), Progress)
     os.kill(victim, signal.SIGKILL)
-    *_, done = messages
+    *heard, done = messages
+    (notice,) = [m for m in heard if isinstance(m, Notice)]
+    again = f"{killed}; its trial was begun once more"
+    assert notice.line == f"{trial_id(EASY)}: {again}"
     assert isinstance(done, Done)
-    lost = done.record
+    assert done.record.status == "reached"
+    assert again in done.record.warnings
+    assert worker.pid != victim
+    # A second death in one trial is no chance.
+    lost = None
+    for message in worker.run(EASY, {"batch_size": 128}, tmp_path):
+      if isinstance(message, Done):
+        lost = message.record
+      elif isinstance(message, Progress):
+        os.kill(worker.pid, signal.SIGKILL)
+    assert lost is not None
     assert (lost.status, lost.trial_id) == ("failed", trial_id(EASY))
-    assert lost.error == "the worker died with signal 9 (SIGKILL)"
+    assert lost.error == f"{killed}, twice"
     assert lost.varied == {"batch_size": 128}
     assert lost.train_joules is None
     assert lost.partial
-    again = finish(worker, EASY, tmp_path)
-    assert again.status == "reached"
-    assert worker.pid != victim
+    assert lost.started_utc and lost.ended_utc
+    assert lost.started_utc < lost.ended_utc
+    assert finish(worker, EASY, tmp_path).status == "reached"
     child = worker.pid
   assert not psutil.pid_exists(child)
 
@@ -166,7 +180,7 @@ class Recorded:
 
   heard: list[str]
 
-  def __init__(self, meter: str, framework: str):
+  def __init__(self, meter: str, framework: str, *_: object):
     assert meter == "nvml"
     self.framework = framework
 

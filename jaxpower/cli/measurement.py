@@ -5,14 +5,14 @@ The value is read twice, each time by one function: `document` makes the JSON of
 """
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jaxpower.power import Domain, Energy, Monitor, Problem, Window
+from jaxpower.power.clocks import Instant, span
 from jaxpower.power.cpu_time import usable_cores
-from jaxpower.power.load import load_warnings
+from jaxpower.power.load import load_warnings, mean_load
 from jaxpower.power.reading import record_line
 
 
@@ -21,13 +21,15 @@ class Measurement:
   """One command's window, and what has to be said with its energy.
 
   `exit_code` is None where a signal ended the command, and `signal` otherwise.
-  `started` is in seconds since 1970. Watts and domains are by domain name.
+  `started` and `ended` are around the command. Watts and domains are by domain
+  name.
   """
 
   command: tuple[str, ...]
   exit_code: int | None
   signal: int | None
-  started: float
+  started: Instant
+  ended: Instant
   cpu_seconds: float
   window: Window
   domains: Mapping[str, Domain]
@@ -41,43 +43,49 @@ class Measurement:
 def measurement(
   command: Sequence[str],
   status: int,
-  started: float,
+  started: Instant,
   window: Window,
   monitor: Monitor,
   usage: Any,
 ) -> Measurement:
   """Collects what is known of a command from its wait status and the monitor.
 
-  `usage` is the resource usage that `os.wait4` gives.
+  `started` is of about the window's start, `usage` is the resource usage that
+  `os.wait4` gives.
   """
   exited = os.WIFEXITED(status)
   return Measurement(
     command=tuple(command),
     exit_code=os.WEXITSTATUS(status) if exited else None,
     signal=None if exited else os.WTERMSIG(status),
-    started=started,
+    started=_later(started, window.start_seconds),
+    ended=_later(started, window.start_seconds + window.seconds),
     cpu_seconds=usage.ru_utime + usage.ru_stime,
     window=window,
     domains={domain.name: domain for domain in monitor.domains},
     idle_watts=monitor.idle_watts,
-    peak_watts=_peak_watts(window, monitor),
+    peak_watts={
+      energy.domain: energy.peak_watts
+      for energy in (*window.energies, *window.apart)
+      if energy.peak_watts is not None
+    },
     failures=monitor.failures,
-    cautions=(
-      *monitor.cautions,
-      *load_warnings(window.load, usable_cores()),
-    ),
+    cautions=monitor.cautions,
     meter=monitor.describe(),
   )
 
 
-def _peak_watts(window: Window, monitor: Monitor) -> dict[str, float]:
-  """Returns the highest power reading of each domain inside the window."""
-  peaks: dict[str, float] = {}
-  for sample in monitor.timeline():
-    inside = 0 <= sample.seconds - window.start_seconds <= window.seconds
-    if inside and sample.watts is not None:
-      peaks[sample.domain] = max(sample.watts, peaks.get(sample.domain, 0.0))
-  return peaks
+def _later(instant: Instant, monotonic_seconds: float) -> Instant:
+  """Returns another instant of the monotonic clock on both clocks."""
+  passed = monotonic_seconds - instant.monotonic_seconds
+  return Instant(instant.utc_seconds + passed, monotonic_seconds)
+
+
+def cautions_of(runs: Sequence[Measurement]) -> tuple[Problem, ...]:
+  """Lists what one should know of runs of a command, and their mean load."""
+  cautions = dict.fromkeys(c for run in runs for c in run.cautions)
+  load = mean_load(run.window for run in runs)
+  return (*cautions, *load_warnings(load, usable_cores()))
 
 
 def document(measured: Measurement) -> dict[str, Any]:
@@ -89,15 +97,13 @@ def document(measured: Measurement) -> dict[str, Any]:
     "command": list(measured.command),
     "exit_code": measured.exit_code,
     "signal": measured.signal,
-    "started_utc": time.strftime(
-      "%Y-%m-%dT%H:%M:%SZ", time.gmtime(measured.started)
-    ),
+    **span(measured.started, measured.ended),
     "seconds": window.seconds,
     "other_load_cores": window.load and window.load.other_cores,
     "steal_cores": window.load and window.load.steal_cores,
     "cpu_seconds": measured.cpu_seconds,
     "boundary": [energy.domain for energy in window.energies],
-    "joules": _value(window.joules, window.joules_bound, window.reasons),
+    "joules": _joules(window),
     "estimated": window.estimated,
     "partial": window.partial,
     "domains": [_row(energy, measured) for energy in energies],
@@ -105,20 +111,31 @@ def document(measured: Measurement) -> dict[str, Any]:
       {"reason": failure.reason, "mend": failure.fix}
       for failure in measured.failures
     ],
-    "warnings": [record_line(caution) for caution in measured.cautions],
+    "warnings": [record_line(c) for c in cautions_of([measured])],
     "meter": measured.meter,
   }
 
 
-def _value(
-  value: float | None, bound: float | None, reasons: Sequence[str]
-) -> dict[str, Any]:
-  if value is None:
-    reason = unknown_because(reasons)
-    return {"value": None, "low": None, "high": None, "reason": reason}
-  low = None if bound is None else max(0.0, value - bound)
-  high = None if bound is None else value + bound
-  return {"value": value, "low": low, "high": high, "reason": None}
+def _joules(energy: Energy | Window) -> dict[str, Any]:
+  """Describes joules: two intervals, on this board and across boards."""
+  value, unknown = energy.joules, energy.joules is None
+  low, high = _interval(value, energy.joules_bound)
+  lowest, highest = _interval(value, energy.board_bound)
+  return {
+    "value": value,
+    "low": low,
+    "high": high,
+    "across_boards": {"low": lowest, "high": highest},
+    "reason": unknown_because(energy.reasons) if unknown else None,
+  }
+
+
+def _interval(
+  value: float | None, bound: float | None
+) -> tuple[float | None, float | None]:
+  if value is None or bound is None:
+    return None, None
+  return max(0.0, value - bound), value + bound
 
 
 def unknown_because(reasons: Sequence[str]) -> str:
@@ -138,7 +155,7 @@ def _row(energy: Energy, measured: Measurement) -> dict[str, Any]:
     "method": energy.method,
     "estimated": energy.estimated,
     "counted": domain.counted,
-    "joules": _value(joules, energy.joules_bound, energy.reasons),
+    "joules": _joules(energy),
     "mean_watts": joules / seconds
     if joules is not None and seconds > 0
     else None,

@@ -4,6 +4,8 @@ On a terminal the running trial is live; elsewhere (a log file, CI) each trial
 is a line when it ends, since a live line would fill the file.
 """
 
+import contextlib
+import os
 import time
 from types import TracebackType
 
@@ -12,7 +14,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from jaxpower.cli.report import unreadable
 from jaxpower.config import Trial, trial_id
+from jaxpower.machine import look, unused_gpus
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan
@@ -29,10 +33,12 @@ class Display:
     self._began = time.monotonic()
     self._done = 0
     self._estimated = False
+    self._named = (0, "")  # the number of the trial named last, and its name
 
   def __enter__(self) -> "Display":
     if self._console.is_terminal:
-      self._live.start()
+      with contextlib.suppress(OSError):  # a terminal that is gone
+        self._live.start()
     return self
 
   def __exit__(
@@ -41,7 +47,8 @@ class Display:
     error: BaseException | None,
     trace: TracebackType | None,
   ) -> None:
-    self._live.stop()
+    with contextlib.suppress(OSError):
+      self._live.stop()
 
   def greet(self, ready: Ready) -> None:
     """Prints the devices, what is metered, and the warnings before a sweep."""
@@ -54,10 +61,20 @@ class Display:
       self._estimated = True
     devices = f"{ready.devices} x {ready.device_kind}"
     self._say(f"training on {devices}; metering {domains}")
+    framework = self._plan.left[0].framework if self._plan.left else "jax"
+    unused = unused_gpus(
+      ready.platform, framework, ready.devices, look(), os.environ
+    )
+    if unused is not None:
+      self._say(
+        f"warning: {unused}" if ready.platform == "cpu" else str(unused)
+      )
     for warning in ready.warnings:
       self._say(f"warning: {warning}")
     for problem in self._plan.unusable.values():
       self._say(f"warning: {problem}; that trial is run again")
+    for line in unreadable(self._plan.folder, self._plan.rejected):
+      self._say(f"warning: {line}")
 
   def watch(
     self, index: int, trial: Trial, news: Progress | TrialRecord
@@ -70,12 +87,18 @@ class Display:
       text = self._line(index, trial, self._running(news))
       self._live.update(self._frame(f"{text}   {self._time_left()}"))
 
+  def tell(self, line: str) -> None:
+    """Prints a line that whoever runs the sweep should read at once."""
+    self._say(f"warning: {line}")
+
   def _say(self, text: str) -> None:
     self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
   def _line(self, index: int, trial: Trial, text: str) -> str:
     place = f"trial {index:>2} of {len(self._plan.trials)}"
-    return f"{place}   {_trial_name(self._plan, trial)}   {text}"
+    if self._named[0] != index:  # naming it takes longer than all the rest
+      self._named = (index, _trial_name(self._plan, trial))
+    return f"{place}   {self._named[1]}   {text}"
 
   def _running(self, news: Progress) -> str:
     if news.accuracy is None:
@@ -147,5 +170,6 @@ def outline(plan: Plan) -> str:
       f" {len(left)} to run{more}; {time_needed}",
       *lines,
       *(f"{p}; that trial is run again" for p in plan.unusable.values()),
+      *unreadable(plan.folder, plan.rejected),
     ]
   )

@@ -1,15 +1,17 @@
 """`scripts/report.py`: shows what run folders say, one by one and together."""
 
-import json
+import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 
-from jaxpower import records
+from jaxpower import record_files, sweep_file
+from jaxpower.readers import ReadError
+from jaxpower.record_files import Found, Rejected
 from jaxpower.records import RecordError, TrialRecord
 from jaxpower.report.compare.comparable import By, pool
 from jaxpower.report.given import Given, assumptions_file, reference_files
@@ -17,8 +19,29 @@ from jaxpower.report.given.assumptions_file import AssumptionError
 from jaxpower.report.given.references import BadReferenceError
 from jaxpower.report.render.terminal import say, show
 from jaxpower.report.report import make, write
+from jaxpower.wording import count
 
 MOST_NEIGHBOURS = 5  # run folders named where the one asked for is not there
+MOST_REJECTED = 3  # records named that could not be read, the rest counted
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What a run folder holds: its sweep.json, and its records."""
+
+  folder: pathlib.Path
+  sweep: dict[str, Any]
+  found: Found
+
+  @property
+  def newest(self) -> list[TrialRecord]:
+    """The newest record of each trial: one that failed may be repeated."""
+    return list(self.found.newest.values())
+
+  @property
+  def notes(self) -> tuple[str, ...]:
+    """Says what could not be read."""
+    return unreadable(self.folder, self.found.rejected)
 
 
 def main(
@@ -27,6 +50,7 @@ def main(
   lifecycle: str | None = None,
   out: str | None = None,
   by: By = "system",
+  strict: bool = False,
 ) -> int:
   """Prints the report of each folder to stdout; returns the exit code.
 
@@ -40,6 +64,7 @@ def main(
     lifecycle: A TOML file of assumptions.
     out: A folder to write the page, figures and CSV files of it all into.
     by: "system" to pool equal boards and hosts, "board" to keep them apart.
+    strict: Refuses a folder with a record that cannot be read.
   """
   try:
     if not folders:
@@ -50,7 +75,8 @@ def main(
       tuple(r for file in references for r in reference_files.read(file)),
       {} if lifecycle is None else assumptions_file.read(lifecycle),
     )
-    runs = {path: read(path) for path in map(pathlib.Path, folders)}
+    paths = dict.fromkeys(map(pathlib.Path, folders))
+    runs = [read(path, strict) for path in paths]
     if out is not None:
       pathlib.Path(out).mkdir(parents=True, exist_ok=True)
   except (AssumptionError, BadReferenceError, RecordError, OSError) as error:
@@ -58,84 +84,101 @@ def main(
     return 2
   console = Console()
   if len(runs) == 1:
-    ((sweep, attempts),) = runs.values()
-    newest = _newest(attempts)
-    _report(out, runs, console, newest, sweep, given, attempts, by)
+    (run,) = runs
+    _report(out, runs, console, run.newest, given, by)
     return 0
-  for number, (path, (sweep, attempts)) in enumerate(runs.items()):
-    say(("\n" if number else "") + str(path), console)
+  for number, run in enumerate(runs):
+    say(("\n" if number else "") + str(run.folder), console)
     alone = Given(assumptions=given.assumptions)
-    show(make(_newest(attempts), sweep, alone, attempts, by), console)
+    attempts = run.found.records
+    show(make(run.newest, run.sweep, alone, attempts, by, run.notes), console)
   say(f"\n{len(runs)} run folders compared", console)
-  pooled = pool(r for _, attempts in runs.values() for r in _newest(attempts))
+  pooled = pool(record for run in runs for record in run.newest)
   together = Given(references=given.references)
-  _report(out, runs, console, pooled, {}, together, None, by)
+  _report(out, runs, console, pooled, together, by)
   return 0
 
 
 def _report(
   out: str | None,
-  runs: Iterable[pathlib.Path],
+  runs: Sequence[Run],
   console: Console,
   newest: Sequence[TrialRecord],
-  sweep: dict[str, Any],
   given: Given,
-  attempts: Sequence[TrialRecord] | None,
   by: By,
 ) -> None:
-  """Shows a report, and writes its files into `out` where that is a folder."""
+  """Shows a report, and writes its files into `out` where that is a folder.
+
+  What a sweep plans and its repeated trials are told of one run alone.
+  """
+  sweep: dict[str, Any] = {}
+  attempts, notes = None, ()
+  if len(runs) == 1:
+    sweep, attempts = runs[0].sweep, runs[0].found.records
+    notes = runs[0].notes
   if out is None:
-    show(make(newest, sweep, given, attempts, by), console)
+    show(make(newest, sweep, given, attempts, by, notes), console)
     return
-  files = [str(records.find(run / "records.jsonl")) for run in runs]
+  places = [place for run in runs for place in record_files.places(run.folder)]
   written = write(
     pathlib.Path(out),
     sweep,
     newest,
     given,
     attempts,
-    name=" + ".join(run.resolve().name for run in runs),
-    records_files=[os.path.relpath(file, out) for file in files],
+    name=" + ".join(run.folder.resolve().name for run in runs),
+    records_files=[os.path.relpath(place, out) for place in places],
     by=by,
+    notes=notes,
   )
   show(written, console)
 
 
-def read(folder: pathlib.Path) -> tuple[dict[str, Any], list[TrialRecord]]:
+def read(folder: pathlib.Path, strict: bool = False) -> Run:
   """Reads the sweep.json (empty where there is none) and records of a run.
 
   Raises RecordError with one line that says what is wrong and the fix.
   """
-  file = folder / "records.jsonl"
   if not folder.exists():
     raise RecordError(f"{folder}: no such folder{_nearby(folder)}")
   if not folder.is_dir():
     raise RecordError(f"{folder}: is a file; give the folder it lies in")
-  if records.find(file) is None:
-    raise RecordError(
-      f"{folder}: no records.jsonl in it{_nearby(folder / 'x')}"
-    )
-  attempts = records.read(file)
-  if not attempts:
-    raise RecordError(f"{file}: no trial has ended yet; run the sweep first")
-  return _sweep(folder / "sweep.json"), attempts
-
-
-def _newest(attempts: Sequence[TrialRecord]) -> list[TrialRecord]:
-  """The last record of each trial: one that failed may have been repeated."""
-  return list({record.trial_id: record for record in attempts}.values())
-
-
-def _sweep(path: pathlib.Path) -> dict[str, Any]:
+  if not record_files.exist(folder):
+    raise RecordError(f"{folder}: no records in it{_nearby(folder / 'x')}")
   try:
-    sweep = json.loads(path.read_text())
-  except FileNotFoundError:
-    return {}
-  except ValueError as error:
+    sweep = sweep_file.read(folder)
+  except ReadError as error:
+    raise RecordError(f"{error}; move it away to report without it") from None
+  found = record_files.read(folder, sweep.get("order") or (), strict=strict)
+  if not found.records:
     raise RecordError(
-      f"{path}: not JSON ({error}); move it away to report without it"
-    ) from None
-  return sweep if isinstance(sweep, dict) else {}
+      f"{folder}: no trial has ended yet; run the sweep first"
+      if not found.rejected
+      else f"{folder}: none of its records can be read ({found.rejected[0]})"
+    )
+  return Run(folder, sweep, found)
+
+
+def unreadable(
+  folder: pathlib.Path, rejected: Sequence[Rejected]
+) -> tuple[str, ...]:
+  """Says which records of a run folder could not be read."""
+  notes = []
+  if rejected:
+    verb, what = ("was", "it") if len(rejected) == 1 else ("were", "them")
+    named = [str(each) for each in rejected[:MOST_REJECTED]]
+    if more := len(rejected) - len(named):
+      named.append(f"{more} more")
+    notes.append(
+      f"{count(len(rejected), 'record')} could not be read and {verb} left out;"
+      f" running the sweep again makes {what} anew: {'; '.join(named)}."
+    )
+  if aside := record_files.were_set_aside(folder):
+    notes.append(
+      f"Earlier runs found {count(aside, 'record')} that could not be read: see"
+      f" {folder / record_files.FOLDER / record_files.REJECTED}."
+    )
+  return tuple(notes)
 
 
 def _nearby(folder: pathlib.Path) -> str:
@@ -148,6 +191,6 @@ def _nearby(folder: pathlib.Path) -> str:
 
 
 def _run_folders(root: pathlib.Path, pattern: str) -> list[str]:
-  names = ("records.jsonl", "records.jsonl.gz")
+  names = (record_files.FOLDER, record_files.LINES, record_files.ARCHIVE)
   files = (file for name in names for file in root.glob(f"{pattern}/{name}"))
   return sorted({str(file.parent) for file in files})

@@ -19,22 +19,32 @@ import itertools
 import os
 import pathlib
 import runpy
+import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
-from rich.console import Console
 
-from jaxpower import config, report
+from jaxpower import config, report, streams, sweep_file
+from jaxpower.cli.output import (
+  PlainConsole,
+  attempt,
+  say,
+)
 from jaxpower.cli.progress import Display, outline
+from jaxpower.cli.report import unreadable
+from jaxpower.cli.signals import Signals
 from jaxpower.config import ConfigError, Sweep, article
 from jaxpower.data import DataError
 from jaxpower.power.sources import METERS
-from jaxpower.records import RecordError
-from jaxpower.sweep import SWEEP, execute, plan, read_sweep
+from jaxpower.records import RecordError, TrialRecord
+from jaxpower.sweep import Plan, Stopped, execute, plan
 from jaxpower.worker import WorkerError
+
+CONTINUES = "what is finished is recorded, the same command continues"
 
 PARSERS: dict[type, flags.ArgumentParser] = {
   bool: flags.BooleanParser(),
@@ -47,9 +57,11 @@ PARSERS: dict[type, flags.ArgumentParser] = {
 def main(argv: Sequence[str], help_text: str) -> int:
   """Runs what the command line asks for; returns the exit code.
 
-  0: trials are recorded; 1: all of them failed; 2: the input is wrong; 130:
-  interrupted.
+  0: all trials that were asked for are recorded; 1: one of them failed; 2: the
+  input is wrong; 128 + N: signal N ended it (130 INT, 143 TERM, 129 HUP, 138
+  USR1). What is printed changes none of these.
   """
+  streams.open_missing()
   try:
     return _run(list(argv), help_text)
   except (ConfigError, DataError, RecordError, WorkerError) as error:
@@ -57,11 +69,8 @@ def main(argv: Sequence[str], help_text: str) -> int:
   except OSError as error:
     return _refuse(f"{error.filename or 'the run'}: {error.strerror or error}")
   except KeyboardInterrupt:
-    print(
-      "interrupted; finished trials are recorded, the same command continues",
-      file=sys.stderr,
-    )
-    return 130
+    say(f"interrupted; {CONTINUES}")
+    return 128 + signal.SIGINT
 
 
 def _run(argv: list[str], help_text: str) -> int:
@@ -75,22 +84,72 @@ def _run(argv: list[str], help_text: str) -> int:
     meter=given.meter,
     retry_failed=given.retry_failed,
     compile_repeats=given.compile_repeats,
+    strict=given.strict,
   )
   if given.dry_run:
     print(outline(planned))
     return 0
-  with Display(planned, Console(stderr=True)) as display:
-    records = execute(planned, watch=display.watch, greet=display.greet)
-  written = report.write(planned.folder, read_sweep(planned.folder), records)
-  report.show(written, Console())
-  print(planned.folder / SWEEP)
-  asked = set(map(config.trial_id, planned.trials))
-  ends = {record.status for record in records if record.trial_id in asked}
-  return 1 if ends == {"failed"} else 0
+  with Signals() as signals:
+    try:
+      records = _execute(planned, signals)
+    except Stopped:
+      say(f"stopped by {signals.name}; {CONTINUES}")
+      return signals.exit_code
+    except KeyboardInterrupt:
+      say(f"ended at once by {signals.name}; {CONTINUES}")
+      return signals.exit_code
+  return _report(planned, records)
+
+
+def _execute(planned: Plan, signals: Signals) -> tuple[TrialRecord, ...]:
+  """Runs a plan and shows how it goes, for as long as that can be shown."""
+  with (
+    warnings.catch_warnings(record=True) as caught,
+    Display(planned, PlainConsole(stderr=True)) as display,
+  ):
+    warnings.simplefilter("always")  # not as an error, after days
+    records = execute(
+      planned,
+      watch=display.watch,
+      greet=display.greet,
+      tell=display.tell,
+      stop=signals.stop,
+    )
+  for warning in caught:
+    say(f"warning: {warning.message}")
+  return records
+
+
+def _report(planned: Plan, records: Sequence[TrialRecord]) -> int:
+  """Writes the report, then shows it; returns the exit code of the run."""
+  written = report.write(
+    planned.folder,
+    sweep_file.read(planned.folder),
+    records,
+    notes=unreadable(planned.folder, planned.rejected),
+  )
+
+  def show() -> None:
+    report.show(written, PlainConsole())
+    print(planned.folder / sweep_file.NAME)
+
+  if problem := attempt(sys.stdout, show):
+    say(
+      f"the report could not be printed ({problem.strerror}); it is in"
+      f" {planned.folder / 'report.html'}"
+    )
+  asked = set(planned.ids)
+  failed = [r for r in records if r.trial_id in asked and r.status == "failed"]
+  if failed:
+    say(
+      f"{len(failed)} of {len(asked)} trials failed; --retry-failed runs them"
+      " again"
+    )
+  return 1 if failed else 0
 
 
 def _refuse(line: str) -> int:
-  print(f"error: {line}", file=sys.stderr)
+  say(f"error: {line}")
   return 2
 
 
@@ -106,6 +165,7 @@ class Flags:
   meter: str
   dry_run: bool
   retry_failed: bool
+  strict: bool
   compile_repeats: int
 
 
@@ -133,6 +193,7 @@ def parse(argv: list[str]) -> Flags:
     meter=given["meter"],
     dry_run=given["dry-run"],
     retry_failed=given["retry-failed"],
+    strict=given["strict"],
     compile_repeats=given["compile-repeats"],
   )
 
@@ -149,6 +210,7 @@ def _define_flags(types: Mapping[str, type]) -> flags.FlagValues:
   flags.DEFINE_enum("meter", "auto", METERS, "", flag_values=values)
   flags.DEFINE_bool("dry-run", False, "", flag_values=values)
   flags.DEFINE_bool("retry-failed", False, "", flag_values=values)
+  flags.DEFINE_bool("strict", False, "", flag_values=values)
   flags.DEFINE_integer(
     "compile-repeats", 1, "", lower_bound=1, flag_values=values
   )

@@ -38,6 +38,7 @@ class Placed:
     spec: What the executables depend on.
     chosen: int32, indices of the training examples that the trial uses.
     examples: By split, how many an evaluation looks at.
+    passes: By split, how many equal forward passes an evaluation is.
   """
 
   trial: Trial
@@ -48,6 +49,7 @@ class Placed:
   spec: Spec
   chosen: np.ndarray
   examples: Mapping[str, int]
+  passes: Mapping[str, int]
 
 
 def place(trial: Trial, sets: DataSet) -> Placed:
@@ -62,6 +64,7 @@ def place(trial: Trial, sets: DataSet) -> Placed:
     for split in (sets.train, *sets.evaluated.values())
   )
   splits = dict(zip(sets.evaluated, looked_at, strict=True))
+  examples = {name: len(held["label"]) for name, held in splits.items()}
   scale = {"mean": sets.mean, "std": sets.std}
   streamed = is_streamed(trial.streaming, sets, memory_bytes(mesh))
   if streamed and trial.transfer.features == "once":
@@ -107,5 +110,9 @@ def place(trial: Trial, sets: DataSet) -> Placed:
     scale=scale_on_devices,
     spec=spec,
     chosen=chosen_indices(sets, len(trial.tasks), trial.data_share),
-    examples={name: len(held["label"]) for name, held in splits.items()},
+    examples=examples,
+    passes={
+      name: -(-count // chunks["label"].shape[1])
+      for name, count in examples.items()
+    },
   )

@@ -42,6 +42,7 @@ class Placed:
     scale: "mean" and "std" of the inputs, on the device.
     spec: What the programs depend on.
     examples: By split, how many an evaluation looks at.
+    passes: By split, how many equal forward passes an evaluation is.
     chosen: int32, indices of the training examples that the trial uses.
     labels: Those of the training set, on the host.
     bytes_before: On the GPU, before any of it was placed; None on CPUs.
@@ -55,6 +56,7 @@ class Placed:
   scale: dict[str, Tensor]
   spec: Spec
   examples: Mapping[str, int]
+  passes: Mapping[str, int]
   chosen: np.ndarray
   labels: np.ndarray
   bytes_before: int | None
@@ -78,6 +80,7 @@ def place(trial: Trial, sets: DataSet, spec: Spec, rank: int = 0) -> Placed:
     for split in (sets.train, *sets.evaluated.values())
   )
   splits = dict(zip(sets.evaluated, looked_at, strict=True))
+  examples = {name: len(held["label"]) for name, held in splits.items()}
   room = memory_bytes(device, spec.devices)
   streamed = is_streamed(trial.streaming, sets, room)
   if trial.transfer.features == "once":
@@ -95,7 +98,10 @@ def place(trial: Trial, sets: DataSet, spec: Spec, rank: int = 0) -> Placed:
     else {},
     scale=feed.to_device({"mean": sets.mean, "std": sets.std}, device),
     spec=spec,
-    examples={name: len(held["label"]) for name, held in splits.items()},
+    examples=examples,
+    passes={
+      name: -(-count // spec.evaluated) for name, count in examples.items()
+    },
     chosen=chosen_indices(sets, len(trial.tasks), trial.data_share),
     labels=train["label"],
     bytes_before=bytes_before,

@@ -15,11 +15,13 @@ from jaxpower.power.reading import (
   Reading,
   Source,
 )
-from jaxpower.power.replay import ReplaySource, Sample
+from jaxpower.power.recording import Chunk, Sample, Timeline
+from jaxpower.power.replay import ReplaySource
 from jaxpower.power.simulated import Fault, SensorModel, SimulatedSource
 from jaxpower.power.window import Energy, Handle, Load, Window
 
 __all__ = [
+  "Chunk",
   "Domain",
   "Energy",
   "Fault",
@@ -34,6 +36,7 @@ __all__ = [
   "SensorModel",
   "SimulatedSource",
   "Source",
+  "Timeline",
   "Window",
   "gpu_state",
   "gpu_uuid",

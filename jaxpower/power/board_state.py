@@ -48,6 +48,7 @@ WATCHED = (
   "hidden_processes",
 )
 
+MOST_CHANGES = 1000  # noted, chosen: some boards change at every look for days
 LIMIT_TOLERANCE_WATTS = 0.5  # chosen: limits that differ by less are equal
 
 
@@ -198,7 +199,7 @@ class StateLog:
     now = time.monotonic()
     for before, after in zip(self.last, states, strict=False):
       for name in WATCHED:
-        if before[name] != after[name]:
+        if before[name] != after[name] and len(self.changes) < MOST_CHANGES:
           self.changes.append(
             Change(now, after["uuid"], name, before[name], after[name])
           )

@@ -62,10 +62,12 @@ class LoadLog:
     other = max(0.0, busy - own)
     return Load(other / (end - start), stolen / (end - start))
 
-  def forget(self) -> None:
-    """Drops all readings but the last."""
+  def drop_before(self, instant: float) -> None:
+    """Forgets the readings that no window from an instant on needs."""
     with self._lock:
-      del self._instants[:-1], self._spent[:-1]
+      old = bisect_left(self._instants, instant) - 1
+      if old > 0:
+        del self._instants[:old], self._spent[:old]
 
   def _at(self, instant: float) -> tuple[float, ...] | None:
     """Interpolates what was spent up to an instant between two readings."""

@@ -8,29 +8,28 @@ locks that its parent held: it compares process ids and says that it has no
 meter.
 """
 
-import functools
 import math
 import os
 import threading
 import time
-from bisect import bisect_left, bisect_right, insort
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from jaxpower.power.board_state import StateLog
 from jaxpower.power.cpu_time import CpuTime
+from jaxpower.power.devices import GpuName
 from jaxpower.power.estimate import EstimateSource, Whose
 from jaxpower.power.load import LoadLog
 from jaxpower.power.reading import Domain, Problem, Source, record_line
-from jaxpower.power.replay import Sample
+from jaxpower.power.recording import Timeline
 from jaxpower.power.sampler import Sampler
-from jaxpower.power.sensor import characterise, step_period
+from jaxpower.power.sensor import characterise
 from jaxpower.power.sources import Meter, open_meter
-from jaxpower.power.window import Handle, Window, total
-from jaxpower.power.window_energy import await_ticks, measure_window
+from jaxpower.power.window import Handle, Window
+from jaxpower.power.window_log import FORKED, WindowLog
+from jaxpower.power.wrapping import is_lazy, undone, wrap
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,8 +38,7 @@ STATE_SECONDS = 5.0  # chosen: between two looks at the GPUs' state
 LOAD_SECONDS = 1.0  # chosen: between two readings of the load of the cores
 # Chosen: between two looks for our children, where no CPU model looks for them
 FAMILY_SECONDS = 5.0
-RHYTHM_WINDOWS = 64  # at most so many windows show the rhythm of the work
-FORKED = "this process was forked: the meter stayed in its parent"
+TIDY_SECONDS = 1.0  # between two looks for what need not be kept
 
 
 class Monitor:
@@ -48,11 +46,13 @@ class Monitor:
 
   `meter` is auto, nvml, rapl, estimate, or sources. `wait` makes the arrays
   in a value ready (`jax.block_until_ready`). `gpus` are the job's GPUs by
-  UUID; by default those visible to this process. `interval_seconds` reads at
-  a fixed pace instead of near the sensors' ticks. `estimate_of` says whose
-  CPU time a CPU model counts, of this "process" or of the "machine".
+  UUID, PCI address or index of NVML, one or several; by default those visible
+  to this process. `interval_seconds` reads at a fixed pace instead of near the
+  sensors' ticks. `estimate_of` says whose CPU time a CPU model counts, of this
+  "process" or of the "machine".
 
-  Raises MeterError when a meter asked for by name cannot be read.
+  A monitor is entered once. Raises MeterError when a meter asked for by name
+  cannot be read, or a GPU is not there.
   """
 
   def __init__(
@@ -60,7 +60,7 @@ class Monitor:
     meter: str | Sequence[Source] = "auto",
     *,
     wait: Callable[[Any], Any] | None = None,
-    gpus: Sequence[str] | None = None,
+    gpus: GpuName | Sequence[GpuName] | None = None,
     interval_seconds: float | None = None,
     estimate_of: Whose = "process",
   ):
@@ -75,17 +75,16 @@ class Monitor:
     self.idle_watts: dict[str, float] = {}
     self._wait = wait
     self._pid = os.getpid()
-    self._handles: list[Handle] = []
-    # Starts of windows by name, and of all under None: sorted, for the rhythm.
-    self._starts: defaultdict[str | None, list[float]] = defaultdict(list)
-    self._lock = threading.Lock()
     self._warnings = list(self._opened.warnings)
     self._state_log = StateLog(self._opened.boards)
     self._load_log = LoadLog(_own_time(self._opened.sources))
     self._sampler = Sampler(self._opened.sources, interval_seconds)
     self._sampler.add_chore(self._update_state, STATE_SECONDS)
     self._sampler.add_chore(self._update_load, LOAD_SECONDS)
-    self._start: float | None = None
+    self._sampler.add_chore(self._tidy, TIDY_SECONDS)
+    self._windows = WindowLog(self._sampler, self._load_log)
+    self._entered = False
+    self._whole: Handle | None = None  # from entering to leaving it
 
   @property
   def domains(self) -> tuple[Domain, ...]:
@@ -101,7 +100,16 @@ class Monitor:
   @property
   def cautions(self) -> tuple[Problem, ...]:
     """What a person should know about these numbers, each with its fix."""
-    return tuple(dict.fromkeys([*self._warnings, *self._state_log.warnings]))
+    thinned = [h.recording.problem for h in self._sampler.histories]
+    return tuple(
+      dict.fromkeys(
+        [
+          *self._warnings,
+          *self._state_log.warnings,
+          *(Problem(text) for text in thinned if text),
+        ]
+      )
+    )
 
   @property
   def warnings(self) -> tuple[str, ...]:
@@ -109,25 +117,38 @@ class Monitor:
     return tuple(record_line(caution) for caution in self.cautions)
 
   def __enter__(self) -> "Monitor":
-    """Starts the sampler and waits until the sensors' rhythm is known."""
+    """Starts the sampler and waits until the sensors' rhythm is known.
+
+    Raises RuntimeError when it was entered before.
+    """
+    if self._entered:
+      raise RuntimeError("this Monitor was entered before: make a new one")
+    self._entered = True
     self._update_state()
     self._update_load()
     self._sampler.start()
     self._sampler.await_rhythm()
-    self._start = time.monotonic()
+    self._whole = self._windows.open("so far")
     return self
 
   def __exit__(self, *_: object) -> None:
     """Computes the last windows, stops the sampler, closes the sources."""
-    if os.getpid() != self._pid:
+    if self._forked:
       return
     try:
+      if self._whole is not None:
+        self._windows.end(self._whole)
       self.windows()
       self._update_state()
     except Exception as error:  # noqa: BLE001 - never raise into training
       self._warn(f"the meter failed at its end: {error!r}")
     if not self._sampler.stop():
       self._warn("a sensor hangs: its thread was left behind")
+
+  @property
+  def _forked(self) -> bool:
+    """Whether this is a child of the process that made the monitor."""
+    return os.getpid() != self._pid
 
   def _update_state(self) -> None:
     try:
@@ -141,8 +162,15 @@ class Monitor:
     except Exception as error:  # noqa: BLE001 - never raise into training
       self._warn(f"the cores' load could not be read: {error!r}")
 
+  def _tidy(self) -> None:
+    try:
+      self._windows.tidy()
+    except Exception as error:  # noqa: BLE001 - never raise into training
+      self._warn(f"windows could not be settled: {error!r}")
+
   def _warn(self, reason: str) -> None:
-    self._warnings.append(Problem(reason))
+    if Problem(reason) not in self._warnings:
+      self._warnings.append(Problem(reason))
 
   def measure(
     self, phase: str, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
@@ -150,27 +178,46 @@ class Monitor:
     """Calls `fn` in a window of its own, between two barriers.
 
     Every array in the arguments is ready before the window opens, every array
-    in the result before it closes. Returns the result at once.
+    in the result before it closes. Returns the result at once. The work of a
+    coroutine or a generator is measured while it is awaited or iterated.
     """
+    if is_lazy(fn):
+      return self.measured(phase)(fn)(*args, **kwargs)
     if self._wait is not None:
       self._wait((args, kwargs))
-    with self.window(phase):
+    with self.window(phase) as handle:
       result = fn(*args, **kwargs)
       if self._wait is not None:
         self._wait(result)
+      handle.interrupted = undone(result)
     return result
 
-  def measured(self, phase: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Returns the decorator form of `measure`."""
+  def measured(
+    self, phase: str, *, steps: int | None = None
+  ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Returns the decorator form of `measure`.
 
-    def decorate(fn: Callable[P, R]) -> Callable[P, R]:
-      @functools.wraps(fn)
-      def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        return self.measure(phase, fn, *args, **kwargs)
+    `steps` says how many equal steps are done in a call, as in `window`.
+    """
 
-      return wrapper
+    return lambda fn: wrap(fn, partial(self._around, phase, steps))
 
-    return decorate
+  @contextmanager
+  def _around(
+    self, phase: str, steps: int | None, arguments: Any
+  ) -> Iterator[Callable[[Any], Any]]:
+    """Waits for arguments, opens a window, yields what waits for a result."""
+    if self._wait is not None:
+      self._wait(arguments)
+    with self.window(phase, steps=steps) as handle:
+
+      def finish(result: Any) -> Any:
+        if self._wait is not None:
+          self._wait(result)
+        handle.interrupted = undone(result)
+        return result
+
+      yield finish
 
   @contextmanager
   def window(self, name: str, *, steps: int | None = None) -> Iterator[Handle]:
@@ -181,7 +228,7 @@ class Monitor:
     """
     # The sampler reads closely near the edges only, so it is told of both.
     self._sampler.nudge()
-    handle = Handle(self._compute, name, time.monotonic(), steps)
+    handle = self._windows.open(name, steps)
     try:
       yield handle
     except BaseException as error:
@@ -190,11 +237,7 @@ class Monitor:
     finally:
       handle.end = time.monotonic()
       self._sampler.nudge()
-      if os.getpid() == self._pid:
-        with self._lock:
-          self._handles.append(handle)
-          insort(self._starts[None], handle.start)
-          insort(self._starts[name], handle.start)
+      self._windows.close(handle)
 
   def measure_idle(self, seconds: float = 3.0, name: str = "idle") -> Window:
     """Measures `seconds` in which nothing is done; keeps the idle watts.
@@ -202,105 +245,54 @@ class Monitor:
     Call it with the framework's context open and nothing queued.
     """
     with self.window(name) as handle:
+      handle.at_rest = True
       time.sleep(seconds)
     window = handle.result()
     for energy in (*window.energies, *window.apart):
       if energy.joules is not None:
         self.idle_watts[energy.domain] = energy.joules / window.seconds
+    for history in self._sampler.histories:
+      history.idle_watts = self.idle_watts.get(history.domain.name)
     return window
 
   def windows(self) -> tuple[Window, ...]:
     """Returns all closed windows in the order they closed, each final."""
-    if os.getpid() != self._pid:
-      return ()
-    with self._lock:
-      handles = tuple(self._handles)
-    return tuple(handle.result() for handle in handles)
+    return () if self._forked else self._windows.windows()
 
   def forget(self) -> None:
-    """Drops the closed windows, so that watching does not grow."""
-    with self._lock:
-      self._handles.clear()
-      self._starts.clear()
-    self._load_log.forget()
+    """Drops closed windows and old readings, so that watching does not grow."""
+    if not self._forked:
+      self._windows.forget()
 
   def joules_so_far(self, name: str | None = None) -> float | None:
-    """Sums the closed windows of a name, or all since the start. No waiting.
+    """Returns the joules in the closed windows of a name, or since the start.
 
-    None when a domain is unknown.
+    Windows of one name may overlap or nest: each instant counts once. No
+    waiting; after the end it is final. None when a domain is unknown.
     """
-    if os.getpid() != self._pid:
+    if self._forked:
       return None
-    now = time.monotonic()
-    if name is None:
-      start = now if self._start is None else self._start
-      return measure_window(
-        self._sampler, "so far", start, now, extrapolate=True
-      ).joules
-    with self._lock:
-      handles = [h for h in self._handles if h.name == name]
-    joules = [handle.result(wait=False).joules for handle in handles]
-    return None if None in joules else math.fsum(j for j in joules if j)
+    if name is not None:
+      return self._windows.joules_of(name)
+    return self._windows.so_far(self._whole) if self._whole else None
 
-  def _compute(
-    self, handle: Handle, end: float, wait: bool
-  ) -> tuple[Window, bool]:
-    """Computes a closed window's energy; the flag says that it is final."""
-    if os.getpid() != self._pid:
-      return total(handle.name, handle.start, end, (), (), (FORKED,)), True
-    if wait:
-      await_ticks(self._sampler, end)
-    covered = all(h.covers(end) for h in self._sampler.histories)
-    window = measure_window(
-      self._sampler,
-      handle.name,
-      handle.start,
-      end,
-      extrapolate=not (covered or wait),
-      step_seconds=self._rhythm(handle, end),
-      reasons=(handle.interrupted,) if handle.interrupted else (),
-    )
-    load = self._load_log.between(handle.start, end)
-    return replace(window, load=load), wait or covered
+  def timeline(self) -> Timeline:
+    """Returns every raw reading: domain, monotonic seconds, joules, watts.
 
-  def _rhythm(self, handle: Handle, end: float) -> float | None:
-    """Returns seconds from step to step: `steps`, else the windows' rhythm.
-
-    Windows inside this one are its steps; without those, the windows of the
-    same name before it are steps like this one.
+    It is read again, partly from disk, each time it is iterated.
     """
-    if handle.steps:
-      return (end - handle.start) / handle.steps
-    with self._lock:
-      every, same_name = self._starts[None], self._starts[handle.name]
-      first = bisect_right(every, handle.start)
-      last = min(bisect_left(every, end), first + RHYTHM_WINDOWS)
-      here = bisect_right(same_name, handle.start)
-      inside = every[first:last]
-      before = same_name[max(0, here - RHYTHM_WINDOWS) : here]
-    return step_period(inside) or step_period(before)
-
-  def timeline(self) -> tuple[Sample, ...]:
-    """Returns every raw reading: domain, monotonic seconds, joules, watts."""
-    with self._sampler.lock:
-      return tuple(
-        Sample(
-          history.domain.name,
-          seconds,
-          None if math.isnan(joules) else joules,
-          None if math.isnan(watts) else watts,
-        )
-        for history in self._sampler.histories
-        for seconds, joules, watts in zip(
-          history.seconds, history.joules, history.watts, strict=True
-        )
-      )
+    if self._forked:
+      return Timeline({}, threading.Lock())  # ours may be held for ever
+    recordings = {h.domain.name: h.recording for h in self._sampler.histories}
+    return Timeline(recordings, self._sampler.lock)
 
   def characterise(self) -> dict[str, dict[str, object]]:
     """Finds the sensors' rhythm anew, now; what each is like, by domain.
 
     Takes up to a second and a half.
     """
+    if self._forked:
+      return {}
     if self._sampler.alive:
       with self._sampler.lock:
         for channel in self._sampler.channels:
@@ -310,12 +302,13 @@ class Monitor:
     return self._sensors()
 
   def _sensors(self) -> dict[str, dict[str, object]]:
-    with self._sampler.lock:
-      return {h.domain.name: characterise(h) for h in self._sampler.histories}
+    with self._sampler.lock:  # but for a moment: the work is done outside it
+      histories = [history.excerpt() for history in self._sampler.histories]
+    return {history.domain.name: characterise(history) for history in histories}
 
   def describe(self) -> dict[str, Any]:
     """Describes what was measured and how, ready for JSON."""
-    sensors = self._sensors()
+    sensors = {} if self._forked else self._sensors()
     domains = []
     for channel in self._sampler.channels:
       source = channel.source.describe()
@@ -330,7 +323,7 @@ class Monitor:
             "counted": domain.counted,
             "notes": list(domain.notes),
             "idle_watts": self.idle_watts.get(domain.name),
-            "sensor": sensors[domain.name],
+            "sensor": sensors.get(domain.name),
             **source,
           }
         )
@@ -340,7 +333,7 @@ class Monitor:
       "domains": domains,
       "gpus": self._state_log.describe(),
       "failures": [record_line(failure) for failure in self.failures],
-      "warnings": list(self.warnings),
+      "warnings": [*self.warnings, *([FORKED] if self._forked else [])],
     }
 
 

@@ -7,7 +7,9 @@ anew, which shows as a reset. Since CVE-2020-8694 only root may read it, unless
 told otherwise.
 """
 
+import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,9 @@ NO_COUNTER_FIX = (
   "load the kernel module (sudo modprobe intel_rapl_msr),"
   " or use --meter=estimate"
 )
+# Virtual machines and some firmware show counters that never move.
+STILL = "the counter does not move"
+STILL_FIX = "measure on the machine itself, or use --meter=estimate"
 MAX_WATTS = 2000.0  # chosen: above any CPU package or its memory
 UPDATE_SECONDS = 1e-3  # about, by Intel's Software Developer's Manual
 
@@ -108,6 +113,23 @@ def _package_of(folder: Path, default: str) -> str:
     return default
 
 
+def _no_counter(root: Path) -> MeterError:
+  """Says why there is no zone; links into nothing are those of a container."""
+  links = [path for path in root.glob("intel-rapl:*") if not path.exists()]
+  if not links:
+    return MeterError(f"no RAPL counter under {root}", NO_COUNTER_FIX)
+  # As the kernel has it: ../../devices/virtual/powercap/intel-rapl/...
+  target = Path(os.path.realpath(links[0]))
+  mount = next((p for p in target.parents if p.name == "powercap"), target)
+  return MeterError(
+    f"{root} has {len(links)} RAPL zones that are links into {mount}, which is"
+    " not here",
+    f"mount it into the container too (-v {mount}:{mount}:ro); a runtime that"
+    " hides it shows it with --security-opt systempaths=unconfined (Docker) or"
+    " unmask=ALL (Podman)",
+  )
+
+
 class RaplSource:
   """All readable packages and DRAMs. Raises MeterError when there is none."""
 
@@ -117,7 +139,7 @@ class RaplSource:
       if self.denied:
         problem = self.denied[0].problem
         raise MeterError(problem.reason, problem.fix)
-      raise MeterError(f"no RAPL counter under {root}", NO_COUNTER_FIX)
+      raise _no_counter(root)
     self._zones = zones
     self._files = [
       open(zone.folder / "energy_uj", "rb", 0)  # noqa: SIM115 - until close
@@ -126,6 +148,33 @@ class RaplSource:
     self._last: list[int | None] = [None] * len(zones)
     self._total = [0] * len(zones)
     self._last_seconds = [0.0] * len(zones)
+
+  def leave_out_still(self, names: Collection[str]) -> None:
+    """Leaves out the counters that are known to stand still.
+
+    A package that stands still beside one that moves stays, so that the sum is
+    unknown and not too small. Raises MeterError when no package moves.
+    """
+    still = [zone for zone in self._zones if zone.domain.name in names]
+    packages = [z.domain.name for z in self._zones if z.domain.kind == "cpu"]
+    if still and all(name in names for name in packages):
+      self.close()
+      what = ", ".join(zone.domain.name for zone in still)
+      raise MeterError(f"RAPL {what}: {STILL}", STILL_FIX)
+    denied = [Denied(z.domain.name, STILL, STILL_FIX) for z in still]
+    self.denied = (*self.denied, *denied)
+    kept = [
+      i
+      for i, zone in enumerate(self._zones)
+      if zone not in still or zone.domain.kind == "cpu"
+    ]
+    for i in set(range(len(self._zones))) - set(kept):
+      self._files[i].close()
+    self._zones = tuple(self._zones[i] for i in kept)
+    self._files = [self._files[i] for i in kept]
+    self._last = [self._last[i] for i in kept]
+    self._total = [self._total[i] for i in kept]
+    self._last_seconds = [self._last_seconds[i] for i in kept]
 
   @property
   def domains(self) -> tuple[Domain, ...]:

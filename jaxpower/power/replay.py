@@ -1,21 +1,13 @@
 """A recorded timeline, played back as a source of readings."""
 
+import math
 import time
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from jaxpower.power.reading import Domain, Kind, MeterError, Method, Reading
-
-
-@dataclass(frozen=True)
-class Sample:
-  """One row of a timeline: what one domain said at one instant."""
-
-  domain: str
-  seconds: float
-  joules: float | None = None
-  watts: float | None = None
+from jaxpower.power.recording import Sample
 
 
 class ReplaySource:
@@ -35,15 +27,24 @@ class ReplaySource:
     estimated: bool = False,
     clock: Callable[[], float] = time.monotonic,
   ):
-    rows = list(timeline)
-    self._samples = [row for row in rows if row.domain == domain]
-    if not self._samples:
-      domains = ", ".join(sorted({row.domain for row in rows})) or "none"
+    known = set()
+    rows = array("d"), array("d"), array("d")
+    for sample in timeline:
+      known.add(sample.domain)
+      if sample.domain != domain:
+        continue
+      values = sample.seconds, sample.joules, sample.watts
+      for column, value in zip(rows, values, strict=True):
+        column.append(math.nan if value is None else value)
+    if not rows[0]:
+      domains = ", ".join(sorted(known)) or "none"
       reason = f"the timeline has no domain {domain!r}: it has {domains}"
       raise MeterError(reason)
-    self._samples.sort(key=lambda sample: sample.seconds)
-    self._seconds = [sample.seconds for sample in self._samples]
-    has_counter = any(s.joules is not None for s in self._samples)
+    order = sorted(range(len(rows[0])), key=rows[0].__getitem__)
+    self._seconds, self._joules, self._watts = (
+      array("d", (column[i] for i in order)) for column in rows
+    )
+    has_counter = not all(map(math.isnan, self._joules))
     method: Method = "counter" if has_counter else "power_instant"
     self._domain = Domain(
       domain, kind, method, "replayed timeline", estimated=estimated
@@ -65,15 +66,23 @@ class ReplaySource:
       failure = "the recorded timeline is over"
       return (Reading(name, begin, begin, failure=failure),)
     i = max(0, bisect_right(self._seconds, recorded) - 1)
-    sample = self._samples[i]
-    return (Reading(name, begin, begin, sample.joules, sample.watts),)
+    joules, watts = self._joules[i], self._watts[i]
+    return (
+      Reading(
+        name,
+        begin,
+        begin,
+        None if math.isnan(joules) else joules,
+        None if math.isnan(watts) else watts,
+      ),
+    )
 
   def describe(self) -> dict[str, object]:
     """Says how much is recorded."""
     seconds = self._seconds[-1] - self._seconds[0]
     return {
       "source": "replay",
-      "samples": len(self._samples),
+      "samples": len(self._seconds),
       "seconds": seconds,
     }
 

@@ -14,13 +14,17 @@ from pathlib import Path
 
 from jaxpower.power.devices import (
   Board,
+  GpuName,
   choose_boards,
+  gpu_names,
+  is_unknown,
   list_boards,
+  lost_problem,
   visible_devices,
 )
 from jaxpower.power.estimate import EstimateSource, Whose
 from jaxpower.power.nvml import NvmlSource, start_nvml, stop_nvml
-from jaxpower.power.rapl import POWERCAP, RaplSource, find_zones
+from jaxpower.power.rapl import POWERCAP, RaplSource
 from jaxpower.power.reading import (
   Domain,
   MeterError,
@@ -29,6 +33,11 @@ from jaxpower.power.reading import (
   Source,
   record_line,
 )
+
+# Chosen: RAPL moves every millisecond, the slowest GPU counter that is known
+# every 0.2 s. One that does not in this time is refused, like one that does not
+# answer; looked for every so many seconds.
+MOVES_SECONDS, LOOK_SECONDS = 0.5, 2e-3
 
 METERS = ("auto", "nvml", "rapl", "estimate")
 
@@ -73,7 +82,7 @@ class UnreadableSource:
 
 def open_meter(
   name: str,
-  gpus: Sequence[str] | None = None,
+  gpus: GpuName | Sequence[GpuName] | None = None,
   environ: Mapping[str, str] | None = None,
   powercap: Path = POWERCAP,
   estimate_of: Whose = "process",
@@ -86,6 +95,7 @@ def open_meter(
   name cannot be read.
   """
   meter = Meter()
+  names = None if gpus is None else gpu_names(gpus)
   if name not in METERS:
     near = get_close_matches(name, METERS, n=1)
     hint = (
@@ -93,7 +103,7 @@ def open_meter(
     )
     raise MeterError(f"there is no meter {name!r}; {hint}")
   if name == "nvml":
-    _add_gpus(meter, gpus, environ)
+    _add_gpus(meter, names, environ)
     if not _measures_the_job(meter):
       for source in meter.sources:
         source.close()
@@ -101,11 +111,11 @@ def open_meter(
       reason = "; ".join(failures) or "the job has no GPU"
       raise MeterError(f"meter nvml: {reason}")
   elif name == "rapl":
-    meter.sources.append(RaplSource(powercap))
+    meter.sources.append(_open_rapl(powercap))
   elif name == "estimate":
     meter.sources.append(EstimateSource(whose=estimate_of))
   else:
-    _add_everything(meter, gpus, environ, powercap, estimate_of)
+    _add_everything(meter, names, environ, powercap, estimate_of)
   return meter
 
 
@@ -129,25 +139,50 @@ def _add_everything(
   try:
     _add_gpus(meter, gpus, environ)
   except MeterError as error:
-    if gpus:
+    if not all(is_unknown(gpu) for gpu in gpus or ()):
       raise
     meter.failures.append(error.problem)
   try:
-    meter.sources.append(RaplSource(powercap))
+    rapl = _open_rapl(powercap)
   except MeterError as error:
     meter.failures.append(error.problem)
     # An unreadable GPU counts here too: the sum is unknown, and no model helps.
     if not any(d.counted for s in meter.sources for d in s.domains):
       meter.sources.append(EstimateSource(whose=estimate_of))
   else:
-    _, denied_zones = find_zones(powercap)
-    meter.failures.extend(denied.problem for denied in denied_zones)
+    meter.sources.append(rapl)
+    meter.failures.extend(denied.problem for denied in rapl.denied)
+
+
+def _open_rapl(powercap: Path) -> RaplSource:
+  """Opens RAPL without the counters that stand still."""
+  source = RaplSource(powercap)
+  source.leave_out_still(still_counters(source))
+  return source
+
+
+def still_counters(source: Source) -> set[str]:
+  """Reads until every counter has moved; returns those that never did."""
+  first = {r.domain: r.joules for r in source.read() if r.joules is not None}
+  still = set(first)
+  deadline = time.monotonic() + MOVES_SECONDS
+  while still and time.monotonic() < deadline:
+    time.sleep(LOOK_SECONDS)
+    readings = source.read()
+    still -= {r.domain for r in readings if r.joules != first.get(r.domain)}
+  return still
 
 
 def _add_gpus(
   meter: Meter, gpus: Sequence[str] | None, environ: Mapping[str, str] | None
 ) -> None:
-  """Adds every board: the job's as counted, the others apart."""
+  """Adds every board: the job's as counted, the others apart.
+
+  Of a device that is named as an unknown one nothing can be read.
+  """
+  unknown = [name for name in gpus or () if is_unknown(name)]
+  for name in unknown:
+    meter.sources.append(_unknown_gpu(name))
   start_nvml()
   try:
     boards = list_boards()
@@ -158,11 +193,21 @@ def _add_gpus(
       meter.warnings.extend(Problem(text) for text in warnings)
       job = {device.board.uuid for device in visible}
     else:
-      job = {board.uuid for board in choose_boards(boards, gpus)}
+      known = [name for name in gpus if name not in unknown]
+      job = {board.uuid for board in choose_boards(boards, known)}
     for board in boards:
-      _add_board(meter, board, counted=board.uuid in job)
+      if board.lost:
+        meter.failures.append(lost_problem(board))
+      else:
+        _add_board(meter, board, counted=board.uuid in job)
   finally:
     stop_nvml()  # each source holds NVML on its own
+
+
+def _unknown_gpu(name: str) -> UnreadableSource:
+  """Makes the source of a device of the job whose board is not known."""
+  board = Board(-1, name, "a GPU of the job whose board is not known", "")
+  return UnreadableSource(board, "which board it is, is not known")
 
 
 def _add_board(meter: Meter, board: Board, *, counted: bool) -> None:
@@ -177,6 +222,11 @@ def _add_board(meter: Meter, board: Board, *, counted: bool) -> None:
       counted=counted,
       notes=notes,
     )
+    if not source.tells_power and still_counters(source):
+      source.close()
+      raise MeterError(
+        f"{board.uuid}: its energy counter does not move, and it tells no power"
+      )
   except MeterError as error:
     meter.failures.append(error.problem)
     if counted:

@@ -10,14 +10,24 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from jaxpower.power.correlation import add_bounds
 
-@dataclass(frozen=True)
+# By how much the sensors of two boards may differ: the share of power that NVML
+# claims for its reading ("accurate to within +/- 5%", nvmlDeviceGetPowerUsage,
+# of Fermi and Kepler; of newer boards it says nothing). Against a power meter,
+# boards of newer kinds read -8 to +1 %, and one +13 % (Yang, Adamek and Armour,
+# arXiv 2312.02741). Taken for CPUs too, whose makers say nothing.
+BOARD_GAIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
 class Energy:
   """One domain's joules in one window; None where unknown, with reasons.
 
-  `joules_bound` is the 95 % half width, None where modelled: a model has no
-  honest statistical bar. `counter_joules` and `integral_joules` are the two
-  methods, where both exist.
+  `joules_bound` is the 95 % half width of the reading, for comparing on one
+  board, None where modelled: a model has no honest statistical bar.
+  `counter_joules` and `integral_joules` are the two
+  methods, where both exist. `peak_watts` is the highest power reading.
   """
 
   domain: str
@@ -30,6 +40,12 @@ class Energy:
   counter_joules: float | None = None
   partial: bool = False
   reasons: tuple[str, ...] = ()
+  peak_watts: float | None = None
+
+  @property
+  def board_bound(self) -> float | None:
+    """The half width against other boards and machines, None as the other."""
+    return across_boards(self.joules, self.joules_bound)
 
   @property
   def disagreement(self) -> float | None:
@@ -39,7 +55,7 @@ class Energy:
     return (self.integral_joules - self.counter_joules) / self.counter_joules
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Load:
   """Mean cores that others kept busy, and that the hypervisor took away."""
 
@@ -47,11 +63,12 @@ class Load:
   steal_cores: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
   """One measured stretch: gross joules over the job's domains.
 
-  `joules` is None when one of the domains is unknown; `apart` has the GPUs of
+  `joules` is None when one of the domains is unknown; the bounds are as those
+  of an `Energy`; `apart` has the GPUs of
   the node that do not belong to the job. `load` is that of the cores that this
   process may use, None where the machine does not tell.
   """
@@ -69,6 +86,11 @@ class Window:
   load: Load | None = None
 
   @property
+  def board_bound(self) -> float | None:
+    """The half width against other boards and machines, None as the other."""
+    return across_boards(self.joules, self.joules_bound)
+
+  @property
   def watts(self) -> float | None:
     """Mean gross power."""
     if self.joules is None or self.seconds <= 0:
@@ -82,6 +104,16 @@ class Window:
     return self.joules - idle_watts * self.seconds
 
 
+def across_boards(joules: float | None, bound: float | None) -> float | None:
+  """Adds the sensor's own error of gain to the bound of a reading.
+
+  On one board it cancels; the boards of a node may all be of one batch.
+  """
+  if joules is None or bound is None:
+    return None
+  return bound + BOARD_GAIN * abs(joules)
+
+
 def total(
   name: str,
   start: float,
@@ -89,17 +121,19 @@ def total(
   energies: Sequence[Energy],
   apart: Sequence[Energy] = (),
   reasons: Sequence[str] = (),
+  correlations: Sequence[Sequence[float]] | None = None,
 ) -> Window:
   """Sums domains to a window. One unknown domain makes the sum unknown.
 
-  The bounds add in squares, as those of independent errors.
+  The bounds add by the `correlations` of the domains' errors, linearly where
+  those are not given.
   """
   joules = [e.joules for e in energies if e.joules is not None]
   complete = bool(energies) and len(joules) == len(energies)
-  bounds = [e.joules_bound for e in energies]
+  bounds = [e.joules_bound for e in energies if e.joules_bound is not None]
   bound = None
-  if complete and all(b is not None for b in bounds):
-    bound = math.sqrt(sum(b * b for b in bounds if b is not None))
+  if complete and len(bounds) == len(energies):
+    bound = add_bounds(bounds, correlations)
   named = [f"{e.domain}: {reason}" for e in energies for reason in e.reasons]
   return Window(
     name=name,
@@ -118,9 +152,23 @@ def total(
 class Handle:
   """An open or closed window. `steps` may be set: equal steps inside it.
 
+  `at_rest` says that nothing is done in it. `laps` is what has been measured of
+  a long one, from its start to `laps_end`.
   `compute` is the monitor's: from a closed handle, its end, and whether to wait
   for the sensors, to the window and whether that is final.
   """
+
+  __slots__ = (
+    "_compute",
+    "_window",
+    "at_rest",
+    "end",
+    "interrupted",
+    "laps",
+    "name",
+    "start",
+    "steps",
+  )
 
   def __init__(
     self,
@@ -134,8 +182,28 @@ class Handle:
     self.end: float | None = None
     self.steps = steps
     self.interrupted = ""
+    self.laps: Window | None = None
+    self.at_rest = False
     self._compute = compute
     self._window: Window | None = None
+
+  @property
+  def laps_end(self) -> float:
+    """From when on it is still to be measured."""
+    if self.laps is None:
+      return self.start
+    return self.laps.start_seconds + self.laps.seconds
+
+  @property
+  def is_final(self) -> bool:
+    """Whether its energy is known for good."""
+    return self._window is not None
+
+  def settle(self, window: Window) -> Window:
+    """Keeps a window that was computed for good; returns what is kept."""
+    if self._window is None:
+      self._window = window
+    return self._window
 
   def result(self, *, wait: bool = True) -> Window:
     """Returns the closed window's energy; waits at most one tick for it.

@@ -24,7 +24,7 @@ from jaxpower.report.given import Given
 from jaxpower.report.render import csv_files, figures, page
 from jaxpower.wording import join_names
 
-RECORDS = "records.jsonl"
+RECORDS = "records"
 # What may part trials, as a reader knows it.
 CONDITIONS = {
   "data": "data",
@@ -73,6 +73,7 @@ def make(
   given: Given | None = None,
   attempts: Iterable[TrialRecord] | None = None,
   by: By = "system",
+  notes: Iterable[str] = (),
 ) -> Report:
   """Answers every question from some records; writes nothing.
 
@@ -83,9 +84,10 @@ def make(
     attempts: Every record, those of repeated trials included, which count
       towards what a sweep spent; by default `records`.
     by: "system" to pool equal boards and hosts, "board" to keep them apart.
+    notes: What else a reader of the whole report has to know.
   """
   compared = compare_all(records, attempts, by, sweep)
-  notes = []
+  notes = list(notes)
   if len(compared.comparisons) > 1:
     notes.append(_not_pooled(compared))
   recorded = len(compared.records)
@@ -109,6 +111,7 @@ def write(
   name: str = "",
   records_files: Sequence[str] = (RECORDS,),
   by: By = "system",
+  notes: Iterable[str] = (),
 ) -> Report:
   """Writes report.html, tables as CSV and figures into a folder.
 
@@ -121,7 +124,7 @@ def write(
 
   Raises OSError where the folder cannot be written to.
   """
-  report = make(records, sweep, given, attempts, by)
+  report = make(records, sweep, given, attempts, by, notes)
   images = {
     f"{name}.{kind}": content
     for section in report.sections

@@ -11,7 +11,6 @@ reads no pipe.
 """
 
 import contextlib
-import ctypes
 import os
 import pathlib
 import signal
@@ -22,12 +21,11 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import jaxpower
+from jaxpower import lifeline
 
 WORKER_CODE = (
   "from jaxpower.learn_torch.distributed import process; process.main()"
 )
-
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>; man 2 prctl
 
 # From SIGKILL to the process being gone. Chosen, not fitted: it took 6 to 19 ms
 # (eight kills, two idle cores), but a driver's call may not be interruptible.
@@ -56,9 +54,9 @@ class WorkerProcess:
     descriptors = commands.fileno(), replies.fileno()
     arguments = *descriptors, os.getpid(), rank, world_size
     # The worker's ends are closed here: held open, they would hide its death.
-    with commands, replies:
+    with commands, replies, lifeline.held_back():
       self._process = subprocess.Popen(
-        [sys.executable, "-c", WORKER_CODE, *map(str, arguments)],
+        [sys.executable, "-P", "-c", WORKER_CODE, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         pass_fds=descriptors,
         env=_environment(gpu),
@@ -128,13 +126,10 @@ def main() -> None:
   Command line: the file descriptors of the commands and of the replies, the
   parent's process id, the rank and the world size.
   """
-  # An interrupt from the terminal reaches the sweep too, which decides.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  lifeline.shield()
   commands, replies, parent, rank, world_size = map(int, sys.argv[1:])
-  _die_with_parent(parent)
-  for descriptor in (commands, replies):
-    # A child of this process that held an end open would hide its death.
-    os.set_inheritable(descriptor, False)
+  lifeline.die_with(parent)
+  lifeline.keep_to_oneself((commands, replies))
   from jaxpower.learn_torch.distributed import worker
 
   worker.run(
@@ -143,20 +138,6 @@ def main() -> None:
     rank,
     world_size,
   )
-
-
-def _die_with_parent(parent: int) -> None:
-  """Lets the kernel kill this process when its parent dies, however it dies.
-
-  The kernel does so when the *thread* that spawned this process ends (man 2
-  prctl), so that has to be one that stays. On other systems than Linux the
-  process exits when it next looks at its closed pipe.
-  """
-  if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-  # The parent may have died before the call: then no signal will come.
-  if os.getppid() != parent:
-    os._exit(0)
 
 
 def _environment(gpu: str | None) -> dict[str, str]:

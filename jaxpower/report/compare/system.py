@@ -19,6 +19,10 @@ from typing import Any
 from jaxpower.provenance import arithmetic_environment
 from jaxpower.records import TrialRecord
 
+# By how much the sensors of two boards may differ: as the meter has it
+# (`power.window.BOARD_GAIN`, with its source).
+BOARD_GAIN = 0.05
+
 CPU = "CPU"
 GPU = "GPU-"  # the beginning of the UUID of one, and of its domain
 NO_UUID = "of unknown UUID"

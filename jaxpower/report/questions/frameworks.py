@@ -39,7 +39,7 @@ from jaxpower.report.compare.same_config import (
   same_configs,
 )
 from jaxpower.report.compare.statistics import Estimate
-from jaxpower.report.compare.system import CPU, board_of
+from jaxpower.report.compare.system import BOARD_GAIN, CPU, board_of
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
@@ -548,7 +548,8 @@ def _other_boards_warning(ratio: Ratio) -> str:
     return ""
   return (
     f"{ratio.over} and {ratio.under} ran on equal boards or hosts, but on none"
-    " in common: their ratio includes how much these differ."
+    " in common: their ratio includes how much these differ, and the meters of"
+    f" two boards, each by +- {percent(BOARD_GAIN)}."
   )
 
 

@@ -28,7 +28,7 @@ from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.costs import COUNTINGS, ran
 from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.statistics import Estimate
-from jaxpower.report.compare.system import hardware
+from jaxpower.report.compare.system import BOARD_GAIN, hardware
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.report.given.references import BOUNDARY, Reference
@@ -492,7 +492,17 @@ def _match_table(matches: Sequence[Match]) -> Table:
     " typically costs here, and include that of the reference where it gives"
     " one."
   )
-  return Table(columns, rows, (note,))
+  return Table(columns, rows, (note, *_meter_notes(matches)))
+
+
+def _meter_notes(matches: Sequence[Match]) -> Iterator[str]:
+  """Notes how far the sensors of two boards may be apart."""
+  if any(match.joules_ratio and not match.estimated_here for match in matches):
+    yield (
+      "The meter of each board may be off by"
+      f" +- {percent(BOARD_GAIN)} of the energy, here and there alike: no"
+      " interval includes that."
+    )
 
 
 def _share(share: float | None) -> str:

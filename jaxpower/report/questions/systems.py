@@ -25,6 +25,7 @@ from jaxpower.report.cells import (
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.statistics import Estimate
+from jaxpower.report.compare.system import BOARD_GAIN
 from jaxpower.report.findings import Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
@@ -34,6 +35,7 @@ from jaxpower.wording import (
   labels,
   number,
   opening,
+  percent,
   setting,
   value,
 )
@@ -285,6 +287,11 @@ def _notes(systems: Systems) -> Iterable[str]:
     f"Ratios of {joules_name(estimated)} to the target: each to {base} on the"
     " same system. Ratios of one system are never divided by joules of another."
   )
+  if not estimated:
+    yield (
+      f"On one board the error of its sensor cancels; between boards it may be"
+      f" +- {percent(BOARD_GAIN)} of the energy."
+    )
   if systems.left_out:
     yield (
       f"Left out: {count(systems.left_out, 'setting')} that only some of the"

@@ -20,7 +20,7 @@ from jaxpower.report.compare.comparison import (
 )
 from jaxpower.report.compare.statistics import Estimate
 
-# In columns of their own, or too deep for a cell: see records.jsonl.
+# In columns of their own, or too deep for a cell: see the records.
 NESTED = {
   "config",
   "varied",
@@ -31,8 +31,12 @@ NESTED = {
   "seconds_by_phase",
   "joules_by_phase",
   "joules_by_domain",
+  "joules_by_phase_and_domain",
+  "apart_joules_by_phase",
+  "monotonic_origin_seconds",
   "other_load_cores",
   "steal_cores",
+  "others",
 }
 
 
@@ -73,6 +77,10 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
     ("seconds_of_phase", record.seconds_by_phase),
     ("joules_of_phase", record.joules_by_phase),
     ("joules_of_domain", record.joules_by_domain),
+    (
+      "train_joules_of_domain",
+      (record.joules_by_phase_and_domain or {}).get("train", {}),
+    ),
     ("other_load_cores_of_phase", record.other_load_cores or {}),
     ("steal_cores_of_phase", record.steal_cores or {}),
   ):

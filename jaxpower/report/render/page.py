@@ -125,7 +125,7 @@ def _few(names: Iterable[str]) -> list[str]:
   names = list(names)
   if len(names) <= MOST_VALUES:
     return names
-  return [f"{names[0]} and {len(names) - 1} others, see records.jsonl"]
+  return [f"{names[0]} and {len(names) - 1} others, see the records"]
 
 
 def _left_out(trials: Sequence[TrialRecord]) -> str:
@@ -168,7 +168,7 @@ def _provenance(trials: Sequence[TrialRecord]) -> dict[str, str]:
   return {
     key.replace("_", " "): "; ".join(values)
     if len(values) <= MOST_VALUES
-    else f"{len(values)} different values, see records.jsonl"
+    else f"{len(values)} different values, see the records"
     for key, values in facts.items()
   }
 

@@ -1,0 +1,346 @@
+"""Reads JSON that may be damaged, or of another version, as typed values.
+
+The type hints of a dataclass are the schema: what fits them is made an instance
+of it, and what does not is one line that says where and why. Ranges are part of
+a type, `Annotated[float, Between(0, 1)]`. A field that the dataclass does not
+have is of a newer version and no fault: it is kept in the field whose metadata
+are `KEEP_OTHERS`, where there is one, and left out otherwise.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import pathlib
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Convert = Callable[[Any], Any]  # raises ReadError
+
+# Chosen: our own files nest 8 deep, and 3 more for each pretraining of a
+# pretraining. Python itself gives up at about a thousand.
+MOST_DEPTH = 100
+MOST_SHOWN = 40  # characters of a value shown in an error; chosen
+# Metadata of the field of a dataclass that keeps the fields it does not have.
+KEEP_OTHERS = {"keeps_others": True}
+NUMBERS = {int: "a whole number", float: "a number"}
+
+
+class ReadError(ValueError):
+  """An input that cannot be read: as text one line, place and reason.
+
+  Attributes:
+    reason: What is wrong.
+    place: Where, as `curve[3].accuracy`; empty for the whole.
+  """
+
+  def __init__(self, reason: str, place: str = ""):
+    super().__init__(reason)
+    self.reason = reason
+    self.place = place
+
+  def __str__(self) -> str:
+    return ": ".join(filter(None, (self.place, self.reason)))
+
+  def inside(self, outer: str) -> "ReadError":
+    """Returns the same error of a value that is a part of another one."""
+    dot = "." if self.place and not self.place.startswith("[") else ""
+    return ReadError(self.reason, f"{outer}{dot}{self.place}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Between:
+  """A range of numbers, its ends included; for `Annotated`."""
+
+  low: float = -math.inf
+  high: float = math.inf
+
+  def __str__(self) -> str:
+    if self.high == math.inf:
+      return f"{self.low:g} or more"
+    return f"{self.low:g} to {self.high:g}"
+
+
+def load_json(path: pathlib.Path, kind: type[T], what: str) -> T:
+  """Reads a JSON file as a type.
+
+  Args:
+    path: The file.
+    kind: A dataclass, or another type that `fit` knows.
+    what: What the file should be, for the error: "the origin of weights".
+
+  Raises ReadError in one line that begins with the path, OSErrors among them.
+  """
+  try:
+    return fit(kind, parse_json(path.read_bytes()))
+  except OSError as error:
+    reason = f"cannot be read ({error.strerror})"
+  except ReadError as error:
+    reason = f"not {what} ({error})"
+  raise ReadError(reason, str(path))
+
+
+def parse_json(content: bytes | str) -> Any:
+  """Parses JSON of any encoding; raises ReadError where it is none.
+
+  Refused are also NaN and infinities, which JSON does not have, values nested
+  more than `MOST_DEPTH` deep, and halves of characters, which nobody can print.
+  """
+  try:
+    if isinstance(content, bytes):
+      content = content.decode(json.detect_encoding(content))
+    value = json.loads(content, parse_constant=_refuse_constant)
+    if "\\ud" in content or "\\uD" in content:
+      json.dumps(value, ensure_ascii=False).encode()
+  except RecursionError:
+    reason = "nested too deeply"
+  except json.JSONDecodeError as error:
+    reason = f"{error.msg} (line {error.lineno}, column {error.colno})"
+  except UnicodeError:
+    reason = "holds what is no character"
+  except ValueError as error:  # NaN, or a number of thousands of digits
+    reason = " ".join(str(error).split())
+  else:
+    brackets = content.count("[") + content.count("{")
+    if brackets <= MOST_DEPTH or not _deeper_than(MOST_DEPTH, value):
+      return value
+    reason = "nested too deeply"
+  raise ReadError(f"not JSON: {reason}")
+
+
+def fit(kind: type[T], value: Any) -> T:
+  """Makes a value of a type from what JSON has of it.
+
+  Known are dataclasses, int, float (any finite number, left as it is), str,
+  bool, None, Any, Literal, unions, Annotated with a `Between`, list, tuple and
+  dict with keys that are strings.
+
+  Raises ReadError with the place in the value.
+  """
+  return _converter(kind)(value)
+
+
+def check_parts(kind: type, value: dict[str, Any]) -> None:
+  """Checks those fields of a dataclass that a dict has; others may be missing.
+
+  For what another version wrote, which has other fields. Raises ReadError.
+  """
+  items = _items(kind)
+  for name, inner in value.items():
+    if name in items:
+      part, convert = items[name]
+      try:
+        if part is not None and isinstance(inner, dict):
+          check_parts(part, inner)
+        else:
+          convert(inner)
+      except ReadError as error:
+        raise error.inside(name) from None
+
+
+def _refuse_constant(name: str) -> None:
+  raise ValueError(f"holds {name}")
+
+
+def _deeper_than(depth: int, value: Any) -> bool:
+  """Whether a value has more than so many levels of lists and dicts."""
+  level = [value]
+  for _ in range(depth + 1):
+    level = [
+      inner
+      for outer in level
+      if isinstance(outer, dict | list)
+      for inner in (outer.values() if isinstance(outer, dict) else outer)
+    ]
+    if not level:
+      return False
+  return True
+
+
+# A converter for each type, made once
+
+
+@functools.cache
+def _converter(kind: Any) -> Convert:
+  """Makes the function that turns what JSON has into a value of a type."""
+  origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+  if kind in (Any, object):
+    return lambda value: value
+  if kind in (None, type(None)):
+    return _one_of((None,))
+  if kind in NUMBERS:
+    return _number(kind, Between())
+  if origin is typing.Annotated:
+    (within,) = (a for a in arguments[1:] if isinstance(a, Between))
+    return _number(arguments[0], within)
+  if origin is typing.Literal:
+    return _one_of(arguments)
+  if origin in (types.UnionType, typing.Union):
+    return _union(arguments)
+  if dataclasses.is_dataclass(kind):
+    return _dataclass(typing.cast(type, kind))
+  if (origin or kind) is dict:
+    return _dict(_converter(arguments[1] if arguments else Any))
+  if (origin or kind) in (list, tuple):
+    item = arguments[0] if arguments else Any
+    return _sequence(origin or kind, _converter(item))
+  return _plain(kind)
+
+
+def _plain(kind: type) -> Convert:
+  words = {str: "a text", bool: "true or false"}[kind]
+
+  def convert(value: Any) -> Any:
+    if type(value) is not kind:
+      raise ReadError(f"{shown(value)} is not {words}")
+    return value
+
+  return convert
+
+
+def _number(kind: type, within: Between) -> Convert:
+  kinds = (int, float) if kind is float else (int,)
+  low, high = within.low, within.high
+
+  def convert(value: Any) -> Any:
+    if type(value) not in kinds or not -math.inf < value < math.inf:
+      raise ReadError(f"{shown(value)} is not {NUMBERS[kind]}")
+    if not low <= value <= high:
+      raise ReadError(f"{shown(value)} is not {within}")
+    return value
+
+  return convert
+
+
+def _one_of(values: tuple[Any, ...]) -> Convert:
+  words = " or ".join("null" if v is None else str(v) for v in values)
+
+  def convert(value: Any) -> Any:
+    if not any(type(value) is type(v) and value == v for v in values):
+      raise ReadError(f"{shown(value)} is not {words}")
+    return value
+
+  return convert
+
+
+def _union(kinds: tuple[Any, ...]) -> Convert:
+  """Converts to the first kind that fits; an error is that of the first."""
+  first, *rest = [_converter(kind) for kind in kinds if kind is not type(None)]
+  may_be_null = type(None) in kinds
+
+  def convert(value: Any) -> Any:
+    if value is None and may_be_null:
+      return None
+    try:
+      return first(value)
+    except ReadError:
+      for other in rest:
+        try:
+          return other(value)
+        except ReadError:
+          continue
+      raise
+
+  return convert
+
+
+def _dict(item: Convert) -> Convert:
+  def convert(value: Any) -> Any:
+    if type(value) is not dict:
+      raise ReadError(f"{shown(value)} is not an object")
+    converted = {}
+    for key, inner in value.items():
+      try:
+        converted[key] = item(inner)
+      except ReadError as error:
+        raise error.inside(_key(key)) from None
+    return converted
+
+  return convert
+
+
+def _sequence(kind: type, item: Convert) -> Convert:
+  def convert(value: Any) -> Any:
+    if type(value) is not list:
+      raise ReadError(f"{shown(value)} is not a list")
+    converted = []
+    for number, inner in enumerate(value):
+      try:
+        converted.append(item(inner))
+      except ReadError as error:
+        raise error.inside(f"[{number}]") from None
+    return kind(converted)
+
+  return convert
+
+
+@functools.cache
+def _items(kind: type) -> dict[str, tuple[type | None, Convert]]:
+  """Maps fields to their converter, with the dataclass that they may hold."""
+  hints = typing.get_type_hints(kind, include_extras=True)
+  return {
+    field.name: (
+      _dataclass_in(hints[field.name]),
+      _converter(hints[field.name]),
+    )
+    for field in dataclasses.fields(kind)
+    if field.metadata != KEEP_OTHERS
+  }
+
+
+def _dataclass_in(hint: Any) -> type | None:
+  """Finds the dataclass that a hint is, or is beside None."""
+  kinds = (hint, *typing.get_args(hint))
+  return next((k for k in kinds if dataclasses.is_dataclass(k)), None)  # pyright: ignore[reportReturnType]
+
+
+def _dataclass(kind: type) -> Convert:
+  fields = dataclasses.fields(kind)
+  keeps = next((f.name for f in fields if f.metadata == KEEP_OTHERS), None)
+  needed = [
+    field.name
+    for field in fields
+    if field.default is dataclasses.MISSING
+    and field.default_factory is dataclasses.MISSING
+  ]
+
+  def convert(value: Any) -> Any:
+    items = _items(kind)  # now, since a dataclass may hold itself
+    if type(value) is not dict:
+      raise ReadError(f"{shown(value)} is not an object")
+    for name in needed:
+      if name not in value:
+        raise ReadError(f"has no field {name}")
+    known, unknown = {}, {}
+    for name, inner in value.items():
+      if (item := items.get(name)) is None:
+        unknown[name] = inner
+        continue
+      try:
+        known[name] = item[1](inner)
+      except ReadError as error:
+        raise error.inside(name) from None
+    if keeps is not None:
+      known[keeps] = unknown
+    return kind(**known)
+
+  return convert
+
+
+def shown(value: Any) -> str:
+  """Shows a value in an error: one short line of printable characters."""
+  kinds = {dict: "an object", list: "a list", None.__class__: "null"}
+  if type(value) in kinds:
+    return kinds[type(value)]
+  if isinstance(value, bool):
+    return "true" if value else "false"
+  text = ascii(value) if isinstance(value, str) else f"{value:.6g}"
+  return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
+
+
+def _key(key: str) -> str:
+  """Shows a key of an object as a place."""
+  return key if key.isidentifier() and key.isascii() else f"[{shown(key)}]"

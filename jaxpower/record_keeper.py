@@ -1,0 +1,86 @@
+"""Keeps the record of a trial in memory until it is on a disk.
+
+A trial may have cost days, and the disk may be full or away when it ends. So a
+record that cannot be written is tried again while the run waits, and is put
+somewhere else if that does not help. Nothing trains meanwhile: the next
+trial's weights would meet the same disk.
+"""
+
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable
+
+from jaxpower import durable, record_files
+from jaxpower.folder_lock import FolderLock
+from jaxpower.records import RecordError, TrialRecord, to_json
+
+PATIENCE_SECONDS = 600.0  # chosen: long enough to free space by hand
+RETRY_SECONDS = 5.0  # chosen
+
+
+def keep(
+  lock: FolderLock,
+  record: TrialRecord,
+  tell: Callable[[str], None] = lambda line: None,
+  patience_seconds: float = PATIENCE_SECONDS,
+) -> None:
+  """Writes a record into its run folder, however long that takes.
+
+  The folder has to be the one that was locked: where its file system is gone,
+  the same path leads to another disk.
+
+  Args:
+    lock: The run folder.
+    record: The record of a trial that has ended.
+    tell: Called with a line when the run begins to wait, and when it goes on.
+    patience_seconds: How long it waits.
+
+  Raises RecordError where it waited in vain, or was interrupted meanwhile; the
+  line says why, and where the record lies instead.
+  """
+  began = time.monotonic()
+  problem = _problem(lock, record)
+  if not problem:
+    return
+  tell(f"{problem}; the trial has ended and its record waits in memory")
+  try:
+    while time.monotonic() - began < patience_seconds:
+      time.sleep(RETRY_SECONDS)
+      if not _problem(lock, record):
+        tell(f"the record of {record.trial_id} is written now")
+        return
+  except BaseException:
+    tell(_put_elsewhere(lock, record, problem))
+    raise
+  raise RecordError(_put_elsewhere(lock, record, problem))
+
+
+def _problem(lock: FolderLock, record: TrialRecord) -> str:
+  """Tries to write a record; returns why that failed, "" where it did not."""
+  if not lock.holds():
+    return (
+      f"cannot write to {lock.folder}: it is not the folder that this run began"
+      " in; is its disk still mounted?"
+    )
+  try:
+    record_files.write(lock.folder, record)
+  except OSError as error:
+    return durable.why_not(pathlib.Path(error.filename or lock.folder), error)
+  return ""
+
+
+def _put_elsewhere(lock: FolderLock, record: TrialRecord, problem: str) -> str:
+  """Writes a record into the folder for temporary files.
+
+  Returns a line that says where it is and what to do with it; the record
+  itself where that folder cannot be written to either.
+  """
+  name = f"{record.trial_id}.json"
+  path = pathlib.Path(tempfile.gettempdir()) / f"jaxpower-{name}"
+  goal = lock.folder / record_files.FOLDER / name
+  try:
+    durable.replace(path, to_json(record).encode() + b"\n")
+  except OSError:
+    return f"{problem}; the record is nowhere on a disk: {to_json(record)}"
+  return f"{problem}; the record lies in {path}: move it to {goal}"
