@@ -351,20 +351,25 @@ def _load_by_phase(windows: Sequence[Window]) -> dict[str, Any]:
   }
 
 
-def _by_domain(windows: Iterable[Window]) -> dict[str, float | None]:
-  """Adds up the joules of all windows for each GPU, CPU and memory domain."""
-  return _by_name(w.energies for w in windows)
+def _by_domain(windows: Sequence[Window]) -> dict[str, float | None]:
+  """Adds up the joules of all windows for each GPU, CPU and memory domain.
+
+  A trial that went on elsewhere has other boards in later windows; a window
+  that knows no domain at all makes each unknown.
+  """
+  joules = _by_name(w.energies for w in windows)
+  known = all(w.energies for w in windows)
+  return joules if known else dict.fromkeys(joules)
 
 
-def _apart(windows: Iterable[Window]) -> dict[str, float | None]:
+def _apart(windows: Sequence[Window]) -> dict[str, float | None]:
   """Adds up the joules of the GPUs that do not belong to the trial."""
   return _by_name(w.apart for w in windows)
 
 
-def _by_name(
-  windows: Iterable[Sequence[Energy]],
-) -> dict[str, float | None]:
-  """Adds up the joules of each domain; one that a window lacks is unknown."""
-  each = [{energy.domain: energy.joules for energy in w} for w in windows]
-  names = dict.fromkeys(name for joules in each for name in joules)
-  return {name: sum_or_none(w.get(name) for w in each) for name in names}
+def _by_name(windows: Iterable[Sequence[Energy]]) -> dict[str, float | None]:
+  joules: dict[str, list[float | None]] = {}
+  for energies in windows:
+    for energy in energies:
+      joules.setdefault(energy.domain, []).append(energy.joules)
+  return {domain: sum_or_none(values) for domain, values in joules.items()}

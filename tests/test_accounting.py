@@ -468,12 +468,27 @@ def test_joules_are_known_by_phase_and_domain_and_others_apart() -> None:
   assert idle not in by_domain["eval"] | found.joules_by_domain
 
 
-def test_a_domain_that_a_window_lacks_is_unknown_there() -> None:
-  lacking = dataclasses.replace(WINDOWS[4], energies=WINDOWS[4].energies[:1])
-  found = record(windows=[*WINDOWS[:4], lacking, *WINDOWS[5:]])
+def test_a_trial_that_went_on_elsewhere_bills_each_board_its_own() -> None:
+  other = "GPU-91bc77e2-0d3f-4a55-b1c6-7e9a2f3d4c5b"
+  moved = tuple(
+    dataclasses.replace(e, domain=other) if e.domain == GPU else e
+    for e in WINDOWS[6].energies
+  )
+  later = dataclasses.replace(WINDOWS[6], energies=moved)
+  found = record(windows=[*WINDOWS[:6], later, *WINDOWS[7:]])
   by_domain = found.joules_by_phase_and_domain
-  assert by_domain is not None and by_domain["train"][CPU] is None
-  assert found.joules_by_domain[CPU] is None
+  assert by_domain is not None
+  assert by_domain["train"] == {GPU: 200.0, CPU: 20.0, other: 180.0}
+
+
+def test_a_window_that_knows_no_domain_makes_each_unknown() -> None:
+  forked = dataclasses.replace(WINDOWS[4], energies=(), joules=None)
+  found = record(windows=[*WINDOWS[:4], forked, *WINDOWS[5:]])
+  by_domain = found.joules_by_phase_and_domain
+  assert by_domain is not None
+  assert by_domain["train"] == {GPU: None, CPU: None}
+  assert by_domain["setup"] == {GPU: 50.0, CPU: 0.0}
+  assert found.joules_by_domain == {GPU: None, CPU: None}
 
 
 def test_windows_without_work_and_reasons_alike_are_not_told() -> None:
