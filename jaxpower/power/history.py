@@ -40,7 +40,7 @@ JUMP_SLACK = 0.1  # of a period, by which a tick may come early
 NOISE_STEPS, TYPICAL_OF, FEWEST_STEPS = 2, 16, 3
 # A tick's mean power is the power reading where they differ by no more than the
 # jitter and so much. This share of so many ticks shows a part-time counter.
-SAME_POWER, SAME_SHARE, FEWEST_COMPARED = 0.005, 0.8, 3
+SAME_POWER, SAME_SHARE, FEWEST_COMPARED = 0.005, 0.8, 5
 # Points that stay however old they are: what is typical of them is asked.
 FEWEST_KEPT = 128
 EXCERPT = 512  # points from which a sensor's nature is told
