@@ -71,7 +71,7 @@ def test_white_power_is_unseen_by_chance():
     error = abs(energy.joules - truth)
     covered += error <= energy.bound
     widths, errors = widths + energy.bound, errors + error
-  assert covered >= 54
+  assert covered >= 51
   assert widths < 5 * errors
 
 

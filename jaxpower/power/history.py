@@ -28,7 +28,7 @@ LONGEST_GAP = 1.0  # seconds without power that a straight line may bridge
 # its period is not known, of so many seconds.
 STAYING_PERIODS, UNKNOWN_PERIOD = 1.5, 0.1
 # A counter that with one value in reads so many periods apart stood still.
-STUCK_PERIODS = 8
+STUCK_PERIODS = 6
 # One that is always fresh has, after so many seconds and updates.
 STILL_SECONDS, STILL_UPDATES = 0.2, 50
 OVERDUE_PERIODS = 2.5  # without a tick: the next one is not merely to come
