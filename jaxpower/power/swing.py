@@ -30,7 +30,7 @@ TYPICAL = 0.18  # of the median change from tick to tick
 RARE = 0.10  # of the root mean square change
 INNER = 0.12  # of the spread of power readings within their tick
 # White power strays inside a tick by sqrt(1/2) of its changes, exactly; and
-# by sqrt(1 / 3) of the spread of readings that average a quarter of a tick.
+# by about half the spread of readings that average a quarter of a tick.
 WHITE, WHITE_INNER = 0.5, 0.25
 # Of a correlation of -1/2; what few changes pretend.
 FEWEST_FOR_KIND = 3
