@@ -31,8 +31,7 @@ import numpy as np
 from benchmarks.drawn_power import KINDS, Power, Sensor, draw_sensor
 from jaxpower.power.reading import Domain, Reading
 from jaxpower.power.sampler import Sampler
-from jaxpower.power.window import Energy, total
-from jaxpower.power.window_energy import energy_of
+from jaxpower.power.window_energy import measure_window
 
 # Of one run: seconds of each window, and how many of them.
 LENGTHS = {0.1: 6, 0.5: 5, 2.0: 3, 10.0: 1}
@@ -236,29 +235,17 @@ def judge(
   group: dict[str, str],
 ) -> Outcome:
   """Holds one window, summed over its GPUs, against the truth."""
-  energies = [energy_of(h, start, end) for h in sampler.histories]
+  window = measure_window(sampler, "", start, end)
   truths = [
     source.sensor.gain * float(power.joules(end) - power.joules(start))
     for source, power in zip(sources, powers, strict=True)
   ]
   truth = math.fsum(truths)
   limit = abs(math.fsum(s.limit(start, end) for s in sources) - truth) / truth
-  joules, bound = sum_in_step(energies)
+  joules, bound = window.joules, window.joules_bound
   if joules is None or bound is None:
     return Outcome(group, None, 0.0, limit)
   return Outcome(group, abs(joules - truth) / truth, bound / truth, limit)
-
-
-def sum_in_step(
-  energies: Sequence[Energy],
-) -> tuple[float | None, float | None]:
-  """Sums GPUs as the meter does."""
-  window = total("", 0.0, 1.0, energies)
-  if window.joules is None or window.joules_bound is None:
-    return None, None
-  # Bounds of GPUs in step add linearly; no sum of squares may be less.
-  bounds = [e.joules_bound or 0.0 for e in energies]
-  return window.joules, max(window.joules_bound, math.fsum(bounds))
 
 
 def summarise(outcomes: Sequence[Outcome]) -> dict[str, float | int | None]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxpower.power.integral import from_power
+from jaxpower.power.integral import FLOOR, from_power
 
 watts = st.floats(1.0, 1000.0)
 
@@ -53,5 +53,33 @@ def test_a_rhythm_in_resonance_with_the_sensor_is_not_taken_to_cancel():
   assert bound(resonant) > 2 * bound(drifting)
 
 
-def test_a_power_that_stays_leaves_nothing_unseen():
-  assert bound([300.0] * 220) == 0.0
+def test_a_power_that_stays_is_known_to_the_floor():
+  assert bound([300.0] * 220) == pytest.approx(FLOOR * 3000.0)
+
+
+def test_white_power_is_unseen_by_chance():
+  """Truth of many draws of power that a reading sees a quarter of."""
+  covered = widths = errors = 0.0
+  for seed in range(60):
+    dice = random.Random(seed)
+    parts = [dice.gauss(300, 80) for _ in range(4 * 220)]
+    readings = parts[3::4]
+    seconds = [0.1 * (i + 1) for i in range(220)]
+    energy = from_power(seconds, readings, 6.0, 16.0)
+    truth = sum(parts[4 * 60 : 4 * 160]) * 0.025
+    assert energy.joules is not None and energy.bound is not None
+    error = abs(energy.joules - truth)
+    covered += error <= energy.bound
+    widths, errors = widths + energy.bound, errors + error
+  assert covered >= 51
+  assert widths < 5 * errors
+
+
+def test_a_long_average_is_unsure_of_its_edges():
+  swing = [350 + 200 * math.sin(2 * math.pi * i / 37) for i in range(220)]
+  seconds = [i / 10 for i in range(220)]
+  plain = from_power(seconds, swing, 6.0, 8.0)
+  smooth = from_power(seconds, swing, 6.0, 8.0, window=1.0)
+  assert plain.joules == smooth.joules
+  assert plain.bound is not None and smooth.bound is not None
+  assert smooth.bound > 2 * plain.bound

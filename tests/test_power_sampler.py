@@ -1,19 +1,25 @@
 """When sensors are read, and how seldom."""
 
 import time
+from bisect import bisect_right
+from itertools import pairwise
 
+import numpy as np
 import pytest
 
-from benchmarks.meter_accuracy import run_sampler
+from benchmarks.drawn_power import Power, Sensor
+from benchmarks.meter_accuracy import (
+  LOADS,
+  START,
+  Clock,
+  DrawnSource,
+  measure,
+  run_sampler,
+)
 from jaxpower.power import Monitor, Reading, SensorModel, SimulatedSource
 from jaxpower.power.sampler import Sampler
-from jaxpower.power.waveform import Square
+from jaxpower.power.waveform import Constant
 from tests.power_histories import history_of
-
-SENSOR = SensorModel(
-  energy_period=0.1, power_period=0.1, power_window=0.025, quantum=1e-3
-)
-WORK = Square(150.0, 500.0, 0.37, 0.6)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,61 @@ def test_a_source_that_raises_is_a_failed_read():
 
 
 def test_the_simulated_run_is_repeatable():
-  first, _ = run_sampler(WORK, SENSOR, 5.0, 3)
-  second, _ = run_sampler(WORK, SENSOR, 5.0, 3)
-  assert first.histories[0].points == second.histories[0].points
+  assert measure(3, 5) == measure(3, 5)
+
+
+def drawn(sensor, seconds=20.0, edges=(), load="quiet"):
+  """The history of a sensor under an even power, and its ticks."""
+  clock = Clock()
+  power = Power(np.full(int((seconds + 8) * 1e3), 300.0), START - 3)
+  source = DrawnSource(sensor, power, seconds, clock, 5)
+  sampler = run_sampler([source], clock, seconds, 5, edges, LOADS[load])
+  return sampler.histories[0], source.ticks
+
+
+@pytest.mark.parametrize("load", ["load 2", "load 8"])
+@pytest.mark.parametrize("period", [0.02, 0.061])
+def test_a_busy_start_spoils_nothing_after_it(period, load):
+  history, _ = drawn(Sensor(period), load=load)
+  assert not history.continuous
+  assert history.counter.period == pytest.approx(period, rel=0.002)
+  late = [s for s in history.seconds if s > START + 12]
+  assert len(late) / 8 < 12
+  errors = history.errors[bisect_right(history.points, START + 12) :]
+  assert max(errors) < 0.25 * period
+
+
+@pytest.mark.parametrize(
+  "sensor",
+  [
+    Sensor(0.061, jitter=0.16),
+    Sensor(0.061, jitter=0.16, wanders=True),
+    Sensor(0.033, call_seconds=8e-3),
+    Sensor(0.1, call_seconds=8e-3),
+  ],
+)
+def test_ticks_lie_where_they_are_said_to(sensor):
+  edges = [START + 3 + i for i in range(15)]
+  history, ticks = drawn(sensor, edges=edges)
+  missed = 0
+  first = bisect_right(history.points, START + 4)
+  for i in range(first, len(history.points)):
+    low = history.points[i] - history.errors[i] - 1e-6
+    high = history.points[i] + history.errors[i] + 1e-6
+    missed += bisect_right(ticks, high) == bisect_right(ticks, low)
+  assert missed <= 0.08 * (len(history.points) - first)
+
+
+def test_many_edges_cost_no_more_than_the_purse_holds():
+  edges = [START + 3 + 0.05 * i for i in range(1100)]
+  history, _ = drawn(Sensor(0.02), seconds=60.0, edges=edges)
+  late = [s for s in history.seconds if START + 30 < s < START + 58]
+  assert len(late) / 28 < 40
+
+
+def test_a_value_that_never_moves_is_read_seldom():
+  sensor = SensorModel(power_period=0.1, has_counter=False)
+  history = history_of(sensor, Constant(70.0), seconds=60.0)
+  late = [s for s in history.seconds if s > 1030.0]
+  assert 5 < len(late) / 30 < 26
+  assert max(b - a for a, b in pairwise(late)) < 0.3

@@ -34,7 +34,7 @@ NORMAL_95 = 1.96  # standard deviations in the half width of 95 %
 
 # Correlation of the errors at two edges that are at most so many ticks apart:
 # one rhythm of the work may hit both alike. Set in the same calibration.
-EDGE_CORRELATION, NEAR_TICKS = 0.4, 2
+EDGE_CORRELATION, NEAR_TICKS = 0.2, 2
 # Seconds by which a value may be older than its tick: a standard deviation.
 # Chosen: 15 ms are then within 95 %.
 STALE_SECONDS = 7.6e-3

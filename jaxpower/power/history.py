@@ -28,7 +28,7 @@ LONGEST_GAP = 1.0  # seconds without power that a straight line may bridge
 # its period is not known, of so many seconds.
 STAYING_PERIODS, UNKNOWN_PERIOD = 1.5, 0.1
 # A counter that with one value in reads so many periods apart stood still.
-STUCK_PERIODS = 8
+STUCK_PERIODS = 6
 # One that is always fresh has, after so many seconds and updates.
 STILL_SECONDS, STILL_UPDATES = 0.2, 50
 FEWEST_POINTS = 8  # of a power that may be said never to have moved
@@ -41,7 +41,7 @@ JUMP_SLACK = 0.1  # of a period, by which a tick may come early
 NOISE_STEPS, TYPICAL_OF, FEWEST_STEPS = 2, 16, 3
 # A tick's mean power is the power reading where they differ by no more than the
 # jitter and so much. This share of so many ticks shows a part-time counter.
-SAME_POWER, SAME_SHARE, FEWEST_COMPARED = 0.005, 0.8, 3
+SAME_POWER, SAME_SHARE, FEWEST_COMPARED = 0.005, 0.8, 5
 # Points that stay however old they are: what is typical of them is asked.
 FEWEST_KEPT = 128
 EXCERPT = 512  # points from which a sensor's nature is told

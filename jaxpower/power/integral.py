@@ -45,7 +45,7 @@ UNSEEN_TYPICAL = 0.20  # of the root mean square change, of slow power
 # reading of a quarter of the time leaves three quarters of that unseen.
 UNSEEN_WHITE = 0.375
 INTERIOR = 1.0  # whole intervals add up as chance at most
-LEAST_CHANCE = 0.05  # chosen: some of it never cancels
+LEAST_CHANCE = 0.35  # some of it never cancels
 CHANCE = 1.15  # times the ratio of sums that `_chance` takes
 MANY, WIDE = 16, 64  # updates in a sum, and on each side of a window
 # The reading stands for an instant some part of an update earlier.

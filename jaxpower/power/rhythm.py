@@ -32,7 +32,8 @@ SLACK = 1.3  # chosen
 # much say nothing; the longer period is then taken, if the others are parts.
 SAME_SHARE, SAME_MISFIT = 0.3, 0.0004  # chosen
 WORST_MISFIT = 0.02  # chosen: above it no period fits
-WIDER = 2.5  # chosen: a change so many times as wide as others says little
+# Chosen: a change so many times as wide as the narrowest few says little.
+WIDER, NARROWEST = 2.5, 8
 ALIKE = 0.06  # chosen: of a period, what least squares can refine
 # A pair tells something if its distance is known to this part of a period; so
 # many pairs are needed.
@@ -147,9 +148,9 @@ def find_period(
 
 
 def _narrowest(changes: Sequence[Change]) -> list[Change]:
-  """Keeps the changes about as narrow as the narrowest quarter."""
-  widths = sorted(change.width for change in changes)
-  most = WIDER * widths[len(widths) // 4] if widths else 0.0
+  """Keeps the changes about as narrow as the narrowest few."""
+  widths = sorted(change.width for change in changes)[:NARROWEST]
+  most = WIDER * widths[-1] if widths else 0.0
   return [change for change in changes if change.width <= most]
 
 
@@ -211,13 +212,18 @@ def fit(
   rough = period or find_period(changes, repeats=repeats)
   if rough is None:
     return None
-  pinned = [c for c in changes if c.width < NARROW * rough]
+  narrow = changes if period else _narrowest(changes)
+  pinned = [c for c in narrow if c.width < NARROW * rough]
   if len(pinned) < FEWEST_NARROW:
     return None
-  if not wanders:
-    rhythm = _fit_line(pinned, rough)
-    if wanders is False or (rhythm is not None and not rhythm.wanders):
-      return rhythm
+  if wanders:
+    return _fit_walk(pinned, rough)
+  rhythm = _fit_line(pinned, rough)
+  if rhythm is not None and not rhythm.wanders:
+    return rhythm
+  # A line that does not fit may be a walk, which takes more to tell.
+  if len(pinned) < FEWEST_TO_TELL:
+    return None
   return _fit_walk(pinned, rough)
 
 
@@ -302,10 +308,13 @@ def _fit_walk(pinned: Sequence[Change], rough: float) -> Rhythm | None:
     squares.append((gap - number * period) ** 2 / number)
     blur.append(variance / number)
   jitter = _jitter(squares, blur)
-  if jitter > WORST_JITTER * period or abs(period - rough) > ALIKE * rough:
+  wide = sum(c.width for c in pinned) / len(pinned) > BLURRED * period
+  worst = (BLURRED_JITTER if wide else WORST_JITTER) * period
+  if not JITTERY / 2 * period < jitter < worst:
+    return None
+  if abs(period - rough) > ALIKE * rough:
     return None
   last = pinned[-1]
-  jitter = max(jitter, JITTERY / 2 * period)
   width = sum(c.width for c in pinned) / len(pinned) / 2
   error = (jitter + width) / math.sqrt(ticks)
   return Rhythm(

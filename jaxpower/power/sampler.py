@@ -252,7 +252,7 @@ class Channel:
   def _calm(self) -> float:
     """Returns the seconds to the next calm read.
 
-    They differ, so that the reads of power keep in step with no work.
+    They differ, so that the reads of power do not keep in step with work.
     """
     self._turn = (self._turn + GOLDEN) % 1.0
     return CALM_INTERVAL * (1 + CALM_SPREAD * (2 * self._turn - 1))

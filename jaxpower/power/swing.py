@@ -25,13 +25,13 @@ MEDIAN_TO_SD = 1.48  # standard deviations in a normal's median deviation
 
 # Weights of how slow power moves inside a tick. Calibrated by
 # benchmarks/meter_accuracy.py on seeds below 1000.
-LOCAL = 0.16  # of the largest change to a neighbouring tick
-TYPICAL = 0.20  # of the median change from tick to tick
-RARE = 0.14  # of the root mean square change
-INNER = 0.16  # of the spread of power readings within their tick
+LOCAL = 0.14  # of the largest change to a neighbouring tick
+TYPICAL = 0.18  # of the median change from tick to tick
+RARE = 0.10  # of the root mean square change
+INNER = 0.12  # of the spread of power readings within their tick
 # White power strays inside a tick by sqrt(1/2) of its changes, exactly; and
-# by sqrt(1 / 3) of the spread of readings that average a quarter of a tick.
-WHITE, WHITE_INNER = 0.5, 0.33
+# by about half the spread of readings that average a quarter of a tick.
+WHITE, WHITE_INNER = 0.5, 0.25
 # Of a correlation of -1/2; what few changes pretend.
 FEWEST_FOR_KIND = 3
 

@@ -37,6 +37,7 @@ JITTER = 0.01  # of a period: how far a tick may stray, at least
 MARGIN = 1.15  # times the strays seen: rarer ones were not
 STEADY = 0.03  # of a period: how far the line may be off, to be called steady
 PINNED = 0.15  # of a period: a tick known no better teaches no rhythm
+COUNTED = 0.25  # of a period: so far off, ticks between can be counted
 LOST = 0.05  # of a period: the doubt of the period after a tick not due
 ASTRAY, OF_LAST = 4, 16  # ticks where none was due, of the last: learn anew
 # A tick that a read shows is no older than this share of a period: else the
@@ -263,6 +264,10 @@ class Tracker:
     known = self.period
     if known and change.width > 2 * PINNED * known:
       return  # it teaches nothing that the rhythm has not told itself
+    if known and self._recent:
+      gap = change.low - self._recent[-1].high
+      if gap * self._period_error > COUNTED * known**2:
+        self._recent.clear()  # how many ticks were between is not sure
     self._recent.append(change)
     self._since_fit += 1
     if self.continuous or len(self._recent) < LEARN_TICKS:
