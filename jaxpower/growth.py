@@ -99,11 +99,14 @@ def grow(
   for trial in others:
     _check_part_of(asked, paths, trial)
   values = {path: asked.vary.get(path, (get(asked, path),)) for path in paths}
-  for name, trial in trials.items():
-    for path in paths if name in settings else ():
-      value = get(with_seed(trial, 0), path)
-      if _plain(path, value) not in {_plain(path, v) for v in values[path]}:
-        values[path] = (*values[path], value)
+  for path in paths:
+    known = {_plain(path, value) for value in values[path]}
+    for name, trial in trials.items():
+      if name in settings:
+        plain = _plain(path, get(trial, path))
+        if plain not in known:
+          known.add(plain)
+          values[path] = (*values[path], get(with_seed(trial, 0), path))
   sweep = dataclasses.replace(
     asked,
     vary=values,
@@ -180,10 +183,21 @@ def _check_part_of(asked: Sweep, paths: Iterable[str], trial: Trial) -> None:
 
 def _plain(path: str, value: Any) -> str:
   """Writes a value so that equal ones are equal, whatever their seed."""
+  if value is None or isinstance(value, str | int | float):
+    return _plain_scalar(path, type(value), value)
   trial = Trial()
   put(trial, path, copy.deepcopy(value))
   check_types(trial)  # 1 and 1.0 are one value
   return _json(get(with_seed(trial, 0), path))
+
+
+@functools.lru_cache(maxsize=65_536)
+def _plain_scalar(path: str, kind: type, value: Any) -> str:
+  """Does so for a value that many trials have; `kind` tells True from 1."""
+  trial = Trial()
+  put(trial, path, value)
+  check_types(trial)
+  return _json(get(trial, path))
 
 
 def _json(value: Any) -> str:
