@@ -45,10 +45,12 @@ class Grown:
       are recorded.
     settings: Ids of the recorded trials that are settings of it, and not only
       there to start others from.
+    trials: The recorded trials by id.
   """
 
   sweep: Sweep
   settings: frozenset[str] = frozenset()
+  trials: Mapping[str, Trial] = dataclasses.field(default_factory=dict)
 
   def varied(self, trial: Trial) -> dict[str, Any]:
     """Returns the values of a trial that the grown sweep varies, by field."""
@@ -79,8 +81,11 @@ def grow(
 
   Raises GrowthError where a recorded trial would be no part of the sweep.
   """
-  planned = set(map(trial_id, expanded))
-  trials = {name: _trial(record) for name, record in recorded.items()}
+  planned = {trial_id(trial): trial for trial in expanded}
+  trials = {
+    name: planned[name] if name in planned else _trial(record)
+    for name, record in recorded.items()
+  }
   origins = {
     trial_id(source)
     for trial in (*expanded, *trials.values())
@@ -94,7 +99,7 @@ def grow(
   paths = tuple(
     dict.fromkeys(p for varied in _varied(asked, recorded) for p in varied)
   )
-  beyond = settings - planned
+  beyond = settings - planned.keys()
   others = [trial for name, trial in trials.items() if name in beyond]
   for trial in others:
     _check_part_of(asked, paths, trial)
@@ -114,7 +119,7 @@ def grow(
     targets=_joined(asked.targets, (t.targets for t in others)),
     task_weights=_joined(asked.task_weights, (t.task_weights for t in others)),
   )
-  return Grown(sweep, frozenset(settings))
+  return Grown(sweep, frozenset(settings), trials)
 
 
 def renamed(
@@ -126,14 +131,15 @@ def renamed(
   of a transfer says as much of its origin as the others do not share.
   """
   names = {
-    name: grown.varied(_trial(record)) if name in grown.settings else {}
-    for name, record in recorded.items()
+    name: grown.varied(trial) if name in grown.settings else {}
+    for name, trial in grown.trials.items()
   }
   return {
     name: varied
     for name, varied in names.items()
     # As JSON: a record that was read has lists for tuples.
-    if _json(varied) != _json(recorded[name].varied)
+    if varied != recorded[name].varied
+    and _json(varied) != _json(recorded[name].varied)
   }
 
 
