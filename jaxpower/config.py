@@ -315,7 +315,7 @@ def id_of(config: dict[str, Any], kind: type = Trial) -> str:
 
 def is_of_today(kind: type, config: dict[str, Any]) -> bool:
   """Whether a config, its parts and pretrainings have the fields of `kind`."""
-  if config.keys() != {field.name for field in dataclasses.fields(kind)}:
+  if config.keys() != set(_field_names(kind)):
     return False
   parts = ((k, config[name]) for name, k in _part_kinds(kind).items())
   return all(is_of_today(k, v) for k, v in parts if isinstance(v, dict))

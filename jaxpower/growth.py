@@ -22,6 +22,7 @@ from jaxpower.config import (
   field_types,
   from_dict,
   get,
+  is_of_today,
   put,
   sources,
   to_dict,
@@ -83,7 +84,9 @@ def grow(
   """
   planned = {trial_id(trial): trial for trial in expanded}
   trials = {
-    name: planned[name] if name in planned else _trial(record)
+    name: planned[name]
+    if name in planned and is_of_today(Trial, record.config)
+    else _trial(record)
     for name, record in recorded.items()
   }
   origins = {

@@ -33,6 +33,7 @@ DOORS = {
   },
   "config": set(),
   "data": set(),
+  "disk_space": {"durable"},
   "durable": set(),
   "folder_lock": {"config"},
   "grid": {"checks", "config"},
@@ -75,6 +76,7 @@ DOORS = {
   "sweep": {
     "checks",
     "config",
+    "disk_space",
     "durable",
     "folder_lock",
     "grid",
