@@ -141,7 +141,7 @@ def test_committed_records_are_completed_and_keep_their_ids(
   folder: str,
 ) -> None:
   """A trial of an older version has the same name and the fields of today."""
-  for record in record_files.read(RUNS / folder).records:
+  for record in record_files.read(RUNS / folder, strict=True).records:
     if record.schema_version == 1:
       assert record.decided_by == "test"
       assert (record.test_accuracy, record.looks_to_target) == (None, None)

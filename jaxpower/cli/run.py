@@ -27,7 +27,7 @@ from typing import Any
 from absl import flags
 from rich.console import Console
 
-from jaxpower import config, report, sweep_file
+from jaxpower import config, record_files, report, sweep_file
 from jaxpower.cli.progress import Display, outline
 from jaxpower.cli.report import unreadable
 from jaxpower.config import ConfigError, Sweep, article
@@ -89,6 +89,7 @@ def _run(argv: list[str], help_text: str) -> int:
     planned.folder,
     sweep_file.read(planned.folder),
     records,
+    records_files=[place.name for place in record_files.places(planned.folder)],
     notes=unreadable(planned.folder, planned.rejected),
   )
   report.show(written, Console())
