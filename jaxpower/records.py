@@ -200,6 +200,12 @@ class TrialRecord:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class _Assumptions:
+  idle_watts_per_core: Watts | None = None
+  busy_watts_per_core: Watts | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class _Domain:
   domain: str | None = None
   kind: str | None = None
@@ -207,7 +213,7 @@ class _Domain:
   description: str | None = None
   estimated: bool | None = None
   counted: bool | None = None
-  assumptions: dict[str, Any] | None = None
+  assumptions: _Assumptions | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -95,6 +95,15 @@ def test_a_newer_version_is_not_judged() -> None:
     ({"trial_id": "../../etc"}, "trial_id: not an id"),
     ({"joules_by_phase": {"train": "1"}}, "joules_by_phase.train: '1' is not"),
     ({"decided_by": 0}, "decided_by: 0 is not validation or test"),
+    ({"meter": {"domains": 3}}, "meter.domains: 3 is not a list"),
+    (
+      {"meter": {"domains": [{"assumptions": {"idle_watts_per_core": "x"}}]}},
+      "meter.domains[0].assumptions.idle_watts_per_core: 'x' is not a number",
+    ),
+    (
+      {"provenance": {"devices": [{}, {"kind": 3}]}},
+      "provenance.devices[1].kind: 3 is not a text",
+    ),
   ],
 )
 def test_nonsense_is_not_believed(change: dict[str, Any], message: str) -> None:
