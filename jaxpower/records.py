@@ -206,6 +206,60 @@ class TrialRecord:
     return self.train_joules / self.examples
 
 
+# What the dicts of a record have to hold where they have it: whoever reads
+# them relies on it. They may have more, and may lack any of it.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Assumptions:
+  idle_watts_per_core: Watts | None = None
+  busy_watts_per_core: Watts | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Domain:
+  domain: str | None = None
+  kind: str | None = None
+  method: str | None = None
+  description: str | None = None
+  estimated: bool | None = None
+  counted: bool | None = None
+  assumptions: _Assumptions | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Meter:
+  domains: tuple[dict[str, Any], ...] | None = None
+  gpus: dict[str, Any] | None = None
+  estimated: bool | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Device:
+  kind: str | None = None
+  platform: str | None = None
+  uuid: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Provenance:
+  host: str | None = None
+  cpu: str | None = None
+  cpu_count: Count | None = None
+  cpus_usable: Count | None = None
+  devices: tuple[dict[str, Any], ...] | None = None
+  environment: dict[str, str] | None = None
+  versions: dict[str, str | None] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Pretrained:
+  path: str | None = None
+  joules: Joules | None = None
+  source: str | None = None
+  sha256: str | None = None
+
+
 def identity(trial: Trial, varied: dict[str, Any]) -> dict[str, Any]:
   """Returns the fields of a record that are known before its trial starts."""
   source = trial.transfer.init_from
@@ -260,10 +314,19 @@ def _check(record: TrialRecord) -> None:
   """Raises ReadError on a record that its own config contradicts."""
   if not ID.fullmatch(record.trial_id):
     raise ReadError("not an id", "trial_id")
-  try:
-    readers.check_parts(Trial, record.config)
-  except ReadError as error:
-    raise error.inside("config") from None
+  meter, provenance = record.meter, record.provenance
+  parts: list[tuple[str, type, dict[str, Any]]] = [
+    ("config", Trial, record.config),
+    ("meter", _Meter, meter),
+    ("provenance", _Provenance, provenance),
+    ("pretrained", _Pretrained, record.pretrained or {}),
+  ]
+  for place, kind, part in parts:
+    _check_part(place, kind, part)
+  for number, domain in enumerate(meter.get("domains") or ()):
+    _check_part(f"meter.domains[{number}]", _Domain, domain)
+  for number, device in enumerate(provenance.get("devices") or ()):
+    _check_part(f"provenance.devices[{number}]", _Device, device)
   # The id of a config with other fields cannot be made again.
   if is_of_today(Trial, record.config):
     if (made := id_of(record.config)) != record.trial_id:
@@ -272,6 +335,13 @@ def _check(record: TrialRecord) -> None:
       )
     if record.seed != record.config["seed"]:
       raise ReadError("not that of its config", "seed")
+
+
+def _check_part(place: str, kind: type, part: dict[str, Any]) -> None:
+  try:
+    readers.check_parts(kind, part)
+  except ReadError as error:
+    raise error.inside(place) from None
 
 
 def _finite(value: Any) -> Any:

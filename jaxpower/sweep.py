@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from jaxpower import (
+  disk_space,
   durable,
   growth,
   messages,
@@ -228,13 +229,15 @@ def execute(
         ready = workers.of(trials[0].framework).ready
         requirements.check_devices(trials, ready)
       onlookers.call(greet, workers.of(left[0].framework).ready)
+      say = functools.partial(onlookers.call, tell)
+      if short := disk_space.shortage(plan.folder, len(left)):
+        say(short)
       _write_growth(plan)
       for trial in left:
         if stop():
           raise Stopped
         number = plan.numbers[trial_id(trial)]
         news = functools.partial(onlookers.call, watch, number, trial)
-        say = functools.partial(onlookers.call, tell)
         if reason := pretraining.blocked_by(trial, newest):
           record = failed_record(trial, plan.varied(trial), reason)
         else:
@@ -245,6 +248,10 @@ def execute(
             record, warnings=(*record.warnings, onlookers.problem)
           )
         record_keeper.keep(lock, record, say)
+        if not newest and (
+          short := disk_space.shortage(plan.folder, len(left) - 1)
+        ):
+          say(short)  # of a new folder the first trial tells what each takes
         newest[record.trial_id] = record
         news(record)
   elif plan.renamed:

@@ -121,7 +121,7 @@ def test_what_a_run_writes_and_prints(
   folder: str, tmp_path: pathlib.Path
 ) -> None:
   """What `make run` ends with, and the tables it leaves in its folder."""
-  found = record_files.read(RUNS / folder).records
+  found = record_files.read(RUNS / folder, strict=True).records
   sweep = {"config": {"name": folder}, "trials": len(found) + 1}
   text = io.StringIO()
   written = report.write(tmp_path, sweep, found)
@@ -132,7 +132,7 @@ def test_what_a_run_writes_and_prints(
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_committed_summary_of_each_folder(folder: str) -> None:
-  found = record_files.read(RUNS / folder).records
+  found = record_files.read(RUNS / folder, strict=True).records
   made = csv_files.summary(compare(found))
   held = (RUNS / folder / "summary.csv").read_text()
   # With all digits, of which another processor computes the last otherwise.

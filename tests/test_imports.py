@@ -38,6 +38,7 @@ DOORS = {
   },
   "config": set(),
   "data": set(),
+  "disk_space": {"durable"},
   "durable": set(),
   "folder_lock": {"config"},
   "frameworks": {"power"},
@@ -100,6 +101,7 @@ DOORS = {
   "sweep": {
     "checks",
     "config",
+    "disk_space",
     "durable",
     "folder_lock",
     "grid",

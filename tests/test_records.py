@@ -95,6 +95,15 @@ def test_a_newer_version_is_not_judged() -> None:
     ({"trial_id": "../../etc"}, "trial_id: not an id"),
     ({"joules_by_phase": {"train": "1"}}, "joules_by_phase.train: '1' is not"),
     ({"decided_by": 0}, "decided_by: 0 is not validation or test"),
+    ({"meter": {"domains": 3}}, "meter.domains: 3 is not a list"),
+    (
+      {"meter": {"domains": [{"assumptions": {"idle_watts_per_core": "x"}}]}},
+      "meter.domains[0].assumptions.idle_watts_per_core: 'x' is not a number",
+    ),
+    (
+      {"provenance": {"devices": [{}, {"kind": 3}]}},
+      "provenance.devices[1].kind: 3 is not a text",
+    ),
   ],
 )
 def test_nonsense_is_not_believed(change: dict[str, Any], message: str) -> None:
@@ -141,7 +150,7 @@ def test_committed_records_are_completed_and_keep_their_ids(
   folder: str,
 ) -> None:
   """A trial of an older version has the same name and the fields of today."""
-  for record in record_files.read(RUNS / folder).records:
+  for record in record_files.read(RUNS / folder, strict=True).records:
     if record.schema_version == 1:
       assert record.decided_by == "test"
       assert (record.test_accuracy, record.looks_to_target) == (None, None)

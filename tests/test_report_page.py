@@ -88,7 +88,7 @@ def test_nothing_is_fetched(whole):
   within = [link for link in read.links if link.startswith(SVG)]
   assert len(within) == 2
   assert [link for link in read.links if link not in within] == [
-    "records.jsonl",
+    "records",
     "trials.csv",
     "summary.csv",
   ]
@@ -151,8 +151,8 @@ def test_many_boards_are_named_by_the_first_and_their_number(tmp_path):
   ]
   report.write(tmp_path, {}, trials)
   page = (tmp_path / "report.html").read_text()
-  assert "<dt>GPU-0 and 7 others, see records.jsonl</dt>" in page
-  assert "8 different values, see records.jsonl" in page  # devices
+  assert "<dt>GPU-0 and 7 others, see the records</dt>" in page
+  assert "8 different values, see the records" in page  # devices
   assert "8 boards of NVIDIA H200" in page
   report.write(tmp_path, {}, trials[:2])
   page = (tmp_path / "report.html").read_text()

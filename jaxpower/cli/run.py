@@ -28,7 +28,7 @@ from typing import Any
 
 from absl import flags
 
-from jaxpower import config, report, streams, sweep_file
+from jaxpower import config, record_files, report, streams, sweep_file
 from jaxpower.cli.output import (
   PlainConsole,
   attempt,
@@ -126,6 +126,7 @@ def _report(planned: Plan, records: Sequence[TrialRecord]) -> int:
     planned.folder,
     sweep_file.read(planned.folder),
     records,
+    records_files=[place.name for place in record_files.places(planned.folder)],
     notes=unreadable(planned.folder, planned.rejected),
   )
 
