@@ -73,7 +73,8 @@ class Patience:
     waited, self._last = min(now - self._last, TICK_SECONDS), now
     self._silent += waited
     self._in_phase += waited
-    if 0 < self._limits.silent < self._silent:
+    # A process that is starting has no thread yet that could give a sign.
+    if self.phase != START and 0 < self._limits.silent < self._silent:
       return (
         f"hung in {self.phase}: no sign of life for {self._limits.silent:g} s"
         " (patience_seconds)"

@@ -31,6 +31,7 @@ class Display:
     self._began = time.monotonic()
     self._done = 0
     self._estimated = False
+    self._named = (0, "")  # the number of the trial named last, and its name
 
   def __enter__(self) -> "Display":
     if self._console.is_terminal:
@@ -85,7 +86,9 @@ class Display:
 
   def _line(self, index: int, trial: Trial, text: str) -> str:
     place = f"trial {index:>2} of {len(self._plan.trials)}"
-    return f"{place}   {_trial_name(self._plan, trial)}   {text}"
+    if self._named[0] != index:  # naming it takes longer than all the rest
+      self._named = (index, _trial_name(self._plan, trial))
+    return f"{place}   {self._named[1]}   {text}"
 
   def _running(self, news: Progress) -> str:
     if news.accuracy is None:

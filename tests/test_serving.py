@@ -1,0 +1,216 @@
+"""Workers as processes: what they hear, and when and how they end."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from jaxpower import serving, worker
+from jaxpower.config import Trial
+from jaxpower.messages import Done, Notice, Progress, Stopped
+from jaxpower.patience import Limits
+from jaxpower.records import TrialRecord
+from jaxpower.worker import Worker, WorkerError
+from tests import quick_worker
+
+ROOT = pathlib.Path(__file__).parent.parent
+TRIAL = Trial()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+  monkeypatch.setattr(worker, "COMMAND", quick_worker.COMMAND)
+
+
+def ended(worker: Worker, do: str, folder: pathlib.Path) -> TrialRecord:
+  *_, done = worker.run(TRIAL, {"do": do}, folder)
+  assert isinstance(done, Done)
+  return done.record
+
+
+@pytest.mark.parametrize(
+  ("do", "limits", "error"),
+  [
+    (
+      "hang",
+      Limits(compile=0.5),
+      "hung in compile: not over after 0.5 s (compile_seconds)",
+    ),
+    (
+      "stop",
+      Limits(silent=1.5),
+      "hung in compile: no sign of life for 1.5 s (patience_seconds)",
+    ),
+  ],
+)
+def test_a_worker_that_hangs_is_killed_and_the_next_trial_runs(
+  do: str, limits: Limits, error: str, tmp_path: pathlib.Path
+) -> None:
+  with Worker("estimate", "jax", limits) as worker:
+    hung = worker.pid
+    record = ended(worker, do, tmp_path)
+    assert (record.status, record.error) == ("failed", error)
+    assert ended(worker, "", tmp_path).status == "reached"
+    assert worker.pid != hung
+    assert not psutil.pid_exists(hung)
+
+
+def test_a_worker_that_hangs_at_its_start_is_refused(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  monkeypatch.setenv("QUICK_DO", "hang at the start")
+  refusal = r"the worker hung in start: not over after 1 s \(start_seconds\)"
+  with (
+    pytest.raises(WorkerError, match=refusal),
+    Worker("estimate", "jax", Limits(start=1.0)),
+  ):
+    pass
+
+
+def test_a_trial_is_begun_again_after_one_death_by_a_signal(
+  tmp_path: pathlib.Path,
+) -> None:
+  with Worker("estimate") as worker:
+    *heard, done = worker.run(TRIAL, {"do": "die once"}, tmp_path)
+    assert isinstance(done, Done)
+    assert done.record.status == "reached"
+    line = (
+      "the worker died with signal 11 (SIGSEGV); its trial was begun once more"
+    )
+    assert done.record.warnings == (line,)
+    assert [m.line for m in heard if isinstance(m, Notice)] == [
+      f"{done.record.trial_id}: {line}"
+    ]
+    record = ended(worker, "die", tmp_path)
+    assert record.status == "failed"
+    assert record.error == "the worker died with signal 11 (SIGSEGV), twice"
+
+
+def test_a_trial_is_asked_to_stop_and_the_worker_stays(
+  tmp_path: pathlib.Path,
+) -> None:
+  with Worker("estimate") as worker:
+    waiting = worker.run(TRIAL, {"do": "wait"}, tmp_path, stop=lambda: True)
+    assert list(waiting) == [Progress(phase="compile"), Stopped()]
+    pid = worker.pid
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+      os.kill(pid, number)  # the sweep's to answer
+    assert ended(worker, "", tmp_path).provenance["pid"] == pid
+    assert ended(worker, "renew", tmp_path).provenance["pid"] == pid
+    assert ended(worker, "", tmp_path).provenance["pid"] != pid
+
+
+def test_nothing_is_imported_from_the_current_folder(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  (tmp_path / "queue.py").write_text("raise SystemExit('a stranger')")
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv("PYTHONPATH", "")
+  with Worker("estimate") as worker:
+    assert ended(worker, "", tmp_path).status == "reached"
+  given = worker_variables({"PYTHONPATH": f":{tmp_path}"})
+  assert "" not in given["PYTHONPATH"].split(":")
+  assert given["PYTHONSAFEPATH"] == "1"
+
+
+def worker_variables(variables: dict[str, str]) -> dict[str, str]:
+  return worker.environment(variables, "jax")
+
+
+ORPHAN = """
+import os, signal, sys
+from jaxpower import worker
+from jaxpower.config import Trial
+from jaxpower.folder_lock import locked
+from tests import quick_worker
+worker.COMMAND = quick_worker.COMMAND
+folder = __import__("pathlib").Path(sys.argv[1])
+with locked(folder) as lock:
+  with worker.Worker("estimate", "jax", held=(lock.descriptor,)) as busy:
+    for message in busy.run(Trial(), {"do": sys.argv[2]}, folder):
+      print(busy.pid, flush=True)
+      os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@contextlib.contextmanager
+def orphan(folder: pathlib.Path, do: str) -> Iterator[int]:
+  """The pid of a worker whose sweep was killed a moment ago."""
+  command = [sys.executable, "-c", ORPHAN, str(folder), do]
+  with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as sweep:
+    assert sweep.stdout is not None
+    pid = int(sweep.stdout.readline())
+    assert sweep.wait(60) == -signal.SIGKILL
+    try:
+      yield pid
+    finally:
+      if psutil.pid_exists(pid):
+        os.kill(pid, signal.SIGKILL)
+
+
+def is_locked(folder: pathlib.Path) -> bool:
+  with (folder / "run.lock").open("r+") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      return True
+    return False
+
+
+def seconds_until_gone(pid: int) -> float:
+  began = time.monotonic()
+  while psutil.pid_exists(pid) and time.monotonic() - began < 20:
+    time.sleep(0.02)
+  return time.monotonic() - began
+
+
+@pytest.mark.parametrize("do", ["spin", "stop"])
+def test_a_worker_does_not_outlive_its_sweep(
+  do: str, tmp_path: pathlib.Path
+) -> None:
+  with orphan(tmp_path, do) as pid:
+    assert seconds_until_gone(pid) < 2
+    assert not is_locked(tmp_path)
+
+
+def test_a_folder_is_free_only_when_the_worker_is_gone(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setenv("QUICK_KERNEL", "other")
+  with orphan(tmp_path, "spin") as pid:
+    assert is_locked(tmp_path)
+    assert seconds_until_gone(pid) < 10
+    assert not is_locked(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ("reason", "lacking"),
+  [
+    ("MemoryError: ", True),
+    ("XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory allocating", True),
+    ("OutOfMemoryError: CUDA out of memory. Tried to allocate", True),
+    ("ValueError: shapes differ", False),
+  ],
+)
+def test_after_too_little_memory_a_worker_is_renewed(
+  reason: str, lacking: bool
+) -> None:
+  assert serving._lacks_memory(reason) is lacking
+
+
+def test_a_platform_that_jax_does_not_have_is_named(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  monkeypatch.setenv("JAX_PLATFORMS", "gpu")
+  line = serving._without_devices("Unable to initialize\nbackend", "jax")
+  assert line.startswith("JAX_PLATFORMS=gpu asks for devices that this JAX")
+  assert "unset it" in line and "pip install 'jax[cuda12]'" in line
+  assert "\n" not in line
