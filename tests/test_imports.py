@@ -17,10 +17,13 @@ DOORS = {
   "accumulation": {"architectures", "config"},
   "architectures": {"config"},
   "attempts": set(),
+  "billing": {"config", "power", "wings"},
   "checks": {"architectures", "config", "records"},
   "cli": {
     "config",
     "data",
+    "frameworks",
+    "machine",
     "messages",
     "power",
     "readers",
@@ -37,6 +40,7 @@ DOORS = {
   "data": set(),
   "durable": set(),
   "folder_lock": {"config"},
+  "frameworks": {"power"},
   "grid": {"checks", "config"},
   "growth": {"checks", "config", "grid", "records"},
   "learn": {
@@ -56,6 +60,7 @@ DOORS = {
     "schedule",
     "weights",
   },
+  "machine": {"frameworks", "power", "provenance", "wording"},
   "messages": {"config", "records"},
   "host_memory": set(),
   "lifeline": set(),
@@ -82,8 +87,10 @@ DOORS = {
   "schedule": {"config"},
   "serving": {
     "attempts",
+    "billing",
     "config",
     "lifeline",
+    "machine",
     "messages",
     "power",
     "provenance",
@@ -119,6 +126,7 @@ DOORS = {
   "trial": {
     "accounting",
     "attempts",
+    "billing",
     "config",
     "data",
     "messages",
@@ -146,6 +154,7 @@ DOORS = {
     "lifeline",
     "messages",
     "patience",
+    "power",
     "provenance",
     "records",
     "streams",
@@ -162,7 +171,15 @@ REPORT_DOORS = {
   "report": {"compare", "findings", "given", "questions", "render"},
 }
 # Rooms that load no framework; the worker does so only in its own process.
-HEAVY = {"learn", "learn_torch", "serving", "torch_wing", "trial", "wings"}
+HEAVY = {
+  "billing",
+  "learn",
+  "learn_torch",
+  "serving",
+  "torch_wing",
+  "trial",
+  "wings",
+}
 LIGHT = set(DOORS) - HEAVY
 
 

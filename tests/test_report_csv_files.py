@@ -53,6 +53,22 @@ def test_the_load_of_a_phase_has_a_column():
   assert "other_load_cores" not in row
 
 
+def test_each_domain_of_training_has_a_column_and_gpus_apart_have_none():
+  new = record(
+    64,
+    0,
+    joules_by_phase_and_domain={"train": {GPU: 7.5}, "eval": {GPU: 1.0}},
+    apart_joules_by_phase={"train": {"GPU-idle": 3.0}},
+    started_utc="2026-11-26T23:47:52.125Z",
+  )
+  row, old = rows(trials([new, record(64, 1)]))
+  assert float(row[f"train_joules_of_domain_{GPU}"]) == 7.5
+  assert row["started_utc"] == "2026-11-26T23:47:52.125Z"
+  assert old[f"train_joules_of_domain_{GPU}"] == old["started_utc"] == ""
+  assert not any("GPU-idle" in name for name in row)
+  assert "joules_by_phase_and_domain" not in row
+
+
 def test_records_that_know_different_things_share_one_header():
   failed, reached = rows(
     trials([record(64, 0, status="failed"), record(64, 1)])

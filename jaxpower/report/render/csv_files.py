@@ -31,6 +31,9 @@ NESTED = {
   "seconds_by_phase",
   "joules_by_phase",
   "joules_by_domain",
+  "joules_by_phase_and_domain",
+  "apart_joules_by_phase",
+  "monotonic_origin_seconds",
   "other_load_cores",
   "steal_cores",
   "others",
@@ -74,6 +77,10 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
     ("seconds_of_phase", record.seconds_by_phase),
     ("joules_of_phase", record.joules_by_phase),
     ("joules_of_domain", record.joules_by_domain),
+    (
+      "train_joules_of_domain",
+      (record.joules_by_phase_and_domain or {}).get("train", {}),
+    ),
     ("other_load_cores_of_phase", record.other_load_cores or {}),
     ("steal_cores_of_phase", record.steal_cores or {}),
   ):
