@@ -77,12 +77,13 @@ AT_LEAST = {
   "patience": 0,
   "model.heads": 1,
 }
-# Fields of a sweep: how long a worker is waited for.
+# Fields of a sweep: how long a worker is waited for, and saved after.
 WAITING = (
   "patience_seconds",
   "start_seconds",
   "compile_seconds",
   "phase_seconds",
+  "checkpoint_minutes",
 )
 ABOVE_ZERO = ("model.width", "model.depth", "optimizer.learning_rate")
 BELOW_ONE = (

@@ -17,8 +17,8 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jaxpower import lifeline, machine, provenance
-from jaxpower.config import Trial
+from jaxpower import attempts, lifeline, machine, provenance
+from jaxpower.config import Trial, trial_id
 from jaxpower.messages import (
   Alive,
   Done,
@@ -36,8 +36,6 @@ ALIVE_SECONDS = 10.0  # between two signs of life; chosen
 # From the end of the sweep to the end of this process, where the kernel does
 # not see to it; less than the ten seconds that a worker may outlive its sweep.
 LEAVE_SECONDS = 5.0  # chosen
-# Phases from which a trial is over sooner than it could be taken up again.
-NEARLY_DONE = ("test", "infer", "checkpoint")
 
 
 def main(arguments: list[str]) -> None:
@@ -173,30 +171,28 @@ class Host:
 
     Raises BrokenPipeError where the sweep is gone.
     """
-    started = read_clocks()
+    from jaxpower import trial
+
+    folder, started = pathlib.Path(task.folder), read_clocks()
     try:
       return Done(self._record(task, orders, sender))
     except BrokenPipeError:
       raise
-    except AskedToStopError:
+    except trial.Stopped:
       return Stopped()
     except Exception as error:  # noqa: BLE001, one trial must not end the rest
       reason = f"{type(error).__name__}: {error}"
-      record = failed_record(task.trial, task.varied, reason, started)
-      _write_trace(pathlib.Path(task.folder), record.trial_id)
+      tried = attempts.end(folder, trial_id(task.trial), attempts.FAILED)
+      record = failed_record(task.trial, task.varied, reason, started, tried)
+      _write_trace(folder, record.trial_id)
     gc.collect()  # what the frames of the error held
     return Done(record, renew=_lacks_memory(reason))
 
   def _record(self, task: Task, orders: Orders, sender: Sender) -> Any:
     from jaxpower import trial
 
-    def tell(progress: Progress) -> None:
-      sender.send(progress)
-      if orders.stop.is_set() and progress.phase not in NEARLY_DONE:
-        raise AskedToStopError
-
     if not self._prepared:
-      tell(Progress(phase=PREPARE))
+      sender.send(Progress(phase=PREPARE))
       self._wing.prepare_compiler(self._framework)
       self._prepared = True
     with self._monitor(task.trial) as monitor:
@@ -207,8 +203,10 @@ class Host:
         cache=self._cache,
         folder=pathlib.Path(task.folder),
         provenance=self._origin,
-        tell=tell,
+        tell=sender.send,
+        stop=orders.stop.is_set,
         compile_repeats=task.compile_repeats,
+        checkpoint_minutes=task.checkpoint_minutes,
       )
 
   def _monitor(self, metered: Trial) -> Any:
@@ -228,10 +226,6 @@ def _unused(framework: str) -> str:
     return ""
   why = machine.unused_gpus("cpu", framework, 0, machine.look(), os.environ)
   return "" if why is None else f"; {why}"
-
-
-class AskedToStopError(Exception):
-  """The running trial ends here, because the sweep asked for it."""
 
 
 def _without_devices(reason: str, framework: str) -> str:

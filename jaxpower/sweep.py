@@ -30,6 +30,7 @@ from jaxpower import (
   record_files,
   record_keeper,
   requirements,
+  resume,
   sweep_file,
 )
 from jaxpower.checks import check_cadence, check_with_sources
@@ -243,15 +244,8 @@ def execute(
         else:
           worker = workers.of(trial.framework)
           record = _run(worker, plan, trial, news, say, stop)
-        if onlookers.problem:
-          record = dataclasses.replace(
-            record, warnings=(*record.warnings, onlookers.problem)
-          )
-        record_keeper.keep(lock, record, say)
-        if not newest and (
-          short := disk_space.shortage(plan.folder, len(left) - 1)
-        ):
-          say(short)  # of a new folder the first trial tells what each takes
+        record = onlookers.noted(record)
+        _keep(plan, lock, record, say, first=not newest)
         newest[record.trial_id] = record
         news(record)
   elif plan.renamed:
@@ -287,6 +281,25 @@ def run(
   return execute(plan(sweep, folder, meter=meter), watch=watch)
 
 
+def _keep(
+  plan: Plan,
+  lock: FolderLock,
+  record: TrialRecord,
+  say: Callable[[str], None],
+  *,
+  first: bool,
+) -> None:
+  """Writes a record, and lets go of what only a trial without one needs.
+
+  Of a new folder the first record shows what space each trial takes.
+  """
+  record_keeper.keep(lock, record, say)
+  if first and (short := disk_space.shortage(plan.folder, len(plan.left) - 1)):
+    say(short)
+  if record.status != "failed" and not plan.sweep.keep_checkpoints:
+    resume.forget(plan.folder, record.trial_id)
+
+
 def _workers(plan: Plan, lock: FolderLock) -> Workers:
   """Returns what starts the workers of a plan, which hold its lock too."""
   sweep = plan.sweep
@@ -313,7 +326,12 @@ def _run(
   """
   varied = plan.varied(trial)
   heard = worker.run(
-    trial, varied, plan.folder, plan.compile_repeats, stop=stop
+    trial,
+    varied,
+    plan.folder,
+    plan.compile_repeats,
+    stop=stop,
+    checkpoint_minutes=plan.sweep.checkpoint_minutes,
   )
   try:
     for message in heard:

@@ -26,7 +26,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jaxpower import host_memory, lifeline, provenance, streams
+from jaxpower import attempts, host_memory, lifeline, provenance, streams
+from jaxpower.attempts import Attempt
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import (
   Done,
@@ -60,10 +61,14 @@ class WorkerError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Died:
-  """How a worker ended in the middle of a trial; `again`: it may be chance."""
+  """How a worker ended in the middle of a trial; `again`: it may be chance.
+
+  `ended` is what the ledger says of it.
+  """
 
   how: str
   again: bool
+  ended: str = attempts.KILLED
 
 
 class Workers:
@@ -149,6 +154,7 @@ class Worker:
     folder: pathlib.Path,
     compile_repeats: int = 1,
     stop: Callable[[], bool] = lambda: False,
+    checkpoint_minutes: float = Task.checkpoint_minutes,
   ) -> Iterator[Progress | Notice | Done | Stopped]:
     """Runs a trial; yields its progress, and at last its end.
 
@@ -157,10 +163,8 @@ class Worker:
     which may be chance, the trial is begun once more; else, or where that
     happens twice, its record is failed. A worker that hangs is killed.
     """
-    task, started = (
-      Task(trial, varied, str(folder), compile_repeats),
-      read_clocks(),
-    )
+    task = Task(trial, varied, str(folder), compile_repeats, checkpoint_minutes)
+    started = read_clocks()
     end = yield from self._attempt(task, stop)
     if isinstance(end, Died) and end.again and not stop():
       line = f"{end.how}; its trial was begun once more"
@@ -171,9 +175,10 @@ class Worker:
         record = dataclasses.replace(end.record, warnings=warnings)
         end = dataclasses.replace(end, record=record)
       elif isinstance(end, Died) and end.again:
-        end = Died(f"{end.how}, twice", again=False)
+        end = dataclasses.replace(end, how=f"{end.how}, twice", again=False)
     if isinstance(end, Died):
-      end = Done(failed_record(trial, varied, end.how, started))
+      tried = attempts.end(folder, trial_id(trial), end.ended)
+      end = Done(failed_record(trial, varied, end.how, started, tried))
     yield end
 
   def terminate(self) -> None:
@@ -202,7 +207,7 @@ class Worker:
           yield message
     except TimeoutError as error:
       self._process.kill()
-      return Died(str(error), again=False)
+      return Died(str(error), again=False, ended=attempts.HUNG)
     except (EOFError, OSError):
       return self._death(killed_before)
     if isinstance(message, Done) and message.renew:
@@ -350,8 +355,12 @@ def failed_record(
   varied: dict[str, Any],
   error: str,
   started: Instant | None = None,
+  tried: Sequence[Attempt] = (),
 ) -> TrialRecord:
-  """Makes the record of a trial that failed before it had one."""
+  """Makes the record of a trial that failed before it had one.
+
+  `tried` are the attempts at it; none where it could not be begun.
+  """
   ended = read_clocks()
   return TrialRecord(
     **identity(trial, varied),
@@ -359,6 +368,7 @@ def failed_record(
     error=error,
     partial=True,
     reasons=("the trial failed: its energy is unknown",),
+    **(attempts.facts_of(tried) if tried else {}),
     **span(started or ended, ended),
     provenance=provenance.collect(),
   )

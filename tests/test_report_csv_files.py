@@ -8,6 +8,7 @@ import statistics
 import pytest
 from report_records import GPU, record, seeds
 
+from jaxpower.attempts import Attempt
 from jaxpower.report.compare.comparison import compare, compare_all
 from jaxpower.report.render import csv_files
 
@@ -51,6 +52,22 @@ def test_the_load_of_a_phase_has_a_column():
   assert row["other_load_cores_of_phase_eval"] == ""
   assert old["other_load_cores_of_phase_train"] == ""
   assert "other_load_cores" not in row
+
+
+def test_attempts_are_counted():
+  attempt = Attempt(
+    attempt="a",
+    trial_id="t",
+    number=1,
+    began="",
+    host="",
+    pid=1,
+    framework="jax",
+  )
+  new = record(64, 0, attempts=(attempt,) * 2, joules_lost=4.5)
+  row, old = rows(trials([new, record(64, 1)]))
+  assert (row["attempts"], row["joules_lost"]) == ("2", "4.5")
+  assert (old["attempts"], old["joules_lost"]) == ("", "")
 
 
 def test_each_domain_of_training_has_a_column_and_gpus_apart_have_none():

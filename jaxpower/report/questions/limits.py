@@ -2,9 +2,9 @@
 
 Asked of each comparison, and answered in a line for each thing that its
 records show: joules that are CPU time by another name, a machine that was
-shared, GPUs of it that nobody used, batch sizes that were judged at one
-learning rate or computed in pieces, and targets that few evaluations led to. No
-section where there is nothing.
+shared, GPUs of it that nobody used, trials that were begun more than once,
+batch sizes that were judged at one learning rate or computed in pieces, and
+targets that few evaluations led to. No section where there is nothing.
 """
 
 import math
@@ -23,6 +23,7 @@ from jaxpower.wording import (
   capitalised,
   count,
   join_names,
+  joule_unit,
   number,
   quantity,
   setting,
@@ -36,6 +37,7 @@ BUSY_SHARE = 0.1
 # Chosen: half an interval between looks is then at most a twentieth of the
 # cost. On coarser grids the ratio of two settings is one of a few looks.
 FEW_LOOKS = 10
+TWICE = 2
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,27 @@ class Pieces:
   batch: int
   sizes: tuple[int, ...]
   every_trial: bool = True
+
+
+@dataclass(frozen=True)
+class BegunAgain:
+  """Trials that were begun more than once, and what that cost.
+
+  Attributes:
+    trials: How many.
+    of: Among how many.
+    twice: Whether none was begun more than twice.
+    joules: Those that no other number counts; None where any are unknown.
+    seconds: As `joules`.
+    estimated: Whether any joule is modelled.
+  """
+
+  trials: int
+  of: int
+  twice: bool
+  joules: float | None
+  seconds: float
+  estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +81,7 @@ class Limits:
     shared: How many trials trained beside much other work.
     busiest: The largest share of the cores that this had.
     trials: How many trials trained.
+    begun_again: Trials begun more than once; None where there are none.
     apart: How many other GPUs the machines had, at most; their joules while
       the trials trained, which are in no number, and how many trials tell it.
     one_rate: The learning rate, where batch sizes differ and it does not.
@@ -72,6 +96,7 @@ class Limits:
   shared: int = 0
   busiest: float = 0.0
   trials: int = 0
+  begun_again: BegunAgain | None = None
   apart: tuple[int, float, int] | None = None
   one_rate: float | None = None
   pieces: tuple["Pieces", ...] = ()
@@ -102,6 +127,7 @@ def _limits(comparison: Comparison, name: str) -> Limits:
     shared=sum(share > BUSY_SHARE for share in shares),
     busiest=max(shares, default=0.0),
     trials=sum(record.status != "failed" for record in trials),
+    begun_again=begun_again(trials),
     apart=apart_gpus(trials),
     one_rate=one_rate(trials),
     pieces=pieces(trials),
@@ -121,6 +147,24 @@ def busy_share(record: TrialRecord) -> float | None:
   if not cores or other is None:
     return None
   return max(other, stolen or 0.0) / cores
+
+
+def begun_again(records: Iterable[TrialRecord]) -> BegunAgain | None:
+  """Adds up what trials lost that were begun more than once."""
+  records = tuple(records)
+  again = [record for record in records if len(record.attempts) > 1]
+  if not again:
+    return None
+  joules = [record.joules_lost for record in again]
+  known = [lost for lost in joules if lost is not None]
+  return BegunAgain(
+    trials=len(again),
+    of=len(records),
+    twice=all(len(record.attempts) == TWICE for record in again),
+    joules=math.fsum(known) if len(known) == len(joules) else None,
+    seconds=math.fsum(record.seconds_lost or 0.0 for record in again),
+    estimated=any(record.estimated for record in again),
+  )
 
 
 def apart_gpus(
@@ -250,6 +294,8 @@ def _lines(limits: Limits) -> list[str]:
   lines = []
   if limits.cpu_time is not None:
     lines.append(cpu_time_line(limits.cpu_time))
+  if limits.begun_again is not None:
+    lines.append(_again_line(limits.begun_again))
   if limits.apart is not None:
     gpus, joules, trials = limits.apart
     lines.append(
@@ -268,6 +314,20 @@ def _lines(limits: Limits) -> list[str]:
   if limits.few_looks:
     lines.append(_looks_line(limits.few_looks, limits.settings))
   return lines
+
+
+def _again_line(again: BegunAgain) -> str:
+  verb = "was" if again.trials == 1 else "were"
+  times = "twice" if again.twice else "more than once"
+  unit = joule_unit(again.estimated)
+  lost = "an unknown number of joules"
+  if again.joules is not None:
+    lost = f"{number(again.joules)} {unit}"
+  return (
+    f"{again.trials} of {again.of} trials {verb} begun {times}; {lost} and"
+    f" {number(again.seconds)} s were lost that way, which no other number"
+    " counts."
+  )
 
 
 def cpu_time_line(watts: Sequence[tuple[float, float]]) -> str:

@@ -22,6 +22,7 @@ from jaxpower.report.compare.statistics import Estimate
 
 # In columns of their own, or too deep for a cell: see the records.
 NESTED = {
+  "attempts",
   "config",
   "varied",
   "curve",
@@ -69,6 +70,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
   }
   row = {"trial_id": flat.pop("trial_id"), **record.varied, **flat}
   row["joules_per_example"] = record.joules_per_example
+  row["attempts"] = len(record.attempts) or None
   if record.compile is not None:
     row["compile_seconds"] = record.compile.seconds
     row["compile_joules"] = record.compile.joules
