@@ -42,6 +42,7 @@ DOORS = {
     "architectures",
     "config",
     "data",
+    "readers",
     "schedule",
     "weights",
   },
@@ -104,7 +105,7 @@ DOORS = {
     "weights",
     "wings",
   },
-  "weights": set(),
+  "weights": {"readers"},
   "wings": {"config", "data", "learn", "torch_wing"},
   "wording": set(),
   "worker": {

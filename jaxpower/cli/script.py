@@ -6,14 +6,16 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 
 def run(main: Callable[[list[str]], int | None], help_text: str) -> None:
   """Runs `main` on the arguments that are no flags; exits with its code.
 
-  A wrong flag is one line and exit code 2.
+  A wrong flag is one line and exit code 2. What libraries log for information
+  is not shown: of an import, Orbax would write 60 lines.
   """
+  logging.set_verbosity(logging.ERROR)
   app.run(main, flags_parser=functools.partial(_parse, help_text))
 
 
