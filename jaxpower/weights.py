@@ -43,6 +43,7 @@ class Origin:
   joules_spent: Annotated[float, Between(0, MOST_JOULES)] | None = None
   joules_source: str | None = None
   heads: Annotated[int, Between(1, MOST_HEADS)] | None = None
+  prefix_removed: str | None = None  # of all names, as "module."
 
 
 class WeightsError(Exception):

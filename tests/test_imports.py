@@ -127,6 +127,7 @@ REPORT_DOORS = {
   "questions": {"cells", "compare", "findings", "given"},
   "render": {"cells", "compare", "findings"},
   "report": {"compare", "findings", "given", "questions", "render"},
+  "share": set(),
 }
 # Rooms that load no framework; the worker does so only in its own process.
 HEAVY = {"learn", "learn_torch", "torch_wing", "trial", "wings", "worker"}

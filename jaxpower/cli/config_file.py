@@ -69,10 +69,11 @@ def _importable(folder: pathlib.Path) -> Iterator[None]:
   try:
     yield
   finally:
-    sys.path[:] = before
+    # First the modules: a package without a file asks the path where it lies.
     for name in set(sys.modules) - loaded:
       if _lies_in(sys.modules[name], folder):
         del sys.modules[name]
+    sys.path[:] = before
 
 
 def _lies_in(module: object, folder: pathlib.Path) -> bool:

@@ -16,6 +16,7 @@ from jaxpower.power.devices import (
   visible_devices,
 )
 from jaxpower.power.nvml import start_nvml, stop_nvml
+from jaxpower.wording import on_one_line
 
 Level = Literal["ok", "warn", "fail"]
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -202,8 +203,8 @@ def show(checks: Sequence[Check], measured: bool) -> None:
     tag = f"[{check.level}]"
     out.print(f" {tag:7}", style=STYLES[check.level], end="")
     name = check.what[:12] if check.what.startswith("GPU-") else check.what
-    out.print(f" {name:13} {check.finding}")
+    out.print(f" {name:13} {on_one_line(check.finding)}")
     if check.fix:
-      out.print(f" {'':7} {'':13} fix: {check.fix}")
+      out.print(f" {'':7} {'':13} fix: {on_one_line(check.fix)}")
   if not measured:
     out.print(" Nothing can be measured here; energy would be estimated.")

@@ -17,6 +17,7 @@ from pathlib import Path
 from jaxpower.cli.measurement import Measurement, document, measurement
 from jaxpower.cli.table import table
 from jaxpower.power import MeterError, Monitor
+from jaxpower.wording import on_one_line, printable
 
 PASSED_ON = (
   signal.SIGINT,
@@ -88,7 +89,8 @@ def _check_writable(path: Path) -> None:
 
 def _report_not_started(name: str, error: OSError) -> int:
   reason = error.strerror or str(error)
-  print(f"python -m jaxpower measure: {name}: {reason}", file=sys.stderr)
+  line = on_one_line(f"python -m jaxpower measure: {name}: {reason}")
+  print(line, file=sys.stderr)
   not_found = isinstance(error, FileNotFoundError)
   return NOT_FOUND if not_found else NOT_EXECUTABLE
 
@@ -109,7 +111,7 @@ def _wait_for(
 
 
 def _report(measured: Measurement, json_path: Path | None) -> None:
-  print(table(measured), file=sys.stderr, flush=True)
+  print(printable(table(measured)), file=sys.stderr, flush=True)
   if json_path is None:
     return
   try:

@@ -254,7 +254,7 @@ def _check_finite(name: str, split: str, values: np.ndarray) -> None:
   )
   if wrong:
     raise DataError(
-      f"data set {name!r}: {100 * wrong / values.size:.2g} % of the inputs in"
+      f"data set {name!r}: {100 * wrong / values.size:.3g} % of the inputs in"
       f" {split!r} are not finite numbers, and no network learns from them;"
       " fix: leave these examples out or fill them, and prepare it again"
     )

@@ -127,7 +127,7 @@ def convert(
     if not np.isfinite(values).all():
       share = 100 * np.mean(~np.isfinite(values))
       raise WeightsError(
-        f"{share:.2g} % of {name} are not finite numbers: the training that"
+        f"{share:.3g} % of {name} are not finite numbers: the training that"
         " made them diverged, or the file is damaged"
       )
     if name in ("cls_token", "pos_embed"):
