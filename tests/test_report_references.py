@@ -420,9 +420,8 @@ def test_codecarbon_before_its_second_version_is_refused(tmp_path):
 
 
 def test_codecarbon_that_saw_nothing_is_unknown(tmp_path):
-  text = (
-    "project_name,duration,emissions,energy_consumed,cpu_energy\na,5,0,0,0\n"
-  )
+  columns = "project_name,duration,emissions,energy_consumed,cpu_energy"
+  text = f"{columns}\na,5,0,0,0\n"
   (found,) = read(file(tmp_path, text))
   assert (found.joules, found.seconds, found.boundary) == (None, 5.0, ())
 

@@ -127,10 +127,8 @@ def _codecarbon_row(
   if len(cells) == len(columns):
     row = dict(zip(columns, cells, strict=True))
   else:
-    sure = (
-      list(columns).index(FIRST_LEFT_OUT) if _energies_first(columns) else 0
-    )
-    if not sure or not sure < len(cells) < len(columns):
+    sure = _sure_cells(columns)
+    if not 0 < sure < len(cells) < len(columns):
       raise BadReferenceError(
         f"row {number}: {len(cells)} cells under {len(columns)} columns"
       )
