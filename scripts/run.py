@@ -17,7 +17,7 @@ what is missing. Bad input ends with exit code 2 and nothing written.
 
 import sys
 
-from jaxpower.cli import run
+from jaxpower.cli import crash, run
 
 if __name__ == "__main__":
-  sys.exit(run.main(sys.argv, __doc__ or ""))
+  sys.exit(crash.guard("run", run.main, sys.argv, __doc__ or ""))

@@ -44,6 +44,7 @@ DOORS = {
     "architectures",
     "config",
     "data",
+    "readers",
     "schedule",
     "weights",
   },
@@ -124,7 +125,7 @@ DOORS = {
     "weights",
     "wings",
   },
-  "weights": set(),
+  "weights": {"readers"},
   "wings": {"config", "data", "learn", "torch_wing"},
   "wording": set(),
   "worker": {
@@ -147,6 +148,7 @@ REPORT_DOORS = {
   "questions": {"cells", "compare", "findings", "given"},
   "render": {"cells", "compare", "findings"},
   "report": {"compare", "findings", "given", "questions", "render"},
+  "share": set(),
 }
 # Rooms that load no framework; the worker does so only in its own process.
 HEAVY = {"learn", "learn_torch", "serving", "torch_wing", "trial", "wings"}

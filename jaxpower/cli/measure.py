@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxpower.cli.measurement import Measurement, document, measurement
+from jaxpower.cli.output import say
 from jaxpower.cli.table import table
 from jaxpower.power import MeterError, Monitor
+from jaxpower.wording import on_one_line, printable
 
 PASSED_ON = (
   signal.SIGINT,
@@ -88,7 +90,8 @@ def _check_writable(path: Path) -> None:
 
 def _report_not_started(name: str, error: OSError) -> int:
   reason = error.strerror or str(error)
-  print(f"python -m jaxpower measure: {name}: {reason}", file=sys.stderr)
+  line = on_one_line(f"python -m jaxpower measure: {name}: {reason}")
+  print(line, file=sys.stderr)
   not_found = isinstance(error, FileNotFoundError)
   return NOT_FOUND if not_found else NOT_EXECUTABLE
 
@@ -109,13 +112,13 @@ def _wait_for(
 
 
 def _report(measured: Measurement, json_path: Path | None) -> None:
-  print(table(measured), file=sys.stderr, flush=True)
+  say(printable(table(measured)))
   if json_path is None:
     return
   try:
     json_path.write_text(json.dumps(document(measured), indent=1) + "\n")
   except OSError as error:
-    print(f"jaxpower: {json_path}: {error.strerror}", file=sys.stderr)
+    say(f"jaxpower: {json_path}: {error.strerror}")
 
 
 def _exit_like(status: int) -> int:

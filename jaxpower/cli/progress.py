@@ -12,13 +12,22 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from jaxpower.cli.report import unreadable
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan
-from jaxpower.wording import duration, energy, number, percent, setting
+from jaxpower.wording import (
+  duration,
+  energy,
+  number,
+  on_one_line,
+  percent,
+  printable,
+  setting,
+)
 
 
 class Display:
@@ -82,7 +91,9 @@ class Display:
     self._say(f"warning: {line}")
 
   def _say(self, text: str) -> None:
-    self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+    self._console.print(
+      printable(text), highlight=False, markup=False, soft_wrap=True
+    )
 
   def _line(self, index: int, trial: Trial, text: str) -> str:
     place = f"trial {index:>2} of {len(self._plan.trials)}"
@@ -112,7 +123,7 @@ class Display:
     total = len(self._plan.trials)
     done = total - len(self._plan.left) + self._done
     frame = Table.grid()
-    frame.add_row(text)
+    frame.add_row(Text(on_one_line(text)))
     frame.add_row(ProgressBar(total=total, completed=done, width=40))
     return frame
 
