@@ -16,7 +16,6 @@ from jaxpower.report.compare.costs import (
   all_known,
   by_seed,
   costs,
-  costs_by_seed,
   exact_by_seed,
   missed_within,
   trial_cost,
@@ -79,10 +78,8 @@ def test_costs_are_keyed_by_seed_and_a_seed_run_twice_has_one():
   first, again = seeds(64, 200.0, 210.0), record(64, 1, 250.0)
   trials = [*first, record(64, 2, status="failed"), again]
   assert by_seed(trials) == {0: (first[0],), 1: (first[1], again)}
-  assert costs_by_seed(trials) == {
-    0: Cost(200.0),
-    1: Cost(statistics.geometric_mean([210.0, 250.0])),
-  }
+  mean = Cost(statistics.geometric_mean([210.0, 250.0]))
+  assert costs(trials) == (Cost(200.0), mean)
 
 
 def test_a_number_of_each_seed_is_averaged_over_its_repeats():
@@ -97,10 +94,10 @@ def test_a_number_of_each_seed_is_averaged_over_its_repeats():
   )
 
 
-def test_one_unknown_cost_leaves_no_costs_by_seed():
+def test_one_unknown_cost_leaves_all_costs_unknown():
   trials = [*seeds(64, 200.0), record(64, 1, None)]
-  assert costs_by_seed(trials) == {}
-  assert costs_by_seed([]) == {}
+  assert costs(trials) is None
+  assert costs([]) == ()
 
 
 @pytest.mark.parametrize(

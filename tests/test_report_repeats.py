@@ -8,7 +8,7 @@ import pytest
 from report_records import devices, record, seeds
 
 from jaxpower.report.compare.comparison import compare
-from jaxpower.report.compare.costs import costs, costs_by_seed, mean_cost
+from jaxpower.report.compare.costs import costs, mean_cost
 from jaxpower.report.compare.repeats import (
   Observation,
   by_setting_and_seed,
@@ -30,10 +30,6 @@ def on(uuid, seed, joules, batch=64):
 def test_repeats_give_one_cost_their_geometric_mean():
   trials = seeds(64, 100.0, 300.0) + seeds(64, 400.0)
   assert costs(trials) == (MEAN, Cost(300.0))
-  assert costs_by_seed(trials) == {
-    0: MEAN,
-    1: Cost(300.0),
-  }
 
 
 def test_a_mean_of_repeats_is_a_lower_bound_where_one_of_them_is():

@@ -192,16 +192,6 @@ def by_seed(
   return {seed: tuple(repeats) for seed, repeats in trials.items()}
 
 
-def costs_by_seed(
-  records: Sequence[TrialRecord], counting: Counting = TRAIN
-) -> dict[int, Cost]:
-  """Returns the cost of each seed that ran; empty where one is unknown."""
-  spent = costs(records, counting)
-  return (
-    {} if spent is None else dict(zip(by_seed(records), spent, strict=True))
-  )
-
-
 def exact_by_seed(
   records: Iterable[TrialRecord],
   number: Callable[[TrialRecord], float | None],
