@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jaxpower.attempts import Attempt, facts_of
 from jaxpower.config import Trial, targets_of
 from jaxpower.power import Window
 from jaxpower.power.load import mean_load
@@ -310,6 +311,35 @@ def tested(
     if errors
     else None,
   }
+
+
+def attempted(
+  before: Iterable[Attempt],
+  own: Attempt,
+  earlier: Mapping[str, Sequence[Window]],
+) -> dict[str, Any]:
+  """Returns the fields of a record that tell of the attempts at its trial.
+
+  All that the last attempt cost counts: it went through every phase. Of one
+  before it counts what was not done again; the rest is lost, its preparation
+  too.
+
+  Args:
+    before: The attempts before the last.
+    own: The last, which made the record.
+    earlier: The windows of attempts before it that count, by attempt.
+  """
+  counted = [
+    dataclasses.replace(
+      attempt, joules_counted=spent.joules, seconds_counted=spent.seconds
+    )
+    for attempt in before
+    for spent in [total(earlier.get(attempt.attempt, ()))]
+  ]
+  whole = dataclasses.replace(
+    own, joules_counted=own.joules, seconds_counted=own.seconds
+  )
+  return facts_of([*counted, whole])
 
 
 def _is_formality(window: Window) -> bool:

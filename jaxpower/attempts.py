@@ -43,6 +43,8 @@ LONGEST_BEAT = 10.0
 INTERRUPTED = "interrupted"  # ended on request, at a safe point
 KILLED = "killed"  # it left no end of its own
 FAILED = "failed"
+HUNG = "hung"  # killed, since it gave no sign of life
+RECORDED = ("reached", "missed", "diverged")
 
 Joules = Callable[[], float | None]
 
@@ -86,6 +88,26 @@ class Attempt:
   ended: str | None = None
   joules_counted: float | None = 0.0
   seconds_counted: float = 0.0
+
+
+def facts_of(attempts: Iterable[Attempt]) -> dict[str, Any]:
+  """Returns the fields of a record that tell of the attempts at its trial.
+
+  One that made a record of its own, which was not good enough, is not lost.
+  """
+  told = tuple(
+    dataclasses.replace(
+      attempt, joules_counted=attempt.joules, seconds_counted=attempt.seconds
+    )
+    if attempt.ended in RECORDED
+    else attempt
+    for attempt in attempts
+  )
+  return {
+    "attempts": told,
+    "joules_lost": joules_lost(told),
+    "seconds_lost": seconds_lost(told),
+  }
 
 
 def joules_lost(attempts: Iterable[Attempt]) -> float | None:
@@ -160,8 +182,7 @@ class Journal:
 
   @property
   def now(self) -> Attempt:
-    """The attempt as it stands, with what it has cost."""
-    self._measure()
+    """The attempt as of its last line or beat."""
     return self._now
 
   @property
@@ -300,7 +321,11 @@ def _known(attempt: Attempt) -> dict[str, Any]:
 
 def _append(folder: pathlib.Path, facts: dict[str, Any]) -> None:
   """Appends a line in one write, after closing one that was torn."""
-  line = json.dumps(facts, allow_nan=False).encode() + b"\n"
+  known = {  # JSON has no numbers that are not finite
+    name: None if isinstance(v, float) and not math.isfinite(v) else v
+    for name, v in facts.items()
+  }
+  line = json.dumps(known, allow_nan=False).encode() + b"\n"
   folder.mkdir(parents=True, exist_ok=True)
   handle = os.open(
     folder / LEDGER, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666

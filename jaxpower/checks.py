@@ -78,12 +78,13 @@ AT_LEAST = {
   "patience": 0,
   "model.heads": 1,
 }
-# Fields of a sweep: how long a worker is waited for.
+# Fields of a sweep: how long a worker is waited for, and saved after.
 WAITING = (
   "patience_seconds",
   "start_seconds",
   "compile_seconds",
   "phase_seconds",
+  "checkpoint_minutes",
 )
 # The largest values that are taken; chosen, far above all that can be trained,
 # so that a slip of the keyboard is no trial that waits or computes for ever.

@@ -248,6 +248,11 @@ class Sweep(Conditions):
   of life for `patience_seconds`, is not ready after `start_seconds`, or is not
   over with compiling after `compile_seconds` or with another phase (one
   segment of training, an evaluation) after `phase_seconds`; 0: no limit.
+
+  A running trial writes a checkpoint at the first look after
+  `checkpoint_minutes`, from which it goes on after a kill; 0: none but where
+  it is asked to stop. With its record they are removed, unless
+  `keep_checkpoints`.
   """
 
   name: str = "sweep"
@@ -258,6 +263,8 @@ class Sweep(Conditions):
   start_seconds: float = later(600.0, before=600.0)
   compile_seconds: float = later(3_600.0, before=3_600.0)
   phase_seconds: float = later(86_400.0, before=86_400.0)
+  checkpoint_minutes: float = later(10.0, before=10.0)
+  keep_checkpoints: bool = later(False, before=False)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

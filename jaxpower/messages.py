@@ -40,13 +40,14 @@ class Task:
   """A trial to run; its files go into the run folder `folder`.
 
   Programs that no trial of the worker compiled are compiled `compile_repeats`
-  times.
+  times; a checkpoint is written every `checkpoint_minutes`.
   """
 
   trial: Trial
   varied: dict[str, Any]
   folder: str
   compile_repeats: int = 1
+  checkpoint_minutes: float = 10.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

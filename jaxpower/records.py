@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from jaxpower import readers
+from jaxpower.attempts import Attempt
 from jaxpower.config import (
   Transfer,
   Trial,
@@ -182,6 +183,9 @@ class TrialRecord:
   init_from: str | None = None
   pretrained: dict[str, Any] | None = None
   checkpoint: str | None = None
+  attempts: tuple[Attempt, ...] = ()
+  joules_lost: Joules | None = None
+  seconds_lost: Seconds | None = None
   provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
   others: dict[str, Any] = dataclasses.field(
     default_factory=dict, metadata=readers.KEEP_OTHERS

@@ -17,8 +17,8 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jaxpower import lifeline, provenance
-from jaxpower.config import Trial
+from jaxpower import attempts, lifeline, provenance
+from jaxpower.config import Trial, trial_id
 from jaxpower.messages import (
   Alive,
   Done,
@@ -35,8 +35,6 @@ ALIVE_SECONDS = 10.0  # between two signs of life; chosen
 # From the end of the sweep to the end of this process, where the kernel does
 # not see to it; less than the ten seconds that a worker may outlive its sweep.
 LEAVE_SECONDS = 5.0  # chosen
-# Phases from which a trial is over sooner than it could be taken up again.
-NEARLY_DONE = ("test", "infer", "checkpoint")
 
 
 def main(arguments: list[str]) -> None:
@@ -169,29 +167,28 @@ class Host:
 
     Raises BrokenPipeError where the sweep is gone.
     """
+    from jaxpower import trial
+
+    folder = pathlib.Path(task.folder)
     try:
       return Done(self._record(task, orders, sender))
     except BrokenPipeError:
       raise
-    except AskedToStopError:
+    except trial.Stopped:
       return Stopped()
     except Exception as error:  # noqa: BLE001, one trial must not end the rest
       reason = f"{type(error).__name__}: {error}"
-      record = failed_record(task.trial, task.varied, reason)
-      _write_trace(pathlib.Path(task.folder), record.trial_id)
+      tried = attempts.end(folder, trial_id(task.trial), attempts.FAILED)
+      record = failed_record(task.trial, task.varied, reason, tried)
+      _write_trace(folder, record.trial_id)
     gc.collect()  # what the frames of the error held
     return Done(record, renew=_lacks_memory(reason))
 
   def _record(self, task: Task, orders: Orders, sender: Sender) -> Any:
     from jaxpower import trial
 
-    def tell(progress: Progress) -> None:
-      sender.send(progress)
-      if orders.stop.is_set() and progress.phase not in NEARLY_DONE:
-        raise AskedToStopError
-
     if not self._prepared:
-      tell(Progress(phase=PREPARE))
+      sender.send(Progress(phase=PREPARE))
       self._wing.prepare_compiler(self._framework)
       self._prepared = True
     with self._monitor(task.trial) as monitor:
@@ -202,8 +199,10 @@ class Host:
         cache=self._cache,
         folder=pathlib.Path(task.folder),
         provenance=self._origin,
-        tell=tell,
+        tell=sender.send,
+        stop=orders.stop.is_set,
         compile_repeats=task.compile_repeats,
+        checkpoint_minutes=task.checkpoint_minutes,
       )
 
   def _monitor(self, metered: Trial) -> Any:
@@ -213,10 +212,6 @@ class Host:
     return Monitor(
       self._meter, wait=self._wing.wait, gpus=trial.gpus_of(metered)
     )
-
-
-class AskedToStopError(Exception):
-  """The running trial ends here, because the sweep asked for it."""
 
 
 def _without_devices(reason: str, framework: str) -> str:

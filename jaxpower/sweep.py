@@ -29,6 +29,7 @@ from jaxpower import (
   record_files,
   record_keeper,
   requirements,
+  resume,
   sweep_file,
 )
 from jaxpower.checks import check_cadence, check_with_sources
@@ -245,6 +246,8 @@ def execute(
             record, warnings=(*record.warnings, onlookers.problem)
           )
         record_keeper.keep(lock, record, say)
+        if record.status != "failed" and not plan.sweep.keep_checkpoints:
+          resume.forget(plan.folder, record.trial_id)
         newest[record.trial_id] = record
         news(record)
   elif plan.renamed:
@@ -306,7 +309,12 @@ def _run(
   """
   varied = plan.varied(trial)
   heard = worker.run(
-    trial, varied, plan.folder, plan.compile_repeats, stop=stop
+    trial,
+    varied,
+    plan.folder,
+    plan.compile_repeats,
+    stop=stop,
+    checkpoint_minutes=plan.sweep.checkpoint_minutes,
   )
   try:
     for message in heard:

@@ -23,23 +23,26 @@ import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from jaxpower import accounting, data, timelines, weights
+from jaxpower import accounting, data, resume, timelines, weights
 from jaxpower.accounting import EvalResult
+from jaxpower.attempts import INTERRUPTED, Journal
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, Window, gpu_uuid
 from jaxpower.power.cpu_time import usable_cores
 from jaxpower.power.load import load_warnings, mean_load
 from jaxpower.power.reading import record_line
+from jaxpower.provenance import arithmetic_environment
 from jaxpower.records import (
   Compilation,
   CompileCost,
   TrialRecord,
   deciding_split,
 )
+from jaxpower.resume import Checkpoints, Part
 from jaxpower.wings import Placed, Wing, wing_of
 
 # Inference is repeated at least this long; chosen. A counter of 100 ms is off
@@ -47,9 +50,18 @@ from jaxpower.wings import Placed, Wing, wing_of
 # meter_accuracy.json), and one pass over a small test set is shorter still.
 INFER_SECONDS = 0.5
 
+SECONDS_PER_MINUTE = 60
 REPEATED = "compile_repeat"  # the phase of compiling once more, to measure it
 
 Tell = Callable[[Progress], None]
+Stop = Callable[[], bool]
+
+
+class Stopped(Exception):  # noqa: N818, no error: somebody asked for it
+  """A trial ended before it had a record because it was asked to.
+
+  What it had trained is in its newest checkpoint.
+  """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +79,44 @@ class Compiled:
   flops_per_step: float | None
 
 
+@dataclasses.dataclass(frozen=True)
+class Context:
+  """What all phases of a trial share.
+
+  Attributes:
+    trial: The config.
+    wing: Its framework.
+    folder: The run folder.
+    monitor: Entered.
+    journal: Entered: the trial's attempt.
+    checkpoints: Those inside the trial.
+    checkpoint_seconds: Between two of them; 0: only where it is stopped.
+    tell: Called with how far the trial is.
+    stop: Asked where the trial can end.
+  """
+
+  trial: Trial
+  wing: Wing
+  folder: pathlib.Path
+  monitor: Monitor
+  journal: Journal
+  checkpoints: Checkpoints
+  checkpoint_seconds: float
+  tell: Tell
+  stop: Stop
+
+  def say(self, phase: str, accuracy: float | None = None) -> None:
+    """Tells that a phase begins."""
+    self.journal.phase(phase)
+    self.tell(Progress(phase=phase, accuracy=accuracy))
+
+  def prepare(self, phase: str) -> None:
+    """Tells that a phase before training begins; raises Stopped if it may."""
+    if self.stop():
+      raise Stopped
+    self.say(phase)
+
+
 def run(
   trial: Trial,
   varied: dict[str, Any],
@@ -76,9 +126,13 @@ def run(
   folder: pathlib.Path,
   provenance: dict[str, Any],
   tell: Tell = lambda progress: None,
+  stop: Stop = lambda: False,
   compile_repeats: int = 1,
+  checkpoint_minutes: float = resume.MINUTES,
 ) -> TrialRecord:
   """Runs a trial under an entered monitor and returns its record.
+
+  It goes on from the newest whole checkpoint that an earlier attempt left.
 
   Args:
     trial: The config.
@@ -86,56 +140,108 @@ def run(
     monitor: Entered; waits for the wing's arrays; used for this trial only.
     cache: Programs of earlier trials of this process, by spec; those of this
       trial are added.
-    folder: The run folder; checkpoint and timelines go under it.
+    folder: The run folder; ledger, checkpoints and timelines go under it.
     provenance: Versions and machine of this process, for the record.
     tell: Called with how far the trial is.
+    stop: Asked before each phase and at each look until training is over.
     compile_repeats: How often executables that no earlier trial of this
       process compiled are compiled, each time from nothing.
-  """
-  name, began = trial_id(trial), time.monotonic()
-  wing = wing_of(trial.framework)
+    checkpoint_minutes: Between two checkpoints inside the trial; 0: none but
+      where it is stopped.
 
-  tell(Progress(phase="setup"))
+  Raises Stopped where `stop` was true: at a look, after a checkpoint.
+  """
+  name, wing = trial_id(trial), wing_of(trial.framework)
+  setting = _setting(trial, monitor, provenance)
+  with Journal(folder, name, trial.framework, monitor.joules_so_far) as journal:
+    context = Context(
+      trial,
+      wing,
+      folder,
+      monitor,
+      journal,
+      Checkpoints(folder, name, trial.seed, setting, wing.save),
+      checkpoint_minutes * SECONDS_PER_MINUTE,
+      tell,
+      stop,
+    )
+    try:
+      record, earlier = _run(
+        context, varied, cache, provenance, compile_repeats
+      )
+    except Stopped:
+      journal.end(INTERRUPTED)
+      raise
+    journal.end(record.status)
+  return dataclasses.replace(
+    record,
+    **accounting.attempted(journal.before, journal.now, earlier.windows),
+    warnings=(*record.warnings, *journal.problems),
+  )
+
+
+def _run(
+  context: Context,
+  varied: dict[str, Any],
+  cache: dict[Any, Compiled],
+  provenance: dict[str, Any],
+  compile_repeats: int,
+) -> tuple[TrialRecord, Part]:
+  """Goes through the phases of a trial.
+
+  Returns its record without what is in the ledger, and what earlier attempts
+  had done of it.
+  """
+  trial, wing, monitor = context.trial, context.wing, context.monitor
+  began = time.monotonic()
+  context.prepare("setup")
   placed = monitor.measure("setup", _place_data, wing, trial)
   spec = placed.spec
-  tell(Progress(phase="idle"))
+  context.prepare("idle")
   monitor.measure("idle", time.sleep, trial.idle_seconds)
-  tell(Progress(phase="compile"))
+  context.prepare("compile")
   cached = cache.get(spec)
   programs = _compile(wing, spec, cached, monitor, compile_repeats)
-  state = monitor.measure("setup", wing.start, placed, _backbone(trial, folder))
+  backbone = _backbone(trial, context.folder)
+  state = monitor.measure("setup", wing.start, placed, backbone)
   parameters = wing.count_parameters(state)
-  tell(Progress(phase="warmup"))
-  seen = _seen(trial, wing, programs, state, placed, monitor, tell)
+  state, earlier = _taken_up(context, state)
+  context.prepare("warmup")
+  seen = _seen(context, programs, state, placed)
   copy = wing.copy(state)  # training may use up what it is given
   monitor.measure("warmup", _warm_up, trial, wing, programs, copy, seen)
-  state, results, waited = _train(
-    trial, wing, programs, state, seen, monitor, tell
-  )
+  state, done = _train(context, programs, state, seen, earlier)
   peak = wing.peak_memory_bytes(programs, placed)
-  tell(Progress(phase="test", accuracy=results[-1].accuracy))
-  test = _test(trial, wing, programs, state, placed, monitor)
-  tell(Progress(phase="infer", accuracy=results[-1].accuracy))
+  last = done.results[-1].accuracy
+  context.say("test", last)
+  test = _test(context, programs, state, placed)
+  context.say("infer", last)
   inferred = monitor.measure("infer", _infer, wing, programs, state, placed)
-  tell(Progress(phase="checkpoint", accuracy=results[-1].accuracy))
-  saved = weights.folder_of(name)
-  monitor.measure("checkpoint", wing.save, folder / saved, state)
+  context.say("checkpoint", last)
+  saved = weights.folder_of(trial_id(trial))
+  monitor.measure("checkpoint", wing.save, context.folder / saved, state)
 
-  windows = monitor.windows()
-  timeline = folder / "timelines" / f"{name}.parquet"
+  own = monitor.windows()
+  windows = _in_order(own, earlier.all_windows())
+  timeline = context.folder / "timelines" / f"{trial_id(trial)}.parquet"
   timelines.write(timeline, monitor.timeline().chunks(), windows)
-  compiled = cached or _compiled(wing, spec, programs, windows)
+  compiled = cached or _compiled(wing, spec, programs, own)
   cache[spec] = compiled
   infer = accounting.total(accounting.of_phase(windows, "infer")).joules
-  return accounting.record(
+  record = accounting.record(
     trial,
     varied,
-    results,
+    done.results,
     windows,
     dataclasses.replace(compiled.compilation, cache_hit=cached is not None),
-    wall_seconds=time.monotonic() - began,
-    warnings=(*monitor.warnings, *_load_warnings(windows)),
-    data_wait_seconds=waited,
+    wall_seconds=time.monotonic()
+    - began
+    + accounting.total(earlier.all_windows()).seconds,
+    warnings=(
+      *dict.fromkeys((*earlier.warnings, *monitor.warnings)),
+      *_load_warnings(windows),
+    ),
+    data_wait_seconds=math.fsum(done.waits),
     validation_examples=placed.examples.get("validation", 0),
     test_examples=placed.examples["test"],
     **test,
@@ -150,6 +256,7 @@ def run(
     checkpoint=str(saved),
     provenance=provenance | {"devices": _devices(trial)},
   )
+  return record, earlier
 
 
 def _compile(
@@ -167,39 +274,47 @@ def _compile(
   return programs
 
 
+def _taken_up(context: Context, state: Any) -> tuple[Any, Part]:
+  """Returns the state of the newest usable checkpoint and what was done by it.
+
+  Without one: the state that is given, and nothing done.
+  """
+  for path, part in context.checkpoints.found():
+    if isinstance(part, Part):
+      restored = context.monitor.measure(
+        "setup", context.wing.restore, path, state
+      )
+      context.checkpoints.taken_up(path)
+      context.journal.resumes(part.results[-1].examples)
+      return restored, part
+    context.journal.note("checkpoint_not_used", reason=part)
+  return state, Part()
+
+
 def _seen(
-  trial: Trial,
-  wing: Wing,
-  programs: Any,
-  state: Any,
-  placed: Placed,
-  monitor: Monitor,
-  tell: Tell,
+  context: Context, programs: Any, state: Any, placed: Placed
 ) -> Placed:
   """Returns what training and its evaluations see: data, or their features."""
+  trial, wing, monitor = context.trial, context.wing, context.monitor
   if trial.transfer.features != "once":
     return placed
   split = deciding_split(trial)
   monitor.measure("warmup", wing.evaluate, programs, state, placed, split)
-  tell(Progress(phase=accounting.FEATURES))
+  context.prepare(accounting.FEATURES)
   return monitor.measure(
     accounting.FEATURES, wing.on_features, programs, state, placed, split
   )
 
 
 def _test(
-  trial: Trial,
-  wing: Wing,
-  programs: Any,
-  state: Any,
-  placed: Placed,
-  monitor: Monitor,
+  context: Context, programs: Any, state: Any, placed: Placed
 ) -> dict[str, Any]:
   """Evaluates the test set once; nothing where it decided in training."""
+  trial = context.trial
   if deciding_split(trial) == "test":
     return {}
-  evaluate = monitor.measured("test", steps=placed.passes["test"])
-  metrics = evaluate(wing.evaluate)(programs, state, placed, "test")
+  evaluate = context.monitor.measured("test", steps=placed.passes["test"])
+  metrics = evaluate(context.wing.evaluate)(programs, state, placed, "test")
   return accounting.tested(
     float(metrics["accuracy"]),
     _by_task(trial, metrics),
@@ -208,29 +323,26 @@ def _test(
 
 
 def _train(
-  trial: Trial,
-  wing: Wing,
-  programs: Any,
-  state: Any,
-  placed: Placed,
-  monitor: Monitor,
-  tell: Tell,
-) -> tuple[Any, list[EvalResult], float]:
+  context: Context, programs: Any, state: Any, placed: Placed, earlier: Part
+) -> tuple[Any, Part]:
   """Trains and evaluates in turn until the trial is over.
 
-  Returns the state, the result of each evaluation, and the seconds that the
-  devices waited for data.
+  Returns the state, and what was done with what earlier attempts had done; the
+  windows are those of the earlier ones alone.
   """
+  trial, monitor, wing = context.trial, context.monitor, context.wing
   steps = trial.evaluate_every_examples // trial.batch_size
-  results, loss, waits = [], math.nan, []
+  segments = trial.budget_examples // (steps * trial.batch_size)
   split = deciding_split(trial)
   # Equal steps, whose rhythm a power sensor might be in resonance with.
   train = monitor.measured("train", steps=steps)(wing.train)
   evaluate = monitor.measured("eval", steps=placed.passes[split])(wing.evaluate)
-  for segment in range(trial.budget_examples // (steps * trial.batch_size) + 1):
+  done, loss, saved = earlier, math.nan, time.monotonic()
+  while not _is_over(trial, done, segments):
+    segment, waits = len(done.results), done.waits
     if segment > 0:
       state, loss, waited = train(programs, state, placed, segment - 1)
-      waits.append(waited)
+      waits = (*waits, waited)
     metrics = evaluate(programs, state, placed, split)
     result = EvalResult(
       examples=segment * steps * trial.batch_size,
@@ -240,18 +352,87 @@ def _train(
       accuracy=float(metrics["accuracy"]),
       accuracies=_by_task(trial, metrics),
     )
-    results.append(result)
-    tell(
-      Progress(
-        phase="train",
-        examples=result.examples,
-        accuracy=result.accuracy,
-        joules=monitor.joules_so_far("train"),
-      )
+    results = (*done.results, result)
+    done = dataclasses.replace(done, results=results, waits=waits)
+    _look(context, result)
+    if context.stop():
+      _save(context, state, done)
+      raise Stopped
+    due = 0 < context.checkpoint_seconds <= time.monotonic() - saved
+    if due and not _is_over(trial, done, segments):
+      _save(context, state, done)
+      saved = time.monotonic()
+  return state, done
+
+
+def _is_over(trial: Trial, done: Part, segments: int) -> bool:
+  """Whether training is over, after the looks of `done`."""
+  if not done.results:
+    return False
+  return len(done.results) > segments or accounting.is_over(trial, done.results)
+
+
+def _look(context: Context, result: EvalResult) -> None:
+  """Tells what a look at training saw."""
+  context.journal.look(result.examples, accuracy=result.accuracy)
+  context.tell(
+    Progress(
+      phase="train",
+      examples=result.examples,
+      accuracy=result.accuracy,
+      joules=context.monitor.joules_so_far("train"),
     )
-    if accounting.is_over(trial, results):
-      break
-  return state, results, math.fsum(waits)
+  )
+
+
+def _save(context: Context, state: Any, done: Part) -> None:
+  """Writes a checkpoint inside the trial; where it cannot, the trial goes on.
+
+  Done is with the windows of earlier attempts; this one's are added.
+  """
+  monitor, journal = context.monitor, context.journal
+  own = tuple(w for w in monitor.windows() if w.name in resume.COUNTED)
+  part = dataclasses.replace(
+    done,
+    windows={**done.windows, journal.now.attempt: own},
+    warnings=tuple(dict.fromkeys((*done.warnings, *monitor.warnings))),
+  )
+  try:
+    monitor.measure("checkpoint", context.checkpoints.save, state, part)
+  except Exception as error:  # noqa: BLE001 - never ends the training
+    reason = f"{type(error).__name__}: {error}"
+    journal.note("checkpoint_not_written", reason=reason)
+    journal.problems.append(f"a checkpoint could not be written: {reason}")
+  else:
+    journal.note("checkpoint")
+
+
+def _in_order(
+  own: Sequence[Window], earlier: Sequence[Window]
+) -> tuple[Window, ...]:
+  """Puts the windows of earlier attempts after what came before training."""
+  names = [window.name for window in own]
+  after = ("eval", "train", "test", "infer")
+  first = next((i for i, name in enumerate(names) if name in after), len(own))
+  return (*own[:first], *earlier, *own[first:])
+
+
+def _setting(
+  trial: Trial, monitor: Monitor, provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+  """Returns what has to be as it was for a trial to go on in another process.
+
+  The same arithmetic, to the bit, and joules of the same kind.
+  """
+  devices = wing_of(trial.framework).devices(trial)
+  versions = provenance.get("versions", {})
+  names = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
+  return {
+    "versions": {name: versions.get(name) for name in names},
+    "environment": arithmetic_environment(provenance),
+    "devices": [[d["platform"], d["kind"]] for d in devices],
+    "meter": [[d.kind, d.method] for d in monitor.domains if d.counted],
+  }
 
 
 def _backbone(trial: Trial, folder: pathlib.Path) -> pathlib.Path | None:

@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import types
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -29,6 +30,7 @@ MAX_NAMED = 3  # arrays named in an error, the rest counted: it is one line
 MOST_JOULES = 1e18
 MOST_HEADS = 10_000  # chosen, as in `checks`
 
+NO_TEXTS: Mapping[str, str] = types.MappingProxyType({})
 Form = tuple[tuple[int, ...], str]  # shape and dtype of an array
 
 
@@ -55,8 +57,13 @@ def folder_of(trial_id: str) -> pathlib.Path:
   return pathlib.Path("checkpoints") / trial_id
 
 
-def seal(folder: pathlib.Path) -> None:
-  """Writes `SHA256SUMS` of every file under a folder, atomically."""
+def seal(folder: pathlib.Path, texts: Mapping[str, str] = NO_TEXTS) -> None:
+  """Writes `SHA256SUMS` of every file under a folder, atomically.
+
+  Before that the files `texts`, by name.
+  """
+  for name, content in texts.items():
+    (folder / name).write_text(content)
   text = "".join(f"{_sha256(folder / n)}  {n}\n" for n in _names(folder))
   # Beside the folder, so that what a crash leaves is no file of the checkpoint.
   unfinished = folder.with_name(f".{folder.name}.{SUMS}")

@@ -14,6 +14,7 @@ In the order of a trial:
   state, loss, waited = train(programs, state, placed, 0)   a segment, then
   metrics  = evaluate(programs, state, placed, split)       "validation", ...
   save(folder, state)
+  state = restore(folder, state)              in another process, to go on
 
 Values of type Any are the wing's own; a trial only hands them on.
 """
@@ -24,6 +25,7 @@ from typing import Any, Protocol
 
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
+from jaxpower.weights import NO_TEXTS
 
 
 class Placed(Protocol):
@@ -152,10 +154,30 @@ class Wing(Protocol):
     """
     ...
 
-  def save(self, folder: pathlib.Path, state: Any) -> None:
+  def save(
+    self,
+    folder: pathlib.Path,
+    state: Any,
+    texts: Mapping[str, str] = NO_TEXTS,
+  ) -> None:
     """Writes a state to a folder of its own, in place of what lies there.
 
     It is on disk, with its checksums, when this returns.
+
+    Args:
+      folder: Where to.
+      state: What.
+      texts: Files to lie beside it, by name.
+    """
+    ...
+
+  def restore(self, folder: pathlib.Path, like: Any) -> Any:
+    """Reads a state that `save` wrote, to the devices of the state `like`.
+
+    Every bit is what it was, the moments of the update rule too. `like` is not
+    to be used again.
+
+    Raises WeightsError if the folder is damaged or does not fit.
     """
     ...
 

@@ -26,7 +26,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jaxpower import host_memory, lifeline, provenance, streams
+from jaxpower import attempts, host_memory, lifeline, provenance, streams
+from jaxpower.attempts import Attempt
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import (
   Done,
@@ -59,10 +60,14 @@ class WorkerError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Died:
-  """How a worker ended in the middle of a trial; `again`: it may be chance."""
+  """How a worker ended in the middle of a trial; `again`: it may be chance.
+
+  `ended` is what the ledger says of it.
+  """
 
   how: str
   again: bool
+  ended: str = attempts.KILLED
 
 
 class Workers:
@@ -148,6 +153,7 @@ class Worker:
     folder: pathlib.Path,
     compile_repeats: int = 1,
     stop: Callable[[], bool] = lambda: False,
+    checkpoint_minutes: float = Task.checkpoint_minutes,
   ) -> Iterator[Progress | Notice | Done | Stopped]:
     """Runs a trial; yields its progress, and at last its end.
 
@@ -156,7 +162,7 @@ class Worker:
     which may be chance, the trial is begun once more; else, or where that
     happens twice, its record is failed. A worker that hangs is killed.
     """
-    task = Task(trial, varied, str(folder), compile_repeats)
+    task = Task(trial, varied, str(folder), compile_repeats, checkpoint_minutes)
     end = yield from self._attempt(task, stop)
     if isinstance(end, Died) and end.again and not stop():
       line = f"{end.how}; its trial was begun once more"
@@ -167,9 +173,10 @@ class Worker:
         record = dataclasses.replace(end.record, warnings=warnings)
         end = dataclasses.replace(end, record=record)
       elif isinstance(end, Died) and end.again:
-        end = Died(f"{end.how}, twice", again=False)
+        end = dataclasses.replace(end, how=f"{end.how}, twice", again=False)
     if isinstance(end, Died):
-      end = Done(failed_record(trial, varied, end.how))
+      tried = attempts.end(folder, trial_id(trial), end.ended)
+      end = Done(failed_record(trial, varied, end.how, tried))
     yield end
 
   def terminate(self) -> None:
@@ -198,7 +205,7 @@ class Worker:
           yield message
     except TimeoutError as error:
       self._process.kill()
-      return Died(str(error), again=False)
+      return Died(str(error), again=False, ended=attempts.HUNG)
     except (EOFError, OSError):
       return self._death(killed_before)
     if isinstance(message, Done) and message.renew:
@@ -342,14 +349,21 @@ def _pipe() -> tuple[Connection, Connection]:
 
 
 def failed_record(
-  trial: Trial, varied: dict[str, Any], error: str
+  trial: Trial,
+  varied: dict[str, Any],
+  error: str,
+  tried: Sequence[Attempt] = (),
 ) -> TrialRecord:
-  """Makes the record of a trial that failed before it had one."""
+  """Makes the record of a trial that failed before it had one.
+
+  `tried` are the attempts at it; none where it could not be begun.
+  """
   return TrialRecord(
     **identity(trial, varied),
     status="failed",
     error=error,
     partial=True,
     reasons=("the trial failed: its energy is unknown",),
+    **(attempts.facts_of(tried) if tried else {}),
     provenance=provenance.collect(),
   )

@@ -13,7 +13,7 @@ FRAMEWORKS = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "torch"}
 
 # A room may import from the project only what stands here.
 DOORS = {
-  "accounting": {"config", "power", "records"},
+  "accounting": {"attempts", "config", "power", "records"},
   "accumulation": {"architectures", "config"},
   "architectures": {"config"},
   "attempts": set(),
@@ -69,7 +69,7 @@ DOORS = {
   "readers": set(),
   "record_files": {"durable", "readers", "records"},
   "record_keeper": {"durable", "folder_lock", "record_files", "records"},
-  "records": {"config", "readers"},
+  "records": {"attempts", "config", "readers"},
   "report": {"config", "more_seeds", "provenance", "records", "wording"},
   "requirements": {
     "architectures",
@@ -79,8 +79,10 @@ DOORS = {
     "messages",
     "weights",
   },
+  "resume": {"accounting", "power", "readers", "weights"},
   "schedule": {"config"},
   "serving": {
+    "attempts",
     "config",
     "lifeline",
     "messages",
@@ -108,6 +110,7 @@ DOORS = {
     "record_keeper",
     "records",
     "requirements",
+    "resume",
     "sweep_file",
     "worker",
   },
@@ -116,19 +119,29 @@ DOORS = {
   "torch_wing": {"config", "data", "learn", "learn_torch", "weights"},
   "trial": {
     "accounting",
+    "attempts",
     "config",
     "data",
     "messages",
     "power",
+    "provenance",
     "records",
+    "resume",
     "timelines",
     "weights",
     "wings",
   },
   "weights": {"readers"},
-  "wings": {"config", "data", "learn", "torch_wing"},
+  "wings": {
+    "config",
+    "data",
+    "learn",
+    "torch_wing",
+    "weights",
+  },
   "wording": set(),
   "worker": {
+    "attempts",
     "config",
     "host_memory",
     "lifeline",

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from report_records import curve, modelled, record, seeds
 
+from jaxpower.attempts import Attempt
 from jaxpower.report.compare.comparison import compare_all
 from jaxpower.report.questions.limits import (
   Limits,
@@ -52,6 +53,38 @@ def test_joules_that_are_cpu_time_say_so():
   two = cpu_time_line([(1.0, 4.0), (0.5, 2.0)])
   assert "4.00 W, and 1.00 W for each core, busy or not; or CPU" in two
   assert "CPU seconds times watts" in cpu_time_line([])
+
+
+def attempted(lost, seconds, times=2):
+  """The fields of a trial that was begun so often."""
+  attempt = Attempt(
+    attempt="a",
+    trial_id="t",
+    number=1,
+    began="",
+    host="",
+    pid=1,
+    framework="jax",
+  )
+  return {
+    "attempts": (attempt,) * times,
+    "joules_lost": lost,
+    "seconds_lost": seconds,
+  }
+
+
+def test_trials_that_were_begun_again_say_what_that_cost():
+  once = [record(64, seed, 204, **attempted(0, 0, 1)) for seed in range(10)]
+  again = [record(64, s, 204, **attempted(205, 3)) for s in (10, 11)]
+  (line,) = lines(*once, *again)
+  assert line == (
+    "2 of 12 trials were begun twice; 410 J and 6.00 s were lost that way,"
+    " which no other number counts."
+  )
+  unknown = record(64, 12, 204, **attempted(None, 1, 3))
+  (line,) = lines(*again, unknown)
+  assert "3 of 3 trials were begun more than once; an unknown number" in line
+  assert lines(*once) == []
 
 
 def test_one_rate_for_several_batch_sizes_is_told():

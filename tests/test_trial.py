@@ -27,6 +27,7 @@ from jaxpower.power import (
 )
 from jaxpower.power.waveform import Square
 from jaxpower.records import Compilation, TrialRecord
+from jaxpower.resume import Part
 from jaxpower.trial import Compiled
 from jaxpower.weights import WeightsError
 
@@ -495,15 +496,22 @@ def test_steps_in_time_with_a_power_sensor_are_told_in_the_record() -> None:
     sensor=SensorModel(power_period=every, has_counter=False),
   )
   with Monitor([source]) as monitor:
-    _, results, _ = trial._train(
-      config, wing, None, None, placed, monitor, lambda _: None
+    context: Any = types.SimpleNamespace(
+      trial=config,
+      wing=wing,
+      monitor=monitor,
+      journal=types.SimpleNamespace(look=lambda *_, **__: None),
+      checkpoint_seconds=0.0,
+      tell=lambda _: None,
+      stop=lambda: False,
     )
+    _, done = trial._train(context, None, None, placed, Part())
     windows = monitor.windows()
   assert [w.name for w in windows] == ["eval", "train", "eval"]
   for window in windows:
     assert any("in resonance" in reason for reason in window.reasons), window
   made = Compilation(seconds=0.0, joules=None)
-  record = accounting.record(config, {}, results, windows, made)
+  record = accounting.record(config, {}, done.results, windows, made)
   assert record.partial and record.train_joules_bound is None
   assert any("in resonance" in reason for reason in record.reasons)
 

@@ -119,7 +119,7 @@ def _report(planned: Plan, records: Sequence[TrialRecord]) -> int:
 
   if problem := attempt(sys.stdout, show):
     say(
-      f"the report could not be printed ({problem.strerror}); it is in"
+      f"the report could not be printed ({problem}); it is in"
       f" {planned.folder / 'report.html'}"
     )
   asked = set(planned.ids)

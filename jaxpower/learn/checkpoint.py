@@ -20,10 +20,15 @@ from jaxpower.learn.state import TrainState, backbone_of
 from jaxpower.weights import Form
 
 
-def save(folder: pathlib.Path, state: TrainState) -> None:
+def save(
+  folder: pathlib.Path,
+  state: TrainState,
+  texts: Mapping[str, str] = weights.NO_TEXTS,
+) -> None:
   """Writes a state to a folder of its own and waits for the disk.
 
-  What lies there is removed: it is of an attempt that ended before its record.
+  Files `texts`, by name, lie beside it. What lies there is removed: it is of an
+  attempt that ended before its record.
   Orbax's writer works in the background; without the wait its energy would
   fall into whatever is measured next.
   """
@@ -32,7 +37,7 @@ def save(folder: pathlib.Path, state: TrainState) -> None:
   with ocp.CheckpointManager(folder.resolve(), options=options) as manager:
     manager.save(int(state.step), args=ocp.args.StandardSave(state), force=True)
     manager.wait_until_finished()
-  weights.seal(folder)
+  weights.seal(folder, texts)
 
 
 def restore(

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from jaxpower.config import Trial
-from jaxpower.learn import features
+from jaxpower.learn import checkpoint, features
 from jaxpower.learn.checkpoint import restore_backbone, save
 from jaxpower.learn.devices import make_mesh
 from jaxpower.learn.evaluation import Metrics
@@ -43,6 +43,7 @@ __all__ = [
   "peak_memory_bytes",
   "place",
   "prepare_compiler",
+  "restore",
   "save",
   "start",
   "train",
@@ -66,6 +67,16 @@ def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
     return fresh_state(placed.spec, trial.seed)
   fresh = fresh_state(placed.spec, head_seed(trial))
   return restore_backbone(backbone, fresh)
+
+
+def restore(folder: pathlib.Path, like: TrainState) -> TrainState:
+  """Reads a state that `save` wrote, to the devices of the state `like`.
+
+  Raises WeightsError if the folder is damaged or does not fit.
+  """
+  devices = like.step.sharding
+  shapes = jax.eval_shape(lambda: like)
+  return checkpoint.restore(folder, shapes, devices)
 
 
 def evaluate(

@@ -21,15 +21,46 @@ from jaxpower.learn_torch.state import TrainState
 from jaxpower.weights import Form, WeightsError
 
 
-def save(folder: pathlib.Path, state: TrainState) -> None:
+def save(
+  folder: pathlib.Path,
+  state: TrainState,
+  texts: Mapping[str, str] = weights.NO_TEXTS,
+) -> None:
   """Writes a state to a folder of its own.
 
-  What lies there is removed: it is of an attempt that ended before its record.
+  Files `texts`, by name, lie beside it. What lies there is removed: it is of an
+  attempt that ended before its record.
   """
   shutil.rmtree(folder, ignore_errors=True)
   folder.mkdir(parents=True)
   torch.save(dataclasses.asdict(state), folder / weights.TORCH_STATE)
-  weights.seal(folder)
+  weights.seal(folder, texts)
+
+
+def restore(folder: pathlib.Path, like: TrainState) -> TrainState:
+  """Reads a state that `save` wrote, each tensor to where that of `like` lies.
+
+  Moments stay in memory: the network that takes up the state moves them.
+
+  Raises WeightsError if the folder is not as it was written, or does not fit.
+  """
+  weights.require_whole(folder)
+  path = folder / weights.TORCH_STATE
+  stored = _stored(path)
+  tensors = {
+    kind: (stored[kind], getattr(like, kind))
+    for kind in ("weights", "statistics")
+  }
+  for held, wanted in tensors.values():
+    weights.require_fit(folder, _forms(held), _forms(wanted))
+  return TrainState(
+    step=stored["step"],
+    moments=stored["moments"],
+    **{
+      kind: {name: held[name].to(tensor.device) for name, tensor in to.items()}
+      for kind, (held, to) in tensors.items()
+    },
+  )
 
 
 def restore_backbone(folder: pathlib.Path, state: TrainState) -> TrainState:
@@ -66,14 +97,23 @@ def restore_backbone(folder: pathlib.Path, state: TrainState) -> TrainState:
 
 def _stored_backbone(folder: pathlib.Path) -> dict[str, dict[str, Tensor]]:
   """Maps a folder's backbone: its "weights" and "statistics", not yet read."""
-  path = folder / weights.TORCH_STATE
+  stored = _stored(folder / weights.TORCH_STATE, mmap=True)
+  return {
+    "weights": _backbone(stored["weights"]),
+    "statistics": stored["statistics"],
+  }
+
+
+def _stored(path: pathlib.Path, *, mmap: bool = False) -> dict[str, Any]:
+  """Reads a state's fields; raises WeightsError where there are none."""
+  fields = {field.name for field in dataclasses.fields(TrainState)}
   try:
-    stored: Any = torch.load(path, "cpu", weights_only=True, mmap=True)
-    return {
-      "weights": _backbone(stored["weights"]),
-      "statistics": stored["statistics"],
-    }
-  except (OSError, RuntimeError, pickle.UnpicklingError, LookupError) as error:
+    stored: Any = torch.load(path, "cpu", weights_only=True, mmap=mmap)
+    return {name: stored[name] for name in fields}
+  except (
+    *(OSError, RuntimeError, pickle.UnpicklingError),
+    *(LookupError, TypeError),
+  ) as error:
     reason = str(error).splitlines()[0]
     raise WeightsError(f"{path} is no state of ours: {reason}") from None
 

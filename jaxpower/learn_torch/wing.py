@@ -17,7 +17,7 @@ from torch import Tensor
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.learn_torch import evaluation, features, placement, programs
-from jaxpower.learn_torch.checkpoint import save
+from jaxpower.learn_torch.checkpoint import restore, save
 from jaxpower.learn_torch.devices import device_of, devices_of
 from jaxpower.learn_torch.distributed import coordinator
 from jaxpower.learn_torch.evaluation import Metrics
@@ -45,6 +45,7 @@ __all__ = [
   "peak_memory_bytes",
   "place",
   "prepare_compiler",
+  "restore",
   "save",
   "train",
   "wait",

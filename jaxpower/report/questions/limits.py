@@ -2,10 +2,12 @@
 
 Asked of each comparison, and answered in a line for each thing that its
 records show: joules that are CPU time by another name, a machine that was
-shared, batch sizes that were judged at one learning rate or computed in pieces,
-and targets that few evaluations led to. No section where there is nothing.
+shared, trials that were begun more than once, batch sizes that were judged at
+one learning rate or computed in pieces, and targets that few evaluations led
+to. No section where there is nothing.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +22,7 @@ from jaxpower.wording import (
   as_given,
   capitalised,
   join_names,
+  joule_unit,
   number,
   setting,
   whole_percent,
@@ -32,6 +35,7 @@ BUSY_SHARE = 0.1
 # Chosen: half an interval between looks is then at most a twentieth of the
 # cost. On coarser grids the ratio of two settings is one of a few looks.
 FEW_LOOKS = 10
+TWICE = 2
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,27 @@ class Pieces:
   batch: int
   sizes: tuple[int, ...]
   every_trial: bool = True
+
+
+@dataclass(frozen=True)
+class BegunAgain:
+  """Trials that were begun more than once, and what that cost.
+
+  Attributes:
+    trials: How many.
+    of: Among how many.
+    twice: Whether none was begun more than twice.
+    joules: Those that no other number counts; None where any are unknown.
+    seconds: As `joules`.
+    estimated: Whether any joule is modelled.
+  """
+
+  trials: int
+  of: int
+  twice: bool
+  joules: float | None
+  seconds: float
+  estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +79,7 @@ class Limits:
     shared: How many trials trained beside much other work.
     busiest: The largest share of the cores that this had.
     trials: How many trials trained.
+    begun_again: Trials begun more than once; None where there are none.
     one_rate: The learning rate, where batch sizes differ and it does not.
     pieces: Batch sizes that were computed in pieces.
     few_looks: Settings to whose target fewer than FEW_LOOKS evaluations led,
@@ -66,6 +92,7 @@ class Limits:
   shared: int = 0
   busiest: float = 0.0
   trials: int = 0
+  begun_again: BegunAgain | None = None
   one_rate: float | None = None
   pieces: tuple["Pieces", ...] = ()
   few_looks: tuple[tuple[str, int], ...] = ()
@@ -95,6 +122,7 @@ def _limits(comparison: Comparison, name: str) -> Limits:
     shared=sum(share > BUSY_SHARE for share in shares),
     busiest=max(shares, default=0.0),
     trials=sum(record.status != "failed" for record in trials),
+    begun_again=begun_again(trials),
     one_rate=one_rate(trials),
     pieces=pieces(trials),
     few_looks=few_looks(comparison),
@@ -113,6 +141,24 @@ def busy_share(record: TrialRecord) -> float | None:
   if not cores or other is None:
     return None
   return max(other, stolen or 0.0) / cores
+
+
+def begun_again(records: Iterable[TrialRecord]) -> BegunAgain | None:
+  """Adds up what trials lost that were begun more than once."""
+  records = tuple(records)
+  again = [record for record in records if len(record.attempts) > 1]
+  if not again:
+    return None
+  joules = [record.joules_lost for record in again]
+  known = [lost for lost in joules if lost is not None]
+  return BegunAgain(
+    trials=len(again),
+    of=len(records),
+    twice=all(len(record.attempts) == TWICE for record in again),
+    joules=math.fsum(known) if len(known) == len(joules) else None,
+    seconds=math.fsum(record.seconds_lost or 0.0 for record in again),
+    estimated=any(record.estimated for record in again),
+  )
 
 
 def one_rate(records: Iterable[TrialRecord]) -> float | None:
@@ -221,6 +267,8 @@ def _lines(limits: Limits) -> list[str]:
   lines = []
   if limits.cpu_time is not None:
     lines.append(cpu_time_line(limits.cpu_time))
+  if limits.begun_again is not None:
+    lines.append(_again_line(limits.begun_again))
   if limits.one_rate is not None:
     lines.append(
       "The learning rate was the same for every batch size:"
@@ -233,6 +281,20 @@ def _lines(limits: Limits) -> list[str]:
   if limits.few_looks:
     lines.append(_looks_line(limits.few_looks, limits.settings))
   return lines
+
+
+def _again_line(again: BegunAgain) -> str:
+  verb = "was" if again.trials == 1 else "were"
+  times = "twice" if again.twice else "more than once"
+  unit = joule_unit(again.estimated)
+  lost = "an unknown number of joules"
+  if again.joules is not None:
+    lost = f"{number(again.joules)} {unit}"
+  return (
+    f"{again.trials} of {again.of} trials {verb} begun {times}; {lost} and"
+    f" {number(again.seconds)} s were lost that way, which no other number"
+    " counts."
+  )
 
 
 def cpu_time_line(watts: Sequence[tuple[float, float]]) -> str:
