@@ -29,6 +29,7 @@ from jaxpower.messages import (
   Stopped,
   Task,
 )
+from jaxpower.program_cache import ProgramCache
 from jaxpower.worker import PREPARE, failed_record
 
 ALIVE_SECONDS = 10.0  # between two signs of life; chosen
@@ -144,7 +145,7 @@ class Host:
     self._meter = meter
     self._framework = framework
     self._wing = wing_of(framework)
-    self._cache: dict[Any, Any] = {}
+    self._cache = ProgramCache()
     self._prepared = False
 
   def ready(self) -> Ready:
@@ -171,7 +172,8 @@ class Host:
 
     folder = pathlib.Path(task.folder)
     try:
-      return Done(self._record(task, orders, sender))
+      record = self._record(task, orders, sender)
+      return Done(record, renew=self._cache.worn)
     except BrokenPipeError:
       raise
     except trial.Stopped:
