@@ -12,7 +12,7 @@ from typing import Any
 
 from jaxpower.attempts import Attempt, facts_of
 from jaxpower.config import Trial, targets_of
-from jaxpower.power import Window
+from jaxpower.power import Energy, Window
 from jaxpower.power.load import mean_load
 from jaxpower.power.window_energy import SHORTEST
 from jaxpower.records import (
@@ -54,14 +54,13 @@ class Total:
 def total(windows: Iterable[Window]) -> Total:
   """Adds up windows; one unknown makes the sum unknown.
 
-  Bounds add in quadrature: what a window misses at its edges is independent
-  of the next one's edges.
+  Bounds add linearly: the windows of one phase begin and end at the same place
+  of the work, and so miss the same there, and a sensor's bias has one sign.
   """
   windows = tuple(windows)
-  bounds = [w.joules_bound for w in windows]
   return Total(
     joules=sum_or_none(w.joules for w in windows),
-    bound=None if None in bounds else math.hypot(*(b or 0 for b in bounds)),
+    bound=sum_or_none(w.joules_bound for w in windows),
     seconds=math.fsum(w.seconds for w in windows),
   )
 
@@ -208,6 +207,12 @@ def record(
     seconds_by_phase={phase: t.seconds for phase, t in totals.items()},
     joules_by_phase={phase: t.joules for phase, t in totals.items()},
     joules_by_domain=_by_domain(windows),
+    joules_by_phase_and_domain={
+      phase: _by_domain(of_phase(windows, phase)) for phase in phases
+    },
+    apart_joules_by_phase={
+      phase: _apart(of_phase(windows, phase)) for phase in phases
+    },
     idle_watts=idle,
     **_load_by_phase(windows),
     estimated=any(window.estimated for window in windows),
@@ -373,8 +378,18 @@ def _load_by_phase(windows: Sequence[Window]) -> dict[str, Any]:
 
 def _by_domain(windows: Iterable[Window]) -> dict[str, float | None]:
   """Adds up the joules of all windows for each GPU, CPU and memory domain."""
-  joules: dict[str, list[float | None]] = {}
-  for window in windows:
-    for energy in window.energies:
-      joules.setdefault(energy.domain, []).append(energy.joules)
-  return {domain: sum_or_none(values) for domain, values in joules.items()}
+  return _by_name(w.energies for w in windows)
+
+
+def _apart(windows: Iterable[Window]) -> dict[str, float | None]:
+  """Adds up the joules of the GPUs that do not belong to the trial."""
+  return _by_name(w.apart for w in windows)
+
+
+def _by_name(
+  windows: Iterable[Sequence[Energy]],
+) -> dict[str, float | None]:
+  """Adds up the joules of each domain; one that a window lacks is unknown."""
+  each = [{energy.domain: energy.joules for energy in w} for w in windows]
+  names = dict.fromkeys(name for joules in each for name in joules)
+  return {name: sum_or_none(w.get(name) for w in each) for name in names}

@@ -294,12 +294,12 @@ def trial_id(trial: Trial) -> str:
 
   Later fields count only where they differ from the value before they existed.
   """
-  return id_of(to_dict(trial))
+  return id_of(to_dict(trial), type(trial))
 
 
-def id_of(config: dict[str, Any]) -> str:
+def id_of(config: dict[str, Any], kind: type = Trial) -> str:
   """Returns the `trial_id` of a trial from what `to_dict` made of it."""
-  text = json.dumps(_as_before(Trial, config), sort_keys=True)
+  text = json.dumps(_as_before(kind, config), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -93,7 +93,7 @@ GIT_SECONDS = 5.0  # chosen: a repository that answers later has no revision
 def collect() -> dict[str, Any]:
   """Collects versions, revision, host, CPU and environment, as JSON values."""
   return {
-    "versions": {"python": platform.python_version()} | _versions(),
+    "versions": package_versions(),
     "git_revision": _git_revision(),
     "host": platform.node(),
     "system": platform.platform(),
@@ -182,9 +182,9 @@ def command_line() -> list[str]:
   return [*sys.orig_argv]
 
 
-def _versions() -> dict[str, str]:
-  """Returns the version of each of PACKAGES that is installed."""
-  versions = {}
+def package_versions() -> dict[str, str]:
+  """Returns the versions of Python and of those of PACKAGES that are there."""
+  versions = {"python": platform.python_version()}
   for package in PACKAGES:
     try:
       versions[package] = importlib.metadata.version(package)

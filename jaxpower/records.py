@@ -122,6 +122,11 @@ class TrialRecord:
   other work kept busy, and that the hypervisor took away; None where they were
   not read, as in older records. `others` are the fields of a newer version,
   which are written back as they were.
+  `joules_by_phase_and_domain` has the joules of each phase by domain (a GPU, a
+  CPU, a DRAM); `apart_joules_by_phase` those of the node's other GPUs, by
+  phase and GPU, which are in no sum. `started_utc` and `ended_utc` are
+  wall-clock time, `monotonic_origin_seconds` is the clock of the timelines at
+  `started_utc`. All of these are None in older records.
   """
 
   trial_id: str
@@ -155,6 +160,9 @@ class TrialRecord:
   joules_to_accuracy_with_compile: Joules | None = None
   joules_to_accuracy_with_eval: Joules | None = None
   active_joules_to_accuracy: float | None = None
+  started_utc: str | None = None
+  ended_utc: str | None = None
+  monotonic_origin_seconds: Seconds | None = None
   wall_seconds: Seconds | None = None
   train_seconds: Seconds | None = None
   train_joules: Joules | None = None
@@ -166,6 +174,8 @@ class TrialRecord:
   joules_by_domain: dict[str, Joules | None] = dataclasses.field(
     default_factory=dict
   )
+  joules_by_phase_and_domain: dict[str, dict[str, Joules | None]] | None = None
+  apart_joules_by_phase: dict[str, dict[str, Joules | None]] | None = None
   idle_watts: Watts | None = None
   other_load_cores: dict[str, Cores | None] | None = None
   steal_cores: dict[str, Cores | None] | None = None

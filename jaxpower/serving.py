@@ -17,7 +17,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jaxpower import attempts, lifeline, provenance
+from jaxpower import attempts, lifeline, machine, provenance
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import (
   Alive,
@@ -29,6 +29,7 @@ from jaxpower.messages import (
   Stopped,
   Task,
 )
+from jaxpower.power.clocks import read_clocks
 from jaxpower.program_cache import ProgramCache
 from jaxpower.worker import PREPARE, failed_record
 
@@ -122,7 +123,7 @@ def serve(orders: Orders, sender: Sender, meter: str, framework: str) -> None:
     host = Host(meter, framework)
     ready = host.ready()
   except MeterError as error:
-    sender.send(Refused(str(error)))
+    sender.send(Refused(f"{error}{_unused(framework)}"))
     return
   except RuntimeError as error:
     sender.send(Refused(_without_devices(str(error), framework)))
@@ -150,14 +151,17 @@ class Host:
 
   def ready(self) -> Ready:
     """Describes devices and meter. Raises MeterError or RuntimeError."""
+    from jaxpower import billing
+
     any_trial = Trial(framework=self._framework)
-    devices = self._wing.devices(any_trial)
+    devices = billing.devices_of(any_trial)
     with self._monitor(any_trial) as monitor:
-      description, cautions = monitor.describe(), monitor.cautions
+      description = monitor.describe()
+      cautions = (*monitor.cautions, *billing.cautions_of(devices))
     self._origin = provenance.collect() | {"meter_asked_for": self._meter}
     return Ready(
-      platform=devices[0]["platform"],
-      device_kind=devices[0]["kind"],
+      platform=devices[0].facts["platform"],
+      device_kind=devices[0].facts["kind"],
       devices=len(devices),
       meter=description,
       warnings=tuple(map(str, cautions)),
@@ -170,7 +174,7 @@ class Host:
     """
     from jaxpower import trial
 
-    folder = pathlib.Path(task.folder)
+    folder, started = pathlib.Path(task.folder), read_clocks()
     try:
       record = self._record(task, orders, sender)
       return Done(record, renew=self._cache.worn)
@@ -181,7 +185,7 @@ class Host:
     except Exception as error:  # noqa: BLE001, one trial must not end the rest
       reason = f"{type(error).__name__}: {error}"
       tried = attempts.end(folder, trial_id(task.trial), attempts.FAILED)
-      record = failed_record(task.trial, task.varied, reason, tried)
+      record = failed_record(task.trial, task.varied, reason, started, tried)
       _write_trace(folder, record.trial_id)
     gc.collect()  # what the frames of the error held
     return Done(record, renew=_lacks_memory(reason))
@@ -208,12 +212,22 @@ class Host:
       )
 
   def _monitor(self, metered: Trial) -> Any:
-    from jaxpower import trial
+    from jaxpower import billing
     from jaxpower.power import Monitor
 
-    return Monitor(
-      self._meter, wait=self._wing.wait, gpus=trial.gpus_of(metered)
-    )
+    gpus = billing.gpus_of(billing.devices_of(metered))
+    return Monitor(self._meter, wait=self._wing.wait, gpus=gpus)
+
+
+def _unused(framework: str) -> str:
+  """Says which GPUs a worker does not use, where it trains on a CPU."""
+  from jaxpower.wings import wing_of
+
+  device = wing_of(framework).devices(Trial(framework=framework))[0]
+  if device["platform"] != "cpu":
+    return ""
+  why = machine.unused_gpus("cpu", framework, 0, machine.look(), os.environ)
+  return "" if why is None else f"; {why}"
 
 
 def _without_devices(reason: str, framework: str) -> str:

@@ -18,7 +18,10 @@ READINGS = ("domain", "seconds", "joules", "watts")
 
 
 def write(
-  path: pathlib.Path, chunks: Iterable[Chunk], windows: Sequence[Window]
+  path: pathlib.Path,
+  chunks: Iterable[Chunk],
+  windows: Sequence[Window],
+  times: Mapping[str, Any] | None = None,
 ) -> None:
   """Writes two Parquet files: readings at `path`, windows beside it.
 
@@ -26,10 +29,11 @@ def write(
   instant. Windows: phase, start_seconds, seconds (the duration), joules,
   joules_bound (half-width, 95 %), other_load_cores and steal_cores (mean cores
   that other work kept busy, and that the hypervisor took away). Times are
-  seconds of one monotonic clock in both files; null is unknown. Each file is
-  written atomically.
+  seconds of one monotonic clock in both files; null is unknown. `times` say
+  what that clock is on the wall (`clocks.span`); they are the metadata of both
+  files, as text. Each file is written atomically.
   """
-  _write(path, READINGS, _groups(chunks))
+  _write(path, READINGS, _groups(chunks), times or {})
   of_windows = {
     "phase": [w.name for w in windows],
     "start_seconds": [w.start_seconds for w in windows],
@@ -39,7 +43,8 @@ def write(
     "other_load_cores": [w.load and w.load.other_cores for w in windows],
     "steal_cores": [w.load and w.load.steal_cores for w in windows],
   }
-  _write(path.with_suffix(".windows.parquet"), of_windows, [of_windows])
+  beside = path.with_suffix(".windows.parquet")
+  _write(beside, of_windows, [of_windows], times or {})
 
 
 def _groups(chunks: Iterable[Chunk]) -> Iterator[dict[str, Any]]:
@@ -67,6 +72,7 @@ def _write(
   path: pathlib.Path,
   names: Iterable[str],
   groups: Iterable[Mapping[str, Sequence[Any]]],
+  metadata: Mapping[str, Any],
 ) -> None:
   """Writes a table by groups of rows: text where so named, else float64."""
   import pyarrow as pa  # here, since loading it costs a command a second
@@ -74,7 +80,8 @@ def _write(
 
   text = ("domain", "phase")
   schema = pa.schema(
-    [(name, pa.string() if name in text else pa.float64()) for name in names]
+    [(name, pa.string() if name in text else pa.float64()) for name in names],
+    metadata={key: str(value) for key, value in metadata.items()},
   )
   path.parent.mkdir(parents=True, exist_ok=True)
   unfinished = path.with_suffix(".unfinished")

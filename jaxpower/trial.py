@@ -26,12 +26,13 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from jaxpower import accounting, data, resume, timelines, weights
+from jaxpower import accounting, billing, data, resume, timelines, weights
 from jaxpower.accounting import EvalResult
 from jaxpower.attempts import INTERRUPTED, Journal
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress
-from jaxpower.power import Monitor, Window, gpu_uuid
+from jaxpower.power import Monitor, Window
+from jaxpower.power.clocks import read_clocks, span
 from jaxpower.power.cpu_time import usable_cores
 from jaxpower.power.load import load_warnings, mean_load
 from jaxpower.power.reading import record_line
@@ -193,7 +194,7 @@ def _run(
   had done of it.
   """
   trial, wing, monitor = context.trial, context.wing, context.monitor
-  began = time.monotonic()
+  started = read_clocks()
   context.prepare("setup")
   placed = monitor.measure("setup", _place_data, wing, trial)
   spec = placed.spec
@@ -224,7 +225,8 @@ def _run(
   own = monitor.windows()
   windows = _in_order(own, earlier.all_windows())
   timeline = context.folder / "timelines" / f"{trial_id(trial)}.parquet"
-  timelines.write(timeline, monitor.timeline().chunks(), windows)
+  times, devices = span(started, read_clocks()), billing.devices_of(trial)
+  timelines.write(timeline, monitor.timeline().chunks(), windows, times)
   compiled = cached or _compiled(wing, spec, programs, own)
   cache[spec] = compiled
   infer = accounting.total(accounting.of_phase(windows, "infer")).joules
@@ -234,12 +236,14 @@ def _run(
     done.results,
     windows,
     dataclasses.replace(compiled.compilation, cache_hit=cached is not None),
+    **times,
     wall_seconds=time.monotonic()
-    - began
+    - started.monotonic_seconds
     + accounting.total(earlier.all_windows()).seconds,
     warnings=(
-      *dict.fromkeys((*earlier.warnings, *monitor.warnings)),
-      *_load_warnings(windows),
+      *dict.fromkeys(
+        (*earlier.warnings, *_warnings(monitor, windows, devices))
+      ),
     ),
     data_wait_seconds=math.fsum(done.waits),
     validation_examples=placed.examples.get("validation", 0),
@@ -254,7 +258,7 @@ def _run(
     peak_memory_bytes=peak,
     numerics=wing.numerics(placed),
     checkpoint=str(saved),
-    provenance=provenance | {"devices": _devices(trial)},
+    provenance=provenance | {"devices": [d.describe() for d in devices]},
   )
   return record, earlier
 
@@ -520,31 +524,15 @@ def _infer(wing: Wing, programs: Any, state: Any, placed: Placed) -> int:
   return passes * placed.examples["test"]
 
 
-def _load_warnings(windows: Sequence[Window]) -> list[str]:
-  """Warns where other work had much of the cores while the trial trained."""
-  load = mean_load(accounting.of_phase(windows, "train"))
-  return [record_line(w) for w in load_warnings(load, usable_cores())]
+def _warnings(
+  monitor: Monitor,
+  windows: Sequence[Window],
+  devices: Sequence[billing.Device],
+) -> tuple[str, ...]:
+  """Lists the meter's warnings, those of which boards are billed, and load.
 
-
-def gpus_of(trial: Trial) -> list[str] | None:
-  """Returns the UUIDs of the GPUs a trial is sharded over; on CPUs none.
-
-  Only these are billed; other GPUs of the node are shown apart. None where a
-  GPU has no known UUID: then all visible ones are billed.
+  The last where other work had much of the cores while the trial trained.
   """
-  devices = _devices(trial)
-  if all(device["platform"] == "cpu" for device in devices):
-    return []
-  uuids = [device["uuid"] for device in devices]
-  return None if None in uuids else uuids
-
-
-def _devices(trial: Trial) -> list[dict[str, Any]]:
-  """Describes the devices of a trial, with the UUID of each GPU."""
-  return [
-    device
-    | {
-      "uuid": None if device["platform"] == "cpu" else gpu_uuid(device["index"])
-    }
-    for device in wing_of(trial.framework).devices(trial)
-  ]
+  load = mean_load(accounting.of_phase(windows, "train"))
+  more = (*billing.cautions_of(devices), *load_warnings(load, usable_cores()))
+  return (*monitor.warnings, *map(record_line, more))

@@ -195,7 +195,8 @@ class Wing(Protocol):
   def devices(self, trial: Trial) -> list[dict[str, Any]]:
     """Returns the "platform", "kind" and "index" of each of a trial's devices.
 
-    "index" counts the devices that this process sees, as CUDA does.
+    "index" counts the devices that this process sees, as CUDA does; "uuid" is
+    what CUDA calls a GPU, without a prefix, where the framework tells it.
     """
     ...
 

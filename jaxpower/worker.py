@@ -46,6 +46,7 @@ from jaxpower.patience import (
   Limits,
   Patience,
 )
+from jaxpower.power.clocks import Instant, read_clocks, span
 from jaxpower.records import TrialRecord, identity
 
 EXIT_SECONDS = 10.0  # for a worker to end by itself, then it is killed; chosen
@@ -163,6 +164,7 @@ class Worker:
     happens twice, its record is failed. A worker that hangs is killed.
     """
     task = Task(trial, varied, str(folder), compile_repeats, checkpoint_minutes)
+    started = read_clocks()
     end = yield from self._attempt(task, stop)
     if isinstance(end, Died) and end.again and not stop():
       line = f"{end.how}; its trial was begun once more"
@@ -176,7 +178,7 @@ class Worker:
         end = dataclasses.replace(end, how=f"{end.how}, twice", again=False)
     if isinstance(end, Died):
       tried = attempts.end(folder, trial_id(trial), end.ended)
-      end = Done(failed_record(trial, varied, end.how, tried))
+      end = Done(failed_record(trial, varied, end.how, started, tried))
     yield end
 
   def terminate(self) -> None:
@@ -352,12 +354,14 @@ def failed_record(
   trial: Trial,
   varied: dict[str, Any],
   error: str,
+  started: Instant | None = None,
   tried: Sequence[Attempt] = (),
 ) -> TrialRecord:
   """Makes the record of a trial that failed before it had one.
 
   `tried` are the attempts at it; none where it could not be begun.
   """
+  ended = read_clocks()
   return TrialRecord(
     **identity(trial, varied),
     status="failed",
@@ -365,5 +369,6 @@ def failed_record(
     partial=True,
     reasons=("the trial failed: its energy is unknown",),
     **(attempts.facts_of(tried) if tried else {}),
+    **span(started or ended, ended),
     provenance=provenance.collect(),
   )

@@ -76,7 +76,7 @@ def test_a_trial_that_reached_its_target() -> None:
   found = record()
   assert (found.status, found.trial_id) == ("reached", trial_id(TRIAL))
   assert found.joules_to_accuracy == 400.0
-  assert found.joules_to_accuracy_bound == 5.0  # 3 and 4 in quadrature
+  assert found.joules_to_accuracy_bound == 7.0  # 3 and 4, one error
   assert found.seconds_to_accuracy == 2.0
   assert found.joules_to_accuracy_with_compile == 490.0
   assert found.joules_to_accuracy_with_eval == 490.0
@@ -102,7 +102,7 @@ def test_a_trial_that_reached_its_target() -> None:
 def test_a_miss_keeps_what_it_spent_as_a_lower_bound() -> None:
   found = record((result(0, 0.1), result(10, 0.6), result(20, 0.79)))
   assert found.status == "missed"
-  assert (found.train_joules, found.train_joules_bound) == (400.0, 5.0)
+  assert (found.train_joules, found.train_joules_bound) == (400.0, 7.0)
   assert found.joules_to_accuracy is None
   assert found.seconds_to_accuracy is None
   assert found.best_accuracy == 0.79
@@ -134,7 +134,7 @@ def test_training_past_the_target_changes_no_joule_to_it(
   ):
     assert getattr(found, name) == getattr(stopped, name), name
   assert (found.train_joules, found.train_seconds) == (1150.0, 7.0)
-  assert found.train_joules_bound == 13.0
+  assert found.train_joules_bound == 19.0
   assert (found.steps, found.examples) == (30, 300)
   assert found.final_accuracy == last.accuracy
   assert found.joules_by_phase["eval"] == 120.0
@@ -358,7 +358,7 @@ def test_an_interpolated_crossing_lies_before_the_confirmed_look() -> None:
   assert found.joules_to_accuracy_with_compile == pytest.approx(452.0)
   assert found.joules_to_accuracy_with_eval == pytest.approx(452.0)
   assert found.active_joules_to_accuracy == pytest.approx(362.0 - 60.0 * 1.8)
-  assert found.joules_to_accuracy_bound == 5.0
+  assert found.joules_to_accuracy_bound == 7.0
   assert (found.looks_to_target, found.train_joules) == (2, 500.0)
 
 
@@ -432,3 +432,26 @@ def test_the_standard_error_is_binomial(p: float, n: int) -> None:
   error = accounting.tested(p, {}, [n])["test_accuracy_standard_error"]
   assert error == pytest.approx(math.sqrt(p * (1 - p) / n))
   assert 0 <= error <= 0.5 / math.sqrt(n) + 1e-12
+
+
+def test_joules_are_known_by_phase_and_domain_and_others_apart() -> None:
+  idle = "GPU-91bc77e2-0d3f-4a55-b1c6-7e9a2f3d4c5b"
+  apart = (Energy(idle, 40.0, 1.0, "counter"),)
+  windows = [dataclasses.replace(w, apart=apart) for w in WINDOWS]
+  found = record(windows=windows)
+  by_domain = found.joules_by_phase_and_domain
+  assert by_domain is not None and found.apart_joules_by_phase is not None
+  for phase, joules in found.joules_by_phase.items():
+    assert math.fsum(v or 0 for v in by_domain[phase].values()) == joules
+  assert by_domain["idle"] == {GPU: 100.0, CPU: 20.0}
+  evals = len(accounting.of_phase(windows, "eval"))
+  assert found.apart_joules_by_phase["eval"] == {idle: 40.0 * evals}
+  assert idle not in by_domain["eval"] | found.joules_by_domain
+
+
+def test_a_domain_that_a_window_lacks_is_unknown_there() -> None:
+  lacking = dataclasses.replace(WINDOWS[4], energies=WINDOWS[4].energies[:1])
+  found = record(windows=[*WINDOWS[:4], lacking, *WINDOWS[5:]])
+  by_domain = found.joules_by_phase_and_domain
+  assert by_domain is not None and by_domain["train"][CPU] is None
+  assert found.joules_by_domain[CPU] is None

@@ -10,6 +10,7 @@ import pytest
 from jaxpower.cli.measurement import Measurement, document, measurement
 from jaxpower.cli.table import table
 from jaxpower.power import Fault, Load, Monitor, SimulatedSource
+from jaxpower.power.clocks import Instant
 
 USAGE = SimpleNamespace(ru_utime=0.5, ru_stime=0.1)
 
@@ -19,7 +20,8 @@ def measured(sources, status=0) -> Measurement:
     with monitor.window("command") as handle:
       time.sleep(0.1)
     window = handle.result()
-    return measurement(["train.py"], status, 0.0, window, monitor, USAGE)
+    started = Instant(0.0, window.start_seconds)
+    return measurement(["train.py"], status, started, window, monitor, USAGE)
 
 
 def test_unknown_is_null_with_a_reason_and_never_zero():
@@ -60,13 +62,17 @@ def test_a_busy_machine_is_told():
   busy = replace(quiet.window, load=Load(64.0, 0.0))
   usage = SimpleNamespace(ru_utime=0.5, ru_stime=0.1)
   with Monitor([SimulatedSource(1.0)]) as monitor:
-    command = measurement(["train.py"], 0, 0.0, busy, monitor, usage)
+    now = Instant(0.0, 0.0)
+    command = measurement(["train.py"], 0, now, busy, monitor, usage)
   assert document(command)["other_load_cores"] == 64.0
   assert "other work kept" in document(command)["warnings"][-1]
   assert "fix: run on a quiet machine" in table(command)
 
 
 def test_the_times_are_utc_and_si():
-  report = document(measured([SimulatedSource(1.0)]))
-  assert report["started_utc"] == "1970-01-01T00:00:00Z"
+  command = measured([SimulatedSource(1.0)])
+  report = document(command)
+  assert report["started_utc"] == "1970-01-01T00:00:00.000Z"
+  assert report["ended_utc"].startswith("1970-01-01T00:00:00.1")
+  assert report["monotonic_origin_seconds"] == command.window.start_seconds
   assert report["cpu_seconds"] == pytest.approx(0.6)

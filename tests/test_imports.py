@@ -17,10 +17,13 @@ DOORS = {
   "accumulation": {"architectures", "config"},
   "architectures": {"config"},
   "attempts": set(),
+  "billing": {"config", "power", "wings"},
   "checks": {"architectures", "config", "records"},
   "cli": {
     "config",
     "data",
+    "frameworks",
+    "machine",
     "messages",
     "power",
     "readers",
@@ -37,6 +40,7 @@ DOORS = {
   "data": set(),
   "durable": set(),
   "folder_lock": {"config"},
+  "frameworks": {"power"},
   "grid": {"checks", "config"},
   "growth": {"checks", "config", "grid", "records"},
   "learn": {
@@ -57,6 +61,7 @@ DOORS = {
     "schedule",
     "weights",
   },
+  "machine": {"frameworks", "power", "provenance", "wording"},
   "messages": {"config", "records"},
   "host_memory": set(),
   "lifeline": set(),
@@ -84,8 +89,10 @@ DOORS = {
   "schedule": {"config"},
   "serving": {
     "attempts",
+    "billing",
     "config",
     "lifeline",
+    "machine",
     "messages",
     "power",
     "program_cache",
@@ -122,6 +129,7 @@ DOORS = {
   "trial": {
     "accounting",
     "attempts",
+    "billing",
     "config",
     "data",
     "messages",
@@ -149,6 +157,7 @@ DOORS = {
     "lifeline",
     "messages",
     "patience",
+    "power",
     "provenance",
     "records",
     "streams",
@@ -166,7 +175,15 @@ REPORT_DOORS = {
   "share": set(),
 }
 # Rooms that load no framework; the worker does so only in its own process.
-HEAVY = {"learn", "learn_torch", "serving", "torch_wing", "trial", "wings"}
+HEAVY = {
+  "billing",
+  "learn",
+  "learn_torch",
+  "serving",
+  "torch_wing",
+  "trial",
+  "wings",
+}
 LIGHT = set(DOORS) - HEAVY
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import math
 import pathlib
 from typing import Any
 
@@ -34,6 +35,15 @@ RESNET = Model(name="resnet18", width=0.05, depth=0.5)
 @functools.cache
 def digits() -> data.DataSet:
   return data.load("digits", validation_share=0.2)
+
+
+def test_an_evaluation_is_so_many_equal_passes() -> None:
+  placed = wing_of("torch").place(TRIAL, digits())
+  most = placed.spec.evaluated  # examples of a pass
+  assert placed.passes == {
+    name: math.ceil(count / most) for name, count in placed.examples.items()
+  }
+  assert set(placed.passes) == {"validation", "test"}
 
 
 def trained(trial: Trial, how: str, folder: pathlib.Path) -> np.ndarray:

@@ -25,6 +25,7 @@ dynamo_utils = pytest.importorskip("torch._dynamo.utils")
 from jaxpower.learn_torch import devices, evaluation, feed, placement, programs
 from jaxpower.learn_torch.segment import dropout_seed, train_share
 from jaxpower.learn_torch.spec import network_of
+from jaxpower.learn_torch.wing import devices as described
 
 CNN = Trial(
   model=Model(width=0.25),
@@ -423,3 +424,16 @@ def test_a_process_compiles_more_specs_than_dynamo_lets_share_code() -> None:
   for factor in range(torch._dynamo.config.recompile_limit + 2):
     compiled = compile_(programs._fresh(scaled, factor), dynamic=False)
     assert compiled(inputs).tolist() == [factor, factor]
+
+
+@pytest.mark.parametrize("uuid", ["5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f", None])
+def test_a_gpu_has_the_uuid_that_pytorch_tells(
+  monkeypatch: pytest.MonkeyPatch, uuid: str | None
+) -> None:
+  properties = types.SimpleNamespace(**({} if uuid is None else {"uuid": uuid}))
+  gpu, cuda = torch.device("cuda", 1), torch.cuda
+  monkeypatch.setitem(described.__globals__, "devices_of", lambda _: [gpu])
+  monkeypatch.setattr(cuda, "get_device_name", lambda _: "NVIDIA H200")
+  monkeypatch.setattr(cuda, "get_device_properties", lambda _: properties)
+  (device,) = described(Trial(framework="torch"))
+  assert (device["index"], device["uuid"]) == (1, uuid)

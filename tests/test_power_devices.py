@@ -1,5 +1,6 @@
 """Which GPU is which."""
 
+import pynvml
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,9 +9,11 @@ from jaxpower.power import MeterError, gpu_uuid
 from jaxpower.power.devices import (
   Board,
   choose_boards,
-  same_pci,
+  list_boards,
+  lost_problem,
   visible_devices,
 )
+from jaxpower.power.pci import same_pci
 from jaxpower.power.simulated_nvml import MIG_UUID, UUIDS, Gpu, installed
 
 PCI = ("00000000:17:00.0", "00000000:65:00.0", "00000000:CA:00.0")
@@ -127,3 +130,74 @@ def test_frameworks_devices_map_to_uuids(monkeypatch):
     assert gpu_uuid(0) == UUIDS[1]
     assert gpu_uuid("0000:17:00.0") == UUIDS[0]
     assert gpu_uuid(5) is None
+
+
+LOST = pynvml.NVML_ERROR_GPU_IS_LOST
+DENIED = pynvml.NVML_ERROR_NO_PERMISSION
+
+
+def three(**errors):
+  """Three boards; `gpu1=15` makes NVML answer for one with that code."""
+  return [
+    Gpu(
+      uuid=UUIDS[i],
+      pci=PCI[i],
+      call_errors={"nvmlDeviceGetHandleByIndex": errors.get(f"gpu{i}", 0)},
+    )
+    for i in range(3)
+  ]
+
+
+def slots(folder, addresses=PCI):
+  for address in addresses:
+    card = folder / address[4:].lower()
+    card.mkdir()
+    (card / "vendor").write_text("0x10de\n")
+    (card / "class").write_text("0x030200\n")
+  return folder
+
+
+def listed(gpus, folder):
+  with installed(*gpus):
+    pynvml.nvmlInit()
+    return list_boards(folder)
+
+
+def test_a_lost_board_keeps_its_place_and_has_its_address(tmp_path):
+  first, second, third = listed(three(gpu0=LOST), slots(tmp_path))
+  assert first.lost == "GPU is lost" and same_pci(first.pci, PCI[0])
+  devices, _ = visible_devices((first, second, third), {})
+  assert [(d.index, d.board.uuid) for d in devices] == [
+    (1, UUIDS[1]),
+    (2, UUIDS[2]),
+  ]
+  problem = lost_problem(first)
+  assert "0000:17:00.0 is lost" in problem.reason
+  assert "--gpu-reset -i 0000:17:00.0" in problem.fix
+
+
+def test_a_lost_board_that_is_named_is_said_to_be_lost(tmp_path):
+  all_three = listed(three(gpu1=LOST), slots(tmp_path))
+  devices, warnings = visible_devices(
+    all_three, {"CUDA_VISIBLE_DEVICES": "0,1,2"}
+  )
+  assert [d.board.uuid for d in devices] == [UUIDS[0]]
+  assert "the GPU 1 is lost" in warnings[0]
+  with pytest.raises(MeterError, match="is lost"):
+    choose_boards(all_three, ["1"])
+
+
+def test_an_address_is_not_guessed_among_more_slots(tmp_path):
+  # A container sees the slots of boards that it was not given.
+  boards = listed(three(gpu0=LOST)[:2], slots(tmp_path))
+  assert boards[0].lost and boards[0].pci == ""
+  assert "of index 0 is lost" in lost_problem(boards[0]).reason
+
+
+def test_a_board_that_is_denied_has_no_number_in_cuda(tmp_path):
+  boards = listed(three(gpu0=DENIED), slots(tmp_path))
+  devices, _ = visible_devices(boards, {})
+  assert [(d.index, d.board.uuid) for d in devices] == [
+    (0, UUIDS[1]),
+    (1, UUIDS[2]),
+  ]

@@ -42,7 +42,7 @@ def test_the_counter_gives_the_energy_of_a_square_wave():
   assert window.energies[0].method == "counter"
   assert window.joules == pytest.approx(truth, rel=0.05)
   assert window.joules_bound is not None and window.joules_bound > 0
-  assert window.energies[0].ticks > 10
+  assert window.energies[0].ticks > 5
 
 
 def test_each_sample_is_one_batched_query():
@@ -194,7 +194,7 @@ def test_a_transient_error_is_bridged_by_the_counter():
     def stumble():
       time.sleep(0.1)
       gpu.call_errors["nvmlDeviceGetFieldValues"] = pynvml.NVML_ERROR_TIMEOUT
-      time.sleep(0.1)
+      time.sleep(0.3)
       gpu.call_errors.clear()
       time.sleep(0.1)
 

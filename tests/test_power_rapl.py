@@ -102,3 +102,18 @@ def test_denied_counters_give_the_fix(tree, monkeypatch):
 def test_a_machine_without_rapl_says_so(tmp_path):
   with pytest.raises(MeterError, match="modprobe"):
     RaplSource(tmp_path)
+
+
+def test_links_into_nothing_are_those_of_a_container(tmp_path):
+  # With /sys/class/powercap alone mounted into it.
+  root = tmp_path / "class" / "powercap"
+  root.mkdir(parents=True)
+  for name in ("intel-rapl", "intel-rapl:0", "intel-rapl:1"):
+    target = f"../../devices/virtual/powercap/intel-rapl/{name}"
+    (root / name).symlink_to(target)
+  with pytest.raises(MeterError) as caught:
+    RaplSource(root)
+  mount = tmp_path / "devices" / "virtual" / "powercap"
+  problem = caught.value.problem
+  assert f"2 RAPL zones that are links into {mount}" in problem.reason
+  assert f"-v {mount}:{mount}:ro" in problem.fix

@@ -5,7 +5,6 @@ import gc
 import random
 import sys
 import types
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -36,7 +35,7 @@ class Run:
     self.dice = random.Random(7)
     self.sources = [
       SimulatedSource(
-        Square(100.0, 400.0, 0.7 + 0.013 * i),
+        Square(100.0, 400.0, 0.737 + 0.013 * i),
         name=f"GPU-{i}",
         sensor=sensor,
         faults=faults,
@@ -91,10 +90,9 @@ def reachable_bytes(*roots: object) -> int:
   return size
 
 
-@pytest.mark.parametrize("sensor", [COUNTER, POWER])
-def test_memory_grows_by_windows_alone(sensor):
+def test_memory_grows_by_windows_alone():
   """72 hours of 8 GPUs in 200 MB are 347 kB for each hour and GPU."""
-  run = Run(sensor)
+  run = Run(COUNTER)
   whole = run.log.open("so far")
   sizes = []
   for _ in range(3):
@@ -117,9 +115,9 @@ def test_a_window_in_laps_is_that_of_all_points(sensor, monkeypatch):
   monkeypatch.setattr(window_log, "MARGIN_SECONDS", 1e9)  # nothing is dropped
   run = Run(sensor)
   handle = run.log.open("command")
-  run.go(333.0)
+  run.go(111.0)
   window = run.finished(handle)
-  assert handle.laps is not None and handle.laps.seconds > 250.0
+  assert handle.laps is not None and handle.laps.seconds > 60.0
   whole = run.log._measure("command", handle.start, handle.end)
   assert window.joules == pytest.approx(whole.joules, rel=1e-9)
   assert window.energies[0].peak_watts == whole.energies[0].peak_watts == 400.0
@@ -143,14 +141,14 @@ def test_a_reset_in_one_lap_takes_the_power_for_that_lap_alone(monkeypatch):
 
 
 def test_a_break_keeps_its_place_when_older_points_are_dropped():
-  run = Run(COUNTER, tidy=False, faults=[Fault("reset", 70.0)])
-  run.go(90.0)
+  run = Run(COUNTER, tidy=False, faults=[Fault("reset", 130.0)])
+  run.go(150.0)
   handle = run.window("over", 1.0)
   handle.start -= 40.0
   before = handle._compute(handle, handle.end, False)[0]
   (history,) = run.sampler.histories
   points = len(history.points)
-  history.drop_before(1050.0)
+  history.drop_before(handle.start - 60.0)
   assert len(history.points) < points
   after = handle._compute(handle, handle.end, False)[0]
   assert "counter fell back" in before.reasons[0]
@@ -181,25 +179,21 @@ def test_closed_windows_are_settled_before_their_points_go():
   assert run.log.joules_of("train") == pytest.approx(sum(joules))
 
 
-def counted(monkeypatch) -> list[Callable]:
+@pytest.mark.parametrize("name", ["measure_window", "add_to_union"])
+def test_joules_after_each_window_are_not_computed_anew(monkeypatch, name):
   calls = []
-  measure = window_log.measure_window
+  work = getattr(window_log, name)
 
   def counting(*args, **kwargs):
     calls.append(args)
-    return measure(*args, **kwargs)
+    return work(*args, **kwargs)
 
-  monkeypatch.setattr(window_log, "measure_window", counting)
-  return calls
-
-
-def test_joules_after_each_window_are_not_computed_anew(monkeypatch):
-  calls = counted(monkeypatch)
+  monkeypatch.setattr(window_log, name, counting)
   run = Run(COUNTER)
   for _ in range(100):
     run.window("train", 0.2)
     assert run.log.joules_of("train") is not None
-  assert len(calls) <= 400  # and not 5,050
+  assert 100 <= len(calls) <= 400  # and not 5,050
 
 
 def test_windows_of_a_name_that_nest_or_overlap_count_once():

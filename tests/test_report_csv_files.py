@@ -8,6 +8,7 @@ import statistics
 import pytest
 from report_records import GPU, record, seeds
 
+from jaxpower.attempts import Attempt
 from jaxpower.report.compare.comparison import compare, compare_all
 from jaxpower.report.render import csv_files
 
@@ -51,6 +52,38 @@ def test_the_load_of_a_phase_has_a_column():
   assert row["other_load_cores_of_phase_eval"] == ""
   assert old["other_load_cores_of_phase_train"] == ""
   assert "other_load_cores" not in row
+
+
+def test_attempts_are_counted():
+  attempt = Attempt(
+    attempt="a",
+    trial_id="t",
+    number=1,
+    began="",
+    host="",
+    pid=1,
+    framework="jax",
+  )
+  new = record(64, 0, attempts=(attempt,) * 2, joules_lost=4.5)
+  row, old = rows(trials([new, record(64, 1)]))
+  assert (row["attempts"], row["joules_lost"]) == ("2", "4.5")
+  assert (old["attempts"], old["joules_lost"]) == ("", "")
+
+
+def test_each_domain_of_training_has_a_column_and_gpus_apart_have_none():
+  new = record(
+    64,
+    0,
+    joules_by_phase_and_domain={"train": {GPU: 7.5}, "eval": {GPU: 1.0}},
+    apart_joules_by_phase={"train": {"GPU-idle": 3.0}},
+    started_utc="2026-11-26T23:47:52.125Z",
+  )
+  row, old = rows(trials([new, record(64, 1)]))
+  assert float(row[f"train_joules_of_domain_{GPU}"]) == 7.5
+  assert row["started_utc"] == "2026-11-26T23:47:52.125Z"
+  assert old[f"train_joules_of_domain_{GPU}"] == old["started_utc"] == ""
+  assert not any("GPU-idle" in name for name in row)
+  assert "joules_by_phase_and_domain" not in row
 
 
 def test_records_that_know_different_things_share_one_header():

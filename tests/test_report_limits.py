@@ -211,6 +211,23 @@ def test_a_load_that_was_not_read_is_unknown_and_not_quiet():
   assert busy_share(dataclasses.replace(busy(0, 1.0), provenance={})) is None
 
 
+def test_gpus_that_nobody_used_are_told_and_in_no_number():
+  six = {f"GPU-{i}": 100.0 for i in range(6)}
+  told = [
+    trial(seed=seed, apart_joules_by_phase={"train": six, "eval": six})
+    for seed in range(2)
+  ]
+  (line,) = [line for line in lines(*told) if "other GPU" in line]
+  assert line == (
+    "The machine's 6 other GPUs took 1.20 kJ while 2 trials trained;"
+    " that is in no number here."
+  )
+  # One that does not know a GPU's joules is left out, not counted as zero.
+  unknown = trial(seed=2, apart_joules_by_phase={"train": {"GPU-0": None}})
+  assert line in lines(*told, unknown)
+  assert not any("other GPU" in text for text in lines(trial(), unknown))
+
+
 def test_what_holds_of_some_comparisons_is_named():
   shared = Limits(name="a", pieces=(Pieces(64, (16,)),))
   other = Limits(name="b", pieces=(Pieces(64, (16,)),), one_rate=0.1)

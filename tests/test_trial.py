@@ -359,6 +359,12 @@ def test_weights_and_timeline_are_kept(
     if phase == "train"
   ]
   assert sum(train) == pytest.approx(record.train_joules)
+  metadata = pq.read_schema(path).metadata
+  assert metadata[b"started_utc"].decode() == record.started_utc
+  origin = record.monotonic_origin_seconds
+  assert float(metadata[b"monotonic_origin_seconds"]) == origin
+  # The origin is before the first window, and on the windows' clock.
+  assert origin is not None and 0 < windows["start_seconds"][0] - origin < 60
   # The windows can be recomputed from the readings, which are cumulative.
   known = [
     (t, j)

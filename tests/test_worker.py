@@ -87,6 +87,8 @@ def test_a_trial_whose_worker_was_killed_is_begun_once_more(
     assert lost.varied == {"batch_size": 128}
     assert lost.train_joules is None
     assert lost.partial
+    assert lost.started_utc and lost.ended_utc
+    assert lost.started_utc < lost.ended_utc
     assert finish(worker, EASY, tmp_path).status == "reached"
     child = worker.pid
   assert not psutil.pid_exists(child)

@@ -3,22 +3,22 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from jaxpower.cli.output import PlainConsole
-from jaxpower.power import Domain, MeterError, Monitor, Problem
-from jaxpower.power.devices import (
-  Board,
-  VisibleDevice,
-  list_boards,
-  visible_devices,
+from jaxpower.cli.check import Check, Level, as_json, show
+from jaxpower.cli.machine import (
+  check_disk,
+  check_frameworks,
+  check_load,
+  check_slots,
+  check_versions,
 )
-from jaxpower.power.nvml import start_nvml, stop_nvml
-from jaxpower.wording import on_one_line
+from jaxpower.machine import look, versions_of
+from jaxpower.power import Domain, Monitor, Problem
+from jaxpower.power.cpu_time import usable_cores
+from jaxpower.power.devices import Board, VisibleDevice, visible_devices
+from jaxpower.power.load import load_warnings
 
-Level = Literal["ok", "warn", "fail"]
-STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 IDLE_SECONDS = 0.5  # in which each sensor shows itself; the watts "now"
 EXAMPLE_SECONDS = 5.0  # the window whose accuracy is told
 # Half width of the 95 % bound, in ticks of a window's mean power: 0.14 to 0.18
@@ -27,36 +27,34 @@ EXAMPLE_SECONDS = 5.0  # the window whose accuracy is told
 TICKS_OF_DOUBT = 0.15
 
 
-@dataclass(frozen=True)
-class Check:
-  """One line of the doctor's: what was looked at, the finding, its fix."""
-
-  level: Level
-  what: str
-  finding: str
-  fix: str = ""
-
-
-def run(*, as_json: bool = False) -> int:
+def run(*, json_wanted: bool = False) -> int:
   """Prints the checks; returns 1 when nothing can be measured."""
   with Monitor("auto", estimate_of="machine") as monitor:
-    monitor.measure_idle(IDLE_SECONDS)
+    load = monitor.measure_idle(IDLE_SECONDS).load
     description = monitor.describe()
     domains = monitor.domains
     failures, cautions = monitor.failures, monitor.cautions
-  devices = map_devices()
+  here, cores = look(), usable_cores()
+  devices = map_devices(here.boards)
   checks = [
     *check_sensors(description["domains"], domains, devices),
     *check_problems(failures, cautions),
     *check_visible(devices),
+    *check_slots(here),
+    *check_frameworks(here, os.environ),
+    *check_versions(here),
+    *check_disk(),
+    *check_load(load_warnings(load, cores), cores),
   ]
   measured = any(not d.estimated for d in domains if d.counted)
-  if as_json:
+  if json_wanted:
     document = {
       "schema_version": 1,
       "measured": measured,
-      "checks": [_as_json(check) for check in checks],
+      "checks": [as_json(check) for check in checks],
       "devices": devices,
+      "slots": list(here.slots),
+      "versions": versions_of(here),
       "meter": description,
     }
     print(json.dumps(document, indent=1))
@@ -65,25 +63,21 @@ def run(*, as_json: bool = False) -> int:
   return 0 if measured else 1
 
 
-def map_devices() -> list[dict[str, Any]]:
-  """Maps every board: its NVML index, UUID, PCI address and CUDA indices."""
-  try:
-    start_nvml()
-  except MeterError:
-    return []
-  try:
-    boards = list_boards()
-    visible, _ = visible_devices(boards)
-    return [_device(board, visible) for board in boards]
-  finally:
-    stop_nvml()
+def map_devices(boards: Sequence[Board]) -> list[dict[str, Any]]:
+  """Maps every board: its NVML index, UUID, PCI address and CUDA indices.
+
+  These are worked out from the environment; a worker asks CUDA.
+  """
+  visible, _ = visible_devices(boards)
+  return [_device(board, visible) for board in boards]
 
 
 def _device(board: Board, visible: Sequence[VisibleDevice]) -> dict[str, Any]:
   return {
-    "uuid": board.uuid,
+    "uuid": board.uuid or None,
+    "lost": bool(board.lost),
     "name": board.name,
-    "pci": board.pci,
+    "pci": board.pci or None,
     "nvml_index": board.index,
     "visible_as": [d.index for d in visible if d.board.uuid == board.uuid],
     "mig": board.mig,
@@ -182,28 +176,3 @@ def _estimated(entry: dict[str, Any], domain: Domain) -> str:
   if entry["idle_watts"] is not None:
     facts.append(f"{entry['idle_watts']:.3g} W now")
   return "; ".join(facts)
-
-
-def _as_json(check: Check) -> dict[str, str]:
-  """Names a check's fields by the stable keys of `doctor --json`."""
-  return {
-    "level": check.level,
-    "what": check.what,
-    "finding": check.finding,
-    "mend": check.fix,
-  }
-
-
-def show(checks: Sequence[Check], measured: bool) -> None:
-  """Prints one line a check, its fix under it."""
-  # Text as it is, `[ok]` and long commands included; styles on a terminal only.
-  out = PlainConsole(highlight=False, markup=False, emoji=False, soft_wrap=True)
-  for check in checks:
-    tag = f"[{check.level}]"
-    out.print(f" {tag:7}", style=STYLES[check.level], end="")
-    name = check.what[:12] if check.what.startswith("GPU-") else check.what
-    out.print(f" {name:13} {on_one_line(check.finding)}")
-    if check.fix:
-      out.print(f" {'':7} {'':13} fix: {on_one_line(check.fix)}")
-  if not measured:
-    out.print(" Nothing can be measured here; energy would be estimated.")

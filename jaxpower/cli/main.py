@@ -16,9 +16,13 @@ from jaxpower.power.sources import METERS
 from jaxpower.wording import on_one_line
 
 COMMANDS = ("measure", "doctor", "watch")
-OPTIONS = ("--meter", "--gpus", "--interval", "--json", "--idle", "--count")
+OPTIONS = (
+  *("--meter", "--gpus", "--interval", "--json", "--idle", "--count"),
+  "--repeat",
+)
 ALIKE = 0.7  # chosen: difflib's likeness from which a name is proposed
 MOST_TURNS = 10**18  # chosen: no terminal lives so long
+MOST_REPEATS = 10_000  # chosen: each is kept until the end
 SHORTEST_SECONDS, LONGEST_SECONDS = 1e-3, 3600.0
 
 
@@ -83,6 +87,13 @@ def path(text: str) -> Path:
     raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def repeats(text: str) -> int:
+  """Parses how often a command runs."""
+  if not text.isdecimal() or not 1 <= int(text) <= MOST_REPEATS:
+    raise argparse.ArgumentTypeError(f"{text!r} is not 1 to {MOST_REPEATS}")
+  return int(text)
+
+
 def build_parser() -> Parser:
   """Builds the parser of the whole command line."""
   parser = Parser(
@@ -122,6 +133,14 @@ def _add_measure(commands: Any) -> None:
     default=1.0,
     metavar="S",
     help="measure idle power this long before the command (default 1, 0: not)",
+  )
+  parser.add_argument(
+    "-r",
+    "--repeat",
+    type=repeats,
+    default=1,
+    metavar="N",
+    help="run it N times, for the mean and its interval; stops at a failure",
   )
   parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
@@ -172,7 +191,7 @@ def main(arguments: Sequence[str]) -> int:
   gpus = getattr(args, "gpus", None)
   try:
     if args.command == "doctor":
-      return doctor.run(as_json=args.json)
+      return doctor.run(json_wanted=args.json)
     if args.command == "watch":
       return watch.run(args.meter, gpus, args.interval, args.count)
     rest = args.rest[1:] if args.rest[:1] == ["--"] else args.rest
@@ -184,7 +203,13 @@ def main(arguments: Sequence[str]) -> int:
       )
       return 2
     return measure.run(
-      rest, args.meter, gpus, args.interval, args.idle, args.json
+      rest,
+      args.meter,
+      gpus,
+      args.interval,
+      args.idle,
+      args.json,
+      args.repeat,
     )
   except (ConfigError, MeterError) as error:
     line = on_one_line(str(error))

@@ -10,14 +10,16 @@ import os
 import resource
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxpower.cli.measurement import Measurement, document, measurement
 from jaxpower.cli.output import say
+from jaxpower.cli.repeats import Repeats, repeats_document, repeats_table
 from jaxpower.cli.table import table
 from jaxpower.power import MeterError, Monitor
+from jaxpower.power.clocks import read_clocks
 from jaxpower.wording import on_one_line, printable
 
 PASSED_ON = (
@@ -36,6 +38,10 @@ POLL_SECONDS = 0.5  # between two looks for a command whose SIGCHLD was lost
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 
+# With one of these somebody wants it all to end, not this run alone.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
 def run(
   command: Sequence[str],
   meter: str,
@@ -43,8 +49,12 @@ def run(
   interval: float | None,
   idle_seconds: float,
   json_path: Path | None,
+  repeat: int = 1,
 ) -> int:
-  """Runs the command, reports on stderr; exits as the command did."""
+  """Runs the command, reports on stderr; exits as the command did.
+
+  With `repeat` it runs so often, until a run fails or a signal ends it.
+  """
   if json_path is not None:
     _check_writable(json_path)
   if not hasattr(signal, "sigtimedwait"):
@@ -54,30 +64,50 @@ def run(
   # mask; the command gets the original one.
   handed_on = {*PASSED_ON, signal.SIGCHLD}
   mask = signal.pthread_sigmask(signal.SIG_BLOCK, handed_on)
+  runs: list[Measurement] = []
+  status, ended = 0, False
   try:
     with monitor:
       if idle_seconds:
         monitor.measure_idle(idle_seconds)
-      started = time.time()
-      with monitor.window("command") as handle:
+      while len(runs) < repeat and status == 0 and not ended:
         try:
-          pid = os.posix_spawnp(
-            command[0],
-            list(command),
-            os.environ,
-            setsigmask=mask,
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
-          )
+          measured, status, ended = _run_once(command, monitor, mask)
         except OSError as error:
           return _report_not_started(command[0], error)
-        status, usage = _wait_for(pid, handed_on)
-      window = handle.result()
-    _report(
-      measurement(command, status, started, window, monitor, usage), json_path
-    )
+        runs.append(measured)
+        monitor.forget()  # or every repeat would search all before it
+    if repeat == 1:
+      _report(table(runs[0]), document(runs[0]), json_path)
+    else:
+      repeats = Repeats(repeat, tuple(runs))
+      _report(repeats_table(repeats), repeats_document(repeats), json_path)
   finally:
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
   return _exit_like(status)
+
+
+def _run_once(
+  command: Sequence[str], monitor: Monitor, mask: set[int]
+) -> tuple[Measurement, int, bool]:
+  """Runs the command in a window, with this signal mask.
+
+  Returns its measurement, its wait status, and whether a signal came that ends
+  what it is sent to. Raises OSError if it cannot be started.
+  """
+  started = read_clocks()
+  with monitor.window("command") as handle:
+    pid = os.posix_spawnp(
+      command[0],
+      list(command),
+      os.environ,
+      setsigmask=mask,
+      setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+    )
+    status, usage, ended = _wait_for(pid, {*PASSED_ON, signal.SIGCHLD})
+  window = handle.result()
+  measured = measurement(command, status, started, window, monitor, usage)
+  return measured, status, ended
 
 
 def _check_writable(path: Path) -> None:
@@ -98,25 +128,30 @@ def _report_not_started(name: str, error: OSError) -> int:
 
 def _wait_for(
   pid: int, signals: set[signal.Signals]
-) -> tuple[int, resource.struct_rusage]:
-  """Hands signals on until the command ends; its wait status and usage."""
+) -> tuple[int, resource.struct_rusage, bool]:
+  """Hands signals on until the command ends.
+
+  Returns its wait status, its usage, and whether one of ENDING came.
+  """
+  ending = False
   while True:
     info = signal.sigtimedwait(signals, POLL_SECONDS)
+    ending = ending or (info is not None and info.si_signo in ENDING)
     ended, status, usage = os.wait4(pid, os.WNOHANG)
     if ended:
-      return status, usage
+      return status, usage, ending
     if info is None or info.si_signo == signal.SIGCHLD:
       continue
     if info.si_code != SENT_BY_KERNEL:
       os.kill(pid, info.si_signo)
 
 
-def _report(measured: Measurement, json_path: Path | None) -> None:
-  say(printable(table(measured)))
+def _report(text: str, facts: dict[str, Any], json_path: Path | None) -> None:
+  say(printable(text))
   if json_path is None:
     return
   try:
-    json_path.write_text(json.dumps(document(measured), indent=1) + "\n")
+    json_path.write_text(json.dumps(facts, indent=1) + "\n")
   except OSError as error:
     say(f"jaxpower: {json_path}: {error.strerror}")
 

@@ -5,14 +5,14 @@ The value is read twice, each time by one function: `document` makes the JSON of
 """
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jaxpower.power import Domain, Energy, Monitor, Problem, Window
+from jaxpower.power.clocks import Instant, span
 from jaxpower.power.cpu_time import usable_cores
-from jaxpower.power.load import load_warnings
+from jaxpower.power.load import load_warnings, mean_load
 from jaxpower.power.reading import record_line
 
 
@@ -21,13 +21,15 @@ class Measurement:
   """One command's window, and what has to be said with its energy.
 
   `exit_code` is None where a signal ended the command, and `signal` otherwise.
-  `started` is in seconds since 1970. Watts and domains are by domain name.
+  `started` and `ended` are around the command. Watts and domains are by domain
+  name.
   """
 
   command: tuple[str, ...]
   exit_code: int | None
   signal: int | None
-  started: float
+  started: Instant
+  ended: Instant
   cpu_seconds: float
   window: Window
   domains: Mapping[str, Domain]
@@ -41,21 +43,23 @@ class Measurement:
 def measurement(
   command: Sequence[str],
   status: int,
-  started: float,
+  started: Instant,
   window: Window,
   monitor: Monitor,
   usage: Any,
 ) -> Measurement:
   """Collects what is known of a command from its wait status and the monitor.
 
-  `usage` is the resource usage that `os.wait4` gives.
+  `started` is of about the window's start, `usage` is the resource usage that
+  `os.wait4` gives.
   """
   exited = os.WIFEXITED(status)
   return Measurement(
     command=tuple(command),
     exit_code=os.WEXITSTATUS(status) if exited else None,
     signal=None if exited else os.WTERMSIG(status),
-    started=started,
+    started=_later(started, window.start_seconds),
+    ended=_later(started, window.start_seconds + window.seconds),
     cpu_seconds=usage.ru_utime + usage.ru_stime,
     window=window,
     domains={domain.name: domain for domain in monitor.domains},
@@ -66,12 +70,22 @@ def measurement(
       if energy.peak_watts is not None
     },
     failures=monitor.failures,
-    cautions=(
-      *monitor.cautions,
-      *load_warnings(window.load, usable_cores()),
-    ),
+    cautions=monitor.cautions,
     meter=monitor.describe(),
   )
+
+
+def _later(instant: Instant, monotonic_seconds: float) -> Instant:
+  """Returns another instant of the monotonic clock on both clocks."""
+  passed = monotonic_seconds - instant.monotonic_seconds
+  return Instant(instant.utc_seconds + passed, monotonic_seconds)
+
+
+def cautions_of(runs: Sequence[Measurement]) -> tuple[Problem, ...]:
+  """Lists what one should know of runs of a command, and their mean load."""
+  cautions = dict.fromkeys(c for run in runs for c in run.cautions)
+  load = mean_load(run.window for run in runs)
+  return (*cautions, *load_warnings(load, usable_cores()))
 
 
 def document(measured: Measurement) -> dict[str, Any]:
@@ -83,9 +97,7 @@ def document(measured: Measurement) -> dict[str, Any]:
     "command": list(measured.command),
     "exit_code": measured.exit_code,
     "signal": measured.signal,
-    "started_utc": time.strftime(
-      "%Y-%m-%dT%H:%M:%SZ", time.gmtime(measured.started)
-    ),
+    **span(measured.started, measured.ended),
     "seconds": window.seconds,
     "other_load_cores": window.load and window.load.other_cores,
     "steal_cores": window.load and window.load.steal_cores,
@@ -99,7 +111,7 @@ def document(measured: Measurement) -> dict[str, Any]:
       {"reason": failure.reason, "mend": failure.fix}
       for failure in measured.failures
     ],
-    "warnings": [record_line(caution) for caution in measured.cautions],
+    "warnings": [record_line(c) for c in cautions_of([measured])],
     "meter": measured.meter,
   }
 

@@ -5,6 +5,7 @@ is a line when it ends, since a live line would fill the file.
 """
 
 import contextlib
+import os
 import time
 from types import TracebackType
 
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from jaxpower.cli.report import unreadable
 from jaxpower.config import Trial, trial_id
+from jaxpower.machine import look, unused_gpus
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan
@@ -68,6 +70,14 @@ class Display:
       self._estimated = True
     devices = f"{ready.devices} x {ready.device_kind}"
     self._say(f"training on {devices}; metering {domains}")
+    framework = self._plan.left[0].framework if self._plan.left else "jax"
+    unused = unused_gpus(
+      ready.platform, framework, ready.devices, look(), os.environ
+    )
+    if unused is not None:
+      self._say(
+        f"warning: {unused}" if ready.platform == "cpu" else str(unused)
+      )
     for warning in ready.warnings:
       self._say(f"warning: {warning}")
     for problem in self._plan.unusable.values():

@@ -1,8 +1,13 @@
 """The table that `measure` prints on stderr."""
 
 import shlex
+from collections.abc import Sequence
 
-from jaxpower.cli.measurement import Measurement, unknown_because
+from jaxpower.cli.measurement import (
+  Measurement,
+  cautions_of,
+  unknown_because,
+)
 from jaxpower.power import Energy, Problem, Window
 from jaxpower.wording import quantity, relative_bound
 
@@ -18,11 +23,10 @@ KINDS = {"gpu": "GPU board", "cpu": "CPU", "dram": "DRAM"}
 def table(measured: Measurement) -> str:
   """Renders a measured command: a line a domain, then what to know about it."""
   window = measured.window
-  boundary = " + ".join(_boundary(e, measured) for e in window.energies)
   lines = [
     "",
     f" Energy of '{shlex.join(measured.command)}'",
-    f" boundary: {boundary or 'nothing'}",
+    boundary_line(measured),
     "",
   ]
   for energy in window.energies:
@@ -31,39 +35,54 @@ def table(measured: Measurement) -> str:
     guess = ", part of it estimated" if window.estimated else ""
     lines.append(_joules_line(window, f"all of the above{guess}"))
   for failure in measured.failures:
-    lines += _failure_lines(failure)
-  lines += _idle_lines(measured)
+    lines += failure_lines(failure)
+  for energy in window.energies:
+    if energy.joules is not None:
+      lines += idle_text(energy, measured, window.seconds)
   for energy in window.apart:
-    title = f"not of this job: {_title(energy, measured)}"
+    title = f"not of this job: {title_of(energy, measured)}"
     lines.append(_joules_line(energy, title))
   ending = _ending(measured)
-  lines.append(_line(f"{window.seconds:.2f} s", "", f"elapsed   {ending}"))
-  warnings = [str(caution) for caution in measured.cautions]
+  lines.append(line(f"{window.seconds:.2f} s", "", f"elapsed   {ending}"))
+  return "\n".join([*lines, *warning_lines([measured]), ""])
+
+
+def boundary_line(measured: Measurement) -> str:
+  """Says what the joules of a command cover."""
+  domains = [_boundary(e, measured) for e in measured.window.energies]
+  return f" boundary: {' + '.join(domains) or 'nothing'}"
+
+
+def warning_lines(runs: Sequence[Measurement]) -> list[str]:
+  """Lists what one should know of the runs of a command, each thing once."""
+  warnings = [str(caution) for caution in cautions_of(runs)]
   warnings += [
-    f"{_title(energy, measured)}: {reason}"
-    for energy in window.energies
+    f"{title_of(energy, run)}: {reason}"
+    for run in runs
+    for energy in run.window.energies
     for reason in energy.reasons
   ]
-  lines += [f" Warning: {text}" for text in warnings]
-  if window.estimated:
+  lines = [f" Warning: {text}" for text in dict.fromkeys(warnings)]
+  if any(run.window.estimated for run in runs):
     lines.append(" CPU energy is estimated, not measured.")
-  return "\n".join([*lines, ""])
+  return lines
 
 
-def _line(value: str, bound: str, text: str) -> str:
+def line(value: str, bound: str, text: str) -> str:
+  """Renders a line of the table: a value, its bound, what it is."""
   return f" {value:>14}  {bound:9}  {text}".rstrip()
 
 
 def _joules_line(energy: Energy | Window, text: str) -> str:
   """Renders joules with their bound; both have the fields of that name."""
   if energy.joules is None:
-    return _line("<unknown>", "", text)
+    return line("<unknown>", "", text)
   bound = relative_bound(energy.joules_bound, energy.joules)
-  return _line(quantity(energy.joules, "J"), bound, text)
+  return line(quantity(energy.joules, "J"), bound, text)
 
 
 def _energy_lines(energy: Energy, measured: Measurement) -> list[str]:
-  title = _title(energy, measured)
+  title = title_of(energy, measured)
   if energy.joules is None:
     return [_joules_line(energy, f"{title}: {unknown_because(energy.reasons)}")]
   power = f"mean {quantity(energy.joules / measured.window.seconds, 'W')}"
@@ -74,30 +93,28 @@ def _energy_lines(energy: Energy, measured: Measurement) -> list[str]:
   if energy.integral_joules is not None and energy.disagreement:
     integral = quantity(energy.integral_joules, "J")
     difference = f"{100 * energy.disagreement:+.1f} %"
-    lines.append(
-      _line("", "", f"  integrated power: {integral} ({difference})")
-    )
+    lines.append(line("", "", f"  integrated power: {integral} ({difference})"))
   return lines
 
 
-def _failure_lines(failure: Problem) -> list[str]:
-  lines = [_line("<not readable>", "", failure.reason)]
+def failure_lines(failure: Problem) -> list[str]:
+  """Renders what cannot be read, and the fix."""
+  lines = [line("<not readable>", "", failure.reason)]
   if failure.fix:
-    lines.append(_line("", "", f"  fix: {failure.fix}"))
+    lines.append(line("", "", f"  fix: {failure.fix}"))
   return lines
 
 
-def _idle_lines(measured: Measurement) -> list[str]:
-  lines = []
-  for energy in measured.window.energies:
-    watts = measured.idle_watts.get(energy.domain)
-    if watts is None or energy.joules is None:
-      continue
-    joules = quantity(watts * measured.window.seconds, "J")
-    name = _name(energy, measured)
-    before = f"({quantity(watts, 'W')} before it began)"
-    lines.append(_line(joules, "", f"of {name} is idle {before}"))
-  return lines
+def idle_text(
+  energy: Energy, measured: Measurement, seconds: float | None
+) -> list[str]:
+  """Renders what a domain takes in so many seconds without the command."""
+  watts = measured.idle_watts.get(energy.domain)
+  if watts is None or seconds is None:
+    return []
+  before = f"({quantity(watts, 'W')} before it began)"
+  text = f"of {_name(energy, measured)} is idle {before}"
+  return [line(quantity(watts * seconds, "J"), "", text)]
 
 
 def _name(energy: Energy, measured: Measurement) -> str:
@@ -106,7 +123,8 @@ def _name(energy: Energy, measured: Measurement) -> str:
   return energy.domain[:12] if is_gpu else energy.domain
 
 
-def _title(energy: Energy, measured: Measurement) -> str:
+def title_of(energy: Energy, measured: Measurement) -> str:
+  """Names a domain and what it is; says if it is estimated."""
   description = measured.domains[energy.domain].description
   estimated = " estimated" if energy.estimated else ""
   return f"{_name(energy, measured)} ({description}){estimated}"

@@ -167,7 +167,10 @@ def numerics(placed: Placed) -> dict[str, Any]:
 
 
 def devices(trial: Trial) -> list[dict[str, Any]]:
-  """Returns the "platform", "kind" and "index" here of a trial's devices."""
+  """Returns the "platform", "kind" and "index" here of a trial's devices.
+
+  With the "uuid" that CUDA gives a GPU, where this PyTorch tells it.
+  """
   return [
     {"platform": "cpu", "kind": "cpu", "index": number}
     if device.type == "cpu"
@@ -175,6 +178,13 @@ def devices(trial: Trial) -> list[dict[str, Any]]:
       "platform": "gpu",
       "kind": torch.cuda.get_device_name(device),
       "index": device.index,
+      "uuid": _uuid(device),
     }
     for number, device in enumerate(devices_of(trial))
   ]
+
+
+def _uuid(device: torch.device) -> str | None:
+  """Returns a GPU's UUID without a prefix; None before PyTorch 2.4."""
+  uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+  return None if uuid is None else str(uuid)

@@ -9,16 +9,21 @@ both agree: it alone is kept, everything else is translated to it here.
 import operator
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pynvml
 
+from jaxpower.power.cuda import CudaDevice
 from jaxpower.power.nvml import start_nvml, stop_nvml
-from jaxpower.power.reading import MeterError
+from jaxpower.power.pci import PCI_DEVICES, nvidia_gpus, same_pci
+from jaxpower.power.reading import MeterError, Problem
 
 # With one of these CUDA shows no device, nor any that is named after it.
 NO_DEVICE = ("", "-1", "none", "void", "nodevfiles")
+# Names a device of the job of which no board is known, by CUDA's own index.
+UNKNOWN = "cuda:"
 
 
 GpuName = int | str  # index, UUID or prefix of it, MIG UUID, PCI address
@@ -29,7 +34,9 @@ class Board:
   """One GPU board as NVML sees it.
 
   `handle` is NVML's own. `slices` are the UUIDs of the board's MIG parts.
-  `speed` orders boards from slow to fast, as far as NVML tells.
+  `speed` orders boards from slow to fast, as far as NVML tells. `lost` is what
+  NVML answers instead of a board that it counts; such a board has an index,
+  perhaps a PCI address, and no more.
   """
 
   index: int
@@ -40,6 +47,7 @@ class Board:
   mig: bool = False
   slices: tuple[str, ...] = ()
   speed: tuple[int, ...] = ()
+  lost: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,31 +86,98 @@ def gpu_uuid(
     stop_nvml()
 
 
-def list_boards() -> tuple[Board, ...]:
-  """Lists all boards by PCI address, without lost ones.
+def list_boards(pci_devices: Path = PCI_DEVICES) -> tuple[Board, ...]:
+  """Lists all boards by PCI address, also those that are lost.
 
-  NVML must be started.
+  A lost board keeps its place, so that the others keep their numbers; one that
+  this process may not use has no number in CUDA either, and is left out. NVML
+  must be started. `pci_devices` is where Linux lists the machine's cards.
   """
   boards = []
   for index in range(pynvml.nvmlDeviceGetCount()):
     try:
-      handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-      mig = _mig_enabled(handle)
-      boards.append(
-        Board(
-          index,
-          pynvml.nvmlDeviceGetUUID(handle),
-          pynvml.nvmlDeviceGetName(handle),
-          pynvml.nvmlDeviceGetPciInfo(handle).busId,
-          handle,
-          mig,
-          _slices(handle) if mig else (),
-          _speed(handle),
-        )
-      )
-    except pynvml.NVMLError:
-      continue
-  return tuple(boards)
+      boards.append(_board(index))
+    except pynvml.NVMLError as error:
+      if getattr(error, "value", None) != pynvml.NVML_ERROR_NO_PERMISSION:
+        lost = Board(index, "", "GPU", _address(index), lost=str(error))
+        boards.append(lost)
+  if not any(board.lost for board in boards):
+    return tuple(boards)
+  return _with_addresses(boards, nvidia_gpus(pci_devices))
+
+
+def _board(index: int) -> Board:
+  """Asks NVML for a board. Raises NVMLError where it does not answer."""
+  handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+  mig = _mig_enabled(handle)
+  return Board(
+    index,
+    pynvml.nvmlDeviceGetUUID(handle),
+    pynvml.nvmlDeviceGetName(handle),
+    pynvml.nvmlDeviceGetPciInfo(handle).busId,
+    handle,
+    mig,
+    _slices(handle) if mig else (),
+    _speed(handle),
+  )
+
+
+def _address(index: int) -> str:
+  """Asks for the PCI address of a board that answers little; "" if nothing."""
+  try:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    return pynvml.nvmlDeviceGetPciInfo(handle).busId
+  except pynvml.NVMLError:
+    return ""
+
+
+def _with_addresses(
+  boards: Sequence[Board], addresses: Sequence[str]
+) -> tuple[Board, ...]:
+  """Gives boards without a PCI address those that no other board has.
+
+  None is given where there are more of them than boards are lost, as in a
+  container that sees a part of the machine's boards.
+  """
+  known = [board.pci for board in boards if board.pci]
+  free = [a for a in addresses if not any(same_pci(a, k) for k in known)]
+  lost = [board for board in boards if not board.pci]
+  if len(free) != len(lost):
+    return tuple(boards)
+  by_index = {b.index: a for b, a in zip(lost, free, strict=True)}
+  return tuple(
+    replace(board, pci=by_index.get(board.index, board.pci)) for board in boards
+  )
+
+
+def lost_problem(board: Board) -> Problem:
+  """Says which board does not answer, and what to do about it."""
+  where = f"at PCI {board.pci}" if board.pci else f"of index {board.index}"
+  reset = f" -i {board.pci}" if board.pci else ""
+  return Problem(
+    f"the GPU {where} is lost: NVML counts it and answers {board.lost!r}",
+    "look for its error with: sudo dmesg | grep -i xid; then reset it"
+    f" (sudo nvidia-smi --gpu-reset{reset}) or restart the machine",
+  )
+
+
+def is_unknown(name: object) -> bool:
+  """Tells whether a name stands for a device of which no board is known."""
+  return str(name).startswith(UNKNOWN)
+
+
+def board_of(device: CudaDevice, boards: Sequence[Board]) -> Board | None:
+  """Finds the board on which a device of CUDA lies: by UUID, else by address.
+
+  A MIG part lies on the board that lists it. None where no board fits.
+  """
+  for board in boards:
+    uuids = [board.uuid.removeprefix("GPU-")]
+    uuids += [part.removeprefix("MIG-") for part in board.slices]
+    if device.uuid in uuids and device.uuid:
+      return board
+  at = [b for b in boards if device.pci and same_pci(b.pci, device.pci)]
+  return at[0] if len(at) == 1 and not at[0].lost else None
 
 
 def _mig_enabled(handle: Any) -> bool:
@@ -151,7 +226,11 @@ def visible_devices(
   ordered, order_warning = cuda_order(boards, environ)
   text = environ.get("CUDA_VISIBLE_DEVICES")
   if text is None:
-    devices = [VisibleDevice(i, board) for i, board in enumerate(ordered)]
+    devices = [
+      VisibleDevice(i, board)
+      for i, board in enumerate(ordered)
+      if not board.lost
+    ]
     return tuple(devices), (order_warning,) if order_warning else ()
   devices = []
   warnings: list[str] = []
@@ -188,7 +267,7 @@ def cuda_order(
   by_pci = tuple(sorted(boards, key=lambda board: board.index))
   if environ.get("CUDA_DEVICE_ORDER", "").upper() == "PCI_BUS_ID":
     return by_pci, ""
-  if len({board.name for board in boards}) <= 1:
+  if len({board.name for board in boards if not board.lost}) <= 1:
     return by_pci, ""
   warning = (
     "the GPUs differ, so CUDA's fastest-first numbers are a guess:"
@@ -233,9 +312,10 @@ def choose_boards(
   chosen: list[Board] = []
   for name in names:
     by_pci = [b for b in boards if same_pci(b.pci, name)]
-    match = (by_pci[0], None) if by_pci else _match(name, boards)
+    match = _found(by_pci[0], name, None) if by_pci else _match(name, boards)
     if isinstance(match, str):
-      uuids = ", ".join(board.uuid for board in boards) or "none"
+      known = [board.uuid for board in boards if not board.lost]
+      uuids = ", ".join(known) or "none"
       raise MeterError(match, f"name one of: {uuids}")
     if match[0] not in chosen:
       chosen.append(match[0])
@@ -249,7 +329,7 @@ def _match(
   if entry.isdecimal():
     index = int(entry)
     if index < len(ordered):
-      return ordered[index], None
+      return _found(ordered[index], entry, None)
     return f"there is no device {index}, only {len(ordered)} boards"
   if entry.startswith("MIG-GPU-"):  # drivers before 470: MIG-GPU-<uuid>/gi/ci
     uuid = entry.removeprefix("MIG-").split("/")[0]
@@ -267,16 +347,8 @@ def _match(
   return f"{entry!r} names no device"
 
 
-def same_pci(first: str, second: str) -> bool:
-  """Tells whether two PCI addresses are one slot: 00000000:17:00.0, 17:00."""
-  return _pci_key(first) is not None and _pci_key(first) == _pci_key(second)
-
-
-def _pci_key(text: str) -> tuple[int, ...] | None:
-  """Returns (domain, bus, device), or None for what is no PCI address."""
-  digits = text.split(".")[0].split(":")
-  try:
-    numbers = tuple(int(part, 16) for part in digits)
-  except ValueError:
-    return None
-  return (0, *numbers)[-3:] if len(numbers) in (2, 3) else None
+def _found(
+  board: Board, name: str, mig_uuid: str | None
+) -> tuple[Board, str | None] | str:
+  """Returns a board that was named, or says that it is lost."""
+  return f"the GPU {name} is lost" if board.lost else (board, mig_uuid)

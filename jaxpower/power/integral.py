@@ -12,32 +12,48 @@ trapezoid rule over the updates of the reading, both edges interpolated:
        start              end
 
 Many sensors see 25 of every 100 ms only. What they did not see is judged by how
-the readings differ. But where the power moves by chance, what is missed between
-two updates adds up over a window as chance does; where it moves in a rhythm, it
-cancels. One factor for both gave bounds 30 times too wide for a rhythm and yet
-too narrow for chance, so `_chance` tells which it is.
+the readings differ. Power that is white (swing.py) strays as much unseen as it
+does from reading to reading; slow power strays by a part of each change. And
+what is missed adds up over a window as chance does where the power moves by
+chance, but cancels where it moves in a rhythm: `_chance` tells which it is. A
+rhythm near a multiple of the sensor's own looks slow, and hides: against that
+there is a floor, and steps that are known are checked (sensor.py).
+
+Readings that average a second or so are shifted to the middle of it by whoever
+notes them; at the edges of a window they have smoothed away what happened.
 """
 
+import itertools
 import math
+import statistics
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 from jaxpower.power.counter import (
   EXTRAPOLATED_SWING,
-  NEIGHBOURS,
   NORMAL_95,
   Estimate,
 )
+from jaxpower.power.swing import NEIGHBOURS, whiteness
 
-# Calibrated on seeds 100 to 139 and 200 to 239 of benchmarks/meter_accuracy.py,
-# whose work is drawn anew for each seed; meter_accuracy.json is of seeds 300 to
-# 339, which nothing was fitted to.
-UNSEEN_LOCAL = 0.21  # of the change between the two updates
-UNSEEN_TYPICAL = 0.26  # of the root mean square change around the window
-INTERIOR = 0.75  # errors of whole intervals cancel in part even by chance
+# Calibrated by benchmarks/meter_accuracy.py on seeds below 1000.
+UNSEEN_LOCAL = 0.30  # of the change between the two updates, of slow power
+UNSEEN_TYPICAL = 0.20  # of the root mean square change, of slow power
+# Of white power the mean square change is twice the variance of readings; a
+# reading of a quarter of the time leaves three quarters of that unseen.
+UNSEEN_WHITE = 0.375
+INTERIOR = 1.0  # whole intervals add up as chance at most
+LEAST_CHANCE = 0.05  # chosen: some of it never cancels
 CHANCE = 1.15  # times the ratio of sums that `_chance` takes
 MANY, WIDE = 16, 64  # updates in a sum, and on each side of a window
+# The reading stands for an instant some part of an update earlier.
+LAG = 0.25  # of an update
+FLOOR = 0.01  # of the energy, by which no integral is better; chosen
+# Power inside a long averaging window swings by this part of itself, at least.
+SMOOTHED = 0.02  # chosen
+BOXCAR = 0.29  # sqrt(1 / 12): what a boxcar smooths away of white power
 
 
 def from_power(
@@ -48,12 +64,14 @@ def from_power(
   *,
   gap: float = math.inf,
   extrapolate: bool = False,
+  window: float = 0.0,
 ) -> Estimate:
   """Integrates power updates by the trapezoid rule, edges interpolated.
 
   A hole longer than `gap` seconds gives None. The bound takes the changes
   from update to update as the measure of what was not seen between them. With
-  `extrapolate` the last power goes on after the last update.
+  `extrapolate` the last power goes on after the last update. `window` is how
+  many seconds a reading averages, where that is longer than an update.
   """
   low = max(0, bisect_right(seconds, start) - 1)
   high = bisect_right(seconds, end)
@@ -63,8 +81,7 @@ def from_power(
     return Estimate(None, None, 0, ("it began before the first reading",))
   if high == len(seconds) and seconds[-1] < end and not extrapolate:
     return Estimate(None, None, 0, ("no power reading after its end",))
-  typical = _typical_change(watts, low, high)
-  chance = _chance(watts, low, high)
+  kind = _kind(watts, low, high)
   joules = variance = 0.0
   for i in range(low, min(high, len(seconds) - 1)):
     span = seconds[i + 1] - seconds[i]
@@ -77,25 +94,71 @@ def from_power(
     change = watts[i + 1] - watts[i]
     middle = watts[i] + change * ((begin + stop) / 2 - seconds[i]) / span
     joules += middle * (stop - begin)
-    swing = (UNSEEN_LOCAL * change) ** 2 + (UNSEEN_TYPICAL * typical) ** 2
     # An interval cut by an edge has no partner to cancel with.
-    whole = stop - begin >= span
-    share = min(INTERIOR, chance) if whole else 1.0
-    variance += swing * (stop - begin) * span * share
+    share = kind.chance if stop - begin >= span else 1.0
+    variance += kind.unseen(change) * (stop - begin) * span * share
   beyond = end - max(start, seconds[-1])
   if beyond > 0:
     joules += watts[-1] * beyond
-    swing = max(typical, EXTRAPOLATED_SWING * watts[-1])
+    swing = max(kind.rms, EXTRAPOLATED_SWING * abs(watts[-1]))
     variance += (beyond * swing) ** 2
+  final = min(high, len(seconds) - 1)
+  update = (seconds[final] - seconds[low]) / max(1, final - low)
+  variance += (LAG * update * (watts[final] - watts[low])) ** 2
+  if window:
+    variance += 2 * _smoothed(seconds, watts, low, final, window)
+  variance += (FLOOR * joules / NORMAL_95) ** 2
   return Estimate(joules, NORMAL_95 * math.sqrt(variance), high - low)
 
 
-def _typical_change(watts: Sequence[float], low: int, high: int) -> float:
-  """Returns the root mean square change between updates around a window."""
+@dataclass(frozen=True)
+class _Kind:
+  """How power moves between readings.
+
+  `rms` is of the changes, `white` 1 where they are of chance, `chance` how
+  what is missed adds up.
+  """
+
+  rms: float
+  white: float
+  chance: float
+
+  def unseen(self, change: float) -> float:
+    """Returns the variance of power unseen between two readings."""
+    slow = (UNSEEN_LOCAL * change) ** 2 + (UNSEEN_TYPICAL * self.rms) ** 2
+    white = UNSEEN_WHITE * self.rms**2
+    return (1 - self.white) * slow + self.white * max(slow, white)
+
+
+def _kind(watts: Sequence[float], low: int, high: int) -> _Kind:
+  """Judges by the readings around a window how power moves between them."""
   first = max(1, low - NEIGHBOURS)
   last = min(len(watts), high + NEIGHBOURS)
-  squares = [(watts[i] - watts[i - 1]) ** 2 for i in range(first, last)]
-  return math.sqrt(sum(squares) / len(squares)) if squares else 0.0
+  changes = [watts[i] - watts[i - 1] for i in range(first, last)]
+  squares = sum(change * change for change in changes)
+  rms = math.sqrt(squares / len(changes)) if changes else 0.0
+  chance = min(INTERIOR, max(LEAST_CHANCE, _chance(watts, low, high)))
+  return _Kind(rms, whiteness(list(itertools.pairwise(changes))), chance)
+
+
+def _smoothed(
+  seconds: Sequence[float],
+  watts: Sequence[float],
+  low: int,
+  high: int,
+  window: float,
+) -> float:
+  """Returns the variance at an edge of what a long average smooths away."""
+  update = (seconds[high] - seconds[low]) / max(1, high - low)
+  apart = max(1, round(window / update)) if update > 0 else 1
+  first = max(0, low - 2 * apart)
+  last = min(len(watts), high + 2 * apart)
+  squares = [
+    (watts[i] - watts[i - apart]) ** 2 for i in range(first + apart, last)
+  ]
+  spread = math.sqrt(sum(squares) / len(squares) / 2) if squares else 0.0
+  typical = statistics.fmean(watts[low : high + 1])
+  return (window * max(BOXCAR * spread, SMOOTHED * typical)) ** 2
 
 
 def _chance(watts: Sequence[float], low: int, high: int) -> float:

@@ -29,7 +29,11 @@ def join(first: Window, second: Window) -> Window:
     _join_each(first.energies, second.energies),
     _join_each(first.apart, second.apart),
   )
-  return replace(joined, load=mean_load([first, second]))
+  return replace(
+    joined,
+    joules_bound=_sum(first.joules_bound, second.joules_bound),
+    load=mean_load([first, second]),
+  )
 
 
 def _join_each(

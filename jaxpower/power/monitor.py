@@ -38,7 +38,7 @@ STATE_SECONDS = 5.0  # chosen: between two looks at the GPUs' state
 LOAD_SECONDS = 1.0  # chosen: between two readings of the load of the cores
 # Chosen: between two looks for our children, where no CPU model looks for them
 FAMILY_SECONDS = 5.0
-TIDY_SECONDS = 0.5  # between two looks for what need not be kept
+TIDY_SECONDS = 1.0  # between two looks for what need not be kept
 
 
 class Monitor:
@@ -183,8 +183,14 @@ class Monitor:
     """
     if is_lazy(fn):
       return self.measured(phase)(fn)(*args, **kwargs)
-    with self._around(phase, None, (args, kwargs)) as finish:
-      return finish(fn(*args, **kwargs))
+    if self._wait is not None:
+      self._wait((args, kwargs))
+    with self.window(phase) as handle:
+      result = fn(*args, **kwargs)
+      if self._wait is not None:
+        self._wait(result)
+      handle.interrupted = undone(result)
+    return result
 
   def measured(
     self, phase: str, *, steps: int | None = None
@@ -239,11 +245,14 @@ class Monitor:
     Call it with the framework's context open and nothing queued.
     """
     with self.window(name) as handle:
+      handle.at_rest = True
       time.sleep(seconds)
     window = handle.result()
     for energy in (*window.energies, *window.apart):
       if energy.joules is not None:
         self.idle_watts[energy.domain] = energy.joules / window.seconds
+    for history in self._sampler.histories:
+      history.idle_watts = self.idle_watts.get(history.domain.name)
     return window
 
   def windows(self) -> tuple[Window, ...]:

@@ -36,7 +36,11 @@ SCOPES = (
   ),
 )
 NAMES = ("counter", "power_instant", "power_average")  # the most trusted first
-MAX_WATTS = 5000.0  # chosen: above any board
+MAX_WATTS = 5000.0  # chosen: above any board, where it does not tell its limit
+# The average reading is that of one second (NVML's own documentation of
+# nvmlDeviceGetPowerUsage, for Ampere and newer; older boards: instantaneous).
+AVERAGE_SECONDS = 1.0
+LIMITS = 2.0  # chosen: no mean of a tick is above so many times the power limit
 # A stamp of the driver outside this is of another clock: one that was stepped.
 OLDEST_STAMP_SECONDS, NEWEST_STAMP_SECONDS = 60.0, 1e-3
 # Which member of a field's union has the value, by its type.
@@ -137,11 +141,23 @@ class NvmlSource:
       method,
       description,
       counted=counted,
-      max_watts=MAX_WATTS,
+      max_watts=_highest_watts(handle),
+      power_window_seconds=self._power_window(),
       notes=tuple(notes),
     )
     start_nvml()
     self._open = True
+
+  def _power_window(self) -> float:
+    """Returns the seconds that the power reading averages, where long."""
+    if "power_instant" not in self.missing or "power_average" in self.missing:
+      return 0.0
+    if "power_average" in self._legacy:
+      with suppress(pynvml.NVMLError):
+        architecture = pynvml.nvmlDeviceGetArchitecture(self._handle)
+        if architecture < pynvml.NVML_DEVICE_ARCH_AMPERE:
+          return 0.0
+    return AVERAGE_SECONDS
 
   def _offered(self) -> list[str]:
     return [name for name in NAMES if name not in self.missing]
@@ -240,6 +256,19 @@ class NvmlSource:
     if self._open:
       self._open = False
       stop_nvml()
+
+
+def _highest_watts(handle: Any) -> float:
+  """Returns the watts that a board cannot draw, by its power limits."""
+  limits = []
+  for call in (
+    pynvml.nvmlDeviceGetEnforcedPowerLimit,
+    pynvml.nvmlDeviceGetPowerManagementDefaultLimit,
+  ):
+    with suppress(pynvml.NVMLError):
+      limits.append(call(handle) * 1e-3)  # milliwatts
+  highest = max(limits, default=0.0)
+  return LIMITS * highest if highest > 0 else MAX_WATTS
 
 
 def _milli(field: Any, legacy: float | None) -> float | None:

@@ -7,6 +7,7 @@ anew, which shows as a reset. Since CVE-2020-8694 only root may read it, unless
 told otherwise.
 """
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,23 @@ def _package_of(folder: Path, default: str) -> str:
     return default
 
 
+def _no_counter(root: Path) -> MeterError:
+  """Says why there is no zone; links into nothing are those of a container."""
+  links = [path for path in root.glob("intel-rapl:*") if not path.exists()]
+  if not links:
+    return MeterError(f"no RAPL counter under {root}", NO_COUNTER_FIX)
+  # As the kernel has it: ../../devices/virtual/powercap/intel-rapl/...
+  target = Path(os.path.realpath(links[0]))
+  mount = next((p for p in target.parents if p.name == "powercap"), target)
+  return MeterError(
+    f"{root} has {len(links)} RAPL zones that are links into {mount}, which is"
+    " not here",
+    f"mount it into the container too (-v {mount}:{mount}:ro); a runtime that"
+    " hides it shows it with --security-opt systempaths=unconfined (Docker) or"
+    " unmask=ALL (Podman)",
+  )
+
+
 class RaplSource:
   """All readable packages and DRAMs. Raises MeterError when there is none."""
 
@@ -117,7 +135,7 @@ class RaplSource:
       if self.denied:
         problem = self.denied[0].problem
         raise MeterError(problem.reason, problem.fix)
-      raise MeterError(f"no RAPL counter under {root}", NO_COUNTER_FIX)
+      raise _no_counter(root)
     self._zones = zones
     self._files = [
       open(zone.folder / "energy_uj", "rb", 0)  # noqa: SIM115 - until close

@@ -157,7 +157,7 @@ class Recording:
     while rest:
       written = os.pwrite(file, rest, at)
       rest, at = rest[written:], at + written
-    self._bytes += len(data)
+    self._bytes = offset + len(data)
     return _Block(offset, len(columns[0]))
 
   def _read(self, block: _Block) -> Columns:

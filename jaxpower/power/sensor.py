@@ -15,6 +15,7 @@ import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
+from jaxpower.power.correlation import joules_at
 from jaxpower.power.history import History
 
 # Seconds over which power readings of known boards average: 10, 20, 25, 100 and
@@ -62,7 +63,7 @@ def averaging_window(
       then = now - window
       if then < seconds[0] or now > seconds[-1]:
         continue
-      energy = _interpolate(seconds, joules, now) - _interpolate(
+      energy = joules_at(seconds, joules, now) - joules_at(
         seconds, joules, then
       )
       squares.append((energy / window - shown) ** 2)
@@ -76,16 +77,6 @@ def averaging_window(
   if best > GOOD_FIT * spread or best > CLEARLY_BETTER * second:
     return None
   return window
-
-
-def _interpolate(
-  seconds: Sequence[float], joules: Sequence[float], instant: float
-) -> float:
-  """Returns the cumulative joules at an instant, on a line between ticks."""
-  i = min(max(bisect_left(seconds, instant), 1), len(seconds) - 1)
-  span = seconds[i] - seconds[i - 1]
-  part = (instant - seconds[i - 1]) / span if span > 0 else 0.0
-  return joules[i - 1] + part * (joules[i] - joules[i - 1])
 
 
 def step_period(starts: Sequence[float]) -> float | None:

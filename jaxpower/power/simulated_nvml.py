@@ -125,6 +125,7 @@ class Library:
 
   gpus: tuple[Gpu, ...]
   driver: str = "580.95.05"
+  cuda: int = 13000  # the newest that the driver knows: 1000 major, 10 minor
   init_error: int = OK
   missing: frozenset[str] = frozenset()
   calls: dict[str, int] = field(default_factory=dict)
@@ -200,6 +201,14 @@ class _Calls:
   @staticmethod
   def nvmlSystemGetDriverVersion(library, text, _size):
     return _write_text(text, library.driver)
+
+  @staticmethod
+  def nvmlSystemGetNVMLVersion(library, text, _size):
+    return _write_text(text, f"{library.cuda // 1000}.{library.driver}")
+
+  @staticmethod
+  def nvmlSystemGetCudaDriverVersion_v2(library, version):
+    return _write(c_int, version, library.cuda)
 
   @staticmethod
   def nvmlDeviceGetCount_v2(library, count):
@@ -350,6 +359,8 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
   "nvmlInitWithFlags": (U,),
   "nvmlShutdown": (),
   "nvmlSystemGetDriverVersion": (P, U),
+  "nvmlSystemGetNVMLVersion": (P, U),
+  "nvmlSystemGetCudaDriverVersion_v2": (P,),
   "nvmlDeviceGetCount_v2": (P,),
   "nvmlDeviceGetHandleByIndex_v2": (U, P),
   "nvmlDeviceGetUUID": (P, P, U),

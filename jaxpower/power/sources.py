@@ -17,7 +17,9 @@ from jaxpower.power.devices import (
   GpuName,
   choose_boards,
   gpu_names,
+  is_unknown,
   list_boards,
+  lost_problem,
   visible_devices,
 )
 from jaxpower.power.estimate import EstimateSource, Whose
@@ -132,7 +134,7 @@ def _add_everything(
   try:
     _add_gpus(meter, gpus, environ)
   except MeterError as error:
-    if gpus:
+    if not all(is_unknown(gpu) for gpu in gpus or ()):
       raise
     meter.failures.append(error.problem)
   try:
@@ -150,7 +152,13 @@ def _add_everything(
 def _add_gpus(
   meter: Meter, gpus: Sequence[str] | None, environ: Mapping[str, str] | None
 ) -> None:
-  """Adds every board: the job's as counted, the others apart."""
+  """Adds every board: the job's as counted, the others apart.
+
+  Of a device that is named as an unknown one nothing can be read.
+  """
+  unknown = [name for name in gpus or () if is_unknown(name)]
+  for name in unknown:
+    meter.sources.append(_unknown_gpu(name))
   start_nvml()
   try:
     boards = list_boards()
@@ -161,11 +169,21 @@ def _add_gpus(
       meter.warnings.extend(Problem(text) for text in warnings)
       job = {device.board.uuid for device in visible}
     else:
-      job = {board.uuid for board in choose_boards(boards, gpus)}
+      known = [name for name in gpus if name not in unknown]
+      job = {board.uuid for board in choose_boards(boards, known)}
     for board in boards:
-      _add_board(meter, board, counted=board.uuid in job)
+      if board.lost:
+        meter.failures.append(lost_problem(board))
+      else:
+        _add_board(meter, board, counted=board.uuid in job)
   finally:
     stop_nvml()  # each source holds NVML on its own
+
+
+def _unknown_gpu(name: str) -> UnreadableSource:
+  """Makes the source of a device of the job whose board is not known."""
+  board = Board(-1, name, "a GPU of the job whose board is not known", "")
+  return UnreadableSource(board, "which board it is, is not known")
 
 
 def _add_board(meter: Meter, board: Board, *, counted: bool) -> None:

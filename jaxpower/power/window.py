@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from jaxpower.power.correlation import add_bounds
+
 
 @dataclass(frozen=True, slots=True)
 class Energy:
@@ -90,17 +92,19 @@ def total(
   energies: Sequence[Energy],
   apart: Sequence[Energy] = (),
   reasons: Sequence[str] = (),
+  correlations: Sequence[Sequence[float]] | None = None,
 ) -> Window:
   """Sums domains to a window. One unknown domain makes the sum unknown.
 
-  The bounds add in squares, as those of independent errors.
+  The bounds add by the `correlations` of the domains' errors, linearly where
+  those are not given.
   """
   joules = [e.joules for e in energies if e.joules is not None]
   complete = bool(energies) and len(joules) == len(energies)
-  bounds = [e.joules_bound for e in energies]
+  bounds = [e.joules_bound for e in energies if e.joules_bound is not None]
   bound = None
-  if complete and all(b is not None for b in bounds):
-    bound = math.sqrt(sum(b * b for b in bounds if b is not None))
+  if complete and len(bounds) == len(energies):
+    bound = add_bounds(bounds, correlations)
   named = [f"{e.domain}: {reason}" for e in energies for reason in e.reasons]
   return Window(
     name=name,
@@ -119,7 +123,8 @@ def total(
 class Handle:
   """An open or closed window. `steps` may be set: equal steps inside it.
 
-  `laps` is what has been measured of a long one, from its start to `laps_end`.
+  `at_rest` says that nothing is done in it. `laps` is what has been measured of
+  a long one, from its start to `laps_end`.
   `compute` is the monitor's: from a closed handle, its end, and whether to wait
   for the sensors, to the window and whether that is final.
   """
@@ -127,6 +132,7 @@ class Handle:
   __slots__ = (
     "_compute",
     "_window",
+    "at_rest",
     "end",
     "interrupted",
     "laps",
@@ -148,6 +154,7 @@ class Handle:
     self.steps = steps
     self.interrupted = ""
     self.laps: Window | None = None
+    self.at_rest = False
     self._compute = compute
     self._window: Window | None = None
 

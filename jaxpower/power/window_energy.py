@@ -3,9 +3,9 @@
 Methods have names and are never mixed in silence: the energy counter, else
 power integrated. Both are computed for every window. A broken counter gives way
 to the power for the windows it touches, with the reason; where both are whole
-but differ by more than their bounds, the window says so. Three more doubts are
-told: power in resonance with the work, a window too short for its sensor, reads
-that failed inside.
+but differ by more than their bounds, neither has a tight bound. Four more
+doubts are told: a power reading that stands still, power in resonance with the
+work, a window too short for its sensor, reads that failed inside.
 """
 
 import math
@@ -14,12 +14,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
+from jaxpower.power.correlation import correlations
 from jaxpower.power.counter import Estimate, from_counter
-from jaxpower.power.history import History
+from jaxpower.power.doubts import AROUND, quantum, unseen_joules
+from jaxpower.power.history import STILL_SECONDS, History
 from jaxpower.power.integral import from_power
 from jaxpower.power.reading import Domain
 from jaxpower.power.sampler import Sampler
-from jaxpower.power.sensor import is_resonant
+from jaxpower.power.sensor import FEWEST_PHASES, is_resonant
 from jaxpower.power.window import Energy, Window, total
 
 # Chosen. Counter and power agreed within 1 % in one report (zeus#12), in
@@ -29,6 +31,7 @@ TOO_SHORT = 0.2  # chosen: a bound above this share of the energy is told
 # Chosen: about what opening and closing a window itself takes, and waking the
 # thread that reads; a shorter one says nothing of the work in it.
 SHORTEST = 1e-3
+GROSS = 0.5  # chosen: of the greater one; the window is partial then
 # Chosen: a power reading that is the same for so long and so often is stuck.
 FROZEN_SECONDS, FROZEN_READS = 10.0, 20
 
@@ -36,6 +39,9 @@ FROZEN_SECONDS, FROZEN_READS = 10.0, 20
 WAIT_PERIODS = 1.5  # of the sensor's period, and then
 SLACK_SECONDS = 0.1  # where it has a rhythm or is always fresh, else
 PATIENCE_SECONDS = 0.25
+# Reads that take long are waited for, by the slowest one that was seen, and one
+# that is under way, so long; it hangs then.
+SLOWEST_READS, HANGING_SECONDS = 2.0, 2.0
 WAIT_STEP_SECONDS = 1e-3  # between two looks
 
 
@@ -47,11 +53,12 @@ def measure_window(
   *,
   extrapolate: bool = False,
   step_seconds: float | None = None,
+  at_rest: bool = False,
   reasons: Sequence[str] = (),
 ) -> Window:
   """Measures all domains between two instants: the job's summed, others apart.
 
-  With `extrapolate` the last power is carried on to `end`.
+  `extrapolate`, `step_seconds` and `at_rest` are as in `energy_of`.
   """
   energies: list[Energy] = []
   apart: list[Energy] = []
@@ -63,33 +70,54 @@ def measure_window(
         end,
         extrapolate=extrapolate,
         step_seconds=step_seconds,
+        at_rest=at_rest,
       )
       (energies if history.domain.counted else apart).append(energy)
-  return total(name, start, end, energies, apart, reasons)
+    lines = [
+      (history.points, history.energies)
+      for history in sampler.histories
+      if history.domain.counted
+    ]
+    alike = correlations(lines, start, end)
+  return total(name, start, end, energies, apart, reasons, alike)
 
 
 def await_ticks(sampler: Sampler, end: float) -> None:
   """Waits until every sensor has shown a value from after `end`.
 
-  At most about one tick of the slowest; a sensor that stays silent is not
-  waited for longer.
+  At most about one tick of the slowest, and as long as a read takes; a sensor
+  that stays silent is not waited for longer.
   """
-  deadlines = []
-  for history in sampler.histories:
-    period = history.counter.period or history.power.period or 0.0
-    has_rhythm = history.continuous or period
-    slack = SLACK_SECONDS if has_rhythm else PATIENCE_SECONDS
-    slack += history.domain.power_window_seconds / 2
-    deadline = end + WAIT_PERIODS * period + slack + sampler.interval
-    deadlines.append((history, deadline))
   while sampler.alive:
     now = time.monotonic()
-    late = [h for h, by in deadlines if not h.covers(end) and now < by]
+    late = [
+      history
+      for channel in sampler.channels
+      for history in channel.histories
+      if not history.covers(end)
+      and now < end + _patience(history, channel.is_reading, sampler.interval)
+    ]
     if not late:
       return
     if any(history.continuous for history in late):
       sampler.nudge()  # it is fresh at once, if only it is read
     time.sleep(WAIT_STEP_SECONDS)
+
+
+def _patience(history: History, reading: bool, interval: float) -> float:
+  """Returns the seconds after a window's end that a sensor is waited for."""
+  period = history.counter.period or history.power.period or 0.0
+  if history.is_checked:
+    period = max(period, history.power.period or 0.0)
+  has_rhythm = history.continuous or period
+  slack = SLACK_SECONDS if has_rhythm else PATIENCE_SECONDS
+  if history.continuous:
+    slack += STILL_SECONDS
+  if not (history.has_counter and not history.is_checked):
+    slack += history.domain.power_window_seconds / 2
+  slack += SLOWEST_READS * history.latency_highest
+  patience = WAIT_PERIODS * period + slack + interval
+  return max(patience, HANGING_SECONDS) if reading else patience
 
 
 def energy_of(
@@ -99,23 +127,32 @@ def energy_of(
   *,
   extrapolate: bool = False,
   step_seconds: float | None = None,
+  at_rest: bool = False,
 ) -> Energy:
   """Computes one domain's energy between two instants by its best method.
 
-  `step_seconds` is the rhythm of the work, where it is known: power readings
-  in step with it are not believed.
+  With `extrapolate` the last power is carried on to `end`, where it was not
+  seen: the window is partial then. `step_seconds` is the rhythm of the work,
+  where it is known: power readings in step with it are not believed. `at_rest`
+  says that nothing is done meanwhile, so that power may well stay what it is.
   """
   domain = history.domain
-  counter = _from_counter(history, start, end, extrapolate)
-  integral = _from_power(history, start, end, extrapolate)
+  # A tick that should have come by now is none that is to come.
+  goes_on = extrapolate and not history.is_overdue
+  counter = _from_counter(history, start, end, goes_on)
+  integral = _from_power(history, start, end, extrapolate, at_rest)
   broken = counter is not None and counter.joules is None
   if broken and integral.joules is None and _was_read_after(history, end):
     # Power that stays is noted as a point only now and then.
-    integral = _from_power(history, start, end, extrapolate=True)
+    integral = _from_power(history, start, end, True, at_rest)
+  if counter is not None and history.part_time:
+    counter = _part_time(counter, integral)
   chosen, method = _choose(domain, counter, integral)
   reasons = list(chosen.reasons)
   if chosen is integral and counter is not None:
-    causes = "; ".join(counter.reasons)
+    still = history.still_seconds
+    stood = [f"it has stood still for {still:.2g} s"] if still else []
+    causes = "; ".join([*counter.reasons, *stood])
     reasons.append(f"counter not usable: {causes}; power integrated instead")
   reasons += _failed_reads(history, start, end)
   energy = Energy(
@@ -131,9 +168,13 @@ def energy_of(
     reasons=tuple(reasons),
     peak_watts=_peak_watts(history, start, end),
   )
+  if extrapolate:
+    energy = _check_end(energy, history, end, chosen is integral)
+  energy = _check_length(energy, history, end - start)
   energy = _check_methods(energy, chosen, integral)
-  energy = _check_resonance(energy, history, start, end, step_seconds)
-  return _check_length(energy, history, end - start)
+  if at_rest:
+    return energy
+  return _check_resonance(energy, history, start, end, step_seconds)
 
 
 def _from_counter(
@@ -157,25 +198,54 @@ def _from_counter(
   )
 
 
+def _part_time(counter: Estimate, integral: Estimate) -> Estimate:
+  """Gives a counter that sums part-time readings the bar of their integral."""
+  if counter.bound is None or integral.bound is None:
+    return counter
+  return replace(counter, bound=math.hypot(counter.bound, integral.bound))
+
+
 def _from_power(
-  history: History, start: float, end: float, extrapolate: bool
+  history: History,
+  start: float,
+  end: float,
+  extrapolate: bool,
+  at_rest: bool,
 ) -> Estimate:
-  """Estimates by the power reading, unless it is stuck."""
+  """Estimates by the power reading, unless it is stuck.
+
+  One that stands still but may be right has a bound by how far it may be off:
+  by its quantum at rest, else by how far power moved before and after.
+  """
   seconds, watts = history.power_points, history.power_watts
   first, last = bisect_left(seconds, start), bisect_right(seconds, end)
-  if end - start >= FROZEN_SECONDS and last - first >= FROZEN_READS:
-    inside = watts[first:last]
-    if min(inside) == max(inside):
-      reason = f"the power reading has not moved for {end - start:.3g} s"
-      return Estimate(None, None, last - first, (reason,))
-  return from_power(
+  inside = watts[first:last]
+  stays = len(inside) > 0 and min(inside) == max(inside)
+  long = end - start >= FROZEN_SECONDS and last - first >= FROZEN_READS
+  if stays and long and not at_rest:
+    reason = f"the power reading has not moved for {end - start:.3g} s"
+    return Estimate(None, None, last - first, (reason,))
+  estimate = from_power(
     seconds,
     watts,
     start,
     end,
     gap=history.longest_gap,
     extrapolate=extrapolate,
+    window=history.domain.power_window_seconds,
   )
+  if estimate.bound is None:
+    return estimate
+  if stays and at_rest:
+    hidden = quantum(inside[0]) * (end - start)
+    return replace(estimate, bound=estimate.bound + hidden)
+  low, high = max(0, first - AROUND), last + AROUND
+  still, unseen = unseen_joules(seconds[low:high], watts[low:high], start, end)
+  if not unseen:
+    return estimate
+  reason = f"the power reading stood still for {still:.2g} s"
+  reasons = (*estimate.reasons, reason)
+  return replace(estimate, bound=estimate.bound + unseen, reasons=reasons)
 
 
 def _was_read_after(history: History, end: float) -> bool:
@@ -216,18 +286,40 @@ def _peak_watts(history: History, start: float, end: float) -> float | None:
   return max((w for w in inside if not math.isnan(w)), default=None)
 
 
+def _check_end(
+  energy: Energy, history: History, end: float, by_power: bool
+) -> Energy:
+  """Says so when the last power was carried on to the end of a window."""
+  points = history.power_points if by_power else history.points
+  if energy.joules is None or not points or points[-1] >= end:
+    return energy
+  reason = f"not seen to its end: power carried on for {end - points[-1]:.2g} s"
+  return _with_reason(replace(energy, partial=True), reason)
+
+
 def _check_methods(
   energy: Energy, chosen: Estimate, integral: Estimate
 ) -> Energy:
-  """Says so when counter and integral differ by more than their bounds."""
+  """Widens the bound where counter and integral differ by more than theirs.
+
+  Which of them is right is not known; the truth is most likely between them, or
+  by one of their bounds beyond. Where they differ grossly, one of them counts
+  something else, and the window is partial.
+  """
   share = energy.disagreement
-  if share is None or energy.joules is None:
+  if share is None or energy.joules is None or integral.joules is None:
     return energy
-  bounds = (chosen.bound or 0.0) + (integral.bound or 0.0)
-  if abs(share) <= DISAGREEMENT or abs(share * energy.joules) <= bounds:
+  own, other = chosen.bound or 0.0, integral.bound or 0.0
+  difference = abs(integral.joules - energy.joules)
+  if abs(share) <= DISAGREEMENT or difference <= own + other:
     return energy
+  gross = difference > GROSS * max(integral.joules, energy.joules)
   return _with_reason(
-    energy,
+    replace(
+      energy,
+      joules_bound=max(own, difference + other),
+      partial=energy.partial or gross,
+    ),
     f"integrated power differs from the counter by {share:+.1%}",
   )
 
@@ -241,21 +333,40 @@ def _check_resonance(
 ) -> Energy:
   """Says so when the power readings fall on one part of every step.
 
+  Those that never move do, or the power does not: nothing tells which.
+
   Integrated power is then kept as a number, partial, without a bound.
   """
   if step_seconds is None or energy.integral_joules is None:
     return energy
-  if not is_resonant(history.power_points, start, end, step_seconds):
+  points = history.power_points
+  if _stays(history, start, end):
+    reason = "the power reading does not move while the work repeats"
+  elif is_resonant(points, start, end, step_seconds):
+    reason = _in_resonance(history, step_seconds)
+  else:
     return energy
-  period = history.power.period
-  sensor = f"{period * 1e3:.3g} ms" if period else "sensor"
-  reason = (
-    f"steps of {step_seconds * 1e3:.3g} ms are in resonance with the"
-    f" {sensor} power readings: integrated power cannot be trusted"
-  )
   if energy.method.startswith("power"):
     energy = replace(energy, partial=True, joules_bound=None)
   return _with_reason(energy, reason)
+
+
+def _stays(history: History, start: float, end: float) -> bool:
+  """Tells whether the power reading was the same in all of a window."""
+  first = bisect_left(history.power_points, start)
+  last = bisect_right(history.power_points, end)
+  more = max(0, FEWEST_PHASES - (last - first) + 1) // 2  # of a short window
+  inside = history.power_watts[max(0, first - more) : last + more]
+  return len(inside) >= FEWEST_PHASES and min(inside) == max(inside)
+
+
+def _in_resonance(history: History, step_seconds: float) -> str:
+  period = history.power.period
+  sensor = f"{period * 1e3:.3g} ms" if period else "sensor"
+  return (
+    f"steps of {step_seconds * 1e3:.3g} ms are in resonance with the"
+    f" {sensor} power readings: integrated power cannot be trusted"
+  )
 
 
 def _check_length(energy: Energy, history: History, seconds: float) -> Energy:

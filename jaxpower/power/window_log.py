@@ -44,6 +44,9 @@ SHORTEST_STEP = 5e-3
 # The last power is carried on for so long after the last point, in periods of
 # the sensor and in seconds, whichever is longer.
 CARRY_PERIODS, CARRY_SECONDS = 3.0, 1.0
+# At the end of a window whose sensor was waited for in vain, for at most this
+# share of the window; and the sensor is given up for good so long after it.
+CARRY_SHARE, GIVEN_UP_SECONDS = 0.1, 10.0
 FORKED = "this process was forked: the meter stayed in its parent"
 
 
@@ -169,14 +172,22 @@ class WindowLog:
       return total(handle.name, handle.start, end, (), (), (FORKED,)), True
     if wait:
       await_ticks(self._sampler, end)
-    final = wait or all(h.covers(end) for h in self._sampler.histories)
-    carry_on = not final and self._may_carry_on(end)
+    covered = all(h.covers(end) for h in self._sampler.histories)
+    share = CARRY_SHARE * (end - handle.start) if wait else math.inf
+    carry_on = not covered and self._may_carry_on(end, share)
+    # One that is not covered is looked at again when more has been seen.
+    given_up = self._sampler.clock() - end > GIVEN_UP_SECONDS
+    final = covered or (wait and (given_up or not self._sampler.alive))
     return self._measure_rest(handle, end, carry_on), final
 
-  def _may_carry_on(self, end: float) -> bool:
+  def _may_carry_on(self, end: float, longest: float = math.inf) -> bool:
     """Whether what is not seen yet is like what was: no sensor fell silent."""
     histories = self._sampler.histories
-    return all(_carries_on(h, end) for h in histories if h.domain.counted)
+    return all(
+      h.covers(end) or _carries_on(h, end, longest)
+      for h in histories
+      if h.domain.counted
+    )
 
   def _measure_rest(
     self, handle: Handle, end: float, carry_on: bool = False
@@ -190,6 +201,7 @@ class WindowLog:
       end,
       extrapolate=carry_on,
       step_seconds=self.rhythm(handle, end),
+      at_rest=handle.at_rest,
     )
     if laps is not None:
       window = join(laps, window)
@@ -206,6 +218,7 @@ class WindowLog:
     *,
     extrapolate: bool = False,
     step_seconds: float | None = None,
+    at_rest: bool = False,
   ) -> Window:
     window = measure_window(
       self._sampler,
@@ -214,6 +227,7 @@ class WindowLog:
       end,
       extrapolate=extrapolate,
       step_seconds=step_seconds,
+      at_rest=at_rest,
     )
     return replace(window, load=self._load.between(start, end))
 
@@ -254,7 +268,9 @@ class WindowLog:
     start, end = handle.laps_end, handle.laps_end + LAP_SECONDS
     # Of `steps` the length is not known before the end.
     step = None if handle.steps else self.rhythm(handle, end)
-    lap = self._measure(handle.name, start, end, step_seconds=step)
+    lap = self._measure(
+      handle.name, start, end, step_seconds=step, at_rest=handle.at_rest
+    )
     with self._lock:
       handle.laps = lap if handle.laps is None else join(handle.laps, lap)
 
@@ -298,12 +314,16 @@ def _end(handle: Handle) -> float:
   return math.inf if handle.end is None else handle.end
 
 
-def _carries_on(history: History, instant: float) -> bool:
-  """Tells whether the last power may be taken for that up to an instant."""
+def _carries_on(history: History, instant: float, longest: float) -> bool:
+  """Tells whether the last power may be taken for that up to an instant.
+
+  `longest` is for how many seconds, unless that is within the sensor's rhythm.
+  """
   points = history.points if history.has_counter else history.power_points
   if not points or not history.seconds:
     return False
   failing = bool(history.gaps) and history.gaps[-1].end >= history.seconds[-1]
   period = history.counter.period or history.power.period or 0.0
-  limit = max(CARRY_SECONDS, history.longest_gap, CARRY_PERIODS * period)
+  limit = max(CARRY_SECONDS, history.longest_gap)
+  limit = max(min(limit, longest), CARRY_PERIODS * period)
   return not failing and instant - points[-1] <= limit

@@ -16,6 +16,9 @@ from typing import Any
 # Opens a window and yields what waits for a value and returns it.
 Around = Callable[[Any], AbstractContextManager[Callable[[Any], Any]]]
 
+LAZY_CODE = (
+  inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+)
 LAZY = {
   CoroutineType: "a coroutine",
   GeneratorType: "a generator",
@@ -25,6 +28,9 @@ LAZY = {
 
 def is_lazy(fn: Callable[..., Any]) -> bool:
   """Tells whether a call of it leaves the work to be done later."""
+  code = getattr(fn, "__code__", None)
+  if code is not None:  # of a function or method: quick, as once a window
+    return bool(code.co_flags & LAZY_CODE)
   return (
     _is(inspect.isgeneratorfunction, fn)
     or _is(inspect.iscoroutinefunction, fn)

@@ -2,9 +2,9 @@
 
 Asked of each comparison, and answered in a line for each thing that its
 records show: joules that are CPU time by another name, a machine that was
-shared, trials that were begun more than once, batch sizes that were judged at
-one learning rate or computed in pieces, and targets that few evaluations led
-to. No section where there is nothing.
+shared, GPUs of it that nobody used, trials that were begun more than once,
+batch sizes that were judged at one learning rate or computed in pieces, and
+targets that few evaluations led to. No section where there is nothing.
 """
 
 import math
@@ -21,9 +21,11 @@ from jaxpower.wording import (
   MOST_NAMES,
   as_given,
   capitalised,
+  count,
   join_names,
   joule_unit,
   number,
+  quantity,
   setting,
   whole_percent,
 )
@@ -80,6 +82,8 @@ class Limits:
     busiest: The largest share of the cores that this had.
     trials: How many trials trained.
     begun_again: Trials begun more than once; None where there are none.
+    apart: How many other GPUs the machines had, at most; their joules while
+      the trials trained, which are in no number, and how many trials tell it.
     one_rate: The learning rate, where batch sizes differ and it does not.
     pieces: Batch sizes that were computed in pieces.
     few_looks: Settings to whose target fewer than FEW_LOOKS evaluations led,
@@ -93,6 +97,7 @@ class Limits:
   busiest: float = 0.0
   trials: int = 0
   begun_again: BegunAgain | None = None
+  apart: tuple[int, float, int] | None = None
   one_rate: float | None = None
   pieces: tuple["Pieces", ...] = ()
   few_looks: tuple[tuple[str, int], ...] = ()
@@ -123,6 +128,7 @@ def _limits(comparison: Comparison, name: str) -> Limits:
     busiest=max(shares, default=0.0),
     trials=sum(record.status != "failed" for record in trials),
     begun_again=begun_again(trials),
+    apart=apart_gpus(trials),
     one_rate=one_rate(trials),
     pieces=pieces(trials),
     few_looks=few_looks(comparison),
@@ -159,6 +165,27 @@ def begun_again(records: Iterable[TrialRecord]) -> BegunAgain | None:
     seconds=math.fsum(record.seconds_lost or 0.0 for record in again),
     estimated=any(record.estimated for record in again),
   )
+
+
+def apart_gpus(
+  records: Iterable[TrialRecord],
+) -> tuple[int, float, int] | None:
+  """Sums what the machine's other GPUs took while trials trained.
+
+  Returns how many GPUs there were, at most, their joules, and over how many
+  trials; a trial that does not know all of them is left out. None where there
+  is no other GPU.
+  """
+  trained = [(r.apart_joules_by_phase or {}).get("train") for r in records]
+  found = [
+    [joules for joules in by_gpu.values() if joules is not None]
+    for by_gpu in trained
+    if by_gpu and None not in by_gpu.values()
+  ]
+  if not found:
+    return None
+  joules = math.fsum(math.fsum(values) for values in found)
+  return max(map(len, found)), joules, len(found)
 
 
 def one_rate(records: Iterable[TrialRecord]) -> float | None:
@@ -269,6 +296,12 @@ def _lines(limits: Limits) -> list[str]:
     lines.append(cpu_time_line(limits.cpu_time))
   if limits.begun_again is not None:
     lines.append(_again_line(limits.begun_again))
+  if limits.apart is not None:
+    gpus, joules, trials = limits.apart
+    lines.append(
+      f"The machine's {count(gpus, 'other GPU')} took {quantity(joules, 'J')}"
+      f" while {count(trials, 'trial')} trained; that is in no number here."
+    )
   if limits.one_rate is not None:
     lines.append(
       "The learning rate was the same for every batch size:"

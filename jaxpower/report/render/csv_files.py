@@ -29,6 +29,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 # In columns of their own, or too deep for a cell: see the records.
 NESTED = {
+  "attempts",
   "config",
   "varied",
   "curve",
@@ -38,6 +39,9 @@ NESTED = {
   "seconds_by_phase",
   "joules_by_phase",
   "joules_by_domain",
+  "joules_by_phase_and_domain",
+  "apart_joules_by_phase",
+  "monotonic_origin_seconds",
   "other_load_cores",
   "steal_cores",
   "others",
@@ -73,6 +77,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
   }
   row = {"trial_id": flat.pop("trial_id"), **record.varied, **flat}
   row["joules_per_example"] = record.joules_per_example
+  row["attempts"] = len(record.attempts) or None
   if record.compile is not None:
     row["compile_seconds"] = record.compile.seconds
     row["compile_joules"] = record.compile.joules
@@ -81,6 +86,10 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
     ("seconds_of_phase", record.seconds_by_phase),
     ("joules_of_phase", record.joules_by_phase),
     ("joules_of_domain", record.joules_by_domain),
+    (
+      "train_joules_of_domain",
+      (record.joules_by_phase_and_domain or {}).get("train", {}),
+    ),
     ("other_load_cores_of_phase", record.other_load_cores or {}),
     ("steal_cores_of_phase", record.steal_cores or {}),
   ):

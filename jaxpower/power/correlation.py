@@ -1,0 +1,150 @@
+"""How the errors of several sensors add up in one window: pure functions.
+
+GPUs that train one model compute and wait together, so that both edges of a
+window lie at the same place of every GPU's step, and what the power did inside
+a tick is missed by all alike: one error, eight times. GPUs that do work of
+their own err by chance, and their errors cancel in part. The ticks tell which:
+
+  power    GPU 0   _--_--_--_      in step: the powers of the ticks rise and
+           GPU 1   _--_--_--_      fall together, and bounds add linearly
+           GPU 2   --_-__-__-      on its own: bounds add in squares
+
+Where the powers say nothing, because there are too few ticks or the power
+stays, the errors are taken as one.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+# Chosen. Intervals compared on each side of an edge: as many ticks as the
+# counter's bound looks at, and some more, since few tell little.
+INTERVALS = 16
+FEWEST_INTERVALS = 8
+# Sensors of one rhythm may tick at other instants: the best of these shifts, in
+# intervals, counts.
+SHIFTS = (-1, 0, 1)
+# Errors are taken to be this much more alike than the powers, at most as one:
+# ticks of 20 ms under steps of 37 ms, not in step with one another, moved alike
+# by 0.34 (median), and their errors were nearly one (tests, power_correlation).
+CAUTION = 2.0
+# A power that spreads by less than this share of its mean tells nothing.
+LIVELY = 1e-3
+
+Line = tuple[Sequence[float], Sequence[float]]
+
+
+def add_bounds(
+  bounds: Sequence[float],
+  correlations: Sequence[Sequence[float]] | None = None,
+) -> float:
+  """Adds half widths of errors: linearly, or by their correlations.
+
+  The square of the sum is the sum of rho_ij b_i b_j.
+  """
+  if correlations is None:
+    return math.fsum(bounds)
+  square = math.fsum(
+    rho * bounds[i] * bounds[j]
+    for i, row in enumerate(correlations)
+    for j, rho in enumerate(row)
+  )
+  return math.sqrt(max(0.0, square))
+
+
+def correlations(
+  lines: Sequence[Line], start: float, end: float
+) -> list[list[float]]:
+  """Finds how alike the powers of several sensors move around two edges.
+
+  A line is the points of a sensor's cumulative energy: seconds, joules. Each
+  correlation is from 0 (independent) to 1 (one error, or not known).
+  """
+  if len(lines) < 2:
+    return [[1.0]] * len(lines)
+  step = max(_typical_step(line, start, end) for line in lines)
+  powers = [_mean_powers(line, start, end, step) for line in lines]
+  matrix = [[1.0] * len(lines) for _ in lines]
+  for i in range(len(lines)):
+    for j in range(i):
+      matrix[i][j] = matrix[j][i] = correlation(powers[i], powers[j])
+  return matrix
+
+
+def correlation(
+  first: Sequence[float | None], second: Sequence[float | None]
+) -> float:
+  """Bounds the correlation of two rows of powers from above; 1: not known."""
+  found = []
+  for shift in SHIFTS:
+    pairs = [
+      (a, b)
+      for a, b in zip(
+        first[max(0, shift) :], second[max(0, -shift) :], strict=False
+      )
+      if a is not None and b is not None
+    ]
+    found.append(_cautious(pairs))
+  return max(found)
+
+
+def _cautious(pairs: Sequence[tuple[float, float]]) -> float:
+  """Returns the correlation of pairs, raised, its sign left out.
+
+  Which sign the errors have is not known where the shift is not zero.
+  """
+  if len(pairs) < FEWEST_INTERVALS:
+    return 1.0
+  means = [
+    math.fsum(column) / len(pairs) for column in zip(*pairs, strict=True)
+  ]
+  off = [(a - means[0], b - means[1]) for a, b in pairs]
+  squares = [
+    math.fsum(x * x for x in column) for column in zip(*off, strict=True)
+  ]
+  for square, mean in zip(squares, means, strict=True):
+    if square <= len(pairs) * (LIVELY * mean) ** 2:
+      return 1.0
+  r = math.fsum(a * b for a, b in off) / math.sqrt(squares[0] * squares[1])
+  return min(1.0, CAUTION * abs(r))
+
+
+def _typical_step(line: Line, start: float, end: float) -> float:
+  """Returns the mean seconds from point to point around a window."""
+  seconds = line[0]
+  low = max(0, bisect_left(seconds, start) - INTERVALS)
+  high = min(len(seconds) - 1, bisect_right(seconds, end) + INTERVALS)
+  return (seconds[high] - seconds[low]) / (high - low) if high > low else 0.0
+
+
+def _mean_powers(
+  line: Line, start: float, end: float, step: float
+) -> list[float | None]:
+  """Returns mean watts of equal intervals around both edges, None: unknown."""
+  seconds, joules = line
+  if step <= 0 or len(seconds) < 2:
+    return []
+  first = start - INTERVALS * step
+  count = math.ceil((end - first) / step) + INTERVALS
+  last = max(2 * INTERVALS, count - 2 * INTERVALS)
+  numbers = (*range(min(2 * INTERVALS, count)), *range(last, count))
+  return [_mean_power(seconds, joules, first + i * step, step) for i in numbers]
+
+
+def _mean_power(
+  seconds: Sequence[float], joules: Sequence[float], begin: float, step: float
+) -> float | None:
+  if begin < seconds[0] or begin + step > seconds[-1]:
+    return None
+  end = joules_at(seconds, joules, begin + step)
+  return (end - joules_at(seconds, joules, begin)) / step
+
+
+def joules_at(
+  seconds: Sequence[float], joules: Sequence[float], instant: float
+) -> float:
+  """Returns the cumulative joules at an instant, on a line between points."""
+  i = min(max(bisect_left(seconds, instant), 1), len(seconds) - 1)
+  span = seconds[i] - seconds[i - 1]
+  part = (instant - seconds[i - 1]) / span if span > 0 else 0.0
+  return joules[i - 1] + part * (joules[i] - joules[i - 1])
