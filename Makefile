@@ -1,6 +1,7 @@
 # make run    install, then the main job: energy to accuracy over batch sizes
 # make test   install, then what CI runs: format, lint, types, tests
 # make check  the same checks in the environment that is active now
+# make torture  install, then 200 kills of a tiny sweep at random instants; hours
 #
 # TORCH=2.13.0 installs that version of PyTorch too, for the PyTorch wing
 
@@ -9,14 +10,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= runs/batch
 TORCH ?=
+KILLS ?= 200
 
-.PHONY: run test check install clean
+.PHONY: run test check torture install clean
 
 run: $(VENV)/installed
 	@$(BIN)/python scripts/run.py --config=configs/batch.py --out=$(OUT)
 
 test: $(VENV)/installed-dev
 	@$(MAKE) --no-print-directory check BIN=$(BIN)/
+
+torture: $(VENV)/installed-dev
+	@PYTHONPATH=. $(BIN)/python benchmarks/torture.py --kills=$(KILLS)
 
 install: $(VENV)/installed-dev
 

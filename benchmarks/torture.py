@@ -2,7 +2,8 @@
 
 A tiny sweep with a pretraining is run by scripts/run.py, and at random instants
 its worker, its main process or both are killed (SIGKILL); the same command is
-given again (with --retry-failed) until the sweep is done, then another one begins. Checked of each:
+given again (with --retry-failed) until the sweep is done, then another one
+begins. Checked of each:
 
   records    none lost, none double, none failed by a kill that was not doubled
   results    steps, losses and accuracies equal the undisturbed run's to the bit

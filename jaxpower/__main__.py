@@ -2,7 +2,8 @@
 
 import sys
 
+from jaxpower.cli import crash
 from jaxpower.cli.main import main
 
 if __name__ == "__main__":
-  sys.exit(main(sys.argv[1:]))
+  sys.exit(crash.guard("python -m jaxpower", main, sys.argv[1:]))

@@ -9,6 +9,7 @@ by `jaxpower.requirements`. Both raise ConfigError, one line with the fix.
 
 import dataclasses
 import math
+import re
 import reprlib
 import types
 import typing
@@ -40,6 +41,7 @@ from jaxpower.config import (
   field_hints,
   field_types,
   get,
+  make_plain,
   plain_type,
   to_dict,
   unknown,
@@ -85,6 +87,31 @@ WAITING = (
   "phase_seconds",
   "checkpoint_minutes",
 )
+# The largest values that are taken; chosen, far above all that can be trained,
+# so that a slip of the keyboard is no trial that waits or computes for ever.
+AT_MOST = {
+  "accumulation": 2**31 - 1,
+  "batch_size": 2**31 - 1,
+  "budget_examples": 10**15,
+  "devices": 10_000,
+  "evaluate_every_examples": 10**15,
+  "idle_seconds": 86_400,  # a day
+  "model.depth": 100,
+  "model.heads": 10_000,
+  "model.width": 1_000,
+  "optimizer.learning_rate": 1e38,  # float32 ends at 3.4e38
+  "optimizer.reference_batch_size": 2**31 - 1,
+  "optimizer.schedule_examples": 10**15,
+  "optimizer.warmup_examples": 10**15,
+  "optimizer.weight_decay": 1e38,
+  "patience": 10**15,
+  "transfer.backbone_rate": 1e38,
+}
+LARGEST = 10**300  # of a whole number that becomes a float; chosen
+MOST_TRIALS = 1_000_000  # of a sweep; chosen: their plan takes minutes
+# Of a sweep and so of its run folder; of 100 characters a folder can be made
+# on every file system, with something added.
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,99}", re.ASCII)
 ABOVE_ZERO = ("model.width", "model.depth", "optimizer.learning_rate")
 BELOW_ONE = (
   "optimizer.momentum",
@@ -100,14 +127,25 @@ def check_sweep(sweep: Sweep) -> None:
   Checks the paths in `vary`, but not the values: these are checked with the
   trials that have them.
   """
-  check_types(sweep)
-  if sweep.name == "" or "/" in sweep.name:
+  check_types(make_plain(sweep))
+  if not NAME.fullmatch(sweep.name):
     raise ConfigError(
-      "must be usable as a folder's name", field="name", value=f"'{sweep.name}'"
+      "must be usable as a folder's name: letters of ASCII, digits, _, . and -,"
+      " at most 100, the first a letter or digit",
+      field="name",
+      value=reprlib.repr(sweep.name),
     )
   _check_at_least(sweep, "seeds", 1)
   for limit in WAITING:
     _check_at_least(sweep, limit, 0)
+  trials = sweep.seeds * math.prod(map(len, sweep.vary.values()))
+  if trials > MOST_TRIALS:
+    raise ConfigError(
+      f"{trials} trials are more than {MOST_TRIALS}; vary less or take fewer"
+      " seeds",
+      field="seeds",
+      value=str(sweep.seeds),
+    )
   _check_ranges(sweep, varied=sweep.vary)
   _check_task_names(sweep)
   paths = [path for path in field_types(Trial()) if path != "seed"]
@@ -177,6 +215,8 @@ def check_types(config: Any, prefix: str = "") -> None:
     if type(value) is kind and dataclasses.is_dataclass(value):
       check_types(value, f"{path}.")
     elif kind is float and type(value) is int:
+      if abs(value) >= LARGEST:
+        raise _no_number(path, value)
       setattr(config, field.name, float(value))
     elif type(value) is not kind:
       raise ConfigError(
@@ -198,7 +238,10 @@ def _typed_items(path: str, items: dict[str, Any], hint: Any) -> dict[str, Any]:
   """Checks the items of a dict field; whole numbers become floats."""
   kind = plain_type(typing.get_args(hint)[1])
   if kind is float:
-    items = {k: float(v) if type(v) is int else v for k, v in items.items()}
+    items = {
+      k: float(v) if type(v) is int and abs(v) < LARGEST else v
+      for k, v in items.items()
+    }
     for key, value in items.items():
       if type(value) is not float or not math.isfinite(value):
         raise _no_number(f"{path}.{key}", value)
@@ -209,7 +252,7 @@ def _typed_items(path: str, items: dict[str, Any], hint: Any) -> dict[str, Any]:
 
 def _no_number(path: str, value: Any) -> ConfigError:
   return ConfigError(
-    "must be a finite number", field=path, value=f"= {value!r}"
+    "must be a finite number", field=path, value=f"= {reprlib.repr(value)}"
   )
 
 
@@ -231,6 +274,9 @@ def _check_ranges(conditions: Conditions, varied: Collection[str] = ()) -> None:
   _check_at_least(conditions, "budget_examples", every)
   for path, least in AT_LEAST.items():
     _check_at_least(conditions, path, least)
+  for path, most in AT_MOST.items():
+    if get(conditions, path) > most:
+      raise _field_error(conditions, path, f"must be at most {most:g}")
   for path in ABOVE_ZERO:
     if get(conditions, path) <= 0:
       raise _field_error(conditions, path, "must be above 0")

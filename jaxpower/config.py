@@ -20,6 +20,7 @@ import difflib
 import functools
 import hashlib
 import json
+import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
@@ -441,6 +442,28 @@ def targets_of(conditions: Conditions) -> dict[str, float]:
   }
 
 
+def make_plain(value: Any) -> Any:
+  """Makes values of Python's own types of those that a config file may hold.
+
+  Scalars and arrays of numpy or JAX become numbers and tuples, lists and
+  ranges tuples, so that `np.arange(3)`, `range(3)` and `(0, 1, 2)` are one
+  config with one trial id. Parts of a config are changed in place. Whatever
+  else there is stays as it is.
+  """
+  if hasattr(value, "dtype") and hasattr(value, "tolist"):
+    value = value.tolist()
+  if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    for field in dataclasses.fields(value):
+      plain = make_plain(getattr(value, field.name))
+      setattr(value, field.name, plain)
+    return value
+  if isinstance(value, tuple | list | range):
+    return tuple(map(make_plain, value))
+  if isinstance(value, dict):
+    return {make_plain(key): make_plain(item) for key, item in value.items()}
+  return value
+
+
 # Fields by their dotted paths, as `vary` and the command line name them
 
 
@@ -526,7 +549,7 @@ def arguments(text: str, **defaults: Any) -> Any:
     if not equals and kind is not bool:
       raise ConfigError(f"config argument {name}: write {name}=VALUE")
     try:
-      values[name] = _parse(value or "true", kind)
+      values[name] = _parse(value if equals else "true", kind)
     except ValueError:
       raise ConfigError(
         f"config argument {name}={value}: not {article(kind.__name__)}"
@@ -535,6 +558,9 @@ def arguments(text: str, **defaults: Any) -> Any:
 
 
 def _parse(text: str, kind: type) -> Any:
+  """Reads a text as a type; raises ValueError, on nan and infinities too."""
+  if kind is float and not math.isfinite(float(text)):
+    raise ValueError(text)
   if kind is not bool:
     return kind(text)
   if text not in ("true", "false"):

@@ -141,7 +141,10 @@ def _check_imported(trial: Trial) -> None:
       " or weights that JAX wrote",
       field="transfer.weights",
     )
-  heads = weights.facts(folder).get("heads")
+  try:
+    heads = weights.facts(folder).heads
+  except weights.WeightsError as error:
+    raise ConfigError(str(error), field="transfer.weights") from None
   if heads and heads != trial.model.heads:
     # With another number of heads the arrays would fit and mean something else.
     raise ConfigError(

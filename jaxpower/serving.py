@@ -30,6 +30,7 @@ from jaxpower.messages import (
   Task,
 )
 from jaxpower.power.clocks import read_clocks
+from jaxpower.program_cache import ProgramCache
 from jaxpower.worker import PREPARE, failed_record
 
 ALIVE_SECONDS = 10.0  # between two signs of life; chosen
@@ -145,7 +146,7 @@ class Host:
     self._meter = meter
     self._framework = framework
     self._wing = wing_of(framework)
-    self._cache: dict[Any, Any] = {}
+    self._cache = ProgramCache()
     self._prepared = False
 
   def ready(self) -> Ready:
@@ -175,7 +176,8 @@ class Host:
 
     folder, started = pathlib.Path(task.folder), read_clocks()
     try:
-      return Done(self._record(task, orders, sender))
+      record = self._record(task, orders, sender)
+      return Done(record, renew=self._cache.worn)
     except BrokenPipeError:
       raise
     except trial.Stopped:

@@ -9,21 +9,43 @@ incomplete. Checking needs no framework, so a sweep does it before any worker
 starts.
 """
 
+import dataclasses
 import hashlib
-import json
 import os
 import pathlib
 import types
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from jaxpower import readers
+from jaxpower.readers import Between
 
 SUMS = "SHA256SUMS"
 ORIGIN = "origin.json"
 TORCH_STATE = "state.pt"  # of PyTorch checkpoints; JAX's hold Orbax's files
+MOST_SHOWN = 60  # characters of a path that no file can have; chosen
 MAX_NAMED = 3  # arrays named in an error, the rest counted: it is one line
+# Of what a stranger may state; chosen: 1e18 J are three hours of all the power
+# that mankind uses (Our World in Data: 1.8e5 TWh of primary energy in 2023).
+MOST_JOULES = 1e18
+MOST_HEADS = 10_000  # chosen, as in `checks`
 
 NO_TEXTS: Mapping[str, str] = types.MappingProxyType({})
 Form = tuple[tuple[int, ...], str]  # shape and dtype of an array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Origin:
+  """Where imported weights come from: the fields of origin.json.
+
+  Joules are what was spent on training them, None if unknown.
+  """
+
+  source: str | None = None
+  joules_spent: Annotated[float, Between(0, MOST_JOULES)] | None = None
+  joules_source: str | None = None
+  heads: Annotated[int, Between(1, MOST_HEADS)] | None = None
+  prefix_removed: str | None = None  # of all names, as "module."
 
 
 class WeightsError(Exception):
@@ -57,7 +79,11 @@ def problem(folder: pathlib.Path) -> str:
 
   Reads every file to compare its checksum.
   """
-  if not folder.is_dir():
+  try:
+    there = folder.is_dir()
+  except (OSError, ValueError) as error:  # a name no file can have
+    return f"{str(folder)[:MOST_SHOWN]!r} is no folder ({error.args[-1]})"
+  if not there:
     return f"{folder} is not there"
   try:
     checksums = _read_sums(folder)
@@ -126,16 +152,24 @@ def origin(folder: pathlib.Path) -> dict[str, Any]:
   stated = facts(folder)
   return {
     "path": str(folder),
-    "joules": stated.get("joules_spent"),
-    "source": stated.get("joules_source"),
+    "joules": stated.joules_spent,
+    "source": stated.joules_source,
     "sha256": _sha256(folder / SUMS),
   }
 
 
-def facts(folder: pathlib.Path) -> dict[str, Any]:
-  """Reads origin.json, which an import writes; {} for a trial's checkpoint."""
+def facts(folder: pathlib.Path) -> Origin:
+  """Reads origin.json, which an import writes; empty for a trial's checkpoint.
+
+  Raises WeightsError where it is damaged.
+  """
   path = folder / ORIGIN
-  return json.loads(path.read_text()) if path.exists() else {}
+  if not path.exists():
+    return Origin()
+  try:
+    return readers.load_json(path, Origin, "the origin of weights")
+  except readers.ReadError as error:
+    raise WeightsError(str(error)) from None
 
 
 def _read_sums(folder: pathlib.Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ since `python -m jaxpower measure` needs it.
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -259,3 +260,27 @@ def join_settings(names: Sequence[str], conjunction: str = "and") -> str:
   if len(names) > MOST_NAMES:
     return f"{len(names)} other settings"
   return join_names(names, conjunction)
+
+
+# Texts of others
+
+# Unicode's control characters but the end of a line (Cc), the marks of format
+# (Cf: direction, joiners, tags), separators of lines (Zl, Zp), surrogates (Cs).
+ACTED_UPON = re.compile(
+  "[\0-\t\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+  "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+
+
+def printable(text: str) -> str:
+  """Escapes whatever a terminal would act upon; lines stay lines.
+
+  Control characters, marks that turn the direction of text or are not seen,
+  and halves of characters become escapes, as in `\\x1b[2J`.
+  """
+  return ACTED_UPON.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def on_one_line(text: str) -> str:
+  """Escapes what a terminal would act upon, and joins lines by spaces."""
+  return printable(" ".join(text.split()))

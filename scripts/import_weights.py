@@ -10,12 +10,14 @@ ViT's attention has a head for every 64 features, unless --heads=NUMBER is
 given.
 """
 
-import pathlib
+import sys
 from collections.abc import Sequence
 
 from absl import flags
 
+from jaxpower.cli.paths import path
 from jaxpower.cli.script import refuse, run
+from jaxpower.config import ConfigError
 from jaxpower.learn.imported import import_weights
 from jaxpower.weights import WeightsError
 
@@ -34,17 +36,20 @@ def main(arguments: Sequence[str]) -> None:
   if not (_FROM.value and _OUT.value and _SOURCE.value):
     refuse("give --from=FILE, --out=FOLDER and --source=TEXT")
   try:
-    import_weights(
-      pathlib.Path(_FROM.value),
-      pathlib.Path(_OUT.value),
+    folder = path(_OUT.value)
+    facts = import_weights(
+      path(_FROM.value),
+      folder,
       source=_SOURCE.value,
       joules=_JOULES.value,
       joules_source=_JOULES_SOURCE.value,
       heads=_HEADS.value,
     )
-  except WeightsError as error:
+  except (ConfigError, WeightsError) as error:
     refuse(str(error))
-  print(_OUT.value)
+  if begin := facts.get("prefix_removed"):
+    print(f"'{begin}' was taken off all names", file=sys.stderr)
+  print(folder)
 
 
 if __name__ == "__main__":

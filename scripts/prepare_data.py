@@ -16,7 +16,7 @@ A dataset that is prepared already is left as it is.
 
 import sys
 
-from absl import flags, logging
+from absl import flags
 
 from jaxpower.cli.script import refuse, run
 from jaxpower.data.facts import DataError
@@ -33,7 +33,6 @@ def main(argv: list[str]) -> None:
     refuse(f"unexpected argument {argv[1]!r}")
   if not _DATA.value:
     refuse("which set? give --data=NAME, such as --data=cifar10")
-  logging.set_verbosity(logging.ERROR)
   try:
     done = prepare(_DATA.value, _DATA_DIR.value, _FROM.value)
   except DataError as error:

@@ -1,14 +1,15 @@
 """Reports what the trials of run folders cost, in sentences and tables.
 
   python scripts/report.py RUN_FOLDER... [--reference=FILE] [--lifecycle=FILE]
-    [--out=FOLDER] [--by=board] [--strict]
+    [--out=FOLDER] [--by=board] [--strict] [--share]
   python scripts/report.py --reference_template > FILE
   python scripts/report.py --lifecycle_template > FILE
 
 Several folders are reported one by one, then together. Unlike data, targets,
 devices or meters are never pooled; equal boards are, but for --by=board. A
 reference is a CSV or JSON file of results measured elsewhere, or a log of
-CodeCarbon or Zeus: --reference=FILE:model=resnet18,target_accuracy=0.8.
+CodeCarbon or Zeus: --reference=FILE:model=resnet18,target_accuracy=0.8. With
+--share nothing says whose machine it was: no host, path, environment or UUID.
 """
 
 from collections.abc import Sequence
@@ -40,6 +41,9 @@ BY = flags.DEFINE_enum(
 STRICT = flags.DEFINE_bool(
   "strict", False, "refuse a folder with a record that cannot be read"
 )
+SHARE = flags.DEFINE_bool(
+  "share", False, "leave out host, paths, environment, UUIDs, command line"
+)
 LIFECYCLE_TEMPLATE = flags.DEFINE_bool(
   "lifecycle_template", False, "print a file of assumptions to fill in"
 )
@@ -55,6 +59,7 @@ def report(arguments: Sequence[str]) -> int:
     return 0
   return main(
     arguments[1:],
+    shared=SHARE.value,
     references=REFERENCE.value,
     lifecycle=LIFECYCLE.value,
     out=OUT.value,

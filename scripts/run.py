@@ -12,12 +12,13 @@
   --compile-repeats=1      how often each program is compiled, to measure it
 
 Run again, it continues where it stopped; with more seeds or values it runs only
-what is missing. Bad input ends with exit code 2 and nothing written.
+what is missing. Bad input ends with exit code 2 and nothing written; a trial
+that failed with 1. Ctrl-C ends it at the next evaluation, twice at once.
 """
 
 import sys
 
-from jaxpower.cli import run
+from jaxpower.cli import crash, run
 
 if __name__ == "__main__":
-  sys.exit(run.main(sys.argv, __doc__ or ""))
+  sys.exit(crash.guard("run", run.main, sys.argv, __doc__ or ""))

@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import pathlib
+import time
 
 import pytest
 from rich.console import Console
@@ -170,3 +171,18 @@ def test_trials_beyond_the_sweep_are_told() -> None:
     "2 trials in runs/batch: 1 recorded, 1 to run, 1 more recorded beyond them;"
     " expected time: 2 min"
   )
+
+
+def test_a_message_costs_little_at_any_number_of_trials() -> None:
+  rates = tuple(1e-5 * step for step in range(1, 2_001))
+  many = Sweep(name="many", vary={"optimizer.learning_rate": rates}, seeds=1)
+  trials = tuple(expand(many))
+  todo = Plan(many, pathlib.Path("runs/many"), trials, Grown(many), {})
+  console = Console(file=io.StringIO(), force_terminal=True, width=120)
+  display = Display(todo, console)
+  news = Progress(phase="train", accuracy=0.5, joules=3.0)
+  display.watch(7, trials[6], news)  # the first names the trial
+  began = time.process_time()
+  for _ in range(100):
+    display.watch(7, trials[6], news)
+  assert (time.process_time() - began) / 100 < 1e-3  # seconds, issue 14

@@ -116,7 +116,7 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
     ([f"--config={BATCH}", "x"], "'x': flags are written --name=value"),
     (
       [f"--config={BATCH}", "--config.vary.batch_size=(16,"],
-      "--config.vary.batch_size=(16,: must be a tuple",
+      "--config.vary.batch_size=(16,: must be a tuple of int",
     ),
     (
       [f"--config={MULTITASK}", "--config.targets.label=high"],

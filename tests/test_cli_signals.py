@@ -19,13 +19,12 @@ ROOT = pathlib.Path(__file__).parent.parent
 # scripts/run.py with workers that take no time and need no framework.
 RUN = (
   "import sys;"
-  "from jaxpower import streams; streams.open_missing();"
   "from jaxpower import report, worker; from tests import quick_worker;"
   "worker.COMMAND = quick_worker.COMMAND;"
-  "from jaxpower.cli import run;"
+  "from jaxpower.cli import crash, run;"
   "run.report.write = lambda *_, **__: None;"
   "run.report.show = lambda *_: print('the report');"
-  "sys.exit(run.main(sys.argv, ''))"
+  "sys.exit(crash.guard('run', run.main, sys.argv, ''))"
 )
 CONFIG = (
   "from jaxpower import Sweep\ndef get_config(_): return Sweep(seeds=2)\n"

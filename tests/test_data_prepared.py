@@ -348,3 +348,31 @@ def test_a_set_without_labels_is_told(tmp_path: pathlib.Path):
   )
   with pytest.raises(DataError, match="without a label in 'train'"):
     load("odd", tmp_path)
+
+
+class BrokenSet(TensorSet, skip_registration=True):
+  """One example in twenty has nothing measured."""
+
+  def _example(self, i: int, pixels: np.ndarray) -> dict[str, Any]:
+    signal = np.full((4, 2), np.nan if i % 20 == 0 else i, np.float32)
+    return {"signal": signal, "kind": i % 2}
+
+
+def test_inputs_that_are_no_numbers_are_refused(tmp_path: pathlib.Path):
+  prepare_small(
+    tmp_path, "torn", BrokenSet, shape=(1,), splits=("train", "test")
+  )
+  # 7 of the 130 of the training split
+  with pytest.raises(DataError, match=r"5\.38 % of the inputs in 'train' are"):
+    load("torn", tmp_path)
+  assert not list(tmp_path.rglob("*.npz"))
+
+
+@pytest.mark.parametrize(
+  "name", ["a" * 300, "a/" + "b" * 300, "a:1.2." + "3" * 99]
+)
+def test_a_name_that_no_folder_can_have_is_refused(
+  name: str, tmp_path: pathlib.Path
+):
+  with pytest.raises(DataError, match="is not the name of a data set"):
+    load(name, tmp_path)

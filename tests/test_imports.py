@@ -49,6 +49,7 @@ DOORS = {
     "architectures",
     "config",
     "data",
+    "readers",
     "schedule",
     "weights",
   },
@@ -70,6 +71,7 @@ DOORS = {
   "patience": set(),
   "power": set(),
   "pretraining": {"config", "records", "weights"},
+  "program_cache": set(),
   "provenance": set(),
   "readers": set(),
   "record_files": {"durable", "readers", "records"},
@@ -94,6 +96,7 @@ DOORS = {
     "machine",
     "messages",
     "power",
+    "program_cache",
     "provenance",
     "trial",
     "wings",
@@ -140,7 +143,7 @@ DOORS = {
     "weights",
     "wings",
   },
-  "weights": set(),
+  "weights": {"readers"},
   "wings": {
     "config",
     "data",
@@ -171,6 +174,7 @@ REPORT_DOORS = {
   "questions": {"cells", "compare", "findings", "given"},
   "render": {"cells", "compare", "findings"},
   "report": {"compare", "findings", "given", "questions", "render"},
+  "share": set(),
 }
 # Rooms that load no framework; the worker does so only in its own process.
 HEAVY = {

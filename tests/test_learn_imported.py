@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tracemalloc
 from typing import Any
 
 import jax
@@ -56,6 +57,23 @@ def test_arrays_are_read_as_they_were_written(tmp_path: pathlib.Path) -> None:
   for name, array in arrays.items():
     assert found[name].dtype == array.dtype
     np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_file_is_read_without_a_copy_for_each_array(
+  tmp_path: pathlib.Path,
+) -> None:
+  path = tmp_path / "w.safetensors"
+  content = {str(n): np.full(5_000, n, np.float32) for n in range(200)}
+  path.write_bytes(pack(content))
+  size = path.stat().st_size
+  tracemalloc.start()
+  try:
+    found = safetensors.read(path)
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  assert peak < 3 * size
+  assert all((found[name] == int(name)).all() for name in content)
 
 
 WHOLE = pack({"fc.weight": np.ones((2, 3), np.float32)})
@@ -351,6 +369,7 @@ def test_an_imported_checkpoint_is_restored_under_another_head(
     text=True,
   )
   assert (done.stdout, done.returncode) == (f"{tmp_path / 'w'}\n", 0), done
+  assert done.stderr == ""  # Orbax would say 60 lines for information
   assert weights.problem(tmp_path / "w") == ""
   told = weights.origin(tmp_path / "w")
   assert (told["joules"], told["source"]) == (3.1e8, "model card, 86 kWh")
@@ -398,6 +417,41 @@ def test_heads_of_attention_must_be_as_many(tmp_path: pathlib.Path) -> None:
   requirements.check_weights(asked)
 
 
+@pytest.mark.parametrize("begin", ["module.", "model.", "a.state_dict."])
+def test_a_prefix_common_to_all_names_is_taken_off(
+  begin: str, tmp_path: pathlib.Path
+) -> None:
+  bare = resnet()
+  arrays = {begin + name: array for name, array in bare.items()}
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    imported.convert(arrays),
+    imported.convert(bare),
+  )
+  path = tmp_path / "w.safetensors"
+  path.write_bytes(pack(arrays))
+  facts = imported.import_weights(path, tmp_path / "w", source="a test")
+  assert facts["prefix_removed"] == begin
+  assert weights.facts(tmp_path / "w").prefix_removed == begin
+
+
+def test_a_prefix_of_some_names_stays() -> None:
+  arrays = resnet()
+  assert imported.common_prefix(arrays) == ""
+  arrays["module.fc.bias"] = arrays.pop("fc.bias")
+  assert imported.common_prefix(arrays) == ""
+  with pytest.raises(WeightsError, match=r"no place for module\.fc\.bias"):
+    imported.convert(arrays)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(wrong: float) -> None:
+  arrays = resnet()
+  arrays["fc.bias"] = np.full_like(arrays["fc.bias"], wrong)
+  with pytest.raises(WeightsError, match=r"^100 % of fc.bias are not finite"):
+    imported.convert(arrays)
+
+
 @pytest.mark.parametrize(
   ("arrays", "message"),
   [
@@ -427,6 +481,9 @@ def test_other_networks_are_refused(
   ("asked", "message"),
   [
     ({}, "x.safetensors: No such file or directory"),
+    ({"joules": -1.0}, "-1 joules: must be 0 to 1e18"),
+    ({"joules": float("nan")}, "nan joules: must be 0 to 1e18"),
+    ({"heads": 0}, "0 heads: must be 1 to 10000"),
     ({"joules": 5.0}, "5 joules: say who measured them"),
     ({"folder": ROOT}, f"{ROOT} is there already; name another folder"),
   ],

@@ -311,3 +311,22 @@ def test_batch_norms_see_the_examples_of_their_device() -> None:
   cpu = torch.device("cpu")
   assert numerics_of(trial, two, cpu)["batch_norm"] == "per device"
   assert numerics_of(trial, one, cpu)["batch_norm"] == "global batch"
+
+
+def test_ranks_meet_where_only_their_user_can(tmp_path: pathlib.Path) -> None:
+  run(TWO, tmp_path)
+  current = coordinator._current
+  assert current is not None
+  folder = pathlib.Path(current._folder)
+  assert folder.stat().st_mode & 0o077 == 0
+  assert (folder / "store").is_file()
+  # No rank listens on an address that another machine can reach.
+  addresses = {
+    connection.laddr.ip
+    for pid in (os.getpid(), *worker_pids())
+    for connection in psutil.Process(pid).net_connections("inet")
+    if connection.status == psutil.CONN_LISTEN
+  }
+  assert addresses <= {"127.0.0.1", "::1"}
+  coordinator.stop()
+  assert not folder.exists()

@@ -146,3 +146,32 @@ def test_an_unknown_group_says_why():
 def test_estimated_is_a_column():
   (row,) = rows(csv_files.summary(compare(seeds(64, 9, estimated=True))))
   assert row["estimated"] == "true"
+
+
+@pytest.mark.parametrize(
+  ("text", "cell"),
+  [
+    ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+    ("@SUM(1)", "'@SUM(1)"),
+    ("+1+2", "'+1+2"),
+    ("-rf", "'-rf"),
+    ("\t=1", "\\t=1"),
+    ("\x1b[2J", "\\x1b[2J"),
+    ("-5", "-5"),
+    ("+1.5e-3", "+1.5e-3"),
+    ("plain = text", "plain = text"),
+  ],
+)
+def test_a_text_is_no_formula(text: str, cell: str) -> None:
+  failed = record(64, 0, None, "failed", error=text, trial_id=text)
+  named = record(64, 1, 5.0, varied={f"@{text}": text}, warnings=(text,))
+  first, second = rows(trials([failed, named]))
+  assert (first["error"], first["trial_id"]) == (cell, cell)
+  assert second["warnings"] == cell
+  (heading,) = (name for name in second if name.startswith("'@"))
+  assert (heading[:2], second[heading]) == ("'@", cell)
+
+
+def test_a_negative_number_stays_a_number() -> None:
+  (row,) = rows(trials([record(64, 0, 5.0, idle_watts=-1.5)]))
+  assert float(row["idle_watts"]) == -1.5

@@ -10,6 +10,7 @@ from report_records import GPU, curve, devices, record, seeds
 
 from jaxpower.records import from_json, to_json
 from jaxpower.report.compare.comparison import compare
+from jaxpower.report.findings import Figure
 from jaxpower.report.render import figures
 from jaxpower.report.render.energy_accuracy_figure import (
   energy_accuracy,
@@ -165,3 +166,15 @@ def test_panels_of_three_comparisons_stand_in_two_rows():
   figure = draw(records)
   assert len(figure.axes) == 3
   assert len({axes.get_position().y0 for axes in figure.axes}) == 2
+
+
+@pytest.mark.parametrize("name", ["energy_accuracy", "pareto"])
+def test_dollar_signs_in_a_name_are_no_formula(name: str) -> None:
+  broken = r"$x$ $\frac{1$ a_b"
+  trials = [
+    record(n, seed, 100.0 * n, varied={"model.name": f"{broken}{n}"})
+    for n in (1, 2)
+    for seed in range(3)
+  ]
+  figure = Figure(name, "", (compare(trials),))
+  assert [kind for _, kind, _ in figures.draw(figure)] == ["png", "svg"]

@@ -361,8 +361,67 @@ def test_the_share_of_the_building_is_another_boundary(tmp_path):
   assert found.joules_by_part == {}
 
 
+JOINED = """\
+timestamp,project_name,run_id,experiment_id,duration,emissions,emissions_rate,\
+cpu_power,gpu_power,ram_power,cpu_energy,gpu_energy,ram_energy,\
+energy_consumed,water_consumed,country_name,country_iso_code,region,\
+cloud_provider,cloud_region,os,python_version,codecarbon_version,cpu_count,\
+cpu_model,gpu_count,gpu_model,longitude,latitude,ram_total_size,tracking_mode,\
+cpu_utilization_percent,gpu_utilization_percent,ram_utilization_percent,\
+ram_used_gb,on_cloud,pue,wue
+"""
+LONG = (
+  "2026-01-01T00:00:00,p,aaaa1111,x,10,.1,.1,1,1,1,.001,.0015,.0001,.0026,0,X,"
+  "XXX,here,,,Linux,3.11,3.2.3,2,CPU,1,GPU,1,2,16,machine,0,0,0,0,N,1,0\n"
+)
+SHORT = (
+  "2026-01-01T00:00:00,p,bbbb2222,x,20,.1,.1,1,1,1,.002,.003,.0002,.0052,0,X,"
+  "XXX,,,Linux,3.11,3.2.3,2,CPU,16,machine,0,0,0,0,N,1,0\n"
+)
+
+
+def test_logs_of_codecarbon_may_be_joined(tmp_path):
+  other = LONG.replace("aaaa", "cccc").replace(",10,", ",20,")
+  path = file(tmp_path, JOINED + LONG + JOINED + other, "emissions.csv")
+  assert [found.seconds for found in read(path)] == [10, 20]
+
+
+def test_cells_that_codecarbon_left_out_cost_no_energy(tmp_path):
+  path = file(tmp_path, JOINED + LONG + SHORT, "emissions.csv")
+  whole, short = read(path)
+  assert (whole.joules, whole.hardware) == (pytest.approx(9360), "GPU")
+  assert (short.seconds, short.joules) == (20, pytest.approx(18720))
+  assert short.joules_by_part == {
+    "gpu": pytest.approx(10800),
+    "cpu": pytest.approx(7200),
+    "dram": pytest.approx(720),
+  }
+  assert (short.source, short.hardware) == ("CodeCarbon bbbb2222", "")
+  cut = SHORT[: SHORT.index(",.0052")] + "\n"
+  path = file(tmp_path, JOINED + LONG + cut, "emissions.csv")
+  with pytest.raises(BadReferenceError, match="row 3: 13 cells under 38 col"):
+    read(path)
+
+
+OLD = """\
+timestamp,project_name,duration,emissions,energy_consumed,country_name,\
+country_iso_code,region,on_cloud,cloud_provider,cloud_region
+2021-03-01T00:00:00,p,10,.1,.0003,X,XXX,y,N,,
+"""
+
+
+def test_codecarbon_before_its_second_version_is_refused(tmp_path):
+  said = "row 1: a log of CodeCarbon before 2, whose energies were wrong by 100"
+  with pytest.raises(BadReferenceError, match=said):
+    read(file(tmp_path, OLD, "emissions.csv"))
+  early = JOINED + LONG.replace(",3.2.3,", ",1.2.0,")
+  with pytest.raises(BadReferenceError, match=r"row 2: by CodeCarbon 1\.2\.0"):
+    read(file(tmp_path, early, "emissions.csv"))
+
+
 def test_codecarbon_that_saw_nothing_is_unknown(tmp_path):
-  text = "project_name,duration,emissions,energy_consumed\na,5,0,0\n"
+  columns = "project_name,duration,emissions,energy_consumed,cpu_energy"
+  text = f"{columns}\na,5,0,0,0\n"
   (found,) = read(file(tmp_path, text))
   assert (found.joules, found.seconds, found.boundary) == (None, 5.0, ())
 
@@ -385,7 +444,7 @@ def test_a_log_is_told_what_it_ran(tmp_path):
   [
     ("0.0202", "x", "row 3, column energy_consumed: 'x' is not a number"),
     ("121.9", "-1", "row 3, column duration: '-1' is not a number from 0 on"),
-    ("energy_consumed", "e", "row 1: a CodeCarbon log without energy_consumed"),
+    ("energy_consumed", "e", "row 1: a log of CodeCarbon before 2, whose"),
     ("cpu only,", "cpu,only,", "row 4: 39 cells under 38 columns"),
   ],
 )

@@ -17,8 +17,11 @@ from jaxpower.report.render.terminal import (
   plain_table,
   say,
   say_wrapped,
+  show,
   show_table,
 )
+from jaxpower.report.report import make
+from jaxpower.wording import ACTED_UPON
 
 # Worked out apart from the model: 199 to 227 and 378 to 430 J, of the ratio
 # 1.74 to 2.07 (Student's t, four degrees of freedom). The draws are near that.
@@ -216,3 +219,20 @@ def test_estimated_large_energies_are_called_so():
   columns = shown(seeds(64, 12.3e6, estimated=True)).columns
   assert columns[2] == "estimated megajoules to 80 %"
   assert columns[5] == "estimated kJ per 1000 examples"
+
+
+ATTACK = "\x1b]0;owned\x07\x1b[2J\x9b1m\u202e\ud800\r"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_nothing_in_a_record_steers_the_terminal(terminal: bool) -> None:
+  trials = [
+    record(64, 0, 200.0, varied={"data": ATTACK}, warnings=(ATTACK,)),
+    record(64, 1, None, "failed", error=ATTACK, varied={"data": ATTACK}),
+    record(64, 2, None, partial=True, reasons=(ATTACK,), varied={"data": "b"}),
+  ]
+  out = io.StringIO()
+  console = Console(file=out, force_terminal=terminal, color_system=None)
+  show(make(trials, notes=(ATTACK,)), console)
+  assert r"\x1b]0;owned\x07\x1b[2J\x9b1m\u202e\ud800\r" in out.getvalue()
+  assert ACTED_UPON.search(out.getvalue()) is None

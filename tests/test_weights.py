@@ -94,3 +94,33 @@ def test_the_origin_of_weights_is_read(folder: pathlib.Path) -> None:
     "metered by their authors",
   )
   assert stated["sha256"] != unstated["sha256"]
+
+
+@pytest.mark.parametrize(
+  ("content", "reason"),
+  [
+    ("", "not JSON"),
+    ("[" * 5_000, "not JSON: nested too deeply"),
+    ("[]", "a list is not an object"),
+    ('{"joules_spent": -5}', "joules_spent: -5 is not 0 to 1e+18"),
+    ('{"joules_spent": "many"}', "joules_spent: 'many' is not a number"),
+    ('{"joules_spent": NaN}', "not JSON: holds NaN"),
+    ('{"joules_spent": true}', "joules_spent: true is not a number"),
+    ('{"heads": 0}', "heads: 0 is not 1 to 10000"),
+    ('{"source": 3}', "source: 3 is not a text"),
+  ],
+)
+def test_a_damaged_origin_is_one_line(
+  folder: pathlib.Path, content: str, reason: str
+) -> None:
+  (folder / weights.ORIGIN).write_text(content)
+  with pytest.raises(weights.WeightsError) as refused:
+    weights.facts(folder)
+  line = f"{folder / weights.ORIGIN}: not the origin of weights ({reason}"
+  assert str(refused.value).startswith(line)
+  assert "\n" not in str(refused.value)
+
+
+def test_a_path_that_no_folder_can_have_is_said() -> None:
+  assert "File name too long" in weights.problem(pathlib.Path("a" * 300))
+  assert weights.problem(pathlib.Path("a\0b")).endswith("is not there")

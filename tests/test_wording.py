@@ -1,3 +1,6 @@
+import sys
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +16,12 @@ from jaxpower.wording import (
   measured_or_estimated,
   memory,
   number,
+  on_one_line,
   opening,
   partly_measured,
   percent,
   points,
+  printable,
   quantity,
   setting,
   value,
@@ -150,3 +155,13 @@ def test_shares_and_points():
 def test_trials_that_were_partly_measured():
   assert partly_measured(1, 1) == "1 of 1 trial was only partly measured"
   assert partly_measured(2, 6) == "2 of 6 trials were only partly measured"
+
+
+def test_what_a_terminal_acts_upon_is_escaped() -> None:
+  for code in range(sys.maxunicode + 1):
+    category = unicodedata.category(chr(code))
+    if category in ("Cc", "Zl", "Zp", "Cs") and code != ord("\n"):
+      assert printable(chr(code)) != chr(code), hex(code)
+  assert printable("a\nb\u202e\x1b[2J") == "a\nb\\u202e\\x1b[2J"
+  assert on_one_line("a\n b\t\x9bc") == "a b \\x9bc"
+  assert printable("80 % \u00e4 \u4e2d \u00a0") == "80 % \u00e4 \u4e2d \u00a0"

@@ -1,9 +1,7 @@
 """`python -m jaxpower`: one line and exit code 2 for a wrong command line."""
 
 import argparse
-import os
 import re
-import signal
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -11,8 +9,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jaxpower.cli import doctor, measure, watch
+from jaxpower.cli.paths import path as path_of
+from jaxpower.config import ConfigError
 from jaxpower.power import MeterError
 from jaxpower.power.sources import METERS
+from jaxpower.wording import on_one_line
 
 COMMANDS = ("measure", "doctor", "watch")
 OPTIONS = (
@@ -20,6 +21,7 @@ OPTIONS = (
   "--repeat",
 )
 ALIKE = 0.7  # chosen: difflib's likeness from which a name is proposed
+MOST_TURNS = 10**18  # chosen: no terminal lives so long
 MOST_REPEATS = 10_000  # chosen: each is kept until the end
 SHORTEST_SECONDS, LONGEST_SECONDS = 1e-3, 3600.0
 
@@ -30,7 +32,8 @@ class Parser(argparse.ArgumentParser):
   def error(self, message: str) -> NoReturn:
     """Says what is wrong and exits with 2."""
     hint = self._hint(message)
-    self.exit(2, f"{self.prog}: {message}{hint}; see {self.prog} --help\n")
+    line = on_one_line(f"{self.prog}: {message}{hint}; see {self.prog} --help")
+    self.exit(2, f"{line}\n")
 
   def _hint(self, message: str) -> str:
     """Proposes the name nearest to a word of argparse's message."""
@@ -57,6 +60,31 @@ def seconds(text: str) -> float:
 def idle_seconds(text: str) -> float:
   """Parses a number of seconds, or 0 for none."""
   return 0.0 if text == "0" else seconds(text)
+
+
+def turns(text: str) -> int:
+  """Parses how many pictures to show, from 1 on."""
+  if not (text.isascii() and text.isdecimal() and 0 < int(text) < MOST_TURNS):
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+  return int(text)
+
+
+def names(text: str) -> list[str]:
+  """Parses names of GPUs, separated by commas."""
+  found = [name.strip() for name in text.split(",")]
+  if not all(found):
+    raise argparse.ArgumentTypeError(
+      f"{text!r} leaves a GPU unnamed; write --gpus=UUID,UUID"
+    )
+  return found
+
+
+def path(text: str) -> Path:
+  """Parses a path of a file."""
+  try:
+    return path_of(text)
+  except ConfigError as error:
+    raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def repeats(text: str) -> int:
@@ -97,7 +125,7 @@ def _add_measure(commands: Any) -> None:
     help="read every S seconds (default: near the sensors' own ticks)",
   )
   parser.add_argument(
-    "--json", type=Path, metavar="FILE", help="write it as JSON"
+    "--json", type=path, metavar="FILE", help="write it as JSON"
   )
   parser.add_argument(
     "--idle",
@@ -142,14 +170,17 @@ def _add_watch(commands: Any) -> None:
     help="show a new picture every S seconds (default 1, at least 0.2)",
   )
   parser.add_argument(
-    "--count", type=int, default=0, metavar="N", help="stop after N lines"
+    "--count", type=turns, default=0, metavar="N", help="stop after N lines"
   )
 
 
 def _meter_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--meter", choices=METERS, default="auto")
   parser.add_argument(
-    "--gpus", metavar="UUID,...", help="the job's GPUs (default: visible ones)"
+    "--gpus",
+    type=names,
+    metavar="UUID,...",
+    help="the job's GPUs (default: visible ones)",
   )
 
 
@@ -157,7 +188,7 @@ def main(arguments: Sequence[str]) -> int:
   """Runs one command; returns the exit code."""
   parser = build_parser()
   args = parser.parse_args(list(arguments))
-  gpus = args.gpus.split(",") if getattr(args, "gpus", None) else None
+  gpus = getattr(args, "gpus", None)
   try:
     if args.command == "doctor":
       return doctor.run(json_wanted=args.json)
@@ -180,9 +211,7 @@ def main(arguments: Sequence[str]) -> int:
       args.json,
       args.repeat,
     )
-  except BrokenPipeError:  # `| head` has read enough
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 128 + signal.SIGPIPE
-  except MeterError as error:
-    print(f"python -m jaxpower {args.command}: {error}", file=sys.stderr)
+  except (ConfigError, MeterError) as error:
+    line = on_one_line(str(error))
+    print(f"python -m jaxpower {args.command}: {line}", file=sys.stderr)
     return 2

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxpower.cli.measurement import Measurement, document, measurement
+from jaxpower.cli.output import say
 from jaxpower.cli.repeats import Repeats, repeats_document, repeats_table
 from jaxpower.cli.table import table
 from jaxpower.power import MeterError, Monitor
 from jaxpower.power.clocks import read_clocks
+from jaxpower.wording import on_one_line, printable
 
 PASSED_ON = (
   signal.SIGINT,
@@ -118,7 +120,8 @@ def _check_writable(path: Path) -> None:
 
 def _report_not_started(name: str, error: OSError) -> int:
   reason = error.strerror or str(error)
-  print(f"python -m jaxpower measure: {name}: {reason}", file=sys.stderr)
+  line = on_one_line(f"python -m jaxpower measure: {name}: {reason}")
+  print(line, file=sys.stderr)
   not_found = isinstance(error, FileNotFoundError)
   return NOT_FOUND if not_found else NOT_EXECUTABLE
 
@@ -144,13 +147,13 @@ def _wait_for(
 
 
 def _report(text: str, facts: dict[str, Any], json_path: Path | None) -> None:
-  print(text, file=sys.stderr, flush=True)
+  say(printable(text))
   if json_path is None:
     return
   try:
     json_path.write_text(json.dumps(facts, indent=1) + "\n")
   except OSError as error:
-    print(f"jaxpower: {json_path}: {error.strerror}", file=sys.stderr)
+    say(f"jaxpower: {json_path}: {error.strerror}")
 
 
 def _exit_like(status: int) -> int:

@@ -30,15 +30,15 @@ def say(line: str) -> None:
 
 def attempt(
   stream: TextIO, show: Callable[..., Any], *given: Any, **named: Any
-) -> OSError | None:
-  """Shows something on a stream; returns what went wrong, None if nothing."""
+) -> str:
+  """Shows something on a stream; returns what went wrong, "" if nothing."""
   try:
     show(*given, **named)
     stream.flush()
-  except OSError as error:
+  except (OSError, ValueError) as error:  # ValueError: Python closed it
     give_up(stream)
-    return error
-  return None
+    return getattr(error, "strerror", None) or str(error)
+  return ""
 
 
 def give_up(stream: TextIO) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from jaxpower.cli.report import unreadable
 from jaxpower.config import Trial, trial_id
@@ -20,7 +21,14 @@ from jaxpower.machine import look, unused_gpus
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan
-from jaxpower.wording import duration, energy, number, percent, setting
+from jaxpower.wording import (
+  duration,
+  energy,
+  number,
+  percent,
+  printable,
+  setting,
+)
 
 
 class Display:
@@ -92,7 +100,9 @@ class Display:
     self._say(f"warning: {line}")
 
   def _say(self, text: str) -> None:
-    self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+    self._console.print(
+      printable(text), highlight=False, markup=False, soft_wrap=True
+    )
 
   def _line(self, index: int, trial: Trial, text: str) -> str:
     place = f"trial {index:>2} of {len(self._plan.trials)}"
@@ -122,7 +132,7 @@ class Display:
     total = len(self._plan.trials)
     done = total - len(self._plan.left) + self._done
     frame = Table.grid()
-    frame.add_row(text)
+    frame.add_row(Text(printable(text.replace("\n", " "))))
     frame.add_row(ProgressBar(total=total, completed=done, width=40))
     return frame
 

@@ -10,17 +10,28 @@ from typing import Any
 from rich.console import Console
 
 from jaxpower import record_files, sweep_file
+from jaxpower.cli.output import PlainConsole
+from jaxpower.cli.paths import path as path_of
+from jaxpower.config import ConfigError
 from jaxpower.readers import ReadError
 from jaxpower.record_files import Found, Rejected
 from jaxpower.records import RecordError, TrialRecord
+from jaxpower.report import share
 from jaxpower.report.compare.comparable import By, pool
 from jaxpower.report.given import Given, assumptions_file, reference_files
 from jaxpower.report.given.assumptions_file import AssumptionError
 from jaxpower.report.given.references import BadReferenceError
 from jaxpower.report.render.terminal import say, show
 from jaxpower.report.report import make, write
-from jaxpower.wording import count
+from jaxpower.wording import count, on_one_line
 
+REFUSED = (
+  AssumptionError,
+  BadReferenceError,
+  ConfigError,
+  RecordError,
+  OSError,
+)
 MOST_NEIGHBOURS = 5  # run folders named where the one asked for is not there
 MOST_REJECTED = 3  # records named that could not be read, the rest counted
 
@@ -32,6 +43,7 @@ class Run:
   folder: pathlib.Path
   sweep: dict[str, Any]
   found: Found
+  shared: bool = False  # without what says whose machine it was
 
   @property
   def newest(self) -> list[TrialRecord]:
@@ -41,7 +53,8 @@ class Run:
   @property
   def notes(self) -> tuple[str, ...]:
     """Says what could not be read."""
-    return unreadable(self.folder, self.found.rejected)
+    notes = unreadable(self.folder, self.found.rejected)
+    return tuple(map(share.text, notes)) if self.shared else notes
 
 
 def main(
@@ -51,6 +64,7 @@ def main(
   out: str | None = None,
   by: By = "system",
   strict: bool = False,
+  shared: bool = False,
 ) -> int:
   """Prints the report of each folder to stdout; returns the exit code.
 
@@ -65,6 +79,8 @@ def main(
     out: A folder to write the page, figures and CSV files of it all into.
     by: "system" to pool equal boards and hosts, "board" to keep them apart.
     strict: Refuses a folder with a record that cannot be read.
+    shared: Leaves out what says whose machine it was: host, paths,
+      environment, UUIDs of GPUs, command line.
   """
   try:
     if not folders:
@@ -73,16 +89,19 @@ def main(
       )
     given = Given(
       tuple(r for file in references for r in reference_files.read(file)),
-      {} if lifecycle is None else assumptions_file.read(lifecycle),
+      {} if lifecycle is None else assumptions_file.read(path_of(lifecycle)),
     )
-    paths = dict.fromkeys(map(pathlib.Path, folders))
+    paths = dict.fromkeys(map(path_of, folders))
     runs = [read(path, strict) for path in paths]
+    if shared:
+      runs = _without_owner(runs)
     if out is not None:
+      out = str(path_of(out))
       pathlib.Path(out).mkdir(parents=True, exist_ok=True)
-  except (AssumptionError, BadReferenceError, RecordError, OSError) as error:
-    print(f"report: {error}", file=sys.stderr)
+  except REFUSED as error:
+    print(f"report: {on_one_line(str(error))}", file=sys.stderr)
     return 2
-  console = Console()
+  console = PlainConsole()
   if len(runs) == 1:
     (run,) = runs
     _report(out, runs, console, run.newest, given, by)
@@ -97,6 +116,25 @@ def main(
   together = Given(references=given.references)
   _report(out, runs, console, pooled, together, by)
   return 0
+
+
+def _without_owner(runs: Sequence[Run]) -> list[Run]:
+  """Copies runs without what says whose machine they were measured on.
+
+  All of them at once, so that one host has one number.
+  """
+  hidden = iter(share.records(r for run in runs for r in run.found.records))
+  return [
+    dataclasses.replace(
+      run,
+      sweep=share.sweep(run.sweep),
+      found=dataclasses.replace(
+        run.found, records=tuple(next(hidden) for _ in run.found.records)
+      ),
+      shared=True,
+    )
+    for run in runs
+  ]
 
 
 def _report(
@@ -119,7 +157,12 @@ def _report(
   if out is None:
     show(make(newest, sweep, given, attempts, by, notes), console)
     return
-  places = [place for run in runs for place in record_files.places(run.folder)]
+  places = [
+    place
+    for run in runs
+    if not run.shared  # records name the host
+    for place in record_files.places(run.folder)
+  ]
   written = write(
     pathlib.Path(out),
     sweep,

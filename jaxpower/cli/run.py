@@ -8,50 +8,35 @@ are is known only when the config file is loaded. The command line is therefore
 parsed twice: first for `--config` alone, then with a flag for each field of
 the sweep that this file gave. absl says how a flag is written (`--name=value`,
 `--name value`, `--noname`, `--flagfile`); its value stays text until it is
-read here as the type of its field, so that an error knows field, type and text
-and nobody has to find them in absl's message.
+read as the type of its field (`overrides`), so that an error knows field, type
+and text and nobody has to find them in absl's message.
 """
 
-import ast
 import dataclasses
-import difflib
-import itertools
-import os
-import pathlib
-import runpy
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from absl import flags
 
-from jaxpower import config, record_files, report, streams, sweep_file
-from jaxpower.cli.output import (
-  PlainConsole,
-  attempt,
-  say,
-)
+from jaxpower import config, record_files, report, sweep_file
+from jaxpower.cli import overrides
+from jaxpower.cli.config_file import load_config
+from jaxpower.cli.output import PlainConsole, attempt, say
+from jaxpower.cli.paths import path as path_of
 from jaxpower.cli.progress import Display, outline
 from jaxpower.cli.report import unreadable
 from jaxpower.cli.signals import Signals
-from jaxpower.config import ConfigError, Sweep, article
+from jaxpower.config import ConfigError, Sweep
 from jaxpower.data import DataError
 from jaxpower.power.sources import METERS
 from jaxpower.records import RecordError, TrialRecord
 from jaxpower.sweep import Plan, Stopped, execute, plan
+from jaxpower.wording import on_one_line, printable
 from jaxpower.worker import WorkerError
 
 CONTINUES = "what is finished is recorded, the same command continues"
-
-PARSERS: dict[type, flags.ArgumentParser] = {
-  bool: flags.BooleanParser(),
-  float: flags.FloatParser(),
-  int: flags.IntegerParser(),
-  str: flags.ArgumentParser(),
-}
 
 
 def main(argv: Sequence[str], help_text: str) -> int:
@@ -61,7 +46,6 @@ def main(argv: Sequence[str], help_text: str) -> int:
   input is wrong; 128 + N: signal N ended it (130 INT, 143 TERM, 129 HUP, 138
   USR1). What is printed changes none of these.
   """
-  streams.open_missing()
   try:
     return _run(list(argv), help_text)
   except (ConfigError, DataError, RecordError, WorkerError) as error:
@@ -80,14 +64,14 @@ def _run(argv: list[str], help_text: str) -> int:
   given = parse(argv)
   planned = plan(
     given.sweep,
-    given.out,
+    None if given.out is None else path_of(given.out),
     meter=given.meter,
     retry_failed=given.retry_failed,
     compile_repeats=given.compile_repeats,
     strict=given.strict,
   )
   if given.dry_run:
-    print(outline(planned))
+    print(printable(outline(planned)))
     return 0
   with Signals() as signals:
     try:
@@ -116,7 +100,7 @@ def _execute(planned: Plan, signals: Signals) -> tuple[TrialRecord, ...]:
       stop=signals.stop,
     )
   for warning in caught:
-    say(f"warning: {warning.message}")
+    say(f"warning: {on_one_line(str(warning.message))}")
   return records
 
 
@@ -136,7 +120,7 @@ def _report(planned: Plan, records: Sequence[TrialRecord]) -> int:
 
   if problem := attempt(sys.stdout, show):
     say(
-      f"the report could not be printed ({problem.strerror}); it is in"
+      f"the report could not be printed ({problem}); it is in"
       f" {planned.folder / 'report.html'}"
     )
   asked = set(planned.ids)
@@ -150,7 +134,7 @@ def _report(planned: Plan, records: Sequence[TrialRecord]) -> int:
 
 
 def _refuse(line: str) -> int:
-  say(f"error: {line}")
+  say(f"error: {on_one_line(line)}")
   return 2
 
 
@@ -178,16 +162,14 @@ def parse(argv: list[str]) -> Flags:
   if first["config"].value is None:
     raise ConfigError(_no_config(rest))
   sweep = load_config(first["config"].value)
-  types = config.field_types(sweep)
+  types = overrides.flag_types(sweep)
   values = _define_flags(types)
   rest = _read(values, argv)
   if len(rest) > 1:
     raise ConfigError(f"'{rest[1]}': flags are written --name=value")
   given = values.flag_values_dict()
-  for path, kind in types.items():
-    if texts := given.get(f"config.{path}"):
-      _check_override(sweep, types, path)
-      config.put(sweep, path, _parse_texts(path, kind, texts))
+  texts = {path: given.get(f"config.{path}") for path in types}
+  overrides.apply(sweep, {path: text for path, text in texts.items() if text})
   return Flags(
     sweep=sweep,
     out=given["out"],
@@ -246,66 +228,6 @@ def _read(
     raise ConfigError(_one_line(str(error))) from None
 
 
-def _check_override(sweep: Sweep, types: Mapping[str, type], path: str) -> None:
-  """Raises ConfigError on a field that a flag cannot set, or to no effect."""
-  for varied in sweep.vary:
-    if f"{path}.".startswith(f"{varied}."):
-      raise ConfigError(
-        f"this config varies {varied}; write --config.vary.{varied}='(...)' to"
-        " change its values"
-      )
-  if path.endswith("init_from") and config.get(sweep, path) is None:
-    raise ConfigError(f"{path} is a Trial; give it in a config file")
-  if path.endswith(".seed"):
-    raise ConfigError(f"{path}: a pretraining has the seed of its trial")
-  parts = [name for name in types if name.startswith(f"{path}.")]
-  if parts:
-    raise ConfigError(
-      f"config field {path} has parts: write --config.{parts[0]}=..."
-    )
-  if types[path] is dict:
-    raise ConfigError(
-      f"config field {path} is a dict; set its entries in the config file"
-    )
-
-
-def _parse_texts(path: str, kind: type, texts: Sequence[str]) -> Any:
-  """Reads the texts given to a field's flag: the last one, or all of a tuple.
-
-  Raises ConfigError where one of them is not of the field's type.
-  """
-  values = []
-  for text in texts:
-    try:
-      values.append(_parse_value(text, kind))
-    except (TypeError, ValueError):
-      raise ConfigError(
-        f"--config.{path}={_one_line(text)}: must be {article(kind.__name__)}"
-      ) from None
-  return tuple(itertools.chain(*values)) if kind is tuple else values[-1]
-
-
-def _parse_value(text: str, kind: type) -> Any:
-  """Reads one text as a type. Raises TypeError or ValueError."""
-  return _parse_tuple(text) if kind is tuple else PARSERS[kind].parse(text)
-
-
-def _parse_tuple(text: str) -> tuple[Any, ...]:
-  """Reads `(16, 64)`, `16,64` or `[16, 64]`; a single value is a tuple of one.
-
-  A string needs no quotation marks. Raises ValueError on broken Python.
-  """
-  try:
-    value = ast.literal_eval(text)
-  except ValueError:
-    value = text
-  except SyntaxError:
-    if "," in text or " " in text:  # a broken tuple rather than a string
-      raise ValueError(text) from None
-    value = text
-  return tuple(value) if isinstance(value, tuple | list | set) else (value,)
-
-
 def _no_config(rest: Sequence[str]) -> str:
   """Says that --config is missing, with the file that may have been meant."""
   loose = [word for word in rest[1:] if not word.startswith("-")]
@@ -315,56 +237,3 @@ def _no_config(rest: Sequence[str]) -> str:
 
 def _one_line(text: str) -> str:
   return " ".join(text.split())
-
-
-# The config file
-
-
-def load_config(text: str) -> Sweep:
-  """Makes the sweep of a config file: `PATH` or `PATH:ARGUMENTS`.
-
-  Raises ConfigError where the file is missing, broken or gives no sweep.
-  """
-  name, _, arguments = text.partition(":")
-  path = pathlib.Path(name)
-  if not path.is_file():
-    raise ConfigError(f"config file '{name}' is not there;{_suggestion(path)}")
-  try:
-    get_config = runpy.run_path(str(path)).get("get_config")
-    if get_config is None:
-      raise ConfigError(f"{path} defines no get_config(arguments)")
-    sweep = get_config(arguments)
-  except ConfigError:
-    raise
-  except Exception as error:  # noqa: BLE001, whatever the user's file raises
-    kind = type(error).__name__
-    message = _one_line(f"{kind}: {str(error) or kind}")
-    raise ConfigError(f"{_location(error, path)}: {message}") from None
-  if not isinstance(sweep, Sweep):
-    raise ConfigError(
-      f"{path}: get_config() returned {article(type(sweep).__name__)}; it must"
-      " return a jaxpower.Sweep"
-    )
-  return sweep
-
-
-def _location(error: BaseException, path: pathlib.Path) -> str:
-  """Names the file and line of a user's config that raised."""
-  if isinstance(error, SyntaxError):
-    return f"{path}, line {error.lineno}"
-  lines = [
-    frame.lineno
-    for frame in traceback.extract_tb(error.__traceback__)
-    if os.path.basename(frame.filename) == path.name
-  ]
-  return f"{path}, line {lines[-1]}" if lines else str(path)
-
-
-def _suggestion(path: pathlib.Path) -> str:
-  """Suggests the config file with the nearest name, or lists those there."""
-  folder = path.parent if path.parent.is_dir() else pathlib.Path("configs")
-  names = sorted(str(p) for p in folder.glob("*.py"))
-  near = difflib.get_close_matches(str(path), names, n=1, cutoff=0.5)
-  if near:
-    return f" did you mean {near[0]}?"
-  return f" there are: {', '.join(names)}" if names else " check the path"

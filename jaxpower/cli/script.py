@@ -6,21 +6,30 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
+
+from jaxpower.cli import crash
+from jaxpower.wording import on_one_line
 
 
 def run(main: Callable[[list[str]], int | None], help_text: str) -> None:
   """Runs `main` on the arguments that are no flags; exits with its code.
 
-  A wrong flag is one line and exit code 2.
+  A wrong flag is one line and exit code 2. What libraries log for information
+  is not shown: of an import, Orbax would write 60 lines.
   """
-  app.run(main, flags_parser=functools.partial(_parse, help_text))
+  logging.set_verbosity(logging.ERROR)
+  name = pathlib.Path(sys.argv[0]).stem
+  app.run(
+    functools.partial(crash.guard, name, main),
+    flags_parser=functools.partial(_parse, help_text),
+  )
 
 
 def refuse(reason: str) -> NoReturn:
   """Ends the script with exit code 2 and one line."""
   name = pathlib.Path(sys.argv[0]).stem
-  print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
+  print(f"{name}: {on_one_line(reason)}", file=sys.stderr)
   sys.exit(2)
 
 
@@ -30,5 +39,5 @@ def _parse(help_text: str, arguments: Sequence[str]) -> list[str]:
     sys.exit(0)
   try:
     return flags.FLAGS(arguments)
-  except flags.Error as error:
-    refuse(f"{str(error).splitlines()[0]}; see --help")
+  except (flags.Error, OSError, ValueError) as error:
+    refuse(f"{(str(error).splitlines() or ['wrong flags'])[0]}; see --help")

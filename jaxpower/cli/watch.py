@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from jaxpower.cli.output import PlainConsole
 from jaxpower.power import Domain, Monitor, gpu_state
 from jaxpower.wording import quantity
 
@@ -40,7 +40,7 @@ def run(
   """Shows a line a device each `interval`, `count` times; 0 after Ctrl-C."""
   seconds = max(interval or DEFAULT_SECONDS, SHORTEST_SECONDS)
   # Lines are cut by the terminal, not wrapped: a picture keeps its height.
-  out = Console(soft_wrap=True)
+  out = PlainConsole(soft_wrap=True)
   with Monitor(meter, gpus=gpus, estimate_of="machine") as monitor:
     rows = _rows(monitor.domains)
     try:

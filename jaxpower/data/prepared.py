@@ -37,9 +37,11 @@ KNOWN = (
 )
 
 _NAME = re.compile(
-  r"(?P<path>[a-z0-9_]+(/[A-Za-z0-9_.=-]+)?)(:(?P<version>\d+\.\d+\.\d+))?"
+  r"(?P<path>[a-z0-9_]{1,100}(/[A-Za-z0-9_.=-]{1,100})?)"
+  r"(:(?P<version>\d{1,9}\.\d{1,9}\.\d{1,9}))?"
   r"(@(?P<size>[1-9]\d{0,4}))?"
 )
+_LONGEST = 200  # characters of a wrong name that are shown; chosen
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _CHUNK = 1024  # examples that are decoded at once; chosen
 _REASON_LENGTH = 200  # characters of a reader's message
@@ -73,7 +75,8 @@ def split_name(name: str) -> Name:
   match = _NAME.fullmatch(name)
   if not match:
     raise DataError(
-      f"{name!r} is not the name of a data set; names look like cifar10, "
+      f"{name[:_LONGEST]!r} is not the name of a data set; names look like "
+      "cifar10, "
       "cifar10:3.0.2, emnist/balanced or imdb_reviews@512"
     )
   size = int(match["size"]) if match["size"] else None
@@ -229,12 +232,32 @@ def _read_split(
     reason = " ".join(str(error).split()) or type(error).__name__
     reason = reason[:_REASON_LENGTH]
     raise not_whole(facts.name, prepared.folder, reason) from error
+  _check_finite(facts.name, split, arrays["input"])
   for name, classes in facts.labels.items():
     if arrays[name].min() < 0 or arrays[name].max() >= classes:
       raise DataError(
         f"data set {facts.name!r} has examples without a {name} in {split!r}"
       )
   return arrays
+
+
+def _check_finite(name: str, split: str, values: np.ndarray) -> None:
+  """Raises DataError where inputs hold NaN or infinities.
+
+  Looked at once, when a set is decoded: its cache holds what passed.
+  """
+  if values.dtype.kind != "f":
+    return
+  wrong = sum(
+    int(np.count_nonzero(~np.isfinite(values[start : start + _CHUNK])))
+    for start in range(0, len(values), _CHUNK)
+  )
+  if wrong:
+    raise DataError(
+      f"data set {name!r}: {100 * wrong / values.size:.3g} % of the inputs in"
+      f" {split!r} are not finite numbers, and no network learns from them;"
+      " fix: leave these examples out or fill them, and prepare it again"
+    )
 
 
 def _stack(prepared: Prepared, source: Any) -> dict[str, np.ndarray]:

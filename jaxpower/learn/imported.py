@@ -49,6 +49,8 @@ ALIASES = (
   (r"\.shortcut\.convolution\.", ".downsample.0."),
   (r"\.shortcut\.normalization\.", ".downsample.1."),
 )
+# The first layer's kernel, by which a network is known.
+STEMS = {"conv1.weight", "patch_embed.proj.weight"}
 UNUSED = re.compile(r"num_batches_tracked$|^pooler\.|position_ids$")
 
 
@@ -75,16 +77,24 @@ def import_weights(
   """
   if folder.exists():
     raise WeightsError(f"{folder} is there already; name another folder")
+  if joules is not None and not 0 <= joules <= weights.MOST_JOULES:
+    raise WeightsError(f"{joules:g} joules: must be 0 to 1e18")
+  if heads is not None and not 1 <= heads <= weights.MOST_HEADS:
+    raise WeightsError(f"{heads} heads: must be 1 to {weights.MOST_HEADS}")
   if joules is not None and not joules_source:
     raise WeightsError(f"{joules:g} joules: say who measured them")
   try:
-    params, batch_stats = convert(safetensors.read(file))
+    arrays = safetensors.read(file)
+    params, batch_stats = convert(arrays)
   except OSError as error:
     raise WeightsError(f"{file}: {error.strerror}") from None
   except WeightsError as error:
-    raise WeightsError(f"{file}: {error}") from None
+    named = str(error).startswith(str(file))
+    raise WeightsError(str(error) if named else f"{file}: {error}") from None
   facts: dict[str, Any] = {"source": source}
   facts |= {"joules_spent": joules, "joules_source": joules_source}
+  if begin := common_prefix(arrays):
+    facts["prefix_removed"] = begin
   if "class_token" in params:
     features = params["class_token"].shape[-1]
     facts["heads"] = heads or max(1, features // HEAD_FEATURES)
@@ -100,9 +110,13 @@ def convert(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
   """Converts a state dict to a network's parameters and batch statistics.
 
-  All become float32. Raises WeightsError on names of no network known here.
+  All become float32. A prefix that all names have is taken off, as the
+  `module.` that DDP writes. Raises WeightsError on names of no network known
+  here, and on numbers that are not finite.
   """
-  renamed = _fuse(_rename(arrays))
+  begin = common_prefix(arrays)
+  bare = {name.removeprefix(begin): array for name, array in arrays.items()}
+  renamed = _fuse(_rename(bare))
   layers = _resnet(renamed) if "conv1.weight" in renamed else _vit(renamed)
   params: dict[str, Any] = {}
   batch_stats: dict[str, Any] = {}
@@ -110,6 +124,12 @@ def convert(
   for name, array in renamed.items():
     layer, _, leaf = name.rpartition(".")
     values = np.asarray(array, np.float32)
+    if not np.isfinite(values).all():
+      share = 100 * np.mean(~np.isfinite(values))
+      raise WeightsError(
+        f"{share:.3g} % of {name} are not finite numbers: the training that"
+        " made them diverged, or the file is damaged"
+      )
     if name in ("cls_token", "pos_embed"):
       if name == "cls_token":
         params["class_token"] = values
@@ -131,6 +151,20 @@ def convert(
   if unknown or not params:
     raise WeightsError(_no_place(unknown or arrays))
   return params, batch_stats
+
+
+def common_prefix(names: Iterable[str]) -> str:
+  """Finds what stands before every name of a known network, such as "module.".
+
+  "" where nothing does.
+  """
+  first, *others = [name.split(".") for name in names] or [[]]
+  for length in range(len(first) - 1, 0, -1):
+    begin = first[:length]
+    if all(other[:length] == begin for other in others):
+      rest = (".".join(name[length:]) for name in (first, *others))
+      return f"{'.'.join(begin)}." if STEMS & set(map(_alias, rest)) else ""
+  return ""
 
 
 def _rename(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -7,10 +7,10 @@ gloo on CPUs):
 
   coordinator, rank 0                   worker, rank 1, 2, ...
   -------------------                   ----------------------
-  open a TCPStore
+  make a FileStore, in a private folder
   spawn, with two pipes        ----->   ask the kernel to die with the parent
                                <-----   import PyTorch; ready
-  port of the TCPStore         ----->
+  path of the FileStore        ----->
   init_process_group           <====>   init_process_group
 
   PlaceData(trial, spec)       ----->   load the data set, place it

@@ -16,6 +16,8 @@ import atexit
 import contextlib
 import itertools
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import connection
@@ -83,19 +85,21 @@ class Coordinator:
 
   def __init__(self, world_size: int):
     self.group_id, self.world_size = next(_group_ids), world_size
+    self._folder = ""
     self._workers: list[WorkerProcess] = []
     self._losses: dict[Spec, group.LossFunction] = {}
     # The programs and the state that every rank has; None if unknown.
     self._replicated: tuple[Programs, TrainState] | None = None
     atexit.register(self.stop)
     with self._report_cause():
-      store = group.tcp_store(0)
+      self._folder = tempfile.mkdtemp(prefix="jaxpower-ranks-")  # mode 0700
+      path = os.path.join(self._folder, "store")
       for rank in range(1, world_size):
         gpu = _visible_gpu(rank)
         self._workers.append(WorkerProcess(rank, world_size, gpu))
       self._wait_for_replies(TIMEOUT_SECONDS)
-      self._send(store.port)
-      group.init(store, 0, world_size)
+      self._send(path)
+      group.init(group.file_store(path), 0, world_size)
 
   @property
   def pids(self) -> list[int]:
@@ -175,6 +179,7 @@ class Coordinator:
     self._losses.clear()
     if had_workers:
       group.leave()
+    shutil.rmtree(self._folder, ignore_errors=True)
     atexit.unregister(self.stop)
 
   def _is_replicated(self, programs: Programs) -> bool:
@@ -184,8 +189,8 @@ class Coordinator:
     trained, state = self._replicated
     return trained is programs and state is programs.held
 
-  def _send(self, command: Command | int) -> None:
-    """Sends a command, or the store's port, to every worker."""
+  def _send(self, command: Command | str) -> None:
+    """Sends a command, or the store's path, to every worker."""
     if not self._workers:
       raise DistributedError("the workers of this training were stopped")
     for worker in self._workers:

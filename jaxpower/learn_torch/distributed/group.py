@@ -30,10 +30,6 @@ from jaxpower.learn_torch.devices import device_of
 from jaxpower.learn_torch.programs import Programs
 from jaxpower.learn_torch.state import state_of
 
-# All ranks are on this machine. (TCPStore listens on every interface all the
-# same: this is the address that the others connect to.)
-LOOPBACK = "127.0.0.1"
-
 # How long one rank waits for another, in a collective and for a reply. Chosen,
 # not fitted: far above an update's time, the longest gap between collectives.
 TIMEOUT_SECONDS = 120.0
@@ -50,19 +46,17 @@ REARM_SECONDS = WATCHDOG_SECONDS / 10
 LossFunction = Callable[..., Tensor]
 
 
-def tcp_store(port: int) -> Any:
-  """Returns the store through which ranks meet, opening it for port 0.
+def file_store(path: str) -> Any:
+  """Returns the store through which ranks meet: a file that all of them open.
 
-  The rank that opens it reads its port and hands that to the others.
+  All ranks are on this machine. A TCPStore listens on every interface and asks
+  for no password, so whoever reaches the port could join the training, or write
+  what ranks unpickle; the folder of this file is open to its user alone.
   """
-  library: Any = distributed  # its type stubs do not export TCPStore
-  return library.TCPStore(
-    LOOPBACK,
-    port,
-    is_master=port == 0,
-    timeout=dt.timedelta(seconds=TIMEOUT_SECONDS),
-    wait_for_workers=False,
-  )
+  library: Any = distributed  # its type stubs do not export FileStore
+  store = library.FileStore(path)
+  store.set_timeout(dt.timedelta(seconds=TIMEOUT_SECONDS))
+  return store
 
 
 def init(store: Any, rank: int, world_size: int) -> None:

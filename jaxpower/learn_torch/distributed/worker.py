@@ -117,7 +117,7 @@ def run(
   """Runs a worker of this rank until its pipes close; never returns."""
   try:
     replies.send(None)  # ready: PyTorch is imported
-    group.init(group.tcp_store(commands.recv()), rank, world_size)
+    group.init(group.file_store(commands.recv()), rank, world_size)
     with group.divide_threads(world_size):
       _handle_commands(Worker(rank), commands, replies)
   except (EOFError, BrokenPipeError):

@@ -37,6 +37,9 @@ ENERGY_COLUMNS = {
   "cpu": "cpu_energy",
   "dram": "ram_energy",
 }
+# CodeCarbon to 3.2 may leave out this cell and others after it, where place or
+# GPU are unknown (mlco2/codecarbon issues 1092 and 1304), and none before it.
+FIRST_LEFT_OUT = "country_name"
 # CodeCarbon always models RAM, and the CPU where RAPL could not be read: the
 # log does not say which.
 MODELLED = ("cpu", "dram")
@@ -83,18 +86,12 @@ def _codecarbon(text: str) -> Iterator[Reference]:
   """
   rows = table(text)
   _, columns = next(rows)
-  if "energy_consumed" not in columns:
-    raise BadReferenceError(
-      "row 1: a CodeCarbon log without energy_consumed; record again with"
-      " CodeCarbon 2 or later"
-    )
+  _check_columns(columns)
   longest: dict[tuple[str, ...], tuple[float, int, dict[str, str]]] = {}
   for number, cells in rows:
-    if len(cells) != len(columns):
-      raise BadReferenceError(
-        f"row {number}: {len(cells)} cells under {len(columns)} columns"
-      )
-    row = dict(zip(columns, cells, strict=True))
+    if cells == columns:  # of another log, joined by cat
+      continue
+    row = _codecarbon_row(number, columns, cells)
     run = row.get("run_id") or str(number)
     key = (run, row.get("task_name", ""))
     seconds = _number(number, "duration", row)
@@ -102,6 +99,59 @@ def _codecarbon(text: str) -> Iterator[Reference]:
       longest[key] = (seconds, number, row)
   for seconds, number, row in longest.values():
     yield _codecarbon_run(number, row, seconds)
+
+
+def _check_columns(columns: Sequence[str]) -> None:
+  """Raises BadReferenceError where a version wrote no energies to trust."""
+  if "energy_consumed" not in columns or "cpu_energy" not in columns:
+    raise BadReferenceError(
+      "row 1: a log of CodeCarbon before 2, whose energies were wrong by 100 to"
+      " 1000 times; record again with CodeCarbon 2 or later"
+    )
+  for column in columns:
+    if columns.count(column) > 1:
+      raise BadReferenceError(
+        f"row 1: column {printable(column)} appears twice"
+      )
+
+
+def _codecarbon_row(
+  number: int, columns: Sequence[str], cells: Sequence[str]
+) -> dict[str, str]:
+  """Reads the cells of a row by their columns.
+
+  CodeCarbon to 3.2 left empty cells out when it appended to a log: of a row
+  that is short, the cells before the first that it leaves out stand in their
+  place, and these have all energies.
+  """
+  if len(cells) == len(columns):
+    row = dict(zip(columns, cells, strict=True))
+  else:
+    sure = _sure_cells(columns)
+    if not 0 < sure < len(cells) < len(columns):
+      raise BadReferenceError(
+        f"row {number}: {len(cells)} cells under {len(columns)} columns"
+      )
+    row = dict(zip(columns[:sure], cells[:sure], strict=True))
+  if re.match(r"[01]\.", row.get("codecarbon_version", "")):
+    raise BadReferenceError(
+      f"row {number}: by CodeCarbon {printable(row['codecarbon_version'])},"
+      " whose energies were wrong by 100 to 1000 times; record again with"
+      " CodeCarbon 2 or later"
+    )
+  return row
+
+
+def _sure_cells(columns: Sequence[str]) -> int:
+  """Counts the cells that stand in their place in a row that is short.
+
+  0 where not all energies are among them.
+  """
+  if FIRST_LEFT_OUT not in columns:
+    return 0
+  sure = columns[: columns.index(FIRST_LEFT_OUT)]
+  needed = {"duration", "energy_consumed", *ENERGY_COLUMNS.values()}
+  return len(sure) if needed <= set(sure) else 0
 
 
 def _codecarbon_run(

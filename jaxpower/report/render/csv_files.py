@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
@@ -19,6 +20,12 @@ from jaxpower.report.compare.comparison import (
   Group,
 )
 from jaxpower.report.compare.statistics import Estimate
+from jaxpower.wording import printable
+
+# What a formula of a spreadsheet begins with; tab and carriage return before it
+# are escaped. Full-width signs are taken for it too.
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 # In columns of their own, or too deep for a cell: see the records.
 NESTED = {
@@ -133,10 +140,10 @@ def _estimate(
 def _csv(rows: Sequence[dict[str, Any]]) -> str:
   names = dict.fromkeys(name for row in rows for name in row)
   text = io.StringIO(newline="")
-  writer = csv.DictWriter(text, tuple(names), lineterminator="\n")
-  writer.writeheader()
+  writer = csv.writer(text, lineterminator="\n")
+  writer.writerow(map(_text, names))
   for row in rows:
-    writer.writerow({name: _cell(item) for name, item in row.items()})
+    writer.writerow(_cell(row.get(name)) for name in names)
   return text.getvalue()
 
 
@@ -147,7 +154,20 @@ def _cell(item: Any) -> str:
     return str(item).lower()
   # A tuple that has been through JSON is a list, and the same cell.
   if isinstance(item, tuple | list) and all(isinstance(x, str) for x in item):
-    return "; ".join(item)
+    return _text("; ".join(item))
   if isinstance(item, dict | list | tuple):
     return json.dumps(item)
-  return str(item)
+  return _text(item) if isinstance(item, str) else str(item)
+
+
+def _text(item: str) -> str:
+  """Keeps a text from being a formula in a spreadsheet.
+
+  A spreadsheet computes a cell that begins with one of `FORMULA`, and an
+  apostrophe before it makes it text (OWASP, "CSV Injection"). A text that is
+  a number, as "-5", stays.
+  """
+  shown = printable(item)
+  if not shown.startswith(FORMULA) or NUMBER.fullmatch(shown):
+    return shown
+  return f"'{shown}"

@@ -20,8 +20,31 @@ DRAWINGS: dict[
 def draw(figure: Figure) -> Iterator[tuple[str, str, bytes]]:
   """Draws a figure: yields its name, the kind of file and the content."""
   drawing = DRAWINGS[figure.name](figure.comparisons)
+  _as_written(drawing)
   for kind in ("png", "svg"):
     yield figure.name, kind, render(drawing, kind)
+
+
+def _as_written(drawing: "matplotlib_figure.Figure") -> None:
+  """Keeps names from being read as formulas between two dollar signs.
+
+  The numbers at the ticks of axes are formulas, and stay.
+  """
+  from matplotlib.text import Text
+
+  ticks = {
+    id(label)
+    for axes in drawing.axes
+    for axis in (axes.xaxis, axes.yaxis)
+    for label in (
+      *axis.get_ticklabels(),
+      *axis.get_ticklabels(minor=True),
+      axis.offsetText,
+    )
+  }
+  for text in drawing.findobj(Text):
+    if isinstance(text, Text) and id(text) not in ticks:
+      text.set_parse_math(False)
 
 
 def render(drawing: "matplotlib_figure.Figure", kind: str) -> bytes:

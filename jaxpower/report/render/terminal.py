@@ -5,6 +5,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from jaxpower.report.findings import NOTHING_RECORDED, Report, Section, Table
+from jaxpower.wording import on_one_line, printable
 
 WIDE = 100  # columns of a terminal from which on gaps are two spaces
 
@@ -49,18 +50,19 @@ def show_table(table: Table, console: Console) -> None:
     box=None, header_style="bold", padding=(0, gap, 0, 0), pad_edge=False
   )
   for column in table.columns:
-    drawn.add_column(Text(column))
+    drawn.add_column(Text(on_one_line(column)))
   for row in table.rows:
-    drawn.add_row(*map(Text, row))
+    drawn.add_row(*(Text(on_one_line(cell)) for cell in row))
   console.print(drawn)
   for note in table.notes:
-    console.print(Text(note, style="dim"))
+    console.print(Text(printable(note), style="dim"))
 
 
 def plain_table(table: Table) -> str:
   """Aligns a table in ASCII, for a file, a pipe or NO_COLOR."""
   lines = [
-    [_ascii(cell) for cell in line] for line in (table.columns, *table.rows)
+    [_ascii(printable(cell).replace("\n", " ")) for cell in line]
+    for line in (table.columns, *table.rows)
   ]
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   body = [
@@ -73,16 +75,19 @@ def plain_table(table: Table) -> str:
 
 
 def say(line: str, console: Console) -> None:
-  """Prints a line as it is: no markup, no colour, no wrapping."""
+  """Prints lines as they are: no markup, no colour, no wrapping.
+
+  What a terminal would act upon, in the text of a record, is escaped.
+  """
   console.print(
-    line, markup=False, highlight=False, emoji=False, soft_wrap=True
+    printable(line), markup=False, highlight=False, emoji=False, soft_wrap=True
   )
 
 
 def say_wrapped(sentence: str, console: Console) -> None:
   """Prints a sentence, broken between words where a terminal ends."""
   if console.is_terminal:
-    console.print(Text(sentence))
+    console.print(Text(printable(sentence)))
   else:
     say(sentence, console)
 
@@ -90,7 +95,7 @@ def say_wrapped(sentence: str, console: Console) -> None:
 def warn(line: str, console: Console) -> None:
   """Prints a warning: red where there is colour."""
   if console.is_terminal:
-    console.print(Text(f"WARNING: {line}", style="bold red"))
+    console.print(Text(printable(f"WARNING: {line}"), style="bold red"))
   else:
     say(_ascii(f"WARNING: {line}"), console)
 
