@@ -18,9 +18,12 @@ def path(text: str) -> pathlib.Path:
   """
   shown = printable(text if len(text) <= 40 else f"{text[:37]}...")
   try:
+    os.fsencode(text)
     expanded = pathlib.Path(text).expanduser()
   except RuntimeError:
     raise ConfigError(f"path '{shown}': there is no such home") from None
+  except UnicodeEncodeError:
+    raise ConfigError(f"path '{shown}': holds half a character") from None
   reason = ""
   if not text:
     reason = "is empty"
