@@ -33,6 +33,7 @@ DOORS = {
   },
   "config": set(),
   "data": set(),
+  "disk_space": {"durable"},
   "durable": set(),
   "folder_lock": {"config"},
   "grid": {"checks", "config"},
@@ -76,6 +77,7 @@ DOORS = {
   "sweep": {
     "checks",
     "config",
+    "disk_space",
     "durable",
     "folder_lock",
     "grid",
@@ -239,6 +241,10 @@ def test_tests_are_named_after_rooms() -> None:
   # Not in jaxpower/.
   beside = {"audit", "configs", "docs", "fuzz", "golden_output", "imports"}
   rooms = set()
+  for path in (ROOT / "jaxpower").rglob("*.py"):
+    *outer, name = path.relative_to(ROOT / "jaxpower").with_suffix("").parts
+    names = outer if name == "__init__" else [*outer, name]
+    rooms |= {"_".join(names), "_".join((*names[:1], name))}
   for path in (ROOT / "tests").glob("test_*.py"):
     name = path.stem.removeprefix("test_")
     assert name in beside or any(
