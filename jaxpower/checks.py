@@ -38,6 +38,7 @@ from jaxpower.config import (
   Trial,
   article,
   differences,
+  field_hints,
   field_types,
   get,
   make_plain,
@@ -195,7 +196,7 @@ def check_types(config: Any, prefix: str = "") -> None:
   Whole numbers in fields of floats become floats, in place: `1` and `1.0` are
   the same config and must have the same trial id.
   """
-  hints = typing.get_type_hints(type(config))
+  hints = field_hints(type(config))
   for field in dataclasses.fields(config):
     value, hint = getattr(config, field.name), hints[field.name]
     path, kind = prefix + field.name, plain_type(hint)

@@ -253,7 +253,34 @@ class Sweep(Conditions):
 
 def to_dict(config: Any) -> dict[str, Any]:
   """Converts a config, or a part of one, to nested dicts, ready for JSON."""
-  return json.loads(json.dumps(dataclasses.asdict(config)))
+  return {
+    name: _as_json(getattr(config, name)) for name in _field_names(type(config))
+  }
+
+
+def _as_json(value: Any) -> Any:
+  """Copies a value as JSON would give it back; TypeError where it cannot."""
+  kind = type(value)
+  if value is None or kind in (str, int, float, bool):
+    return value
+  if dataclasses.is_dataclass(kind):
+    return to_dict(value)
+  if kind in (tuple, list):
+    return [_as_json(item) for item in value]
+  if kind is dict and all(type(key) is str for key in value):
+    return {key: _as_json(item) for key, item in value.items()}
+  return json.loads(json.dumps(value))
+
+
+@functools.cache
+def _field_names(kind: type) -> tuple[str, ...]:
+  return tuple(field.name for field in dataclasses.fields(kind))
+
+
+@functools.cache
+def field_hints(kind: type) -> dict[str, Any]:
+  """Returns the declared type of each field of a config."""
+  return typing.get_type_hints(kind)
 
 
 def from_dict(kind: type[T], values: dict[str, Any]) -> T:
@@ -262,7 +289,7 @@ def from_dict(kind: type[T], values: dict[str, Any]) -> T:
   Not for a Sweep, the values of whose `vary` have no declared type. Raises
   TypeError on a field that the kind does not have.
   """
-  hints = typing.get_type_hints(kind)
+  hints = field_hints(kind)
 
   def typed(name: str, value: Any) -> Any:
     of = plain_type(hints[name]) if name in hints else object
@@ -278,18 +305,18 @@ def trial_id(trial: Trial) -> str:
 
   Later fields count only where they differ from the value before they existed.
   """
-  return id_of(to_dict(trial))
+  return id_of(to_dict(trial), type(trial))
 
 
-def id_of(config: dict[str, Any]) -> str:
+def id_of(config: dict[str, Any], kind: type = Trial) -> str:
   """Returns the `trial_id` of a trial from what `to_dict` made of it."""
-  text = json.dumps(_as_before(Trial, config), sort_keys=True)
+  text = json.dumps(_as_before(kind, config), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def is_of_today(kind: type, config: dict[str, Any]) -> bool:
   """Whether a config, its parts and pretrainings have the fields of `kind`."""
-  if config.keys() != {field.name for field in dataclasses.fields(kind)}:
+  if config.keys() != set(_field_names(kind)):
     return False
   parts = ((k, config[name]) for name, k in _part_kinds(kind).items())
   return all(is_of_today(k, v) for k, v in parts if isinstance(v, dict))
@@ -450,7 +477,7 @@ def _holder(config: Any, path: str) -> tuple[Any, str]:
 def field_types(config: Any, prefix: str = "") -> dict[str, type]:
   """Maps every field, keys of dict fields included, to its declared type."""
   kinds: dict[str, type] = {}
-  hints = typing.get_type_hints(type(config))
+  hints = field_hints(type(config))
   for field in dataclasses.fields(config):
     path, value = prefix + field.name, getattr(config, field.name)
     kinds[path] = plain_type(hints[field.name])
@@ -462,6 +489,7 @@ def field_types(config: Any, prefix: str = "") -> dict[str, type]:
   return kinds
 
 
+@functools.cache
 def plain_type(hint: Any) -> type:
   """Strips a type hint: `dict[str, float]` is dict, `Trial | None` Trial."""
   if isinstance(hint, types.UnionType):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxpower import checks
-from jaxpower.config import Conditions, Sweep, Trial, put, with_seed
+from jaxpower.config import Conditions, Sweep, Trial, put, sources
 
 
 def expand(sweep: Sweep) -> list[Trial]:
@@ -40,7 +40,8 @@ def trial_of(sweep: Sweep, values: Mapping[str, Any], seed: int) -> Trial:
   for path, value in values.items():
     put(trial, path, copy.deepcopy(value))
   checks.check_types(trial)
-  trial = with_seed(trial, seed)
+  for source in sources(trial):
+    source.seed = seed
   _drop_other_tasks(trial)
   return trial
 

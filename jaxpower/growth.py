@@ -22,6 +22,7 @@ from jaxpower.config import (
   field_types,
   from_dict,
   get,
+  is_of_today,
   put,
   sources,
   to_dict,
@@ -45,10 +46,12 @@ class Grown:
       are recorded.
     settings: Ids of the recorded trials that are settings of it, and not only
       there to start others from.
+    trials: The recorded trials by id.
   """
 
   sweep: Sweep
   settings: frozenset[str] = frozenset()
+  trials: Mapping[str, Trial] = dataclasses.field(default_factory=dict)
 
   def varied(self, trial: Trial) -> dict[str, Any]:
     """Returns the values of a trial that the grown sweep varies, by field."""
@@ -79,8 +82,13 @@ def grow(
 
   Raises GrowthError where a recorded trial would be no part of the sweep.
   """
-  planned = set(map(trial_id, expanded))
-  trials = {name: _trial(record) for name, record in recorded.items()}
+  planned = {trial_id(trial): trial for trial in expanded}
+  trials = {
+    name: planned[name]
+    if name in planned and is_of_today(Trial, record.config)
+    else _trial(record)
+    for name, record in recorded.items()
+  }
   origins = {
     trial_id(source)
     for trial in (*expanded, *trials.values())
@@ -94,16 +102,19 @@ def grow(
   paths = tuple(
     dict.fromkeys(p for varied in _varied(asked, recorded) for p in varied)
   )
-  beyond = settings - planned
+  beyond = settings - planned.keys()
   others = [trial for name, trial in trials.items() if name in beyond]
   for trial in others:
     _check_part_of(asked, paths, trial)
   values = {path: asked.vary.get(path, (get(asked, path),)) for path in paths}
-  for name, trial in trials.items():
-    for path in paths if name in settings else ():
-      value = get(with_seed(trial, 0), path)
-      if _plain(path, value) not in {_plain(path, v) for v in values[path]}:
-        values[path] = (*values[path], value)
+  for path in paths:
+    known = {_plain(path, value) for value in values[path]}
+    for name, trial in trials.items():
+      if name in settings:
+        plain = _plain(path, get(trial, path))
+        if plain not in known:
+          known.add(plain)
+          values[path] = (*values[path], get(with_seed(trial, 0), path))
   sweep = dataclasses.replace(
     asked,
     vary=values,
@@ -111,7 +122,7 @@ def grow(
     targets=_joined(asked.targets, (t.targets for t in others)),
     task_weights=_joined(asked.task_weights, (t.task_weights for t in others)),
   )
-  return Grown(sweep, frozenset(settings))
+  return Grown(sweep, frozenset(settings), trials)
 
 
 def renamed(
@@ -123,14 +134,15 @@ def renamed(
   of a transfer says as much of its origin as the others do not share.
   """
   names = {
-    name: grown.varied(_trial(record)) if name in grown.settings else {}
-    for name, record in recorded.items()
+    name: grown.varied(trial) if name in grown.settings else {}
+    for name, trial in grown.trials.items()
   }
   return {
     name: varied
     for name, varied in names.items()
     # As JSON: a record that was read has lists for tuples.
-    if _json(varied) != _json(recorded[name].varied)
+    if varied != recorded[name].varied
+    and _json(varied) != _json(recorded[name].varied)
   }
 
 
@@ -180,10 +192,21 @@ def _check_part_of(asked: Sweep, paths: Iterable[str], trial: Trial) -> None:
 
 def _plain(path: str, value: Any) -> str:
   """Writes a value so that equal ones are equal, whatever their seed."""
+  if value is None or isinstance(value, str | int | float):
+    return _plain_scalar(path, type(value), value)
   trial = Trial()
   put(trial, path, copy.deepcopy(value))
   check_types(trial)  # 1 and 1.0 are one value
   return _json(get(with_seed(trial, 0), path))
+
+
+@functools.lru_cache(maxsize=65_536)
+def _plain_scalar(path: str, kind: type, value: Any) -> str:
+  """Does so for a value that many trials have; `kind` tells True from 1."""
+  trial = Trial()
+  put(trial, path, value)
+  check_types(trial)
+  return _json(get(trial, path))
 
 
 def _json(value: Any) -> str:

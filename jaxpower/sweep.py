@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from jaxpower import (
+  disk_space,
   durable,
   growth,
   pretraining,
@@ -213,6 +214,8 @@ def execute(
         ready = workers.of(trials[0].framework).ready
         requirements.check_devices(trials, ready)
       greet(workers.of(left[0].framework).ready)
+      if short := disk_space.shortage(plan.folder, len(left)):
+        tell(short)
       _write_growth(plan)
       for trial in left:
         number = plan.numbers[trial_id(trial)]
@@ -222,6 +225,10 @@ def execute(
           worker = workers.of(trial.framework)
           record = _run(worker, plan, trial, number, watch)
         record_keeper.keep(lock, record, tell)
+        if not newest and (
+          short := disk_space.shortage(plan.folder, len(left) - 1)
+        ):
+          tell(short)  # of a new folder the first trial tells what each takes
         newest[record.trial_id] = record
         watch(number, trial, record)
   elif plan.renamed:

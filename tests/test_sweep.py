@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -13,8 +14,11 @@ import pytest
 
 from jaxpower import (
   config,
+  disk_space,
+  durable,
   provenance,
   record_files,
+  records,
   requirements,
   sweep,
   sweep_file,
@@ -761,3 +765,55 @@ def test_a_file_is_no_folder(tmp_path: pathlib.Path) -> None:
   (tmp_path / "run").write_text("")
   with pytest.raises(ConfigError, match="is a file; name a folder"):
     sweep.plan(asked(), tmp_path / "run")
+
+
+def test_a_disk_too_small_is_told_after_the_first_trial(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setattr(durable, "free_bytes", lambda _: 2**20 * 16)
+  told: list[str] = []
+  plan = sweep.plan(asked(), tmp_path)
+  real = disk_space.bytes_a_trial
+  monkeypatch.setattr(
+    disk_space, "bytes_a_trial", lambda f: real(f) and 2**20 * 6
+  )
+  sweep.execute(plan, tell=told.append)
+  assert len(told) == 1
+  assert "3 more trials at 6,291,456 bytes each" in told[0]
+
+
+def test_a_record_that_cannot_be_read_is_run_again(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  first = sweep.run(asked(), tmp_path)
+  path = tmp_path / "records" / f"{first[1].trial_id}.json"
+  path.write_bytes(path.read_bytes()[:100])
+  with pytest.raises(records.RecordError, match="without --strict"):
+    sweep.plan(asked(), tmp_path, strict=True)
+  plan = sweep.plan(asked(), tmp_path)
+  assert [each.path for each in plan.rejected] == [path]
+  assert [trial_id(trial) for trial in plan.left] == [first[1].trial_id]
+  assert path.exists(), "a plan writes nothing"
+  assert sweep.execute(plan) == first
+  assert instant.runs == 5
+  assert (tmp_path / "records" / "rejected" / path.name).exists()
+  assert sweep.plan(asked(), tmp_path, strict=True).left == ()
+
+
+def test_a_clock_that_jumps_harms_nothing(
+  tmp_path: pathlib.Path,
+  instant: type[InstantWorker],
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  """Back by ten years and on by ten, between trials."""
+  jumps = iter(range(10**6))
+
+  def jumping() -> float:
+    return 1.8e9 + (-1) ** next(jumps) * 3.2e8
+
+  monkeypatch.setattr(time, "time", jumping)
+  found = sweep.run(asked(), tmp_path)
+  for number, path in enumerate(sorted((tmp_path / "records").iterdir())):
+    os.utime(path, (0, (-1) ** number * 1e8))
+  assert sweep.run(asked(), tmp_path) == found
+  assert instant.runs == 4

@@ -4,8 +4,9 @@ There are two, both of medians over seeds: joules against accuracy, along the
 curves of training, and joules against seconds to the target.
 """
 
+import bisect
+import itertools
 import math
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -82,12 +83,24 @@ def best_accuracy_so_far(group: Group) -> tuple[tuple[float, float], ...]:
   curves = list(map(_evaluations, ran(group.records)))
   if not curves or not all(curves):
     return ()
+  looks = sorted(
+    (joules, trial, accuracy)
+    for trial, curve in enumerate(curves)
+    for joules, accuracy in curve
+  )
+  best = [0.0] * len(curves)
+  ranked = best.copy()  # in order, so that a median is two of them
   steps: list[tuple[float, float]] = []
-  for joules in sorted({joules for curve in curves for joules, _ in curve}):
-    accuracies = [_best_within(curve, joules) for curve in curves]
-    if not statistics.median_low(accuracies):
+  for joules, at_once in itertools.groupby(looks, key=lambda look: look[0]):
+    for _, trial, accuracy in at_once:
+      if accuracy > best[trial]:
+        del ranked[bisect.bisect_left(ranked, best[trial])]
+        bisect.insort(ranked, accuracy)
+        best[trial] = accuracy
+    if not ranked[(len(ranked) - 1) // 2]:
       continue  # half of a median of two would be nobody's accuracy
-    accuracy = statistics.median(accuracies)
+    middle = ranked[(len(ranked) - 1) // 2 : len(ranked) // 2 + 1]
+    accuracy = sum(middle) / len(middle)
     if accuracy > (steps[-1][1] if steps else 0.0):
       steps.append((joules, accuracy))
   return tuple(steps)
@@ -111,10 +124,6 @@ def _evaluations(record: TrialRecord) -> tuple[tuple[float, float], ...]:
     and evaluation.accuracy is not None
     and math.isfinite(evaluation.accuracy)
   )
-
-
-def _best_within(curve: Sequence[tuple[float, float]], joules: float) -> float:
-  return max((a for until, a in curve if until <= joules), default=0.0)
 
 
 def _front(points: Iterable[Point], sign: int) -> tuple[Point, ...]:

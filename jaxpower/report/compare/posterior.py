@@ -45,6 +45,41 @@ ALL_SHARED, NONE_SHARED = 1 - 1e-6, 1e-9
 MOST_OVER_NOISE = 1e4
 MOST_WIDER = math.sqrt(2)  # of the t quantile: where seeds share half
 LEAST_SCATTER = 1e-6  # keeps logs and ratios finite where all costs are equal
+# Settings from which a matrix of them is a diagonal and few columns, and not
+# dense: its cube would be most of what a report costs; chosen.
+MANY_SETTINGS = 32
+
+
+# Roots of covariances: L with L @ L.T the covariance
+
+
+@dataclass(frozen=True, eq=False)
+class DenseRoot:
+  """A root (n, n)."""
+
+  root: np.ndarray
+
+  def times(self, normals: np.ndarray) -> np.ndarray:
+    """Gives independent normals (draws, n) the covariance."""
+    return normals @ self.root.T
+
+
+@dataclass(frozen=True, eq=False)
+class ThinRoot:
+  """A root of `diag(scale) (1 + basis off basis.T)`, n by few.
+
+  The symmetric one where all of `scale` (n,) is equal.
+  """
+
+  scale: np.ndarray
+  basis: np.ndarray
+  off: np.ndarray
+
+  def times(self, normals: np.ndarray) -> np.ndarray:
+    """Gives independent normals (draws, n) the covariance."""
+    return (normals + normals @ self.basis @ self.off @ self.basis.T) * (
+      self.scale
+    )
 
 
 # The closed form, at each point of the grid of shares
@@ -100,7 +135,7 @@ class Design:
   blocks: np.ndarray
   settings: np.ndarray
   blocks_root: np.ndarray
-  settings_root: np.ndarray
+  settings_root: Sequence[DenseRoot | ThinRoot]
   log_prior: np.ndarray
   factor: np.ndarray
   seed_share: np.ndarray
@@ -129,13 +164,13 @@ class Design:
     sds = BOARD_SDS
     if of_board.shape[1] < 2:  # one board: common to all, seen in no ratio
       of_board, sds = of_board[:, :0], np.zeros(1)
-    shared, freedom = _contrasts(of_setting, of_seed)
-    within = _scatter(of_setting[exact], logs[exact])
+    shared, freedom = _contrasts(column, of_seed.argmax(axis=1))
+    nothing = np.empty((int(exact.sum()), 0))
+    within = _scatter(column[exact], nothing, logs[exact])
     # Of the noise alone, in which the board's variance is counted.
     noise = [(share, within * math.sqrt(1 - share)) for share in SEED_SHARES]
     if shared == ALL_SHARED:
-      effects = np.hstack([of_setting, of_seed])
-      within = _scatter(effects[exact], logs[exact])
+      within = _scatter(column[exact], of_seed[exact], logs[exact])
     noise.append((shared, within))
     points = np.array(
       [
@@ -147,7 +182,8 @@ class Design:
     of_block = np.hstack([of_seed, of_board])
     kinds = np.repeat((0, 1), (of_seed.shape[1], of_board.shape[1]))
     parts = [_closed_form(of_setting, of_block, p[kinds]) for p in points]
-    blocks, settings, log_prior = map(np.stack, zip(*parts, strict=True))
+    *stacked, roots = zip(*parts, strict=True)
+    blocks, settings, log_prior = map(np.stack, stacked)
     log_prior[-len(sds) :] = -np.inf
     factor = 1 + points.sum(axis=1)
     return cls(
@@ -158,7 +194,7 @@ class Design:
       blocks=blocks,
       settings=settings,
       blocks_root=np.linalg.cholesky(blocks),
-      settings_root=_roots(settings),
+      settings_root=roots,
       log_prior=log_prior,
       factor=factor,
       seed_share=points[:, 0] / factor,
@@ -175,17 +211,31 @@ def _indicators(labels: Sequence[Hashable]) -> np.ndarray:
   return np.eye(len(place))[[place[label] for label in labels]]
 
 
-def _scatter(effects: np.ndarray, logs: np.ndarray) -> float:
-  """Estimates the standard deviation that effects (n, columns) leave."""
-  fitted, _, rank, _ = np.linalg.lstsq(effects, logs)
-  off = logs - effects @ fitted
-  freedom = max(len(logs) - int(rank), 1)
+def _scatter(
+  column: np.ndarray, effects: np.ndarray, logs: np.ndarray
+) -> float:
+  """Estimates the standard deviation that settings and effects leave.
+
+  Args:
+    column: The setting of each observation, (n,).
+    effects: Other columns of the regression, (n, effects).
+    logs: What is regressed, (n,).
+  """
+  both = np.column_stack([effects, logs])
+  count = np.bincount(column)[column][:, None]
+  sums = np.zeros((column.max() + 1, both.shape[1]))
+  np.add.at(sums, column, both)
+  both = both - sums[column] / count  # Frisch-Waugh-Lovell
+  effects, off, rank = both[:, :-1], both[:, -1], 0
+  if effects.size:
+    fitted, _, rank, _ = np.linalg.lstsq(effects, off)
+    off = off - effects @ fitted
+  settings = len(np.unique(column))
+  freedom = max(len(logs) - settings - int(rank), 1)
   return max(math.sqrt(float(off @ off) / freedom), LEAST_SCATTER)
 
 
-def _contrasts(
-  of_setting: np.ndarray, of_seed: np.ndarray
-) -> tuple[float, int]:
+def _contrasts(column: np.ndarray, seed: np.ndarray) -> tuple[float, int]:
   """Decides how ratios of settings take the noise: seed share, and freedom.
 
   What is said of ratios must hold whatever the seeds share. It does with the
@@ -193,10 +243,22 @@ def _contrasts(
   the cost of degrees of freedom; and, wider than need be, with seeds that
   share nothing. The first is taken unless it has so few degrees of freedom
   that it is wider even where seeds share half of the variance.
+
+  Args:
+    column: The setting of each observation, (n,).
+    seed: Its seed, a number from 0, (n,).
   """
-  n, settings = of_setting.shape
-  rank = int(np.linalg.matrix_rank(np.hstack([of_setting, of_seed])))
-  within, pooled = n - rank, n - settings
+  from scipy.sparse import coo_array
+  from scipy.sparse.csgraph import connected_components
+
+  n, settings, seeds = len(column), column.max() + 1, seed.max() + 1
+  # Of settings and seeds that are linked through trials one effect each time
+  # follows from the others.
+  links = (np.ones(n), (column, settings + seed))
+  parts, _ = connected_components(
+    coo_array(links, shape=(settings + seeds,) * 2), directed=False
+  )
+  within, pooled = n - int(settings + seeds - parts), n - int(settings)
   if within > 0:
     wider = stdtrit(within, 0.975) / stdtrit(pooled, 0.975)
     if wider <= MOST_WIDER:
@@ -206,8 +268,8 @@ def _contrasts(
 
 def _closed_form(
   of_setting: np.ndarray, of_block: np.ndarray, over_noise: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Computes `blocks`, `settings` and `log_prior` of one grid point.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, DenseRoot | ThinRoot]:
+  """Computes `blocks`, `settings`, `log_prior` and a root of one grid point.
 
   `over_noise` holds the variance of each block over that of the noise. By the
   Woodbury identity nothing here is larger than settings or blocks.
@@ -215,14 +277,49 @@ def _closed_form(
   precision = np.diag(1 / over_noise) + of_block.T @ of_block
   blocks = np.linalg.inv(precision)
   crossed = of_setting.T @ of_block
-  information = of_setting.T @ of_setting - crossed @ blocks @ crossed.T
   log_variance = np.linalg.slogdet(precision)[1] + np.log(over_noise).sum()
-  log_information = np.linalg.slogdet(information)[1]
-  return (
-    blocks,
-    np.linalg.inv(information),
-    np.array(-(log_variance + log_information) / 2),
+  if len(crossed) > MANY_SETTINGS:
+    settings, log_information, root = _many_settings(
+      of_setting.sum(axis=0), crossed, precision
+    )
+  else:
+    information = of_setting.T @ of_setting - crossed @ blocks @ crossed.T
+    log_information = np.linalg.slogdet(information)[1]
+    settings = np.linalg.inv(information)
+    root = DenseRoot(_root(settings))
+  log_prior = np.array(-(log_variance + log_information) / 2)
+  return blocks, settings, log_prior, root
+
+
+def _many_settings(
+  counts: np.ndarray, crossed: np.ndarray, precision: np.ndarray
+) -> tuple[np.ndarray, float, ThinRoot]:
+  """Inverts the information on many settings, which few blocks link.
+
+  Args:
+    counts: Observations of each setting, (n,).
+    crossed: Those in each block too, (n, blocks).
+    precision: Of the blocks, (blocks, blocks).
+
+  Returns:
+    The covariance (n, n), the log determinant of the information, and a root.
+  """
+  scale = 1 / np.sqrt(counts)
+  scaled = crossed * scale[:, None]
+  inner = precision - scaled.T @ scaled
+  log_information = (
+    np.log(counts).sum()
+    + np.linalg.slogdet(inner)[1]
+    - np.linalg.slogdet(precision)[1]
   )
+  basis, upper = np.linalg.qr(scaled)
+  within = np.eye(len(inner)) + upper @ np.linalg.inv(inner) @ upper.T
+  off = within - np.eye(len(inner))
+  settings = basis @ off @ basis.T
+  settings[np.diag_indices(len(counts))] += 1
+  settings *= scale[:, None] * scale
+  root = ThinRoot(scale, basis, _root(within) - np.eye(len(inner)))
+  return settings, float(log_information), root
 
 
 # Draws
@@ -273,11 +370,11 @@ def _draw(design: Design, sums: Sums, uniform: np.ndarray) -> Drawn:
   for g in np.unique(point):
     here = np.flatnonzero(point == g)
     root = design.settings_root[g]
-    settings[here] = estimates[row[here], g] + normals[here, :count] @ root.T
+    settings[here] = estimates[row[here], g] + root.times(normals[here, :count])
     if design.pooled:  # else seeds that few settings share would count twice
       alone = g % design.board_points - design.board_points
       root = design.settings_root[alone]
-    apart[here] = normals[here, :count] @ root.T
+    apart[here] = root.times(normals[here, :count])
     off = sums.by_block[row[here]] - settings[here] @ design.crossed
     root = design.blocks_root[g]
     blocks[here] = off @ design.blocks[g] + normals[here, count:] @ root.T
@@ -294,11 +391,10 @@ def _draw(design: Design, sums: Sums, uniform: np.ndarray) -> Drawn:
   )
 
 
-def _roots(covariances: np.ndarray) -> np.ndarray:
-  """Takes the symmetric roots (g, n, n), which treat all settings alike."""
-  values, vectors = np.linalg.eigh(covariances)
-  scaled = vectors * np.sqrt(np.maximum(values, 0))[:, None]
-  return scaled @ vectors.transpose(0, 2, 1)
+def _root(covariance: np.ndarray) -> np.ndarray:
+  """Takes the symmetric root (n, n), which treats all settings alike."""
+  values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+  return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
 def _weights(design: Design, squares: np.ndarray) -> np.ndarray:
