@@ -8,7 +8,8 @@ one of another type or size. An input may be refused by the error that its
 reader promises, in one line, or taken. Found are: any other error (a
 traceback), more than two CPU seconds, an error of several pages, and values
 that nobody can have measured. Prints a line for each reader; exit code 1 where
-anything was found. tests/test_fuzz.py runs a short form.
+anything was found. tests/test_fuzz.py runs a short form; PYTHONPATH is the
+root of the repository, if jaxpower is not installed.
 """
 
 import argparse
