@@ -22,6 +22,7 @@ def test_the_tilde_is_the_home(
     ("ä" * 128, "255 bytes"),
     ("a/" * 2_049, "4095 bytes"),
     ("a\ud800", "half a character"),
+    ("~\0a/x", "no such home"),
     ("~nobody-of-this-name/x", "no such home"),
   ],
 )

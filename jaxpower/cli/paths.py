@@ -20,10 +20,10 @@ def path(text: str) -> pathlib.Path:
   try:
     os.fsencode(text)
     expanded = pathlib.Path(text).expanduser()
-  except RuntimeError:
+  except (RuntimeError, ValueError) as error:
+    if isinstance(error, UnicodeEncodeError):
+      raise ConfigError(f"path '{shown}': holds half a character") from None
     raise ConfigError(f"path '{shown}': there is no such home") from None
-  except UnicodeEncodeError:
-    raise ConfigError(f"path '{shown}': holds half a character") from None
   reason = ""
   if not text:
     reason = "is empty"

@@ -22,7 +22,6 @@ from jaxpower.wording import (
   duration,
   energy,
   number,
-  on_one_line,
   percent,
   printable,
   setting,
@@ -117,7 +116,7 @@ class Display:
     total = len(self._plan.trials)
     done = total - len(self._plan.left) + self._done
     frame = Table.grid()
-    frame.add_row(Text(on_one_line(text)))
+    frame.add_row(Text(printable(text).replace("\n", " ")))
     frame.add_row(ProgressBar(total=total, completed=done, width=40))
     return frame
 

@@ -36,7 +36,7 @@ def read(argument: str) -> tuple[Reference, ...]:
   """
   try:
     path, facts = _split_argument(argument)
-  except RuntimeError:
+  except (RuntimeError, ValueError):
     raise BadReferenceError(f"{argument}: there is no such home") from None
   try:
     text = path.read_bytes().decode("utf-8-sig")
