@@ -178,7 +178,8 @@ def _damaged_json(value: Any, draw: random.Random) -> Any:
     case 2 if isinstance(holder[key], str):
       holder[key] = _damaged_text(holder[key], draw)
     case 3 if isinstance(holder[key], int | float):
-      holder[key] = holder[key] * draw.choice((-1, 0, 1e6, 1e300, 0.5))
+      number = holder[key] if abs(holder[key]) < 1e300 else 1
+      holder[key] = number * draw.choice((-1, 0, 1e6, 1e300, 0.5))
     case _:
       holder[key] = copy.deepcopy(draw.choice(VALUES))
   return value
