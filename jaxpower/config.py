@@ -570,10 +570,13 @@ def _parse(text: str, kind: type) -> Any:
 
 # Parts of error lines
 
+MOST_SHOWN = 60  # characters of a wrong name; chosen
+
 
 def unknown(what: str, name: str, names: Iterable[str]) -> str:
   """Says that a name is unknown, with the nearest of the known names."""
   names = sorted(names)
+  name = name if len(name) <= MOST_SHOWN else f"{name[: MOST_SHOWN - 3]}..."
   near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
   hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
   return f"unknown {what} '{name}'; {hint}"

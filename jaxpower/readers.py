@@ -337,6 +337,8 @@ def shown(value: Any) -> str:
     return kinds[type(value)]
   if isinstance(value, bool):
     return "true" if value else "false"
+  if isinstance(value, int) and abs(value) >= 10**MOST_SHOWN:
+    return f"a number of more than {MOST_SHOWN} digits"
   text = ascii(value) if isinstance(value, str) else f"{value:.6g}"
   return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
 

@@ -91,13 +91,14 @@ def problem(folder: pathlib.Path) -> str:
     return f"{folder} was not written to its end (no {SUMS})"
   except (OSError, ValueError):
     return f"{folder / SUMS} cannot be read"
+  names = _names(folder)
   for name, expected in checksums.items():
     path = folder / name
-    if not path.is_file():
+    if name not in names:  # nor is a file elsewhere, `../x`, of the checkpoint
       return f"{path} is missing"
     if _sha256(path) != expected:
       return f"{path} is damaged: its checksum is another"
-  for name in _names(folder):
+  for name in names:
     if name not in checksums:
       return f"{folder / name} was not there when the weights were written"
   return ""

@@ -264,6 +264,8 @@ def join_settings(names: Sequence[str], conjunction: str = "and") -> str:
 
 # Texts of others
 
+MOST_SHOWN = 2_000  # characters of a line; chosen: a screen of 25 x 80
+
 # Unicode's control characters but the end of a line (Cc), the marks of format
 # (Cf: direction, joiners, tags), separators of lines (Zl, Zp), surrogates (Cs).
 ACTED_UPON = re.compile(
@@ -282,5 +284,6 @@ def printable(text: str) -> str:
 
 
 def on_one_line(text: str) -> str:
-  """Escapes what a terminal would act upon, and joins lines by spaces."""
-  return printable(" ".join(text.split()))
+  """Escapes what a terminal would act upon, joins lines, cuts what is long."""
+  line = printable(" ".join(text.split()))
+  return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 3]}..."

@@ -5,11 +5,10 @@
   python scripts/report.py --reference_template > FILE
   python scripts/report.py --lifecycle_template > FILE
 
-Several folders are reported one by one, then together. Unlike data, targets,
-devices or meters are never pooled; equal boards are, but for --by=board. A
-reference is a CSV or JSON file of results measured elsewhere, or a log of
-CodeCarbon or Zeus: --reference=FILE:model=resnet18,target_accuracy=0.8. With
---share nothing says whose machine it was: no host, path, environment or UUID.
+Several folders are reported one by one, then together; unlike data, targets,
+devices or meters are never pooled. A reference is a CSV or JSON file of results
+or a log of CodeCarbon or Zeus: --reference=FILE:model=cnn,target_accuracy=0.8.
+--share leaves out host, paths, environment, UUIDs and command line.
 """
 
 from collections.abc import Sequence

@@ -232,7 +232,7 @@ def test_a_reader_that_has_enough_ends_watch_without_a_traceback(bare):
     (["measure", "--interval=-1", "--", "ls"], "0.001 to 3600 seconds"),
     (["measure", "--meter=nvlm", "--", "ls"], "did you mean 'nvml'?"),
     (["measure", "--json=/no/such/x.json", "--", "ls"], "cannot write"),
-    (["watch", "--count=few"], "invalid int value"),
+    (["watch", "--count=few"], "'few' is not a number from 1 on"),
   ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(arguments, message, capsys):

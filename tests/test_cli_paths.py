@@ -21,6 +21,8 @@ def test_the_tilde_is_the_home(
     ("a\0b", "zero byte"),
     ("ä" * 128, "255 bytes"),
     ("a/" * 2_049, "4095 bytes"),
+    ("a\ud800", "half a character"),
+    ("~\0a/x", "no such home"),
     ("~nobody-of-this-name/x", "no such home"),
   ],
 )

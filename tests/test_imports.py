@@ -291,7 +291,8 @@ def test_a_face_loads_nothing_heavy(module: str, heavy: set[str]) -> None:
 
 def test_tests_are_named_after_rooms() -> None:
   """`test_report_page`, or with what is tested of it, `test_trial_torch`."""
-  beside = {"configs", "docs", "golden_output", "imports"}  # not in jaxpower/
+  # Not in jaxpower/.
+  beside = {"audit", "configs", "docs", "fuzz", "golden_output", "imports"}
   rooms = set()
   for path in (ROOT / "jaxpower").rglob("*.py"):
     *outer, name = path.relative_to(ROOT / "jaxpower").with_suffix("").parts

@@ -176,5 +176,5 @@ def test_dollar_signs_in_a_name_are_no_formula(name: str) -> None:
     for n in (1, 2)
     for seed in range(3)
   ]
-  figure = Figure(name, "", (compare(trials),))
+  figure = Figure(name, compare(trials), "")
   assert [kind for _, kind, _ in figures.draw(figure)] == ["png", "svg"]

@@ -124,3 +124,14 @@ def test_a_damaged_origin_is_one_line(
 def test_a_path_that_no_folder_can_have_is_said() -> None:
   assert "File name too long" in weights.problem(pathlib.Path("a" * 300))
   assert weights.problem(pathlib.Path("a\0b")).endswith("is not there")
+
+
+@pytest.mark.parametrize("name", ["../beside", "a" * 300])
+def test_a_checksum_of_a_file_elsewhere_is_refused(
+  folder: pathlib.Path, name: str
+) -> None:
+  (folder.parent / "beside").write_bytes(b"1")
+  digest = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
+  with (folder / weights.SUMS).open("a") as file:
+    file.write(f"{digest}  {name}\n")
+  assert weights.problem(folder) == f"{folder / name} is missing"

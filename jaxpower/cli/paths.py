@@ -18,8 +18,11 @@ def path(text: str) -> pathlib.Path:
   """
   shown = printable(text if len(text) <= 40 else f"{text[:37]}...")
   try:
+    os.fsencode(text)
     expanded = pathlib.Path(text).expanduser()
-  except RuntimeError:
+  except (RuntimeError, ValueError) as error:
+    if isinstance(error, UnicodeEncodeError):
+      raise ConfigError(f"path '{shown}': holds half a character") from None
     raise ConfigError(f"path '{shown}': there is no such home") from None
   reason = ""
   if not text:

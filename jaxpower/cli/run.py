@@ -28,6 +28,7 @@ from jaxpower.cli.paths import path as path_of
 from jaxpower.cli.progress import Display, outline
 from jaxpower.cli.report import unreadable
 from jaxpower.cli.signals import Signals
+from jaxpower.cli.script import too_long
 from jaxpower.config import ConfigError, Sweep
 from jaxpower.data import DataError
 from jaxpower.power.sources import METERS
@@ -216,6 +217,8 @@ def _read(
   values: flags.FlagValues, argv: list[str], known_only: bool = False
 ) -> list[str]:
   """Sets the flags that a command line gives; returns what is no flag."""
+  if reason := too_long(argv):
+    raise ConfigError(reason)
   try:
     return values(argv, known_only)
   except flags.UnrecognizedFlagError as error:

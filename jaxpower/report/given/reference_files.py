@@ -34,7 +34,10 @@ def read(argument: str) -> tuple[Reference, ...]:
 
   Raises BadReferenceError: one line with the file, its row and column.
   """
-  path, facts = _split_argument(argument)
+  try:
+    path, facts = _split_argument(argument)
+  except (RuntimeError, ValueError):
+    raise BadReferenceError(f"{argument}: there is no such home") from None
   try:
     text = path.read_bytes().decode("utf-8-sig")
   except FileNotFoundError:
@@ -45,6 +48,8 @@ def read(argument: str) -> tuple[Reference, ...]:
     raise BadReferenceError(
       f"{path}: not text in UTF-8; save it as CSV"
     ) from None
+  except ValueError:  # a zero byte or half a character
+    raise BadReferenceError(f"{path}: no file can be called so") from None
   try:
     references = tuple(_references(path, text, facts))
   except BadReferenceError as error:
@@ -57,8 +62,8 @@ def read(argument: str) -> tuple[Reference, ...]:
 def _split_argument(argument: str) -> tuple[pathlib.Path, dict[str, str]]:
   """Splits FILE from its fields; the name of a file may contain a colon."""
   path, colon, text = argument.rpartition(":")
-  if not colon or "=" not in text or pathlib.Path(argument).exists():
-    return pathlib.Path(argument), {}
+  if not colon or "=" not in text or _exists(argument):
+    return pathlib.Path(argument).expanduser(), {}
   facts = {}
   for part in filter(None, text.split(",")):
     name, equals, value = part.partition("=")
@@ -75,7 +80,14 @@ def _split_argument(argument: str) -> tuple[pathlib.Path, dict[str, str]]:
       except BadReferenceError as error:
         raise BadReferenceError(f"{argument}: {error}") from None
     facts[name] = value
-  return pathlib.Path(path), facts
+  return pathlib.Path(path).expanduser(), facts
+
+
+def _exists(path: str) -> bool:
+  try:
+    return pathlib.Path(path).expanduser().exists()
+  except (OSError, RuntimeError, ValueError):  # no file can be called so
+    return False
 
 
 def _references(
