@@ -27,8 +27,8 @@ from jaxpower.cli.output import PlainConsole, attempt, say
 from jaxpower.cli.paths import path as path_of
 from jaxpower.cli.progress import Display, outline
 from jaxpower.cli.report import unreadable
-from jaxpower.cli.signals import Signals
 from jaxpower.cli.script import too_long
+from jaxpower.cli.signals import Signals
 from jaxpower.config import ConfigError, Sweep
 from jaxpower.data import DataError
 from jaxpower.power.sources import METERS
