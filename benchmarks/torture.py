@@ -14,8 +14,8 @@ begins. Checked of each:
              time of all workers comes to, from each attempt's first second on
              (the meter models them from CPU time, so that is the truth here)
 
-Cost: about 15 s of CPU time a kill; `make torture` gives 200. The short form in
-the tests is `--kills=2 --seeds=1`.
+Cost: about 15 s of CPU time a kill; `make torture` gives 200. The short form is
+tests/test_sweep_torture.py.
 
   PYTHONPATH=. python benchmarks/torture.py --out=benchmarks/torture.json
 """

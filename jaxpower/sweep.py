@@ -17,7 +17,7 @@ import os
 import pathlib
 import statistics
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jaxpower import (
@@ -51,7 +51,7 @@ from jaxpower.patience import Limits
 from jaxpower.readers import ReadError
 from jaxpower.record_files import Rejected
 from jaxpower.records import TrialRecord
-from jaxpower.worker import Worker, Workers, failed_record
+from jaxpower.worker import Workers, failed_record
 
 # Called with the number of the trial (from 1), the trial and its news.
 Watch = Callable[[int, Trial, Progress | TrialRecord], None]
@@ -239,11 +239,7 @@ def execute(
           raise Stopped
         number = plan.numbers[trial_id(trial)]
         news = functools.partial(onlookers.call, watch, number, trial)
-        if reason := pretraining.blocked_by(trial, newest):
-          record = failed_record(trial, plan.varied(trial), reason)
-        else:
-          worker = workers.of(trial.framework)
-          record = _run(worker, plan, trial, news, say, stop)
+        record = _run(workers, plan, trial, newest, news, say, stop)
         record = onlookers.noted(record)
         _keep(plan, lock, record, say, first=not newest)
         newest[record.trial_id] = record
@@ -313,9 +309,10 @@ def _workers(plan: Plan, lock: FolderLock) -> Workers:
 
 
 def _run(
-  worker: Worker,
+  workers: Workers,
   plan: Plan,
   trial: Trial,
+  newest: Mapping[str, TrialRecord],
   news: Callable[[Progress], None],
   say: Callable[[str], None],
   stop: Callable[[], bool],
@@ -325,6 +322,9 @@ def _run(
   Raises Stopped where the trial ended because `stop` became true.
   """
   varied = plan.varied(trial)
+  if reason := pretraining.blocked_by(trial, newest):
+    return failed_record(trial, varied, reason)
+  worker = workers.of(trial.framework)
   heard = worker.run(
     trial,
     varied,

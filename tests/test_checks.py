@@ -89,7 +89,7 @@ def make(**fields: Any) -> Callable[[], Sweep]:
     (make(name="-rf"), "name '-rf': must be"),
     (make(name="a\nb"), "name 'a\\nb': must be"),
     (make(name="a\x1b[2J"), "name 'a\\x1b[2J': must be"),
-    (make(name="a" * 101), "must be usable as a folder's name"),
+    (make(name="a" * 101), "name 'aaaaaaaaaaaa..."),
     (make(vary={"batch_size": ("a",)}), "batch_size = 'a': must be an int"),
     (make(vary={"model.name": ("cn",)}), "unknown model 'cn'"),
     (make(vary={"target_accuracy": (2.0,)}), "target_accuracy 2.0"),

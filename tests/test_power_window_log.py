@@ -45,7 +45,7 @@ class Run:
     ]
     self.sampler = Sampler(self.sources, clock=self.clock)
     nothing: Any = NoTime()
-    self.log = WindowLog(self.sampler, LoadLog(nothing, nothing))
+    self.log: Any = WindowLog(self.sampler, LoadLog(nothing, nothing))
     if tidy:
       self.sampler.add_chore(self.log.tidy, 1.0)
     self.go(10.0)
@@ -56,12 +56,12 @@ class Run:
       now = self.sampler.poll()
       self.clock.now = max(self.clock.now, now) + self.dice.expovariate(1e4)
 
-  def close(self, handle):
+  def close(self, handle) -> Any:
     handle.end = self.clock.now
     self.log.close(handle)
     return handle
 
-  def finished(self, handle):
+  def finished(self, handle) -> Any:
     """Closes a window, and waits for the tick after its end."""
     self.close(handle)
     self.go(1.0)

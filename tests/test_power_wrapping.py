@@ -4,6 +4,7 @@ import asyncio
 import functools
 import inspect
 import time
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,8 @@ SECONDS = 0.05
 def monitor():
   waited = []
   with Monitor([SimulatedSource(100.0)], wait=waited.append) as monitor:
-    monitor.waited = waited
+    holder: Any = monitor
+    holder.waited = waited
     yield monitor
 
 

@@ -89,6 +89,7 @@ class InstantWorker:
     folder: pathlib.Path,
     compile_repeats: int = 1,
     stop: Callable[[], bool] = lambda: False,
+    checkpoint_minutes: float = 10.0,
   ) -> Iterator[Progress | Done | Stopped]:
     yield Progress(phase="train", accuracy=0.5)
     failed = type(self).runs == type(self).fails_at
