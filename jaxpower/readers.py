@@ -23,6 +23,7 @@ Convert = Callable[[Any], Any]  # raises ReadError
 # Chosen: our own files nest 8 deep, and 3 more for each pretraining of a
 # pretraining. Python itself gives up at about a thousand.
 MOST_DEPTH = 100
+LARGEST_FLOAT = 1.7976931348623157e308  # a whole number may be larger
 MOST_SHOWN = 40  # characters of a value shown in an error; chosen
 # Metadata of the field of a dataclass that keeps the fields it does not have.
 KEEP_OTHERS = {"keeps_others": True}
@@ -204,9 +205,10 @@ def _plain(kind: type) -> Convert:
 def _number(kind: type, within: Between) -> Convert:
   kinds = (int, float) if kind is float else (int,)
   low, high = within.low, within.high
+  largest = LARGEST_FLOAT if kind is float else math.inf
 
   def convert(value: Any) -> Any:
-    if type(value) not in kinds or not -math.inf < value < math.inf:
+    if type(value) not in kinds or not -largest < value < largest:
       raise ReadError(f"{shown(value)} is not {NUMBERS[kind]}")
     if not low <= value <= high:
       raise ReadError(f"{shown(value)} is not {within}")

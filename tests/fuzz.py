@@ -349,7 +349,8 @@ def _cache(content: bytes, folder: pathlib.Path) -> None:
   (folder / "c.npz").write_bytes(content)
   for read in (cache.read, cache.map_arrays):
     found = read(folder / "c.npz", "key")
-    if found is not None and not (found["x"] == np.arange(40)).all():
+    # Without the array it is made again (data.prepared).
+    if found and "x" in found and not (found["x"] == np.arange(40)).all():
       raise NonsenseError("a changed array was taken")
 
 

@@ -25,6 +25,7 @@ _DAMAGE = (
   EOFError,
   KeyError,
   ValueError,
+  RuntimeError,  # a flag says that a member is encrypted
   NotImplementedError,
   struct.error,
   zipfile.BadZipFile,

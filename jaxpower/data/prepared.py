@@ -149,7 +149,8 @@ def load_prepared(
   key = cache_key(prepared)
   read = cache.map_arrays if mapped else cache.read
   arrays = read(file, key)
-  if arrays is None:
+  parts = {f"{s}_{p}" for s in ("train", "test") for p in facts.labels}
+  if arrays is None or not parts | {"train_input", "test_input"} <= set(arrays):
     arrays = {
       f"{split}_{part}": array
       for split, read_arrays in _read_splits(prepared).items()

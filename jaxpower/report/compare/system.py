@@ -120,8 +120,10 @@ def _described(record: TrialRecord) -> list[dict[str, Any]]:
 
 def _states(record: TrialRecord) -> list[dict[str, Any]]:
   """Returns the states of the job's boards when the meter started."""
-  gpus = record.meter.get("gpus") or {}
-  return list(gpus.get("start") or ())
+  gpus = record.meter.get("gpus")
+  states = gpus.get("start") if isinstance(gpus, dict) else None
+  listed = states if isinstance(states, list) else ()
+  return [state for state in listed if isinstance(state, dict)]
 
 
 def _board_states(
@@ -139,7 +141,8 @@ def _meter(record: TrialRecord, trained_on: int | None) -> tuple[str, ...]:
   """
   facts = {
     str(domain.get("domain")): domain
-    for domain in record.meter.get("domains", ())
+    for domain in record.meter.get("domains") or ()
+    if isinstance(domain, dict)
   }
   counts = Counter(
     _domain(name, facts.get(name, {})) for name in record.joules_by_domain
