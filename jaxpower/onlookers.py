@@ -6,11 +6,8 @@ and is told where it can be: in the records that follow, and as a warning at
 the end.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
-
-from jaxpower.records import TrialRecord
 
 
 class Onlookers:
@@ -32,10 +29,3 @@ class Onlookers:
     except (Exception, SystemExit) as error:  # noqa: BLE001, see above
       reason = " ".join(f"{type(error).__name__}: {error}".split())
       self.problem = f"what happened was not shown from here on ({reason})"
-
-  def noted(self, record: TrialRecord) -> TrialRecord:
-    """Adds to a record's warnings that nothing is shown any more."""
-    if not self.problem:
-      return record
-    warnings = (*record.warnings, self.problem)
-    return dataclasses.replace(record, warnings=warnings)

@@ -240,7 +240,7 @@ def execute(
         number = plan.numbers[trial_id(trial)]
         news = functools.partial(onlookers.call, watch, number, trial)
         record = _run(workers, plan, trial, newest, news, say, stop)
-        record = onlookers.noted(record)
+        record = _noted(record, onlookers.problem)
         _keep(plan, lock, record, say, first=not newest)
         newest[record.trial_id] = record
         news(record)
@@ -275,6 +275,13 @@ def run(
       anything is written.
   """
   return execute(plan(sweep, folder, meter=meter), watch=watch)
+
+
+def _noted(record: TrialRecord, problem: str) -> TrialRecord:
+  """Adds to a record's warnings why nothing is shown any more, if so."""
+  if not problem:
+    return record
+  return dataclasses.replace(record, warnings=(*record.warnings, problem))
 
 
 def _keep(

@@ -159,7 +159,7 @@ def _many(folder: pathlib.Path, number: int) -> None:
 
 
 def test_many_writers_lose_no_line(tmp_path: pathlib.Path) -> None:
-  spawn = multiprocessing.get_context("fork")
+  spawn = multiprocessing.get_context("spawn")
   with concurrent.futures.ProcessPoolExecutor(4, spawn) as pool:
     list(pool.map(_many, [tmp_path] * 4, range(4)))
   assert len(lines(tmp_path)) == 4 * 102

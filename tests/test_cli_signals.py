@@ -44,6 +44,12 @@ def statuses(folder: pathlib.Path) -> list[str]:
   return [record.status for record in found.records]
 
 
+def _listen() -> None:
+  """Makes a child hear signals, also where the tests run under nohup."""
+  for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    signal.signal(number, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def running(folder: pathlib.Path, do: str) -> Iterator[subprocess.Popen[str]]:
   """A run in the middle of its first trial; its stderr is to be read."""
@@ -54,6 +60,7 @@ def running(folder: pathlib.Path, do: str) -> Iterator[subprocess.Popen[str]]:
     text=True,
     cwd=ROOT,
     env=os.environ | {"QUICK_DO": do},
+    preexec_fn=_listen,
   )
   try:
     assert process.stderr is not None

@@ -26,6 +26,7 @@ from jaxpower.cli.table import table
 from jaxpower.config import trial_id
 from jaxpower.grid import expand
 from jaxpower.power import Domain, Energy, Problem, Window
+from jaxpower.power.clocks import Instant
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.given import assumptions
 from jaxpower.report.render import csv_files
@@ -180,7 +181,9 @@ def test_the_document_of_measure() -> None:
   )
   usage = SimpleNamespace(ru_utime=0.5, ru_stime=0.1)
   command = ["python", "a b.py"]
-  measured = measurement(command, 256, 0.0, window, monitor, usage)
+  measured = measurement(
+    command, 256, Instant(2.0, 2.0), window, monitor, usage
+  )
   hold("measure.json", json.dumps(document(measured), indent=1) + "\n")
   hold("measure.txt", table(measured))
 

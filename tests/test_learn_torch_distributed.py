@@ -280,7 +280,7 @@ def test_more_devices_than_there_are_is_one_line(
   tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   class Idle:
-    def __init__(self, meter: str, framework: str):
+    def __init__(self, meter: str, framework: str, *_: object):
       devices = wing_of(framework).devices(Trial(framework=framework))
       self.ready = Ready(
         platform="cpu",

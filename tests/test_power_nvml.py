@@ -246,7 +246,7 @@ def test_a_counter_that_stuck_for_a_while_is_not_believed():
     def stick():
       time.sleep(0.1)
       gpu.counter_stops = gpu.now
-      time.sleep(0.4)
+      time.sleep(1.0)
       shown = gpu.counter.joules(gpu.waveform, gpu.counter_stops)
       gpu.counter_offset -= gpu.counter.joules(gpu.waveform, gpu.now) - shown
       gpu.counter_stops = None

@@ -97,7 +97,7 @@ def _write_many(folder: str, seeds: range) -> None:
 
 def test_many_writers_lose_nothing(tmp_path: pathlib.Path) -> None:
   """Also where two write the same trial."""
-  context = multiprocessing.get_context("fork")
+  context = multiprocessing.get_context("spawn")
   shares = [range(60), range(30, 90), range(120)]
   writers = [
     context.Process(target=_write_many, args=(str(tmp_path), seeds))

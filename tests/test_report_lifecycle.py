@@ -566,6 +566,7 @@ def test_every_assumption_is_shown_with_its_source():
 
 
 def folder(path, trials):
+  path.mkdir()
   for one in trials:
     store.write(path, one)
   return str(path)

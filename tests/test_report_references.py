@@ -922,6 +922,7 @@ def test_trials_of_unknown_energy_give_no_ratio():
 
 
 def run_folder(path: pathlib.Path, trials: list[TrialRecord]) -> str:
+  path.mkdir()
   for trial in trials:
     record_files.write(path, trial)
   return str(path)
