@@ -192,8 +192,6 @@ def record(
     for count, result in enumerate(results)
     for spent in [total(trained(windows, count))]
   )
-  phases = tuple(dict.fromkeys(window.name for window in windows))
-  totals = {phase: total(of_phase(windows, phase)) for phase in phases}
   spent, idle = total(trained(windows)), _idle_watts(windows)
   reasons = [r for w in windows if not _is_formality(w) for r in w.reasons]
   return TrialRecord(
@@ -209,15 +207,7 @@ def record(
     train_joules=spent.joules,
     train_joules_bound=spent.bound,
     train_joules_board_bound=spent.board_bound,
-    seconds_by_phase={phase: t.seconds for phase, t in totals.items()},
-    joules_by_phase={phase: t.joules for phase, t in totals.items()},
-    joules_by_domain=_by_domain(windows),
-    joules_by_phase_and_domain={
-      phase: _by_domain(of_phase(windows, phase)) for phase in phases
-    },
-    apart_joules_by_phase={
-      phase: _apart(of_phase(windows, phase)) for phase in phases
-    },
+    **_sums(windows),
     idle_watts=idle,
     **_load_by_phase(windows),
     estimated=any(window.estimated for window in windows),
@@ -226,6 +216,24 @@ def record(
     **_to_accuracy(trial, results, curve, windows, compilation, idle),
     **facts,
   )
+
+
+def _sums(windows: Sequence[Window]) -> dict[str, Any]:
+  """Returns a record's sums of windows: by phase, by domain, by both."""
+  phases = dict.fromkeys(window.name for window in windows)
+  by_phase = {phase: of_phase(windows, phase) for phase in phases}
+  totals = {phase: total(of_it) for phase, of_it in by_phase.items()}
+  return {
+    "seconds_by_phase": {phase: t.seconds for phase, t in totals.items()},
+    "joules_by_phase": {phase: t.joules for phase, t in totals.items()},
+    "joules_by_domain": _by_domain(windows),
+    "joules_by_phase_and_domain": {
+      phase: _by_domain(of_it) for phase, of_it in by_phase.items()
+    },
+    "apart_joules_by_phase": {
+      phase: _apart(of_it) for phase, of_it in by_phase.items()
+    },
+  }
 
 
 def _to_accuracy(

@@ -95,12 +95,7 @@ def place(trial: Trial, sets: DataSet) -> Placed:
       for name, split_arrays in splits.items()
     }
   else:
-    shardings = feed.shardings(mesh, chunks | scale)
-    on_devices = jax.device_put(chunks | scale, shardings)
-    evaluated = {
-      name: on_devices | {RANGE: jax.device_put(bounds, whole)}
-      for name, bounds in ranges.items()
-    }
+    evaluated = _divided(chunks | scale, ranges, mesh)
   return Placed(
     trial=trial,
     # What was left on disk must not stay there under the name of an array.
@@ -116,3 +111,14 @@ def place(trial: Trial, sets: DataSet) -> Placed:
       for name, count in examples.items()
     },
   )
+
+
+def _divided(
+  chunks: Data, ranges: Mapping[str, Any], mesh: jax.sharding.Mesh
+) -> dict[str, Data]:
+  """Divides what is evaluated over the devices; each split with its range."""
+  on_devices = jax.device_put(chunks, feed.shardings(mesh, chunks))
+  return {
+    name: on_devices | {RANGE: jax.device_put(bounds, replicated(mesh))}
+    for name, bounds in ranges.items()
+  }
