@@ -303,6 +303,15 @@ def at_crossing(
   return before.train_seconds + share * seconds, joules
 
 
+def inferred(windows: Sequence[Window], examples: int) -> dict[str, Any]:
+  """Returns what a record says of inference over so many examples."""
+  joules = total(of_phase(windows, "infer")).joules
+  return {
+    "infer_examples": examples,
+    "infer_joules_per_example": None if joules is None else joules / examples,
+  }
+
+
 def tested(
   accuracy: float, accuracies: Mapping[str, float], examples: Sequence[int]
 ) -> dict[str, Any]:

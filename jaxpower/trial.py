@@ -181,6 +181,52 @@ def run(
   )
 
 
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+  """A trial that is ready to train.
+
+  Attributes:
+    placed: Its data.
+    cached: What an earlier trial had compiled; None where it compiled itself.
+    programs: Those of its spec.
+    state: Initial, or that of a checkpoint.
+    parameters: How many it trains or keeps.
+    earlier: What earlier attempts had done.
+    seen: What training and its evaluations see: data, or their features.
+  """
+
+  placed: Placed
+  cached: Compiled | None
+  programs: Any
+  state: Any
+  parameters: int
+  earlier: Part
+  seen: Placed
+
+
+def _prepare(
+  context: Context, cache: dict[Any, Compiled], compile_repeats: int
+) -> Prepared:
+  """Goes through the phases before training."""
+  trial, wing, monitor = context.trial, context.wing, context.monitor
+  context.prepare("setup")
+  placed = monitor.measure("setup", _place_data, wing, trial)
+  context.prepare("idle")
+  monitor.measure("idle", time.sleep, trial.idle_seconds)
+  context.prepare("compile")
+  cached = cache.get(placed.spec)
+  programs = _compile(wing, placed.spec, cached, monitor, compile_repeats)
+  backbone = _backbone(trial, context.folder)
+  state = monitor.measure("setup", wing.start, placed, backbone)
+  parameters = wing.count_parameters(state)
+  state, earlier = _taken_up(context, state)
+  context.prepare("warmup")
+  seen = _seen(context, programs, state, placed)
+  copy = wing.copy(state)  # training may use up what it is given
+  monitor.measure("warmup", _warm_up, trial, wing, programs, copy, seen)
+  return Prepared(placed, cached, programs, state, parameters, earlier, seen)
+
+
 def _run(
   context: Context,
   varied: dict[str, Any],
@@ -195,23 +241,9 @@ def _run(
   """
   trial, wing, monitor = context.trial, context.wing, context.monitor
   started = read_clocks()
-  context.prepare("setup")
-  placed = monitor.measure("setup", _place_data, wing, trial)
-  spec = placed.spec
-  context.prepare("idle")
-  monitor.measure("idle", time.sleep, trial.idle_seconds)
-  context.prepare("compile")
-  cached = cache.get(spec)
-  programs = _compile(wing, spec, cached, monitor, compile_repeats)
-  backbone = _backbone(trial, context.folder)
-  state = monitor.measure("setup", wing.start, placed, backbone)
-  parameters = wing.count_parameters(state)
-  state, earlier = _taken_up(context, state)
-  context.prepare("warmup")
-  seen = _seen(context, programs, state, placed)
-  copy = wing.copy(state)  # training may use up what it is given
-  monitor.measure("warmup", _warm_up, trial, wing, programs, copy, seen)
-  state, done = _train(context, programs, state, seen, earlier)
+  prepared = _prepare(context, cache, compile_repeats)
+  placed, programs = prepared.placed, prepared.programs
+  state, done = _train(context, prepared)
   peak = wing.peak_memory_bytes(programs, placed)
   last = done.results[-1].accuracy
   context.say("test", last)
@@ -222,45 +254,41 @@ def _run(
   saved = weights.folder_of(trial_id(trial))
   monitor.measure("checkpoint", wing.save, context.folder / saved, state)
 
-  own = monitor.windows()
-  windows = _in_order(own, earlier.all_windows())
+  own, before = monitor.windows(), prepared.earlier.all_windows()
+  windows = _in_order(own, before)
   timeline = context.folder / "timelines" / f"{trial_id(trial)}.parquet"
   times, devices = span(started, read_clocks()), billing.devices_of(trial)
   timelines.write(timeline, monitor.timeline().chunks(), windows, times)
-  compiled = cached or _compiled(wing, spec, programs, own)
-  cache[spec] = compiled
-  infer = accounting.total(accounting.of_phase(windows, "infer")).joules
+  compiled = prepared.cached or _compiled(wing, placed.spec, programs, own)
+  cache[placed.spec] = compiled
+  took = time.monotonic() - started.monotonic_seconds
+  warnings = (*prepared.earlier.warnings, *_warnings(monitor, windows, devices))
   record = accounting.record(
     trial,
     varied,
     done.results,
     windows,
-    dataclasses.replace(compiled.compilation, cache_hit=cached is not None),
-    **times,
-    wall_seconds=time.monotonic()
-    - started.monotonic_seconds
-    + accounting.total(earlier.all_windows()).seconds,
-    warnings=(
-      *dict.fromkeys(
-        (*earlier.warnings, *_warnings(monitor, windows, devices))
-      ),
+    dataclasses.replace(
+      compiled.compilation, cache_hit=prepared.cached is not None
     ),
+    **times,
+    wall_seconds=took + accounting.total(before).seconds,
+    warnings=tuple(dict.fromkeys(warnings)),
     data_wait_seconds=math.fsum(done.waits),
     validation_examples=placed.examples.get("validation", 0),
     test_examples=placed.examples["test"],
     **test,
-    infer_examples=inferred,
-    infer_joules_per_example=None if infer is None else infer / inferred,
+    **accounting.inferred(windows, inferred),
     meter=monitor.describe(),
     flops_per_step=compiled.flops_per_step,
-    parameters=parameters,
+    parameters=prepared.parameters,
     pretrained=_pretrained(trial),
     peak_memory_bytes=peak,
     numerics=wing.numerics(placed),
     checkpoint=str(saved),
     provenance=provenance | {"devices": [d.describe() for d in devices]},
   )
-  return record, earlier
+  return record, prepared.earlier
 
 
 def _compile(
@@ -326,22 +354,21 @@ def _test(
   )
 
 
-def _train(
-  context: Context, programs: Any, state: Any, placed: Placed, earlier: Part
-) -> tuple[Any, Part]:
+def _train(context: Context, prepared: Prepared) -> tuple[Any, Part]:
   """Trains and evaluates in turn until the trial is over.
 
   Returns the state, and what was done with what earlier attempts had done; the
   windows are those of the earlier ones alone.
   """
   trial, monitor, wing = context.trial, context.monitor, context.wing
+  programs, placed, state = prepared.programs, prepared.seen, prepared.state
   steps = trial.evaluate_every_examples // trial.batch_size
   segments = trial.budget_examples // (steps * trial.batch_size)
   split = deciding_split(trial)
   # Equal steps, whose rhythm a power sensor might be in resonance with.
   train = monitor.measured("train", steps=steps)(wing.train)
   evaluate = monitor.measured("eval", steps=placed.passes[split])(wing.evaluate)
-  done, loss, saved = earlier, math.nan, time.monotonic()
+  done, loss, saved = prepared.earlier, math.nan, time.monotonic()
   while not _is_over(trial, done, segments):
     segment, waits = len(done.results), done.waits
     if segment > 0:

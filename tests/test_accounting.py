@@ -502,3 +502,16 @@ def test_windows_without_work_and_reasons_alike_are_not_told() -> None:
     told("setup", 2.0, "the meter did not run for 3 s"),
   )
   assert record(windows=windows).reasons == ("the meter did not run for 2 s",)
+
+
+def test_inference_is_told_for_each_example() -> None:
+  one = Window("infer", 0.0, 1.0, 5.0, None, ())
+  assert accounting.inferred([*WINDOWS, one, one], 50) == {
+    "infer_examples": 50,
+    "infer_joules_per_example": 0.2,
+  }
+  unknown = dataclasses.replace(one, joules=None)
+  assert accounting.inferred([one, unknown], 50) == {
+    "infer_examples": 50,
+    "infer_joules_per_example": None,
+  }

@@ -517,7 +517,8 @@ def test_steps_in_time_with_a_power_sensor_are_told_in_the_record() -> None:
       tell=lambda _: None,
       stop=lambda: False,
     )
-    _, done = trial._train(context, None, None, placed, Part())
+    prepared = trial.Prepared(placed, None, None, None, 0, Part(), placed)
+    _, done = trial._train(context, prepared)
     windows = monitor.windows()
   assert [w.name for w in windows] == ["eval", "train", "eval"]
   for window in windows:
