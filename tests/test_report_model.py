@@ -258,9 +258,7 @@ def test_many_settings_have_the_intervals_of_few(observe, monkeypatch):
 
 def test_fewer_draws_are_of_the_whole_posterior():
   # Every eighth of Sobol points has its first two numbers in a part of (0, 1).
-  columns = posterior._even(43)
-  halves = np.split(columns[:, : posterior.NOT_NORMAL], 2)
-  fewer = np.concatenate([half[: model.FEWER_DRAWS] for half in halves])
+  fewer = model._fewer(posterior._even(43)[:, : posterior.NOT_NORMAL])
   assert fewer.min(axis=0).max() < 0.01 and fewer.max(axis=0).min() > 0.99
 
 

@@ -170,8 +170,7 @@ class Fit:
     if self._deviations is None:
       return self._critical(_all_pairs(len(self.known)))
     assert self.draws is not None
-    halves = np.split(self.draws - self._medians, 2)
-    off = np.concatenate([half[:FEWER_DRAWS] for half in halves])
+    off = _fewer(self.draws) - self._medians
     scale = 1 / self._deviations
     largest = []
     for first in range(0, len(off), AT_ONCE):
@@ -331,6 +330,11 @@ def _missed(cell: Sequence[Observation]) -> int:
 
 def _mean_log(cell: Sequence[Observation]) -> float:
   return math.fsum(math.log(each.cost.value) for each in cell) / len(cell)
+
+
+def _fewer(draws: np.ndarray) -> np.ndarray:
+  """Takes some of the draws (draws, n) that spread as all do."""
+  return np.concatenate([half[:FEWER_DRAWS] for half in np.split(draws, 2)])
 
 
 def _largest(off: np.ndarray, scale: np.ndarray) -> np.ndarray:
