@@ -184,7 +184,8 @@ def _converter(kind: Any) -> Convert:
   if dataclasses.is_dataclass(kind):
     return _dataclass(typing.cast(type, kind))
   if (origin or kind) is dict:
-    return _dict(_converter(arguments[1] if arguments else Any))
+    item = arguments[1] if arguments else Any
+    return _dict(_converter(item)) if item is not Any else _anything_by_name
   if (origin or kind) in (list, tuple):
     item = arguments[0] if arguments else Any
     return _sequence(origin or kind, _converter(item))
@@ -247,6 +248,12 @@ def _union(kinds: tuple[Any, ...]) -> Convert:
       raise
 
   return convert
+
+
+def _anything_by_name(value: Any) -> Any:
+  if type(value) is not dict:
+    raise ReadError(f"{shown(value)} is not an object")
+  return value.copy()
 
 
 def _dict(item: Convert) -> Convert:

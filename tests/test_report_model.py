@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from jaxpower.report.compare import model, posterior
 from jaxpower.report.compare.model import fit
 from jaxpower.report.compare.posterior import DRAWS
 from jaxpower.report.compare.statistics import Cost, Estimate, Observation
@@ -212,3 +213,56 @@ def test_costs_with_misses_are_held():
       held += cost.low <= 1 <= cost.high
   assert told > 0.8 * sweeps
   assert held / told >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / told)
+
+
+def exactly(call, monkeypatch):
+  """What the methods for few settings say, of many too."""
+  with monkeypatch.context() as patch:
+    patch.setattr(model, "MANY_SETTINGS", 1_000)
+    patch.setattr(posterior, "MANY_SETTINGS", 1_000)
+    return call()
+
+
+def some_missing(logs):
+  """Observations of some of the seeds, on two boards."""
+  shape = len(logs), len(logs[0])
+  boards = np.where(np.indices(shape).sum(axis=0) % 3, "a", "b")
+  kept = np.random.default_rng(0).random(shape) < 0.8
+  kept[:, 0] = True
+  every = cells(logs, boards=boards)
+  return [
+    [each for each, keep in zip(cell, row, strict=True) if keep]
+    for cell, row in zip(every, kept, strict=True)
+  ]
+
+
+@pytest.mark.parametrize("observe", [cells, some_missing])
+def test_many_settings_have_the_intervals_of_few(observe, monkeypatch):
+  observations = observe(drawn(11, settings=40))
+  many = fit(observations)
+  few = exactly(lambda: fit(observations), monkeypatch)
+  assert many.draws is not None and few.draws is not None
+  np.testing.assert_allclose(many.estimates, few.estimates)
+  np.testing.assert_allclose(
+    np.std(many.draws, axis=0), np.std(few.draws, axis=0), rtol=0.01
+  )
+  ratios = many.ratios_to(0)[1:]
+  exact = exactly(lambda: few.ratios_to(0), monkeypatch)[1:]
+  widths = [
+    width(a) / width(b) for a, b in zip(ratios, exact, strict=True) if a and b
+  ]
+  assert len(widths) == 39
+  assert np.mean(widths) == pytest.approx(1, rel=0.02)
+  assert min(widths) > 0.95 and max(widths) < 1.05
+
+
+def test_fewer_draws_are_of_the_whole_posterior():
+  # Every eighth of Sobol points has its first two numbers in a part of (0, 1).
+  fewer = model._fewer(posterior._even(43)[:, : posterior.NOT_NORMAL])
+  assert fewer.min(axis=0).max() < 0.01 and fewer.max(axis=0).min() > 0.99
+
+
+def test_flat_grids_of_many_settings_rarely_differ():
+  # 5 % of 40 sweeps are two; six or more are one in seventy.
+  flat = (fit(cells(drawn(100 + n, settings=40))) for n in range(40))
+  assert 0 < sum(each.differs() for each in flat) < 6

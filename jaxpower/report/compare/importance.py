@@ -207,10 +207,11 @@ def _table(
     (index, each.seed) for index, cell in enumerate(cells) for each in cell
   ]
   place = {label: i for i, label in enumerate(dict.fromkeys(labels))}
-  of_label = np.eye(len(place))[[place[label] for label in labels]]
-  return (logs @ (of_label / of_label.sum(axis=0))).reshape(
-    len(logs), *shape, -1
-  )
+  of_label = [place[label] for label in labels]
+  sums = np.zeros((len(place), len(logs)))
+  np.add.at(sums, of_label, logs.T)
+  means = sums / np.bincount(of_label)[:, None]
+  return means.T.reshape(len(logs), *shape, -1)
 
 
 # Sums of squares, and the components drawn from them

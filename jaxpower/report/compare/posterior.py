@@ -181,7 +181,8 @@ class Design:
     )
     of_block = np.hstack([of_seed, of_board])
     kinds = np.repeat((0, 1), (of_seed.shape[1], of_board.shape[1]))
-    parts = [_closed_form(of_setting, of_block, p[kinds]) for p in points]
+    counts = Counts.of(of_setting, of_block)
+    parts = [_closed_form(counts, over_noise[kinds]) for over_noise in points]
     *stacked, roots = zip(*parts, strict=True)
     blocks, settings, log_prior = map(np.stack, stacked)
     log_prior[-len(sds) :] = -np.inf
@@ -190,7 +191,7 @@ class Design:
       column=column,
       of_setting=of_setting,
       of_block=of_block,
-      crossed=of_setting.T @ of_block,
+      crossed=counts.crossed,
       blocks=blocks,
       settings=settings,
       blocks_root=np.linalg.cholesky(blocks),
@@ -266,24 +267,53 @@ def _contrasts(column: np.ndarray, seed: np.ndarray) -> tuple[float, int]:
   return NONE_SHARED, pooled
 
 
+@dataclass(frozen=True, eq=False)
+class Counts:
+  """How many observations are in each setting and block, and in both.
+
+  Attributes:
+    of_setting: (settings,).
+    crossed: (settings, blocks).
+    of_blocks: In both of two blocks, (blocks, blocks).
+    basis: Of many settings, what blocks span of them, each by the root of its
+      count, (settings, few), orthonormal; None of few settings.
+    upper: That in the basis, (few, blocks); None as `basis`.
+  """
+
+  of_setting: np.ndarray
+  crossed: np.ndarray
+  of_blocks: np.ndarray
+  basis: np.ndarray | None = None
+  upper: np.ndarray | None = None
+
+  @classmethod
+  def of(cls, of_setting: np.ndarray, of_block: np.ndarray) -> "Counts":
+    """Counts by the indicators (n, settings) and (n, blocks)."""
+    count, crossed = of_setting.sum(axis=0), of_setting.T @ of_block
+    both = of_block.T @ of_block
+    if len(count) <= MANY_SETTINGS:
+      return cls(count, crossed, both)
+    basis, upper = np.linalg.qr(crossed / np.sqrt(count)[:, None])
+    return cls(count, crossed, both, basis, upper)
+
+
 def _closed_form(
-  of_setting: np.ndarray, of_block: np.ndarray, over_noise: np.ndarray
+  counts: Counts, over_noise: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, DenseRoot | ThinRoot]:
   """Computes `blocks`, `settings`, `log_prior` and a root of one grid point.
 
   `over_noise` holds the variance of each block over that of the noise. By the
   Woodbury identity nothing here is larger than settings or blocks.
   """
-  precision = np.diag(1 / over_noise) + of_block.T @ of_block
-  blocks = np.linalg.inv(precision)
-  crossed = of_setting.T @ of_block
+  precision = np.diag(1 / over_noise) + counts.of_blocks
+  blocks, crossed = np.linalg.inv(precision), counts.crossed
   log_variance = np.linalg.slogdet(precision)[1] + np.log(over_noise).sum()
-  if len(crossed) > MANY_SETTINGS:
+  if counts.basis is not None and counts.upper is not None:
     settings, log_information, root = _many_settings(
-      of_setting.sum(axis=0), crossed, precision
+      counts.of_setting, counts.basis, counts.upper, precision
     )
   else:
-    information = of_setting.T @ of_setting - crossed @ blocks @ crossed.T
+    information = np.diag(counts.of_setting) - crossed @ blocks @ crossed.T
     log_information = np.linalg.slogdet(information)[1]
     settings = np.linalg.inv(information)
     root = DenseRoot(_root(settings))
@@ -292,33 +322,34 @@ def _closed_form(
 
 
 def _many_settings(
-  counts: np.ndarray, crossed: np.ndarray, precision: np.ndarray
+  count: np.ndarray,
+  basis: np.ndarray,
+  upper: np.ndarray,
+  precision: np.ndarray,
 ) -> tuple[np.ndarray, float, ThinRoot]:
   """Inverts the information on many settings, which few blocks link.
 
   Args:
-    counts: Observations of each setting, (n,).
-    crossed: Those in each block too, (n, blocks).
+    count: Observations of each setting, (n,).
+    basis: As in `Counts`, (n, few).
+    upper: As in `Counts`, (few, blocks).
     precision: Of the blocks, (blocks, blocks).
 
   Returns:
     The covariance (n, n), the log determinant of the information, and a root.
   """
-  scale = 1 / np.sqrt(counts)
-  scaled = crossed * scale[:, None]
-  inner = precision - scaled.T @ scaled
+  scale, few = 1 / np.sqrt(count), np.eye(len(upper))
+  inner = precision - upper.T @ upper
   log_information = (
-    np.log(counts).sum()
+    np.log(count).sum()
     + np.linalg.slogdet(inner)[1]
     - np.linalg.slogdet(precision)[1]
   )
-  basis, upper = np.linalg.qr(scaled)
-  within = np.eye(len(inner)) + upper @ np.linalg.inv(inner) @ upper.T
-  off = within - np.eye(len(inner))
-  settings = basis @ off @ basis.T
-  settings[np.diag_indices(len(counts))] += 1
+  within = few + upper @ np.linalg.inv(inner) @ upper.T
+  settings = basis @ (within - few) @ basis.T
+  settings[np.diag_indices(len(count))] += 1
   settings *= scale[:, None] * scale
-  root = ThinRoot(scale, basis, _root(within) - np.eye(len(inner)))
+  root = ThinRoot(scale, basis, _root(within) - few)
   return settings, float(log_information), root
 
 
