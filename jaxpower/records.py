@@ -42,12 +42,21 @@ Split = Literal["validation", "test"]
 
 # Units of the fields, with what they can be. What is less than idle power is
 # negative, so `active_joules_to_accuracy` is a plain number.
+#
+# Larger is damage, and overflows where reports multiply and divide. 1e18 J are
+# a gigawatt for 30 years, 1e18 s more than the age of the universe, 1e18 bytes
+# an exabyte: chosen, far above any training.
+MOST = 1e18
+# FLOPs of a step, and numbers without a field of their own, such as instants
+# in nanoseconds (1.8e18 now); chosen.
+MOST_OF_ANY = 1e30
 Share = Annotated[float, Between(0, 1)]
-Joules = Annotated[float, Between(0)]
-Seconds = Annotated[float, Between(0)]
-Watts = Annotated[float, Between(0)]
-Cores = Annotated[float, Between(0)]
-Count = Annotated[int, Between(0)]
+Joules = Annotated[float, Between(0, MOST)]
+Difference = Annotated[float, Between(-MOST, MOST)]  # of joules
+Seconds = Annotated[float, Between(0, MOST)]
+Watts = Annotated[float, Between(0, MOST)]
+Cores = Annotated[float, Between(0, MOST)]
+Count = Annotated[int, Between(0, int(MOST))]
 
 # A record's file is named by its id, so it may hold nothing of a path.
 ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -159,7 +168,7 @@ class TrialRecord:
   joules_to_accuracy_interpolated: Joules | None = None
   joules_to_accuracy_with_compile: Joules | None = None
   joules_to_accuracy_with_eval: Joules | None = None
-  active_joules_to_accuracy: float | None = None
+  active_joules_to_accuracy: Difference | None = None
   started_utc: str | None = None
   ended_utc: str | None = None
   monotonic_origin_seconds: Seconds | None = None
@@ -186,7 +195,7 @@ class TrialRecord:
   meter: dict[str, Any] = dataclasses.field(default_factory=dict)
   estimated: bool = False
   curve: tuple[Evaluation, ...] = ()
-  flops_per_step: Annotated[float, Between(0)] | None = None
+  flops_per_step: Annotated[float, Between(0, MOST_OF_ANY)] | None = None
   parameters: Count | None = None
   peak_memory_bytes: Count | None = None
   numerics: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -233,7 +242,7 @@ class _Domain:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Meter:
-  domains: tuple[dict[str, Any], ...] | None = None
+  domains: tuple[_Domain, ...] = ()  # never null
   gpus: dict[str, Any] | None = None
   estimated: bool | None = None
 
@@ -251,7 +260,7 @@ class _Provenance:
   cpu: str | None = None
   cpu_count: Count | None = None
   cpus_usable: Count | None = None
-  devices: tuple[dict[str, Any], ...] | None = None
+  devices: tuple[_Device, ...] | None = None
   environment: dict[str, str] | None = None
   versions: dict[str, str | None] | None = None
 
@@ -285,9 +294,34 @@ def deciding_split(trial: Trial) -> Split:
 
 
 def to_json(record: TrialRecord) -> str:
-  """Writes a record as one line; numbers that are not finite become null."""
+  """Writes a record as one line, one that `from_json` reads.
+
+  Numbers that are not finite become null. A field that would be refused (a
+  negative energy) is left out, as unknown, and `reasons` say so: a record that
+  nobody can read would be run again for ever. Raises ReadError where a field
+  without a default would be refused.
+  """
+  fields = {field.name: field for field in dataclasses.fields(record)}
   facts = dataclasses.asdict(record)
-  return json.dumps(_finite(facts.pop("others") | facts), allow_nan=False)
+  facts = _finite(facts.pop("others") | facts)
+  for _ in fields:  # each is left out once at most
+    try:
+      _check_parts(readers.fit(TrialRecord, facts))
+      break
+    except ReadError as error:
+      name = re.split(r"[.\[]", error.place)[0]
+      field = fields.get(name)
+      if field is None or name not in facts or _is_needed(field):
+        raise
+      del facts[name]
+      said = f"{error} (not recorded)"
+      facts |= {"partial": True, "reasons": [*facts.get("reasons", ()), said]}
+  return json.dumps(facts, allow_nan=False)
+
+
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+  missing = dataclasses.MISSING
+  return field.default is missing and field.default_factory is missing
 
 
 def from_json(line: bytes | str) -> TrialRecord:
@@ -318,19 +352,7 @@ def _check(record: TrialRecord) -> None:
   """Raises ReadError on a record that its own config contradicts."""
   if not ID.fullmatch(record.trial_id):
     raise ReadError("not an id", "trial_id")
-  meter, provenance = record.meter, record.provenance
-  parts: list[tuple[str, type, dict[str, Any]]] = [
-    ("config", Trial, record.config),
-    ("meter", _Meter, meter),
-    ("provenance", _Provenance, provenance),
-    ("pretrained", _Pretrained, record.pretrained or {}),
-  ]
-  for place, kind, part in parts:
-    _check_part(place, kind, part)
-  for number, domain in enumerate(meter.get("domains") or ()):
-    _check_part(f"meter.domains[{number}]", _Domain, domain)
-  for number, device in enumerate(provenance.get("devices") or ()):
-    _check_part(f"provenance.devices[{number}]", _Device, device)
+  _check_parts(record)
   # The id of a config with other fields cannot be made again.
   if is_of_today(Trial, record.config):
     if (made := id_of(record.config)) != record.trial_id:
@@ -339,6 +361,31 @@ def _check(record: TrialRecord) -> None:
       )
     if record.seed != record.config["seed"]:
       raise ReadError("not that of its config", "seed")
+
+
+def _check_parts(record: TrialRecord) -> None:
+  """Raises ReadError where a dict of a record holds what its readers can't."""
+  parts: list[tuple[str, type, dict[str, Any]]] = [
+    ("config", Trial, record.config),
+    ("meter", _Meter, record.meter),
+    ("provenance", _Provenance, record.provenance),
+    ("pretrained", _Pretrained, record.pretrained or {}),
+  ]
+  for place, kind, part in parts:
+    _check_part(place, kind, part)
+  for place in ("varied", "meter", "numerics", "provenance"):
+    _check_numbers(place, getattr(record, place))
+
+
+def _check_numbers(place: str, value: Any) -> None:
+  """Raises ReadError on a number of a size that nothing has."""
+  if isinstance(value, dict):
+    value = list(value.values())
+  if isinstance(value, list | tuple):
+    for item in value:
+      _check_numbers(place, item)
+  elif isinstance(value, int | float) and abs(value) > MOST_OF_ANY:
+    raise ReadError(f"{readers.shown(value)} is too large", place)
 
 
 def _check_part(place: str, kind: type, part: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.meter_accuracy import Clock
-from jaxpower.power import Fault, SensorModel, SimulatedSource
+from jaxpower.power import Fault, SensorModel, SimulatedSource, window_energy
 from jaxpower.power.sampler import Sampler
 from jaxpower.power.waveform import Constant, Square, Steps
 from jaxpower.power.window_energy import energy_of
@@ -198,3 +198,11 @@ def test_not_waiting_gives_a_wider_bound():
   assert sure.joules_bound is not None
   assert early.joules_bound > sure.joules_bound
   assert abs(early.joules - truth) < early.joules_bound
+
+
+def test_energy_is_never_negative_and_its_bound_covers_what_was_read() -> None:
+  below = window_energy.Estimate(-0.5, 0.2, 2)
+  found = window_energy._not_negative(below)
+  assert (found.joules, found.bound) == (0.0, 0.5)
+  above = window_energy.Estimate(0.5, 0.2, 2)
+  assert window_energy._not_negative(above) == above

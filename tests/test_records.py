@@ -79,7 +79,7 @@ def test_a_newer_version_is_not_judged() -> None:
   ("change", "message"),
   [
     ({"status": "banana"}, "status: 'banana' is not reached or missed or"),
-    ({"train_joules": -5.0}, "train_joules: -5 is not 0 or more"),
+    ({"train_joules": -5.0}, "train_joules: -5 is not 0 to 1e+18"),
     ({"train_joules": 1e999}, "not JSON: holds Infinity"),
     ({"best_accuracy": 7}, "best_accuracy: 7 is not 0 to 1"),
     ({"wall_seconds": "soon"}, "wall_seconds: 'soon' is not a number"),
@@ -253,3 +253,34 @@ def test_an_older_record_says_nothing_of_repeats() -> None:
   del facts["compile"]["repeats"]
   read = records.from_json(json.dumps(facts)).compile
   assert read == Compilation(seconds=1.5, joules=None, cache_hit=True)
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    {"meter": {"domains": None}},
+    {"meter": {"domains": [None]}},
+    {"meter": {"domains": [{"assumptions": {"x_watts": 10**400}}]}},
+    {"meter": {"domains": [{"assumptions": 7}]}},
+    {"joules_to_accuracy": 1e300},
+    {"numerics": {"x": [1e300]}},
+    {"provenance": {"devices": [7]}},
+  ],
+)
+def test_what_would_end_a_report_is_refused(change: dict[str, Any]) -> None:
+  line = json.dumps(json.loads(records.to_json(RECORD)) | change)
+  with pytest.raises(ReadError):
+    records.from_json(line)
+
+
+@pytest.mark.parametrize("value", [-1e-9, -5.0, 1e300, float("nan")])
+@pytest.mark.parametrize(
+  "name", ["train_joules", "joules_to_accuracy", "idle_watts", "wall_seconds"]
+)
+def test_what_is_written_is_read(name: str, value: float) -> None:
+  wrong = dataclasses.replace(RECORD, **{name: value})
+  found = records.from_json(records.to_json(wrong))
+  assert getattr(found, name) is None
+  if value == value:
+    assert found.partial
+    assert found.reasons[-1].startswith(f"{name}: ")

@@ -154,6 +154,7 @@ def energy_of(
   if broken and history.is_silent:
     integral = Estimate(None, None, 0, (NOTHING_MOVES,))
   chosen, method = _choose(domain, counter, integral)
+  chosen = _not_negative(chosen)
   reasons = list(chosen.reasons)
   if chosen is integral and counter is not None:
     still = history.still_seconds
@@ -273,6 +274,19 @@ def _choose(
       "power_instant" if domain.method == "counter" else domain.method
     )
   return counter or integral, domain.method
+
+
+def _not_negative(estimate: Estimate) -> Estimate:
+  """Returns 0 J for an estimate below, with a bound that covers the estimate.
+
+  Energy never flows back, but a noisy counter falls a little in a window too
+  short for it. What the bound held above 0 lies within the same bound of 0.
+  """
+  joules, bound = estimate.joules, estimate.bound
+  if joules is None or joules >= 0:
+    return estimate
+  wide = None if bound is None else max(bound, -joules)
+  return replace(estimate, joules=0.0, bound=wide)
 
 
 def _failed_reads(history: History, start: float, end: float) -> list[str]:
