@@ -162,6 +162,8 @@ class Journal:
   def __enter__(self) -> "Journal":
     """Closes the attempts before it, says that it began, starts to beat."""
     with self._guarded():
+      # Only here: a folder that is gone later is not made anew.
+      self._folder.mkdir(parents=True, exist_ok=True)
       self._before = tuple(end_open(self._folder, self.trial_id, KILLED))
       self._change(number=len(self._before) + 1)
       _append(self._folder, {"event": "began"} | dataclasses.asdict(self._now))
@@ -326,7 +328,6 @@ def _append(folder: pathlib.Path, facts: dict[str, Any]) -> None:
     for name, v in facts.items()
   }
   line = json.dumps(known, allow_nan=False).encode() + b"\n"
-  folder.mkdir(parents=True, exist_ok=True)
   handle = os.open(
     folder / LEDGER, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666
   )
@@ -403,7 +404,7 @@ def _beat_file(folder: pathlib.Path, attempt: str) -> pathlib.Path:
 def _write_beat(folder: pathlib.Path, attempt: Attempt) -> None:
   """Writes over the beat of an attempt, whole or not at all."""
   path = _beat_file(folder, attempt.attempt)
-  path.parent.mkdir(parents=True, exist_ok=True)
+  path.parent.mkdir(exist_ok=True)
   unfinished = path.with_suffix(".unfinished")
   unfinished.write_text(json.dumps(_known(attempt)))
   unfinished.replace(path)
