@@ -1,7 +1,8 @@
 """Kills sweeps at random instants and checks that nothing is lost.
 
-A tiny sweep with a pretraining is run by scripts/run.py, and at random instants
-its worker, its main process or both are killed (SIGKILL); the same command is
+A small sweep with a pretraining, which writes a checkpoint at each look, is run
+by scripts/run.py, and at random instants, half of them within training, its
+worker, its main process or both are killed (SIGKILL); the same command is
 given again (with --retry-failed) until the sweep is done, then another one
 begins. Checked of each:
 
@@ -21,10 +22,12 @@ tests/test_sweep_torture.py.
 """
 
 import argparse
+import collections
 import contextlib
 import dataclasses
 import datetime as dt
 import json
+import math
 import os
 import pathlib
 import random
@@ -50,6 +53,11 @@ LOOK_SECONDS = 0.02  # between two looks at a worker's CPU time
 # An instant is drawn evenly from the start of a command to this share of the
 # seconds that the undisturbed run took.
 SHARE_OF_RUN = 1.2
+# So many instants are drawn from the middle of training instead: that many
+# seconds at most after one of the next looks.
+SHARE_IN_TRAINING = 0.5
+MOST_LOOKS = 4
+PAUSE_SECONDS = 0.5
 MOST_COMMANDS = 200  # of one sweep; beyond it is not getting on
 
 CONFIG = """
@@ -60,8 +68,8 @@ COMMON = dict(
   optimizer=Optimizer(name="adam", learning_rate=3e-3),
   batch_size=128,
   target_accuracy=0.99,
-  budget_examples=4_096,
-  evaluate_every_examples=1_024,
+  budget_examples=16_384,
+  evaluate_every_examples=2_048,
   idle_seconds=0.1,
 )
 
@@ -72,6 +80,7 @@ def get_config(text):
     data="digits_28",
     vary={"transfer": (Transfer(), Transfer(init_from=source))},
     seeds=int(text),
+    checkpoint_minutes=0.002,  # at each look, so that trials resume inside
     **COMMON,
   )
 """
@@ -96,6 +105,10 @@ class Counts:
   attempt_joules: float = 0.0
   true_joules: float = 0.0
   lost_joules: float = 0.0
+  killed_in: collections.Counter[str] = dataclasses.field(
+    default_factory=collections.Counter
+  )
+  resumed_inside: int = 0  # attempts that took up a checkpoint
   faults: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -132,6 +145,7 @@ class Run:
 
   def __init__(self, config: pathlib.Path, folder: pathlib.Path, seeds: int):
     self.began = time.monotonic()
+    self.ledger = folder / attempts.LEDGER
     self.output = tempfile.TemporaryFile()  # noqa: SIM115, closed in finish
     self.process = subprocess.Popen(
       [
@@ -167,6 +181,17 @@ class Run:
         if watcher.process.status() != psutil.STATUS_ZOMBIE:
           return watcher.process
     return None
+
+  def wait_for_look(self, looks: int) -> None:
+    """Waits until so many more looks are in the ledger, or for the end."""
+    goal = self._looks() + looks
+    while self.process.poll() is None and self._looks() < goal:
+      time.sleep(LOOK_SECONDS)
+
+  def _looks(self) -> int:
+    if not self.ledger.exists():
+      return 0
+    return self.ledger.read_bytes().count(b'"event": "look"')
 
   def kill(self, victim: str) -> bool:
     """Kills the worker, the sweep or both; whether there was one to kill."""
@@ -206,11 +231,18 @@ def main() -> int:
   parser.add_argument("--kills", type=int, default=200)
   parser.add_argument("--seeds", type=int, default=2, help="of the sweep")
   parser.add_argument("--draw", type=int, default=14, help="of the instants")
+  parser.add_argument(
+    "--minutes", type=float, default=math.inf, help="of kills"
+  )
   parser.add_argument("--out", type=pathlib.Path)
   args = parser.parse_args()
   with tempfile.TemporaryDirectory() as folder:
     counts = torture(
-      pathlib.Path(folder), args.kills, args.seeds, random.Random(args.draw)
+      pathlib.Path(folder),
+      args.kills,
+      args.seeds,
+      random.Random(args.draw),
+      60 * args.minutes,
     )
   facts = summary(counts)
   print(json.dumps(facts, indent=2))
@@ -220,9 +252,17 @@ def main() -> int:
 
 
 def torture(
-  place: pathlib.Path, kills: int, seeds: int, draws: random.Random
+  place: pathlib.Path,
+  kills: int,
+  seeds: int,
+  draws: random.Random,
+  limit_seconds: float = math.inf,
 ) -> Counts:
-  """Kills so often, over as many sweeps as that takes, and checks each."""
+  """Kills so often, over as many sweeps as that takes, and checks each.
+
+  Once the limit has passed nothing more is killed; the last sweep ends by then.
+  """
+  end = time.monotonic() + limit_seconds
   config = place / "torture.py"
   config.write_text(CONFIG)
   counts = Counts(dict.fromkeys(VICTIMS, 0))
@@ -232,7 +272,7 @@ def torture(
   if code != 0:
     raise SystemExit(f"the undisturbed run ended with {code}: {text}")
   truth = record_files.read(place / "undisturbed").newest
-  while sum(counts.kills.values()) < kills:
+  while sum(counts.kills.values()) < kills and time.monotonic() < end:
     folder = place / f"sweep{counts.sweeps}"
     runs = []
     for _ in range(MOST_COMMANDS):
@@ -240,6 +280,8 @@ def torture(
       runs.append(run)
       counts.commands += 1
       left = kills - sum(counts.kills.values())
+      if time.monotonic() > end:
+        left = 0
       if one_command(run, left, seconds, draws, counts):
         break
     else:
@@ -255,8 +297,13 @@ def one_command(
 ) -> bool:
   """Kills within one command, at most so often; whether its sweep is done."""
   while kills > 0 and run.process.poll() is None:
+    if draws.random() < SHARE_IN_TRAINING:
+      run.wait_for_look(draws.randint(1, MOST_LOOKS))
+      pause = draws.uniform(0.0, PAUSE_SECONDS)
+    else:
+      pause = draws.uniform(0.0, SHARE_OF_RUN * seconds)
     with contextlib.suppress(subprocess.TimeoutExpired):
-      run.process.wait(draws.uniform(0.0, SHARE_OF_RUN * seconds))
+      run.process.wait(pause)
     victim = draws.choice(VICTIMS)
     if run.kill(victim):
       counts.kills[victim] += 1
@@ -360,6 +407,8 @@ def check_joules(
     counts.attempt_joules += attempt.joules or 0.0
     if attempt.ended in (attempts.KILLED, None):
       counts.lost_joules += attempt.joules or 0.0
+      counts.killed_in[attempt.phase] += 1
+    counts.resumed_inside += bool(attempt.resumed_examples)
 
 
 def found_in(value: Any, name: str) -> list[dict[str, Any]]:
@@ -394,6 +443,8 @@ def summary(counts: Counts) -> dict[str, Any]:
     "joules_of_cpu_time": counts.true_joules,
     "difference": share,
     "joules_of_killed_attempts": counts.lost_joules,
+    "attempts_killed_in_phase": dict(counts.killed_in),
+    "attempts_resumed_inside_the_trial": counts.resumed_inside,
     "faults": counts.faults,
   }
 

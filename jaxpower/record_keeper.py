@@ -17,6 +17,7 @@ from jaxpower.records import RecordError, TrialRecord, to_json
 
 PATIENCE_SECONDS = 600.0  # chosen: long enough to free space by hand
 RETRY_SECONDS = 5.0  # chosen
+STOP_SECONDS = 0.5  # chosen: between two looks at whether to wait on
 
 
 def keep(
@@ -24,8 +25,12 @@ def keep(
   record: TrialRecord,
   tell: Callable[[str], None] = lambda line: None,
   patience_seconds: float = PATIENCE_SECONDS,
-) -> None:
+  stop: Callable[[], bool] = lambda: False,
+) -> bool:
   """Writes a record into its run folder, however long that takes.
+
+  Returns whether it is there: not where `stop` became true while it waited; the
+  last line told then says why, and where the record lies instead.
 
   The folder has to be the one that was locked: where its file system is gone,
   the same path leads to another disk.
@@ -35,6 +40,7 @@ def keep(
     record: The record of a trial that has ended.
     tell: Called with a line when the run begins to wait, and when it goes on.
     patience_seconds: How long it waits.
+    stop: Asked while it waits; once it is true nothing is waited for.
 
   Raises RecordError where it waited in vain, or was interrupted meanwhile; the
   line says why, and where the record lies instead.
@@ -42,18 +48,30 @@ def keep(
   began = time.monotonic()
   problem = _problem(lock, record)
   if not problem:
-    return
+    return True
   tell(f"{problem}; the trial has ended and its record waits in memory")
   try:
     while time.monotonic() - began < patience_seconds:
-      time.sleep(RETRY_SECONDS)
+      if _stopped(stop):
+        tell(_put_elsewhere(lock, record, problem))
+        return False
       if not _problem(lock, record):
         tell(f"the record of {record.trial_id} is written now")
-        return
+        return True
   except BaseException:
     tell(_put_elsewhere(lock, record, problem))
     raise
   raise RecordError(_put_elsewhere(lock, record, problem))
+
+
+def _stopped(stop: Callable[[], bool]) -> bool:
+  """Waits for the next try; returns early, and true, once `stop` is."""
+  began = time.monotonic()
+  while not stop():
+    if time.monotonic() - began >= RETRY_SECONDS:
+      return False
+    time.sleep(STOP_SECONDS)
+  return True
 
 
 def _problem(lock: FolderLock, record: TrialRecord) -> str:

@@ -241,7 +241,8 @@ def execute(
         news = functools.partial(onlookers.call, watch, number, trial)
         record = _run(workers, plan, trial, newest, news, say, stop)
         record = _noted(record, onlookers.problem)
-        _keep(plan, lock, record, say, first=not newest)
+        if not _keep(plan, lock, record, say, stop, first=not newest):
+          raise Stopped
         newest[record.trial_id] = record
         news(record)
   elif plan.renamed:
@@ -289,18 +290,22 @@ def _keep(
   lock: FolderLock,
   record: TrialRecord,
   say: Callable[[str], None],
+  stop: Callable[[], bool],
   *,
   first: bool,
-) -> None:
+) -> bool:
   """Writes a record, and lets go of what only a trial without one needs.
 
-  Of a new folder the first record shows what space each trial takes.
+  Of a new folder the first record shows what space each trial takes. Returns
+  false where it was stopped while the folder could not be written to.
   """
-  record_keeper.keep(lock, record, say)
+  if not record_keeper.keep(lock, record, say, stop=stop):
+    return False
   if first and (short := disk_space.shortage(plan.folder, len(plan.left) - 1)):
     say(short)
   if record.status != "failed" and not plan.sweep.keep_checkpoints:
     resume.forget(plan.folder, record.trial_id)
+  return True
 
 
 def _workers(plan: Plan, lock: FolderLock) -> Workers:

@@ -6,6 +6,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import time
@@ -54,6 +55,8 @@ class Host:
     if do == "wait":
       orders.stop.wait(60)
       return Stopped()
+    if do == "lose the folder":
+      shutil.rmtree(task.folder)
     return Done(record(task), renew=do == "renew")
 
 

@@ -104,6 +104,22 @@ def test_the_second_signal_ends_at_once(tmp_path: pathlib.Path) -> None:
   assert err.endswith(f"ended at once by SIGTERM; {CONTINUES}")
 
 
+def test_the_first_signal_ends_waiting_for_a_lost_folder(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setenv("TMPDIR", str(tmp_path))
+  with running(tmp_path, "lose the folder") as run:
+    assert run.stderr is not None
+    while "its record waits in memory" not in run.stderr.readline():
+      pass
+    run.send_signal(signal.SIGTERM)
+    _, err = run.communicate(timeout=3)
+  assert run.returncode == 143
+  (spare,) = tmp_path.glob("jaxpower-*.json")
+  assert str(spare) in err
+  assert not (tmp_path / "run").exists()
+
+
 def test_a_signal_that_was_ignored_stays_so() -> None:
   before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
   try:
