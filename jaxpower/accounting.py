@@ -117,8 +117,12 @@ def meets_targets(trial: Trial, result: EvalResult) -> bool:
 
 
 def accuracy_of(result: EvalResult | Evaluation, task: str) -> float:
-  """Returns the accuracy of a task, also where it is the only one."""
-  return result.accuracies.get(task, result.accuracy)
+  """Returns the accuracy of a task, also where it is the only one.
+
+  NaN, which meets no target, where the record has none.
+  """
+  alone = math.nan if result.accuracy is None else result.accuracy
+  return result.accuracies.get(task, alone)
 
 
 def status_of(trial: Trial, results: Sequence[EvalResult]) -> Status:

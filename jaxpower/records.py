@@ -83,7 +83,7 @@ class Evaluation:
   train_joules: Joules | None
   train_loss: float | None
   loss: float | None
-  accuracy: Share
+  accuracy: Share | None
   accuracies: dict[str, Share] = dataclasses.field(default_factory=dict)
 
 

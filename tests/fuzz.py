@@ -307,7 +307,7 @@ def _record(content: Any, _: pathlib.Path) -> None:
   for joules in (found.joules_to_accuracy, found.train_joules):
     if (joules or 0) < 0:
       raise NonsenseError("negative joules")
-  if any(not 0 <= look.accuracy <= 1 for look in found.curve):
+  if any(not 0 <= (look.accuracy or 0) <= 1 for look in found.curve):
     raise NonsenseError("an accuracy that is no share")
 
 

@@ -39,7 +39,8 @@ def digits() -> data.DataSet:
 
 def test_an_evaluation_is_so_many_equal_passes() -> None:
   placed = wing_of("torch").place(TRIAL, digits())
-  most = placed.spec.evaluated  # examples of a pass
+  spec: Any = placed.spec
+  most = spec.evaluated  # examples of a pass
   assert placed.passes == {
     name: math.ceil(count / most) for name, count in placed.examples.items()
   }

@@ -1,5 +1,7 @@
 """Windows that adjoin are joined; those of a name that overlap are united."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +23,11 @@ def window(start, end, *energies, load=None):
   )
 
 
-def energy(joules=10.0, bound=1.0, method="counter", **more):
-  return Energy("gpu", joules, bound, method, **more)
+def energy(
+  joules: float | None = 10.0, bound: float | None = 1.0, **more: Any
+) -> Energy:
+  facts: dict[str, Any] = {"method": "counter"} | more
+  return Energy("gpu", joules, bound, **facts)
 
 
 def test_joules_ticks_and_bounds_of_laps_add_up():
@@ -75,7 +80,7 @@ def watts(start, end):
   return 100.0 * (end - start)
 
 
-def united(spans):
+def united(spans) -> Any:
   last = None
   for start, end in spans:
     last = add_to_union(last, start, end, watts(start, end), watts)
@@ -110,14 +115,15 @@ def test_any_windows_give_the_length_of_their_union(spans):
 
 def test_an_unknown_window_makes_the_sum_unknown_until_one_covers_it():
   first = add_to_union(None, 0.0, 1.0, 100.0, watts)
-  unknown = add_to_union(first, 2.0, 3.0, None, watts)
+  unknown: Any = add_to_union(first, 2.0, 3.0, None, watts)
   assert unknown.joules is None
-  assert add_to_union(unknown, 4.0, 5.0, 100.0, watts).joules is None
-  assert add_to_union(unknown, 1.5, 5.0, 350.0, watts).joules == 450.0
+  later: Any = add_to_union(unknown, 4.0, 5.0, 100.0, watts)
+  over: Any = add_to_union(unknown, 1.5, 5.0, 350.0, watts)
+  assert (later.joules, over.joules) == (None, 450.0)
 
 
 def test_a_long_chain_of_spans_is_freed_without_recursion():
-  last = None
+  last: Any = None
   for i in range(300_000):
     last = add_to_union(last, i, i + 0.5, 1.0, watts)
   assert last.joules == 300_000

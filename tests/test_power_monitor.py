@@ -167,6 +167,7 @@ def test_a_function_inside_itself_counts_once():
     everything = monitor.joules_so_far()
   outer = monitor.windows()[-1]
   assert so_far == pytest.approx(100.0 * outer.seconds, rel=1e-6)
+  assert so_far is not None and everything is not None
   assert so_far <= everything
 
 
@@ -188,7 +189,8 @@ def test_after_the_end_the_joules_are_final():
     assert monitor.joules_so_far() is not None
   everything, train = monitor.joules_so_far(), monitor.joules_so_far("train")
   time.sleep(0.05)
-  assert everything == monitor.joules_so_far() and everything > 2.0
+  assert everything is not None and everything > 2.0
+  assert everything == monitor.joules_so_far()
   assert train == monitor.joules_so_far("train") == monitor.windows()[0].joules
   assert Monitor([SimulatedSource(1.0)]).joules_so_far() is None
 

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from array import array
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,8 @@ def test_a_file_that_was_cut_off_loses_its_part_alone():
   recording = recorded(100)
   recording.spill(10.0, LOCK)
   recording.spill(20.0, LOCK)
-  os.ftruncate(recording._file.fileno(), 20 * 3 * 8 + 8)
+  file: Any = recording._file
+  os.ftruncate(file.fileno(), 20 * 3 * 8 + 8)
   assert len(rows(recording)) == 20 + 60
 
 
@@ -123,7 +125,8 @@ def test_watching_forgets_what_is_on_disk():
   recording = recorded(100)
   recording.spill(40.0, LOCK)
   recording.forget(LOCK)
-  assert os.fstat(recording._file.fileno()).st_size == 0
+  file: Any = recording._file
+  assert os.fstat(file.fileno()).st_size == 0
   assert len(rows(recording)) == len(recording) == 20
   recording.spill(45.0, LOCK)
   assert len(rows(recording)) == 20

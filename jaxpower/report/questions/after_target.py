@@ -103,7 +103,10 @@ def _times_the_joules(record: TrialRecord) -> float | None:
 
 def _points_after(record: TrialRecord) -> float | None:
   first = first_passing(record)
-  return first and 100 * (record.curve[-1].accuracy - first.accuracy)
+  if first is None or first.accuracy is None:
+    return None
+  last = record.curve[-1].accuracy
+  return None if last is None else 100 * (last - first.accuracy)
 
 
 def _trained_on(record: TrialRecord) -> bool:
