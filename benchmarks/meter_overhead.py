@@ -39,6 +39,7 @@ import jax.numpy as jnp
 from jaxpower.power import Monitor, SensorModel
 from jaxpower.power.simulated_nvml import UUIDS, Gpu, installed
 
+SHORT_WINDOW_SECONDS = 0.05
 PCI = ("00000000:17:00.0", "00000000:65:00.0")
 
 
@@ -103,12 +104,13 @@ def cpu_seconds() -> float:
   return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def cpu_share(arm: str, seconds: float) -> float:
-  """Share of a core used while the work only sleeps."""
+def cpu_share(arm: str, seconds: float, windows: int = 1) -> float:
+  """Share of a core used while the work only sleeps, in so many windows."""
   with ARMS[arm]() as measure:
     time.sleep(2.0)  # what finding the rhythm costs is not a share
     before, start = cpu_seconds(), time.monotonic()
-    measure(lambda: time.sleep(seconds))
+    for _ in range(windows):
+      measure(lambda: time.sleep(seconds / windows))
     return (cpu_seconds() - before) / (time.monotonic() - start)
 
 
@@ -215,13 +217,16 @@ def run(
     step, x = build_step()
     n = max(10, round(0.5 / step_seconds("none", step, x, 20)))
     shares: dict[str, list[float]] = {arm: [] for arm in arms}
+    edges: dict[str, list[float]] = {arm: [] for arm in arms}
     steps: dict[str, list[float]] = {arm: [] for arm in arms}
+    many = round(seconds / SHORT_WINDOW_SECONDS)
     for i in range(rounds):
       turn = arms[i % len(arms) :] + arms[: i % len(arms)]
       for arm in turn:
         steps[arm].append(step_seconds(arm, step, x, n))
         if i < 3:
           shares[arm].append(cpu_share(arm, seconds))
+          edges[arm].append(cpu_share(arm, seconds, many))
     windows = {arm: window_seconds(arm) for arm in arms}
   figures = {}
   for arm in arms:
@@ -229,6 +234,7 @@ def run(
     ratios = sorted(a / b - 1 for a, b in pairs)
     figures[arm] = {
       "cpu_share_of_a_core": statistics.median(shares[arm]),
+      "cpu_share_in_windows_of_50_ms": statistics.median(edges[arm]),
       "step_milliseconds": statistics.median(steps[arm]) * 1e3,
       "fastest_step_milliseconds": min(steps[arm]) * 1e3,
       "slowdown_median": statistics.median(ratios),
@@ -266,7 +272,8 @@ def main() -> None:
     for arm, row in result["arms"].items():
       low, high = row["slowdown_quartiles"]
       print(
-        f"  {arm:22} CPU {row['cpu_share_of_a_core']:7.3%} of a core"
+        f"  {arm:22} CPU {row['cpu_share_of_a_core']:7.3%} of a core,"
+        f" in short windows {row['cpu_share_in_windows_of_50_ms']:7.3%}"
         f"   step {row['step_milliseconds']:7.3f} ms"
         f" {row['slowdown_median']:+.2%} ({low:+.2%} to {high:+.2%})"
         f"   window {row['window_microseconds']:6.0f} us"
