@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 
 import pytest
 
@@ -17,8 +18,11 @@ from jaxpower.cli.signals import EndedAtOnceError, Signals
 
 ROOT = pathlib.Path(__file__).parent.parent
 # scripts/run.py with workers that take no time and need no framework.
+# It hears signals, also where the tests run under nohup.
+HEARD = [int(number) for number in (SIGINT, SIGTERM, SIGHUP, SIGUSR1)]
 RUN = (
-  "import sys;"
+  "import signal, sys;"
+  f"[signal.signal(number, signal.SIG_DFL) for number in {HEARD}];"
   "from jaxpower import report, worker; from tests import quick_worker;"
   "worker.COMMAND = quick_worker.COMMAND;"
   "from jaxpower.cli import crash, run;"
@@ -44,12 +48,6 @@ def statuses(folder: pathlib.Path) -> list[str]:
   return [record.status for record in found.records]
 
 
-def _listen() -> None:
-  """Makes a child hear signals, also where the tests run under nohup."""
-  for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-    signal.signal(number, signal.SIG_DFL)
-
-
 @contextlib.contextmanager
 def running(folder: pathlib.Path, do: str) -> Iterator[subprocess.Popen[str]]:
   """A run in the middle of its first trial; its stderr is to be read."""
@@ -60,7 +58,6 @@ def running(folder: pathlib.Path, do: str) -> Iterator[subprocess.Popen[str]]:
     text=True,
     cwd=ROOT,
     env=os.environ | {"QUICK_DO": do},
-    preexec_fn=_listen,
   )
   try:
     assert process.stderr is not None
