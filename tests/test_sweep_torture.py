@@ -14,7 +14,7 @@ def test_a_sweep_survives_being_killed(
 ) -> None:
   monkeypatch.delenv("XLA_FLAGS", raising=False)  # as a user runs it
   monkeypatch.setenv("PYTHONPATH", str(torture.ROOT))
-  counts = torture.torture(tmp_path, 2, 1, random.Random(14))
+  counts = torture.torture(tmp_path, 1, 1, random.Random(14))
   facts = torture.summary(counts)
   assert facts["faults"] == []
   assert facts["trials_equal_to_undisturbed"] == facts["trials"] > 0
