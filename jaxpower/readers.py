@@ -124,6 +124,17 @@ def fit(kind: type[T], value: Any) -> T:
   return _converter(kind)(value)
 
 
+def finite(value: Any) -> Any:
+  """Replaces numbers that are not finite, which JSON does not have, by None."""
+  if isinstance(value, dict):
+    return {key: finite(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [finite(item) for item in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
+
+
 def check_parts(kind: type, value: dict[str, Any]) -> None:
   """Checks those fields of a dataclass that a dict has; others may be missing.
 

@@ -303,7 +303,7 @@ def to_json(record: TrialRecord) -> str:
   """
   fields = {field.name: field for field in dataclasses.fields(record)}
   facts = dataclasses.asdict(record)
-  facts = _finite(facts.pop("others") | facts)
+  facts = readers.finite(facts.pop("others") | facts)
   for _ in fields:  # each is left out once at most
     try:
       _check_parts(readers.fit(TrialRecord, facts))
@@ -393,17 +393,6 @@ def _check_part(place: str, kind: type, part: dict[str, Any]) -> None:
     readers.check_parts(kind, part)
   except ReadError as error:
     raise error.inside(place) from None
-
-
-def _finite(value: Any) -> Any:
-  """Replaces numbers that are not finite, which JSON does not have, by None."""
-  if isinstance(value, dict):
-    return {key: _finite(item) for key, item in value.items()}
-  if isinstance(value, list | tuple):
-    return [_finite(item) for item in value]
-  if isinstance(value, float) and value - value != 0:
-    return None
-  return value
 
 
 def varied_value(value: Any, detail: int = 0) -> Any:

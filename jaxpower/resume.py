@@ -145,7 +145,8 @@ class Checkpoints:
       windows=dict(part.windows),
       warnings=part.warnings,
     )
-    return json.dumps(_finite(dataclasses.asdict(notes)), allow_nan=False)
+    facts = readers.finite(dataclasses.asdict(notes))
+    return json.dumps(facts, allow_nan=False)
 
   def _part(self, path: pathlib.Path) -> Part:
     """Reads the notes of a checkpoint; ReadError where they do not fit."""
@@ -199,14 +200,3 @@ def _losses(result: dict[str, Any]) -> dict[str, Any]:
   """Gives a result back the losses that are no finite numbers."""
   names = ("train_loss", "loss")
   return result | {n: math.nan for n in names if result.get(n) is None}
-
-
-def _finite(value: Any) -> Any:
-  """Replaces numbers that are not finite, which JSON does not have, by None."""
-  if isinstance(value, dict):
-    return {key: _finite(item) for key, item in value.items()}
-  if isinstance(value, list | tuple):
-    return [_finite(item) for item in value]
-  if isinstance(value, float) and not math.isfinite(value):
-    return None
-  return value

@@ -179,3 +179,8 @@ def test_a_file_is_named_with_what_it_should_be(tmp_path: pathlib.Path) -> None:
   )
   path.write_text('{"accuracy": 1}')
   assert load_json(path, Look, "the origin of weights") == Look(1)
+
+
+def test_numbers_that_json_has_not_become_null() -> None:
+  value = {"a": [1.0, float("nan")], "b": (float("-inf"), 2), "c": "nan"}
+  assert readers.finite(value) == {"a": [1.0, None], "b": [None, 2], "c": "nan"}

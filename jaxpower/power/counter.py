@@ -136,15 +136,13 @@ def _edge(
   """Interpolates the cumulative energy at an instant, or carries it on."""
   after = min(after, len(seconds) - 1)
   span = seconds[after] - seconds[after - 1]
-  power = ticks.watts(after)
   part = (instant - seconds[after - 1]) / span
-  swing = ticks.swing(after)
-  if part > 1.0:  # beyond the last tick: the last power goes on
-    beyond = (part - 1.0) * span
-    value = joules[after] + beyond * power
-    variance = (beyond * max(swing, EXTRAPOLATED_SWING * power)) ** 2
-  else:
+  if part <= 1.0:
     return _between(seconds, errors, joules, instant, after, ticks)
+  # Beyond the last tick: the last power goes on.
+  power, beyond = ticks.watts(after), (part - 1.0) * span
+  value = joules[after] + beyond * power
+  variance = (beyond * max(ticks.swing(after), EXTRAPOLATED_SWING * power)) ** 2
   variance += TICK_VARIANCE * (power * errors[after]) ** 2
   return _Edge(value, variance, after)
 
