@@ -19,9 +19,9 @@ import sys
 import tempfile
 from typing import Any
 
-from jaxpower import record_files, sweep_file
 from jaxpower.config import Sweep, to_dict, trial_id
-from jaxpower.grid import expand
+from jaxpower.folder import record_files, sweep_file
+from jaxpower.plan.grid import expand
 from jaxpower.records import TrialRecord
 
 HERE = pathlib.Path(__file__).parent

@@ -42,7 +42,8 @@ from typing import Any
 
 import psutil
 
-from jaxpower import attempts, record_files
+from jaxpower import attempts
+from jaxpower.folder import record_files
 from jaxpower.records import TrialRecord
 
 ROOT = pathlib.Path(__file__).parent.parent

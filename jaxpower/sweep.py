@@ -20,20 +20,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jaxpower import (
-  disk_space,
-  durable,
-  growth,
-  messages,
-  pretraining,
-  provenance,
-  record_files,
-  record_keeper,
-  requirements,
-  resume,
-  sweep_file,
-)
-from jaxpower.checks import check_cadence, check_with_sources
+from jaxpower import messages, provenance, resume
 from jaxpower.config import (
   ConfigError,
   Sweep,
@@ -42,16 +29,25 @@ from jaxpower.config import (
   to_dict,
   trial_id,
 )
-from jaxpower.folder_lock import FolderLock, locked
-from jaxpower.grid import expand
-from jaxpower.growth import Grown, GrowthError
+from jaxpower.folder import (
+  disk_space,
+  durable,
+  record_files,
+  record_keeper,
+  sweep_file,
+)
+from jaxpower.folder.lock import FolderLock, locked
+from jaxpower.folder.record_files import Rejected
 from jaxpower.messages import Notice, Progress, Ready
 from jaxpower.onlookers import Onlookers
-from jaxpower.patience import Limits
+from jaxpower.plan import growth, pretraining, requirements
+from jaxpower.plan.checks import check_cadence, check_with_sources
+from jaxpower.plan.grid import expand
+from jaxpower.plan.growth import Grown, GrowthError
 from jaxpower.readers import ReadError
-from jaxpower.record_files import Rejected
 from jaxpower.records import TrialRecord
-from jaxpower.worker import Workers, failed_record
+from jaxpower.workers.patience import Limits
+from jaxpower.workers.worker import Workers, failed_record
 
 # Called with the number of the trial (from 1), the trial and its news.
 Watch = Callable[[int, Trial, Progress | TrialRecord], None]

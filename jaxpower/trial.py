@@ -26,10 +26,11 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from jaxpower import accounting, billing, data, resume, timelines, weights
+from jaxpower import accounting, billing, data, resume, weights
 from jaxpower.accounting import EvalResult
 from jaxpower.attempts import INTERRUPTED, Journal
 from jaxpower.config import Trial, trial_id
+from jaxpower.folder import timelines
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, Window
 from jaxpower.power.clocks import read_clocks, span

@@ -30,9 +30,9 @@ from collections.abc import Iterable
 
 from jaxpower import config
 from jaxpower.architectures import MODELS, NETWORKS
-from jaxpower.checks import CHOICES
 from jaxpower.cli import report
 from jaxpower.config import FRAMEWORKS, OPTIMIZERS
+from jaxpower.plan.checks import CHOICES
 
 ROOT = pathlib.Path(__file__).parent.parent
 RUNS = ROOT / "benchmarks" / "regimes_cpu"

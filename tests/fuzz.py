@@ -34,16 +34,17 @@ from typing import Any
 import numpy as np
 from report_records import record
 
-from jaxpower import config, record_files, report, sweep_file, weights
-from jaxpower.checks import check_sweep, check_trial, check_with_sources
+from jaxpower import config, report, weights
 from jaxpower.cli import main as meter_cli
 from jaxpower.cli import overrides, paths
 from jaxpower.cli.config_file import load_config
 from jaxpower.config import ConfigError, Sweep
 from jaxpower.data import cache, metadata
 from jaxpower.data.facts import DataError
-from jaxpower.grid import expand, trial_of
+from jaxpower.folder import record_files, sweep_file
 from jaxpower.learn import imported, safetensors
+from jaxpower.plan.checks import check_sweep, check_trial, check_with_sources
+from jaxpower.plan.grid import expand, trial_of
 from jaxpower.readers import ReadError
 from jaxpower.records import RecordError, TrialRecord, from_json, to_json
 from jaxpower.report.given import (

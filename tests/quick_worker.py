@@ -12,9 +12,10 @@ import sys
 import time
 from typing import Any
 
-from jaxpower import provenance, serving
+from jaxpower import provenance
 from jaxpower.messages import Done, Progress, Ready, Stopped, Task
 from jaxpower.records import TrialRecord, identity
+from jaxpower.workers import serving
 
 COMMAND = "from tests.quick_worker import main; main()"
 READY = Ready(

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxpower import architectures, grid
+from jaxpower import architectures
 from jaxpower.architectures import (
   NETWORKS,
   CnnSizes,
@@ -14,6 +14,7 @@ from jaxpower.architectures import (
   sizes_of,
 )
 from jaxpower.config import OPTIMIZERS, ConfigError, Model, Sweep
+from jaxpower.plan import grid
 
 
 @pytest.mark.parametrize(

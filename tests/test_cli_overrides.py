@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxpower.checks import CHOICES, check_sweep, check_types
 from jaxpower.cli import overrides
 from jaxpower.config import (
   ConfigError,
@@ -17,7 +16,8 @@ from jaxpower.config import (
   get,
   trial_id,
 )
-from jaxpower.grid import trial_of
+from jaxpower.plan.checks import CHOICES, check_sweep, check_types
+from jaxpower.plan.grid import trial_of
 
 TYPES = {p: k for p, k in field_types(Trial()).items() if p != "seed"}
 # Two values of each kind, and as a person writes them.

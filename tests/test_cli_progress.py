@@ -9,9 +9,9 @@ from rich.console import Console
 from jaxpower.cli import progress
 from jaxpower.cli.progress import Display
 from jaxpower.config import Sweep, Transfer, Trial, to_dict, trial_id
-from jaxpower.grid import expand
-from jaxpower.growth import Grown
 from jaxpower.messages import Progress, Ready
+from jaxpower.plan.grid import expand
+from jaxpower.plan.growth import Grown
 from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan
 

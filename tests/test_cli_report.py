@@ -9,8 +9,8 @@ import sys
 import pytest
 from report_records import GPU, devices, record, seeds
 
-from jaxpower import record_files
 from jaxpower.cli.report import main
+from jaxpower.folder import record_files
 
 ROOT = pathlib.Path(__file__).parent.parent
 

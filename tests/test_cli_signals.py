@@ -13,8 +13,8 @@ from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 
 import pytest
 
-from jaxpower import record_files
 from jaxpower.cli.signals import EndedAtOnceError, Signals
+from jaxpower.folder import record_files
 
 ROOT = pathlib.Path(__file__).parent.parent
 # scripts/run.py with workers that take no time and need no framework.

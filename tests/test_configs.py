@@ -7,9 +7,10 @@ import pathlib
 
 import pytest
 
-from jaxpower import checks, grid, pretraining, sweep
+from jaxpower import sweep
 from jaxpower.cli import run
 from jaxpower.config import put
+from jaxpower.plan import checks, grid, pretraining
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))

@@ -17,9 +17,9 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums, extractor
 from tensorflow_datasets.image_classification import cifar
 
-from jaxpower import record_files
 from jaxpower.data import DataError, debian, load, prepare
 from jaxpower.data.tensorflow_free import tensorflow_free
+from jaxpower.folder import record_files
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -10,13 +10,13 @@ import time
 
 import pytest
 
-from jaxpower import folder_lock
 from jaxpower.config import ConfigError
-from jaxpower.folder_lock import LOCK, locked
+from jaxpower.folder import lock as folder_lock
+from jaxpower.folder.lock import LOCK, locked
 
 HOLDER = """
 import pathlib, subprocess, sys
-from jaxpower.folder_lock import locked
+from jaxpower.folder.lock import locked
 with locked(pathlib.Path(sys.argv[1])) as lock:
   child = subprocess.Popen(
     ["sleep", "60"], pass_fds=[lock.descriptor], stdout=subprocess.DEVNULL

@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from jaxpower import record_files, report, sweep_file
+from jaxpower import report
 from jaxpower.cli.measurement import document, measurement
 from jaxpower.cli.report import main
 from jaxpower.cli.run import load_config
 from jaxpower.cli.table import table
 from jaxpower.config import trial_id
-from jaxpower.grid import expand
+from jaxpower.folder import record_files, sweep_file
+from jaxpower.plan.grid import expand
 from jaxpower.power import Domain, Energy, Problem, Window
 from jaxpower.power.clocks import Instant
 from jaxpower.report.compare.comparison import compare

@@ -4,6 +4,7 @@ import ast
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,6 +12,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 REPORT = ROOT / "jaxpower" / "report"
 FRAMEWORKS = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "torch"}
 
+# Rooms of several subjects; each of their files has a door of its own.
+SHARED = {"folder", "plan", "workers"}
 # A room may import from the project only what stands here.
 DOORS = {
   "accounting": {"attempts", "config", "power", "records"},
@@ -18,32 +21,39 @@ DOORS = {
   "architectures": {"config"},
   "attempts": set(),
   "billing": {"config", "power", "wings"},
-  "checks": {"architectures", "config", "records"},
   "cli": {
     "config",
     "data",
+    "folder.record_files",
+    "folder.sweep_file",
     "frameworks",
     "machine",
     "messages",
     "power",
     "readers",
-    "record_files",
     "records",
     "report",
-    "streams",
     "sweep",
-    "sweep_file",
     "wording",
-    "worker",
+    "workers.streams",
+    "workers.worker",
   },
   "config": set(),
   "data": set(),
-  "disk_space": {"durable"},
-  "durable": set(),
-  "folder_lock": {"config"},
+  "folder": set(),
+  "folder.disk_space": {"folder.durable"},
+  "folder.durable": set(),
+  "folder.lock": {"config"},
+  "folder.record_files": {"folder.durable", "readers", "records"},
+  "folder.record_keeper": {
+    "folder.durable",
+    "folder.lock",
+    "folder.record_files",
+    "records",
+  },
+  "folder.sweep_file": {"config", "folder.durable", "readers"},
+  "folder.timelines": {"power"},
   "frameworks": {"power"},
-  "grid": {"checks", "config"},
-  "growth": {"checks", "config", "grid", "records"},
   "learn": {
     "accumulation",
     "architectures",
@@ -58,75 +68,55 @@ DOORS = {
     "architectures",
     "config",
     "data",
-    "lifeline",
     "schedule",
     "weights",
+    "workers.lifeline",
   },
   "machine": {"frameworks", "power", "provenance", "wording"},
   "messages": {"config", "records"},
-  "host_memory": set(),
-  "lifeline": set(),
-  "more_seeds": {"records"},
   "onlookers": set(),
-  "patience": set(),
-  "power": set(),
-  "pretraining": {"config", "records", "weights"},
-  "program_cache": set(),
-  "provenance": set(),
-  "readers": set(),
-  "record_files": {"durable", "readers", "records"},
-  "record_keeper": {"durable", "folder_lock", "record_files", "records"},
-  "records": {"attempts", "config", "readers"},
-  "report": {"config", "more_seeds", "provenance", "records", "wording"},
-  "requirements": {
+  "plan": set(),
+  "plan.checks": {"architectures", "config", "records"},
+  "plan.grid": {"config", "plan.checks"},
+  "plan.growth": {"config", "plan.checks", "plan.grid", "records"},
+  "plan.pretraining": {"config", "records", "weights"},
+  "plan.requirements": {
     "architectures",
-    "checks",
     "config",
     "data",
     "messages",
+    "plan.checks",
     "weights",
   },
+  "power": set(),
+  "provenance": set(),
+  "readers": set(),
+  "records": {"attempts", "config", "readers"},
+  "report": {"config", "provenance", "records", "wording"},
   "resume": {"accounting", "power", "readers", "weights"},
   "schedule": {"config"},
-  "serving": {
-    "attempts",
-    "billing",
-    "config",
-    "lifeline",
-    "machine",
-    "messages",
-    "power",
-    "program_cache",
-    "provenance",
-    "trial",
-    "wings",
-    "worker",
-  },
-  "streams": set(),
   "sweep": {
-    "checks",
     "config",
-    "disk_space",
-    "durable",
-    "folder_lock",
-    "grid",
-    "growth",
+    "folder.disk_space",
+    "folder.durable",
+    "folder.lock",
+    "folder.record_files",
+    "folder.record_keeper",
+    "folder.sweep_file",
     "messages",
     "onlookers",
-    "patience",
-    "pretraining",
+    "plan.checks",
+    "plan.grid",
+    "plan.growth",
+    "plan.pretraining",
+    "plan.requirements",
     "provenance",
     "readers",
-    "record_files",
-    "record_keeper",
     "records",
-    "requirements",
     "resume",
-    "sweep_file",
-    "worker",
+    "workers.patience",
+    "workers.worker",
   },
-  "sweep_file": {"config", "durable", "readers"},
-  "timelines": {"power"},
   "torch_wing": {"config", "data", "learn", "learn_torch", "weights"},
   "trial": {
     "accounting",
@@ -134,35 +124,49 @@ DOORS = {
     "billing",
     "config",
     "data",
+    "folder.timelines",
     "messages",
     "power",
     "provenance",
     "records",
     "resume",
-    "timelines",
     "weights",
     "wings",
   },
   "weights": {"readers"},
-  "wings": {
-    "config",
-    "data",
-    "learn",
-    "torch_wing",
-    "weights",
-  },
+  "wings": {"config", "data", "learn", "torch_wing", "weights"},
   "wording": set(),
-  "worker": {
+  "workers": set(),
+  "workers.host_memory": set(),
+  "workers.lifeline": set(),
+  "workers.patience": set(),
+  "workers.program_cache": set(),
+  "workers.serving": {
+    "attempts",
+    "billing",
+    "config",
+    "machine",
+    "messages",
+    "power",
+    "provenance",
+    "trial",
+    "wings",
+    "workers.lifeline",
+    "workers.program_cache",
+    "workers.worker",
+  },
+  "workers.streams": set(),
+  "workers.worker": {
     "attempts",
     "config",
-    "host_memory",
-    "lifeline",
     "messages",
-    "patience",
     "power",
     "provenance",
     "records",
-    "streams",
+    "workers.host_memory",
+    "workers.lifeline",
+    "workers.patience",
+    "workers.streams",
   },
 }
 # Inside report: numbers, what is given, questions, and last who shows them.
@@ -181,7 +185,7 @@ HEAVY = {
   "billing",
   "learn",
   "learn_torch",
-  "serving",
+  "workers.serving",
   "torch_wing",
   "trial",
   "wings",
@@ -189,8 +193,14 @@ HEAVY = {
 LIGHT = set(DOORS) - HEAVY
 
 
+def named(parts: Sequence[str]) -> str:
+  """The room of a name below jaxpower, as `data` or `workers.serving`."""
+  own = parts[0] in SHARED and len(parts) > 1 and parts[1] != "__init__"
+  return ".".join(parts[: 2 if own else 1])
+
+
 def room_of(path: pathlib.Path) -> str:
-  return path.relative_to(ROOT / "jaxpower").with_suffix("").parts[0]
+  return named(path.relative_to(ROOT / "jaxpower").with_suffix("").parts)
 
 
 def imported(path: pathlib.Path) -> set[str]:
@@ -212,7 +222,7 @@ def files(room: str) -> list[pathlib.Path]:
 def known_rooms(path: pathlib.Path, parent: str) -> set[str]:
   """The rooms below `parent` that a file imports."""
   return {
-    name.removeprefix(f"{parent}.").split(".")[0]
+    named(name.removeprefix(f"{parent}.").split("."))
     for name in imported(path)
     if name.startswith(f"{parent}.")
   }

@@ -16,10 +16,11 @@ from flax import linen as nn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxpower import requirements, weights
+from jaxpower import weights
 from jaxpower.config import ConfigError, Model, Transfer, Trial
 from jaxpower.learn import checkpoint, cnn, imported, networks, safetensors
 from jaxpower.learn.state import TrainState
+from jaxpower.plan import requirements
 from jaxpower.weights import WeightsError
 
 STAGES = (1, 2)  # blocks of the ResNets that are set beside torch's

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from jaxpower import data, sweep, worker
+from jaxpower import data, sweep
 from jaxpower.config import (
   ConfigError,
   Model,
@@ -28,6 +28,7 @@ from jaxpower.power import Monitor, SimulatedSource
 from jaxpower.records import TrialRecord
 from jaxpower.trial import run as run_trial
 from jaxpower.wings import wing_of
+from jaxpower.workers import worker
 
 torch = pytest.importorskip("torch")
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpower import checks, data, pretraining
+from jaxpower import data
 from jaxpower import weights as folders
 from jaxpower.config import (
   Model,
@@ -25,6 +25,7 @@ from jaxpower.config import (
 from jaxpower.data import DataSet
 from jaxpower.learn import checkpoint as jax_checkpoint
 from jaxpower.learn import state as jax_state
+from jaxpower.plan import checks, pretraining
 from jaxpower.records import TrialRecord
 from jaxpower.weights import WeightsError
 from jaxpower.wings import wing_of

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jaxpower import record_files, records
+from jaxpower import records
 from jaxpower.config import (
   Model,
   Optimizer,
@@ -15,6 +15,7 @@ from jaxpower.config import (
   trial_id,
   with_seed,
 )
+from jaxpower.folder import record_files
 from jaxpower.readers import ReadError
 from jaxpower.records import Compilation, CompileCost, Evaluation, TrialRecord
 

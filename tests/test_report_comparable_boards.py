@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from jaxpower import record_files
+from jaxpower.folder import record_files
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import compare, compare_all
 from jaxpower.report.compare.statistics import Estimate

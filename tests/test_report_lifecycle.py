@@ -8,8 +8,8 @@ import sys
 import pytest
 from report_records import GPU, meter, modelled, record
 
-from jaxpower import record_files as store
 from jaxpower.cli.report import main
+from jaxpower.folder import record_files as store
 from jaxpower.records import Compilation
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparison import compare, compare_all

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_records import GPU, meter, record
 
-from jaxpower import record_files
 from jaxpower.cli.report import main
+from jaxpower.folder import record_files
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import (
   Comparison,

@@ -8,7 +8,7 @@ import sys
 import pytest
 from report_records import GPU, record, seeds
 
-from jaxpower import record_files
+from jaxpower.folder import record_files
 from jaxpower.report import share
 from jaxpower.report.report import make
 

@@ -13,19 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from jaxpower import (
-  config,
-  disk_space,
-  durable,
-  provenance,
-  record_files,
-  records,
-  requirements,
-  sweep,
-  sweep_file,
-  weights,
-  worker,
-)
+from jaxpower import config, provenance, records, sweep, weights
 from jaxpower.config import (
   ConfigError,
   Model,
@@ -36,9 +24,12 @@ from jaxpower.config import (
   trial_id,
 )
 from jaxpower.data import DataError
-from jaxpower.folder_lock import locked
+from jaxpower.folder import disk_space, durable, record_files, sweep_file
+from jaxpower.folder.lock import locked
 from jaxpower.messages import Done, Progress, Ready, Stopped
+from jaxpower.plan import requirements
 from jaxpower.records import Status, TrialRecord
+from jaxpower.workers import worker
 
 READY = Ready(
   platform="gpu",

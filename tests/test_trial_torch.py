@@ -11,7 +11,7 @@ from jaxpower.power import Monitor, SimulatedSource
 from jaxpower.records import TrialRecord
 from jaxpower.weights import WeightsError, origin
 from jaxpower.wings import wing_of
-from jaxpower.worker import Worker, failed_record
+from jaxpower.workers.worker import Worker, failed_record
 
 torch = pytest.importorskip("torch")
 

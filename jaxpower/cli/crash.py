@@ -16,9 +16,9 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 
-from jaxpower import streams
 from jaxpower.cli.output import give_up, say
 from jaxpower.wording import on_one_line
+from jaxpower.workers import streams
 
 INTERNAL_ERROR = 70  # EX_SOFTWARE of <sysexits.h>
 CANNOT_WRITE = 74  # EX_IOERR

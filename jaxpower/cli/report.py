@@ -9,12 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from jaxpower import record_files, sweep_file
 from jaxpower.cli.output import PlainConsole
 from jaxpower.cli.paths import path as path_of
 from jaxpower.config import ConfigError
+from jaxpower.folder import record_files, sweep_file
+from jaxpower.folder.record_files import Found, Rejected
 from jaxpower.readers import ReadError
-from jaxpower.record_files import Found, Rejected
 from jaxpower.records import RecordError, TrialRecord
 from jaxpower.report import share
 from jaxpower.report.compare.comparable import By, pool

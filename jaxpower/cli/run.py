@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 
 from absl import flags
 
-from jaxpower import config, record_files, report, sweep_file
+from jaxpower import config, report
 from jaxpower.cli import overrides
 from jaxpower.cli.config_file import load_config
 from jaxpower.cli.output import PlainConsole, attempt, say
@@ -31,11 +31,12 @@ from jaxpower.cli.script import too_long
 from jaxpower.cli.signals import Signals
 from jaxpower.config import ConfigError, Sweep
 from jaxpower.data import DataError
+from jaxpower.folder import record_files, sweep_file
 from jaxpower.power.sources import METERS
 from jaxpower.records import RecordError, TrialRecord
 from jaxpower.sweep import Plan, Stopped, execute, plan
 from jaxpower.wording import on_one_line, printable
-from jaxpower.worker import WorkerError
+from jaxpower.workers.worker import WorkerError
 
 CONTINUES = "what is finished is recorded, the same command continues"
 

@@ -1,9 +1,9 @@
 """Distributed PyTorch training: one process a device, one of them in command.
 
-The process that runs the trial (`jaxpower.worker`) is the coordinator, rank 0;
-it spawns a worker for every other device. Commands and replies go through two
-pipes for each worker, tensors through PyTorch's process group (NCCL on GPUs,
-gloo on CPUs):
+The process that runs the trial (`jaxpower.workers.worker`) is the coordinator,
+rank 0; it spawns a worker for every other device. Commands and replies go
+through two pipes for each worker, tensors through PyTorch's process group
+(NCCL on GPUs, gloo on CPUs):
 
   coordinator, rank 0                   worker, rank 1, 2, ...
   -------------------                   ----------------------

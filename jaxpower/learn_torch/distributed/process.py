@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import jaxpower
-from jaxpower import lifeline
+from jaxpower.workers import lifeline
 
 WORKER_CODE = (
   "from jaxpower.learn_torch.distributed import process; process.main()"

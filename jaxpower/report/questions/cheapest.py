@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from jaxpower.more_seeds import MoreSeeds, more_seeds
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
   COUNTING_NAMES,
@@ -25,6 +24,7 @@ from jaxpower.report.cells import (
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.costs import all_known, by_seed, ran
 from jaxpower.report.compare.cpu_time import only_cpu_time
+from jaxpower.report.compare.more_seeds import MoreSeeds, more_seeds
 from jaxpower.report.compare.pareto import (
   FEWEST_SETTINGS,
   accuracy_front,

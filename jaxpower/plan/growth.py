@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jaxpower.checks import check_types
 from jaxpower.config import (
   Sweep,
   Trial,
@@ -29,7 +28,8 @@ from jaxpower.config import (
   trial_id,
   with_seed,
 )
-from jaxpower.grid import trial_of
+from jaxpower.plan.checks import check_types
+from jaxpower.plan.grid import trial_of
 from jaxpower.records import TrialRecord, detail_needed, varied_value
 
 

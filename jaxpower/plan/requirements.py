@@ -1,9 +1,9 @@
 """Checks what a trial needs beside its config: a framework, data, a machine.
 
-`jaxpower.checks` needs the config alone; the checks here also read the facts
-of a dataset (no array of it), a folder of weights, the installed packages or
-what a worker says of its devices. All raise ConfigError before anything is
-trained or written.
+`jaxpower.plan.checks` needs the config alone; the checks here also read the
+facts of a dataset (no array of it), a folder of weights, the installed
+packages or what a worker says of its devices. All raise ConfigError before
+anything is trained or written.
 """
 
 import importlib.util
@@ -12,9 +12,9 @@ from collections.abc import Iterable
 
 from jaxpower import data, weights
 from jaxpower.architectures import MODELS, NETWORKS
-from jaxpower.checks import SOURCE
 from jaxpower.config import ConfigError, Trial, sources, unknown
 from jaxpower.messages import Ready
+from jaxpower.plan.checks import SOURCE
 
 
 def check_installed(trial: Trial) -> None:

@@ -1,10 +1,10 @@
 import pathlib
 
 import pytest
-from test_record_files import record
+from test_folder_record_files import record
 
-from jaxpower import disk_space, durable, record_files
-from jaxpower.disk_space import LEAST_FREE, bytes_a_trial, shortage
+from jaxpower.folder import disk_space, durable, record_files
+from jaxpower.folder.disk_space import LEAST_FREE, bytes_a_trial, shortage
 
 KB = 4096  # a block of all usual file systems
 

@@ -1,6 +1,6 @@
 import pytest
 
-from jaxpower.patience import START, Limits, Patience
+from jaxpower.workers.patience import START, Limits, Patience
 
 LIMITS = Limits(silent=3.0, start=4.0, compile=5.0, phase=6.0)
 

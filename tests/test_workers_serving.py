@@ -13,12 +13,12 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from jaxpower import serving, worker
 from jaxpower.config import Trial
 from jaxpower.messages import Done, Notice, Progress, Stopped
-from jaxpower.patience import Limits
 from jaxpower.records import TrialRecord
-from jaxpower.worker import Worker, WorkerError
+from jaxpower.workers import serving, worker
+from jaxpower.workers.patience import Limits
+from jaxpower.workers.worker import Worker, WorkerError
 from tests import quick_worker
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -129,7 +129,7 @@ ORPHAN = """
 import os, signal, sys
 from jaxpower import worker
 from jaxpower.config import Trial
-from jaxpower.folder_lock import locked
+from jaxpower.folder.lock import locked
 from tests import quick_worker
 worker.COMMAND = quick_worker.COMMAND
 folder = __import__("pathlib").Path(sys.argv[1])

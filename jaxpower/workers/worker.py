@@ -10,8 +10,9 @@ import and compilation each time and share no executables.
 Why two pipes and a command, not `multiprocessing`: its spawn imports the
 user's script a second time, which a notebook or a script without a `__main__`
 guard does not survive. What is sent is in `jaxpower.messages`; the other end
-is `jaxpower.serving`. The worker's inbox closes when the sweep's process ends,
-however it ends, and a closed inbox ends the worker: none is left behind.
+is `jaxpower.workers.serving`. The worker's inbox closes when the sweep's
+process ends, however it ends, and a closed inbox ends the worker: none is left
+behind.
 """
 
 import contextlib
@@ -26,7 +27,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jaxpower import attempts, host_memory, lifeline, provenance, streams
+import jaxpower
+from jaxpower import attempts, provenance
 from jaxpower.attempts import Attempt
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import (
@@ -39,20 +41,23 @@ from jaxpower.messages import (
   Stopped,
   Task,
 )
-from jaxpower.patience import (
+from jaxpower.power.clocks import Instant, read_clocks, span
+from jaxpower.records import TrialRecord, identity
+from jaxpower.workers import host_memory, lifeline, streams
+from jaxpower.workers.patience import (
   DEFAULT_LIMITS,
   START,
   TICK_SECONDS,
   Limits,
   Patience,
 )
-from jaxpower.power.clocks import Instant, read_clocks, span
-from jaxpower.records import TrialRecord, identity
 
 EXIT_SECONDS = 10.0  # for a worker to end by itself, then it is killed; chosen
 PREPARE = "prepare"  # the phase before a worker's first trial
 
-COMMAND = "import sys; from jaxpower import serving; serving.main(sys.argv[1:])"
+COMMAND = (
+  "import sys; from jaxpower.workers import serving; serving.main(sys.argv[1:])"
+)
 
 
 class WorkerError(Exception):
@@ -327,7 +332,7 @@ def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
   switches of a debugger, and no cache of compiled programs on disk, which would
   make the cost of compiling depend on what ran before.
   """
-  package = pathlib.Path(__file__).parent.parent
+  package = pathlib.Path(jaxpower.__file__).parent.parent
   path = [str(package), *variables.get("PYTHONPATH", "").split(os.pathsep)]
   own = {
     # An empty entry is the current folder.

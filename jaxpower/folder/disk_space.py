@@ -10,7 +10,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-from jaxpower import durable
+from jaxpower.folder import durable
 
 # What each trial writes below the run folder: an entry for each, or two.
 PARTS = ("checkpoints", "records", "timelines")

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from test_sweep import InstantWorker
 
-from jaxpower import provenance, record_files, sweep, sweep_file, worker
+from jaxpower import provenance, sweep
 from jaxpower.cli import report
 from jaxpower.config import Sweep, completed, from_dict
+from jaxpower.folder import record_files, sweep_file
+from jaxpower.workers import worker
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 FOLDERS = sorted(path.name for path in CORPUS.iterdir())

@@ -4,7 +4,7 @@ A sweep may run for hours before it comes to the trial that cannot be trained,
 and the worker takes seconds to load its framework. So everything that can be
 known from the config is checked here, for every trial, before anything loads
 or is written; what depends on data, machine or installed packages is checked
-by `jaxpower.requirements`. Both raise ConfigError, one line with the fix.
+by `jaxpower.plan.requirements`. Both raise ConfigError, one line with the fix.
 """
 
 import dataclasses

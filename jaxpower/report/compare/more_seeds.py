@@ -1,7 +1,7 @@
 """Says how to run a sweep with more seeds, and what that will cost.
 
 What a report cannot tell it may tell with more seeds; the sweep grows in its
-folder, where only the new trials are run (`jaxpower.growth`).
+folder, where only the new trials are run (`jaxpower.plan.growth`).
 """
 
 import dataclasses

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from jaxpower import durable, record_files, records
+from jaxpower import records
 from jaxpower.config import Trial, to_dict, trial_id
-from jaxpower.record_files import ARCHIVE, FOLDER, LINES
+from jaxpower.folder import durable, record_files
+from jaxpower.folder.record_files import ARCHIVE, FOLDER, LINES
 from jaxpower.records import RecordError, TrialRecord
 
 

@@ -3,8 +3,9 @@ import json
 import pathlib
 from typing import Any
 
-from jaxpower import pretraining, weights
+from jaxpower import weights
 from jaxpower.config import Transfer, Trial, to_dict, trial_id, with_seed
+from jaxpower.plan import pretraining
 from jaxpower.records import TrialRecord
 
 FIRST = Trial(data="mnist_5k")

@@ -3,7 +3,7 @@ import signal
 import subprocess
 import sys
 
-from jaxpower import lifeline
+from jaxpower.workers import lifeline
 
 CHILD = """
 import os, signal, time
@@ -30,7 +30,8 @@ def test_what_is_sent_to_a_group_does_not_end_a_child_that_is_starting() -> (
 
 
 def test_a_child_whose_parent_is_gone_already_ends() -> None:
-  code = f"from jaxpower import lifeline; lifeline.die_with({os.getpid() + 1})"
+  module = "from jaxpower.workers import lifeline"
+  code = f"{module}; lifeline.die_with({os.getpid() + 1})"
   command = [sys.executable, "-c", f"{code}; print('alive')"]
   done = subprocess.run(command, capture_output=True, text=True)
   assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

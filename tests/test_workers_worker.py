@@ -13,7 +13,7 @@ from jaxpower.config import Model, Optimizer, Trial, trial_id
 from jaxpower.messages import Done, Notice, Progress
 from jaxpower.provenance import arithmetic_environment, of_worker
 from jaxpower.records import TrialRecord
-from jaxpower.worker import Worker, WorkerError, Workers, environment
+from jaxpower.workers.worker import Worker, WorkerError, Workers, environment
 
 EASY = Trial(
   model=Model(width=0.25),
@@ -161,7 +161,7 @@ def test_a_worker_ends_with_its_sweep() -> None:
   # Nothing tells the child; its inbox closes when the parent is killed.
   code = (
     "import os, signal\n"
-    "from jaxpower.worker import Worker\n"
+    "from jaxpower.workers.worker import Worker\n"
     "with Worker('estimate') as worker:\n"
     "  print(worker.pid, flush=True)\n"
     "  os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -197,7 +197,7 @@ class Recorded:
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
   heard: list[str] = []
-  monkeypatch.setattr("jaxpower.worker.Worker", Recorded)
+  monkeypatch.setattr("jaxpower.workers.worker.Worker", Recorded)
   monkeypatch.setattr(Recorded, "heard", heard, raising=False)
   return heard
 

@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Callable
 
 import pytest
-from test_record_files import record
+from test_folder_record_files import record
 
-from jaxpower import durable, record_files, record_keeper
-from jaxpower.folder_lock import FolderLock, locked
+from jaxpower.folder import durable, record_files, record_keeper
+from jaxpower.folder.lock import FolderLock, locked
 from jaxpower.records import RecordError
 
 

@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from jaxpower import host_memory
+from jaxpower.workers import host_memory
 
 
 def test_the_nearest_counter_counts(

@@ -28,7 +28,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from jaxpower import durable
+from jaxpower.folder import durable
 from jaxpower.readers import ReadError, parse_json
 from jaxpower.records import (
   NewerRecordError,

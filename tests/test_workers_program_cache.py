@@ -3,11 +3,11 @@ import pathlib
 
 import pytest
 
-from jaxpower import program_cache
 from jaxpower.config import Model, Trial
 from jaxpower.data import for_tasks, load
 from jaxpower.learn import wing
-from jaxpower.program_cache import ProgramCache
+from jaxpower.workers import program_cache
+from jaxpower.workers.program_cache import ProgramCache
 
 MAPS = pathlib.Path("/proc/self/maps")
 

@@ -2,8 +2,8 @@ import copy
 
 import pytest
 
-from jaxpower import grid
 from jaxpower.config import Sweep, Transfer, Trial, trial_id
+from jaxpower.plan import grid
 
 BOTH = ("label", "subject")
 EACH = (BOTH, ("label",), ("subject",))

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxpower import checks, grid
 from jaxpower.config import (
   ConfigError,
   Model,
@@ -16,6 +15,7 @@ from jaxpower.config import (
   Transfer,
   Trial,
 )
+from jaxpower.plan import checks, grid
 
 BOTH = ("label", "subject")
 FIRST = Trial(data="mnist_5k")

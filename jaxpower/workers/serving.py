@@ -17,7 +17,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jaxpower import attempts, lifeline, machine, provenance
+from jaxpower import attempts, machine, provenance
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import (
   Alive,
@@ -30,8 +30,9 @@ from jaxpower.messages import (
   Task,
 )
 from jaxpower.power.clocks import read_clocks
-from jaxpower.program_cache import ProgramCache
-from jaxpower.worker import PREPARE, failed_record
+from jaxpower.workers import lifeline
+from jaxpower.workers.program_cache import ProgramCache
+from jaxpower.workers.worker import PREPARE, failed_record
 
 ALIVE_SECONDS = 10.0  # between two signs of life; chosen
 # From the end of the sweep to the end of this process, where the kernel does

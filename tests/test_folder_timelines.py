@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from jaxpower import timelines
+from jaxpower.folder import timelines
 from jaxpower.power import Chunk, Load, Window
 
 

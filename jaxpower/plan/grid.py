@@ -7,8 +7,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from jaxpower import checks
 from jaxpower.config import Conditions, Sweep, Trial, put, sources
+from jaxpower.plan import checks
 
 
 def expand(sweep: Sweep) -> list[Trial]:

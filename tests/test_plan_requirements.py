@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jaxpower import checks, requirements, sweep, weights
+from jaxpower import sweep, weights
 from jaxpower.config import (
   ConfigError,
   Model,
@@ -16,6 +16,7 @@ from jaxpower.config import (
   Trial,
 )
 from jaxpower.data import DataError
+from jaxpower.plan import checks, requirements
 
 FIRST = Trial(data="mnist_5k")
 SECOND = Trial(data="mnist_5k", transfer=Transfer(init_from=FIRST))

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from jaxpower.cli import run
-from jaxpower.more_seeds import more_seeds
 from jaxpower.records import TrialRecord
+from jaxpower.report.compare.more_seeds import more_seeds
 
 RUN = ["python", "scripts/run.py", "--config=configs/batch.py"]
 

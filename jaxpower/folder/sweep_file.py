@@ -6,8 +6,9 @@ import json
 import pathlib
 from typing import Annotated, Any
 
-from jaxpower import durable, readers
+from jaxpower import readers
 from jaxpower.config import Sweep
+from jaxpower.folder import durable
 from jaxpower.readers import ReadError
 
 NAME = "sweep.json"

@@ -11,8 +11,8 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from jaxpower import durable, record_files
-from jaxpower.folder_lock import FolderLock
+from jaxpower.folder import durable, record_files
+from jaxpower.folder.lock import FolderLock
 from jaxpower.records import RecordError, TrialRecord, to_json
 
 PATIENCE_SECONDS = 600.0  # chosen: long enough to free space by hand

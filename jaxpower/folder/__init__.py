@@ -1,0 +1,1 @@
+"""A run folder on disk: its records, its lock, its sweep, its timelines."""

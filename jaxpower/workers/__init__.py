@@ -1,0 +1,1 @@
+"""Processes that train: how they start, speak, are waited for, and end."""
