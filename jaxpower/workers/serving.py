@@ -198,7 +198,7 @@ class Host:
       sender.send(Progress(phase=PREPARE))
       self._wing.prepare_compiler(self._framework)
       self._prepared = True
-    with self._monitor(task.trial) as monitor:
+    with self._monitor(task.trial, task.at_once, task.own_cores) as monitor:
       return trial.run(
         task.trial,
         task.varied,
@@ -212,12 +212,20 @@ class Host:
         checkpoint_minutes=task.checkpoint_minutes,
       )
 
-  def _monitor(self, metered: Trial) -> Any:
+  def _monitor(
+    self, metered: Trial, at_once: int = 1, own_cores: bool = False
+  ) -> Any:
     from jaxpower import billing
     from jaxpower.power import Monitor
 
     gpus = billing.gpus_of(billing.devices_of(metered))
-    return Monitor(self._meter, wait=self._wing.wait, gpus=gpus)
+    return Monitor(
+      self._meter,
+      wait=self._wing.wait,
+      gpus=gpus,
+      at_once=at_once,
+      own_cores=own_cores,
+    )
 
 
 def _unused(framework: str) -> str:
