@@ -94,6 +94,7 @@ def main() -> int:
   parser.add_argument("--seeds", type=int, default=4, help="of three settings")
   parser.add_argument("--out", type=pathlib.Path)
   args = parser.parse_args()
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
   install()
   with tempfile.TemporaryDirectory(prefix="jaxpower-slurm-") as text:
     folder = pathlib.Path(text)
