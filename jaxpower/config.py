@@ -40,6 +40,7 @@ STREAMING = ("auto", "never", "always")
 FEATURES = ("every", "once")
 DECAYS = ("all", "weights")
 MUON_MATRICES = ("all", "hidden")
+PROCESSES = ("auto", "one", "device")
 CROSSINGS = ("first", "confirmed", "interpolated")
 
 
@@ -193,6 +194,11 @@ class Conditions:
   `accumulation` is the number of micro-batches; 0 lets
   `jaxpower.accumulation` choose it.
 
+  `processes` says over how many processes a trial on several devices is
+  divided: "one", one for each "device", or "auto": on GPUs one for each device,
+  since one process for several is where NCCL hangs, on CPUs one. PyTorch has a
+  process for each device in any case.
+
   `tasks` are labels of the dataset; where `data` is "a+b", datasets mixed in
   every batch, the tasks are "a" and "b". One network learns all of them, with
   a head for each. `targets` and `task_weights` are keyed by task; a task
@@ -225,6 +231,7 @@ class Conditions:
   patience: int = 0  # evaluations in a row without a new best; 0: no limit
   idle_seconds: float = 2.0  # context open, nothing queued, before training
   devices: int = 0  # local devices to shard over; 0: all of them
+  processes: str = later("auto", before="auto")  # "one", or one a "device"
   transfer: Transfer = dataclasses.field(default_factory=Transfer)
   framework: str = "jax"
 
@@ -432,6 +439,22 @@ def sources(trial: Trial) -> Iterator[Trial]:
   while source is not None:
     yield source
     source = source.transfer.init_from
+
+
+def processes_of(conditions: Conditions, platform: str, devices: int) -> int:
+  """Returns over how many processes of JAX a trial is divided.
+
+  Args:
+    conditions: Of the trial.
+    platform: Of its devices: "cpu" or another.
+    devices: How many there are.
+  """
+  divided = conditions.processes == "device" or (
+    conditions.processes == "auto" and platform != "cpu"
+  )
+  if conditions.framework != "jax" or not divided:
+    return 1
+  return conditions.devices or devices
 
 
 def targets_of(conditions: Conditions) -> dict[str, float]:

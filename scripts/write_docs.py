@@ -170,6 +170,8 @@ def meanings() -> dict[str, str]:
     " float32",
     "program": f"one call between two evaluations, {others('program')}: one"
     " call for each update; makes no difference in PyTorch",
+    "processes": f"{others('processes')}: over how many processes of JAX a"
+    " trial on several devices is divided ([processes.md](processes.md))",
     "streaming": f"{others('streaming')}: whether a dataset stays on the host"
     " ([data.md](data.md))",
     "task_weighting": f"{others('task_weighting')}: the weights are learned",

@@ -18,7 +18,13 @@ from jaxpower.data.facts import DataError
 from jaxpower.data.labels import chosen_indices, classes_of
 from jaxpower.data.streaming import FEATURES_STREAMED, is_streamed
 from jaxpower.learn import feed
-from jaxpower.learn.devices import make_mesh, memory_bytes, replicated, split
+from jaxpower.learn.devices import (
+  make_mesh,
+  memory_bytes,
+  put,
+  replicated,
+  split,
+)
 from jaxpower.learn.evaluation import RANGE, together
 from jaxpower.learn.spec import Data, Spec, spec_of
 
@@ -83,7 +89,7 @@ def place(trial: Trial, sets: DataSet) -> Placed:
     vocabulary=sets.facts.vocabulary,
     chunk=feed.steps_per_chunk(trial, train) if streamed else 0,
   )
-  scale_on_devices = jax.device_put(scale, whole)
+  scale_on_devices = put(scale, whole)
   if streamed:
     evaluated: Any = {
       name: feed.EvaluationParts(
@@ -99,7 +105,7 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   return Placed(
     trial=trial,
     # What was left on disk must not stay there under the name of an array.
-    train={} if streamed else jax.device_put(train, whole, may_alias=False),
+    train={} if streamed else put(train, whole, may_alias=False),
     host=train if streamed else {},
     evaluated=evaluated,
     scale=scale_on_devices,
@@ -117,8 +123,8 @@ def _divided(
   chunks: Data, ranges: Mapping[str, Any], mesh: jax.sharding.Mesh
 ) -> dict[str, Data]:
   """Divides what is evaluated over the devices; each split with its range."""
-  on_devices = jax.device_put(chunks, feed.shardings(mesh, chunks))
+  on_devices = put(chunks, feed.shardings(mesh, chunks))
   return {
-    name: on_devices | {RANGE: jax.device_put(bounds, replicated(mesh))}
+    name: on_devices | {RANGE: put(bounds, replicated(mesh))}
     for name, bounds in ranges.items()
   }

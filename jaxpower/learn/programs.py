@@ -27,7 +27,7 @@ from jax.sharding import Mesh
 
 from jaxpower.data import read_ahead
 from jaxpower.learn import evaluation, features, feed, optimizer
-from jaxpower.learn.devices import make_mesh, replicated, split
+from jaxpower.learn.devices import make_mesh, put, replicated, split
 from jaxpower.learn.evaluation import Metrics
 from jaxpower.learn.features import FeaturePrograms
 from jaxpower.learn.optimizer import Hyperparameters
@@ -87,9 +87,10 @@ def compile_programs(spec: Spec) -> Programs:
     else:
       train = _compile_resident(spec)
       evaluate = _compile_evaluation(spec)
+  called = train if spec.chunk else _dividing(train, spec)
   by_step = spec.program == "step" and not spec.chunk
   return Programs(
-    train=functools.partial(_call_by_step, train) if by_step else train,
+    train=functools.partial(_call_by_step, called) if by_step else called,
     evaluate=evaluate,
     workspace_bytes=workspace_bytes(train),
     on_features=on_features,
@@ -239,6 +240,29 @@ def _compile_resident(spec: Spec) -> jax.stages.Compiled:
   )
 
 
+def _dividing(program: jax.stages.Compiled, spec: Spec) -> Callable[..., Any]:
+  """Returns a program that takes the indices and draws of a whole batch.
+
+  A program over several processes wants each of them to bring its own part.
+  """
+  if jax.process_count() == 1:
+    return program
+  axis = 1 if spec.program == "segment" else 0
+  divided = split(make_mesh(spec.devices), axis)
+
+  def call(
+    state: TrainState,
+    data: Data,
+    indices: np.ndarray,
+    numbers: Hyperparameters,
+    *draws: np.ndarray,
+  ) -> Any:
+    parts = put((indices, *draws), divided)
+    return program(state, data, parts[0], numbers, *parts[1:])
+
+  return call
+
+
 def _compile_chunk(spec: Spec) -> jax.stages.Compiled:
   """Compiles training on the examples that are streamed together."""
   mesh = make_mesh(spec.devices)
@@ -335,7 +359,7 @@ def _compile_evaluation_by_parts(
     )
     .lower(shapes_of_state(spec), part, zeros)
     .compile(),
-    jax.device_put(zeros, whole),
+    put(zeros, whole),
     jax.jit(evaluation.means, in_shardings=whole, out_shardings=whole)
     .lower(zeros)
     .compile(),

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxpower import config
 from jaxpower.learn import networks, optimizer
-from jaxpower.learn.devices import make_mesh, replicated
+from jaxpower.learn.devices import make_mesh, put, replicated
 from jaxpower.learn.heads import LOG_VARIANCES
 from jaxpower.learn.spec import Spec
 
@@ -50,7 +50,7 @@ def backbone_of(params: Mapping[str, Any]) -> dict[str, Any]:
 def fresh_state(spec: Spec, seed: int | np.uint32) -> TrainState:
   """Draws the state before the first update, on every device of the spec."""
   state = _draw(spec)(np.uint32(seed))
-  return jax.device_put(state, replicated(make_mesh(spec.devices)))
+  return put(state, replicated(make_mesh(spec.devices)))
 
 
 def shapes_of_state(spec: Spec) -> TrainState:
