@@ -276,6 +276,7 @@ def _run(
     wall_seconds=took + accounting.total(before).seconds,
     warnings=tuple(dict.fromkeys(warnings)),
     data_wait_seconds=math.fsum(done.waits),
+    batch_size_per_device=trial.batch_size // len(devices),
     validation_examples=placed.examples.get("validation", 0),
     test_examples=placed.examples["test"],
     **test,

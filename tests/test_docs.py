@@ -82,6 +82,9 @@ def test_every_field_of_a_config_is_told_with_its_default() -> None:
     ("processes", config.PROCESSES),
     ("program", config.PROGRAMS),
     ("streaming", config.STREAMING),
+    ("sharding", config.SHARDINGS),
+    ("data_sharding", config.DATA_SHARDINGS),
+    ("batch_norm", config.BATCH_NORMS),
     ("task_weighting", config.TASK_WEIGHTINGS),
   ],
 )

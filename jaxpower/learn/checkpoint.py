@@ -47,20 +47,22 @@ def save(
 
 
 def restore(
-  folder: pathlib.Path, like: TrainState, sharding: jax.sharding.Sharding
+  folder: pathlib.Path, like: TrainState, shardings: Any
 ) -> TrainState:
   """Reads the newest state in a folder, straight to the devices.
 
   Args:
     folder: Where `save` wrote.
     like: Arrays or shapes of the state to expect.
-    sharding: Of every array.
+    shardings: Of each array, or one for all.
 
   Raises WeightsError if the folder is not as it was written.
   """
   weights.require_whole(folder)
   abstract: Any = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like
+    lambda x, lies: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=lies),
+    like,
+    jax.tree.broadcast(shardings, like),
   )
   with ocp.CheckpointManager(folder.resolve()) as manager:
     return manager.restore(

@@ -29,7 +29,12 @@ from jaxpower.learn.spec import (
   shapes_of,
   spec_on_features,
 )
-from jaxpower.learn.state import TrainState, shapes_of_state
+from jaxpower.learn.state import (
+  TrainState,
+  shapes_of_state,
+  shardings_of_state,
+  variables_of,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +77,7 @@ def features_of(
   inputs = tasks.normalise(
     inputs, scale["mean"], scale["std"], jnp.dtype(spec.precision)
   )
-  variables = {"params": state.params, "batch_stats": state.batch_stats}
+  variables = variables_of(spec, state)
   found = network_of(spec).apply(variables, inputs, train=False, logits=False)
   assert isinstance(found, jax.Array)
   return found
@@ -125,11 +130,8 @@ def compile_programs(
   spec: Spec, evaluate: Callable[[TrainState, Any], Metrics]
 ) -> FeaturePrograms:
   """Compiles what computes features; `evaluate` is that of the head."""
-  mesh, head, state = (
-    make_mesh(spec.devices),
-    spec_of_head(spec),
-    shapes_of_state(spec),
-  )
+  mesh, head = make_mesh(spec.devices), spec_of_head(spec)
+  state, lies = shapes_of_state(spec), shardings_of_state(spec)
   whole, divided = replicated(mesh), split(mesh)
   train, test = shapes_of(spec, "train"), shapes_of(spec, "test")
   train = {name: train[name] for name in ("input", *SCALE)}
@@ -140,7 +142,7 @@ def compile_programs(
     jax.jit(
       functools.partial(add_rows, spec, mesh),
       donate_argnums=3,
-      in_shardings=(whole, whole, divided, whole),
+      in_shardings=(lies, whole, divided, whole),
       out_shardings=whole,
     )
     .lower(state, train, jax.ShapeDtypeStruct((rows,), jnp.int32), wanted)
@@ -163,7 +165,7 @@ def compile_programs(
     add_rows=add_rows_of_host,
     of_chunks=jax.jit(
       functools.partial(of_chunks, spec),
-      in_shardings=(whole, feed.shardings(mesh, test)),
+      in_shardings=(lies, feed.shardings(mesh, test)),
       out_shardings=split(mesh, axis=1),
     )
     .lower(state, test)

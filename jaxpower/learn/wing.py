@@ -74,9 +74,8 @@ def restore(folder: pathlib.Path, like: TrainState) -> TrainState:
 
   Raises WeightsError if the folder is damaged or does not fit.
   """
-  devices = like.step.sharding
-  shapes = jax.eval_shape(lambda: like)
-  return checkpoint.restore(folder, shapes, devices)
+  shardings = jax.tree.map(lambda array: array.sharding, like)
+  return checkpoint.restore(folder, like, shardings)
 
 
 def evaluate(

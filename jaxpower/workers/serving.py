@@ -198,7 +198,7 @@ class Host:
     """Describes devices and meter. Raises MeterError or RuntimeError."""
     from jaxpower import billing
 
-    any_trial = Trial(framework=self._framework)
+    any_trial = Trial(framework=self._framework, devices=0)
     devices = billing.devices_of(any_trial)
     with self._monitor(any_trial) as monitor:
       description = monitor.describe()

@@ -149,7 +149,7 @@ class Coordinator:
       programs = compile_programs(spec)
       self._wait_for_replies(_timeout_since(start))
       self._send(WrapDDP(spec))
-      self._losses[spec] = group.wrap_ddp(programs, spec.accumulation)
+      self._losses[spec] = group.wrap_ddp(programs, spec)
       self._wait_for_replies(TIMEOUT_SECONDS)
     return programs
 

@@ -7,7 +7,8 @@ free once deadlocked for eight minutes (`_never_freed`). What the coordinator
 waits for has PyTorch's timeout *and* a watchdog of the interpreter's, since a
 wait inside PyTorch can outlive its timeout. And DDP does not broadcast buffers:
 batch norms keep the statistics of their own device's examples, as PyTorch users
-know them (records say "per device").
+know them (records say "per device"), unless a trial asks for those of the whole
+batch, which are the same on all ranks.
 """
 
 import contextlib
@@ -27,7 +28,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from jaxpower.config import Trial
 from jaxpower.learn_torch.devices import device_of
+from jaxpower.learn_torch.layers import normalise_together
 from jaxpower.learn_torch.programs import Programs
+from jaxpower.learn_torch.spec import Spec
 from jaxpower.learn_torch.state import state_of
 
 # How long one rank waits for another, in a collective and for a reply. Chosen,
@@ -118,22 +121,24 @@ def leave() -> None:
     distributed.destroy_process_group()
 
 
-def wrap_ddp(programs: Programs, micro_batches: int) -> LossFunction:
+def wrap_ddp(programs: Programs, spec: Spec) -> LossFunction:
   """Wraps the loss in DDP, so that gradients are averaged over all ranks.
 
   The function that is returned is to be called once for each of an update's
-  `micro_batches`. Gradients add up on the device, and are all-reduced in the
+  micro-batches. Gradients add up on the device, and are all-reduced in the
   backward pass of the last micro-batch only.
   """
+  if spec.batch_norm == "global":
+    normalise_together(programs.network)
   with exit_if_stuck():
     # Gradients are views of the buckets that are reduced: no copy of them.
     ddp = DistributedDataParallel(
       _LossModule(programs), gradient_as_bucket_view=True
     )
-  numbers = itertools.cycle(range(1, micro_batches + 1))
+  numbers = itertools.cycle(range(1, spec.accumulation + 1))
 
   def loss_of(*batch: Tensor) -> Tensor:
-    is_last = next(numbers) == micro_batches
+    is_last = next(numbers) == spec.accumulation
     with contextlib.nullcontext() if is_last else ddp.no_sync():
       return ddp(*batch)
 

@@ -110,7 +110,7 @@ class Worker:
         self._programs[spec] = compile_programs(spec)
       case WrapDDP(spec):
         programs = self._programs[spec]
-        self._losses[spec] = group.wrap_ddp(programs, spec.accumulation)
+        self._losses[spec] = group.wrap_ddp(programs, spec)
       case ReceiveState(spec):
         group.broadcast_state(
           self._programs[spec], self._require_placed().trial
