@@ -128,7 +128,8 @@ def _check(trial: Trial) -> None:
 
 def _check_devices(trial: Trial, workers: Workers) -> None:
   ready = workers.of(trial.framework).ready
-  requirements.check_devices([trial], ready)
+  for error in requirements.unfit([trial], ready).values():
+    raise error
 
 
 def _known(trial: Trial, folder: pathlib.Path) -> dict[str, TrialRecord]:

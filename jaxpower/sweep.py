@@ -17,7 +17,7 @@ import os
 import pathlib
 import statistics
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from jaxpower import provenance, resume, side_by_side
@@ -236,20 +236,26 @@ def execute(
     # First of all: a worker takes memory and joules from a trial that is being
     # measured here by another run.
     with locked(plan.folder) as lock, _workers(plan, lock) as workers:
-      ready = _looked_at(plan, workers)
-      where = places.deal(
-        parallel, _most_devices(plan.left), ready.platform, ready.devices
-      )
-      onlookers.call(greet, ready)
+      left, lines = _fitting(plan, workers)
       writer = Writer(plan, lock, newest, onlookers, watch, tell, stop)
-      if short := disk_space.shortage(plan.folder, len(plan.left)):
+      where = (WHOLE,)
+      if left:
+        ready = workers.of(left[0].framework).ready
+        where = places.deal(
+          parallel, _most_devices(left), ready.platform, ready.devices
+        )
+        onlookers.call(greet, ready)
+      for line in lines:
+        writer.say(line)
+      if short := disk_space.shortage(plan.folder, len(left)):
         writer.say(short)
       write_growth(plan)
       if len(where) == 1:
-        _one_by_one(writer, workers)
+        _one_by_one(writer, left, workers)
       else:
         workers.stop()
-        side_by_side.run(_sweeping(writer), where, check_company=check_company)
+        sweeping = _sweeping(writer, left)
+        side_by_side.run(sweeping, where, check_company=check_company)
   elif plan.renamed:
     with locked(plan.folder):
       write_growth(plan)
@@ -298,29 +304,18 @@ class Writer:
     self.news(trial, record)
 
 
-def _looked_at(plan: Plan, workers: Workers) -> Ready:
-  """Looks at the devices of each framework, before the first trial of any.
-
-  Returns what the worker says that is to run the first trial, and stays up.
-  """
-  ready = None
-  for trials in _by_framework(plan.left):
-    ready = workers.of(trials[0].framework).ready
-    requirements.check_devices(trials, ready)
-  assert ready is not None
-  return ready
-
-
 def _most_devices(trials: Iterable[Trial]) -> int:
   """Returns how many devices a trial takes at most; 0 where one takes all."""
   devices = {trial.devices for trial in trials}
   return 0 if 0 in devices else max(devices)
 
 
-def _one_by_one(writer: Writer, workers: Workers) -> None:
-  """Runs the trials of a plan in turn."""
+def _one_by_one(
+  writer: Writer, left: Iterable[Trial], workers: Workers
+) -> None:
+  """Runs trials of a plan in turn."""
   plan = writer.plan
-  for trial in plan.left:
+  for trial in left:
     if writer.stop():
       raise Stopped
     news = functools.partial(writer.news, trial)
@@ -334,11 +329,11 @@ def _one_by_one(writer: Writer, workers: Workers) -> None:
       writer.say(str(error))
 
 
-def _sweeping(writer: Writer) -> side_by_side.Sweeping:
-  """Returns a plan as what runs it in several places at once."""
+def _sweeping(writer: Writer, left: Sequence[Trial]) -> side_by_side.Sweeping:
+  """Returns trials of a plan as what runs them in several places at once."""
   plan = writer.plan
   return side_by_side.Sweeping(
-    left=plan.left,
+    left=left,
     folder=plan.folder,
     job=plan.job,
     newest=writer.newest,
@@ -429,6 +424,24 @@ def limits_of(sweep: Sweep) -> Limits:
   )
 
 
+def _fitting(
+  plan: Plan, workers: Workers
+) -> tuple[tuple[Trial, ...], list[str]]:
+  """Returns the trials left that this machine can run, and lines of the others.
+
+  Asks for each framework's devices, before the first trial of any is run.
+  Raises ConfigError where none can be run and none has a record.
+  """
+  unfit: dict[str, ConfigError] = {}
+  for trials in _by_framework(plan.left):
+    ready = workers.of(trials[0].framework).ready
+    unfit |= requirements.unfit(trials, ready)
+  fitting = tuple(t for t in plan.left if trial_id(t) not in unfit)
+  if not fitting and not plan.recorded:
+    raise next(iter(unfit.values()))
+  return fitting, requirements.left_out(unfit)
+
+
 def _done(recorded: dict[str, TrialRecord], retry_failed: bool) -> set[str]:
   """Returns the ids of the trials that need not be run again."""
   return {
@@ -498,9 +511,11 @@ def _grow(
   try:
     return growth.grow(sweep, expanded, recorded)
   except GrowthError as error:
+    fixes = [error.fix] if error.fix else []
+    fixes.append("name another folder with --out")
     raise ConfigError(
-      f"{folder} holds records of another config ({error}); name another folder"
-      " with --out"
+      f"{folder} holds records of another config ({error});"
+      f" {', or '.join(fixes)}"
     ) from None
 
 

@@ -37,8 +37,8 @@ def visible() -> tuple[str, ...]:
 class Host:
   """Runs trials that only wait."""
 
-  def __init__(self, meter: str, framework: str):
-    del meter, framework
+  def __init__(self, meter: str, framework: str, processes: int):
+    del meter, framework, processes
 
   def ready(self) -> Ready:
     return ready(visible())
