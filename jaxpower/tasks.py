@@ -86,7 +86,8 @@ def run_one(plan: Plan, trial: Trial, **facts: Any) -> TrialRecord:
   plan.folder.mkdir(parents=True, exist_ok=True)
   if not (plan.folder / sweep_file.NAME).exists():
     write_sweep(plan)
-  task = _arguments(plan, trial) | {"wait_seconds": WAIT_SECONDS} | facts
+  task: dict[str, Any] = {"wait_seconds": WAIT_SECONDS}
+  task |= _arguments(plan, trial) | facts
   return run_trial(trial, plan.folder, **task)
 
 
