@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jaxpower import messages, provenance, resume
+from jaxpower import data, messages, provenance, resume
 from jaxpower.config import (
   ConfigError,
   Sweep,
@@ -40,7 +40,7 @@ from jaxpower.folder.lock import FolderLock, locked
 from jaxpower.folder.record_files import Rejected
 from jaxpower.messages import Notice, Progress, Ready
 from jaxpower.onlookers import Onlookers
-from jaxpower.plan import growth, pretraining, requirements
+from jaxpower.plan import growth, identity, pretraining, requirements
 from jaxpower.plan.checks import check_cadence, check_with_sources
 from jaxpower.plan.grid import expand
 from jaxpower.plan.growth import Grown, GrowthError
@@ -146,6 +146,8 @@ def plan(
 
   Raises ConfigError, DataError or RecordError: one line each.
   """
+  data.forget()  # what a user's function reads may have changed
+  sweep = identity.filled_in(sweep)
   expanded = expand(sweep)
   for trial in expanded:
     requirements.check_installed(trial)
@@ -223,8 +225,10 @@ def execute(
     with locked(plan.folder) as lock, _workers(plan, lock) as workers:
       # Each framework's devices, before the first trial of any is run.
       for trials in _by_framework(left):
-        ready = workers.of(trials[0].framework).ready
-        requirements.check_devices(trials, ready)
+        worker = workers.of(trials[0].framework)
+        requirements.check_devices(trials, worker.ready)
+        for trial, facts in requirements.with_own_networks(trials):
+          worker.check(trial, facts)
       onlookers.call(greet, workers.of(left[0].framework).ready)
       say = functools.partial(onlookers.call, tell)
       if short := disk_space.shortage(plan.folder, len(left)):

@@ -34,12 +34,13 @@ DOORS = {
     "records",
     "report",
     "sweep",
+    "user_code",
     "wording",
     "workers.streams",
     "workers.worker",
   },
   "config": set(),
-  "data": set(),
+  "data": {"user_code"},
   "folder": set(),
   "folder.disk_space": {"folder.durable"},
   "folder.durable": set(),
@@ -61,6 +62,7 @@ DOORS = {
     "data",
     "readers",
     "schedule",
+    "user_code",
     "weights",
   },
   "learn_torch": {
@@ -69,6 +71,7 @@ DOORS = {
     "config",
     "data",
     "schedule",
+    "user_code",
     "weights",
     "workers.lifeline",
   },
@@ -77,8 +80,9 @@ DOORS = {
   "onlookers": set(),
   "plan": set(),
   "plan.checks": {"architectures", "config", "records"},
-  "plan.grid": {"config", "plan.checks"},
+  "plan.grid": {"config", "plan.checks", "plan.identity"},
   "plan.growth": {"config", "plan.checks", "plan.grid", "records"},
+  "plan.identity": {"config", "data", "user_code"},
   "plan.pretraining": {"config", "records", "weights"},
   "plan.requirements": {
     "architectures",
@@ -97,6 +101,7 @@ DOORS = {
   "schedule": {"config"},
   "sweep": {
     "config",
+    "data",
     "folder.disk_space",
     "folder.durable",
     "folder.lock",
@@ -108,6 +113,7 @@ DOORS = {
     "plan.checks",
     "plan.grid",
     "plan.growth",
+    "plan.identity",
     "plan.pretraining",
     "plan.requirements",
     "provenance",
@@ -117,7 +123,15 @@ DOORS = {
     "workers.patience",
     "workers.worker",
   },
-  "torch_wing": {"config", "data", "learn", "learn_torch", "weights"},
+  "torch_wing": {
+    "architectures",
+    "config",
+    "data",
+    "learn",
+    "learn_torch",
+    "user_code",
+    "weights",
+  },
   "trial": {
     "accounting",
     "attempts",
@@ -134,6 +148,7 @@ DOORS = {
     "wings",
   },
   "weights": {"readers"},
+  "user_code": set(),
   "wings": {"config", "data", "learn", "torch_wing", "weights"},
   "wording": set(),
   "workers": set(),
@@ -302,7 +317,15 @@ def test_a_face_loads_nothing_heavy(module: str, heavy: set[str]) -> None:
 def test_tests_are_named_after_rooms() -> None:
   """`test_report_page`, or with what is tested of it, `test_trial_torch`."""
   # Not in jaxpower/.
-  beside = {"audit", "configs", "docs", "fuzz", "golden_output", "imports"}
+  beside = {
+    "audit",
+    "configs",
+    "docs",
+    "fuzz",
+    "golden_output",
+    "imports",
+    "wheel",
+  }
   rooms = set()
   for path in (ROOT / "jaxpower").rglob("*.py"):
     *outer, name = path.relative_to(ROOT / "jaxpower").with_suffix("").parts

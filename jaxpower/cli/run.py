@@ -38,6 +38,23 @@ from jaxpower.sweep import Plan, Stopped, execute, plan
 from jaxpower.wording import on_one_line, printable
 from jaxpower.workers.worker import WorkerError
 
+HELP = """Runs a sweep under the meter and reports which setting was cheapest.
+
+  {command} --config=configs/batch.py
+
+  --config=FILE[:ARGS]     the experiment; ARGS as name=value,name=value
+  --config.FIELD=VALUE     sets one of its fields, e.g. --config.seeds=5
+  --out=FOLDER             where records go; runs/<name> by default
+  --meter=auto             auto, nvml (GPUs), rapl (CPU) or estimate (a model)
+  --dry-run                prints the trials, trains nothing
+  --retry-failed           runs trials again whose record says failed
+  --strict                 refuses a folder with a record that cannot be read
+  --compile-repeats=1      how often each program is compiled, to measure it
+
+Run again, it continues where it stopped; with more seeds or values it runs only
+what is missing. Bad input ends with exit code 2 and nothing written; a trial
+that failed with 1. Ctrl-C ends it at the next evaluation, twice at once.
+"""
 CONTINUES = "what is finished is recorded, the same command continues"
 
 
@@ -164,7 +181,7 @@ def parse(argv: list[str]) -> Flags:
   if first["config"].value is None:
     raise ConfigError(_no_config(rest))
   sweep = load_config(first["config"].value)
-  types = overrides.flag_types(sweep)
+  types = overrides.flag_types(sweep, argv)
   values = _define_flags(types)
   rest = _read(values, argv)
   if len(rest) > 1:

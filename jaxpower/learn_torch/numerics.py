@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from jaxpower.architectures import NETWORKS
+from jaxpower.architectures import network_of
 from jaxpower.config import Trial
 from jaxpower.learn_torch.spec import Spec
 
@@ -34,7 +34,7 @@ def numerics_of(
     if compiled
     else "an operation",
   }
-  if NETWORKS[trial.model.name].batch_norm:
+  if network_of(trial.model.name).batch_norm:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
     part = "per device" if spec.devices > 1 else part
     numerics |= {"batch_norm": part, "running_variance": "unbiased"}
