@@ -28,7 +28,7 @@ def test_experiments_are_listed_with_commands_that_exist(
 ) -> None:
   assert main(["experiments"]) == 0
   out = capsys.readouterr().out
-  assert "batch: Energy to accuracy over batch sizes.\n  claim: on the" in out
+  assert "batch\n  Energy to accuracy over batch sizes.\n  claim: on the" in out
   commands = [
     line.split()[-1] for line in out.splitlines() if "jaxpower run" in line
   ]

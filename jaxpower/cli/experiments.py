@@ -16,7 +16,6 @@ from jaxpower.user_code import SUFFIX
 # In a checkout a link to `configs/`; a wheel has the files.
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 WIDTH = 79  # of what is printed; chosen: a terminal has 80 columns
-INDENT = {"initial_indent": "  ", "subsequent_indent": "    "}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +85,15 @@ def show() -> int:
   """Prints every experiment with its claim, its cost and its commands."""
   for number, name in enumerate(names()):
     experiment = read(name)
-    print(("\n" if number else "") + f"{name}: {experiment.title}")
+    print(("\n" if number else "") + f"{name}\n  {experiment.title}")
     for word, text in (("claim", experiment.claim), ("cost", experiment.cost)):
       if text:
-        print(textwrap.fill(f"{word}: {text}", WIDTH, **INDENT))
+        line = f"{word}: {text}"
+        print(
+          textwrap.fill(
+            line, WIDTH, initial_indent="  ", subsequent_indent="    "
+          )
+        )
     for arguments in experiment.arguments:
       print(f"    jaxpower run {name}{arguments}")
   print("\nWith :quick an experiment is tried in a minute or two.")
