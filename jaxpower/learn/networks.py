@@ -22,6 +22,7 @@ def build(
   *,
   precision: str,
   input_shape: Sequence[int] = (),
+  batch_norms: int = 1,
 ) -> Any:
   """Builds a network, a Linen module or what is called like one.
 
@@ -33,13 +34,16 @@ def build(
     vocabulary: The number of tokens, where the inputs are tokens.
     precision: Of the arithmetic; weights are float32.
     input_shape: Of one input; only a user's network may ask for it.
+    batch_norms: Equal parts of a batch that batch norms take each by itself;
+      those of a user's network take all of it.
   """
-  network = network_of(model.name)
-  module = importlib.import_module(f"jaxpower.learn.{network.module}")
-  if network.own:
+  entry = network_of(model.name)
+  module = importlib.import_module(f"jaxpower.learn.{entry.module}")
+  if entry.own:
     return module.build(
       model, classes, vocabulary, jnp.dtype(precision), input_shape
     )
-  return module.build(
+  network = module.build(
     model.name, sizes_of(model), classes, vocabulary, jnp.dtype(precision)
   )
+  return network.clone(batch_norms=batch_norms) if batch_norms > 1 else network

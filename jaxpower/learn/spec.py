@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxpower import config
 from jaxpower.accumulation import accumulation_of
+from jaxpower.architectures import NETWORKS
 from jaxpower.learn import networks
 from jaxpower.learn.devices import make_mesh
 from jaxpower.learn.layers import Head
@@ -51,6 +52,9 @@ class Spec:
   steps: int  # in a segment
   chunk: int  # steps whose examples are streamed together; 0: not streamed
   devices: int  # 0: all
+  sharding: str  # of the state: "replicated" or "fsdp"
+  data_divided: bool  # whether the devices have parts of the training set
+  batch_norms: int  # parts of a batch that are normalised each by itself
   shapes: tuple[tuple[str, tuple[int, ...], str], ...]  # of the data
   features_once: bool = False  # whether the head is trained on kept features
   head_alone: bool = False  # whether the inputs are such features
@@ -81,6 +85,7 @@ def spec_of(
   classes: int | tuple[int, ...],
   vocabulary: int | None = None,
   chunk: int = 0,
+  data_divided: bool = False,
 ) -> Spec:
   """Returns the spec of a trial.
 
@@ -91,8 +96,12 @@ def spec_of(
     classes: Of each task, if there are several.
     vocabulary: The number of tokens; None if the inputs are no tokens.
     chunk: Steps whose examples are streamed together; 0: not streamed.
+    data_divided: Whether the devices have parts of the training set.
   """
   mesh = make_mesh(trial.devices)
+  per_device = (
+    NETWORKS[trial.model.name].batch_norm and trial.batch_norm == "device"
+  )
   tasks = (classes,) if isinstance(classes, int) else classes
   features_once = trial.transfer.features == "once"
   shapes = tuple(
@@ -124,6 +133,9 @@ def spec_of(
     steps=trial.evaluate_every_examples // trial.batch_size,
     chunk=chunk,
     devices=trial.devices,
+    sharding=trial.sharding if mesh.size > 1 else "replicated",
+    data_divided=data_divided,
+    batch_norms=mesh.size if per_device else 1,
     shapes=shapes,
     features_once=features_once,
   )
@@ -166,6 +178,7 @@ def network_of(spec: Spec) -> Any:
     spec.vocabulary,
     precision=spec.precision,
     input_shape=spec.input_shape,
+    batch_norms=spec.batch_norms,
   )
 
 
