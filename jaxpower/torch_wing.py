@@ -14,6 +14,7 @@ import functools
 import pathlib
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxpower import weights
@@ -21,6 +22,7 @@ from jaxpower.architectures import network_of
 from jaxpower.config import Trial
 from jaxpower.data import Facts
 from jaxpower.learn import checkpoint as jax_checkpoint
+from jaxpower.learn import networks
 from jaxpower.learn import own as jax_own
 from jaxpower.learn.state import head_seed, init_state
 from jaxpower.learn_torch import checkpoint as torch_checkpoint
@@ -32,11 +34,15 @@ from jaxpower.learn_torch.state import (
   drawn_state,
   fits,
   fresh_state,
+  logits_of_weights,
 )
 from jaxpower.learn_torch.wing import *  # noqa: F403, all of it but these
 from jaxpower.user_code import UserCodeError
 
 FIRST_WEIGHTS = "first_weights"  # in `numerics`, of a user's network alone
+# Logits of twins may differ by so much of the largest; chosen, far above the
+# rounding of float32, far below what another order of layers does.
+SAME = 1e-3
 
 
 def start(placed: Placed, backbone: pathlib.Path | None = None) -> TrainState:
@@ -70,9 +76,43 @@ def numerics(placed: Placed) -> dict[str, Any]:
   """Returns what differs by nature between frameworks, for this trial."""
   found = wing.numerics(placed)
   if network_of(placed.spec.model.name).own:
-    why = why_not_jax(placed.spec)
-    found[FIRST_WEIGHTS] = f"PyTorch's own: {why}" if why else "JAX's"
+    found[FIRST_WEIGHTS] = _first_weights(placed.spec)
   return found
+
+
+@functools.lru_cache
+def _first_weights(spec: Spec) -> str:
+  """Says who drew a user's network, and whether its twin computes the same.
+
+  Layers of equal names and shapes may be called in another order, or flatten
+  an image the other way.
+  """
+  if why := why_not_jax(spec):
+    return f"PyTorch's own: {why}"
+  state = _drawn_by_jax(spec, np.uint32(0))
+  inputs = np.random.default_rng(0).standard_normal((2, *spec.input_shape))
+  if spec.vocabulary is None:
+    inputs = inputs.astype(np.float32)
+  else:
+    inputs = (np.abs(inputs) * spec.vocabulary).astype(np.int32)
+    inputs %= spec.vocabulary
+  twin = networks.build(
+    spec.model,
+    spec.classes,
+    spec.vocabulary,
+    precision="float32",
+    input_shape=spec.input_shape,
+  )
+  variables = {"params": state.params, "batch_stats": state.batch_stats}
+  theirs = np.asarray(twin.apply(variables, jnp.asarray(inputs), train=False))
+  ours = logits_of_weights(spec, state.params, state.batch_stats, inputs)
+  difference = np.abs(ours - theirs).max() / np.abs(theirs).max()
+  if difference <= SAME:
+    return "JAX's"
+  return (
+    "JAX's, but the twins are no twins: with the same weights and inputs their"
+    f" logits differ by {100 * difference:.2g} %"
+  )
 
 
 def check(trial: Trial, facts: Facts, classes: int, text: bool) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -155,3 +156,15 @@ def test_what_a_trial_asks_of_a_network_is_checked(here: pathlib.Path) -> None:
   (here / "netsx.py").write_text(variables)
   with pytest.raises(ConfigError, match=r"neither nnx\.Param nor .*\(count\)"):
     own.check(trial("netsx.py:WideX"), FACTS, 3, text=False)
+
+
+def test_the_network_in_the_docs_is_one(here: pathlib.Path) -> None:
+  page = pathlib.Path(__file__).parent.parent / "docs" / "own.md"
+  code, _ = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+  (here / "nets.py").write_text(code)
+  own.check(trial("nets.py:WideNet", width=9), FACTS, 3, text=False)
+  told = re.search(r"^error: (.*)$", page.read_text(), re.MULTILINE)
+  (here / "nets.py").write_text(code.replace(', name="head"', ""))
+  with pytest.raises(ConfigError) as raised:
+    own.check(trial("nets.py:WideNet"), FACTS, 3, text=False)
+  assert told is not None and str(raised.value) == told[1]

@@ -129,6 +129,47 @@ def test_without_a_twin_pytorch_draws_and_the_record_says_so(
   assert why.startswith("weights do not fit: batch_stats/norm/mean is missing")
 
 
+def test_twins_that_compute_unlike_things_are_told(here: pathlib.Path) -> None:
+  path = here / "nets.py"
+  path.write_text(BOTH.replace("x.flatten(1)", "x.transpose(1, 2).flatten(1)"))
+  placed = torch_wing.place(in_torch(EASY), data.load("sets.py:load"))
+  said = torch_wing.numerics(placed)["first_weights"]
+  assert said.startswith("JAX's, but the twins are no twins: with the same")
+
+
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+def test_several_tasks_and_a_share_of_the_users_data(
+  framework: str, here: pathlib.Path
+) -> None:
+  path = here / "sets.py"
+  path.write_text(
+    path.read_text()
+    + """
+
+def two():
+  splits = load()
+  return {
+    name: {"input": x, "label": y, "parity": y % 2}
+    for name, (x, y) in splits.items()
+  }
+"""
+  )
+  record = run(
+    dataclasses.replace(
+      EASY,
+      data="sets.py:two",
+      framework=framework,
+      tasks=("label", "parity"),
+      data_share=0.5,
+      streaming="always",
+    ),
+    here,
+  )
+  assert record.status == "reached"
+  assert record.curve[-1].accuracies.keys() == {"label", "parity"}
+  assert record.validation_examples == 20
+
+
 def test_layers_in_a_list_are_found_under_the_names_of_both_flaxes() -> None:
   class Net(torch.nn.Module):
     def __init__(self) -> None:

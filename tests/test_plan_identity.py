@@ -46,9 +46,9 @@ def here(
 
 
 def test_a_trial_without_files_is_the_trial_that_it_was() -> None:
-  trial = Trial()
+  trial = Trial(devices=0)
   identity.fill_in(trial)
-  assert trial == Trial()
+  assert trial == Trial(devices=0)
   assert trial_id(trial) == "91a4b898dfbe"  # before there were such files
 
 
@@ -98,6 +98,12 @@ def test_pretrainings_and_parts_that_are_varied_have_them_too(
   trial = trial_of(given, {"transfer": given.vary["transfer"][1]}, 0)
   assert trial.transfer.init_from is not None
   assert trial.transfer.init_from.data_fingerprint == trial.data_fingerprint
+
+
+def test_what_is_no_tuple_of_values_is_left_to_the_check_of_the_sweep() -> None:
+  wrong = Sweep(vary={"batch_size": 3})  # type: ignore[dict-item]
+  with pytest.raises(ConfigError, match="every value must be a tuple"):
+    sweep.plan(wrong)
 
 
 def test_a_folder_refuses_an_edited_file_and_names_it(

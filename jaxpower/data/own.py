@@ -38,6 +38,7 @@ PATHS = ("./", "../", "/", "~")  # how the name of a folder begins
 WORKER = "JAXPOWER_WORKER"  # in the environment of a process that trains
 COMMAND = "from jaxpower.data import own; own.main()"
 NO_GPU = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+MOST_SAID = 2_000  # characters; a pipe holds 65,536 bytes until it is read
 KEPT = 2  # sets in memory between trials; chosen: one to train on, one before
 # What a file that is no archive of arrays raises.
 _DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -109,7 +110,7 @@ def main() -> None:
   try:
     answer = dataclasses.asdict(describe(name))
   except DataError as error:
-    answer = {"error": str(error)}
+    answer = {"error": str(error)[:MOST_SAID]}
   with open(int(writing), "w", encoding="utf-8") as pipe:
     json.dump(answer, pipe)
 
