@@ -24,6 +24,12 @@ NEEDED = {
   "report": ("absl", "jinja2", "matplotlib"),
   "prepare": ("absl", "tensorflow_datasets"),
 }
+BY_NAME = """
+In place of --config stands an experiment's name, or a file:
+
+  {command} batch:quick
+  {command} mine.py:quick --config.seeds=5
+"""
 EXTRA = "pip install 'jaxpower[train]'"
 
 
@@ -69,7 +75,8 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     except ConfigError as error:
       return _refuse(name, str(error))
     arguments = arguments[1:]
-  return run.main([name, *config, *arguments], run.HELP.format(command=name))
+  text = run.HELP.format(command=name) + BY_NAME.format(command=name)
+  return run.main([name, *config, *arguments], text)
 
 
 def _installed(module: str) -> bool:

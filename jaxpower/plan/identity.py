@@ -41,7 +41,9 @@ def filled_in(sweep: Sweep) -> Sweep:
   Those of a model, a transfer or a pretraining that is varied as one, so that
   it is the same value as in a recorded trial.
   """
-  # What is no tuple of values is refused later, with the sweep.
+  # What is of another type is refused later, with the sweep.
+  if type(sweep.vary) is not dict:
+    return sweep
   vary = {
     path: tuple(map(_part, values)) if type(values) in (list, tuple) else values
     for path, values in sweep.vary.items()
