@@ -1,6 +1,7 @@
 """Defines what a sweep and its worker send to each other.
 
-The worker sends `Ready`, or `Refused` and ends. For each `Task` that the sweep
+The worker sends `Ready`, or `Refused` and ends. To `Check` it answers with
+`Checked`. For each `Task` that the sweep
 then sends it sends any number of `Progress`, and `Done` or, where the sweep
 sent `Stop`, perhaps `Stopped`. `Alive` comes every few seconds, whatever else
 does.
@@ -33,6 +34,24 @@ class Ready:
 @dataclasses.dataclass(frozen=True)
 class Refused:
   """Why a worker cannot run any trial: one line with the fix."""
+
+  reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+  """Asks whether a trial's network, which is the user's, can be trained.
+
+  `facts` are those of its data set.
+  """
+
+  trial: Trial
+  facts: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+  """What is wrong with it, in one line; "" if nothing."""
 
   reason: str
 

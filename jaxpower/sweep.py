@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from jaxpower import provenance, resume, side_by_side
+from jaxpower import data, provenance, resume, side_by_side
 from jaxpower.config import (
   ConfigError,
   Sweep,
@@ -41,7 +41,7 @@ from jaxpower.folder.lock import FolderLock, locked
 from jaxpower.folder.record_files import Rejected
 from jaxpower.messages import Progress, Ready
 from jaxpower.onlookers import Onlookers
-from jaxpower.plan import growth, pretraining, requirements
+from jaxpower.plan import growth, identity, pretraining, requirements
 from jaxpower.plan.checks import check_cadence, check_with_sources
 from jaxpower.plan.grid import expand
 from jaxpower.plan.growth import Grown, GrowthError
@@ -51,7 +51,7 @@ from jaxpower.workers import places, step
 from jaxpower.workers.patience import Limits
 from jaxpower.workers.places import WHOLE, Place
 from jaxpower.workers.step import Heard, Job, Stopped
-from jaxpower.workers.worker import Workers
+from jaxpower.workers.worker import Worker, Workers
 
 # Called with the number of the trial (from 1), the trial and its news.
 Watch = Callable[[int, Trial, Progress | TrialRecord], None]
@@ -163,6 +163,8 @@ def plan(
 
   Raises ConfigError, DataError or RecordError: one line each.
   """
+  data.forget()  # what a user's function reads may have changed
+  sweep = identity.filled_in(sweep)
   expanded = expand(sweep)
   for trial in expanded:
     requirements.check_installed(trial)
@@ -312,8 +314,9 @@ def _looked_at(plan: Plan, workers: Workers) -> tuple[Ready, Plan, list[str]]:
   """
   unfit: dict[str, ConfigError] = {}
   for trials in _by_framework(plan.left):
-    ready = workers.of(trials[0].framework).ready
-    unfit |= requirements.unfit(trials, ready)
+    worker = workers.of(trials[0].framework)
+    unfit |= requirements.unfit(trials, worker.ready)
+    _check_networks(worker, trials)
   left = tuple(t for t in plan.left if trial_id(t) not in unfit)
   if not left and not plan.recorded:
     raise next(iter(unfit.values()))
@@ -438,6 +441,12 @@ def limits_of(sweep: Sweep) -> Limits:
     compile=sweep.compile_seconds,
     phase=sweep.phase_seconds,
   )
+
+
+def _check_networks(worker: Worker, trials: Iterable[Trial]) -> None:
+  """Raises ConfigError where a network of the user's cannot be trained."""
+  for trial, facts in requirements.with_own_networks(trials):
+    worker.check(trial, facts)
 
 
 def _done(recorded: dict[str, TrialRecord], retry_failed: bool) -> set[str]:

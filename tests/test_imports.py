@@ -38,6 +38,7 @@ DOORS = {
     "report",
     "sweep",
     "tasks",
+    "user_code",
     "wording",
     "workers.places",
     "workers.streams",
@@ -45,7 +46,7 @@ DOORS = {
   },
   "company": {"config", "records"},
   "config": set(),
-  "data": set(),
+  "data": {"user_code"},
   "folder": set(),
   "folder.claims": set(),
   "folder.disk_space": {"folder.durable"},
@@ -76,6 +77,7 @@ DOORS = {
     "data",
     "readers",
     "schedule",
+    "user_code",
     "weights",
     "workers.rank_process",
   },
@@ -85,6 +87,7 @@ DOORS = {
     "config",
     "data",
     "schedule",
+    "user_code",
     "weights",
     "workers.rank_process",
   },
@@ -111,8 +114,9 @@ DOORS = {
   "plan": set(),
   "plan.checks": {"architectures", "config", "records"},
   "plan.dealing": {"config"},
-  "plan.grid": {"config", "plan.checks"},
+  "plan.grid": {"config", "plan.checks", "plan.identity"},
   "plan.growth": {"config", "plan.checks", "plan.grid", "records"},
+  "plan.identity": {"config", "data", "user_code"},
   "plan.pretraining": {"config", "records", "weights"},
   "plan.requirements": {
     "architectures",
@@ -145,6 +149,7 @@ DOORS = {
   "sweep": {
     "config",
     "folder.claims",
+    "data",
     "folder.disk_space",
     "folder.durable",
     "folder.lock",
@@ -156,6 +161,7 @@ DOORS = {
     "plan.checks",
     "plan.grid",
     "plan.growth",
+    "plan.identity",
     "plan.pretraining",
     "plan.requirements",
     "provenance",
@@ -179,7 +185,15 @@ DOORS = {
     "sweep",
     "workers.places",
   },
-  "torch_wing": {"config", "data", "learn", "learn_torch", "weights"},
+  "torch_wing": {
+    "architectures",
+    "config",
+    "data",
+    "learn",
+    "learn_torch",
+    "user_code",
+    "weights",
+  },
   "trial": {
     "accounting",
     "attempts",
@@ -196,6 +210,7 @@ DOORS = {
     "wings",
   },
   "weights": {"readers"},
+  "user_code": set(),
   "wings": {"config", "data", "learn", "torch_wing", "weights"},
   "wording": set(),
   "workers": set(),
@@ -389,7 +404,15 @@ def test_a_face_loads_nothing_heavy(module: str, heavy: set[str]) -> None:
 def test_tests_are_named_after_rooms() -> None:
   """`test_report_page`, or with what is tested of it, `test_trial_torch`."""
   # Not in jaxpower/.
-  beside = {"audit", "configs", "docs", "fuzz", "golden_output", "imports"}
+  beside = {
+    "audit",
+    "configs",
+    "docs",
+    "fuzz",
+    "golden_output",
+    "imports",
+    "wheel",
+  }
   rooms = set()
   for path in (ROOT / "jaxpower").rglob("*.py"):
     *outer, name = path.relative_to(ROOT / "jaxpower").with_suffix("").parts

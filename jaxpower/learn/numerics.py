@@ -7,7 +7,7 @@ traced to them.
 
 from typing import Any
 
-from jaxpower.architectures import NETWORKS
+from jaxpower.architectures import network_of
 from jaxpower.config import Trial
 from jaxpower.learn.spec import Spec
 
@@ -27,7 +27,10 @@ def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
     "convolution": "cudnn" if gpu else "one matrix product over patches",
     "call": f"one program a {trial.program}",
   }
-  if NETWORKS[trial.model.name].batch_norm:
+  network = network_of(trial.model.name)
+  if network.own:  # PyTorch's twin may draw its own
+    numerics["first_weights"] = "JAX's"
+  if network.batch_norm:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
     if spec.batch_norms > 1:
       part = "per device"

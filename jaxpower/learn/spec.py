@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from jaxpower import config
 from jaxpower.accumulation import accumulation_of
@@ -169,8 +168,8 @@ def spec_on_features(spec: Spec, features: jax.ShapeDtypeStruct) -> Spec:
   return dataclasses.replace(spec, shapes=shapes, head_alone=True)
 
 
-def network_of(spec: Spec) -> nn.Module:
-  """Returns the network that a spec trains; it holds no weights."""
+def network_of(spec: Spec) -> Any:
+  """Returns the network that a spec trains, by Linen's way; without weights."""
   if spec.head_alone:
     return Head(spec.classes, jnp.dtype(spec.precision))
   return networks.build(
@@ -178,6 +177,7 @@ def network_of(spec: Spec) -> nn.Module:
     spec.classes,
     spec.vocabulary,
     precision=spec.precision,
+    input_shape=spec.input_shape,
     batch_norms=spec.batch_norms,
   )
 

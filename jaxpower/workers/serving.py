@@ -20,10 +20,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from jaxpower import attempts, machine, provenance
-from jaxpower.config import Trial, trial_id
+from jaxpower.config import ConfigError, Trial, trial_id
 from jaxpower.hosts.part import part_of
 from jaxpower.messages import (
   Alive,
+  Check,
+  Checked,
   Done,
   Progress,
   Ready,
@@ -91,11 +93,11 @@ class Orders:
   def __init__(self, inbox: Connection):
     self.stop = threading.Event()
     self._inbox = inbox
-    self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+    self._tasks: queue.SimpleQueue[Task | Check | None] = queue.SimpleQueue()
     threading.Thread(target=self._read, name="orders", daemon=True).start()
 
-  def next(self) -> Task | None:
-    """Waits for a task; None once the sweep is gone."""
+  def next(self) -> Task | Check | None:
+    """Waits for what to do; None once the sweep is gone."""
     return self._tasks.get()
 
   def _read(self) -> None:
@@ -162,6 +164,9 @@ def serve(
   sender.send(ready)
   with contextlib.suppress(BrokenPipeError):  # the sweep is gone
     while (task := orders.next()) is not None:
+      if isinstance(task, Check):
+        sender.send(host.check(task))
+        continue
       end = host.run(task, orders, sender)
       sender.send(end)
       if isinstance(end, Done) and end.renew:
@@ -219,6 +224,17 @@ class Host:
       meter=description,
       warnings=tuple(map(str, cautions)),
     )
+
+  def check(self, asked: Check) -> Checked:
+    """Says what is wrong with a user's network, before anything is trained."""
+    trial, facts = asked.trial, asked.facts
+    try:
+      classes = [facts.labels[task] for task in trial.tasks]
+      text = facts.kind == "tokens" and classes == [facts.vocabulary]
+      self._wing.check(trial, facts, sum(classes), text)
+    except ConfigError as error:
+      return Checked(str(error))
+    return Checked("")
 
   def run(self, task: Task, orders: Orders, sender: Sender) -> Done | Stopped:
     """Runs a trial; an error in it makes a failed record.

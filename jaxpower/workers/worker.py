@@ -30,8 +30,10 @@ from typing import Any
 import jaxpower
 from jaxpower import attempts, provenance
 from jaxpower.attempts import Attempt
-from jaxpower.config import Trial, processes_of, trial_id
+from jaxpower.config import ConfigError, Trial, processes_of, trial_id
 from jaxpower.messages import (
+  Check,
+  Checked,
   Done,
   Notice,
   Progress,
@@ -178,6 +180,25 @@ class Worker:
   def pid(self) -> int:
     """The process id of the child."""
     return self._process.pid
+
+  def check(self, trial: Trial, facts: Any) -> None:
+    """Raises ConfigError where a trial's own network cannot be trained.
+
+    `facts` are those of its data set.
+    """
+    patience = Patience(self._limits, START)
+    try:
+      self._inbox.send(Check(trial, facts))
+      while not isinstance(answer := self._next(patience), Checked):
+        pass
+    except TimeoutError as error:
+      raise WorkerError(f"{trial.model.name}: the worker {error}") from None
+    except (EOFError, OSError):
+      raise WorkerError(
+        f"{trial.model.name}: the worker died of it: {self._last_line()}"
+      ) from None
+    if answer.reason:
+      raise ConfigError(answer.reason)
 
   def run(
     self,
@@ -393,6 +414,7 @@ def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
     "PYTHONPATH": os.pathsep.join(filter(None, path)),
     "PYTHONSAFEPATH": "1",  # nothing of a user's folder, in children as well
     "JAX_ENABLE_COMPILATION_CACHE": "false",
+    "JAXPOWER_WORKER": "1",  # reads data itself (`jaxpower.data.own`)
   }
   if framework != "jax":
     # JAX only initialises weights here; keep it off the GPUs.
