@@ -9,7 +9,7 @@ does.
 import dataclasses
 from typing import Any
 
-from jaxpower.config import Trial
+from jaxpower.config import Sweep, Trial
 from jaxpower.records import TrialRecord
 
 
@@ -47,7 +47,7 @@ class Task:
   varied: dict[str, Any]
   folder: str
   compile_repeats: int = 1
-  checkpoint_minutes: float = 10.0
+  checkpoint_minutes: float = Sweep.checkpoint_minutes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -216,15 +216,15 @@ def _plain(kind: type) -> Convert:
 
 def _number(kind: type, within: Between) -> Convert:
   kinds = (int, float) if kind is float else (int,)
-  low, high = within.low, within.high
-  largest = LARGEST_FLOAT if kind is float else math.inf
+  most = math.inf if kind is int else math.nextafter(LARGEST_FLOAT, 0)
+  low, high = max(within.low, -most), min(within.high, most)
 
   def convert(value: Any) -> Any:
-    if type(value) not in kinds or not -largest < value < largest:
+    if type(value) in kinds and low <= value <= high:
+      return value
+    if type(value) not in kinds or not -most <= value <= most:
       raise ReadError(f"{shown(value)} is not {NUMBERS[kind]}")
-    if not low <= value <= high:
-      raise ReadError(f"{shown(value)} is not {within}")
-    return value
+    raise ReadError(f"{shown(value)} is not {within}")
 
   return convert
 
@@ -244,6 +244,8 @@ def _union(kinds: tuple[Any, ...]) -> Convert:
   """Converts to the first kind that fits; an error is that of the first."""
   first, *rest = [_converter(kind) for kind in kinds if kind is not type(None)]
   may_be_null = type(None) in kinds
+  if may_be_null and not rest:
+    return lambda value: None if value is None else first(value)
 
   def convert(value: Any) -> Any:
     if value is None and may_be_null:
@@ -335,14 +337,15 @@ def _dataclass(kind: type) -> Convert:
       if name not in value:
         raise ReadError(f"has no field {name}")
     known, unknown = {}, {}
-    for name, inner in value.items():
-      if (item := items.get(name)) is None:
-        unknown[name] = inner
-        continue
-      try:
-        known[name] = item[1](inner)
-      except ReadError as error:
-        raise error.inside(name) from None
+    name = ""
+    try:
+      for name, inner in value.items():
+        if (item := items.get(name)) is None:
+          unknown[name] = inner
+        else:
+          known[name] = item[1](inner)
+    except ReadError as error:
+      raise error.inside(name) from None
     if keeps is not None:
       known[keeps] = unknown
     return kind(**known)

@@ -342,8 +342,9 @@ def from_json(line: bytes | str) -> TrialRecord:
     )
   if type(version) is not int or version < 1:
     raise ReadError(f"schema_version {version}, not 1 to {SCHEMA_VERSION}")
+  if isinstance(config := facts.get("config"), dict):
+    facts["config"] = completed(Trial, config)
   record = readers.fit(TrialRecord, facts)
-  record = dataclasses.replace(record, config=completed(Trial, record.config))
   _check(record)
   return record
 
