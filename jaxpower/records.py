@@ -380,12 +380,14 @@ def _check_parts(record: TrialRecord) -> None:
 
 def _check_numbers(place: str, value: Any) -> None:
   """Raises ReadError on a number of a size that nothing has."""
-  if isinstance(value, dict):
-    value = list(value.values())
-  if isinstance(value, list | tuple):
+  kind = type(value)
+  if kind is dict:
+    value, kind = value.values(), list
+  if kind is list or kind is tuple:
     for item in value:
-      _check_numbers(place, item)
-  elif isinstance(value, int | float) and abs(value) > MOST_OF_ANY:
+      if type(item) is not str:
+        _check_numbers(place, item)
+  elif (kind is float or kind is int) and abs(value) > MOST_OF_ANY:
     raise ReadError(f"{readers.shown(value)} is too large", place)
 
 

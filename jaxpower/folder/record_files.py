@@ -179,7 +179,7 @@ def write(folder: pathlib.Path, record: TrialRecord) -> None:
   folder = folder / FOLDER
   path = folder / f"{record.trial_id}.json"
   content = to_json(record).encode() + b"\n"
-  with _named(path):
+  with durable.named(path):
     folder.mkdir(exist_ok=True)
     _keep_older(path, content)
     durable.replace(path, content)
@@ -204,7 +204,7 @@ def set_varied(
         path = folder / FOLDER / f"{name}.json" if source.line else source.path
         written[path] = parse_json(content) | {"varied": varied[name]}
   for path, facts in written.items():
-    with _named(path):
+    with durable.named(path):
       path.parent.mkdir(exist_ok=True)
       durable.replace(path, json.dumps(facts).encode() + b"\n")
 
@@ -373,12 +373,3 @@ def _without_collections() -> Iterator[None]:
   finally:
     if was_enabled:
       gc.enable()
-
-
-@contextlib.contextmanager
-def _named(path: pathlib.Path) -> Iterator[None]:
-  """Gives an OSError that names no file, or one half-written, its path."""
-  try:
-    yield
-  except OSError as error:
-    raise OSError(error.errno, error.strerror, str(path)) from error
