@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxpower import company, resume
-from jaxpower.config import ConfigError, Trial, trial_id
+from jaxpower.config import ConfigError, Sweep, Trial, trial_id
 from jaxpower.folder import claims, record_files, record_keeper
 from jaxpower.messages import Progress
 from jaxpower.plan import checks, requirements
@@ -40,7 +40,7 @@ def run_trial(
   meter: str = "auto",
   retry_failed: bool = False,
   keep_checkpoints: bool = False,
-  checkpoint_minutes: float = resume.MINUTES,
+  checkpoint_minutes: float = Sweep.checkpoint_minutes,
   compile_repeats: int = 1,
   limits: Limits = DEFAULT_LIMITS,
   wait_seconds: float = 0.0,

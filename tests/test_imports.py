@@ -216,7 +216,7 @@ DOORS = {
   "workers": set(),
   "workers.host_memory": set(),
   "workers.lifeline": set(),
-  "workers.patience": set(),
+  "workers.patience": {"config"},
   "workers.places": {"config", "power"},
   "workers.pool": {
     "config",
@@ -410,6 +410,7 @@ def test_tests_are_named_after_rooms() -> None:
     "docs",
     "fuzz",
     "golden_output",
+    "hashes",
     "imports",
     "wheel",
   }

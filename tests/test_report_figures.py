@@ -11,7 +11,7 @@ from report_records import GPU, curve, devices, record, seeds
 from jaxpower.records import from_json, to_json
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.findings import Figure
-from jaxpower.report.render import figures
+from jaxpower.report.render import energy_accuracy_figure, figures
 from jaxpower.report.render.energy_accuracy_figure import (
   energy_accuracy,
   median_trial,
@@ -66,6 +66,19 @@ def test_the_bold_line_is_the_trial_of_median_energy_misses_last():
   middle = median_trial(comparison.groups[0])
   assert middle is not None
   assert middle.seed == 0
+
+
+def test_of_many_trials_some_are_drawn_and_the_bold_ones_always(monkeypatch):
+  trials = seeds(64, *range(100, 130)) + seeds(256, *range(200, 230))
+
+  def lines(axes):
+    return [line for line in axes.lines if len(xs(line)) > 2]
+
+  assert len(lines(axes_of(trials))) == 60
+  monkeypatch.setattr(energy_accuracy_figure, "MOST_LINES", 20)
+  axes = axes_of(trials)
+  assert 20 <= len(lines(axes)) <= 22
+  assert [max(xs(line)) for line in bold(axes)] == [114, 214]
 
 
 def test_a_miss_ends_in_an_open_point():

@@ -36,7 +36,7 @@ from jaxpower.report.compare.repeats import RepeatNoise, repeat_noise
 from jaxpower.report.compare.selection import Extremes
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import CPU
-from jaxpower.report.findings import Figure, Section, Table
+from jaxpower.report.findings import MOST_LINES, Figure, Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   MOST_NAMES,
@@ -66,6 +66,9 @@ CURVES = (
   " the bold one has the median energy of its setting. It ends in a filled"
   " point where the target was reached, in an open one where it was missed, in"
   " a cross where training diverged."
+)
+FEWER = (
+  " Of more than {most} trials of a comparison some are drawn, evenly chosen."
 )
 FRONTS = (
   "Left: the best median accuracy of each setting over the {energy} of"
@@ -204,6 +207,10 @@ def _with_figures(
   energy = energy_name(any(c.estimated for c in comparisons))
   sets = join_names(sorted({c.conditions.decided_by for c in comparisons}))
   curves = CURVES.format(energy=energy, sets=sets)
+  if any(
+    sum(len(g.records) for g in c.groups) > MOST_LINES for c in comparisons
+  ):
+    curves += FEWER.format(most=MOST_LINES)
   figures = [Figure("energy_accuracy", tuple(comparisons), curves)]
   if fronts := with_fronts(comparisons):
     caption = ACCURACY_FRONT if all(map(only_cpu_time, fronts)) else FRONTS

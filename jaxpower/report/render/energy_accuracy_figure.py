@@ -1,5 +1,6 @@
 """Draws accuracy over energy, a line a trial: the picture of a sweep."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from jaxpower.records import TrialRecord
 from jaxpower.report.cells import name_among
 from jaxpower.report.compare.comparison import Comparison, Group
 from jaxpower.report.compare.costs import costs
+from jaxpower.report.findings import MOST_LINES
 from jaxpower.report.render.figure_style import (
   INK,
   energy_axis,
@@ -77,12 +79,14 @@ def _panel(axes: "Axes", comparison: Comparison, heading: str) -> None:
   groups = comparison.groups
   colors = shades(len(groups))
   joules = []
+  every = math.ceil(sum(len(g.records) for g in groups) / MOST_LINES)
+  number = itertools.count()
   for group, color in zip(groups, colors, strict=True):
     bold = median_trial(group)
     for record in group.records:
       points = _points(record)
       joules += [x for x, _ in points]
-      if points:
+      if points and (next(number) % every == 0 or record is bold):
         _line(axes, record, points, color, record is bold)
   _target(axes, comparison.target_accuracy)
   _frame(axes, comparison, joules)
