@@ -40,6 +40,13 @@ ATTENTION = dataclasses.replace(
 )
 
 
+RESNET = dataclasses.replace(
+  ONE,
+  model=Model(name="resnet18", width=0.125),
+  optimizer=Optimizer(name="sgd", learning_rate=0.01),
+)
+
+
 def over(trial: Trial, processes: int) -> Trial:
   return dataclasses.replace(trial, devices=processes, processes="device")
 
@@ -66,7 +73,7 @@ def worker() -> Iterator[Worker]:
 
 
 def alone(trial: Trial, folder: pathlib.Path) -> TrialRecord:
-  """Runs a trial on one device, in this process."""
+  """Runs a trial in this process."""
   with Monitor([SimulatedSource(100.0)]) as monitor:
     return run_trial(
       trial, {}, monitor=monitor, cache={}, folder=folder, provenance={}
@@ -104,6 +111,25 @@ def test_four_processes_train_as_one(tmp_path: pathlib.Path) -> None:
   with Worker("estimate") as worker:
     for trial in trials:
       same(run(worker, over(trial, 4), tmp_path), alone(trial, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  "trial",
+  [
+    dataclasses.replace(RESNET, batch_norm="device"),
+    dataclasses.replace(RESNET, batch_norm="global"),
+    dataclasses.replace(ONE, sharding="fsdp"),
+    dataclasses.replace(ONE, data_sharding="divided"),
+  ],
+  ids=["batch norm of a device", "of all", "state divided", "set divided"],
+)
+def test_two_processes_train_as_two_devices_of_one(
+  worker: Worker, trial: Trial, tmp_path: pathlib.Path
+) -> None:
+  """What is of a device or divided is so whatever process it is in."""
+  one_process = dataclasses.replace(trial, devices=2)
+  same(run(worker, over(trial, 2), tmp_path), alone(one_process, tmp_path))
 
 
 def test_a_killed_process_costs_one_trial(

@@ -47,7 +47,7 @@ class Meeting:
 
 @dataclasses.dataclass(frozen=True)
 class Hello:
-  """What a rank says first: who it is, and the UUID of its GPU, if any."""
+  """What a rank says first: who it is, and what the meter calls its GPU."""
 
   rank: int
   host: str

@@ -187,7 +187,7 @@ class Host:
     elif processes > 1:
       from jaxpower.learn.distributed import coordinator
 
-      coordinator.start(processes, _gpus_of_ranks(processes))
+      coordinator.start(processes, gpus_of_ranks(processes))
     self._meter = meter
     self._framework = framework
     self._wing = wing_of(framework)
@@ -282,7 +282,7 @@ class Host:
     return Monitor(self._meter, wait=self._wing.wait, gpus=gpus)
 
 
-def _gpus_of_ranks(processes: int) -> list[str]:
+def gpus_of_ranks(processes: int) -> list[str]:
   """Returns CUDA_VISIBLE_DEVICES of each rank; nothing on CPUs.
 
   By UUID where CUDA tells it, else by the place among those visible here.
@@ -298,9 +298,10 @@ def _gpus_of_ranks(processes: int) -> list[str]:
     return []
   visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
   visible = visible if any(visible) else [str(d.index) for d in found]
+  # CUDA's word for a part of a board has no prefix that says so.
   return [
-    visible[d.index] if d.uuid is None else f"GPU-{d.uuid}"
-    for d in found[:processes]
+    name if d.uuid is None or name.startswith("MIG-") else f"GPU-{d.uuid}"
+    for d, name in list(zip(found, visible, strict=False))[:processes]
   ]
 
 
