@@ -4,6 +4,7 @@ import sys
 
 from jaxpower.hosts.meeting import Hello, Meeting, join
 from jaxpower.hosts.meter import HostMeter
+from jaxpower.learn.distributed.replies import Replies
 from jaxpower.power import MeterError
 from jaxpower.power.cuda import cuda_devices
 from jaxpower.power.devices import UNKNOWN, board_of, list_boards
@@ -23,10 +24,14 @@ def main() -> None:
     return
   meter = HostMeter(meeting.meter)
   if meeting.framework == "jax":
+    replies = Replies(connection)
     from jaxpower.learn.distributed import worker
+
+    worker.run(connection, replies, rank, world_size, meter.handle)
   else:
     from jaxpower.learn_torch.distributed import worker
-  worker.run(connection, connection, rank, world_size, meter.handle)
+
+    worker.run(connection, connection, rank, world_size, meter.handle)
 
 
 def own_gpu() -> str | None:
