@@ -1,6 +1,7 @@
 """One trial over two "hosts": processes of this machine with other names."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -166,7 +167,7 @@ def test_nobody_joins_without_the_key(
     time.sleep(0.01)
   path = tmp_path / meeting.MEETING
   assert path.stat().st_mode & 0o777 == 0o600
-  wrong = Meeting(**facts | {"key": "00"})
+  wrong = dataclasses.replace(Meeting(**facts), key="00")
   with pytest.raises(Exception, match="digest"):
     meeting.join(wrong, Hello(1, "b", None))
   with meeting.join(Meeting(**facts), Hello(1, "b", None)):
