@@ -42,7 +42,8 @@ class Task:
   """A trial to run; its files go into the run folder `folder`.
 
   Programs that no trial of the worker compiled are compiled `compile_repeats`
-  times; a checkpoint is written every `checkpoint_minutes`.
+  times; a checkpoint is written every `checkpoint_minutes`. So many trials as
+  `at_once` run on this machine, this one on cores of its own if `own_cores`.
   """
 
   trial: Trial
@@ -50,6 +51,8 @@ class Task:
   folder: str
   compile_repeats: int = 1
   checkpoint_minutes: float = 10.0
+  at_once: int = 1
+  own_cores: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,13 @@
   --retry-failed           runs trials again whose record says failed
   --strict                 refuses a folder with a record that cannot be read
   --compile-repeats=1      how often each program is compiled, to measure it
+  --parallel=1             trials at once, each on GPUs or cores of its own;
+                           auto: one a GPU, or group of as many as it takes
+  --nocheck-company        does not check first what trials at once cost another
+  --only=N                 runs trial N alone, beside processes that run others
+  --launcher=slurm         runs trials as tasks of a cluster (or local, here):
+                           --partition, --gpus, --cpus, --memory-gb, --minutes,
+                           --at-once, --sbatch=NAME=VALUE (docs/cluster.md)
 
 Run again, it continues where it stopped; with more seeds or values it runs only
 what is missing. Bad input ends with exit code 2 and nothing written; a trial

@@ -258,7 +258,7 @@ class Host:
       if self._framework != "jax":
         self._hosts.start(task.trial.devices or self._part.world_size)
       origin = origin | {"hosts": self._hosts.ranks}
-    with self._monitor(task.trial) as monitor:
+    with self._monitor(task.trial, task.at_once, task.own_cores) as monitor:
       return trial.run(
         task.trial,
         task.varied,
@@ -272,14 +272,22 @@ class Host:
         checkpoint_minutes=task.checkpoint_minutes,
       )
 
-  def _monitor(self, metered: Trial) -> Any:
+  def _monitor(
+    self, metered: Trial, at_once: int = 1, own_cores: bool = False
+  ) -> Any:
     from jaxpower import billing
     from jaxpower.power import Monitor
 
     gpus = billing.gpus_of(billing.devices_of(metered))
     if self._hosts is not None:
       return self._hosts.monitor(self._wing.wait, gpus)
-    return Monitor(self._meter, wait=self._wing.wait, gpus=gpus)
+    return Monitor(
+      self._meter,
+      wait=self._wing.wait,
+      gpus=gpus,
+      at_once=at_once,
+      own_cores=own_cores,
+    )
 
 
 def gpus_of_ranks(processes: int) -> list[str]:

@@ -51,6 +51,7 @@ from jaxpower.workers.patience import (
   Limits,
   Patience,
 )
+from jaxpower.workers.places import WHOLE, Place
 
 EXIT_SECONDS = 10.0  # for a worker to end by itself, then it is killed; chosen
 PREPARE = "prepare"  # the phase before a worker's first trial
@@ -85,14 +86,20 @@ class Workers:
     meter: auto, nvml, rapl or estimate.
     limits: How long each of them is waited for.
     held: Descriptors that a worker keeps open while it lives, such as a lock.
+    place: Where they run.
   """
 
   def __init__(
-    self, meter: str, limits: Limits = DEFAULT_LIMITS, held: Sequence[int] = ()
+    self,
+    meter: str,
+    limits: Limits = DEFAULT_LIMITS,
+    held: Sequence[int] = (),
+    place: Place = WHOLE,
   ):
     self._meter = meter
     self._limits = limits
     self._held = tuple(held)
+    self._place = place
     self._framework: str | None = None
     self._worker: Worker | None = None
     self._open = contextlib.ExitStack()
@@ -111,10 +118,27 @@ class Workers:
     if self._worker is None or self._framework != framework:
       self._worker = None
       self._open.close()
-      worker = Worker(self._meter, framework, self._limits, self._held)
+      worker = Worker(
+        self._meter, framework, self._limits, self._held, self._place
+      )
       self._worker = self._open.enter_context(worker)
       self._framework = framework
     return self._worker
+
+  def renew(self, framework: str) -> "Worker":
+    """Returns a new worker of a framework; raises WorkerError as `of`."""
+    self.stop()
+    return self.of(framework)
+
+  def stop(self) -> None:
+    """Ends the worker, if there is one, and waits for its end."""
+    self._worker = None
+    self._open.close()
+
+  def terminate(self) -> None:
+    """Ends the worker at once, if there is one; from any thread."""
+    if (worker := self._worker) is not None:
+      worker.terminate()
 
 
 class Worker:
@@ -129,12 +153,14 @@ class Worker:
     framework: str = "jax",
     limits: Limits = DEFAULT_LIMITS,
     held: Sequence[int] = (),
+    place: Place = WHOLE,
   ):
     self._meter = meter
     self._framework = framework
     self._limits = limits
     self._held = tuple(held)
     self._processes = 1  # over which it divides a trial
+    self._place = place
 
   def __enter__(self) -> "Worker":
     self._start()
@@ -169,7 +195,15 @@ class Worker:
     which may be chance, the trial is begun once more; else, or where that
     happens twice, its record is failed. A worker that hangs is killed.
     """
-    task = Task(trial, varied, str(folder), compile_repeats, checkpoint_minutes)
+    task = Task(
+      trial,
+      varied,
+      str(folder),
+      compile_repeats,
+      checkpoint_minutes,
+      at_once=self._place.at_once,
+      own_cores=bool(self._place.cores),
+    )
     started = read_clocks()
     end = yield from self._attempt(task, stop)
     if isinstance(end, Died) and end.again and not stop():
@@ -259,7 +293,7 @@ class Worker:
     self._outbox, outbox = _pipe()
     self._output = tempfile.TemporaryFile()  # noqa: SIM115, closed in _stop
     ends = [inbox.fileno(), outbox.fileno(), *self._held]
-    with lifeline.held_back():
+    with lifeline.held_back(), self._place.held():
       self._process = subprocess.Popen(
         [
           *(sys.executable, "-P", "-c", COMMAND),
@@ -270,7 +304,7 @@ class Worker:
         stdout=self._output,
         stderr=self._output,
         pass_fds=ends,
-        env=environment(os.environ, self._framework),
+        env=environment(os.environ, self._framework) | self._place.environment,
       )
     # The child has its copies; with ours open its death would not be seen.
     inbox.close()
