@@ -40,6 +40,7 @@ STREAMING = ("auto", "never", "always")
 FEATURES = ("every", "once")
 DECAYS = ("all", "weights")
 MUON_MATRICES = ("all", "hidden")
+PROCESSES = ("auto", "one", "device")
 SHARDINGS = ("replicated", "fsdp")
 DATA_SHARDINGS = ("auto", "replicated", "divided")
 BATCH_NORMS = ("device", "global")
@@ -205,6 +206,11 @@ class Conditions:
   by each device's own examples, as PyTorch's DDP does, and keeps the running
   statistics of the first; "global" by the whole batch (SyncBatchNorm).
 
+  `processes` says over how many processes a trial on several devices is
+  divided: "one", one for each "device", or "auto": on GPUs one for each device,
+  since one process for several is where NCCL hangs, on CPUs one. PyTorch has a
+  process for each device in any case.
+
   `tasks` are labels of the dataset; where `data` is "a+b", datasets mixed in
   every batch, the tasks are "a" and "b". One network learns all of them, with
   a head for each. `targets` and `task_weights` are keyed by task; a task
@@ -240,6 +246,7 @@ class Conditions:
   sharding: str = later("replicated", before="replicated")  # or "fsdp"
   data_sharding: str = later("auto", before="auto")  # "replicated", "divided"
   batch_norm: str = later("device", before="device")  # over a "global" batch
+  processes: str = later("auto", before="auto")  # "one", or one a "device"
   transfer: Transfer = dataclasses.field(default_factory=Transfer)
   framework: str = "jax"
 
@@ -447,6 +454,22 @@ def sources(trial: Trial) -> Iterator[Trial]:
   while source is not None:
     yield source
     source = source.transfer.init_from
+
+
+def processes_of(conditions: Conditions, platform: str, devices: int) -> int:
+  """Returns over how many processes of JAX a trial is divided.
+
+  Args:
+    conditions: Of the trial.
+    platform: Of its devices: "cpu" or another.
+    devices: How many there are.
+  """
+  divided = conditions.processes == "device" or (
+    conditions.processes == "auto" and platform != "cpu"
+  )
+  if conditions.framework != "jax" or not divided:
+    return 1
+  return conditions.devices or devices
 
 
 def targets_of(conditions: Conditions) -> dict[str, float]:

@@ -174,8 +174,10 @@ def meanings() -> dict[str, str]:
     " float32",
     "program": f"one call between two evaluations, {others('program')}: one"
     " call for each update; makes no difference in PyTorch",
-    "sharding": f"{others('sharding')}: whether weights and moments are whole on"
-    " each device, or divided over them; `fsdp` in JAX alone",
+    "processes": f"{others('processes')}: over how many processes of JAX a"
+    " trial on several devices is divided ([processes.md](processes.md))",
+    "sharding": f"{others('sharding')}: whether weights and moments are whole"
+    " on each device, or divided over them; `fsdp` in JAX alone",
     "streaming": f"{others('streaming')}: whether a dataset stays on the host"
     " ([data.md](data.md))",
     "task_weighting": f"{others('task_weighting')}: the weights are learned",

@@ -33,6 +33,7 @@ ONCE = Transfer(init_from=Trial(), freeze=True, features="once")
   [
     {"devices": 2},
     {"streaming": "always"},
+    {"devices": 2, "processes": "device"},
     {"data": "imu", "tasks": ("label", "subject")},
   ],
 )
@@ -233,6 +234,14 @@ def make(**fields: Any) -> Callable[[], Sweep]:
     (
       make(streaming="allways"),
       "unknown streaming 'allways'; did you mean always?",
+    ),
+    (
+      make(processes="devices"),
+      "unknown processes 'devices'; did you mean device?",
+    ),
+    (
+      make(framework="torch", processes="one"),
+      "processes one: PyTorch has a process for each device; take auto",
     ),
     (make(name="a/b"), "name 'a/b': must be usable as a folder's name"),
   ],

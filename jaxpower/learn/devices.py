@@ -30,11 +30,13 @@ FSDP_LEAST = 1024
 
 
 def make_mesh(devices: int = 0) -> Mesh:
-  """Returns a mesh of one axis, "data", over this many local devices.
+  """Returns a mesh of one axis, "data", over this many devices.
 
-  0 takes all of them.
+  0 takes all of them. Where a trial is over several processes, they are those
+  of all, in the order of the processes.
   """
-  chosen = jax.local_devices()[: devices or None]
+  every = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+  chosen = every[: devices or None]
   # With explicit axes shardings become part of types, and a gather inside a
   # scanned epoch is refused.
   return Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
@@ -95,7 +97,19 @@ def put(arrays: T, shardings: Any, *, may_alias: bool | None = None) -> T:
     may_alias: False: none may stay where it is, under the name of an array on
       the devices; None: as JAX likes.
   """
-  return jax.device_put(arrays, shardings, may_alias=may_alias)
+  if jax.process_count() == 1:
+    return jax.device_put(arrays, shardings, may_alias=may_alias)
+
+  def place(array: Any, sharding: NamedSharding) -> jax.Array:
+    # Each process has the whole array, and gives its own devices their part.
+    values = np.asarray(array)
+    return jax.make_array_from_callback(
+      values.shape, sharding, lambda part: values[part]
+    )
+
+  if isinstance(shardings, NamedSharding):
+    return jax.tree.map(lambda array: place(array, shardings), arrays)
+  return jax.tree.map(place, arrays, shardings)
 
 
 def filled(values: np.ndarray, mesh: Mesh) -> jax.ShapeDtypeStruct:
@@ -157,7 +171,16 @@ def memory_bytes(mesh: Mesh) -> int | None:
   For a GPU it is what JAX's allocator may take. CPU devices are parts of one
   machine and share its memory.
   """
-  device = mesh.devices.flat[0]
+  device = own_device(mesh)
   if device.platform == "cpu":
     return host_bytes() // mesh.size
   return (device.memory_stats() or {}).get("bytes_limit")
+
+
+def own_device(mesh: Mesh) -> Any:
+  """Returns the first device of a mesh that belongs to this process."""
+  return next(
+    device
+    for device in mesh.devices.flat
+    if device.process_index == jax.process_index()
+  )

@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxpower.learn import evaluation, feed, tasks
-from jaxpower.learn.devices import make_mesh, replicated, split
+from jaxpower.learn.devices import make_mesh, put, replicated, split
 from jaxpower.learn.evaluation import RANGE, Metrics
 from jaxpower.learn.placement import Placed
 from jaxpower.learn.spec import (
@@ -138,6 +138,22 @@ def compile_programs(
   test = {name: test[name] for name in ("input", RANGE, *SCALE)}
   wanted = shapes_of(head, "train")["input"]
   rows = evaluation.chunk_size(len(train["input"]), mesh)
+  add = (
+    jax.jit(
+      functools.partial(add_rows, spec, mesh),
+      donate_argnums=3,
+      in_shardings=(lies, whole, divided, whole),
+      out_shardings=whole,
+    )
+    .lower(state, train, jax.ShapeDtypeStruct((rows,), jnp.int32), wanted)
+    .compile()
+  )
+
+  def add_rows_of_host(
+    state: TrainState, train: Data, index: np.ndarray, features: jax.Array
+  ) -> jax.Array:
+    return add(state, train, put(index, divided), features)
+
   return FeaturePrograms(
     spec=head,
     rows=rows,
@@ -146,14 +162,7 @@ def compile_programs(
     )
     .lower()
     .compile(),
-    add_rows=jax.jit(
-      functools.partial(add_rows, spec, mesh),
-      donate_argnums=3,
-      in_shardings=(lies, whole, divided, whole),
-      out_shardings=whole,
-    )
-    .lower(state, train, jax.ShapeDtypeStruct((rows,), jnp.int32), wanted)
-    .compile(),
+    add_rows=add_rows_of_host,
     of_chunks=jax.jit(
       functools.partial(of_chunks, spec),
       in_shardings=(lies, feed.shardings(mesh, test)),

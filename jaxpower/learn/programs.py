@@ -27,7 +27,13 @@ from jax.sharding import Mesh
 
 from jaxpower.data import read_ahead
 from jaxpower.learn import evaluation, features, feed, optimizer
-from jaxpower.learn.devices import make_mesh, replicated, split, taken
+from jaxpower.learn.devices import (
+  make_mesh,
+  put,
+  replicated,
+  split,
+  taken,
+)
 from jaxpower.learn.evaluation import Metrics
 from jaxpower.learn.features import FeaturePrograms
 from jaxpower.learn.optimizer import Hyperparameters
@@ -92,9 +98,10 @@ def compile_programs(spec: Spec) -> Programs:
     else:
       train = _compile_resident(spec)
       evaluate = _compile_evaluation(spec)
+  called = train if spec.chunk else _dividing(train, spec)
   by_step = spec.program == "step" and not spec.chunk
   return Programs(
-    train=functools.partial(_call_by_step, train) if by_step else train,
+    train=functools.partial(_call_by_step, called) if by_step else called,
     evaluate=evaluate,
     workspace_bytes=workspace_bytes(train),
     on_features=on_features,
@@ -256,6 +263,31 @@ def _compile_resident(spec: Spec) -> jax.stages.Compiled:
   )
 
 
+def _dividing(program: jax.stages.Compiled, spec: Spec) -> Callable[..., Any]:
+  """Returns a program that takes the indices and draws of a whole batch.
+
+  A program over several processes wants each of them to bring its own part.
+  """
+  if jax.process_count() == 1:
+    return program
+  axis = 1 if spec.program == "segment" else 0
+  mesh = make_mesh(spec.devices)
+  divided = split(mesh, axis)
+  picked = replicated(mesh) if spec.data_divided else divided
+
+  def call(
+    state: TrainState,
+    data: Data,
+    indices: np.ndarray,
+    numbers: Hyperparameters,
+    *draws: np.ndarray,
+  ) -> Any:
+    moved = [put(draw, divided) for draw in draws]
+    return program(state, data, put(indices, picked), numbers, *moved)
+
+  return call
+
+
 def shardings_of_train(spec: Spec) -> dict[str, Any]:
   """Returns how the arrays of a training set lie on the devices."""
   mesh = make_mesh(spec.devices)
@@ -367,7 +399,7 @@ def _compile_evaluation_by_parts(
     )
     .lower(shapes_of_state(spec), part, zeros)
     .compile(),
-    jax.device_put(zeros, whole),
+    put(zeros, whole),
     jax.jit(evaluation.means, in_shardings=whole, out_shardings=whole)
     .lower(zeros)
     .compile(),

@@ -29,6 +29,7 @@ from jaxpower.config import (
   MUON_MATRICES,
   OPTIMIZERS,
   PRECISIONS,
+  PROCESSES,
   PROGRAMS,
   SCALINGS,
   SCHEDULES,
@@ -63,6 +64,7 @@ CHOICES = {
   "matmul_precision": MATMUL_PRECISIONS,
   "augmentation": AUGMENTATIONS,
   "program": PROGRAMS,
+  "processes": PROCESSES,
   "streaming": STREAMING,
   "sharding": SHARDINGS,
   "data_sharding": DATA_SHARDINGS,
@@ -359,6 +361,9 @@ def _check_together(trial: Trial) -> None:
   if trial.batch_size % (trial.accumulation or 1):
     reason = f"must divide batch_size {trial.batch_size}"
     raise _field_error(trial, "accumulation", reason)
+  if trial.framework != "jax" and trial.processes == "one":
+    reason = "PyTorch has a process for each device; take auto"
+    raise _field_error(trial, "processes", reason)
   _check_sharding(trial)
   schedule = trial.optimizer.schedule
   if schedule in ("one_cycle", "warm_up") and trial.optimizer.warmup_examples:

@@ -190,7 +190,9 @@ def left_out(unfit: Mapping[str, ConfigError]) -> list[str]:
 def check_devices(trial: Trial, ready: Ready) -> None:
   """Raises ConfigError where a trial needs devices that the worker has not."""
   devices = trial.devices or ready.devices
-  if devices > ready.devices:
+  # A CPU gives as many processes a device as are asked for.
+  bounded = ready.platform != "cpu" or trial.processes != "device"
+  if bounded and devices > ready.devices:
     raise ConfigError(
       f"this machine has {ready.devices} ({ready.device_kind})",
       field="devices",

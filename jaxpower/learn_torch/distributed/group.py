@@ -62,10 +62,29 @@ def file_store(path: str) -> Any:
   return store
 
 
-def init(store: Any, rank: int, world_size: int) -> None:
-  """Initializes the process group; returns when all ranks have met."""
+def tcp_store(address: str, port: int, rank: int, world_size: int) -> Any:
+  """Returns the store through which ranks of several hosts meet.
+
+  Rank 0 serves it on all its interfaces, without a password: the network of
+  the hosts has to be one's own, as for every job that PyTorch divides.
+  """
+  return distributed.TCPStore(
+    address,
+    port,
+    world_size,
+    is_master=rank == 0,
+    timeout=dt.timedelta(seconds=TIMEOUT_SECONDS),
+    wait_for_workers=False,
+  )
+
+
+def init(store: Any, rank: int, world_size: int, hosts: bool = False) -> None:
+  """Initializes the process group; returns when all ranks have met.
+
+  `hosts`: whether they are on several.
+  """
   # Else gloo looks the host's name up for an address, and it may have none.
-  if sys.platform == "linux":
+  if sys.platform == "linux" and not hosts:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
   with exit_if_stuck():
     distributed.init_process_group(
