@@ -16,7 +16,7 @@ from jaxpower.config import ConfigError
 from jaxpower.folder import record_files
 from jaxpower.hosts import follow, meeting, monitor, rank
 from jaxpower.hosts.meeting import Hello, Meeting, NotMetError
-from jaxpower.hosts.part import Part, part_of
+from jaxpower.hosts.part import FOLDER, Part, followed_part_of, part_of
 from jaxpower.power import Energy, Window
 from jaxpower.power.cuda import CudaDevice
 from jaxpower.power.devices import UNKNOWN
@@ -79,6 +79,12 @@ def test_a_launcher_says_which_part_this_is(
   variables: dict[str, str], expected: Part | None
 ) -> None:
   assert part_of(variables | {"JAXPOWER_HOST": "here"}) == expected
+
+
+def test_a_notebook_in_a_job_of_several_tasks_is_on_its_own() -> None:
+  variables = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+  assert followed_part_of(variables) is None
+  assert followed_part_of(variables | {FOLDER: "/run/ranks"}) is not None
 
 
 @pytest.mark.parametrize("text", ["4", "-1", "x", ""])

@@ -21,7 +21,7 @@ from typing import Any
 
 from jaxpower import attempts, machine, provenance
 from jaxpower.config import Trial, trial_id
-from jaxpower.hosts.part import part_of
+from jaxpower.hosts.part import followed_part_of
 from jaxpower.messages import (
   Alive,
   Done,
@@ -175,7 +175,7 @@ class Host:
     from jaxpower.wings import wing_of
 
     self._processes = processes
-    self._part, self._hosts = part_of(os.environ), None
+    self._part, self._hosts = followed_part_of(os.environ), None
     if self._part is not None:
       from jaxpower.hosts.lead import Hosts
 
