@@ -1,4 +1,4 @@
-"""What all tests share: strict arithmetic and four devices on the CPU."""
+"""What all tests share: strict arithmetic and eight devices on the CPU."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 # Before any backend starts: tests of sharding need more than one device.
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 # Most of a test's time is compiling; unoptimised it takes a third of it.

@@ -127,7 +127,7 @@ def worker_variables(variables: dict[str, str]) -> dict[str, str]:
 
 ORPHAN = """
 import os, signal, sys
-from jaxpower import worker
+from jaxpower.workers import worker
 from jaxpower.config import Trial
 from jaxpower.folder.lock import locked
 from tests import quick_worker

@@ -15,7 +15,12 @@ from jaxpower.config import Model
 
 
 def build(
-  model: Model, classes: int, vocabulary: int | None = None, *, precision: str
+  model: Model,
+  classes: int,
+  vocabulary: int | None = None,
+  *,
+  precision: str,
+  batch_norms: int = 1,
 ) -> nn.Module:
   """Builds a network; its weights are drawn by the module's `init`.
 
@@ -24,10 +29,12 @@ def build(
     classes: The outputs of the head.
     vocabulary: The number of tokens, where the inputs are tokens.
     precision: Of the arithmetic; weights are float32.
+    batch_norms: Equal parts of a batch that batch norms take each by itself.
   """
   module = importlib.import_module(
     f"jaxpower.learn.{NETWORKS[model.name].module}"
   )
-  return module.build(
+  network = module.build(
     model.name, sizes_of(model), classes, vocabulary, jnp.dtype(precision)
   )
+  return network.clone(batch_norms=batch_norms) if batch_norms > 1 else network
