@@ -40,7 +40,7 @@ from jaxpower.folder.lock import FolderLock, locked
 from jaxpower.folder.record_files import Rejected
 from jaxpower.messages import Notice, Progress, Ready
 from jaxpower.onlookers import Onlookers
-from jaxpower.plan import growth, pretraining, requirements
+from jaxpower.plan import growth, pretraining, requirements, windows
 from jaxpower.plan.checks import check_cadence, check_with_sources
 from jaxpower.plan.grid import expand
 from jaxpower.plan.growth import Grown, GrowthError
@@ -48,6 +48,8 @@ from jaxpower.readers import ReadError
 from jaxpower.records import TrialRecord
 from jaxpower.workers.patience import Limits
 from jaxpower.workers.worker import Workers, failed_record
+
+COMPILED = "compiled"  # the folder of JAX's cache in a run folder
 
 # Called with the number of the trial (from 1), the trial and its news.
 Watch = Callable[[int, Trial, Progress | TrialRecord], None]
@@ -218,17 +220,21 @@ def execute(
   left, newest = plan.left, dict(plan.recorded)
   onlookers = Onlookers()
   if left:
+    requirements.check_board_settings(left)
     # First of all: a worker takes memory and joules from a trial that is being
     # measured here by another run.
     with locked(plan.folder) as lock, _workers(plan, lock) as workers:
       # Each framework's devices, before the first trial of any is run.
+      short_windows = ""
       for trials in _by_framework(left):
         ready = workers.of(trials[0].framework).ready
         requirements.check_devices(trials, ready)
+        short_windows = windows.short_windows(trials, ready) or short_windows
       onlookers.call(greet, workers.of(left[0].framework).ready)
       say = functools.partial(onlookers.call, tell)
-      if short := disk_space.shortage(plan.folder, len(left)):
-        say(short)
+      for line in (short_windows, disk_space.shortage(plan.folder, len(left))):
+        if line:
+          say(line)
       _write_growth(plan)
       for trial in left:
         if stop():
@@ -313,7 +319,8 @@ def _workers(plan: Plan, lock: FolderLock) -> Workers:
     compile=sweep.compile_seconds,
     phase=sweep.phase_seconds,
   )
-  return Workers(plan.meter, limits, (lock.descriptor,))
+  compiled = plan.folder / COMPILED if sweep.compilation_cache else None
+  return Workers(plan.meter, limits, (lock.descriptor,), compiled)
 
 
 def _run(

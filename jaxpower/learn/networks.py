@@ -15,7 +15,12 @@ from jaxpower.config import Model
 
 
 def build(
-  model: Model, classes: int, vocabulary: int | None = None, *, precision: str
+  model: Model,
+  classes: int,
+  vocabulary: int | None = None,
+  *,
+  precision: str,
+  attention: str = "plain",
 ) -> nn.Module:
   """Builds a network; its weights are drawn by the module's `init`.
 
@@ -24,10 +29,14 @@ def build(
     classes: The outputs of the head.
     vocabulary: The number of tokens, where the inputs are tokens.
     precision: Of the arithmetic; weights are float32.
+    attention: Who computes it: "plain", "xla" or "cudnn".
   """
   module = importlib.import_module(
     f"jaxpower.learn.{NETWORKS[model.name].module}"
   )
-  return module.build(
+  network = module.build(
     model.name, sizes_of(model), classes, vocabulary, jnp.dtype(precision)
   )
+  if attention != "plain" and hasattr(network, "attention"):
+    return network.clone(attention=attention)
+  return network

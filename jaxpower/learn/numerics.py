@@ -7,9 +7,10 @@ traced to them.
 
 from typing import Any
 
-from jaxpower.architectures import NETWORKS
+from jaxpower.architectures import NETWORKS, TransformerSizes, sizes_of
 from jaxpower.config import Trial
-from jaxpower.learn.spec import Spec
+from jaxpower.learn.compiler import options
+from jaxpower.learn.spec import Spec, attention_of
 
 TF32_SINCE = 8.0  # compute capability: Ampere (NVIDIA's Ampere tuning guide)
 
@@ -31,5 +32,9 @@ def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
     numerics |= {"batch_norm": part, "running_variance": "biased"}
   if trial.dropout > 0:
-    numerics["dropout_draws"] = "threefry, by seed and step"
+    numerics["dropout_draws"] = f"{trial.execution.draws}, by seed and step"
+  if isinstance(sizes_of(trial.model), TransformerSizes):
+    numerics["attention"] = attention_of(spec)
+  if given := options(trial.execution, device):
+    numerics["xla_options"] = given
   return numerics

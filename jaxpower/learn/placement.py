@@ -21,6 +21,7 @@ from jaxpower.learn import feed
 from jaxpower.learn.devices import make_mesh, memory_bytes, replicated, split
 from jaxpower.learn.evaluation import RANGE, together
 from jaxpower.learn.spec import Data, Spec, spec_of
+from jaxpower.passes import chunk_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,11 +70,13 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   streamed = is_streamed(trial.streaming, sets, memory_bytes(mesh))
   if streamed and trial.transfer.features == "once":
     raise DataError(FEATURES_STREAMED.format(trial.data))
+  on_cpu = mesh.devices.flat[0].platform == "cpu"
+  chosen = chunk_of(trial, train["input"].shape[1:], on_cpu=on_cpu)
   if streamed:
-    chunks: Data = feed.part_shapes(looked_at[0], mesh)
+    chunks: Data = feed.part_shapes(looked_at[0], mesh, chosen)
     ranges = {}
   else:
-    chunks, ranges = together(splits, mesh)
+    chunks, ranges = together(splits, mesh, chosen)
     chunks |= {RANGE: ranges["test"]}
   spec = spec_of(
     trial,

@@ -22,6 +22,7 @@ from jaxpower.learn.layers import Head
 # that of examples, "mean" and "std" of the inputs; a test set "weight" too,
 # a training batch "draws" where images are moved.
 Data = dict[str, Any]
+CUDNN_ATTENTION = 8.0  # compute capability from which cuDNN has it
 SCALE = ("mean", "std")  # what of it is not of single examples
 
 
@@ -55,6 +56,9 @@ class Spec:
   shapes: tuple[tuple[str, tuple[int, ...], str], ...]  # of the data
   features_once: bool = False  # whether the head is trained on kept features
   head_alone: bool = False  # whether the inputs are such features
+  execution: config.Execution = dataclasses.field(
+    default_factory=config.Execution
+  )
 
   @property
   def classes(self) -> int:
@@ -127,6 +131,7 @@ def spec_of(
     devices=trial.devices,
     shapes=shapes,
     features_once=features_once,
+    execution=trial.execution,
   )
 
 
@@ -162,8 +167,30 @@ def network_of(spec: Spec) -> nn.Module:
   if spec.head_alone:
     return Head(spec.classes, jnp.dtype(spec.precision))
   return networks.build(
-    spec.model, spec.classes, spec.vocabulary, precision=spec.precision
+    spec.model,
+    spec.classes,
+    spec.vocabulary,
+    precision=spec.precision,
+    attention=attention_of(spec),
   )
+
+
+def attention_of(spec: Spec) -> str:
+  """Returns who computes attention: "plain", "xla" or "cudnn".
+
+  cuDNN's never makes the scores of all pairs of positions, which is less to
+  move from a few hundred positions on; it takes half precision alone. Without
+  a GPU "fused" is XLA's form of the same call, for tests.
+  """
+  device = make_mesh(spec.devices).devices.flat[0]
+  asked, gpu = spec.execution.attention, device.platform == "gpu"
+  if asked == "plain" or (asked == "auto" and not gpu):
+    return "plain"
+  half = spec.precision == "bfloat16"
+  able = gpu and float(device.compute_capability) >= CUDNN_ATTENTION
+  if able and half:
+    return "cudnn"
+  return "plain" if asked == "auto" else "xla"
 
 
 def shapes_of(spec: Spec, split: str) -> dict[str, jax.ShapeDtypeStruct]:

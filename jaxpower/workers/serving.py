@@ -7,6 +7,7 @@ busy or hangs. One sends a sign of life.
 """
 
 import contextlib
+import dataclasses
 import gc
 import os
 import pathlib
@@ -29,7 +30,10 @@ from jaxpower.messages import (
   Stopped,
   Task,
 )
+from jaxpower.power import board_settings
+from jaxpower.power.board_settings import BoardSettings
 from jaxpower.power.clocks import read_clocks
+from jaxpower.records import TrialRecord
 from jaxpower.workers import lifeline
 from jaxpower.workers.program_cache import ProgramCache
 from jaxpower.workers.worker import PREPARE, failed_record
@@ -192,14 +196,20 @@ class Host:
     return Done(record, renew=_lacks_memory(reason))
 
   def _record(self, task: Task, orders: Orders, sender: Sender) -> Any:
-    from jaxpower import trial
+    from jaxpower import billing, trial
 
     if not self._prepared:
       sender.send(Progress(phase=PREPARE))
       self._wing.prepare_compiler(self._framework)
       self._prepared = True
-    with self._monitor(task.trial) as monitor:
-      return trial.run(
+    asked = BoardSettings(task.trial.power_limit_watts, task.trial.sm_clock_mhz)
+    gpus = billing.gpus_of(billing.devices_of(task.trial)) if asked else []
+    # Set before the meter looks at the cards, and put back after it.
+    with (
+      board_settings.applied(asked, gpus) as facts,
+      self._monitor(task.trial) as monitor,
+    ):
+      record = trial.run(
         task.trial,
         task.varied,
         monitor=monitor,
@@ -211,6 +221,7 @@ class Host:
         compile_repeats=task.compile_repeats,
         checkpoint_minutes=task.checkpoint_minutes,
       )
+    return _with_settings(record, asked, facts) if asked else record
 
   def _monitor(self, metered: Trial) -> Any:
     from jaxpower import billing
@@ -218,6 +229,18 @@ class Host:
 
     gpus = billing.gpus_of(billing.devices_of(metered))
     return Monitor(self._meter, wait=self._wing.wait, gpus=gpus)
+
+
+def _with_settings(
+  record: TrialRecord, asked: BoardSettings, facts: dict[str, Any]
+) -> TrialRecord:
+  """Adds to a record what the cards were set to, and where they were not."""
+  told = board_settings.unlike(asked, record.meter.get("gpus") or {})
+  if not facts["restored"]:
+    told.append("the GPUs' settings could not be put back: see nvidia-smi -q")
+  return dataclasses.replace(
+    record, board_settings=facts, warnings=(*record.warnings, *told)
+  )
 
 
 def _unused(framework: str) -> str:

@@ -85,11 +85,18 @@ class Workers:
     meter: auto, nvml, rapl or estimate.
     limits: How long each of them is waited for.
     held: Descriptors that a worker keeps open while it lives, such as a lock.
+    compiled: A folder for what JAX compiles, kept for later workers; None: no
+      worker knows what another compiled.
   """
 
   def __init__(
-    self, meter: str, limits: Limits = DEFAULT_LIMITS, held: Sequence[int] = ()
+    self,
+    meter: str,
+    limits: Limits = DEFAULT_LIMITS,
+    held: Sequence[int] = (),
+    compiled: pathlib.Path | None = None,
   ):
+    self._compiled = compiled
     self._meter = meter
     self._limits = limits
     self._held = tuple(held)
@@ -111,7 +118,9 @@ class Workers:
     if self._worker is None or self._framework != framework:
       self._worker = None
       self._open.close()
-      worker = Worker(self._meter, framework, self._limits, self._held)
+      worker = Worker(
+        self._meter, framework, self._limits, self._held, self._compiled
+      )
       self._worker = self._open.enter_context(worker)
       self._framework = framework
     return self._worker
@@ -129,7 +138,9 @@ class Worker:
     framework: str = "jax",
     limits: Limits = DEFAULT_LIMITS,
     held: Sequence[int] = (),
+    compiled: pathlib.Path | None = None,
   ):
+    self._compiled = compiled
     self._meter = meter
     self._framework = framework
     self._limits = limits
@@ -251,7 +262,7 @@ class Worker:
         stdout=self._output,
         stderr=self._output,
         pass_fds=ends,
-        env=environment(os.environ, self._framework),
+        env=environment(os.environ, self._framework, self._compiled),
       )
     # The child has its copies; with ours open its death would not be seen.
     inbox.close()
@@ -325,12 +336,17 @@ class Worker:
     return lines[-1].strip() if lines else ""
 
 
-def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
+def environment(
+  variables: Mapping[str, str],
+  framework: str,
+  compiled: pathlib.Path | None = None,
+) -> dict[str, str]:
   """Returns the environment of a worker, from that of the sweep.
 
   What JAX is told by variables is as far as it can be the same for all: no
   switches of a debugger, and no cache of compiled programs on disk, which would
-  make the cost of compiling depend on what ran before.
+  make the cost of compiling depend on what ran before; unless a folder for what
+  is `compiled` is given, which is then of this run alone.
   """
   package = pathlib.Path(jaxpower.__file__).parent.parent
   path = [str(package), *variables.get("PYTHONPATH", "").split(os.pathsep)]
@@ -340,6 +356,15 @@ def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
     "PYTHONSAFEPATH": "1",  # nothing of a user's folder, in children as well
     "JAX_ENABLE_COMPILATION_CACHE": "false",
   }
+  if compiled is not None:
+    own |= {
+      "JAX_ENABLE_COMPILATION_CACHE": "true",
+      "JAX_COMPILATION_CACHE_DIR": str(compiled.absolute()),
+      # Small programs too, and what XLA's autotuning found.
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+      "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+      "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "all",
+    }
   if framework != "jax":
     # JAX only initialises weights here; keep it off the GPUs.
     own["JAX_PLATFORMS"] = "cpu"

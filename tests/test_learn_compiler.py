@@ -1,0 +1,51 @@
+"""What XLA is told for a GPU; this jaxlib has to know each option."""
+
+import types
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxpower.config import Execution
+from jaxpower.learn.compiler import options
+
+
+def card(capability: str) -> types.SimpleNamespace:
+  return types.SimpleNamespace(platform="gpu", compute_capability=capability)
+
+
+@pytest.mark.parametrize(
+  ("execution", "capability", "told"),
+  [
+    (Execution(), "9.0", {}),
+    (Execution(), "8.0", {"xla_gpu_force_conv_nhwc": True}),
+    (Execution(), "6.1", {}),
+    (Execution(layout="nchw"), "9.0", {"xla_gpu_force_conv_nchw": True}),
+    (Execution(layout="nhwc"), "9.0", {"xla_gpu_force_conv_nhwc": True}),
+    (Execution(autotune_level=0), "9.0", {"xla_gpu_autotune_level": 0}),
+    (
+      Execution(command_buffers="none"),
+      "9.0",
+      {"xla_gpu_enable_command_buffer": ""},
+    ),
+  ],
+)
+def test_each_switch_has_its_option(execution, capability, told):
+  assert options(execution, card(capability)) == told
+
+
+def test_on_a_cpu_there_are_none():
+  everything = Execution(command_buffers="loops", autotune_level=4)
+  assert options(everything, jax.devices("cpu")[0]) == {}
+
+
+def test_xla_knows_every_option():
+  add = jax.jit(lambda x: x + 1).lower(jnp.ones(4))
+  for layout in ("nhwc", "nchw"):
+    for buffers in ("none", "loops"):
+      switches = Execution(
+        command_buffers=buffers, autotune_level=2, layout=layout
+      )
+      told = options(switches, card("8.0"))
+      assert len(told) == 3
+      add.compile(told)
