@@ -8,7 +8,7 @@ On other platforms there are none.
 from typing import Any
 
 from jaxpower.config import Execution
-from jaxpower.learn.devices import make_mesh
+from jaxpower.learn.devices import capability_of, make_mesh
 from jaxpower.learn.spec import Spec
 
 HOPPER = 9.0  # compute capability
@@ -29,7 +29,7 @@ def options(execution: Execution, device: Any) -> dict[str, Any]:
   """
   if device.platform != "gpu":
     return {}
-  capability = float(getattr(device, "compute_capability", 0))
+  capability = capability_of(device)
   chosen: dict[str, Any] = {}
   if execution.command_buffers != "default":
     loops = execution.command_buffers == "loops"

@@ -4,6 +4,8 @@ Training is data-parallel: weights and a set that lies on the devices are whole
 on each, a batch is divided over them, and XLA sums the gradients.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
@@ -43,3 +45,14 @@ def memory_bytes(mesh: Mesh) -> int | None:
   if device.platform == "cpu":
     return host_bytes() // mesh.size
   return (device.memory_stats() or {}).get("bytes_limit")
+
+
+def capability_of(device: Any) -> float:
+  """Returns the compute capability of an NVIDIA GPU; 0 for what is none.
+
+  JAX tells that of an AMD GPU as "gfx90a".
+  """
+  try:
+    return float(getattr(device, "compute_capability", 0))
+  except ValueError:
+    return 0.0

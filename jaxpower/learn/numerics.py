@@ -10,6 +10,7 @@ from typing import Any
 from jaxpower.architectures import NETWORKS, TransformerSizes, sizes_of
 from jaxpower.config import Trial
 from jaxpower.learn.compiler import options
+from jaxpower.learn.devices import capability_of
 from jaxpower.learn.spec import Spec, attention_of
 
 TF32_SINCE = 8.0  # compute capability: Ampere (NVIDIA's Ampere tuning guide)
@@ -24,7 +25,7 @@ def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
     "tf32": gpu
     and trial.precision == "float32"
     and trial.matmul_precision != "highest"
-    and float(getattr(device, "compute_capability", 0)) >= TF32_SINCE,
+    and capability_of(device) >= TF32_SINCE,
     "convolution": "cudnn" if gpu else "one matrix product over patches",
     "call": f"one program a {trial.program}",
   }

@@ -15,7 +15,7 @@ from flax import linen as nn
 from jaxpower import config
 from jaxpower.accumulation import accumulation_of
 from jaxpower.learn import networks
-from jaxpower.learn.devices import make_mesh
+from jaxpower.learn.devices import capability_of, make_mesh
 from jaxpower.learn.layers import Head
 
 # What programs take of a data set: "input" and "label", whose first axis is
@@ -187,7 +187,7 @@ def attention_of(spec: Spec) -> str:
   if asked == "plain" or (asked == "auto" and not gpu):
     return "plain"
   half = spec.precision == "bfloat16"
-  able = gpu and float(device.compute_capability) >= CUDNN_ATTENTION
+  able = gpu and capability_of(device) >= CUDNN_ATTENTION
   if able and half:
     return "cudnn"
   return "plain" if asked == "auto" else "xla"

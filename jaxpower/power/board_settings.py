@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pynvml
@@ -142,6 +143,8 @@ class _Guardian:
 
   def __init__(self, before: dict[str, Any]):
     self._before = before
+    # So that it finds this package where it is not installed.
+    path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
     self._process = subprocess.Popen(
       [sys.executable, "-P", "-c", COMMAND],
       stdin=subprocess.PIPE,
@@ -149,6 +152,7 @@ class _Guardian:
       stderr=subprocess.DEVNULL,
       text=True,
       start_new_session=True,
+      env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))},
     )
     said = self._tell(json.dumps(before))
     if said != READY:
