@@ -40,6 +40,10 @@ STREAMING = ("auto", "never", "always")
 FEATURES = ("every", "once")
 DECAYS = ("all", "weights")
 MUON_MATRICES = ("all", "hidden")
+PROCESSES = ("auto", "one", "device")
+SHARDINGS = ("replicated", "fsdp")
+DATA_SHARDINGS = ("auto", "replicated", "divided")
+BATCH_NORMS = ("device", "global")
 CROSSINGS = ("first", "confirmed", "interpolated")
 ATTENTIONS = ("auto", "plain", "fused")
 DRAWS = ("threefry", "rbg")
@@ -217,6 +221,20 @@ class Conditions:
   `accumulation` is the number of micro-batches; 0 lets
   `jaxpower.accumulation` choose it.
 
+  On several `devices` each takes its share of every batch. With `sharding`
+  "fsdp" weights and moments are divided over them too, each array along one
+  axis, where "replicated" has them whole on each. `data_sharding` says the same
+  of the training set: "auto" has it whole on each device where it takes less
+  than half of one's memory, "divided" where it takes less than half of all
+  memory together; a larger one is streamed. `batch_norm` "device" normalises
+  by each device's own examples, as PyTorch's DDP does, and keeps the running
+  statistics of the first; "global" by the whole batch (SyncBatchNorm).
+
+  `processes` says over how many processes a trial on several devices is
+  divided: "one", one for each "device", or "auto": on GPUs one for each device,
+  since one process for several is where NCCL hangs, on CPUs one. PyTorch has a
+  process for each device in any case.
+
   `tasks` are labels of the dataset; where `data` is "a+b", datasets mixed in
   every batch, the tasks are "a" and "b". One network learns all of them, with
   a head for each. `targets` and `task_weights` are keyed by task; a task
@@ -248,7 +266,11 @@ class Conditions:
   stop_at_target: bool = True  # False: train on to budget or patience
   patience: int = 0  # evaluations in a row without a new best; 0: no limit
   idle_seconds: float = 2.0  # context open, nothing queued, before training
-  devices: int = 0  # local devices to shard over; 0: all of them
+  devices: int = 1  # local devices to divide a batch over; 0: all of them
+  sharding: str = later("replicated", before="replicated")  # or "fsdp"
+  data_sharding: str = later("auto", before="auto")  # "replicated", "divided"
+  batch_norm: str = later("device", before="device")  # over a "global" batch
+  processes: str = later("auto", before="auto")  # "one", or one a "device"
   transfer: Transfer = dataclasses.field(default_factory=Transfer)
   framework: str = "jax"
   execution: Execution = dataclasses.field(
@@ -463,6 +485,22 @@ def sources(trial: Trial) -> Iterator[Trial]:
   while source is not None:
     yield source
     source = source.transfer.init_from
+
+
+def processes_of(conditions: Conditions, platform: str, devices: int) -> int:
+  """Returns over how many processes of JAX a trial is divided.
+
+  Args:
+    conditions: Of the trial.
+    platform: Of its devices: "cpu" or another.
+    devices: How many there are.
+  """
+  divided = conditions.processes == "device" or (
+    conditions.processes == "auto" and platform != "cpu"
+  )
+  if conditions.framework != "jax" or not divided:
+    return 1
+  return conditions.devices or devices
 
 
 def targets_of(conditions: Conditions) -> dict[str, float]:

@@ -18,6 +18,7 @@ class Ready:
   """The devices and the meter of a worker that has started.
 
   `devices` counts the devices, all of the same `platform` and `device_kind`;
+  where a launcher started a process for each, on one or more hosts, `launched`.
   `meter` is the description of the monitor, as a record holds it.
   """
 
@@ -26,6 +27,7 @@ class Ready:
   devices: int
   meter: dict[str, Any]
   warnings: tuple[str, ...] = ()
+  launched: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

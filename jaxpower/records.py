@@ -138,9 +138,13 @@ class TrialRecord:
   and what they said of it; None: it set none.
   `joules_by_phase_and_domain` has the joules of each phase by domain (a GPU, a
   CPU, a DRAM); `apart_joules_by_phase` those of the node's other GPUs, by
-  phase and GPU, which are in no sum. `started_utc` and `ended_utc` are
-  wall-clock time, `monotonic_origin_seconds` is the clock of the timelines at
-  `started_utc`. All of these are None in older records.
+  phase and GPU, which are in no sum. `joules_by_host` has the joules of each
+  host of a trial over several, whose domains but those of the first are named
+  "HOST/DOMAIN"; None where it was on one. `batch_size_per_device` is each
+  device's share of the `batch_size` of the config, which is global.
+  `started_utc` and `ended_utc` are wall-clock time, `monotonic_origin_seconds`
+  is the clock of the timelines at `started_utc`. All of these are None in older
+  records.
   """
 
   trial_id: str
@@ -191,6 +195,7 @@ class TrialRecord:
   )
   joules_by_phase_and_domain: dict[str, dict[str, Joules | None]] | None = None
   apart_joules_by_phase: dict[str, dict[str, Joules | None]] | None = None
+  joules_by_host: dict[str, Joules | None] | None = None
   idle_watts: Watts | None = None
   other_load_cores: dict[str, Cores | None] | None = None
   steal_cores: dict[str, Cores | None] | None = None
@@ -200,6 +205,7 @@ class TrialRecord:
   meter: dict[str, Any] = dataclasses.field(default_factory=dict)
   estimated: bool = False
   curve: tuple[Evaluation, ...] = ()
+  batch_size_per_device: Count | None = None
   flops_per_step: Annotated[float, Between(0, MOST_OF_ANY)] | None = None
   parameters: Count | None = None
   peak_memory_bytes: Count | None = None

@@ -224,17 +224,14 @@ def execute(
     # First of all: a worker takes memory and joules from a trial that is being
     # measured here by another run.
     with locked(plan.folder) as lock, _workers(plan, lock) as workers:
-      # Each framework's devices, before the first trial of any is run.
-      short_windows = ""
-      for trials in _by_framework(left):
-        ready = workers.of(trials[0].framework).ready
-        requirements.check_devices(trials, ready)
-        short_windows = windows.short_windows(trials, ready) or short_windows
-      onlookers.call(greet, workers.of(left[0].framework).ready)
+      left, lines = _fitting(plan, workers)
+      if left:
+        onlookers.call(greet, workers.of(left[0].framework).ready)
       say = functools.partial(onlookers.call, tell)
-      for line in (short_windows, disk_space.shortage(plan.folder, len(left))):
-        if line:
-          say(line)
+      for line in lines:
+        say(line)
+      if short := disk_space.shortage(plan.folder, len(left)):
+        say(short)
       _write_growth(plan)
       for trial in left:
         if stop():
@@ -321,6 +318,28 @@ def _workers(plan: Plan, lock: FolderLock) -> Workers:
   )
   compiled = plan.folder / COMPILED if sweep.compilation_cache else None
   return Workers(plan.meter, limits, (lock.descriptor,), compiled)
+
+
+def _fitting(
+  plan: Plan, workers: Workers
+) -> tuple[tuple[Trial, ...], list[str]]:
+  """Returns the trials left that this machine can run, and what to be told.
+
+  That is a line of the others, and one of windows too short for the counter.
+  Asks for each framework's devices, before the first trial of any is run.
+  Raises ConfigError where none can be run and none has a record.
+  """
+  unfit: dict[str, ConfigError] = {}
+  short = []
+  for trials in _by_framework(plan.left):
+    ready = workers.of(trials[0].framework).ready
+    unfit |= requirements.unfit(trials, ready)
+    fit = [t for t in trials if trial_id(t) not in unfit]
+    short += filter(None, [windows.short_windows(fit, ready)])
+  fitting = tuple(t for t in plan.left if trial_id(t) not in unfit)
+  if not fitting and not plan.recorded:
+    raise next(iter(unfit.values()))
+  return fitting, [*requirements.left_out(unfit), *short[:1]]
 
 
 def _run(
@@ -435,9 +454,11 @@ def _grow(
   try:
     return growth.grow(sweep, expanded, recorded)
   except GrowthError as error:
+    fixes = [error.fix] if error.fix else []
+    fixes.append("name another folder with --out")
     raise ConfigError(
-      f"{folder} holds records of another config ({error}); name another folder"
-      " with --out"
+      f"{folder} holds records of another config ({error});"
+      f" {', or '.join(fixes)}"
     ) from None
 
 

@@ -37,7 +37,7 @@ from jaxpower.power.clocks import read_clocks, span
 from jaxpower.power.cpu_time import usable_cores
 from jaxpower.power.load import load_warnings, mean_load
 from jaxpower.power.reading import record_line
-from jaxpower.provenance import arithmetic_environment
+from jaxpower.provenance import GPU_PACKAGES, arithmetic_environment
 from jaxpower.records import (
   Compilation,
   CompileCost,
@@ -276,10 +276,14 @@ def _run(
     wall_seconds=took + accounting.total(before).seconds,
     warnings=tuple(dict.fromkeys(warnings)),
     data_wait_seconds=math.fsum(done.waits),
+    batch_size_per_device=trial.batch_size // len(devices),
     validation_examples=placed.examples.get("validation", 0),
     test_examples=placed.examples["test"],
     **test,
     **accounting.inferred(windows, inferred),
+    joules_by_host=accounting.by_host(
+      windows, [*(provenance.get("hosts") or {})]
+    ),
     meter=monitor.describe(),
     flops_per_step=compiled.flops_per_step,
     parameters=prepared.parameters,
@@ -460,7 +464,8 @@ def _setting(
   versions = provenance.get("versions", {})
   names = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
   return {
-    "versions": {name: versions.get(name) for name in names},
+    "versions": {name: versions.get(name) for name in names}
+    | {name: versions[name] for name in GPU_PACKAGES if name in versions},
     "environment": arithmetic_environment(provenance),
     "devices": [[d["platform"], d["kind"]] for d in devices],
     "meter": [[d.kind, d.method] for d in monitor.domains if d.counted],

@@ -204,12 +204,16 @@ class Wing(Protocol):
 def wing_of(framework: str) -> Wing:
   """Returns the wing of a framework, which is imported now and not before.
 
+  In a process that leads others in a trial, that which leads them.
+
   Raises ValueError if there is none.
   """
   if framework == "jax":
     from jaxpower.learn import wing
+    from jaxpower.learn.distributed import coordinator
+    from jaxpower.learn.distributed import wing as leading
 
-    return wing
+    return wing if coordinator.current() is None else leading
   if framework in ("torch", "torch_compile"):
     from jaxpower import torch_wing
 

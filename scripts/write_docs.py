@@ -142,6 +142,10 @@ def meanings() -> dict[str, str]:
       crop="images are moved at random, by up to an eighth of a side",
       crop_flip="and mirrored at random",
     ),
+    "batch_norm": f"{others('batch_norm')}: whether batch norms normalise each"
+    " device's own examples, or the whole batch",
+    "data_sharding": f"{others('data_sharding')}: whether the training set is"
+    " whole on each device; `divided` in JAX alone",
     "dropout": "the share of units dropped; not for "
     + ", ".join(f"`{name}`" for name in MODELS if not NETWORKS[name].dropout),
     "execution.attention": others("execution.attention")
@@ -179,6 +183,10 @@ def meanings() -> dict[str, str]:
     " float32",
     "program": f"one call between two evaluations, {others('program')}: one"
     " call for each update; makes no difference in PyTorch",
+    "processes": f"{others('processes')}: over how many processes of JAX a"
+    " trial on several devices is divided ([processes.md](processes.md))",
+    "sharding": f"{others('sharding')}: whether weights and moments are whole"
+    " on each device, or divided over them; `fsdp` in JAX alone",
     "streaming": f"{others('streaming')}: whether a dataset stays on the host"
     " ([data.md](data.md))",
     "task_weighting": f"{others('task_weighting')}: the weights are learned",

@@ -1,4 +1,4 @@
-"""What all tests share: strict arithmetic and four devices on the CPU.
+"""What all tests share: strict arithmetic and eight devices on the CPU.
 
 With `-m gpu` the tests that need a card see it, and the others are not run.
 """
@@ -16,7 +16,7 @@ if sys.version_info < (3, 12):  # with jax 0.10; newer ones know no such flag
 # Before any backend starts: tests of sharding need more than one device, and
 # PyTorch's threads would wait for one another where tests run side by side.
 ON_CPU = {
-  "JAX_NUM_CPU_DEVICES": "4",
+  "JAX_NUM_CPU_DEVICES": "8",
   "JAX_PLATFORMS": "cpu",
   "XLA_FLAGS": UNOPTIMISED,
   "OMP_NUM_THREADS": "1",

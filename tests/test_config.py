@@ -261,3 +261,36 @@ def test_a_config_is_read_as_it_was_written() -> None:
   assert config.from_dict(Trial, written) == trial
   with pytest.raises(TypeError, match="colour"):
     config.from_dict(Trial, written | {"colour": "red"})
+
+
+@pytest.mark.parametrize(
+  ("processes", "platform", "framework", "devices", "expected"),
+  [
+    ("auto", "gpu", "jax", 4, 4),
+    ("auto", "gpu", "jax", 0, 8),  # all that are there
+    ("auto", "cpu", "jax", 4, 1),
+    ("device", "cpu", "jax", 4, 4),
+    ("one", "gpu", "jax", 4, 1),
+    ("auto", "gpu", "jax", 1, 1),
+    ("auto", "gpu", "torch", 4, 1),  # whose wing has processes of its own
+  ],
+)
+def test_a_gpu_has_a_process_of_its_own(
+  processes: str, platform: str, framework: str, devices: int, expected: int
+) -> None:
+  trial = Trial(processes=processes, framework=framework, devices=devices)
+  assert config.processes_of(trial, platform, 8) == expected
+
+
+def test_a_later_part_counts_in_an_id_only_where_it_is_set() -> None:
+  plain = config.to_dict(Trial())
+  old = {name: part for name, part in plain.items() if name != "execution"}
+  assert config.completed(Trial, old) == plain
+  half = old | {"execution": {"unroll": 4}}
+  unrolled = Trial(execution=config.Execution(unroll=4))
+  assert config.completed(Trial, half) == config.to_dict(unrolled)
+  assert config.id_of(old) == config.trial_id(Trial())
+  assert config.trial_id(unrolled) != config.trial_id(Trial())
+  varied = {"vary": {"execution": [{"unroll": 2}]}}
+  held = config.completed(Sweep, config.to_dict(Sweep()) | varied)
+  assert held["vary"]["execution"][0]["attention"] == "auto"

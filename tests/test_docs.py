@@ -79,8 +79,12 @@ def test_every_field_of_a_config_is_told_with_its_default() -> None:
     ("framework", config.FRAMEWORKS),
     ("matmul_precision", config.MATMUL_PRECISIONS),
     ("precision", config.PRECISIONS),
+    ("processes", config.PROCESSES),
     ("program", config.PROGRAMS),
     ("streaming", config.STREAMING),
+    ("sharding", config.SHARDINGS),
+    ("data_sharding", config.DATA_SHARDINGS),
+    ("batch_norm", config.BATCH_NORMS),
     ("task_weighting", config.TASK_WEIGHTINGS),
   ],
 )

@@ -75,6 +75,23 @@ def test_a_model_must_read_the_data(
   assert str(error.value) == message
 
 
+@pytest.mark.parametrize(
+  ("batch", "parts", "every", "near"),
+  [
+    (12, 8, 2048, "8 or 16"),
+    (100, 8, 2048, "64 or 128"),  # 96 and 104 divide no 2048
+    (4, 8, 2048, "8"),
+    (3000, 8, 2048, "2048"),
+    (12, 8, 30, "8 or 16"),  # none divides 30
+    (2**31 - 1, 8, 10**15, "2147483640 or 2147483648"),
+  ],
+)
+def test_the_batch_sizes_near_one_that_does_not_divide(
+  batch: int, parts: int, every: int, near: str
+) -> None:
+  assert requirements._near(batch, parts, every) == near
+
+
 def test_a_backbone_takes_inputs_of_one_form(tmp_path: pathlib.Path) -> None:
   requirements.check_weights(THIRD)
   other = Trial(data="digits", transfer=Transfer(init_from=FIRST))

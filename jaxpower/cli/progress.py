@@ -67,12 +67,19 @@ class Display:
     )
     if ready.meter["estimated"]:
       self._estimated = True
-    devices = f"{ready.devices} x {ready.device_kind}"
-    self._say(f"training on {devices}; metering {domains}")
-    framework = self._plan.left[0].framework if self._plan.left else "jax"
-    unused = unused_gpus(
-      ready.platform, framework, ready.devices, look(), os.environ
+    left, all_here = self._plan.left, ready.devices
+    used = max((t.devices or all_here for t in left), default=all_here)
+    number = f"{used} of {all_here}" if used < all_here else str(all_here)
+    own = (
+      "; of the GPUs those that a trial trains on"
+      if used < all_here and ready.platform != "cpu"
+      else ""
     )
+    self._say(
+      f"training on {number} x {ready.device_kind}; metering {domains}{own}"
+    )
+    framework = left[0].framework if left else "jax"
+    unused = unused_gpus(ready.platform, framework, used, look(), os.environ)
     if unused is not None:
       self._say(
         f"warning: {unused}" if ready.platform == "cpu" else str(unused)

@@ -13,6 +13,8 @@ and text and nobody has to find them in absl's message.
 """
 
 import dataclasses
+import os
+import pathlib
 import signal
 import sys
 import warnings
@@ -32,6 +34,9 @@ from jaxpower.cli.signals import Signals
 from jaxpower.config import ConfigError, Sweep
 from jaxpower.data import DataError
 from jaxpower.folder import record_files, sweep_file
+from jaxpower.hosts.follow import follow
+from jaxpower.hosts.meeting import beating
+from jaxpower.hosts.part import FOLDER, RANKS, Part, part_of
 from jaxpower.power.sources import METERS
 from jaxpower.records import RecordError, TrialRecord
 from jaxpower.sweep import Plan, Stopped, execute, plan
@@ -64,6 +69,32 @@ def _run(argv: list[str], help_text: str) -> int:
     print(help_text.strip())
     return 0
   given = parse(argv)
+  if (part := part_of(os.environ)) is not None:
+    return _one_of_several(part, given)
+  return _sweep(given)
+
+
+def _one_of_several(part: Part, given: "Flags") -> int:
+  """Runs one of the processes that a launcher started: the sweep, or a rank."""
+  out = given.out or str(pathlib.Path("runs") / given.sweep.name)
+  folder = path_of(out) / RANKS
+  if part.rank == 0:
+    os.environ[FOLDER] = str(folder.resolve())
+    if given.sweep.devices == 1 and "devices" not in given.sweep.vary:
+      say(
+        f"{part.world_size} ranks were started, but a trial takes one device;"
+        f" --config.devices={part.world_size} takes all"
+      )
+    with beating(folder):
+      return _sweep(given)
+  with Signals() as signals:
+    problem = follow(part, folder, signals.stop)
+  if problem:
+    say(f"rank {part.rank}: {problem}")
+  return 1 if problem else 0
+
+
+def _sweep(given: "Flags") -> int:
   planned = plan(
     given.sweep,
     None if given.out is None else path_of(given.out),

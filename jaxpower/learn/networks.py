@@ -21,6 +21,7 @@ def build(
   *,
   precision: str,
   attention: str = "plain",
+  batch_norms: int = 1,
 ) -> nn.Module:
   """Builds a network; its weights are drawn by the module's `init`.
 
@@ -30,6 +31,7 @@ def build(
     vocabulary: The number of tokens, where the inputs are tokens.
     precision: Of the arithmetic; weights are float32.
     attention: Who computes it: "plain", "xla" or "cudnn".
+    batch_norms: Equal parts of a batch that batch norms take each by itself.
   """
   module = importlib.import_module(
     f"jaxpower.learn.{NETWORKS[model.name].module}"
@@ -38,5 +40,5 @@ def build(
     model.name, sizes_of(model), classes, vocabulary, jnp.dtype(precision)
   )
   if attention != "plain" and hasattr(network, "attention"):
-    return network.clone(attention=attention)
-  return network
+    network = network.clone(attention=attention)
+  return network.clone(batch_norms=batch_norms) if batch_norms > 1 else network

@@ -31,7 +31,18 @@ def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
   }
   if NETWORKS[trial.model.name].batch_norm:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
+    if spec.batch_norms > 1:
+      part = "per device"
     numerics |= {"batch_norm": part, "running_variance": "biased"}
+  if spec.batch_size // spec.accumulation > spec.micro_batch:
+    numerics |= {
+      "sharding": spec.sharding,
+      "data": "streamed"
+      if spec.chunk
+      else "divided over the devices"
+      if spec.data_divided
+      else "whole on each device",
+    }
   if trial.dropout > 0:
     numerics["dropout_draws"] = f"{trial.execution.draws}, by seed and step"
   if isinstance(sizes_of(trial.model), TransformerSizes):

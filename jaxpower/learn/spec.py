@@ -14,6 +14,7 @@ from flax import linen as nn
 
 from jaxpower import config
 from jaxpower.accumulation import accumulation_of
+from jaxpower.architectures import NETWORKS
 from jaxpower.learn import networks
 from jaxpower.learn.devices import capability_of, make_mesh
 from jaxpower.learn.layers import Head
@@ -53,6 +54,9 @@ class Spec:
   steps: int  # in a segment
   chunk: int  # steps whose examples are streamed together; 0: not streamed
   devices: int  # 0: all
+  sharding: str  # of the state: "replicated" or "fsdp"
+  data_divided: bool  # whether the devices have parts of the training set
+  batch_norms: int  # parts of a batch that are normalised each by itself
   shapes: tuple[tuple[str, tuple[int, ...], str], ...]  # of the data
   features_once: bool = False  # whether the head is trained on kept features
   head_alone: bool = False  # whether the inputs are such features
@@ -86,6 +90,7 @@ def spec_of(
   classes: int | tuple[int, ...],
   vocabulary: int | None = None,
   chunk: int = 0,
+  data_divided: bool = False,
 ) -> Spec:
   """Returns the spec of a trial.
 
@@ -96,8 +101,12 @@ def spec_of(
     classes: Of each task, if there are several.
     vocabulary: The number of tokens; None if the inputs are no tokens.
     chunk: Steps whose examples are streamed together; 0: not streamed.
+    data_divided: Whether the devices have parts of the training set.
   """
   mesh = make_mesh(trial.devices)
+  per_device = (
+    NETWORKS[trial.model.name].batch_norm and trial.batch_norm == "device"
+  )
   tasks = (classes,) if isinstance(classes, int) else classes
   features_once = trial.transfer.features == "once"
   shapes = tuple(
@@ -129,6 +138,9 @@ def spec_of(
     steps=trial.evaluate_every_examples // trial.batch_size,
     chunk=chunk,
     devices=trial.devices,
+    sharding=trial.sharding if mesh.size > 1 else "replicated",
+    data_divided=data_divided,
+    batch_norms=mesh.size if per_device else 1,
     shapes=shapes,
     features_once=features_once,
     execution=trial.execution,
@@ -172,6 +184,7 @@ def network_of(spec: Spec) -> nn.Module:
     spec.vocabulary,
     precision=spec.precision,
     attention=attention_of(spec),
+    batch_norms=spec.batch_norms,
   )
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxpower.learn import augment, heads, optimizer, tasks
+from jaxpower.learn.devices import divided, gathered, make_mesh
 from jaxpower.learn.optimizer import Hyperparameters
 from jaxpower.learn.spec import Data, Spec, network_of
 from jaxpower.learn.state import TrainState, backbone_of, head_of
@@ -47,7 +48,14 @@ def train_step(
     # weigh what they hold.
     counts = heads.counts(batch["label"]) / spec.accumulation
     batch = batch | {"counts": counts}
-  loss, batch_stats, grads = gradients(spec, state, batch, numbers, key)
+  mesh = make_mesh(spec.devices)
+  # Divided weights are gathered once an update, and its gradients divided: what
+  # lies on a device from step to step is its part of the state.
+  whole = dataclasses.replace(
+    state, params=gathered(mesh, spec.sharding, state.params)
+  )
+  loss, batch_stats, grads = gradients(spec, whole, batch, numbers, key)
+  grads = divided(mesh, spec.sharding, grads)
   rule = optimizer.build(
     spec.optimizer,
     numbers,
@@ -60,6 +68,7 @@ def train_step(
     updates, opt_state = rule.update(grads, state.opt_state, trained)
   updates = _at_backbone_rate(updates, numbers.backbone_rate)
   params = state.params | optax.apply_updates(trained, updates)
+  params, opt_state = divided(mesh, spec.sharding, (params, opt_state))
   return TrainState(state.step + 1, params, batch_stats, opt_state), loss
 
 

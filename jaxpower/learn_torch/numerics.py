@@ -36,8 +36,11 @@ def numerics_of(
   }
   if NETWORKS[trial.model.name].batch_norm:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
-    part = "per device" if spec.devices > 1 else part
+    if spec.devices > 1 and spec.batch_norm == "device":
+      part = "per device"
     numerics |= {"batch_norm": part, "running_variance": "unbiased"}
+  if spec.devices > 1:
+    numerics |= {"sharding": "replicated"}
   if trial.dropout > 0:
     numerics["dropout_draws"] = "PyTorch's, by seed and segment"
   return numerics

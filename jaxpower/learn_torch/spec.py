@@ -47,6 +47,7 @@ class Spec:
   evaluated: int  # examples of a forward pass without a gradient
   compiled: bool
   devices: int  # how many, a process each
+  batch_norm: str  # "device": each normalises its own examples; or "global"
   features_once: bool = False  # whether the head is trained on kept features
   head_alone: bool = False  # whether the inputs are such features
   group_id: int = 0  # of those processes' group; 0: one process, no group
@@ -95,6 +96,7 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     ),
     compiled=trial.framework == "torch_compile",
     devices=len(devices),
+    batch_norm=trial.batch_norm if len(devices) > 1 else "device",
     features_once=features_once,
   )
 

@@ -20,8 +20,10 @@ from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.config import (
   ATTENTIONS,
   AUGMENTATIONS,
+  BATCH_NORMS,
   COMMAND_BUFFERS,
   CROSSINGS,
+  DATA_SHARDINGS,
   DECAYS,
   DRAWS,
   FEATURES,
@@ -31,9 +33,11 @@ from jaxpower.config import (
   MUON_MATRICES,
   OPTIMIZERS,
   PRECISIONS,
+  PROCESSES,
   PROGRAMS,
   SCALINGS,
   SCHEDULES,
+  SHARDINGS,
   STREAMING,
   TASK_WEIGHTINGS,
   Conditions,
@@ -65,7 +69,11 @@ CHOICES = {
   "matmul_precision": MATMUL_PRECISIONS,
   "augmentation": AUGMENTATIONS,
   "program": PROGRAMS,
+  "processes": PROCESSES,
   "streaming": STREAMING,
+  "sharding": SHARDINGS,
+  "data_sharding": DATA_SHARDINGS,
+  "batch_norm": BATCH_NORMS,
   "framework": FRAMEWORKS,
   "task_weighting": TASK_WEIGHTINGS,
   "transfer.features": FEATURES,
@@ -376,6 +384,10 @@ def _check_together(trial: Trial) -> None:
   if trial.batch_size % (trial.accumulation or 1):
     reason = f"must divide batch_size {trial.batch_size}"
     raise _field_error(trial, "accumulation", reason)
+  if trial.framework != "jax" and trial.processes == "one":
+    reason = "PyTorch has a process for each device; take auto"
+    raise _field_error(trial, "processes", reason)
+  _check_sharding(trial)
   schedule = trial.optimizer.schedule
   if schedule in ("one_cycle", "warm_up") and trial.optimizer.warmup_examples:
     raise ConfigError(
@@ -393,6 +405,27 @@ def _check_execution(trial: Trial) -> None:
     if value != usual[name] and name not in SWITCHES_OF_ALL:
       reason = f"only in jax, not in {trial.framework}; change it or framework"
       raise _field_error(trial, f"execution.{name}", reason)
+
+
+def _check_sharding(trial: Trial) -> None:
+  """Raises ConfigError where arrays cannot lie on the devices as asked for."""
+  name, divided = trial.framework, trial.data_sharding == "divided"
+  jax_alone = f"not in {name}; take {{}}, or framework jax"
+  if name != "jax" and trial.sharding == "fsdp":
+    raise _field_error(trial, "sharding", jax_alone.format("replicated"))
+  if name != "jax" and divided:
+    raise _field_error(trial, "data_sharding", jax_alone.format("replicated"))
+  if divided and trial.streaming == "always":
+    reason = "streaming always leaves the set on the host; take one of them"
+    raise _field_error(trial, "data_sharding", reason)
+  if divided and trial.transfer.features == "once":
+    reason = "features are kept whole on each device; take auto"
+    raise _field_error(trial, "data_sharding", reason)
+  normed = NETWORKS[trial.model.name].batch_norm
+  if name == "torch_compile" and normed and trial.batch_norm == "global":
+    # What its batch norms send is in no graph of one piece.
+    reason = "not in torch_compile; take device, or framework torch or jax"
+    raise _field_error(trial, "batch_norm", reason)
 
 
 def check_transfer(trial: Trial) -> None:

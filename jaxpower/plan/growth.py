@@ -34,7 +34,22 @@ from jaxpower.records import TrialRecord, detail_needed, varied_value
 
 
 class GrowthError(Exception):
-  """A recorded trial is no part of a sweep: one line says where they differ."""
+  """A recorded trial is no part of a sweep: one line says where they differ.
+
+  Attributes:
+    fix: How the folder can be continued all the same; may be empty.
+  """
+
+  def __init__(self, reason: str, fix: str = ""):
+    super().__init__(reason)
+    self.fix = fix
+
+
+# What differs alone where a folder was begun when all devices were the default.
+ALL_DEVICES = ["devices: 0 -> 1"]
+TAKE_ALL_DEVICES = (
+  "0, all devices, was the default; --config.devices=0 goes on in this folder"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +202,8 @@ def _check_part_of(asked: Sweep, paths: Iterable[str], trial: Trial) -> None:
   )
   ours = to_dict(trial_of(asked, values, trial.seed))
   if changes := differences(to_dict(trial), ours):
-    raise GrowthError("; ".join(changes))
+    fix = TAKE_ALL_DEVICES if changes == ALL_DEVICES else ""
+    raise GrowthError("; ".join(changes), fix)
 
 
 def _plain(path: str, value: Any) -> str:

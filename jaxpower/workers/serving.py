@@ -12,14 +12,17 @@ import gc
 import os
 import pathlib
 import queue
+import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
 from jaxpower import attempts, machine, provenance
 from jaxpower.config import Trial, trial_id
+from jaxpower.hosts.part import part_of
 from jaxpower.messages import (
   Alive,
   Done,
@@ -48,10 +51,11 @@ def main(arguments: list[str]) -> None:
   """Starts serving.
 
   Args:
-    arguments: The meter, the framework, the process id of the sweep; then file
-      descriptors: the inbox, the outbox, and others that are only held.
+    arguments: The meter, the framework, the number of processes over which
+      trials are divided, the process id of the sweep; then file descriptors:
+      the inbox, the outbox, and others that are only held.
   """
-  meter, framework, parent, *held = arguments
+  meter, framework, processes, parent, *held = arguments
   lifeline.shield()
   lifeline.die_with(int(parent))
   descriptors = tuple(map(int, held))
@@ -59,7 +63,26 @@ def main(arguments: list[str]) -> None:
   inbox, outbox, *_ = descriptors
   orders = Orders(Connection(inbox, writable=False))
   sender = Sender(Connection(outbox, readable=False))
-  serve(orders, sender, meter, framework)
+  with _left_at_once() if int(processes) > 1 else contextlib.nullcontext():
+    serve(orders, sender, meter, framework, int(processes))
+
+
+@contextlib.contextmanager
+def _left_at_once() -> Iterator[None]:
+  """Ends this process after the body, whatever it raised.
+
+  Python's own exit would have JAX wait for the other processes of a trial;
+  the kernel kills those with this one.
+  """
+  code = 1
+  try:
+    yield
+    code = 0
+  except BaseException:  # noqa: BLE001, no other would be told
+    traceback.print_exc()
+  finally:
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class Orders:
@@ -113,7 +136,13 @@ class Sender:
         time.sleep(ALIVE_SECONDS)
 
 
-def serve(orders: Orders, sender: Sender, meter: str, framework: str) -> None:
+def serve(
+  orders: Orders,
+  sender: Sender,
+  meter: str,
+  framework: str,
+  processes: int = 1,
+) -> None:
   """Says that the worker is ready, or refuses; then runs trials as they come.
 
   Args:
@@ -121,11 +150,12 @@ def serve(orders: Orders, sender: Sender, meter: str, framework: str) -> None:
     sender: Where messages go to.
     meter: auto, nvml, rapl or estimate.
     framework: That of all trials of this process.
+    processes: Over which JAX divides each of them, this one included.
   """
   from jaxpower.power import MeterError
 
   try:
-    host = Host(meter, framework)
+    host = Host(meter, framework, processes)
     ready = host.ready()
   except MeterError as error:
     sender.send(Refused(f"{error}{_unused(framework)}"))
@@ -145,9 +175,23 @@ def serve(orders: Orders, sender: Sender, meter: str, framework: str) -> None:
 class Host:
   """What the trials of this process share: framework, meter, programs."""
 
-  def __init__(self, meter: str, framework: str):
+  def __init__(self, meter: str, framework: str, processes: int):
     from jaxpower.wings import wing_of
 
+    self._processes = processes
+    self._part, self._hosts = part_of(os.environ), None
+    if self._part is not None:
+      from jaxpower.hosts.lead import Hosts
+
+      self._hosts = Hosts(self._part, framework, meter)
+      if framework != "jax":
+        os.environ["JAXPOWER_LAUNCHED"] = str(self._part.world_size)
+      elif processes > 1:
+        self._hosts.start(processes)
+    elif processes > 1:
+      from jaxpower.learn.distributed import coordinator
+
+      coordinator.start(processes, _gpus_of_ranks(processes))
     self._meter = meter
     self._framework = framework
     self._wing = wing_of(framework)
@@ -158,16 +202,24 @@ class Host:
     """Describes devices and meter. Raises MeterError or RuntimeError."""
     from jaxpower import billing
 
-    any_trial = Trial(framework=self._framework)
+    any_trial = Trial(framework=self._framework, devices=0)
     devices = billing.devices_of(any_trial)
     with self._monitor(any_trial) as monitor:
       description = monitor.describe()
       cautions = (*monitor.cautions, *billing.cautions_of(devices))
-    self._origin = provenance.collect() | {"meter_asked_for": self._meter}
+    collected = provenance.collect()
+    # With the driver's, NVML's and the newest CUDA that the driver knows.
+    versions = collected["versions"] | machine.versions_of(machine.look())
+    self._origin = collected | {
+      "versions": versions,
+      "meter_asked_for": self._meter,
+      "processes": self._processes,
+    }
     return Ready(
       platform=devices[0].facts["platform"],
       device_kind=devices[0].facts["kind"],
-      devices=len(devices),
+      devices=len(devices) if self._part is None else self._part.world_size,
+      launched=self._part is not None,
       meter=description,
       warnings=tuple(map(str, cautions)),
     )
@@ -193,7 +245,9 @@ class Host:
       record = failed_record(task.trial, task.varied, reason, started, tried)
       _write_trace(folder, record.trial_id)
     gc.collect()  # what the frames of the error held
-    return Done(record, renew=_lacks_memory(reason))
+    # What several processes were in together cannot be entered again.
+    renew = self._processes > 1 or _lacks_memory(reason)
+    return Done(record, renew=renew)
 
   def _record(self, task: Task, orders: Orders, sender: Sender) -> Any:
     from jaxpower import billing, trial
@@ -202,6 +256,12 @@ class Host:
       sender.send(Progress(phase=PREPARE))
       self._wing.prepare_compiler(self._framework)
       self._prepared = True
+    origin = self._origin
+    if self._hosts is not None:
+      assert self._part is not None
+      if self._framework != "jax":
+        self._hosts.start(task.trial.devices or self._part.world_size)
+      origin = origin | {"hosts": self._hosts.ranks}
     asked = BoardSettings(task.trial.power_limit_watts, task.trial.sm_clock_mhz)
     gpus = billing.gpus_of(billing.devices_of(task.trial)) if asked else []
     # Set before the meter looks at the cards, and put back after it.
@@ -215,7 +275,7 @@ class Host:
         monitor=monitor,
         cache=self._cache,
         folder=pathlib.Path(task.folder),
-        provenance=self._origin,
+        provenance=origin,
         tell=sender.send,
         stop=orders.stop.is_set,
         compile_repeats=task.compile_repeats,
@@ -228,6 +288,8 @@ class Host:
     from jaxpower.power import Monitor
 
     gpus = billing.gpus_of(billing.devices_of(metered))
+    if self._hosts is not None:
+      return self._hosts.monitor(self._wing.wait, gpus)
     return Monitor(self._meter, wait=self._wing.wait, gpus=gpus)
 
 
@@ -241,6 +303,28 @@ def _with_settings(
   return dataclasses.replace(
     record, board_settings=facts, warnings=(*record.warnings, *told)
   )
+
+
+def _gpus_of_ranks(processes: int) -> list[str]:
+  """Returns CUDA_VISIBLE_DEVICES of each rank; nothing on CPUs.
+
+  By UUID where CUDA tells it, else by the place among those visible here.
+  """
+  from jaxpower.power import MeterError
+  from jaxpower.power.cuda import cuda_devices
+
+  if os.environ.get("JAX_PLATFORMS", "").lower() == "cpu":
+    return []
+  try:
+    found = cuda_devices()
+  except MeterError:
+    return []
+  visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+  visible = visible if any(visible) else [str(d.index) for d in found]
+  return [
+    visible[d.index] if d.uuid is None else f"GPU-{d.uuid}"
+    for d in found[:processes]
+  ]
 
 
 def _unused(framework: str) -> str:

@@ -30,7 +30,7 @@ from typing import Any
 import jaxpower
 from jaxpower import attempts, provenance
 from jaxpower.attempts import Attempt
-from jaxpower.config import Trial, trial_id
+from jaxpower.config import Trial, processes_of, trial_id
 from jaxpower.messages import (
   Done,
   Notice,
@@ -145,6 +145,7 @@ class Worker:
     self._framework = framework
     self._limits = limits
     self._held = tuple(held)
+    self._processes = 1  # over which it divides a trial
 
   def __enter__(self) -> "Worker":
     self._start()
@@ -205,9 +206,12 @@ class Worker:
     self, task: Task, stop: Callable[[], bool]
   ) -> Generator[Progress, None, Done | Stopped | Died]:
     """Has a task run by a living worker; yields progress, returns the end."""
-    if self._process.poll() is not None:
-      self._stop()
-      self._start()
+    try:
+      self._suit(task.trial)
+    except WorkerError as error:
+      if self._processes == 1:
+        raise
+      return Died(str(error), again=False)
     killed_before = host_memory.processes_killed()
     patience, asked = Patience(self._limits, PREPARE), False
     try:
@@ -229,6 +233,20 @@ class Worker:
     if isinstance(message, Done) and message.renew:
       self._stop()
     return message
+
+  def _suit(self, trial: Trial) -> None:
+    """Starts another worker where this one is gone, or not for this trial.
+
+    JAX joins its processes once, so each number of them has a worker.
+    """
+    ready = self._ready
+    processes = processes_of(trial, ready.platform, ready.devices)
+    if ready.launched and trial.framework == "jax":
+      processes = trial.devices or ready.devices
+    if self._process.poll() is not None or processes != self._processes:
+      self._stop()
+      self._processes = processes
+      self._start()
 
   def _next(self, patience: Patience) -> Any:
     """Returns the next message, or None after a while without one.
@@ -256,7 +274,8 @@ class Worker:
       self._process = subprocess.Popen(
         [
           *(sys.executable, "-P", "-c", COMMAND),
-          *(self._meter, self._framework, str(os.getpid()), *map(str, ends)),
+          *(self._meter, self._framework, str(self._processes)),
+          *(str(os.getpid()), *map(str, ends)),
         ],
         stdin=subprocess.DEVNULL,
         stdout=self._output,
@@ -281,9 +300,10 @@ class Worker:
       f"{name}={value} is left out: trials run without a debugger's switches"
       for name, value in switches.items()
     )
-    self._ready: Ready = dataclasses.replace(
-      answer, warnings=left_out + answer.warnings
-    )
+    if self._processes == 1:  # else it sees a trial's devices alone
+      self._ready: Ready = dataclasses.replace(
+        answer, warnings=left_out + answer.warnings
+      )
 
   def _answer(self) -> Ready | Refused:
     """Waits for what a worker says first."""

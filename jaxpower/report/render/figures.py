@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jaxpower.report.compare.comparison import Comparison
 from jaxpower.report.findings import Figure
+from jaxpower.report.render.devices_figure import devices
 from jaxpower.report.render.energy_accuracy_figure import energy_accuracy
 from jaxpower.report.render.pareto_figure import pareto
 
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
 DRAWINGS: dict[
   str, Callable[[Sequence[Comparison]], "matplotlib_figure.Figure"]
-] = {"energy_accuracy": energy_accuracy, "pareto": pareto}
+] = {
+  "devices": devices,
+  "energy_accuracy": energy_accuracy,
+  "pareto": pareto,
+}
 
 
 def draw(figure: Figure) -> Iterator[tuple[str, str, bytes]]:
