@@ -47,7 +47,7 @@ $(VENV)/cuda: FORCE | $(VENV)/bin/python
 
 $(VENV)/installed: pyproject.toml constraints.txt $(VENV)/cuda
 	@echo 'installing jaxpower into $(VENV), once; this takes a minute or two'
-	@$(BIN)/python scripts/install.py --cuda=$(CUDA)
+	@$(BIN)/python scripts/install.py --cuda=$(CUDA) --extra=train
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/cuda

@@ -49,6 +49,8 @@ ATTENTIONS = ("auto", "plain", "fused")
 DRAWS = ("threefry", "rbg")
 COMMAND_BUFFERS = ("default", "none", "loops")
 LAYOUTS = ("auto", "nhwc", "nchw")
+# Fields that are filled in when a sweep is planned (`plan.identity`).
+COMPUTED = ("model.fingerprint", "data_fingerprint")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,15 +107,22 @@ class ConfigError(Exception):
     return ConfigError(self.reason, field=field, value=self.value)
 
 
-def later(default: Any, *, before: Any) -> Any:
+def later(default: Any, *, before: Any, hashed: bool | None = None) -> Any:
   """Declares a field that records of older versions do not have.
 
   Args:
-    default: The field's default now, not to be changed in place.
+    default: The field's default now, not to be changed in place; of a dict
+      each config has a copy.
     before: The value by which trials were run before the field existed: a
       number, string, bool, None, or a list or dict of these, as in JSON.
+    hashed: False where the field's value has no hash.
   """
-  return dataclasses.field(default=default, metadata={BEFORE: before})
+  metadata = {BEFORE: before}
+  if isinstance(default, dict):
+    return dataclasses.field(
+      default_factory=lambda: dict(default), metadata=metadata, hash=hashed
+    )
+  return dataclasses.field(default=default, metadata=metadata, hash=hashed)
 
 
 BEFORE = "before"  # key of a later field's metadata
@@ -129,12 +138,18 @@ class Model:
   their published size. `heads` counts the attention heads of networks that
   have attention; their channels are a multiple of it. Hashable, since trials
   of an equal model share executables.
+
+  A name as "nets.py:WideNet" is a class in a file of the user's. It is built
+  with `options`, and `fingerprint` is the checksum of the file, which is filled
+  in when a sweep is planned: another file is another trial.
   """
 
   name: str = "cnn"
   width: float = 1.0
   depth: float = 1.0
   heads: int = 4
+  options: dict[str, Any] = later({}, before={}, hashed=False)  # noqa: RUF009, copied
+  fingerprint: str = later("", before="")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -218,6 +233,10 @@ class Conditions:
   on to the second; or "interpolated" between a confirmed one and the
   evaluation before it.
 
+  `data` is the name of a set, or arrays of the user's: "sets.py:load",
+  "arrays.npz" or "./folder". Of these `data_fingerprint` is the checksum, which
+  is filled in when a sweep is planned: other arrays are another trial.
+
   `accumulation` is the number of micro-batches; 0 lets
   `jaxpower.accumulation` choose it.
 
@@ -278,6 +297,7 @@ class Conditions:
   )
   power_limit_watts: float = later(0.0, before=0.0)  # of each GPU; 0: as it is
   sm_clock_mhz: int = later(0, before=0)  # locked; 0: as it is
+  data_fingerprint: str = later("", before="")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -364,6 +384,8 @@ def from_dict(kind: type[T], values: dict[str, Any]) -> T:
     of = plain_type(hints[name]) if name in hints else object
     if dataclasses.is_dataclass(of) and isinstance(value, dict):
       return from_dict(of, value)
+    if of is dict:
+      return make_plain(value)
     return tuple(value) if of is tuple else value
 
   return kind(**{name: typed(name, value) for name, value in values.items()})
@@ -537,9 +559,14 @@ def make_plain(value: Any) -> Any:
 
 
 def get(config: Any, path: str) -> Any:
-  """Returns the value of a field, or of a key of a dict field."""
+  """Returns the value of a field, or of a key of a dict field.
+
+  A free name that a config does not give is None.
+  """
   holder, name = _holder(config, path)
-  return holder[name] if isinstance(holder, dict) else getattr(holder, name)
+  if not isinstance(holder, dict):
+    return getattr(holder, name)
+  return holder.get(name) if is_free(path, type(config)) else holder[name]
 
 
 def put(config: Any, path: str, value: Any) -> None:
@@ -557,6 +584,15 @@ def _holder(config: Any, path: str) -> tuple[Any, str]:
   if isinstance(config, dict):
     return config, path  # keys of `vary` have dots of their own
   return _holder(getattr(config, name), rest) if dot else (config, name)
+
+
+def is_free(path: str, kind: type = Conditions) -> bool:
+  """Whether a path names an entry of a dict whose names are the user's own."""
+  name, _, rest = path.partition(".")
+  if field_hints(kind).get(name) == dict[str, Any]:
+    return rest != ""
+  part = _part_kinds(kind).get(name)
+  return part is not None and rest != "" and is_free(rest, part)
 
 
 def field_types(config: Any, prefix: str = "") -> dict[str, type]:

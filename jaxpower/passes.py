@@ -13,6 +13,7 @@ from jaxpower.architectures import (
   MLP_RATIO,
   CnnSizes,
   TransformerSizes,
+  network_of,
   patch_side,
   sizes_of,
 )
@@ -36,6 +37,8 @@ def chunk_of(trial: Trial, input_shape: Sequence[int], *, on_cpu: bool) -> int:
   """
   if trial.execution.evaluation_chunk or on_cpu:
     return trial.execution.evaluation_chunk
+  if network_of(trial.model.name).own:
+    return SMALLEST  # its activations are not known
   values = _largest_activation(trial, input_shape)
   examples = ACTIVATION_BYTES // (LIVE * values * BYTES[trial.precision])
   power = 1 << max(0, examples.bit_length() - 1)

@@ -144,7 +144,8 @@ class TrialRecord:
   device's share of the `batch_size` of the config, which is global.
   `started_utc` and `ended_utc` are wall-clock time, `monotonic_origin_seconds`
   is the clock of the timelines at `started_utc`. All of these are None in older
-  records.
+  records. `company` says with how many trials at once it ran and what they
+  shared (`jaxpower.company`); None where it had the machine to itself.
   """
 
   trial_id: str
@@ -219,6 +220,7 @@ class TrialRecord:
   joules_lost: Joules | None = None
   seconds_lost: Seconds | None = None
   provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+  company: dict[str, Any] | None = None
   others: dict[str, Any] = dataclasses.field(
     default_factory=dict, metadata=readers.KEEP_OTHERS
   )
@@ -275,6 +277,26 @@ class _Provenance:
   devices: tuple[_Device, ...] | None = None
   environment: dict[str, str] | None = None
   versions: dict[str, str | None] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Interference:
+  of: str  # never null
+  more: Annotated[float, Between(-1, MOST)]
+  low: Annotated[float, Between(-1, MOST)] | None = None
+  high: Annotated[float, Between(-1, MOST)] | None = None
+  segments: Count
+  trials: Count
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Company:
+  at_once: Count | None = None
+  gpus: tuple[str, ...] = ()
+  cores: tuple[Count, ...] = ()
+  shared: tuple[str, ...] = ()
+  check: str | None = None
+  interference: _Interference | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -382,6 +404,7 @@ def _check_parts(record: TrialRecord) -> None:
     ("meter", _Meter, record.meter),
     ("provenance", _Provenance, record.provenance),
     ("pretrained", _Pretrained, record.pretrained or {}),
+    ("company", _Company, record.company or {}),
   ]
   for place, kind, part in parts:
     _check_part(place, kind, part)

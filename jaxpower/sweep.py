@@ -17,10 +17,10 @@ import os
 import pathlib
 import statistics
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from jaxpower import messages, provenance, resume
+from jaxpower import data, provenance, resume, side_by_side
 from jaxpower.config import (
   ConfigError,
   Sweep,
@@ -30,6 +30,7 @@ from jaxpower.config import (
   trial_id,
 )
 from jaxpower.folder import (
+  claims,
   disk_space,
   durable,
   record_files,
@@ -38,16 +39,25 @@ from jaxpower.folder import (
 )
 from jaxpower.folder.lock import FolderLock, locked
 from jaxpower.folder.record_files import Rejected
-from jaxpower.messages import Notice, Progress, Ready
+from jaxpower.messages import Progress, Ready
 from jaxpower.onlookers import Onlookers
-from jaxpower.plan import growth, pretraining, requirements, windows
+from jaxpower.plan import (
+  growth,
+  identity,
+  pretraining,
+  requirements,
+  windows,
+)
 from jaxpower.plan.checks import check_cadence, check_with_sources
 from jaxpower.plan.grid import expand
 from jaxpower.plan.growth import Grown, GrowthError
 from jaxpower.readers import ReadError
 from jaxpower.records import TrialRecord
+from jaxpower.workers import places, step
 from jaxpower.workers.patience import Limits
-from jaxpower.workers.worker import Workers, failed_record
+from jaxpower.workers.places import WHOLE, Place
+from jaxpower.workers.step import Heard, Job, Stopped
+from jaxpower.workers.worker import Worker, Workers
 
 COMPILED = "compiled"  # the folder of JAX's cache in a run folder
 
@@ -75,6 +85,7 @@ class Plan:
     unusable: What is wrong with the checkpoints of recorded trials that a
       trial to be run starts from, by trial id; these are run again.
     rejected: Records of the folder that could not be read.
+    unfit: Ids of trials that this machine cannot run, and that are left out.
   """
 
   sweep: Sweep
@@ -87,6 +98,7 @@ class Plan:
   retry_failed: bool = False
   compile_repeats: int = 1
   pretrainings: frozenset[str] = frozenset()
+  unfit: frozenset[str] = frozenset()
   unusable: dict[str, str] = dataclasses.field(default_factory=dict)
   rejected: tuple[Rejected, ...] = ()
 
@@ -99,6 +111,7 @@ class Plan:
   def left(self) -> tuple[Trial, ...]:
     """The trials that are still to be run."""
     done = _done(self.recorded, self.retry_failed) - self.unusable.keys()
+    done |= self.unfit
     both = zip(self.ids, self.trials, strict=True)
     return tuple(trial for name, trial in both if name not in done)
 
@@ -122,6 +135,16 @@ class Plan:
     seconds = [record.wall_seconds for record in self.recorded.values()]
     seconds = [value for value in seconds if value is not None]
     return len(self.left) * statistics.fmean(seconds) if seconds else None
+
+  def job(self, trial: Trial) -> Job:
+    """Returns what is to be done for a trial."""
+    return Job(
+      trial,
+      self.varied(trial),
+      self.folder,
+      self.compile_repeats,
+      self.sweep.checkpoint_minutes,
+    )
 
   def varied(self, trial: Trial) -> dict[str, Any]:
     """Returns the values of a trial that the sweep varies, by field.
@@ -148,6 +171,8 @@ def plan(
 
   Raises ConfigError, DataError or RecordError: one line each.
   """
+  data.forget()  # what a user's function reads may have changed
+  sweep = identity.filled_in(sweep)
   expanded = expand(sweep)
   for trial in expanded:
     requirements.check_installed(trial)
@@ -187,13 +212,11 @@ def plan(
   return planned
 
 
-class Stopped(Exception):  # noqa: N818, no error: somebody asked for it
-  """A sweep ended before its last trial because it was asked to."""
-
-
 def execute(
   plan: Plan,
   *,
+  parallel: int | str = 1,
+  check_company: bool = True,
   watch: Watch = lambda number, trial, news: None,
   greet: Callable[[Ready], None] = lambda ready: None,
   tell: Callable[[str], None] = lambda line: None,
@@ -207,6 +230,10 @@ def execute(
 
   Args:
     plan: What to run.
+    parallel: How many trials at once; "auto" is one for each GPU, or for each
+      group of as many as a trial takes.
+    check_company: Whether trials at once are first checked for what their
+      company costs them (`jaxpower.company`).
     watch: Called with the number of the trial (from 1), the trial and either
       its progress or, at its end, its record.
     greet: Called before the first trial with what the worker trains on.
@@ -217,39 +244,137 @@ def execute(
   Raises ConfigError or WorkerError before anything is written, and Stopped
   where it was stopped before the last trial had ended.
   """
-  left, newest = plan.left, dict(plan.recorded)
-  onlookers = Onlookers()
-  if left:
-    requirements.check_board_settings(left)
+  newest, onlookers = dict(plan.recorded), Onlookers()
+  if plan.left:
+    requirements.check_board_settings(plan.left)
     # First of all: a worker takes memory and joules from a trial that is being
     # measured here by another run.
     with locked(plan.folder) as lock, _workers(plan, lock) as workers:
-      left, lines = _fitting(plan, workers)
-      if left:
-        onlookers.call(greet, workers.of(left[0].framework).ready)
-      say = functools.partial(onlookers.call, tell)
+      ready, plan, lines = _looked_at(plan, workers)
+      where = places.deal(
+        parallel, _most_devices(plan.left), ready.platform, ready.devices
+      )
+      onlookers.call(greet, ready)
+      writer = Writer(plan, lock, newest, onlookers, watch, tell, stop)
       for line in lines:
-        say(line)
-      if short := disk_space.shortage(plan.folder, len(left)):
-        say(short)
-      _write_growth(plan)
-      for trial in left:
-        if stop():
-          raise Stopped
-        number = plan.numbers[trial_id(trial)]
-        news = functools.partial(onlookers.call, watch, number, trial)
-        record = _run(workers, plan, trial, newest, news, say, stop)
-        record = _noted(record, onlookers.problem)
-        if not _keep(plan, lock, record, say, stop, first=not newest):
-          raise Stopped
-        newest[record.trial_id] = record
-        news(record)
+        writer.say(line)
+      if short := disk_space.shortage(plan.folder, len(plan.left)):
+        writer.say(short)
+      write_growth(plan)
+      if len(where) == 1:
+        _one_by_one(writer, workers)
+      else:
+        workers.stop()
+        side_by_side.run(_sweeping(writer), where, check_company=check_company)
   elif plan.renamed:
     with locked(plan.folder):
-      _write_growth(plan)
+      write_growth(plan)
   if onlookers.problem:
     warnings.warn(onlookers.problem, RuntimeWarning, stacklevel=2)
   return tuple(newest[name] for name in plan.order if name in newest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Writer:
+  """Whoever writes the records of a sweep, and tells of them: one thread.
+
+  Attributes are those of `execute`; `newest` grows with each record.
+  """
+
+  plan: Plan
+  lock: FolderLock
+  newest: dict[str, TrialRecord]
+  onlookers: Onlookers
+  watch: Watch
+  tell: Callable[[str], None]
+  stop: Callable[[], bool]
+
+  def say(self, line: str) -> None:
+    """Tells a line that should be read at once."""
+    self.onlookers.call(self.tell, line)
+
+  def news(self, trial: Trial, news: Progress | TrialRecord) -> None:
+    """Tells how far a trial is, or how it ended."""
+    number = self.plan.numbers[trial_id(trial)]
+    self.onlookers.call(self.watch, number, trial, news)
+
+  def keep(self, trial: Trial, record: TrialRecord) -> None:
+    """Writes a record and tells of it; raises Stopped where it may not wait."""
+    record = _noted(record, self.onlookers.problem)
+    first = not self.newest
+    if not _keep(
+      self.plan, self.lock, record, self.say, self.stop, first=first
+    ):
+      raise Stopped
+    self.landed(trial, record)
+
+  def landed(self, trial: Trial, record: TrialRecord) -> None:
+    """Takes in a record that is written, and tells of it."""
+    self.newest[record.trial_id] = record
+    self.news(trial, record)
+
+
+def _looked_at(plan: Plan, workers: Workers) -> tuple[Ready, Plan, list[str]]:
+  """Looks at the devices of each framework, before the first trial of any.
+
+  Returns what the worker says that is to run the first trial, and stays up;
+  the plan without trials that this machine cannot run; and lines of these, and
+  of windows that are too short for the counter.
+  Raises ConfigError where none can be run and none has a record.
+  """
+  unfit: dict[str, ConfigError] = {}
+  short: list[str] = []
+  for trials in _by_framework(plan.left):
+    worker = workers.of(trials[0].framework)
+    unfit |= requirements.unfit(trials, worker.ready)
+    fit = [trial for trial in trials if trial_id(trial) not in unfit]
+    short += filter(None, [windows.short_windows(fit, worker.ready)])
+    _check_networks(worker, trials)
+  left = tuple(t for t in plan.left if trial_id(t) not in unfit)
+  if not left and not plan.recorded:
+    raise next(iter(unfit.values()))
+  ready = workers.of((left or plan.left)[0].framework).ready
+  lines = [*requirements.left_out(unfit), *short[:1]]
+  return ready, dataclasses.replace(plan, unfit=frozenset(unfit)), lines
+
+
+def _most_devices(trials: Iterable[Trial]) -> int:
+  """Returns how many devices a trial takes at most; 0 where one takes all."""
+  devices = {trial.devices for trial in trials}
+  return 0 if 0 in devices else max(devices, default=1)
+
+
+def _one_by_one(writer: Writer, workers: Workers) -> None:
+  """Runs the trials of a plan in turn."""
+  plan = writer.plan
+  for trial in plan.left:
+    if writer.stop():
+      raise Stopped
+    news = functools.partial(writer.news, trial)
+    heard = Heard(news, writer.say, writer.stop)
+    try:
+      with claims.claimed(plan.folder, trial_id(trial)) as claim:
+        job = plan.job(trial)
+        record = step.run(workers, job, heard, writer.newest, claim)
+        writer.keep(trial, record)
+    except claims.TakenError as error:
+      writer.say(str(error))
+
+
+def _sweeping(writer: Writer) -> side_by_side.Sweeping:
+  """Returns a plan as what runs it in several places at once."""
+  plan = writer.plan
+  return side_by_side.Sweeping(
+    left=plan.left,
+    folder=plan.folder,
+    job=plan.job,
+    newest=writer.newest,
+    workers=functools.partial(_workers, plan, writer.lock),
+    keep=writer.keep,
+    news=writer.news,
+    say=writer.say,
+    stop=writer.stop,
+  )
 
 
 def run(
@@ -257,6 +382,8 @@ def run(
   folder: pathlib.Path | str | None = None,
   *,
   meter: str = "auto",
+  parallel: int | str = 1,
+  check_company: bool = True,
   watch: Watch = lambda number, trial, news: None,
 ) -> tuple[TrialRecord, ...]:
   """Runs a sweep and returns the records of its folder.
@@ -267,6 +394,8 @@ def run(
     sweep: What to run.
     folder: The run folder, where records go; `runs/<name>` by default.
     meter: auto, nvml, rapl or estimate.
+    parallel: How many trials at once, or "auto": as in `execute`.
+    check_company: As in `execute`.
     watch: Called with the number of the trial (from 1), the trial and either
       its progress or, at its end, its record.
 
@@ -274,7 +403,12 @@ def run(
     ConfigError, DataError, RecordError, WorkerError: One line each, before
       anything is written.
   """
-  return execute(plan(sweep, folder, meter=meter), watch=watch)
+  return execute(
+    plan(sweep, folder, meter=meter),
+    parallel=parallel,
+    check_company=check_company,
+    watch=watch,
+  )
 
 
 def _noted(record: TrialRecord, problem: str) -> TrialRecord:
@@ -307,82 +441,27 @@ def _keep(
   return True
 
 
-def _workers(plan: Plan, lock: FolderLock) -> Workers:
+def _workers(plan: Plan, lock: FolderLock, place: Place = WHOLE) -> Workers:
   """Returns what starts the workers of a plan, which hold its lock too."""
-  sweep = plan.sweep
-  limits = Limits(
+  compiled = plan.folder / COMPILED if plan.sweep.compilation_cache else None
+  limits, held = limits_of(plan.sweep), (lock.descriptor,)
+  return Workers(plan.meter, limits, held, place, compiled)
+
+
+def limits_of(sweep: Sweep) -> Limits:
+  """Returns how long workers are waited for."""
+  return Limits(
     silent=sweep.patience_seconds,
     start=sweep.start_seconds,
     compile=sweep.compile_seconds,
     phase=sweep.phase_seconds,
   )
-  compiled = plan.folder / COMPILED if sweep.compilation_cache else None
-  return Workers(plan.meter, limits, (lock.descriptor,), compiled)
 
 
-def _fitting(
-  plan: Plan, workers: Workers
-) -> tuple[tuple[Trial, ...], list[str]]:
-  """Returns the trials left that this machine can run, and what to be told.
-
-  That is a line of the others, and one of windows too short for the counter.
-  Asks for each framework's devices, before the first trial of any is run.
-  Raises ConfigError where none can be run and none has a record.
-  """
-  unfit: dict[str, ConfigError] = {}
-  short = []
-  for trials in _by_framework(plan.left):
-    ready = workers.of(trials[0].framework).ready
-    unfit |= requirements.unfit(trials, ready)
-    fit = [t for t in trials if trial_id(t) not in unfit]
-    short += filter(None, [windows.short_windows(fit, ready)])
-  fitting = tuple(t for t in plan.left if trial_id(t) not in unfit)
-  if not fitting and not plan.recorded:
-    raise next(iter(unfit.values()))
-  return fitting, [*requirements.left_out(unfit), *short[:1]]
-
-
-def _run(
-  workers: Workers,
-  plan: Plan,
-  trial: Trial,
-  newest: Mapping[str, TrialRecord],
-  news: Callable[[Progress], None],
-  say: Callable[[str], None],
-  stop: Callable[[], bool],
-) -> TrialRecord:
-  """Runs one trial in a worker, which is killed if the sweep is interrupted.
-
-  Raises Stopped where the trial ended because `stop` became true.
-  """
-  varied = plan.varied(trial)
-  if reason := pretraining.blocked_by(trial, newest):
-    return failed_record(trial, varied, reason)
-  worker = workers.of(trial.framework)
-  heard = worker.run(
-    trial,
-    varied,
-    plan.folder,
-    plan.compile_repeats,
-    stop=stop,
-    checkpoint_minutes=plan.sweep.checkpoint_minutes,
-  )
-  try:
-    for message in heard:
-      if isinstance(message, Progress):
-        news(message)
-      elif isinstance(message, Notice):
-        say(message.line)
-      else:
-        break
-    else:
-      raise AssertionError("a worker says how every trial ends")
-  except BaseException:
-    worker.terminate()
-    raise
-  if isinstance(message, messages.Stopped):
-    raise Stopped
-  return message.record
+def _check_networks(worker: Worker, trials: Iterable[Trial]) -> None:
+  """Raises ConfigError where a network of the user's cannot be trained."""
+  for trial, facts in requirements.with_own_networks(trials):
+    worker.check(trial, facts)
 
 
 def _done(recorded: dict[str, TrialRecord], retry_failed: bool) -> set[str]:
@@ -485,20 +564,21 @@ def _check_environment(
   )
 
 
-def _write_growth(plan: Plan) -> None:
+def write_growth(plan: Plan) -> None:
   """Writes what the folder's sweep is now, and what its records vary in it.
 
   Records that could not be read are moved away, and so is what a kill left.
   """
-  durable.remove_unfinished(plan.folder)
-  durable.remove_unfinished(plan.folder / record_files.FOLDER)
+  if not claims.living(plan.folder):  # nobody else is writing a record
+    durable.remove_unfinished(plan.folder)
+    durable.remove_unfinished(plan.folder / record_files.FOLDER)
   record_files.set_aside(plan.rejected)
-  _write_sweep(plan)
+  write_sweep(plan)
   varied = {name: plan.recorded[name].varied for name in plan.renamed}
   record_files.set_varied(plan.folder, varied)
 
 
-def _write_sweep(plan: Plan) -> None:
+def write_sweep(plan: Plan) -> None:
   """Writes sweep.json as the folder's sweep has grown.
 
   The command line is that of the newest run, unless the folder holds more than

@@ -263,7 +263,11 @@ def _run(
   compiled = prepared.cached or _compiled(wing, placed.spec, programs, own)
   cache[placed.spec] = compiled
   took = time.monotonic() - started.monotonic_seconds
-  warnings = (*prepared.earlier.warnings, *_warnings(monitor, windows, devices))
+  warnings = (
+    *prepared.earlier.warnings,
+    *_warnings(monitor, windows, devices),
+    *data.describe(trial.data).cautions,
+  )
   record = accounting.record(
     trial,
     varied,
@@ -493,6 +497,12 @@ def _place_data(wing: Wing, trial: Trial) -> Placed:
     mapped=trial.streaming != "never",
     validation_share=trial.validation_share,
   )
+  found = dataset.facts.fingerprint
+  if trial.data_fingerprint not in ("", found):
+    raise data.DataError(
+      f"{trial.data} has other arrays than when the sweep was planned; a"
+      " function has to return the same ones each time (seed what it draws)"
+    )
   return wing.place(trial, data.for_tasks(dataset, trial.tasks))
 
 

@@ -210,9 +210,10 @@ def networks() -> str:
     kinds = [KINDS[kind] for kind in network.reads]
     note = ", ".join(filter(None, [*kinds, only_in(network.frameworks)]))
     groups.setdefault(note, []).append(f"`{name}`")
-  return ", ".join(
+  listed = ", ".join(
     f"{', '.join(names)}{bracketed(note)}" for note, names in groups.items()
   )
+  return f"{listed}; or your own ([own.md](own.md))"
 
 
 def only_in(frameworks: Iterable[str]) -> str:

@@ -97,7 +97,7 @@ def test_make_installs_for_the_card_and_runs_its_size(tmp_path):
   environ = fake_smi(tmp_path, H100S)
   first = make(tmp_path, environ | {"CUDA": "/usr/local/cuda"}, "run")
   assert "8 NVIDIA GPUs with driver 580, so CUDA 13 of JAX" in first
-  assert "--editable '.[cuda13]'" in first
+  assert "--editable '.[train,cuda13]'" in first
   assert "RAN scripts/run.py --config=configs/batch.py:auto" in first
   again = make(tmp_path, environ, "run")
   assert "install" not in again and "RAN scripts/run.py" in again

@@ -77,3 +77,12 @@ def test_operations_of_a_vit_are_two_a_parameter_and_token():
   products = 12 * 12 * 192**2 * 50
   scores = 12 * 2 * 50**2 * 192
   assert windows.forward_operations(tiny) == 2 * (products + scores)
+
+
+def test_windows_of_a_sensor_are_counted_too():
+  asked = Trial(data="imu", model=Model(name="cnn"))
+  first = 50 * 3 * 6 * 16  # pixels, window, channels, features
+  second = 25 * 3 * 16 * 32
+  assert windows.forward_operations(asked) == 2 * (
+    first + second + 25 * 32 * 64
+  )

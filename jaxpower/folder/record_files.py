@@ -122,6 +122,18 @@ def _read(folder: pathlib.Path, order: Iterable[str], strict: bool) -> Found:
   return Found(records, tuple(rejected))
 
 
+def newest(folder: pathlib.Path, trial_id: str) -> TrialRecord | None:
+  """Reads the newest record of one trial; None where it has no sound one.
+
+  Lines of older versions are not looked at.
+  """
+  source = _Source(folder / FOLDER / f"{trial_id}.json")
+  try:
+    return _record(source, source.read())
+  except (OSError, ReadError):
+    return None
+
+
 def exist(folder: pathlib.Path) -> bool:
   """Whether a folder has records, readable or not."""
   lines = any((folder / name).exists() for name in (LINES, ARCHIVE))

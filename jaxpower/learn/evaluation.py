@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jax.sharding import Mesh
 
 from jaxpower.learn import heads, tasks
@@ -31,7 +30,7 @@ CPU_CHUNK = 80
 
 
 def evaluate(
-  network: nn.Module,
+  network: Any,
   dtype: jnp.dtype,
   variables: dict[str, Any],
   test: dict[str, Any],
@@ -60,7 +59,7 @@ def zeros(classes: Sequence[int] = ()) -> Sums:
 
 
 def sum_up(
-  network: nn.Module,
+  network: Any,
   dtype: jnp.dtype,
   variables: dict[str, Any],
   test: dict[str, Any],

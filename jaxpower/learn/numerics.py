@@ -7,7 +7,7 @@ traced to them.
 
 from typing import Any
 
-from jaxpower.architectures import NETWORKS, TransformerSizes, sizes_of
+from jaxpower.architectures import TransformerSizes, network_of, sizes_of
 from jaxpower.config import Trial
 from jaxpower.learn.compiler import options
 from jaxpower.learn.devices import capability_of
@@ -29,7 +29,10 @@ def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
     "convolution": "cudnn" if gpu else "one matrix product over patches",
     "call": f"one program a {trial.program}",
   }
-  if NETWORKS[trial.model.name].batch_norm:
+  network = network_of(trial.model.name)
+  if network.own:  # PyTorch's twin may draw its own
+    numerics["first_weights"] = "JAX's"
+  if network.batch_norm:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
     if spec.batch_norms > 1:
       part = "per device"
@@ -45,7 +48,7 @@ def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
     }
   if trial.dropout > 0:
     numerics["dropout_draws"] = f"{trial.execution.draws}, by seed and step"
-  if isinstance(sizes_of(trial.model), TransformerSizes):
+  if not network.own and isinstance(sizes_of(trial.model), TransformerSizes):
     numerics["attention"] = attention_of(spec)
   if given := options(trial.execution, device):
     numerics["xla_options"] = given

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from jaxpower import config
 from jaxpower.accumulation import accumulation_of
@@ -174,8 +173,8 @@ def spec_on_features(spec: Spec, features: jax.ShapeDtypeStruct) -> Spec:
   return dataclasses.replace(spec, shapes=shapes, head_alone=True)
 
 
-def network_of(spec: Spec) -> nn.Module:
-  """Returns the network that a spec trains; it holds no weights."""
+def network_of(spec: Spec) -> Any:
+  """Returns the network that a spec trains, by Linen's way; without weights."""
   if spec.head_alone:
     return Head(spec.classes, jnp.dtype(spec.precision))
   return networks.build(
@@ -184,6 +183,7 @@ def network_of(spec: Spec) -> nn.Module:
     spec.vocabulary,
     precision=spec.precision,
     attention=attention_of(spec),
+    input_shape=spec.input_shape,
     batch_norms=spec.batch_norms,
   )
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxpower import architectures
 from jaxpower.learn import augment, heads, optimizer, tasks
 from jaxpower.learn.devices import divided, gathered, make_mesh
 from jaxpower.learn.optimizer import Hyperparameters
@@ -105,7 +106,9 @@ def _gradients(
     images = augment.crop(images, batch["draws"])
   inputs = tasks.normalise(images, batch["mean"], batch["std"], dtype)
   dropout = {"dropout": numbers.dropout} if spec.dropout else {}
-  rngs = {"dropout": key} if spec.dropout else {}
+  # A user's network may have a dropout of its own.
+  drops = spec.dropout or architectures.network_of(spec.model.name).own
+  rngs = {"dropout": key} if drops else {}
 
   def loss_of(trained: Any) -> tuple[jax.Array, Any]:
     params = state.params | trained

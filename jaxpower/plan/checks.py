@@ -16,12 +16,13 @@ import typing
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from jaxpower.architectures import MODELS, NETWORKS
+from jaxpower.architectures import MODELS, NETWORKS, OWN, network_of
 from jaxpower.config import (
   ATTENTIONS,
   AUGMENTATIONS,
   BATCH_NORMS,
   COMMAND_BUFFERS,
+  COMPUTED,
   CROSSINGS,
   DATA_SHARDINGS,
   DECAYS,
@@ -43,6 +44,7 @@ from jaxpower.config import (
   Conditions,
   ConfigError,
   Execution,
+  Model,
   Sweep,
   Trial,
   article,
@@ -50,6 +52,7 @@ from jaxpower.config import (
   field_hints,
   field_types,
   get,
+  is_free,
   make_plain,
   plain_type,
   to_dict,
@@ -180,8 +183,12 @@ def check_sweep(sweep: Sweep) -> None:
   _check_task_names(sweep)
   paths = [path for path in field_types(Trial()) if path != "seed"]
   for path, values in sweep.vary.items():
-    if path not in paths:
+    if path not in paths and not is_free(path):
       raise ConfigError(unknown("field", path, paths), field="vary")
+    if path in COMPUTED:
+      raise ConfigError(
+        "is filled in from the file that is named; vary that", field=path
+      )
     if not values:
       raise ConfigError("give at least one value", field=f"vary.{path}")
     if len(set(map(repr, values))) < len(values):
@@ -275,9 +282,28 @@ def _typed_items(path: str, items: dict[str, Any], hint: Any) -> dict[str, Any]:
     for key, value in items.items():
       if type(value) is not float or not math.isfinite(value):
         raise _no_number(f"{path}.{key}", value)
+  elif kind is Any:
+    for key, value in items.items():
+      _check_option(f"{path}.{key}", key, value)
   elif not all(type(value) is kind for value in items.values()):
     raise ConfigError("every value must be a tuple of values", field=path)
   return items
+
+
+def _check_option(path: str, name: Any, value: Any) -> None:
+  """Raises ConfigError unless an option can be passed on, and told as JSON."""
+  if type(name) is not str or not name.isidentifier():
+    raise ConfigError("must be a name as Python has them", field=path)
+  values = value if type(value) is tuple else (value,)
+  for each in values:
+    if type(each) is float and not math.isfinite(each):
+      raise _no_number(path, value)
+    if each is not None and type(each) not in (bool, int, float, str):
+      raise ConfigError(
+        "must be a number, a word, true, false, None or a tuple of these",
+        field=path,
+        value=f"= {reprlib.repr(value)}",
+      )
 
 
 def _no_number(path: str, value: Any) -> ConfigError:
@@ -293,7 +319,9 @@ def _check_ranges(conditions: Conditions, varied: Collection[str] = ()) -> None:
   """Checks each field alone; names in varied fields come with the trials."""
   for path, names in CHOICES.items():
     name = get(conditions, path)
-    if name not in names and path not in varied:
+    if path in varied or (path == "model.name" and OWN in name):
+      continue
+    if name not in names:
       what = path.removesuffix(".name").replace(".", " ")
       raise ConfigError(unknown(what, name, names))
   _check_accuracy("target_accuracy", conditions.target_accuracy)
@@ -358,7 +386,7 @@ def _field_error(conditions: Conditions, path: str, reason: str) -> ConfigError:
 
 def _check_together(trial: Trial) -> None:
   """Raises ConfigError on values that are right alone and not together."""
-  name, network = trial.model.name, NETWORKS[trial.model.name]
+  name, network = trial.model.name, network_of(trial.model.name)
   rule = OPTIMIZERS[trial.optimizer.name]
   for path, having in (
     ("model.name", network.frameworks),
@@ -371,6 +399,7 @@ def _check_together(trial: Trial) -> None:
     models = ", ".join(n for n in MODELS if NETWORKS[n].dropout)
     reason = f"{name} has no dropout; models that have: {models}"
     raise _field_error(trial, "dropout", reason)
+  check_options(trial)
   layers = network.layers * trial.model.depth
   if layers < 1 or not layers.is_integer():
     raise ConfigError(
@@ -407,6 +436,38 @@ def _check_execution(trial: Trial) -> None:
       raise _field_error(trial, f"execution.{name}", reason)
 
 
+def check_options(trial: Trial) -> None:
+  """Raises ConfigError where a network is given sizes that it has not.
+
+  The package's networks have width, depth and heads; a user's has the options
+  that its class takes.
+  """
+  model, plain = trial.model, Model()
+  if OWN not in model.name:
+    if model.options:
+      raise ConfigError(
+        f"{model.name} takes no options; it has model.width, model.depth and"
+        " model.heads",
+        field="model.options",
+        value=", ".join(model.options),
+      )
+    return
+  for field in ("width", "depth", "heads"):
+    if (value := getattr(model, field)) != getattr(plain, field):
+      raise ConfigError(
+        f"{model.name} has its sizes from model.options; write"
+        f" model.options.{field}",
+        field=f"model.{field}",
+        value=f"{value:g}",
+      )
+  if trial.optimizer.muon_matrices == "hidden":
+    raise ConfigError(
+      f"which layer of {model.name} is the first is not known; take all",
+      field="optimizer.muon_matrices",
+      value="hidden",
+    )
+
+
 def _check_sharding(trial: Trial) -> None:
   """Raises ConfigError where arrays cannot lie on the devices as asked for."""
   name, divided = trial.framework, trial.data_sharding == "divided"
@@ -421,7 +482,7 @@ def _check_sharding(trial: Trial) -> None:
   if divided and trial.transfer.features == "once":
     reason = "features are kept whole on each device; take auto"
     raise _field_error(trial, "data_sharding", reason)
-  normed = NETWORKS[trial.model.name].batch_norm
+  normed = network_of(trial.model.name).batch_norm
   if name == "torch_compile" and normed and trial.batch_norm == "global":
     # What its batch norms send is in no graph of one piece.
     reason = "not in torch_compile; take device, or framework torch or jax"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxpower.config import Conditions, Sweep, Trial, put, sources
-from jaxpower.plan import checks
+from jaxpower.plan import checks, identity
 
 
 def expand(sweep: Sweep) -> list[Trial]:
@@ -30,7 +30,8 @@ def expand(sweep: Sweep) -> list[Trial]:
 def trial_of(sweep: Sweep, values: Mapping[str, Any], seed: int) -> Trial:
   """Makes one trial of a sweep: its conditions with these values and seed.
 
-  Raises ConfigError where a value is not of its field's type.
+  Raises ConfigError where a value is not of its field's type, ConfigError or
+  DataError where a file of the user's that it names cannot be used.
   """
   shared = {
     field.name: getattr(sweep, field.name)
@@ -43,6 +44,7 @@ def trial_of(sweep: Sweep, values: Mapping[str, Any], seed: int) -> Trial:
   for source in sources(trial):
     source.seed = seed
   _drop_other_tasks(trial)
+  identity.fill_in(trial)
   return trial
 
 

@@ -13,8 +13,15 @@ import pathlib
 from collections.abc import Iterable, Mapping
 
 from jaxpower import data, weights
-from jaxpower.architectures import MODELS, NETWORKS
-from jaxpower.config import ConfigError, Trial, sources, trial_id, unknown
+from jaxpower.architectures import MODELS, NETWORKS, network_of
+from jaxpower.config import (
+  ConfigError,
+  Trial,
+  sources,
+  to_dict,
+  trial_id,
+  unknown,
+)
 from jaxpower.messages import Ready
 from jaxpower.plan.checks import SOURCE, check_with_sources
 from jaxpower.power import board_settings
@@ -88,7 +95,7 @@ def check_kind(trial: Trial, kind: str) -> None:
   """
   name = trial.model.name
   readers = [n for n in MODELS if kind in NETWORKS[n].reads]
-  if name not in readers:
+  if kind not in network_of(name).reads:
     raise ConfigError(
       f"does not read {trial.data} ({kind}); models that do:"
       f" {', '.join(readers)}",
@@ -237,3 +244,23 @@ def _near(batch: int, parts: int, every: int) -> str:
   if not any(sides):
     sides = [batch // parts * parts, batch // parts * parts + parts]
   return " or ".join(str(size) for size in sides if size)
+
+
+def with_own_networks(
+  trials: Iterable[Trial],
+) -> list[tuple[Trial, data.Facts]]:
+  """Picks trials with a network of the user's, one of each that differs.
+
+  Seeds, rates and batch sizes make no other network. Each comes with the facts
+  of its data.
+  """
+  picked: dict[str, Trial] = {}
+  for trial in trials:
+    if network_of(trial.model.name).own:
+      facts = (
+        to_dict(trial.model),
+        *(trial.data, trial.data_fingerprint, trial.tasks, trial.precision),
+        *(trial.dropout, trial.transfer.features),
+      )
+      picked.setdefault(repr(facts), trial)
+  return [(trial, data.describe(trial.data)) for trial in picked.values()]

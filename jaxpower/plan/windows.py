@@ -18,6 +18,7 @@ from jaxpower.architectures import (
   ResNetSizes,
   Sizes,
   TransformerSizes,
+  network_of,
   patch_side,
   sizes_of,
 )
@@ -53,7 +54,10 @@ def short_windows(trials: Iterable[Trial], ready: Ready) -> str:
   period = counter_period(ready)
   if ready.platform == "cpu" or period is None:
     return ""
-  trials = tuple(trials)
+  # What a network of the user's computes is not known.
+  trials = [t for t in trials if not network_of(t.model.name).own]
+  if not trials:
+    return ""
   lasting = [window_seconds(trial, ready) for trial in trials]
   short = sum(seconds < FEWEST_PERIODS * period for seconds in lasting)
   if not short:
@@ -111,9 +115,10 @@ def forward_operations(trial: Trial) -> float:
   shape = facts.input_shape
   if isinstance(sizes, TransformerSizes):
     return 2 * _transformer(sizes, shape, facts.kind == "image")
-  height, width, channels = (
-    shape if len(shape) == 3 else (shape[0], 1, *shape[1:])
-  )
+  # A window is a column of pixels, with or without an axis of channels.
+  height, width, channels = shape if len(shape) == 3 else (*shape[:1], 1, 1)
+  if len(shape) == 2:
+    channels = shape[1]
   if isinstance(sizes, CnnSizes):
     return 2 * _cnn(sizes, height, width, channels)
   return 2 * _resnet(sizes, height, width, channels)

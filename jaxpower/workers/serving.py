@@ -21,10 +21,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from jaxpower import attempts, machine, provenance
-from jaxpower.config import Trial, trial_id
+from jaxpower.config import ConfigError, Trial, trial_id
 from jaxpower.hosts.part import part_of
 from jaxpower.messages import (
   Alive,
+  Check,
+  Checked,
   Done,
   Progress,
   Ready,
@@ -95,11 +97,11 @@ class Orders:
   def __init__(self, inbox: Connection):
     self.stop = threading.Event()
     self._inbox = inbox
-    self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+    self._tasks: queue.SimpleQueue[Task | Check | None] = queue.SimpleQueue()
     threading.Thread(target=self._read, name="orders", daemon=True).start()
 
-  def next(self) -> Task | None:
-    """Waits for a task; None once the sweep is gone."""
+  def next(self) -> Task | Check | None:
+    """Waits for what to do; None once the sweep is gone."""
     return self._tasks.get()
 
   def _read(self) -> None:
@@ -166,6 +168,9 @@ def serve(
   sender.send(ready)
   with contextlib.suppress(BrokenPipeError):  # the sweep is gone
     while (task := orders.next()) is not None:
+      if isinstance(task, Check):
+        sender.send(host.check(task))
+        continue
       end = host.run(task, orders, sender)
       sender.send(end)
       if isinstance(end, Done) and end.renew:
@@ -224,6 +229,17 @@ class Host:
       warnings=tuple(map(str, cautions)),
     )
 
+  def check(self, asked: Check) -> Checked:
+    """Says what is wrong with a user's network, before anything is trained."""
+    trial, facts = asked.trial, asked.facts
+    try:
+      classes = [facts.labels[task] for task in trial.tasks]
+      text = facts.kind == "tokens" and classes == [facts.vocabulary]
+      self._wing.check(trial, facts, sum(classes), text)
+    except ConfigError as error:
+      return Checked(str(error))
+    return Checked("")
+
   def run(self, task: Task, orders: Orders, sender: Sender) -> Done | Stopped:
     """Runs a trial; an error in it makes a failed record.
 
@@ -267,7 +283,7 @@ class Host:
     # Set before the meter looks at the cards, and put back after it.
     with (
       board_settings.applied(asked, gpus) as facts,
-      self._monitor(task.trial) as monitor,
+      self._monitor(task.trial, task.at_once, task.own_cores) as monitor,
     ):
       record = trial.run(
         task.trial,
@@ -283,14 +299,22 @@ class Host:
       )
     return _with_settings(record, asked, facts) if asked else record
 
-  def _monitor(self, metered: Trial) -> Any:
+  def _monitor(
+    self, metered: Trial, at_once: int = 1, own_cores: bool = False
+  ) -> Any:
     from jaxpower import billing
     from jaxpower.power import Monitor
 
     gpus = billing.gpus_of(billing.devices_of(metered))
     if self._hosts is not None:
       return self._hosts.monitor(self._wing.wait, gpus)
-    return Monitor(self._meter, wait=self._wing.wait, gpus=gpus)
+    return Monitor(
+      self._meter,
+      wait=self._wing.wait,
+      gpus=gpus,
+      at_once=at_once,
+      own_cores=own_cores,
+    )
 
 
 def _with_settings(

@@ -33,6 +33,7 @@ NESTED = {
   "config",
   "varied",
   "curve",
+  "company",
   "compile",
   "meter",
   "provenance",
