@@ -7,20 +7,24 @@
 #
 # HASHES=1 installs first, of all but CUDA and PyTorch, only files whose SHA-256
 # is in hashes.txt
-# TORCH=2.13.0 installs that version of PyTorch too, for the PyTorch wing
+# TORCH=2.13.0 installs that version of PyTorch too, for the PyTorch wing.
+# CUDA=13, 12 or none decides for which CUDA JAX is installed; by default the
+# NVIDIA driver does, and `make run` then trains in the size of a GPU.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-OUT ?= runs/batch
+OUT ?=
+CONFIG ?= configs/batch.py:auto
 TORCH ?=
 HASHES ?=
+CUDA = auto
 KILLS ?= 200
 
-.PHONY: run test check torture install hashes clean
+.PHONY: run test check torture install hashes clean FORCE
 
 run: $(VENV)/installed
-	@$(BIN)/python scripts/run.py --config=configs/batch.py --out=$(OUT)
+	@$(BIN)/python scripts/run.py --config=$(CONFIG) $(if $(OUT),--out=$(OUT))
 
 test: $(VENV)/installed-dev
 	@$(MAKE) --no-print-directory check BIN=$(BIN)/
@@ -59,16 +63,21 @@ hashes:
 	  --python-version 3.11 --constraint constraints.txt --generate-hashes \
 	  --no-annotate --no-header --quiet --output-file hashes.txt
 
-$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+# Which CUDA; a new date only where it is another one, and then all is installed.
+$(VENV)/cuda: FORCE | $(VENV)/bin/python
+	@$(BIN)/python scripts/install.py --cuda=$(CUDA) --note=$@
+
+$(VENV)/installed: pyproject.toml constraints.txt $(VENV)/cuda
 	@echo 'installing jaxpower into $(VENV), once; this takes a minute or two'
-	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train]'
+	@$(BIN)/python scripts/install.py --cuda=$(CUDA) --extra=train
 	@touch $@
 
-$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/cuda
 	@echo 'installing jaxpower and its checks into $(VENV), once'
-	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@[ -z '$(TORCH)' ] || $(BIN)/pip install --quiet torch==$(TORCH)
+	@$(BIN)/python scripts/install.py --cuda=$(CUDA) --extra=dev --torch=$(TORCH)
 	@touch $@ $(VENV)/installed
+
+FORCE:
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

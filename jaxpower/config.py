@@ -45,6 +45,10 @@ SHARDINGS = ("replicated", "fsdp")
 DATA_SHARDINGS = ("auto", "replicated", "divided")
 BATCH_NORMS = ("device", "global")
 CROSSINGS = ("first", "confirmed", "interpolated")
+ATTENTIONS = ("auto", "plain", "fused")
+DRAWS = ("threefry", "rbg")
+COMMAND_BUFFERS = ("default", "none", "loops")
+LAYOUTS = ("auto", "nhwc", "nchw")
 # Fields that are filled in when a sweep is planned (`plan.identity`).
 COMPUTED = ("model.fingerprint", "data_fingerprint")
 
@@ -122,6 +126,8 @@ def later(default: Any, *, before: Any, hashed: bool | None = None) -> Any:
 
 
 BEFORE = "before"  # key of a later field's metadata
+# Metadata of a later part of a config, all of whose fields are later ones.
+LATER_PART: dict[str, Any] = {BEFORE: {}}
 
 
 @dataclasses.dataclass(kw_only=True, unsafe_hash=True)
@@ -190,6 +196,24 @@ class Transfer:
   freeze: bool = False  # train the head alone; batch statistics stay too
   backbone_rate: float = 1.0
   features: str = later("every", before="every")
+
+
+@dataclasses.dataclass(kw_only=True, unsafe_hash=True)
+class Execution:
+  """How an update is carried out: what changes its cost and not its meaning.
+
+  Switches for GPUs, that each may be measured (docs/gpu.md). Hashable, as what
+  programs depend on. All but `evaluation_chunk` are JAX's alone.
+  """
+
+  attention: str = later("auto", before="auto")  # or "plain", "fused"
+  draws: str = later("threefry", before="threefry")  # of dropout; or "rbg"
+  unroll: int = later(1, before=1)  # updates in one turn of the loop
+  command_buffers: str = later("default", before="default")  # "none", "loops"
+  autotune_level: int = later(-1, before=-1)  # 0 (none) to 5; -1: XLA's own
+  layout: str = later("auto", before="auto")  # of convolutions on GPUs
+  evaluation_chunk: int = later(0, before=0)  # examples of a pass; 0: chosen
+  chunks_in_flight: int = later(1, before=1)  # 1 or 2, of a streamed set
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -268,6 +292,11 @@ class Conditions:
   processes: str = later("auto", before="auto")  # "one", or one a "device"
   transfer: Transfer = dataclasses.field(default_factory=Transfer)
   framework: str = "jax"
+  execution: Execution = dataclasses.field(
+    default_factory=Execution, metadata=LATER_PART
+  )
+  power_limit_watts: float = later(0.0, before=0.0)  # of each GPU; 0: as it is
+  sm_clock_mhz: int = later(0, before=0)  # locked; 0: as it is
   data_fingerprint: str = later("", before="")
 
 
@@ -294,7 +323,8 @@ class Sweep(Conditions):
   A running trial writes a checkpoint at the first look after
   `checkpoint_minutes`, from which it goes on after a kill; 0: none but where
   it is asked to stop. With its record they are removed, unless
-  `keep_checkpoints`.
+  `keep_checkpoints`. With `compilation_cache` what JAX compiled is kept in the
+  run folder for the sweep's other workers.
   """
 
   name: str = "sweep"
@@ -307,6 +337,7 @@ class Sweep(Conditions):
   phase_seconds: float = later(86_400.0, before=86_400.0)
   checkpoint_minutes: float = later(10.0, before=10.0)
   keep_checkpoints: bool = later(False, before=False)
+  compilation_cache: bool = later(False, before=False)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -406,7 +437,7 @@ def completed(kind: type, config: dict[str, Any]) -> dict[str, Any]:
     for name, before in _before(kind).items()
     if name not in config
   }
-  return _each_part(kind, config, completed) | absent
+  return _each_part(kind, config | absent, completed)
 
 
 def _as_before(kind: type, config: dict[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,13 @@ from jaxpower.folder.lock import FolderLock, locked
 from jaxpower.folder.record_files import Listing, Rejected
 from jaxpower.messages import Progress, Ready
 from jaxpower.onlookers import Onlookers
-from jaxpower.plan import growth, identity, pretraining, requirements
+from jaxpower.plan import (
+  growth,
+  identity,
+  pretraining,
+  requirements,
+  windows,
+)
 from jaxpower.plan.checks import check_cadence, check_with_sources
 from jaxpower.plan.grid import expand
 from jaxpower.plan.growth import Grown, GrowthError
@@ -53,6 +59,8 @@ from jaxpower.workers.patience import Limits
 from jaxpower.workers.places import WHOLE, Place
 from jaxpower.workers.step import Heard, Job, Stopped
 from jaxpower.workers.worker import Worker, Workers
+
+COMPILED = "compiled"  # the folder of JAX's cache in a run folder
 
 # Called with the number of the trial (from 1), the trial and its news.
 Watch = Callable[[int, Trial, Progress | TrialRecord], None]
@@ -252,6 +260,7 @@ def execute(
     path = plan.folder / sweep_file.NAME
     onlookers.call(tell, f"{path} was gone; it is made anew from the records")
   if plan.left:
+    requirements.check_board_settings(plan.left)
     # First of all: a worker takes memory and joules from a trial that is being
     # measured here by another run.
     with locked(plan.folder) as lock, _workers(plan, lock) as workers:
@@ -340,19 +349,23 @@ def _looked_at(plan: Plan, workers: Workers) -> tuple[Ready, Plan, list[str]]:
   """Looks at the devices of each framework, before the first trial of any.
 
   Returns what the worker says that is to run the first trial, and stays up;
-  the plan without trials that this machine cannot run, and lines of these.
+  the plan without trials that this machine cannot run; and lines of these, and
+  of windows that are too short for the counter.
   Raises ConfigError where none can be run and none has a record.
   """
   unfit: dict[str, ConfigError] = {}
+  short: list[str] = []
   for trials in _by_framework(plan.left):
     worker = workers.of(trials[0].framework)
     unfit |= requirements.unfit(trials, worker.ready)
+    fit = [trial for trial in trials if trial_id(trial) not in unfit]
+    short += filter(None, [windows.short_windows(fit, worker.ready)])
     _check_networks(worker, trials)
   left = tuple(t for t in plan.left if trial_id(t) not in unfit)
   if not left and not plan.recorded:
     raise next(iter(unfit.values()))
   ready = workers.of((left or plan.left)[0].framework).ready
-  lines = requirements.left_out(unfit)
+  lines = [*requirements.left_out(unfit), *short[:1]]
   return ready, dataclasses.replace(plan, unfit=frozenset(unfit)), lines
 
 
@@ -477,7 +490,9 @@ def _keep(
 
 def _workers(plan: Plan, lock: FolderLock, place: Place = WHOLE) -> Workers:
   """Returns what starts the workers of a plan, which hold its lock too."""
-  return Workers(plan.meter, limits_of(plan.sweep), (lock.descriptor,), place)
+  compiled = plan.folder / COMPILED if plan.sweep.compilation_cache else None
+  limits, held = limits_of(plan.sweep), (lock.descriptor,)
+  return Workers(plan.meter, limits, held, place, compiled)
 
 
 def limits_of(sweep: Sweep) -> Limits:

@@ -545,7 +545,10 @@ def _compiled(
     for window in accounting.of_phase(windows, phase)
   )
   cost = Compilation(
-    seconds=first.seconds, joules=first.joules, repeats=(first, *more)
+    seconds=first.seconds,
+    joules=first.joules,
+    from_disk=getattr(programs, "from_disk", None),
+    repeats=(first, *more),
   )
   return Compiled(programs, cost, wing.flops_per_step(spec))
 

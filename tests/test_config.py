@@ -293,3 +293,17 @@ def test_a_gpu_has_a_process_of_its_own(
 ) -> None:
   trial = Trial(processes=processes, framework=framework, devices=devices)
   assert config.processes_of(trial, platform, 8) == expected
+
+
+def test_a_later_part_counts_in_an_id_only_where_it_is_set() -> None:
+  plain = config.to_dict(Trial())
+  old = {name: part for name, part in plain.items() if name != "execution"}
+  assert config.completed(Trial, old) == plain
+  half = old | {"execution": {"unroll": 4}}
+  unrolled = Trial(execution=config.Execution(unroll=4))
+  assert config.completed(Trial, half) == config.to_dict(unrolled)
+  assert config.id_of(old) == config.trial_id(Trial())
+  assert config.trial_id(unrolled) != config.trial_id(Trial())
+  varied = {"vary": {"execution": [{"unroll": 2}]}}
+  held = config.completed(Sweep, config.to_dict(Sweep()) | varied)
+  assert held["vary"]["execution"][0]["attention"] == "auto"

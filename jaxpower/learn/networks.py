@@ -21,6 +21,7 @@ def build(
   vocabulary: int | None = None,
   *,
   precision: str,
+  attention: str = "plain",
   input_shape: Sequence[int] = (),
   batch_norms: int = 1,
 ) -> Any:
@@ -33,6 +34,7 @@ def build(
     classes: The outputs of the head.
     vocabulary: The number of tokens, where the inputs are tokens.
     precision: Of the arithmetic; weights are float32.
+    attention: Who computes it: "plain", "xla" or "cudnn".
     input_shape: Of one input; only a user's network may ask for it.
     batch_norms: Equal parts of a batch that batch norms take each by itself;
       those of a user's network take all of it.
@@ -46,4 +48,6 @@ def build(
   network = module.build(
     model.name, sizes_of(model), classes, vocabulary, jnp.dtype(precision)
   )
+  if attention != "plain" and hasattr(network, "attention"):
+    network = network.clone(attention=attention)
   return network.clone(batch_norms=batch_norms) if batch_norms > 1 else network

@@ -19,6 +19,10 @@ from jaxpower.learn.optimizer import Hyperparameters
 from jaxpower.learn.spec import Data, Spec, network_of
 from jaxpower.learn.state import TrainState, backbone_of, head_of
 
+# Of JAX, by what a config calls them. Threefry draws the same on any number of
+# devices; XLA's own generator is one operation on a GPU.
+GENERATORS = {"threefry": "threefry2x32", "rbg": "rbg"}
+
 
 def train_step(
   spec: Spec, state: TrainState, batch: Data, numbers: Hyperparameters
@@ -36,7 +40,9 @@ def train_step(
       images are augmented.
     numbers: Scalars; `task_weights` is [tasks].
   """
-  key = jax.random.fold_in(jax.random.key(numbers.seed), state.step)
+  draws = GENERATORS[spec.execution.draws]
+  key = jax.random.key(numbers.seed, impl=draws)
+  key = jax.random.fold_in(key, state.step)
   gradients = _gradients if spec.accumulation == 1 else _accumulated_gradients
   if len(spec.tasks) > 1:
     # Over the whole batch, so that micro-batches with few labels of a task

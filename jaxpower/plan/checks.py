@@ -18,14 +18,18 @@ from typing import Any
 
 from jaxpower.architectures import MODELS, NETWORKS, OWN, network_of
 from jaxpower.config import (
+  ATTENTIONS,
   AUGMENTATIONS,
   BATCH_NORMS,
+  COMMAND_BUFFERS,
   COMPUTED,
   CROSSINGS,
   DATA_SHARDINGS,
   DECAYS,
+  DRAWS,
   FEATURES,
   FRAMEWORKS,
+  LAYOUTS,
   MATMUL_PRECISIONS,
   MUON_MATRICES,
   OPTIMIZERS,
@@ -39,6 +43,7 @@ from jaxpower.config import (
   TASK_WEIGHTINGS,
   Conditions,
   ConfigError,
+  Execution,
   Model,
   Sweep,
   Trial,
@@ -78,6 +83,10 @@ CHOICES = {
   "crossing": CROSSINGS,
   "optimizer.decay": DECAYS,
   "optimizer.muon_matrices": MUON_MATRICES,
+  "execution.attention": ATTENTIONS,
+  "execution.draws": DRAWS,
+  "execution.command_buffers": COMMAND_BUFFERS,
+  "execution.layout": LAYOUTS,
 }
 AT_LEAST = {
   "devices": 0,
@@ -89,6 +98,12 @@ AT_LEAST = {
   "accumulation": 0,
   "patience": 0,
   "model.heads": 1,
+  "execution.unroll": 1,
+  "execution.autotune_level": -1,
+  "execution.evaluation_chunk": 0,
+  "execution.chunks_in_flight": 1,
+  "power_limit_watts": 0,
+  "sm_clock_mhz": 0,
 }
 # Fields of a sweep: how long a worker is waited for, and saved after.
 WAITING = (
@@ -106,6 +121,10 @@ AT_MOST = {
   "budget_examples": 10**15,
   "devices": 10_000,
   "evaluate_every_examples": 10**15,
+  "execution.autotune_level": 5,
+  "execution.chunks_in_flight": 2,
+  "execution.evaluation_chunk": 2**31 - 1,
+  "execution.unroll": 1_000,
   "idle_seconds": 86_400,  # a day
   "model.depth": 100,
   "model.heads": 10_000,
@@ -116,8 +135,11 @@ AT_MOST = {
   "optimizer.warmup_examples": 10**15,
   "optimizer.weight_decay": 1e38,
   "patience": 10**15,
+  "power_limit_watts": 10_000,
+  "sm_clock_mhz": 10_000,
   "transfer.backbone_rate": 1e38,
 }
+SWITCHES_OF_ALL = ("evaluation_chunk",)  # of `execution`, beside JAX's own
 LARGEST = 10**300  # of a whole number that becomes a float; chosen
 MOST_TRIALS = 1_000_000  # of a sweep; chosen: their plan takes minutes
 # Of a sweep and so of its run folder; of 100 characters a folder can be made
@@ -387,6 +409,7 @@ def _check_together(trial: Trial) -> None:
     )
   if trial.augmentation != "none" and "image" not in network.reads:
     raise _field_error(trial, "augmentation", f"{name} reads no images")
+  _check_execution(trial)
   if trial.batch_size % (trial.accumulation or 1):
     reason = f"must divide batch_size {trial.batch_size}"
     raise _field_error(trial, "accumulation", reason)
@@ -400,6 +423,17 @@ def _check_together(trial: Trial) -> None:
       f"{schedule} has its own warm-up; leave it at 0",
       field="optimizer.warmup_examples",
     )
+
+
+def _check_execution(trial: Trial) -> None:
+  """Raises ConfigError on a switch that the trial's framework has not."""
+  if trial.framework == "jax":
+    return
+  usual = dataclasses.asdict(Execution())
+  for name, value in dataclasses.asdict(trial.execution).items():
+    if value != usual[name] and name not in SWITCHES_OF_ALL:
+      reason = f"only in jax, not in {trial.framework}; change it or framework"
+      raise _field_error(trial, f"execution.{name}", reason)
 
 
 def check_options(trial: Trial) -> None:

@@ -24,6 +24,8 @@ from jaxpower.config import (
 )
 from jaxpower.messages import Ready
 from jaxpower.plan.checks import SOURCE, check_with_sources
+from jaxpower.power import board_settings
+from jaxpower.power.board_settings import BoardSettings
 
 
 def check_installed(trial: Trial) -> None:
@@ -169,6 +171,16 @@ def _inputs(name: str) -> str:
   shape = " x ".join(map(str, facts.input_shape))
   tokens = f" of {facts.vocabulary}" if facts.vocabulary else ""
   return f"{facts.kind} {shape}{tokens}"
+
+
+def check_board_settings(trials: Iterable[Trial]) -> None:
+  """Raises ConfigError where trials set GPUs as they cannot be, by us."""
+  wanted = {(t.power_limit_watts, t.sm_clock_mhz) for t in trials}
+  for watts, clock in sorted(wanted - {(0.0, 0)}):
+    try:
+      board_settings.check(BoardSettings(watts, clock))
+    except board_settings.SettingsError as error:
+      raise ConfigError(str(error)) from None
 
 
 def unfit(trials: Iterable[Trial], ready: Ready) -> dict[str, ConfigError]:

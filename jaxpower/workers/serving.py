@@ -7,6 +7,7 @@ busy or hangs. One sends a sign of life.
 """
 
 import contextlib
+import dataclasses
 import gc
 import os
 import pathlib
@@ -34,7 +35,10 @@ from jaxpower.messages import (
   Stopped,
   Task,
 )
+from jaxpower.power import board_settings
+from jaxpower.power.board_settings import BoardSettings
 from jaxpower.power.clocks import read_clocks
+from jaxpower.records import TrialRecord
 from jaxpower.workers import lifeline
 from jaxpower.workers.program_cache import ProgramCache
 from jaxpower.workers.worker import PREPARE, failed_record
@@ -262,7 +266,7 @@ class Host:
     return Done(record, renew=renew)
 
   def _record(self, task: Task, orders: Orders, sender: Sender) -> Any:
-    from jaxpower import trial
+    from jaxpower import billing, trial
 
     if not self._prepared:
       sender.send(Progress(phase=PREPARE))
@@ -274,8 +278,14 @@ class Host:
       if self._framework != "jax":
         self._hosts.start(task.trial.devices or self._part.world_size)
       origin = origin | {"hosts": self._hosts.ranks}
-    with self._monitor(task.trial, task.at_once, task.own_cores) as monitor:
-      return trial.run(
+    asked = BoardSettings(task.trial.power_limit_watts, task.trial.sm_clock_mhz)
+    gpus = billing.gpus_of(billing.devices_of(task.trial)) if asked else []
+    # Set before the meter looks at the cards, and put back after it.
+    with (
+      board_settings.applied(asked, gpus) as facts,
+      self._monitor(task.trial, task.at_once, task.own_cores) as monitor,
+    ):
+      record = trial.run(
         task.trial,
         task.varied,
         monitor=monitor,
@@ -287,6 +297,7 @@ class Host:
         compile_repeats=task.compile_repeats,
         checkpoint_minutes=task.checkpoint_minutes,
       )
+    return _with_settings(record, asked, facts) if asked else record
 
   def _monitor(
     self, metered: Trial, at_once: int = 1, own_cores: bool = False
@@ -304,6 +315,18 @@ class Host:
       at_once=at_once,
       own_cores=own_cores,
     )
+
+
+def _with_settings(
+  record: TrialRecord, asked: BoardSettings, facts: dict[str, Any]
+) -> TrialRecord:
+  """Adds to a record what the cards were set to, and where they were not."""
+  told = board_settings.unlike(asked, record.meter.get("gpus") or {})
+  if not facts["restored"]:
+    told.append("the GPUs' settings could not be put back: see nvidia-smi -q")
+  return dataclasses.replace(
+    record, board_settings=facts, warnings=(*record.warnings, *told)
+  )
 
 
 def gpus_of_ranks(processes: int) -> list[str]:

@@ -89,6 +89,8 @@ class Workers:
     limits: How long each of them is waited for.
     held: Descriptors that a worker keeps open while it lives, such as a lock.
     place: Where they run.
+    compiled: A folder for what JAX compiles, kept for later workers; None: no
+      worker knows what another compiled.
   """
 
   def __init__(
@@ -97,7 +99,9 @@ class Workers:
     limits: Limits = DEFAULT_LIMITS,
     held: Sequence[int] = (),
     place: Place = WHOLE,
+    compiled: pathlib.Path | None = None,
   ):
+    self._compiled = compiled
     self._meter = meter
     self._limits = limits
     self._held = tuple(held)
@@ -121,7 +125,12 @@ class Workers:
       self._worker = None
       self._open.close()
       worker = Worker(
-        self._meter, framework, self._limits, self._held, self._place
+        self._meter,
+        framework,
+        self._limits,
+        self._held,
+        self._place,
+        self._compiled,
       )
       self._worker = self._open.enter_context(worker)
       self._framework = framework
@@ -156,7 +165,9 @@ class Worker:
     limits: Limits = DEFAULT_LIMITS,
     held: Sequence[int] = (),
     place: Place = WHOLE,
+    compiled: pathlib.Path | None = None,
   ):
+    self._compiled = compiled
     self._meter = meter
     self._framework = framework
     self._limits = limits
@@ -325,7 +336,8 @@ class Worker:
         stdout=self._output,
         stderr=self._output,
         pass_fds=ends,
-        env=environment(os.environ, self._framework) | self._place.environment,
+        env=environment(os.environ, self._framework, self._compiled)
+        | self._place.environment,
       )
     # The child has its copies; with ours open its death would not be seen.
     inbox.close()
@@ -400,12 +412,17 @@ class Worker:
     return lines[-1].strip() if lines else ""
 
 
-def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
+def environment(
+  variables: Mapping[str, str],
+  framework: str,
+  compiled: pathlib.Path | None = None,
+) -> dict[str, str]:
   """Returns the environment of a worker, from that of the sweep.
 
   What JAX is told by variables is as far as it can be the same for all: no
   switches of a debugger, and no cache of compiled programs on disk, which would
-  make the cost of compiling depend on what ran before.
+  make the cost of compiling depend on what ran before; unless a folder for what
+  is `compiled` is given, which is then of this run alone.
   """
   package = pathlib.Path(jaxpower.__file__).parent.parent
   path = [str(package), *variables.get("PYTHONPATH", "").split(os.pathsep)]
@@ -416,6 +433,15 @@ def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
     "JAX_ENABLE_COMPILATION_CACHE": "false",
     "JAXPOWER_WORKER": "1",  # reads data itself (`jaxpower.data.own`)
   }
+  if compiled is not None:
+    own |= {
+      "JAX_ENABLE_COMPILATION_CACHE": "true",
+      "JAX_COMPILATION_CACHE_DIR": str(compiled.absolute()),
+      # Small programs too, and what XLA's autotuning found.
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+      "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+      "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "all",
+    }
   if framework != "jax":
     # JAX only initialises weights here; keep it off the GPUs.
     own["JAX_PLATFORMS"] = "cpu"
