@@ -61,6 +61,11 @@ from jaxpower.wording import (
 )
 
 PLACE = 10
+TYPICAL = (
+  "What each setting typically costs in {energy} of training until the target,"
+  " with its 95 % interval. A faint dot is a seed, an open arrow one that"
+  " missed the target, at what it spent."
+)
 CURVES = (
   "Accuracy on the {sets} set over the {energy} of training. A line is a trial;"
   " the bold one has the median energy of its setting. It ends in a filled"
@@ -204,7 +209,11 @@ def _with_figures(
   energy = energy_name(any(c.estimated for c in comparisons))
   sets = join_names(sorted({c.conditions.decided_by for c in comparisons}))
   curves = CURVES.format(energy=energy, sets=sets)
-  figures = [Figure("energy_accuracy", tuple(comparisons), curves)]
+  typical = TYPICAL.format(energy=energy)
+  figures = [
+    Figure("cost", tuple(comparisons), typical),
+    Figure("energy_accuracy", tuple(comparisons), curves),
+  ]
   if fronts := with_fronts(comparisons):
     caption = ACCURACY_FRONT if all(map(only_cpu_time, fronts)) else FRONTS
     figures.append(Figure("pareto", fronts, caption.format(energy=energy)))
