@@ -283,10 +283,11 @@ DOORS = {
 REPORT_DOORS = {
   "cells": {"compare"},
   "compare": set(),
+  "experiment": {"compare"},
   "findings": {"compare"},
   "given": {"compare"},
   "questions": {"cells", "compare", "findings", "given"},
-  "render": {"cells", "compare", "findings"},
+  "render": {"cells", "compare", "experiment", "findings"},
   "report": {"compare", "findings", "given", "questions", "render"},
   "share": set(),
 }

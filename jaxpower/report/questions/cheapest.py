@@ -36,7 +36,13 @@ from jaxpower.report.compare.repeats import RepeatNoise, repeat_noise
 from jaxpower.report.compare.selection import Extremes
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import CPU
-from jaxpower.report.findings import MOST_LINES, Figure, Section, Table
+from jaxpower.report.findings import (
+  MOST_LINES,
+  MOST_ROWS,
+  Figure,
+  Section,
+  Table,
+)
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   MOST_NAMES,
@@ -61,6 +67,11 @@ from jaxpower.wording import (
 )
 
 PLACE = 10
+TYPICAL = (
+  "What each setting typically costs in {energy} of training until the target,"
+  " with its 95 % interval. A faint dot is a seed, an open arrow one that"
+  " missed the target, at what it spent."
+)
 CURVES = (
   "Accuracy on the {sets} set over the {energy} of training. A line is a trial;"
   " the bold one has the median energy of its setting. It ends in a filled"
@@ -211,7 +222,13 @@ def _with_figures(
     sum(len(g.records) for g in c.groups) > MOST_LINES for c in comparisons
   ):
     curves += FEWER.format(most=MOST_LINES)
-  figures = [Figure("energy_accuracy", tuple(comparisons), curves)]
+  typical = TYPICAL.format(energy=energy)
+  if any(len(c.groups) > MOST_ROWS for c in comparisons):
+    typical += f" Of more than {MOST_ROWS} settings these are the cheapest."
+  figures = [
+    Figure("cost", tuple(comparisons), typical),
+    Figure("energy_accuracy", tuple(comparisons), curves),
+  ]
   if fronts := with_fronts(comparisons):
     caption = ACCURACY_FRONT if all(map(only_cpu_time, fronts)) else FRONTS
     figures.append(Figure("pareto", fronts, caption.format(energy=energy)))
