@@ -104,6 +104,7 @@ DOORS = {
     "folder.record_keeper",
     "messages",
     "plan.checks",
+    "plan.identity",
     "plan.requirements",
     "power",
     "records",
