@@ -63,7 +63,13 @@ class InProcess:
   lost: ClassVar[set[str]] = set()
 
   def __init__(
-    self, meter: str, framework: str, limits: Any, held: Any, place: Place
+    self,
+    meter: str,
+    framework: str,
+    limits: Any,
+    held: Any,
+    place: Place,
+    *_: Any,
   ):
     del meter, framework, limits, held
     self._gpus = place.gpus or GPUS
