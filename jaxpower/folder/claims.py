@@ -135,16 +135,16 @@ def _write(path: pathlib.Path) -> None:
 
 
 def _beat(claim: Claim, over: threading.Event) -> None:
-  """Touches the file until the end, or until another has taken over."""
+  """Touches the file until the end, or until another has taken over.
+
+  Where it cannot, the disk may be away for a while: that takes no claim away.
+  """
+  name, number = _trial(claim.path), _number(claim.path)
   while not over.wait(BEAT_SECONDS):
-    try:
+    with contextlib.suppress(OSError):
       os.utime(claim.path)
-      name = _trial(claim.path)
-      claim.lost = _files(claim.path.parent, name)[-1:] != [claim.path]
-    except FileNotFoundError:
-      claim.lost = True
-    except OSError:
-      continue  # the disk is away: the next beat may come through
+      newest = _files(claim.path.parent, name)[-1:]
+      claim.lost = any(_number(path) > number for path in newest)
     if claim.lost:
       return
 
