@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import pathlib
@@ -147,6 +148,19 @@ def test_a_disk_that_is_away_takes_no_claim(
     assert claim.holds()
     assert claim.path.stat().st_mtime_ns > before
   assert os.listdir(tmp_path / "run") == []
+
+
+def test_who_locked_a_folder_goes_on_where_no_claim_can_be_written(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  def full(path: pathlib.Path) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+  monkeypatch.setattr(claims, "_write", full)
+  with claimed(tmp_path, NAME, locked=True) as claim:
+    assert not claim.lost
+  with pytest.raises(OSError, match="No space left"), claimed(tmp_path, NAME):
+    pass
 
 
 def test_a_claim_that_changed_hands_meanwhile_is_not_taken_over(

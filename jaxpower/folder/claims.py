@@ -65,13 +65,22 @@ class Claim:
 
 
 @contextlib.contextmanager
-def claimed(folder: pathlib.Path, trial_id: str) -> Iterator[Claim]:
+def claimed(
+  folder: pathlib.Path, trial_id: str, *, locked: bool = False
+) -> Iterator[Claim]:
   """Claims a trial of a run folder; a context manager.
 
   Raises TakenError, in one line, where a living process has it; OSError where
-  the folder cannot be written to.
+  the folder cannot be written to. Who has `locked` the folder goes on without a
+  claim then: its disk may be full or away, and no trial is to be lost by that.
   """
-  claim = Claim(_made(folder / FOLDER, trial_id))
+  try:
+    claim = Claim(_made(folder / FOLDER, trial_id))
+  except OSError:
+    if not locked:
+      raise
+    yield Claim(folder / FOLDER / f"{trial_id}.0")
+    return
   over = threading.Event()
   thread = threading.Thread(
     target=_beat, args=(claim, over), name="jaxpower-claim", daemon=True
