@@ -12,6 +12,7 @@ from jaxpower.architectures import (
   BOTTLENECK_RATIO,
   MLP_RATIO,
   CnnSizes,
+  ResNetSizes,
   TransformerSizes,
   network_of,
   patch_side,
@@ -59,4 +60,5 @@ def _largest_activation(trial: Trial, shape: Sequence[int]) -> int:
   pixels = shape[0] * (shape[1] if image else 1)
   if isinstance(sizes, CnnSizes):
     return pixels * max(sizes.channels) // (4 if image else 2)
+  assert isinstance(sizes, ResNetSizes)
   return pixels * sizes.channels * (BOTTLENECK_RATIO if sizes.bottleneck else 1)

@@ -121,6 +121,7 @@ def forward_operations(trial: Trial) -> float:
     channels = shape[1]
   if isinstance(sizes, CnnSizes):
     return 2 * _cnn(sizes, height, width, channels)
+  assert isinstance(sizes, ResNetSizes)  # those of a user's are not known
   return 2 * _resnet(sizes, height, width, channels)
 
 
