@@ -3,6 +3,10 @@
 # make check  the same checks in the environment that is active now
 # make torture  install, then 200 kills of a tiny sweep at random instants; hours
 #
+# make hashes  writes hashes.txt anew from constraints.txt; needs uv
+#
+# HASHES=1 installs first, of all but CUDA and PyTorch, only files whose SHA-256
+# is in hashes.txt
 # TORCH=2.13.0 installs that version of PyTorch too, for the PyTorch wing.
 # CUDA=13, 12 or none decides for which CUDA JAX is installed; by default the
 # NVIDIA driver does, and `make run` then trains in the size of a GPU.
@@ -13,10 +17,11 @@ BIN := $(VENV)/bin
 OUT ?=
 CONFIG ?= configs/batch.py:auto
 TORCH ?=
+HASHES ?=
 CUDA = auto
 KILLS ?= 200
 
-.PHONY: run test check torture install clean FORCE
+.PHONY: run test check torture install hashes clean FORCE
 
 run: $(VENV)/installed
 	@$(BIN)/python scripts/run.py --config=$(CONFIG) $(if $(OUT),--out=$(OUT))
@@ -40,6 +45,23 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'jaxpower needs Python 3.11 or newer: make PYTHON=python3.12'; exit 2; }
 	@$(PYTHON) -m venv $(VENV)
+
+# What is there with its hash is not downloaded again; setuptools is among it,
+# so nothing is built with another one (pip's switch of this name is 0 for none).
+ifneq ($(HASHES),)
+export PIP_NO_BUILD_ISOLATION := 0
+$(VENV)/installed $(VENV)/installed-dev: $(VENV)/hashed
+endif
+
+$(VENV)/hashed: hashes.txt | $(VENV)/bin/python
+	@echo 'installing what hashes.txt has into $(VENV), once'
+	@$(BIN)/pip install --quiet --require-hashes --requirement hashes.txt
+	@touch $@
+
+hashes:
+	@uv pip compile pyproject.toml .ci/build.txt --extra dev --universal \
+	  --python-version 3.11 --constraint constraints.txt --generate-hashes \
+	  --no-annotate --no-header --quiet --output-file hashes.txt
 
 # Which CUDA; a new date only where it is another one, and then all is installed.
 $(VENV)/cuda: FORCE | $(VENV)/bin/python

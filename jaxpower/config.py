@@ -399,6 +399,14 @@ def trial_id(trial: Trial) -> str:
   return id_of(to_dict(trial), type(trial))
 
 
+def by_id(trials: Iterable[Trial]) -> dict[str, Trial]:
+  """Maps trials by their id, in their order; one that is there twice once."""
+  named: dict[str, Trial] = {}
+  for trial in trials:
+    named.setdefault(trial_id(trial), trial)
+  return named
+
+
 def id_of(config: dict[str, Any], kind: type = Trial) -> str:
   """Returns the `trial_id` of a trial from what `to_dict` made of it."""
   text = json.dumps(_as_before(kind, config), sort_keys=True)
@@ -495,10 +503,22 @@ def _part_kinds(kind: type) -> dict[str, type]:
 
 def with_seed(trial: Trial, seed: int) -> Trial:
   """Copies a trial at another seed, its pretrainings at that seed too."""
-  copied = copy.deepcopy(trial)
-  for trained in (copied, *sources(copied)):
+  again = copied(trial)
+  for trained in (again, *sources(again)):
     trained.seed = seed
-  return copied
+  return again
+
+
+def copied(config: T) -> T:
+  """Copies a config, its parts and pretrainings: as deepcopy does, faster."""
+  again = copy.copy(config)
+  for name in _field_names(type(config)):
+    value = getattr(config, name)
+    if dataclasses.is_dataclass(value):
+      setattr(again, name, copied(value))
+    elif isinstance(value, dict):
+      setattr(again, name, copy.deepcopy(value))
+  return again
 
 
 def sources(trial: Trial) -> Iterator[Trial]:

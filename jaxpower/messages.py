@@ -10,7 +10,7 @@ does.
 import dataclasses
 from typing import Any
 
-from jaxpower.config import Trial
+from jaxpower.config import Sweep, Trial
 from jaxpower.records import TrialRecord
 
 
@@ -69,7 +69,7 @@ class Task:
   varied: dict[str, Any]
   folder: str
   compile_repeats: int = 1
-  checkpoint_minutes: float = 10.0
+  checkpoint_minutes: float = Sweep.checkpoint_minutes
   at_once: int = 1
   own_cores: bool = False
 

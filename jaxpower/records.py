@@ -376,8 +376,9 @@ def from_json(line: bytes | str) -> TrialRecord:
     )
   if type(version) is not int or version < 1:
     raise ReadError(f"schema_version {version}, not 1 to {SCHEMA_VERSION}")
+  if isinstance(config := facts.get("config"), dict):
+    facts["config"] = completed(Trial, config)
   record = readers.fit(TrialRecord, facts)
-  record = dataclasses.replace(record, config=completed(Trial, record.config))
   _check(record)
   return record
 
@@ -414,12 +415,14 @@ def _check_parts(record: TrialRecord) -> None:
 
 def _check_numbers(place: str, value: Any) -> None:
   """Raises ReadError on a number of a size that nothing has."""
-  if isinstance(value, dict):
-    value = list(value.values())
-  if isinstance(value, list | tuple):
+  kind = type(value)
+  if kind is dict:
+    value, kind = value.values(), list
+  if kind is list or kind is tuple:
     for item in value:
-      _check_numbers(place, item)
-  elif isinstance(value, int | float) and abs(value) > MOST_OF_ANY:
+      if type(item) is not str:
+        _check_numbers(place, item)
+  elif (kind is float or kind is int) and abs(value) > MOST_OF_ANY:
     raise ReadError(f"{readers.shown(value)} is too large", place)
 
 

@@ -29,7 +29,7 @@ from typing import Any
 from jaxpower import accounting, billing, data, resume, weights
 from jaxpower.accounting import EvalResult
 from jaxpower.attempts import INTERRUPTED, Journal
-from jaxpower.config import Trial, trial_id
+from jaxpower.config import Sweep, Trial, trial_id
 from jaxpower.folder import timelines
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, Window
@@ -130,7 +130,7 @@ def run(
   tell: Tell = lambda progress: None,
   stop: Stop = lambda: False,
   compile_repeats: int = 1,
-  checkpoint_minutes: float = resume.MINUTES,
+  checkpoint_minutes: float = Sweep.checkpoint_minutes,
 ) -> TrialRecord:
   """Runs a trial under an entered monitor and returns its record.
 

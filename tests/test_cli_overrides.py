@@ -100,6 +100,7 @@ def test_a_trial_of_numpy_numbers_has_the_id_of_pythons() -> None:
     ("vary.batch_size", "", "a tuple of int"),
     ("vary.batch_size", "[" * 3_000, "a tuple of int"),
     ("vary.batch_size", "1,,2", "a tuple of int"),
+    ("vary.batch_size", "1and", "a tuple of int"),
     ("vary.batch_size", "(1.5, 2)", "a tuple of int"),
     ("vary.batch_size", "9" * 5_000, "a tuple of int"),
     ("vary.optimizer.learning_rate", "1e-3;1e-2", "a tuple of float"),

@@ -71,6 +71,19 @@ def test_trial_id_is_stable() -> None:
   assert config.trial_id(before) == "11ac9e60a62f"
 
 
+def test_another_seed_is_a_copy_of_all_parts_and_pretrainings() -> None:
+  first = Trial(targets={"label": 0.5})
+  trial = Trial(transfer=Transfer(init_from=first), targets={"label": 0.7})
+  again = config.with_seed(trial, 3)
+  assert again.transfer.init_from == dataclasses.replace(first, seed=3)
+  assert config.with_seed(again, 0) == trial
+  mine = (again, again.transfer.init_from)
+  for ours, theirs in zip(mine, (trial, first), strict=True):
+    assert ours is not theirs
+    for name in ("model", "optimizer", "transfer", "targets", "task_weights"):
+      assert getattr(ours, name) is not getattr(theirs, name)
+
+
 def test_trial_id_changes_with_every_field() -> None:
   trials = [
     Trial(),

@@ -9,7 +9,7 @@ import pytest
 
 from jaxpower import data, machine, sweep
 from jaxpower.cli import run
-from jaxpower.config import put
+from jaxpower.config import by_id, put
 from jaxpower.messages import Ready
 from jaxpower.plan import checks, grid, pretraining, windows
 
@@ -44,7 +44,7 @@ def test_a_config_takes_a_framework(
   path: pathlib.Path, framework: str, quick: str
 ) -> None:
   asked = run.load_config(f"{path}:framework={framework}{quick}")
-  trials = pretraining.with_sources(grid.expand(asked))
+  trials = pretraining.with_sources(by_id(grid.expand(asked))).values()
   beside = {"jax"} if path.stem == "frameworks" else set()
   assert {trial.framework for trial in trials} == {framework} | beside
 

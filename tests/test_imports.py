@@ -104,6 +104,7 @@ DOORS = {
     "folder.record_keeper",
     "messages",
     "plan.checks",
+    "plan.identity",
     "plan.requirements",
     "power",
     "records",
@@ -223,7 +224,7 @@ DOORS = {
   "workers": set(),
   "workers.host_memory": set(),
   "workers.lifeline": set(),
-  "workers.patience": set(),
+  "workers.patience": {"config"},
   "workers.places": {"config", "power"},
   "workers.pool": {
     "config",
@@ -283,10 +284,11 @@ DOORS = {
 REPORT_DOORS = {
   "cells": {"compare"},
   "compare": set(),
+  "experiment": {"compare"},
   "findings": {"compare"},
   "given": {"compare"},
   "questions": {"cells", "compare", "findings", "given"},
-  "render": {"cells", "compare", "findings"},
+  "render": {"cells", "compare", "experiment", "findings"},
   "report": {"compare", "findings", "given", "questions", "render"},
   "share": set(),
 }
@@ -418,6 +420,7 @@ def test_tests_are_named_after_rooms() -> None:
     "docs",
     "fuzz",
     "golden_output",
+    "hashes",
     "gpu",
     "imports",
     "install",

@@ -18,7 +18,8 @@ import pytest
 from jaxpower import billing, trial
 from jaxpower.config import Trial
 from jaxpower.messages import Done, Notice, Progress, Stopped, Task
-from jaxpower.power import board_settings
+from jaxpower.power import board_settings, cuda
+from jaxpower.power.cuda import CudaDevice
 from jaxpower.power.simulated_nvml import UUIDS, Gpu, installed
 from jaxpower.records import TrialRecord, identity
 from jaxpower.workers import serving, worker
@@ -219,6 +220,33 @@ def test_a_platform_that_jax_does_not_have_is_named(
   assert line.startswith("JAX_PLATFORMS=gpu asks for devices that this JAX")
   assert "unset it" in line and "pip install 'jax[cuda12]'" in line
   assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+  ("visible", "expected"),
+  [
+    (None, ["GPU-a", "1"]),
+    ("3,5", ["GPU-a", "5"]),
+    ("MIG-a,GPU-b", ["MIG-a", "GPU-b"]),  # CUDA calls the part "a"
+  ],
+)
+def test_each_rank_sees_a_gpu_of_its_own(
+  visible: str | None, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """By UUID; by its place where CUDA tells none."""
+  found = [CudaDevice(0, "a", None), CudaDevice(1, None, None)]
+  found.append(CudaDevice(2, "c", None))
+  monkeypatch.setattr(cuda, "cuda_devices", lambda: found)
+  monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+  monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+  if visible is not None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+  assert serving.gpus_of_ranks(2) == expected
+
+
+def test_on_a_cpu_no_rank_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+  assert serving.gpus_of_ranks(2) == []
 
 
 def test_a_trial_runs_on_cards_set_as_it_asks_and_its_record_says_so(

@@ -5,6 +5,7 @@ config file varies it or not; its text is then a tuple of such values.
 """
 
 import ast
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -156,7 +157,9 @@ def _tuple(path: str, text: str, kind: type) -> tuple[Any, ...]:
   Words need no quotation marks.
   """
   try:
-    value = ast.literal_eval(text.strip())
+    with warnings.catch_warnings():  # of "1and", on lines of their own
+      warnings.simplefilter("ignore", SyntaxWarning)
+      value = ast.literal_eval(text.strip())
     items = value if isinstance(value, tuple | list | set) else (value,)
   except NO_LITERAL:
     items = _words(text)

@@ -126,7 +126,7 @@ def put_divided(values: np.ndarray, mesh: Mesh) -> jax.Array:
   """
   shape = filled(values, mesh).shape
 
-  def part(index: tuple[slice, ...]) -> np.ndarray:
+  def part(index: Any) -> np.ndarray:
     first, end, _ = index[0].indices(shape[0])
     rows = np.zeros((end - first, *shape[1:]), values.dtype)
     held = values[first:end]

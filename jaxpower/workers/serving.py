@@ -22,7 +22,7 @@ from typing import Any
 
 from jaxpower import attempts, machine, provenance
 from jaxpower.config import ConfigError, Trial, trial_id
-from jaxpower.hosts.part import part_of
+from jaxpower.hosts.part import followed_part_of
 from jaxpower.messages import (
   Alive,
   Check,
@@ -184,7 +184,7 @@ class Host:
     from jaxpower.wings import wing_of
 
     self._processes = processes
-    self._part, self._hosts = part_of(os.environ), None
+    self._part, self._hosts = followed_part_of(os.environ), None
     if self._part is not None:
       from jaxpower.hosts.lead import Hosts
 
@@ -196,7 +196,7 @@ class Host:
     elif processes > 1:
       from jaxpower.learn.distributed import coordinator
 
-      coordinator.start(processes, _gpus_of_ranks(processes))
+      coordinator.start(processes, gpus_of_ranks(processes))
     self._meter = meter
     self._framework = framework
     self._wing = wing_of(framework)
@@ -329,7 +329,7 @@ def _with_settings(
   )
 
 
-def _gpus_of_ranks(processes: int) -> list[str]:
+def gpus_of_ranks(processes: int) -> list[str]:
   """Returns CUDA_VISIBLE_DEVICES of each rank; nothing on CPUs.
 
   By UUID where CUDA tells it, else by the place among those visible here.
@@ -345,9 +345,10 @@ def _gpus_of_ranks(processes: int) -> list[str]:
     return []
   visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
   visible = visible if any(visible) else [str(d.index) for d in found]
+  # CUDA's word for a part of a board has no prefix that says so.
   return [
-    visible[d.index] if d.uuid is None else f"GPU-{d.uuid}"
-    for d in found[:processes]
+    name if d.uuid is None or name.startswith("MIG-") else f"GPU-{d.uuid}"
+    for d, name in list(zip(found, visible, strict=False))[:processes]
   ]
 
 
