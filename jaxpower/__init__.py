@@ -42,6 +42,13 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
   """Imports `run` or `run_trial` when it is first used: they load numpy."""
+  if name == "__version__":
+    from importlib import metadata
+
+    try:
+      return metadata.version("jaxpower")
+    except metadata.PackageNotFoundError:  # a checkout on the path
+      return "unknown"
   if name == "run":
     from jaxpower.sweep import run
 

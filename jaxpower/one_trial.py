@@ -7,6 +7,7 @@ likes: a trial with a record is not run again, and one that is running elsewhere
 is told of in a line (`folder.claims`).
 """
 
+import copy
 import dataclasses
 import functools
 import os
@@ -16,10 +17,10 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxpower import company, resume
-from jaxpower.config import ConfigError, Trial, trial_id
+from jaxpower.config import ConfigError, Sweep, Trial, trial_id
 from jaxpower.folder import claims, record_files, record_keeper
 from jaxpower.messages import Progress
-from jaxpower.plan import checks, requirements
+from jaxpower.plan import checks, identity, requirements
 from jaxpower.plan.checks import check_with_sources
 from jaxpower.power.cpu_time import usable_cpus
 from jaxpower.records import TrialRecord
@@ -40,7 +41,7 @@ def run_trial(
   meter: str = "auto",
   retry_failed: bool = False,
   keep_checkpoints: bool = False,
-  checkpoint_minutes: float = resume.MINUTES,
+  checkpoint_minutes: float = Sweep.checkpoint_minutes,
   compile_repeats: int = 1,
   limits: Limits = DEFAULT_LIMITS,
   wait_seconds: float = 0.0,
@@ -72,8 +73,8 @@ def run_trial(
     Stopped: It ended on request, with a checkpoint to go on from.
     RecordError: The record could not be written; the line says where it is.
   """
+  trial = _checked(trial)
   folder, name = pathlib.Path(folder), trial_id(trial)
-  _check(trial)
   until = time.monotonic() + wait_seconds
   while True:
     known = record_files.newest(folder, name)
@@ -88,7 +89,7 @@ def run_trial(
         place = allotted()
         heard = Heard(watch, tell, stop)
         with Workers(meter, limits, place=place) as workers:
-          _check_devices(trial, workers)
+          _check_here(trial, workers)
           record = step.run(workers, job, heard, newest, claim)
         record = _told(record, place)
         if not record_keeper.keep(claim, record, tell, stop=stop):
@@ -114,9 +115,14 @@ def allotted() -> Place:
   return Place(cores=tuple(sorted(cores)), at_once=round(machine / len(cores)))
 
 
-def _check(trial: Trial) -> None:
-  """Raises ConfigError or DataError where a trial cannot be run anywhere."""
+def _checked(trial: Trial) -> Trial:
+  """Copies a trial, with the checksums of the user's files that it names.
+
+  Raises ConfigError or DataError where it cannot be run anywhere.
+  """
+  trial = copy.deepcopy(trial)
   checks.check_types(trial)
+  identity.fill_in(trial)
   requirements.check_installed(trial)
   for check in (
     checks.check_trial,
@@ -125,12 +131,16 @@ def _check(trial: Trial) -> None:
     requirements.check_weights,
   ):
     check_with_sources(trial, check)
+  return trial
 
 
-def _check_devices(trial: Trial, workers: Workers) -> None:
-  ready = workers.of(trial.framework).ready
-  check = functools.partial(requirements.check_devices, ready=ready)
+def _check_here(trial: Trial, workers: Workers) -> None:
+  """Raises ConfigError where a trial's worker cannot run it."""
+  worker = workers.of(trial.framework)
+  check = functools.partial(requirements.check_devices, ready=worker.ready)
   check_with_sources(trial, check)
+  for own, facts in requirements.with_own_networks([trial]):
+    worker.check(own, facts)
 
 
 def _known(trial: Trial, folder: pathlib.Path) -> dict[str, TrialRecord]:

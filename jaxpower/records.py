@@ -104,11 +104,14 @@ class Compilation:
   for every trial, whichever paid it. `repeats` has the cost of each time that
   they were compiled, from nothing: one, or more if it was asked for, of which
   `seconds` and `joules` are the first. It is empty in older records.
+  `from_disk` counts the programs that were read from the run's cache and not
+  compiled, so that the cost is less than that of compiling; None: not known.
   """
 
   seconds: Seconds
   joules: Joules | None
   cache_hit: bool = False
+  from_disk: Count | None = None
   repeats: tuple[CompileCost, ...] = ()
 
 
@@ -131,6 +134,8 @@ class TrialRecord:
   other work kept busy, and that the hypervisor took away; None where they were
   not read, as in older records. `others` are the fields of a newer version,
   which are written back as they were.
+  `board_settings` are the power limit and clock that a trial set its GPUs to,
+  and what they said of it; None: it set none.
   `joules_by_phase_and_domain` has the joules of each phase by domain (a GPU, a
   CPU, a DRAM); `apart_joules_by_phase` those of the node's other GPUs, by
   phase and GPU, which are in no sum. `joules_by_host` has the joules of each
@@ -210,6 +215,7 @@ class TrialRecord:
   init_from: str | None = None
   pretrained: dict[str, Any] | None = None
   checkpoint: str | None = None
+  board_settings: dict[str, Any] | None = None
   attempts: tuple[Attempt, ...] = ()
   joules_lost: Joules | None = None
   seconds_lost: Seconds | None = None
@@ -370,8 +376,9 @@ def from_json(line: bytes | str) -> TrialRecord:
     )
   if type(version) is not int or version < 1:
     raise ReadError(f"schema_version {version}, not 1 to {SCHEMA_VERSION}")
+  if isinstance(config := facts.get("config"), dict):
+    facts["config"] = completed(Trial, config)
   record = readers.fit(TrialRecord, facts)
-  record = dataclasses.replace(record, config=completed(Trial, record.config))
   _check(record)
   return record
 
@@ -408,12 +415,14 @@ def _check_parts(record: TrialRecord) -> None:
 
 def _check_numbers(place: str, value: Any) -> None:
   """Raises ReadError on a number of a size that nothing has."""
-  if isinstance(value, dict):
-    value = list(value.values())
-  if isinstance(value, list | tuple):
+  kind = type(value)
+  if kind is dict:
+    value, kind = value.values(), list
+  if kind is list or kind is tuple:
     for item in value:
-      _check_numbers(place, item)
-  elif isinstance(value, int | float) and abs(value) > MOST_OF_ANY:
+      if type(item) is not str:
+        _check_numbers(place, item)
+  elif (kind is float or kind is int) and abs(value) > MOST_OF_ANY:
     raise ReadError(f"{readers.shown(value)} is too large", place)
 
 

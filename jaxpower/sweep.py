@@ -17,14 +17,15 @@ import os
 import pathlib
 import statistics
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jaxpower import provenance, resume, side_by_side
+from jaxpower import data, provenance, resume, side_by_side
 from jaxpower.config import (
   ConfigError,
   Sweep,
   Trial,
+  by_id,
   differences,
   to_dict,
   trial_id,
@@ -38,10 +39,16 @@ from jaxpower.folder import (
   sweep_file,
 )
 from jaxpower.folder.lock import FolderLock, locked
-from jaxpower.folder.record_files import Rejected
+from jaxpower.folder.record_files import Listing, Rejected
 from jaxpower.messages import Progress, Ready
 from jaxpower.onlookers import Onlookers
-from jaxpower.plan import growth, pretraining, requirements
+from jaxpower.plan import (
+  growth,
+  identity,
+  pretraining,
+  requirements,
+  windows,
+)
 from jaxpower.plan.checks import check_cadence, check_with_sources
 from jaxpower.plan.grid import expand
 from jaxpower.plan.growth import Grown, GrowthError
@@ -51,7 +58,9 @@ from jaxpower.workers import places, step
 from jaxpower.workers.patience import Limits
 from jaxpower.workers.places import WHOLE, Place
 from jaxpower.workers.step import Heard, Job, Stopped
-from jaxpower.workers.worker import Workers
+from jaxpower.workers.worker import Worker, Workers
+
+COMPILED = "compiled"  # the folder of JAX's cache in a run folder
 
 # Called with the number of the trial (from 1), the trial and its news.
 Watch = Callable[[int, Trial, Progress | TrialRecord], None]
@@ -78,6 +87,9 @@ class Plan:
       trial to be run starts from, by trial id; these are run again.
     rejected: Records of the folder that could not be read.
     unfit: Ids of trials that this machine cannot run, and that are left out.
+    listing: The files of records when they were read.
+    rebuilt: Whether the folder lost its sweep.json: the records say what was
+      in it.
   """
 
   sweep: Sweep
@@ -93,6 +105,8 @@ class Plan:
   unfit: frozenset[str] = frozenset()
   unusable: dict[str, str] = dataclasses.field(default_factory=dict)
   rejected: tuple[Rejected, ...] = ()
+  listing: Listing = frozenset()
+  rebuilt: bool = False
 
   @functools.cached_property
   def ids(self) -> tuple[str, ...]:
@@ -163,17 +177,22 @@ def plan(
 
   Raises ConfigError, DataError or RecordError: one line each.
   """
-  expanded = expand(sweep)
-  for trial in expanded:
+  data.forget()  # what a user's function reads may have changed
+  sweep = identity.filled_in(sweep)
+  expanded = by_id(expand(sweep))
+  for trial in expanded.values():
+    if trial.seed:  # what is checked here is the same at every seed
+      continue
     requirements.check_installed(trial)
     check_with_sources(trial, requirements.check_data)
     check_with_sources(trial, check_cadence)
     check_with_sources(trial, requirements.check_weights)
-  trials = tuple(pretraining.with_sources(expanded))
+  trials = pretraining.with_sources(expanded)
   folder = pathlib.Path(folder or pathlib.Path("runs") / sweep.name)
-  facts = _read_folder(folder, meter)
+  facts = _read_folder(folder)
   found = record_files.read(folder, facts.get("order") or (), strict=strict)
   recorded = found.newest
+  _check_meter(folder, facts, recorded.values(), meter)
   grown = _grow(folder, sweep, expanded, recorded)
   renamed = growth.renamed(grown, recorded)
   recorded |= {
@@ -184,18 +203,20 @@ def plan(
   planned = Plan(
     sweep,
     folder,
-    trials,
+    tuple(trials.values()),
     grown,
     recorded,
     frozenset(renamed),
     meter,
     retry_failed,
     compile_repeats,
-    pretrainings=frozenset(map(trial_id, trials)) - {*map(trial_id, expanded)},
+    pretrainings=frozenset(trials.keys() - expanded.keys()),
     unusable=pretraining.unusable(
       trials, {name: recorded[name] for name in done}, folder
     ),
     rejected=found.rejected,
+    listing=found.listing,
+    rebuilt=bool(recorded) and not facts,
   )
   if planned.left:
     _check_environment(folder, recorded.values())
@@ -235,32 +256,53 @@ def execute(
   where it was stopped before the last trial had ended.
   """
   newest, onlookers = dict(plan.recorded), Onlookers()
+  if plan.rebuilt:
+    path = plan.folder / sweep_file.NAME
+    onlookers.call(tell, f"{path} was gone; it is made anew from the records")
   if plan.left:
+    requirements.check_board_settings(plan.left)
     # First of all: a worker takes memory and joules from a trial that is being
     # measured here by another run.
     with locked(plan.folder) as lock, _workers(plan, lock) as workers:
-      ready, plan, lines = _looked_at(plan, workers)
-      where = places.deal(
-        parallel, _most_devices(plan.left), ready.platform, ready.devices
-      )
-      onlookers.call(greet, ready)
+      plan = _as_of_now(plan)
+      newest = dict(plan.recorded)
       writer = Writer(plan, lock, newest, onlookers, watch, tell, stop)
-      for line in lines:
-        writer.say(line)
-      if short := disk_space.shortage(plan.folder, len(plan.left)):
-        writer.say(short)
-      write_growth(plan)
-      if len(where) == 1:
-        _one_by_one(writer, workers)
-      else:
-        workers.stop()
-        side_by_side.run(_sweeping(writer), where, check_company=check_company)
-  elif plan.renamed:
+      if plan.left:
+        _run_left(writer, workers, greet, parallel, check_company)
+  elif plan.renamed or plan.rebuilt:
     with locked(plan.folder):
+      plan = _as_of_now(plan)
+      newest = dict(plan.recorded)
       write_growth(plan)
   if onlookers.problem:
     warnings.warn(onlookers.problem, RuntimeWarning, stacklevel=2)
   return tuple(newest[name] for name in plan.order if name in newest)
+
+
+def _run_left(
+  writer: "Writer",
+  workers: Workers,
+  greet: Callable[[Ready], None],
+  parallel: int | str,
+  check_company: bool,
+) -> None:
+  """Runs the trials left of a plan, in turn or side by side."""
+  ready, plan, lines = _looked_at(writer.plan, workers)
+  writer = dataclasses.replace(writer, plan=plan)
+  where = places.deal(
+    parallel, _most_devices(plan.left), ready.platform, ready.devices
+  )
+  writer.onlookers.call(greet, ready)
+  for line in lines:
+    writer.say(line)
+  if short := disk_space.shortage(plan.folder, len(plan.left)):
+    writer.say(short)
+  write_growth(plan)
+  if len(where) == 1:
+    _one_by_one(writer, workers)
+  else:
+    workers.stop()
+    side_by_side.run(_sweeping(writer), where, check_company=check_company)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -307,18 +349,23 @@ def _looked_at(plan: Plan, workers: Workers) -> tuple[Ready, Plan, list[str]]:
   """Looks at the devices of each framework, before the first trial of any.
 
   Returns what the worker says that is to run the first trial, and stays up;
-  the plan without trials that this machine cannot run, and lines of these.
+  the plan without trials that this machine cannot run; and lines of these, and
+  of windows that are too short for the counter.
   Raises ConfigError where none can be run and none has a record.
   """
   unfit: dict[str, ConfigError] = {}
+  short: list[str] = []
   for trials in _by_framework(plan.left):
-    ready = workers.of(trials[0].framework).ready
-    unfit |= requirements.unfit(trials, ready)
+    worker = workers.of(trials[0].framework)
+    unfit |= requirements.unfit(trials, worker.ready)
+    fit = [trial for trial in trials if trial_id(trial) not in unfit]
+    short += filter(None, [windows.short_windows(fit, worker.ready)])
+    _check_networks(worker, trials)
   left = tuple(t for t in plan.left if trial_id(t) not in unfit)
   if not left and not plan.recorded:
     raise next(iter(unfit.values()))
   ready = workers.of((left or plan.left)[0].framework).ready
-  lines = requirements.left_out(unfit)
+  lines = [*requirements.left_out(unfit), *short[:1]]
   return ready, dataclasses.replace(plan, unfit=frozenset(unfit)), lines
 
 
@@ -358,6 +405,22 @@ def _sweeping(writer: Writer) -> side_by_side.Sweeping:
     news=writer.news,
     say=writer.say,
     stop=writer.stop,
+  )
+
+
+def _as_of_now(planned: Plan) -> Plan:
+  """Plans again where another run wrote records before this one had the lock.
+
+  Else trials that it ended would be run twice, and its sweep.json lost.
+  """
+  if record_files.listing(planned.folder) == planned.listing:
+    return planned
+  return plan(
+    planned.sweep,
+    planned.folder,
+    meter=planned.meter,
+    retry_failed=planned.retry_failed,
+    compile_repeats=planned.compile_repeats,
   )
 
 
@@ -427,7 +490,9 @@ def _keep(
 
 def _workers(plan: Plan, lock: FolderLock, place: Place = WHOLE) -> Workers:
   """Returns what starts the workers of a plan, which hold its lock too."""
-  return Workers(plan.meter, limits_of(plan.sweep), (lock.descriptor,), place)
+  compiled = plan.folder / COMPILED if plan.sweep.compilation_cache else None
+  limits, held = limits_of(plan.sweep), (lock.descriptor,)
+  return Workers(plan.meter, limits, held, place, compiled)
 
 
 def limits_of(sweep: Sweep) -> Limits:
@@ -438,6 +503,12 @@ def limits_of(sweep: Sweep) -> Limits:
     compile=sweep.compile_seconds,
     phase=sweep.phase_seconds,
   )
+
+
+def _check_networks(worker: Worker, trials: Iterable[Trial]) -> None:
+  """Raises ConfigError where a network of the user's cannot be trained."""
+  for trial, facts in requirements.with_own_networks(trials):
+    worker.check(trial, facts)
 
 
 def _done(recorded: dict[str, TrialRecord], retry_failed: bool) -> set[str]:
@@ -462,44 +533,49 @@ def _by_framework(trials: tuple[Trial, ...]) -> list[tuple[Trial, ...]]:
   ]
 
 
-def _read_folder(folder: pathlib.Path, meter: str) -> dict[str, Any]:
-  """Reads the sweep.json of a run folder; {} where the folder is new.
+def _read_folder(folder: pathlib.Path) -> dict[str, Any]:
+  """Reads the sweep.json of a run folder; {} where there is none.
 
-  Raises ConfigError where the folder cannot be continued: it has records of
-  another meter, or of no known sweep.
+  Raises ConfigError where it is damaged.
   """
   if folder.exists() and not folder.is_dir():
     raise ConfigError(f"{folder} is a file; name a folder with --out")
   path = folder / sweep_file.NAME
   try:
     facts = sweep_file.read(folder)
+    if not facts and path.exists():
+      raise ReadError("nothing in it")
   except ReadError as error:
     raise ConfigError(
-      f"{path} is damaged ({error}); name another folder with --out"
+      f"{path} is damaged ({error}); move it away (mv {path}"
+      f" {path}.damaged): the same command makes it anew from the records"
     ) from None
-  if not path.exists():
-    if record_files.exist(folder):
-      raise ConfigError(
-        f"{folder} has records but no {path.name}; name another folder with"
-        " --out"
-      )
-    return {}
-  if "meter" not in facts:
+  return facts
+
+
+def _check_meter(
+  folder: pathlib.Path,
+  facts: Mapping[str, Any],
+  recorded: Iterable[TrialRecord],
+  asked: str,
+) -> None:
+  """Raises ConfigError where a folder holds records of another meter.
+
+  Where its sweep.json does not say which, the records do.
+  """
+  of_records = (record.meter.get("meter") for record in recorded)
+  known = filter(None, (facts.get("meter"), *of_records))
+  if (held := next(known, asked)) != asked:
     raise ConfigError(
-      f"{path} is damaged (no meter); name another folder with --out"
-    )
-  if (held := facts["meter"]) != meter:
-    raise ConfigError(
-      f"{folder} holds records of another meter (meter: {held} -> {meter});"
+      f"{folder} holds records of another meter (meter: {held} -> {asked});"
       " name another folder with --out"
     )
-  return facts
 
 
 def _grow(
   folder: pathlib.Path,
   sweep: Sweep,
-  expanded: list[Trial],
+  expanded: dict[str, Trial],
   recorded: dict[str, TrialRecord],
 ) -> Grown:
   """Adds a sweep to those of a folder.

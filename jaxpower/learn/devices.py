@@ -177,6 +177,17 @@ def memory_bytes(mesh: Mesh) -> int | None:
   return (device.memory_stats() or {}).get("bytes_limit")
 
 
+def capability_of(device: Any) -> float:
+  """Returns the compute capability of an NVIDIA GPU; 0 for what is none.
+
+  JAX tells that of an AMD GPU as "gfx90a".
+  """
+  try:
+    return float(getattr(device, "compute_capability", 0))
+  except ValueError:
+    return 0.0
+
+
 def own_device(mesh: Mesh) -> Any:
   """Returns the first device of a mesh that belongs to this process."""
   return next(

@@ -96,7 +96,8 @@ class Monitor:
   @property
   def domains(self) -> tuple[Domain, ...]:
     """What is measured: the job's domains first, then GPUs apart."""
-    domains = (history.domain for history in self._sampler.histories)
+    channels = self._sampler.channels
+    domains = (domain for c in channels for domain in c.source.domains)
     return tuple(sorted(domains, key=lambda domain: not domain.counted))
 
   @property
@@ -107,7 +108,8 @@ class Monitor:
   @property
   def cautions(self) -> tuple[Problem, ...]:
     """What a person should know about these numbers, each with its fix."""
-    thinned = [h.recording.problem for h in self._sampler.histories]
+    channels = self._sampler.channels
+    thinned = [h.recording.problem for c in channels for h in c.histories]
     return tuple(
       dict.fromkeys(
         [

@@ -30,8 +30,10 @@ from typing import Any
 import jaxpower
 from jaxpower import attempts, provenance
 from jaxpower.attempts import Attempt
-from jaxpower.config import Trial, processes_of, trial_id
+from jaxpower.config import ConfigError, Trial, processes_of, trial_id
 from jaxpower.messages import (
+  Check,
+  Checked,
   Done,
   Notice,
   Progress,
@@ -87,6 +89,8 @@ class Workers:
     limits: How long each of them is waited for.
     held: Descriptors that a worker keeps open while it lives, such as a lock.
     place: Where they run.
+    compiled: A folder for what JAX compiles, kept for later workers; None: no
+      worker knows what another compiled.
   """
 
   def __init__(
@@ -95,7 +99,9 @@ class Workers:
     limits: Limits = DEFAULT_LIMITS,
     held: Sequence[int] = (),
     place: Place = WHOLE,
+    compiled: pathlib.Path | None = None,
   ):
+    self._compiled = compiled
     self._meter = meter
     self._limits = limits
     self._held = tuple(held)
@@ -119,7 +125,12 @@ class Workers:
       self._worker = None
       self._open.close()
       worker = Worker(
-        self._meter, framework, self._limits, self._held, self._place
+        self._meter,
+        framework,
+        self._limits,
+        self._held,
+        self._place,
+        self._compiled,
       )
       self._worker = self._open.enter_context(worker)
       self._framework = framework
@@ -154,7 +165,9 @@ class Worker:
     limits: Limits = DEFAULT_LIMITS,
     held: Sequence[int] = (),
     place: Place = WHOLE,
+    compiled: pathlib.Path | None = None,
   ):
+    self._compiled = compiled
     self._meter = meter
     self._framework = framework
     self._limits = limits
@@ -178,6 +191,25 @@ class Worker:
   def pid(self) -> int:
     """The process id of the child."""
     return self._process.pid
+
+  def check(self, trial: Trial, facts: Any) -> None:
+    """Raises ConfigError where a trial's own network cannot be trained.
+
+    `facts` are those of its data set.
+    """
+    patience = Patience(self._limits, START)
+    try:
+      self._inbox.send(Check(trial, facts))
+      while not isinstance(answer := self._next(patience), Checked):
+        pass
+    except TimeoutError as error:
+      raise WorkerError(f"{trial.model.name}: the worker {error}") from None
+    except (EOFError, OSError):
+      raise WorkerError(
+        f"{trial.model.name}: the worker died of it: {self._last_line()}"
+      ) from None
+    if answer.reason:
+      raise ConfigError(answer.reason)
 
   def run(
     self,
@@ -304,7 +336,8 @@ class Worker:
         stdout=self._output,
         stderr=self._output,
         pass_fds=ends,
-        env=environment(os.environ, self._framework) | self._place.environment,
+        env=environment(os.environ, self._framework, self._compiled)
+        | self._place.environment,
       )
     # The child has its copies; with ours open its death would not be seen.
     inbox.close()
@@ -379,12 +412,17 @@ class Worker:
     return lines[-1].strip() if lines else ""
 
 
-def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
+def environment(
+  variables: Mapping[str, str],
+  framework: str,
+  compiled: pathlib.Path | None = None,
+) -> dict[str, str]:
   """Returns the environment of a worker, from that of the sweep.
 
   What JAX is told by variables is as far as it can be the same for all: no
   switches of a debugger, and no cache of compiled programs on disk, which would
-  make the cost of compiling depend on what ran before.
+  make the cost of compiling depend on what ran before; unless a folder for what
+  is `compiled` is given, which is then of this run alone.
   """
   package = pathlib.Path(jaxpower.__file__).parent.parent
   path = [str(package), *variables.get("PYTHONPATH", "").split(os.pathsep)]
@@ -393,7 +431,17 @@ def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
     "PYTHONPATH": os.pathsep.join(filter(None, path)),
     "PYTHONSAFEPATH": "1",  # nothing of a user's folder, in children as well
     "JAX_ENABLE_COMPILATION_CACHE": "false",
+    "JAXPOWER_WORKER": "1",  # reads data itself (`jaxpower.data.own`)
   }
+  if compiled is not None:
+    own |= {
+      "JAX_ENABLE_COMPILATION_CACHE": "true",
+      "JAX_COMPILATION_CACHE_DIR": str(compiled.absolute()),
+      # Small programs too, and what XLA's autotuning found.
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+      "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+      "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "all",
+    }
   if framework != "jax":
     # JAX only initialises weights here; keep it off the GPUs.
     own["JAX_PLATFORMS"] = "cpu"
