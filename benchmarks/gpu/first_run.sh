@@ -36,7 +36,7 @@ if [ -n "$SIM" ]; then
 fi
 
 keep() { # everything so far, in three files
-  tar -C "$work" --exclude='*/checkpoints/*' -czf "$OUT/results.tar.gz.new" res &&
+  tar -C "$work" --exclude='*/checkpoints/*' --exclude='*/resume/*' -czf "$OUT/results.tar.gz.new" res &&
     mv "$OUT/results.tar.gz.new" "$OUT/results.tar.gz"
   cp "$log" "$OUT/log.txt"
   cp "$R/steps.txt" "$OUT/steps.txt" 2>/dev/null
