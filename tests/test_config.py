@@ -67,7 +67,7 @@ def test_arguments_read_or_refuse_any_text(text: str) -> None:
 def test_trial_id_is_stable() -> None:
   # A change here makes every record on every disk unknown: old trials would
   # be run again. Change it only with the schema version.
-  before = Trial(validation_share=0.0, crossing="first")
+  before = Trial(validation_share=0.0, crossing="first", devices=0)
   assert config.trial_id(before) == "11ac9e60a62f"
 
 

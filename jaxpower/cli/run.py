@@ -35,7 +35,7 @@ from jaxpower.cli.script import too_long
 from jaxpower.cli.signals import Signals
 from jaxpower.config import ConfigError, Sweep
 from jaxpower.data import DataError
-from jaxpower.folder import record_files, sweep_file
+from jaxpower.folder import claims, record_files, sweep_file
 from jaxpower.folder.claims import TakenError
 from jaxpower.hosts.follow import follow
 from jaxpower.hosts.meeting import beating
@@ -239,7 +239,9 @@ def _report(planned: Plan, records: Sequence[TrialRecord]) -> int:
       f"{len(failed)} of {len(asked)} trials failed; --retry-failed runs them"
       " again"
     )
-  elsewhere = asked - {record.trial_id for record in records}
+  # Without a process that runs them they were left out, with a line each.
+  living = claims.living(planned.folder)
+  elsewhere = asked - {r.trial_id for r in records} if living else set()
   if elsewhere:
     say(
       f"{len(elsewhere)} of {len(asked)} trials are run by other processes; the"
