@@ -83,8 +83,8 @@ def test_a_config_has_the_size_of_a_gpu(
   monkeypatch.setattr(data, "describe", lambda n: describe(alike.get(n) or n))
   asked = run.load_config(f"{ROOT / 'configs' / name}.py:gpu{model}")
   assert asked.name == f"{name}-gpu"
-  trials = pretraining.with_sources(by_id(grid.expand(asked)))
-  for trial in trials.values():
+  trials = pretraining.with_sources(by_id(grid.expand(asked))).values()
+  for trial in trials:
     checks.check_cadence(trial)
     trial.data = trial.data.split("+")[0]  # all of one shape
     assert trial.precision == "bfloat16" and not trial.stop_at_target
