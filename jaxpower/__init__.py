@@ -1,6 +1,7 @@
 """Measures what it costs in joules to train a network to an accuracy.
 
-`run` a `Sweep` of trials, or put a `Monitor` around a loop of your own.
+`run` a `Sweep` of trials, `run_trial` one of them where a scheduler wants to
+run them, or put a `Monitor` around a loop of your own.
 Importing loads no framework, and not even numpy: the threads of its linear
 algebra do not block signals, and would take those that `measure` passes on to
 its command.
@@ -20,6 +21,7 @@ from jaxpower.power import MeterError, Monitor, Window
 from jaxpower.records import TrialRecord
 
 if TYPE_CHECKING:
+  from jaxpower.one_trial import run_trial
   from jaxpower.sweep import run
 
 __all__ = [
@@ -34,13 +36,25 @@ __all__ = [
   "TrialRecord",
   "Window",
   "run",
+  "run_trial",
 ]
 
 
 def __getattr__(name: str) -> Any:
-  """Imports `run` when it is first used: it loads numpy."""
+  """Imports `run` or `run_trial` when it is first used: they load numpy."""
+  if name == "__version__":
+    from importlib import metadata
+
+    try:
+      return metadata.version("jaxpower")
+    except metadata.PackageNotFoundError:  # a checkout on the path
+      return "unknown"
   if name == "run":
     from jaxpower.sweep import run
 
     return run
+  if name == "run_trial":
+    from jaxpower.one_trial import run_trial
+
+    return run_trial
   raise AttributeError(f"module 'jaxpower' has no attribute '{name}'")

@@ -45,6 +45,12 @@ SHARDINGS = ("replicated", "fsdp")
 DATA_SHARDINGS = ("auto", "replicated", "divided")
 BATCH_NORMS = ("device", "global")
 CROSSINGS = ("first", "confirmed", "interpolated")
+ATTENTIONS = ("auto", "plain", "fused")
+DRAWS = ("threefry", "rbg")
+COMMAND_BUFFERS = ("default", "none", "loops")
+LAYOUTS = ("auto", "nhwc", "nchw")
+# Fields that are filled in when a sweep is planned (`plan.identity`).
+COMPUTED = ("model.fingerprint", "data_fingerprint")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,18 +107,27 @@ class ConfigError(Exception):
     return ConfigError(self.reason, field=field, value=self.value)
 
 
-def later(default: Any, *, before: Any) -> Any:
+def later(default: Any, *, before: Any, hashed: bool | None = None) -> Any:
   """Declares a field that records of older versions do not have.
 
   Args:
-    default: The field's default now, not to be changed in place.
+    default: The field's default now, not to be changed in place; of a dict
+      each config has a copy.
     before: The value by which trials were run before the field existed: a
       number, string, bool, None, or a list or dict of these, as in JSON.
+    hashed: False where the field's value has no hash.
   """
-  return dataclasses.field(default=default, metadata={BEFORE: before})
+  metadata = {BEFORE: before}
+  if isinstance(default, dict):
+    return dataclasses.field(
+      default_factory=lambda: dict(default), metadata=metadata, hash=hashed
+    )
+  return dataclasses.field(default=default, metadata=metadata, hash=hashed)
 
 
 BEFORE = "before"  # key of a later field's metadata
+# Metadata of a later part of a config, all of whose fields are later ones.
+LATER_PART: dict[str, Any] = {BEFORE: {}}
 
 
 @dataclasses.dataclass(kw_only=True, unsafe_hash=True)
@@ -123,12 +138,18 @@ class Model:
   their published size. `heads` counts the attention heads of networks that
   have attention; their channels are a multiple of it. Hashable, since trials
   of an equal model share executables.
+
+  A name as "nets.py:WideNet" is a class in a file of the user's. It is built
+  with `options`, and `fingerprint` is the checksum of the file, which is filled
+  in when a sweep is planned: another file is another trial.
   """
 
   name: str = "cnn"
   width: float = 1.0
   depth: float = 1.0
   heads: int = 4
+  options: dict[str, Any] = later({}, before={}, hashed=False)  # noqa: RUF009, copied
+  fingerprint: str = later("", before="")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -177,6 +198,24 @@ class Transfer:
   features: str = later("every", before="every")
 
 
+@dataclasses.dataclass(kw_only=True, unsafe_hash=True)
+class Execution:
+  """How an update is carried out: what changes its cost and not its meaning.
+
+  Switches for GPUs, that each may be measured (docs/gpu.md). Hashable, as what
+  programs depend on. All but `evaluation_chunk` are JAX's alone.
+  """
+
+  attention: str = later("auto", before="auto")  # or "plain", "fused"
+  draws: str = later("threefry", before="threefry")  # of dropout; or "rbg"
+  unroll: int = later(1, before=1)  # updates in one turn of the loop
+  command_buffers: str = later("default", before="default")  # "none", "loops"
+  autotune_level: int = later(-1, before=-1)  # 0 (none) to 5; -1: XLA's own
+  layout: str = later("auto", before="auto")  # of convolutions on GPUs
+  evaluation_chunk: int = later(0, before=0)  # examples of a pass; 0: chosen
+  chunks_in_flight: int = later(1, before=1)  # 1 or 2, of a streamed set
+
+
 @dataclasses.dataclass(kw_only=True)
 class Conditions:
   """The config of one training without its seed.
@@ -193,6 +232,10 @@ class Conditions:
   meets it; at the first of two in a row, "confirmed", for which training goes
   on to the second; or "interpolated" between a confirmed one and the
   evaluation before it.
+
+  `data` is the name of a set, or arrays of the user's: "sets.py:load",
+  "arrays.npz" or "./folder". Of these `data_fingerprint` is the checksum, which
+  is filled in when a sweep is planned: other arrays are another trial.
 
   `accumulation` is the number of micro-batches; 0 lets
   `jaxpower.accumulation` choose it.
@@ -249,6 +292,12 @@ class Conditions:
   processes: str = later("auto", before="auto")  # "one", or one a "device"
   transfer: Transfer = dataclasses.field(default_factory=Transfer)
   framework: str = "jax"
+  execution: Execution = dataclasses.field(
+    default_factory=Execution, metadata=LATER_PART
+  )
+  power_limit_watts: float = later(0.0, before=0.0)  # of each GPU; 0: as it is
+  sm_clock_mhz: int = later(0, before=0)  # locked; 0: as it is
+  data_fingerprint: str = later("", before="")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -274,7 +323,8 @@ class Sweep(Conditions):
   A running trial writes a checkpoint at the first look after
   `checkpoint_minutes`, from which it goes on after a kill; 0: none but where
   it is asked to stop. With its record they are removed, unless
-  `keep_checkpoints`.
+  `keep_checkpoints`. With `compilation_cache` what JAX compiled is kept in the
+  run folder for the sweep's other workers.
   """
 
   name: str = "sweep"
@@ -287,6 +337,7 @@ class Sweep(Conditions):
   phase_seconds: float = later(86_400.0, before=86_400.0)
   checkpoint_minutes: float = later(10.0, before=10.0)
   keep_checkpoints: bool = later(False, before=False)
+  compilation_cache: bool = later(False, before=False)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -333,6 +384,8 @@ def from_dict(kind: type[T], values: dict[str, Any]) -> T:
     of = plain_type(hints[name]) if name in hints else object
     if dataclasses.is_dataclass(of) and isinstance(value, dict):
       return from_dict(of, value)
+    if of is dict:
+      return make_plain(value)
     return tuple(value) if of is tuple else value
 
   return kind(**{name: typed(name, value) for name, value in values.items()})
@@ -344,6 +397,14 @@ def trial_id(trial: Trial) -> str:
   Later fields count only where they differ from the value before they existed.
   """
   return id_of(to_dict(trial), type(trial))
+
+
+def by_id(trials: Iterable[Trial]) -> dict[str, Trial]:
+  """Maps trials by their id, in their order; one that is there twice once."""
+  named: dict[str, Trial] = {}
+  for trial in trials:
+    named.setdefault(trial_id(trial), trial)
+  return named
 
 
 def id_of(config: dict[str, Any], kind: type = Trial) -> str:
@@ -376,7 +437,7 @@ def completed(kind: type, config: dict[str, Any]) -> dict[str, Any]:
     for name, before in _before(kind).items()
     if name not in config
   }
-  return _each_part(kind, config, completed) | absent
+  return _each_part(kind, config | absent, completed)
 
 
 def _as_before(kind: type, config: dict[str, Any]) -> dict[str, Any]:
@@ -442,10 +503,22 @@ def _part_kinds(kind: type) -> dict[str, type]:
 
 def with_seed(trial: Trial, seed: int) -> Trial:
   """Copies a trial at another seed, its pretrainings at that seed too."""
-  copied = copy.deepcopy(trial)
-  for trained in (copied, *sources(copied)):
+  again = copied(trial)
+  for trained in (again, *sources(again)):
     trained.seed = seed
-  return copied
+  return again
+
+
+def copied(config: T) -> T:
+  """Copies a config, its parts and pretrainings: as deepcopy does, faster."""
+  again = copy.copy(config)
+  for name in _field_names(type(config)):
+    value = getattr(config, name)
+    if dataclasses.is_dataclass(value):
+      setattr(again, name, copied(value))
+    elif isinstance(value, dict):
+      setattr(again, name, copy.deepcopy(value))
+  return again
 
 
 def sources(trial: Trial) -> Iterator[Trial]:
@@ -506,9 +579,14 @@ def make_plain(value: Any) -> Any:
 
 
 def get(config: Any, path: str) -> Any:
-  """Returns the value of a field, or of a key of a dict field."""
+  """Returns the value of a field, or of a key of a dict field.
+
+  A free name that a config does not give is None.
+  """
   holder, name = _holder(config, path)
-  return holder[name] if isinstance(holder, dict) else getattr(holder, name)
+  if not isinstance(holder, dict):
+    return getattr(holder, name)
+  return holder.get(name) if is_free(path, type(config)) else holder[name]
 
 
 def put(config: Any, path: str, value: Any) -> None:
@@ -526,6 +604,15 @@ def _holder(config: Any, path: str) -> tuple[Any, str]:
   if isinstance(config, dict):
     return config, path  # keys of `vary` have dots of their own
   return _holder(getattr(config, name), rest) if dot else (config, name)
+
+
+def is_free(path: str, kind: type = Conditions) -> bool:
+  """Whether a path names an entry of a dict whose names are the user's own."""
+  name, _, rest = path.partition(".")
+  if field_hints(kind).get(name) == dict[str, Any]:
+    return rest != ""
+  part = _part_kinds(kind).get(name)
+  return part is not None and rest != "" and is_free(rest, part)
 
 
 def field_types(config: Any, prefix: str = "") -> dict[str, type]:

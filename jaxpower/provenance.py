@@ -25,6 +25,16 @@ PACKAGES = (
   "numpy",
   "nvidia-ml-py",
   "torch",
+  # What computes on a GPU, and what its kernels are compiled with.
+  "jax-cuda12-plugin",
+  "jax-cuda13-plugin",
+  "nvidia-cublas",
+  "nvidia-cublas-cu12",
+  "nvidia-cudnn-cu12",
+  "nvidia-cudnn-cu13",
+  "nvidia-nccl-cu12",
+  "nvidia-nccl-cu13",
+  "triton",
 )
 
 # Those of a GPU: JAX's plugin for it, the libraries that compute, compile and

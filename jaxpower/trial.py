@@ -29,7 +29,7 @@ from typing import Any
 from jaxpower import accounting, billing, data, resume, weights
 from jaxpower.accounting import EvalResult
 from jaxpower.attempts import INTERRUPTED, Journal
-from jaxpower.config import Trial, trial_id
+from jaxpower.config import Sweep, Trial, trial_id
 from jaxpower.folder import timelines
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, Window
@@ -130,7 +130,7 @@ def run(
   tell: Tell = lambda progress: None,
   stop: Stop = lambda: False,
   compile_repeats: int = 1,
-  checkpoint_minutes: float = resume.MINUTES,
+  checkpoint_minutes: float = Sweep.checkpoint_minutes,
 ) -> TrialRecord:
   """Runs a trial under an entered monitor and returns its record.
 
@@ -263,7 +263,11 @@ def _run(
   compiled = prepared.cached or _compiled(wing, placed.spec, programs, own)
   cache[placed.spec] = compiled
   took = time.monotonic() - started.monotonic_seconds
-  warnings = (*prepared.earlier.warnings, *_warnings(monitor, windows, devices))
+  warnings = (
+    *prepared.earlier.warnings,
+    *_warnings(monitor, windows, devices),
+    *data.describe(trial.data).cautions,
+  )
   record = accounting.record(
     trial,
     varied,
@@ -493,6 +497,12 @@ def _place_data(wing: Wing, trial: Trial) -> Placed:
     mapped=trial.streaming != "never",
     validation_share=trial.validation_share,
   )
+  found = dataset.facts.fingerprint
+  if trial.data_fingerprint not in ("", found):
+    raise data.DataError(
+      f"{trial.data} has other arrays than when the sweep was planned; a"
+      " function has to return the same ones each time (seed what it draws)"
+    )
   return wing.place(trial, data.for_tasks(dataset, trial.tasks))
 
 
@@ -535,7 +545,10 @@ def _compiled(
     for window in accounting.of_phase(windows, phase)
   )
   cost = Compilation(
-    seconds=first.seconds, joules=first.joules, repeats=(first, *more)
+    seconds=first.seconds,
+    joules=first.joules,
+    from_disk=getattr(programs, "from_disk", None),
+    repeats=(first, *more),
   )
   return Compiled(programs, cost, wing.flops_per_step(spec))
 

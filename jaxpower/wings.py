@@ -24,7 +24,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any, Protocol
 
 from jaxpower.config import Trial
-from jaxpower.data import DataSet
+from jaxpower.data import DataSet, Facts
 from jaxpower.weights import NO_TEXTS
 
 
@@ -70,6 +70,19 @@ class Wing(Protocol):
       trial: What is trained.
       sets: Its "label" is what is learned: [n], [n, length] for next tokens,
         [n, tasks] if there are several tasks, -1 for no label of one.
+    """
+    ...
+
+  def check(self, trial: Trial, facts: Facts, classes: int, text: bool) -> None:
+    """Builds a trial's network of the user's and calls it, to try whether.
+
+    Raises ConfigError with what the trainer could not use of it.
+
+    Args:
+      trial: What would be trained.
+      facts: Of its data set.
+      classes: The outputs of the head, those of all tasks.
+      text: Whether the labels are the next tokens, at every place.
     """
     ...
 

@@ -148,6 +148,15 @@ def meanings() -> dict[str, str]:
     " whole on each device; `divided` in JAX alone",
     "dropout": "the share of units dropped; not for "
     + ", ".join(f"`{name}`" for name in MODELS if not NETWORKS[name].dropout),
+    "execution.attention": others("execution.attention")
+    + ": auto is cuDNN's on GPUs in bfloat16, which never makes the scores, and"
+    " else plain",
+    "execution.command_buffers": others("execution.command_buffers")
+    + ": what of a program XLA replays as CUDA graphs",
+    "execution.draws": others("execution.draws")
+    + ": the generator of dropout's masks",
+    "execution.layout": others("execution.layout")
+    + ": of convolutions on GPUs; auto is NHWC from Volta on",
     "framework": f"{others('framework')} ([frameworks.md](frameworks.md))",
     "matmul_precision": "of float32 matrix products,"
     f" {others('matmul_precision')}; GPUs use TF32 for all but the last",
@@ -201,9 +210,10 @@ def networks() -> str:
     kinds = [KINDS[kind] for kind in network.reads]
     note = ", ".join(filter(None, [*kinds, only_in(network.frameworks)]))
     groups.setdefault(note, []).append(f"`{name}`")
-  return ", ".join(
+  listed = ", ".join(
     f"{', '.join(names)}{bracketed(note)}" for note, names in groups.items()
   )
+  return f"{listed}; or your own ([own.md](own.md))"
 
 
 def only_in(frameworks: Iterable[str]) -> str:

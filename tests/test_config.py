@@ -71,6 +71,19 @@ def test_trial_id_is_stable() -> None:
   assert config.trial_id(before) == "11ac9e60a62f"
 
 
+def test_another_seed_is_a_copy_of_all_parts_and_pretrainings() -> None:
+  first = Trial(targets={"label": 0.5})
+  trial = Trial(transfer=Transfer(init_from=first), targets={"label": 0.7})
+  again = config.with_seed(trial, 3)
+  assert again.transfer.init_from == dataclasses.replace(first, seed=3)
+  assert config.with_seed(again, 0) == trial
+  mine = (again, again.transfer.init_from)
+  for ours, theirs in zip(mine, (trial, first), strict=True):
+    assert ours is not theirs
+    for name in ("model", "optimizer", "transfer", "targets", "task_weights"):
+      assert getattr(ours, name) is not getattr(theirs, name)
+
+
 def test_trial_id_changes_with_every_field() -> None:
   trials = [
     Trial(),
@@ -280,3 +293,17 @@ def test_a_gpu_has_a_process_of_its_own(
 ) -> None:
   trial = Trial(processes=processes, framework=framework, devices=devices)
   assert config.processes_of(trial, platform, 8) == expected
+
+
+def test_a_later_part_counts_in_an_id_only_where_it_is_set() -> None:
+  plain = config.to_dict(Trial())
+  old = {name: part for name, part in plain.items() if name != "execution"}
+  assert config.completed(Trial, old) == plain
+  half = old | {"execution": {"unroll": 4}}
+  unrolled = Trial(execution=config.Execution(unroll=4))
+  assert config.completed(Trial, half) == config.to_dict(unrolled)
+  assert config.id_of(old) == config.trial_id(Trial())
+  assert config.trial_id(unrolled) != config.trial_id(Trial())
+  varied = {"vary": {"execution": [{"unroll": 2}]}}
+  held = config.completed(Sweep, config.to_dict(Sweep()) | varied)
+  assert held["vary"]["execution"][0]["attention"] == "auto"

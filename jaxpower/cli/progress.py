@@ -1,12 +1,13 @@
 """Shows a sweep before and while it runs.
 
-On a terminal the running trial is live; elsewhere (a log file, CI) each trial
-is a line when it ends, since a live line would fill the file.
+On a terminal the running trials are live, a line each; elsewhere (a log file,
+CI) each trial is a line when it ends, since a live line would fill the file.
 """
 
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -41,7 +42,8 @@ class Display:
     self._began = time.monotonic()
     self._done = 0
     self._estimated = False
-    self._named = (0, "")  # the number of the trial named last, and its name
+    self._names: dict[int, str] = {}  # of the running trials, by number
+    self._texts: dict[int, str] = {}  # how far each of them is
 
   def __enter__(self) -> "Display":
     if self._console.is_terminal:
@@ -94,13 +96,16 @@ class Display:
   def watch(
     self, index: int, trial: Trial, news: Progress | TrialRecord
   ) -> None:
-    """Shows how far the running trial is, or prints how it ended."""
+    """Shows how far the running trials are, or prints how one ended."""
     if isinstance(news, TrialRecord):
       self._done += 1
       self._say(self._line(index, trial, _outcome(news, self._estimated)))
+      self._texts.pop(index, None)
+      self._names.pop(index, None)
     elif self._console.is_terminal:
-      text = self._line(index, trial, self._running(news))
-      self._live.update(self._frame(f"{text}   {self._time_left()}"))
+      self._texts[index] = self._line(index, trial, self._running(news))
+      *others, last = (self._texts[number] for number in sorted(self._texts))
+      self._live.update(self._frame([*others, f"{last}   {self._time_left()}"]))
 
   def tell(self, line: str) -> None:
     """Prints a line that whoever runs the sweep should read at once."""
@@ -113,9 +118,9 @@ class Display:
 
   def _line(self, index: int, trial: Trial, text: str) -> str:
     place = f"trial {index:>2} of {len(self._plan.trials)}"
-    if self._named[0] != index:  # naming it takes longer than all the rest
-      self._named = (index, _trial_name(self._plan, trial))
-    return f"{place}   {self._named[1]}   {text}"
+    if index not in self._names:  # naming it takes longer than all the rest
+      self._names[index] = _trial_name(self._plan, trial)
+    return f"{place}   {self._names[index]}   {text}"
 
   def _running(self, news: Progress) -> str:
     if news.accuracy is None:
@@ -130,16 +135,17 @@ class Display:
     if self._done:
       seconds = left * (time.monotonic() - self._began) / self._done
     elif self._plan.expected_seconds is not None:
-      seconds = self._plan.expected_seconds
+      seconds = self._plan.expected_seconds / len(self._texts)
     else:
       return ""
     return f"{duration(seconds)} left"
 
-  def _frame(self, text: str) -> Table:
+  def _frame(self, texts: Sequence[str]) -> Table:
     total = len(self._plan.trials)
     done = total - len(self._plan.left) + self._done
     frame = Table.grid()
-    frame.add_row(Text(printable(text.replace("\n", " "))))
+    for text in texts:
+      frame.add_row(Text(printable(text.replace("\n", " "))))
     frame.add_row(ProgressBar(total=total, completed=done, width=40))
     return frame
 

@@ -47,7 +47,7 @@ class Meeting:
 
 @dataclasses.dataclass(frozen=True)
 class Hello:
-  """What a rank says first: who it is, and the UUID of its GPU, if any."""
+  """What a rank says first: who it is, and what the meter calls its GPU."""
 
   rank: int
   host: str
@@ -160,11 +160,11 @@ def gather(
 
   with Listener(("", 0), backlog=world_size, authkey=key) as listener:
     threading.Thread(target=take_in, args=(listener,), daemon=True).start()
-    port = listener.address[1]  # type: ignore[misc]
+    _, port = listener.address
     meeting = Meeting(
       token=secrets.token_hex(8),
       address=address,
-      port=port,
+      port=int(port),
       key=key.hex(),
       world_size=world_size,
       framework=framework,

@@ -41,6 +41,14 @@ class Part:
   address: str
 
 
+def followed_part_of(variables: Mapping[str, str]) -> Part | None:
+  """Reads which part this is, where the other ranks follow its `run.py`.
+
+  None elsewhere: a notebook in a job of several tasks is on its own.
+  """
+  return part_of(variables) if FOLDER in variables else None
+
+
 def part_of(variables: Mapping[str, str]) -> Part | None:
   """Reads which part this process is; None where it is the only one.
 

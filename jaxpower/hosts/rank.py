@@ -1,12 +1,14 @@
 """The process of a rank above 0: comes to a meeting, then trains and meters."""
 
-import contextlib
 import sys
 
 from jaxpower.hosts.meeting import Hello, Meeting, join
 from jaxpower.hosts.meter import HostMeter
+from jaxpower.learn.distributed.replies import Replies
 from jaxpower.power import MeterError
 from jaxpower.power.cuda import cuda_devices
+from jaxpower.power.devices import UNKNOWN, board_of, list_boards
+from jaxpower.power.nvml import start_nvml, stop_nvml
 from jaxpower.workers import rank_process
 
 
@@ -16,21 +18,37 @@ def main() -> None:
   facts, host = commands.recv()
   meeting = Meeting(**facts)
   try:
-    connection = join(meeting, Hello(rank, host, _own_gpu()))
+    connection = join(meeting, Hello(rank, host, own_gpu()))
   except (OSError, EOFError) as error:
     print(f"rank {rank}: the meeting is over: {error}", file=sys.stderr)
     return
   meter = HostMeter(meeting.meter)
   if meeting.framework == "jax":
+    replies = Replies(connection)
     from jaxpower.learn.distributed import worker
+
+    worker.run(connection, replies, rank, world_size, meter.handle)
   else:
     from jaxpower.learn_torch.distributed import worker
-  worker.run(connection, connection, rank, world_size, meter.handle)
+
+    worker.run(connection, connection, rank, world_size, meter.handle)
 
 
-def _own_gpu() -> str | None:
-  """Asks CUDA for the UUID of the one GPU of this process; None without."""
-  with contextlib.suppress(MeterError):
-    for device in cuda_devices():
-      return None if device.uuid is None else f"GPU-{device.uuid}"
-  return None
+def own_gpu() -> str | None:
+  """Returns the board of the one GPU of this process, as the meter names it.
+
+  None without a GPU; one whose board is not known is billed as unknown.
+  """
+  try:
+    device, *_ = cuda_devices()
+  except (MeterError, ValueError):  # no CUDA, or no device
+    return None
+  try:
+    start_nvml()
+  except MeterError:
+    return f"{UNKNOWN}{device.index}"
+  try:
+    board = board_of(device, list_boards())
+  finally:
+    stop_nvml()
+  return f"{UNKNOWN}{device.index}" if board is None else board.uuid

@@ -126,7 +126,7 @@ def put_divided(values: np.ndarray, mesh: Mesh) -> jax.Array:
   """
   shape = filled(values, mesh).shape
 
-  def part(index: tuple[slice, ...]) -> np.ndarray:
+  def part(index: Any) -> np.ndarray:
     first, end, _ = index[0].indices(shape[0])
     rows = np.zeros((end - first, *shape[1:]), values.dtype)
     held = values[first:end]
@@ -175,6 +175,17 @@ def memory_bytes(mesh: Mesh) -> int | None:
   if device.platform == "cpu":
     return host_bytes() // mesh.size
   return (device.memory_stats() or {}).get("bytes_limit")
+
+
+def capability_of(device: Any) -> float:
+  """Returns the compute capability of an NVIDIA GPU; 0 for what is none.
+
+  JAX tells that of an AMD GPU as "gfx90a".
+  """
+  try:
+    return float(getattr(device, "compute_capability", 0))
+  except ValueError:
+    return 0.0
 
 
 def own_device(mesh: Mesh) -> Any:

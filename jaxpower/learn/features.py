@@ -18,6 +18,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxpower.learn import evaluation, feed, tasks
+from jaxpower.learn.compiler import options_of
 from jaxpower.learn.devices import make_mesh, put, replicated, split
 from jaxpower.learn.evaluation import RANGE, Metrics
 from jaxpower.learn.placement import Placed
@@ -137,7 +138,9 @@ def compile_programs(
   train = {name: train[name] for name in ("input", *SCALE)}
   test = {name: test[name] for name in ("input", RANGE, *SCALE)}
   wanted = shapes_of(head, "train")["input"]
-  rows = evaluation.chunk_size(len(train["input"]), mesh)
+  examples = len(train["input"])
+  chunk = shapes_of(spec, "test")["label"].shape[1]
+  rows = evaluation.chunk_size(examples, mesh, chunk // mesh.size)
   add = (
     jax.jit(
       functools.partial(add_rows, spec, mesh),
@@ -146,7 +149,7 @@ def compile_programs(
       out_shardings=whole,
     )
     .lower(state, train, jax.ShapeDtypeStruct((rows,), jnp.int32), wanted)
-    .compile()
+    .compile(options_of(spec))
   )
 
   def add_rows_of_host(
@@ -161,7 +164,7 @@ def compile_programs(
       lambda: jnp.zeros(wanted.shape, wanted.dtype), out_shardings=whole
     )
     .lower()
-    .compile(),
+    .compile(options_of(spec)),
     add_rows=add_rows_of_host,
     of_chunks=jax.jit(
       functools.partial(of_chunks, spec),
@@ -169,7 +172,7 @@ def compile_programs(
       out_shardings=split(mesh, axis=1),
     )
     .lower(state, test)
-    .compile(),
+    .compile(options_of(spec)),
     evaluate=evaluate,
   )
 

@@ -103,11 +103,15 @@ class EvaluationParts:
 
 
 def part_shapes(
-  test: Mapping[str, np.ndarray], mesh: Mesh
+  test: Mapping[str, np.ndarray], mesh: Mesh, chosen: int = 0
 ) -> dict[str, jax.ShapeDtypeStruct]:
-  """Returns the shapes of a part of a test set, but for "mean" and "std"."""
+  """Returns the shapes of a part of a test set, but for "mean" and "std".
+
+  `chosen` are the examples of a pass on a device, as in
+  `evaluation.chunk_size`.
+  """
   examples = len(test["label"])
-  chunk = evaluation.chunk_size(examples, mesh)
+  chunk = evaluation.chunk_size(examples, mesh, chosen)
   most = max(1, CHUNK_BYTES // (chunk * _example_bytes(test)))
   lead = min(most, math.ceil(examples / (chunk * MIN_CHUNKS))), chunk
   return {"weight": jax.ShapeDtypeStruct(lead, jnp.float32)} | {

@@ -32,6 +32,7 @@ from jaxpower.learn.devices import (
 )
 from jaxpower.learn.evaluation import RANGE, together
 from jaxpower.learn.spec import Data, Spec, spec_of
+from jaxpower.passes import chunk_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,11 +81,13 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   streamed, divided = _lies(trial, sets, mesh)
   if streamed and trial.transfer.features == "once":
     raise DataError(FEATURES_STREAMED.format(trial.data))
+  on_cpu = mesh.devices.flat[0].platform == "cpu"
+  chosen = chunk_of(trial, train["input"].shape[1:], on_cpu=on_cpu)
   if streamed:
-    chunks: Data = feed.part_shapes(looked_at[0], mesh)
+    chunks: Data = feed.part_shapes(looked_at[0], mesh, chosen)
     ranges = {}
   else:
-    chunks, ranges = together(splits, mesh)
+    chunks, ranges = together(splits, mesh, chosen)
     chunks |= {RANGE: ranges["test"]}
   spec = spec_of(
     trial,

@@ -27,6 +27,7 @@ from jax.sharding import Mesh
 
 from jaxpower.data import read_ahead
 from jaxpower.learn import evaluation, features, feed, optimizer
+from jaxpower.learn.compiler import options_of
 from jaxpower.learn.devices import (
   make_mesh,
   put,
@@ -46,6 +47,8 @@ from jaxpower.learn.state import (
 )
 from jaxpower.learn.step import train_step
 
+DISK_HIT = "/jax/compilation_cache/cache_hits"  # jax/_src/compiler.py
+
 
 @dataclasses.dataclass(frozen=True)
 class Programs:
@@ -61,12 +64,14 @@ class Programs:
       where the head is not trained on kept features.
     workspace_bytes: What training needs on a device beyond what lies there
       before it: XLA plans all memory when it compiles.
+    from_disk: How many of them were read from JAX's cache on disk.
   """
 
   train: Callable[..., tuple[TrainState, Any]]
   evaluate: Callable[[TrainState, Any], Metrics]
   workspace_bytes: int
   on_features: FeaturePrograms | None = None
+  from_disk: int = 0
 
 
 def prepare_compiler(framework: str) -> None:
@@ -85,7 +90,8 @@ def prepare_compiler(framework: str) -> None:
 
 def compile_programs(spec: Spec) -> Programs:
   """Compiles all that a spec needs, before any of it is called."""
-  on_features = None
+  on_features, hits = None, _disk_hits()
+  before = len(hits)
   with jax.default_matmul_precision(spec.matmul_precision):
     if spec.features_once:
       head = features.spec_of_head(spec)
@@ -105,7 +111,21 @@ def compile_programs(spec: Spec) -> Programs:
     evaluate=evaluate,
     workspace_bytes=workspace_bytes(train),
     on_features=on_features,
+    from_disk=len(hits) - before,
   )
+
+
+@functools.cache
+def _disk_hits() -> list[str]:
+  """Returns a list that grows with each program read from JAX's cache."""
+  hits: list[str] = []
+
+  def listen(event: str, **_: Any) -> None:
+    if event == DISK_HIT:
+      hits.append(event)
+
+  jax.monitoring.register_event_listener(listen)
+  return hits
 
 
 def flops_per_step(spec: Spec) -> float | None:
@@ -184,7 +204,7 @@ def update_segment(
     return update_step(spec, mesh, state, data, index, step_numbers, step_draws)
 
   steps = (indices, numbers.learning_rate, draws)
-  state, losses = jax.lax.scan(body, state, steps)
+  state, losses = jax.lax.scan(body, state, steps, unroll=spec.execution.unroll)
   return state, losses.mean()
 
 
@@ -209,7 +229,8 @@ def update_chunk(
     step_numbers = numbers._replace(learning_rate=rate)
     return train_step(spec, state, chunk | batch, step_numbers)
 
-  return jax.lax.scan(body, state, (examples, numbers.learning_rate))
+  steps = (examples, numbers.learning_rate)
+  return jax.lax.scan(body, state, steps, unroll=spec.execution.unroll)
 
 
 def weighted_tasks(spec: Spec) -> int:
@@ -259,7 +280,7 @@ def _compile_resident(spec: Spec) -> jax.stages.Compiled:
       optimizer.shapes(*lead, tasks=weighted_tasks(spec)),
       *draws,
     )
-    .compile()
+    .compile(options_of(spec))
   )
 
 
@@ -315,7 +336,7 @@ def _compile_chunk(spec: Spec) -> jax.stages.Compiled:
       chunk,
       optimizer.shapes(spec.chunk, tasks=weighted_tasks(spec)),
     )
-    .compile()
+    .compile(options_of(spec))
   )
 
 
@@ -369,7 +390,7 @@ def _compile_evaluation(spec: Spec) -> Callable[[TrainState, Data], Metrics]:
       out_shardings=whole,
     )
     .lower(shapes_of_state(spec), test)
-    .compile()
+    .compile(options_of(spec))
   )
 
 
@@ -398,11 +419,11 @@ def _compile_evaluation_by_parts(
       out_shardings=whole,
     )
     .lower(shapes_of_state(spec), part, zeros)
-    .compile(),
+    .compile(options_of(spec)),
     put(zeros, whole),
     jax.jit(evaluation.means, in_shardings=whole, out_shardings=whole)
     .lower(zeros)
-    .compile(),
+    .compile(options_of(spec)),
   )
 
 

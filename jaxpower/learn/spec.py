@@ -10,19 +10,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from jaxpower import config
 from jaxpower.accumulation import accumulation_of
 from jaxpower.architectures import NETWORKS
 from jaxpower.learn import networks
-from jaxpower.learn.devices import make_mesh
+from jaxpower.learn.devices import capability_of, make_mesh
 from jaxpower.learn.layers import Head
 
 # What programs take of a data set: "input" and "label", whose first axis is
 # that of examples, "mean" and "std" of the inputs; a test set "weight" too,
 # a training batch "draws" where images are moved.
 Data = dict[str, Any]
+CUDNN_ATTENTION = 8.0  # compute capability from which cuDNN has it
 SCALE = ("mean", "std")  # what of it is not of single examples
 
 
@@ -59,6 +59,9 @@ class Spec:
   shapes: tuple[tuple[str, tuple[int, ...], str], ...]  # of the data
   features_once: bool = False  # whether the head is trained on kept features
   head_alone: bool = False  # whether the inputs are such features
+  execution: config.Execution = dataclasses.field(
+    default_factory=config.Execution
+  )
 
   @property
   def classes(self) -> int:
@@ -139,6 +142,7 @@ def spec_of(
     batch_norms=mesh.size if per_device else 1,
     shapes=shapes,
     features_once=features_once,
+    execution=trial.execution,
   )
 
 
@@ -169,8 +173,8 @@ def spec_on_features(spec: Spec, features: jax.ShapeDtypeStruct) -> Spec:
   return dataclasses.replace(spec, shapes=shapes, head_alone=True)
 
 
-def network_of(spec: Spec) -> nn.Module:
-  """Returns the network that a spec trains; it holds no weights."""
+def network_of(spec: Spec) -> Any:
+  """Returns the network that a spec trains, by Linen's way; without weights."""
   if spec.head_alone:
     return Head(spec.classes, jnp.dtype(spec.precision))
   return networks.build(
@@ -178,8 +182,28 @@ def network_of(spec: Spec) -> nn.Module:
     spec.classes,
     spec.vocabulary,
     precision=spec.precision,
+    attention=attention_of(spec),
+    input_shape=spec.input_shape,
     batch_norms=spec.batch_norms,
   )
+
+
+def attention_of(spec: Spec) -> str:
+  """Returns who computes attention: "plain", "xla" or "cudnn".
+
+  cuDNN's never makes the scores of all pairs of positions, which is less to
+  move from a few hundred positions on; it takes half precision alone. Without
+  a GPU "fused" is XLA's form of the same call, for tests.
+  """
+  device = make_mesh(spec.devices).devices.flat[0]
+  asked, gpu = spec.execution.attention, device.platform == "gpu"
+  if asked == "plain" or (asked == "auto" and not gpu):
+    return "plain"
+  half = spec.precision == "bfloat16"
+  able = gpu and capability_of(device) >= CUDNN_ATTENTION
+  if able and half:
+    return "cudnn"
+  return "plain" if asked == "auto" else "xla"
 
 
 def shapes_of(spec: Spec, split: str) -> dict[str, jax.ShapeDtypeStruct]:

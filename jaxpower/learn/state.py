@@ -110,7 +110,9 @@ def init_state(
     decay: What decays, as a config's optimizer has it.
     muon_matrices: What Muon takes, as a config's optimizer has it.
   """
-  network = networks.build(model, classes, vocabulary, precision=precision)
+  network = networks.build(
+    model, classes, vocabulary, precision=precision, input_shape=shape
+  )
   inputs = jnp.zeros((1, *shape), "float32" if vocabulary is None else "int32")
   variables = network.init(jax.random.key(seed), inputs, train=False)
   params = variables["params"]

@@ -12,11 +12,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxpower import architectures
 from jaxpower.learn import augment, heads, optimizer, tasks
 from jaxpower.learn.devices import divided, gathered, make_mesh
 from jaxpower.learn.optimizer import Hyperparameters
 from jaxpower.learn.spec import Data, Spec, network_of
 from jaxpower.learn.state import TrainState, backbone_of, head_of
+
+# Of JAX, by what a config calls them. Threefry draws the same on any number of
+# devices; XLA's own generator is one operation on a GPU.
+GENERATORS = {"threefry": "threefry2x32", "rbg": "rbg"}
 
 
 def train_step(
@@ -35,7 +40,9 @@ def train_step(
       images are augmented.
     numbers: Scalars; `task_weights` is [tasks].
   """
-  key = jax.random.fold_in(jax.random.key(numbers.seed), state.step)
+  draws = GENERATORS[spec.execution.draws]
+  key = jax.random.key(numbers.seed, impl=draws)
+  key = jax.random.fold_in(key, state.step)
   gradients = _gradients if spec.accumulation == 1 else _accumulated_gradients
   if len(spec.tasks) > 1:
     # Over the whole batch, so that micro-batches with few labels of a task
@@ -99,7 +106,9 @@ def _gradients(
     images = augment.crop(images, batch["draws"])
   inputs = tasks.normalise(images, batch["mean"], batch["std"], dtype)
   dropout = {"dropout": numbers.dropout} if spec.dropout else {}
-  rngs = {"dropout": key} if spec.dropout else {}
+  # A user's network may have a dropout of its own.
+  drops = spec.dropout or architectures.network_of(spec.model.name).own
+  rngs = {"dropout": key} if drops else {}
 
   def loss_of(trained: Any) -> tuple[jax.Array, Any]:
     params = state.params | trained

@@ -15,6 +15,7 @@ from jaxpower.learn.checkpoint import restore_backbone, save
 from jaxpower.learn.devices import make_mesh
 from jaxpower.learn.evaluation import Metrics
 from jaxpower.learn.numerics import numerics_of
+from jaxpower.learn.own import check
 from jaxpower.learn.placement import Placed, place
 from jaxpower.learn.programs import (
   Programs,
@@ -32,6 +33,7 @@ from jaxpower.learn.state import (
 )
 
 __all__ = [
+  "check",
   "compile_programs",
   "copy",
   "count_parameters",

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from jaxpower.architectures import NETWORKS
+from jaxpower.architectures import network_of
 from jaxpower.config import Trial
 from jaxpower.learn_torch.spec import Spec
 
@@ -34,7 +34,7 @@ def numerics_of(
     if compiled
     else "an operation",
   }
-  if NETWORKS[trial.model.name].batch_norm:
+  if network_of(trial.model.name).batch_norm:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
     if spec.devices > 1 and spec.batch_norm == "device":
       part = "per device"

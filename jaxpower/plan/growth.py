@@ -11,7 +11,7 @@ import copy
 import dataclasses
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jaxpower.config import (
@@ -21,6 +21,7 @@ from jaxpower.config import (
   field_types,
   from_dict,
   get,
+  is_free,
   is_of_today,
   put,
   sources,
@@ -85,19 +86,18 @@ class Grown:
 
 def grow(
   asked: Sweep,
-  expanded: Sequence[Trial],
+  planned: Mapping[str, Trial],
   recorded: Mapping[str, TrialRecord],
 ) -> Grown:
   """Adds to a sweep what the records of its folder have beyond it.
 
   Args:
     asked: The sweep that is to be run in the folder.
-    expanded: Its trials, without their pretrainings.
+    planned: Its trials by id, without their pretrainings.
     recorded: The newest record of each trial in the folder, by trial id.
 
   Raises GrowthError where a recorded trial would be no part of the sweep.
   """
-  planned = {trial_id(trial): trial for trial in expanded}
   trials = {
     name: planned[name]
     if name in planned and is_of_today(Trial, record.config)
@@ -106,7 +106,7 @@ def grow(
   }
   origins = {
     trial_id(source)
-    for trial in (*expanded, *trials.values())
+    for trial in (*planned.values(), *trials.values())
     for source in sources(trial)
   }
   settings = {
@@ -168,7 +168,10 @@ def _varied(
   known = field_types(Trial())
   return [
     asked.vary,
-    *([p for p in r.varied if p in known] for r in recorded.values()),
+    *(
+      [p for p in r.varied if p in known or is_free(p)]
+      for r in recorded.values()
+    ),
   ]
 
 

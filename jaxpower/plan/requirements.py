@@ -13,10 +13,19 @@ import pathlib
 from collections.abc import Iterable, Mapping
 
 from jaxpower import data, weights
-from jaxpower.architectures import MODELS, NETWORKS
-from jaxpower.config import ConfigError, Trial, sources, trial_id, unknown
+from jaxpower.architectures import MODELS, NETWORKS, network_of
+from jaxpower.config import (
+  ConfigError,
+  Trial,
+  sources,
+  to_dict,
+  trial_id,
+  unknown,
+)
 from jaxpower.messages import Ready
 from jaxpower.plan.checks import SOURCE, check_with_sources
+from jaxpower.power import board_settings
+from jaxpower.power.board_settings import BoardSettings
 
 
 def check_installed(trial: Trial) -> None:
@@ -86,7 +95,7 @@ def check_kind(trial: Trial, kind: str) -> None:
   """
   name = trial.model.name
   readers = [n for n in MODELS if kind in NETWORKS[n].reads]
-  if name not in readers:
+  if kind not in network_of(name).reads:
     raise ConfigError(
       f"does not read {trial.data} ({kind}); models that do:"
       f" {', '.join(readers)}",
@@ -164,6 +173,16 @@ def _inputs(name: str) -> str:
   return f"{facts.kind} {shape}{tokens}"
 
 
+def check_board_settings(trials: Iterable[Trial]) -> None:
+  """Raises ConfigError where trials set GPUs as they cannot be, by us."""
+  wanted = {(t.power_limit_watts, t.sm_clock_mhz) for t in trials}
+  for watts, clock in sorted(wanted - {(0.0, 0)}):
+    try:
+      board_settings.check(BoardSettings(watts, clock))
+    except board_settings.SettingsError as error:
+      raise ConfigError(str(error)) from None
+
+
 def unfit(trials: Iterable[Trial], ready: Ready) -> dict[str, ConfigError]:
   """Says of each trial that this machine cannot run why, by trial id.
 
@@ -225,3 +244,23 @@ def _near(batch: int, parts: int, every: int) -> str:
   if not any(sides):
     sides = [batch // parts * parts, batch // parts * parts + parts]
   return " or ".join(str(size) for size in sides if size)
+
+
+def with_own_networks(
+  trials: Iterable[Trial],
+) -> list[tuple[Trial, data.Facts]]:
+  """Picks trials with a network of the user's, one of each that differs.
+
+  Seeds, rates and batch sizes make no other network. Each comes with the facts
+  of its data.
+  """
+  picked: dict[str, Trial] = {}
+  for trial in trials:
+    if network_of(trial.model.name).own:
+      facts = (
+        to_dict(trial.model),
+        *(trial.data, trial.data_fingerprint, trial.tasks, trial.precision),
+        *(trial.dropout, trial.transfer.features),
+      )
+      picked.setdefault(repr(facts), trial)
+  return [(trial, data.describe(trial.data)) for trial in picked.values()]

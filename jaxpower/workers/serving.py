@@ -7,6 +7,7 @@ busy or hangs. One sends a sign of life.
 """
 
 import contextlib
+import dataclasses
 import gc
 import os
 import pathlib
@@ -20,10 +21,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from jaxpower import attempts, machine, provenance
-from jaxpower.config import Trial, trial_id
-from jaxpower.hosts.part import part_of
+from jaxpower.config import ConfigError, Trial, trial_id
+from jaxpower.hosts.part import followed_part_of
 from jaxpower.messages import (
   Alive,
+  Check,
+  Checked,
   Done,
   Progress,
   Ready,
@@ -32,7 +35,10 @@ from jaxpower.messages import (
   Stopped,
   Task,
 )
+from jaxpower.power import board_settings
+from jaxpower.power.board_settings import BoardSettings
 from jaxpower.power.clocks import read_clocks
+from jaxpower.records import TrialRecord
 from jaxpower.workers import lifeline
 from jaxpower.workers.program_cache import ProgramCache
 from jaxpower.workers.worker import PREPARE, failed_record
@@ -91,11 +97,11 @@ class Orders:
   def __init__(self, inbox: Connection):
     self.stop = threading.Event()
     self._inbox = inbox
-    self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+    self._tasks: queue.SimpleQueue[Task | Check | None] = queue.SimpleQueue()
     threading.Thread(target=self._read, name="orders", daemon=True).start()
 
-  def next(self) -> Task | None:
-    """Waits for a task; None once the sweep is gone."""
+  def next(self) -> Task | Check | None:
+    """Waits for what to do; None once the sweep is gone."""
     return self._tasks.get()
 
   def _read(self) -> None:
@@ -162,6 +168,9 @@ def serve(
   sender.send(ready)
   with contextlib.suppress(BrokenPipeError):  # the sweep is gone
     while (task := orders.next()) is not None:
+      if isinstance(task, Check):
+        sender.send(host.check(task))
+        continue
       end = host.run(task, orders, sender)
       sender.send(end)
       if isinstance(end, Done) and end.renew:
@@ -175,7 +184,7 @@ class Host:
     from jaxpower.wings import wing_of
 
     self._processes = processes
-    self._part, self._hosts = part_of(os.environ), None
+    self._part, self._hosts = followed_part_of(os.environ), None
     if self._part is not None:
       from jaxpower.hosts.lead import Hosts
 
@@ -187,7 +196,7 @@ class Host:
     elif processes > 1:
       from jaxpower.learn.distributed import coordinator
 
-      coordinator.start(processes, _gpus_of_ranks(processes))
+      coordinator.start(processes, gpus_of_ranks(processes))
     self._meter = meter
     self._framework = framework
     self._wing = wing_of(framework)
@@ -220,6 +229,17 @@ class Host:
       warnings=tuple(map(str, cautions)),
     )
 
+  def check(self, asked: Check) -> Checked:
+    """Says what is wrong with a user's network, before anything is trained."""
+    trial, facts = asked.trial, asked.facts
+    try:
+      classes = [facts.labels[task] for task in trial.tasks]
+      text = facts.kind == "tokens" and classes == [facts.vocabulary]
+      self._wing.check(trial, facts, sum(classes), text)
+    except ConfigError as error:
+      return Checked(str(error))
+    return Checked("")
+
   def run(self, task: Task, orders: Orders, sender: Sender) -> Done | Stopped:
     """Runs a trial; an error in it makes a failed record.
 
@@ -246,7 +266,7 @@ class Host:
     return Done(record, renew=renew)
 
   def _record(self, task: Task, orders: Orders, sender: Sender) -> Any:
-    from jaxpower import trial
+    from jaxpower import billing, trial
 
     if not self._prepared:
       sender.send(Progress(phase=PREPARE))
@@ -258,8 +278,14 @@ class Host:
       if self._framework != "jax":
         self._hosts.start(task.trial.devices or self._part.world_size)
       origin = origin | {"hosts": self._hosts.ranks}
-    with self._monitor(task.trial) as monitor:
-      return trial.run(
+    asked = BoardSettings(task.trial.power_limit_watts, task.trial.sm_clock_mhz)
+    gpus = billing.gpus_of(billing.devices_of(task.trial)) if asked else []
+    # Set before the meter looks at the cards, and put back after it.
+    with (
+      board_settings.applied(asked, gpus) as facts,
+      self._monitor(task.trial, task.at_once, task.own_cores) as monitor,
+    ):
+      record = trial.run(
         task.trial,
         task.varied,
         monitor=monitor,
@@ -271,18 +297,39 @@ class Host:
         compile_repeats=task.compile_repeats,
         checkpoint_minutes=task.checkpoint_minutes,
       )
+    return _with_settings(record, asked, facts) if asked else record
 
-  def _monitor(self, metered: Trial) -> Any:
+  def _monitor(
+    self, metered: Trial, at_once: int = 1, own_cores: bool = False
+  ) -> Any:
     from jaxpower import billing
     from jaxpower.power import Monitor
 
     gpus = billing.gpus_of(billing.devices_of(metered))
     if self._hosts is not None:
       return self._hosts.monitor(self._wing.wait, gpus)
-    return Monitor(self._meter, wait=self._wing.wait, gpus=gpus)
+    return Monitor(
+      self._meter,
+      wait=self._wing.wait,
+      gpus=gpus,
+      at_once=at_once,
+      own_cores=own_cores,
+    )
 
 
-def _gpus_of_ranks(processes: int) -> list[str]:
+def _with_settings(
+  record: TrialRecord, asked: BoardSettings, facts: dict[str, Any]
+) -> TrialRecord:
+  """Adds to a record what the cards were set to, and where they were not."""
+  told = board_settings.unlike(asked, record.meter.get("gpus") or {})
+  if not facts["restored"]:
+    told.append("the GPUs' settings could not be put back: see nvidia-smi -q")
+  return dataclasses.replace(
+    record, board_settings=facts, warnings=(*record.warnings, *told)
+  )
+
+
+def gpus_of_ranks(processes: int) -> list[str]:
   """Returns CUDA_VISIBLE_DEVICES of each rank; nothing on CPUs.
 
   By UUID where CUDA tells it, else by the place among those visible here.
@@ -298,9 +345,10 @@ def _gpus_of_ranks(processes: int) -> list[str]:
     return []
   visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
   visible = visible if any(visible) else [str(d.index) for d in found]
+  # CUDA's word for a part of a board has no prefix that says so.
   return [
-    visible[d.index] if d.uuid is None else f"GPU-{d.uuid}"
-    for d in found[:processes]
+    name if d.uuid is None or name.startswith("MIG-") else f"GPU-{d.uuid}"
+    for d, name in list(zip(found, visible, strict=False))[:processes]
   ]
 
 

@@ -6,6 +6,7 @@ kernel to die with its parent before them.
 
 import os
 
+from jaxpower.learn.distributed.replies import Replies
 from jaxpower.workers import rank_process
 from jaxpower.workers.rank_process import RankProcess
 
@@ -31,7 +32,8 @@ class WorkerProcess(RankProcess):
 
 def main() -> None:
   """Runs a worker process, from its first line to its end."""
-  commands, replies, rank, world_size = rank_process.enter()
+  commands, pipe, rank, world_size = rank_process.enter()
+  replies = Replies(pipe)
   from jaxpower.learn.distributed import worker
 
   worker.run(commands, replies, rank, world_size)

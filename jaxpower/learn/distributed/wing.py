@@ -18,6 +18,7 @@ from jaxpower.learn.programs import Programs
 from jaxpower.learn.spec import Spec
 from jaxpower.learn.state import TrainState
 from jaxpower.learn.wing import (
+  check,
   count_parameters,
   flops_per_step,
   numerics,
@@ -28,6 +29,7 @@ from jaxpower.learn.wing import (
 from jaxpower.weights import NO_TEXTS
 
 __all__ = [
+  "check",
   "compile_programs",
   "copy",
   "count_parameters",

@@ -9,8 +9,6 @@ others stand.
 import contextlib
 import os
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -22,19 +20,11 @@ from jaxpower import data
 from jaxpower.config import Trial
 from jaxpower.learn import wing
 from jaxpower.learn.distributed import group
-from jaxpower.learn.distributed.calls import (
-  Alive,
-  Call,
-  Done,
-  Failed,
-  Made,
-  Said,
-)
+from jaxpower.learn.distributed.calls import Call, Done, Failed, Made, Said
+from jaxpower.learn.distributed.replies import Replies
 from jaxpower.learn.placement import Placed
 from jaxpower.learn.programs import Programs
 from jaxpower.learn.state import TrainState
-
-ALIVE_SECONDS = 2.0  # between two signs of life; chosen
 
 Kept = Placed | Programs | TrainState
 
@@ -85,7 +75,7 @@ def wait(result: Any) -> None:
 
 def run(
   commands: Connection,
-  replies: Connection,
+  replies: Replies,
   rank: int,
   world_size: int,
   handle: Callable[[Any], Any] | None = None,
@@ -99,41 +89,25 @@ def run(
     world_size: Number of processes that train.
     handle: Called with a message that is no call; returns the answer, if any.
   """
-  lock = threading.Lock()
-
-  def send(message: Done | Failed | Alive | Said) -> None:
-    with lock:
-      replies.send(message)
-
-  threading.Thread(target=_live, args=(send,), daemon=True).start()
   try:
     group.init(commands.recv().address, rank, world_size)
     wing.prepare_compiler("jax")
-    send(Done(0))
+    replies.send(Done(0))
     worker = Worker()
     while True:
       call = commands.recv()
       if isinstance(call, Call):
         worker.make(call)
-        send(Done(call.number))
+        replies.send(Done(call.number))
       elif handle is not None and (answer := handle(call)) is not None:
-        send(Said(answer))
+        replies.send(Said(answer))
   except (EOFError, BrokenPipeError):
     pass  # the coordinator is gone
   except Exception as error:  # noqa: BLE001, the coordinator is to hear of it
     traceback.print_exc()
     line = f"{type(error).__name__}: {error}".splitlines()[0]
     with contextlib.suppress(OSError):
-      send(Failed(line))
+      replies.send(Failed(line))
   sys.stderr.flush()
   # Python's own exit would have JAX wait for the other ranks.
-  os._exit(0)
-
-
-def _live(send: Any) -> None:
-  """Gives a sign of life every few seconds; ends the process with its pipe."""
-  with contextlib.suppress(OSError):
-    while True:
-      send(Alive())
-      time.sleep(ALIVE_SECONDS)
   os._exit(0)

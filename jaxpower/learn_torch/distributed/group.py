@@ -68,7 +68,8 @@ def tcp_store(address: str, port: int, rank: int, world_size: int) -> Any:
   Rank 0 serves it on all its interfaces, without a password: the network of
   the hosts has to be one's own, as for every job that PyTorch divides.
   """
-  return distributed.TCPStore(
+  library: Any = distributed  # its type stubs do not export TCPStore
+  return library.TCPStore(
     address,
     port,
     world_size,

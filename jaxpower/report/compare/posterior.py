@@ -44,6 +44,7 @@ ALL_SHARED, NONE_SHARED = 1 - 1e-6, 1e-9
 # equal as examples to the target may be, makes matrices singular; chosen.
 MOST_OVER_NOISE = 1e4
 MOST_WIDER = math.sqrt(2)  # of the t quantile: where seeds share half
+NOTHING = 1e-10  # of the largest eigenvalue: an effect that others add up to
 LEAST_SCATTER = 1e-6  # keeps logs and ratios finite where all costs are equal
 # Settings from which a matrix of them is a diagonal and few columns, and not
 # dense: its cube would be most of what a report costs; chosen.
@@ -229,7 +230,10 @@ def _scatter(
   both = both - sums[column] / count  # Frisch-Waugh-Lovell
   effects, off, rank = both[:, :-1], both[:, -1], 0
   if effects.size:
-    fitted, _, rank, _ = np.linalg.lstsq(effects, off)
+    # The normal equations: as many as effects, and not as observations.
+    fitted, _, rank, _ = np.linalg.lstsq(
+      effects.T @ effects, effects.T @ off, NOTHING
+    )
     off = off - effects @ fitted
   settings = len(np.unique(column))
   freedom = max(len(logs) - settings - int(rank), 1)
@@ -377,14 +381,19 @@ def draw_posterior(
   """Draws from the posterior given logs, of which some are censored, (n,)."""
   if censored.any():
     return _gibbs(design, logs, censored, np.random.default_rng(SEED))
-  return _draw(design, Sums.of(logs[None], design), _even(design.columns))
+  return _draw(design, Sums.of(logs[None], design), *_even(design.columns))
 
 
-def _draw(design: Design, sums: Sums, uniform: np.ndarray) -> Drawn:
+def _draw(
+  design: Design, sums: Sums, uniform: np.ndarray, normal: np.ndarray
+) -> Drawn:
   """Draws from the posterior given sums of complete logs, of 1 or `draws`.
 
-  `uniform` holds numbers between 0 and 1, (draws, NOT_NORMAL + settings +
-  blocks).
+  Args:
+    design: The plan of the trials.
+    sums: Of their logs.
+    uniform: Numbers between 0 and 1, (draws, NOT_NORMAL).
+    normal: Normal ones, (draws, settings + blocks).
   """
   draws, (count, blocks_count) = len(uniform), design.crossed.shape
   estimates, squares = _least_squares(design, sums)
@@ -395,7 +404,7 @@ def _draw(design: Design, sums: Sums, uniform: np.ndarray) -> Drawn:
   noise = squares[row, point] / _chisquare(design.freedom, uniform[:, 1])
   between = squares[row, -design.board_points + point % design.board_points]
   between = between / _chisquare(design.contrast_freedom, uniform[:, 2])
-  normals = ndtri(uniform[:, NOT_NORMAL:]) * np.sqrt(noise)[:, None]
+  normals = normal * np.sqrt(noise)[:, None]
   settings, blocks = np.empty((draws, count)), np.empty((draws, blocks_count))
   apart = np.empty((draws, count))
   for g in np.unique(point):
@@ -454,8 +463,8 @@ def _chisquare(freedom: int, uniform: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
-def _even(columns: int) -> np.ndarray:
-  """Spreads DRAWS points evenly over (0, 1), (DRAWS, columns).
+def _even(columns: int) -> tuple[np.ndarray, np.ndarray]:
+  """Spreads DRAWS points evenly, as numbers that `_draw` takes.
 
   Scrambled Sobol points (Owen 1998): a quantile of them is several times surer
   than one of as many random draws. The second half mirrors the normal columns
@@ -468,7 +477,12 @@ def _even(columns: int) -> np.ndarray:
   points = np.clip(points, SMALLEST, 1 - SMALLEST)
   mirrored = points.copy()
   mirrored[:, NOT_NORMAL:] = 1 - points[:, NOT_NORMAL:]
-  return np.concatenate([points, mirrored])
+  return _halves(np.concatenate([points, mirrored]))
+
+
+def _halves(uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Makes normal numbers of the columns of uniform ones that are to be such."""
+  return uniform[:, :NOT_NORMAL].copy(), ndtri(uniform[:, NOT_NORMAL:])
 
 
 def _least_squares(design: Design, sums: Sums) -> tuple[np.ndarray, np.ndarray]:
@@ -497,7 +511,7 @@ def _gibbs(
   kept = []
   for step in range(FORGOTTEN_STEPS + -(-DRAWS // CHAINS) * STEPS_BETWEEN):
     uniform = generator.uniform(SMALLEST, 1, (CHAINS, design.columns))
-    drawn = _draw(design, Sums.of(complete, design), uniform)
+    drawn = _draw(design, Sums.of(complete, design), *_halves(uniform))
     expected = drawn.settings[:, design.column[censored]]
     expected = expected + drawn.blocks @ design.of_block[censored].T
     sd = np.sqrt(drawn.noise)[:, None]
