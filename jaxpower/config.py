@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 FRAMEWORKS = ("jax", "torch", "torch_compile")
+COMMAND = "command"  # in place of a framework: a script of anybody's trains
 PRECISIONS = ("float32", "bfloat16")
 MATMUL_PRECISIONS = ("default", "high", "highest")
 SCHEDULES = ("constant", "cosine", "one_cycle", "step", "warm_up")
@@ -97,15 +98,22 @@ class ConfigError(Exception):
     return ConfigError(self.reason, field=field, value=self.value)
 
 
-def later(default: Any, *, before: Any) -> Any:
+def later(default: Any, *, before: Any, hashed: bool | None = None) -> Any:
   """Declares a field that records of older versions do not have.
 
   Args:
-    default: The field's default now, not to be changed in place.
+    default: The field's default now, not to be changed in place; of a dict
+      each config has a copy.
     before: The value by which trials were run before the field existed: a
       number, string, bool, None, or a list or dict of these, as in JSON.
+    hashed: False where the field's value has no hash.
   """
-  return dataclasses.field(default=default, metadata={BEFORE: before})
+  metadata = {BEFORE: before}
+  if isinstance(default, dict):
+    return dataclasses.field(
+      default_factory=lambda: dict(default), metadata=metadata, hash=hashed
+    )
+  return dataclasses.field(default=default, metadata=metadata, hash=hashed)
 
 
 BEFORE = "before"  # key of a later field's metadata
@@ -197,6 +205,13 @@ class Conditions:
   every batch, the tasks are "a" and "b". One network learns all of them, with
   a head for each. `targets` and `task_weights` are keyed by task; a task
   without a target has `target_accuracy`, one without a weight has 1.
+
+  With the framework "command" a process trains, that of `command`, in which
+  any field stands in braces; `options` are fields of any name for it. Its
+  accuracies come from `jaxpower.attach`, or from its output, whose lines are
+  searched for the regular expressions `metrics`, or from JSON lines in the
+  file `metrics_file`. `command_files` are checksums of the files that it names
+  and are filled in, so that an edited script is another trial.
   """
 
   data: str = "fashion_mnist_6k"
@@ -227,6 +242,11 @@ class Conditions:
   devices: int = 0  # local devices to shard over; 0: all of them
   transfer: Transfer = dataclasses.field(default_factory=Transfer)
   framework: str = "jax"
+  command: str = later("", before="")  # of the framework "command"
+  options: dict[str, Any] = later({}, before={})  # noqa: RUF009, copied
+  metrics: tuple[str, ...] = later((), before=[])
+  metrics_file: str = later("", before="")  # that it writes
+  command_files: dict[str, str] = later({}, before={})  # noqa: RUF009, copied
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -253,6 +273,9 @@ class Sweep(Conditions):
   `checkpoint_minutes`, from which it goes on after a kill; 0: none but where
   it is asked to stop. With its record they are removed, unless
   `keep_checkpoints`.
+
+  A command is ended, and its trial recorded as failed, after
+  `timeout_seconds`; 0: no limit.
   """
 
   name: str = "sweep"
@@ -265,6 +288,7 @@ class Sweep(Conditions):
   phase_seconds: float = later(86_400.0, before=86_400.0)
   checkpoint_minutes: float = later(10.0, before=10.0)
   keep_checkpoints: bool = later(False, before=False)
+  timeout_seconds: float = later(0.0, before=0.0)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -311,6 +335,8 @@ def from_dict(kind: type[T], values: dict[str, Any]) -> T:
     of = plain_type(hints[name]) if name in hints else object
     if dataclasses.is_dataclass(of) and isinstance(value, dict):
       return from_dict(of, value)
+    if of is dict:
+      return make_plain(value)
     return tuple(value) if of is tuple else value
 
   return kind(**{name: typed(name, value) for name, value in values.items()})
@@ -468,9 +494,14 @@ def make_plain(value: Any) -> Any:
 
 
 def get(config: Any, path: str) -> Any:
-  """Returns the value of a field, or of a key of a dict field."""
+  """Returns the value of a field, or of a key of a dict field.
+
+  A free name that a config does not give is None.
+  """
   holder, name = _holder(config, path)
-  return holder[name] if isinstance(holder, dict) else getattr(holder, name)
+  if not isinstance(holder, dict):
+    return getattr(holder, name)
+  return holder.get(name) if is_free(path, type(config)) else holder[name]
 
 
 def put(config: Any, path: str, value: Any) -> None:
@@ -488,6 +519,15 @@ def _holder(config: Any, path: str) -> tuple[Any, str]:
   if isinstance(config, dict):
     return config, path  # keys of `vary` have dots of their own
   return _holder(getattr(config, name), rest) if dot else (config, name)
+
+
+def is_free(path: str, kind: type = Conditions) -> bool:
+  """Whether a path names an entry of a dict whose names are the user's own."""
+  name, _, rest = path.partition(".")
+  if field_hints(kind).get(name) == dict[str, Any]:
+    return rest != ""
+  part = _part_kinds(kind).get(name)
+  return part is not None and rest != "" and is_free(rest, part)
 
 
 def field_types(config: Any, prefix: str = "") -> dict[str, type]:

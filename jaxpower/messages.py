@@ -13,6 +13,10 @@ from jaxpower.config import Trial
 from jaxpower.records import TrialRecord
 
 
+class TrialError(Exception):
+  """A trial that can make no record, for a known reason: one line says it."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ready:
   """The devices and the meter of a worker that has started.
@@ -40,7 +44,8 @@ class Task:
   """A trial to run; its files go into the run folder `folder`.
 
   Programs that no trial of the worker compiled are compiled `compile_repeats`
-  times; a checkpoint is written every `checkpoint_minutes`.
+  times; a checkpoint is written every `checkpoint_minutes`. A command is ended
+  after `timeout_seconds`; 0: never.
   """
 
   trial: Trial
@@ -48,6 +53,7 @@ class Task:
   folder: str
   compile_repeats: int = 1
   checkpoint_minutes: float = 10.0
+  timeout_seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

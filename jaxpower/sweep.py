@@ -340,6 +340,7 @@ def _run(
     plan.compile_repeats,
     stop=stop,
     checkpoint_minutes=plan.sweep.checkpoint_minutes,
+    timeout_seconds=plan.sweep.timeout_seconds,
   )
   try:
     for message in heard:

@@ -8,6 +8,7 @@
   --meter=auto             auto, nvml (GPUs), rapl (CPU) or estimate (a model)
   --dry-run                prints the trials, trains nothing
   --retry-failed           runs trials again whose record says failed
+  --show-output            shows what commands print while they run
   --strict                 refuses a folder with a record that cannot be read
   --compile-repeats=1      how often each program is compiled, to measure it
 

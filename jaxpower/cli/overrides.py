@@ -27,10 +27,25 @@ MOST_SHOWN = 60  # characters of a text in an error line; chosen
 NO_LITERAL = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
 
 
-def flag_types(sweep: Sweep) -> dict[str, type]:
-  """Maps the path of every field that a flag may name to its declared type."""
+def flag_types(sweep: Sweep, argv: Sequence[str] = ()) -> dict[str, type]:
+  """Maps the path of every field that a flag may name to its declared type.
+
+  Free names (`model.options.width`) are known where `argv` gives them, or the
+  sweep does.
+  """
   varied = {f"{VARY}{path}": tuple for path in _trial_types()}
-  return varied | config.field_types(sweep)
+  flags_given = (word.partition("=")[0].lstrip("-") for word in argv)
+  paths = [
+    name.removeprefix("config.")
+    for name in flags_given
+    if name.startswith("config.")
+  ]
+  free = {
+    path: tuple if path.startswith(VARY) else object
+    for path in paths
+    if config.is_free(path.removeprefix(VARY))
+  }
+  return varied | free | config.field_types(sweep)
 
 
 def apply(sweep: Sweep, given: Mapping[str, Sequence[str]]) -> None:
@@ -39,7 +54,7 @@ def apply(sweep: Sweep, given: Mapping[str, Sequence[str]]) -> None:
   Raises ConfigError where a text is not of its field's type, or the field is
   one that a flag cannot set, or to no effect.
   """
-  types = flag_types(sweep)
+  types = flag_types(sweep, [f"--config.{path}" for path in given])
   # First what is varied, so that it is known when the fields are set.
   for path in sorted(given, key=lambda path: not path.startswith(VARY)):
     if path.startswith(VARY):
@@ -74,6 +89,8 @@ def _check(sweep: Sweep, types: Mapping[str, type], path: str) -> None:
     raise ConfigError(
       f"config field {path} has parts: write --config.{parts[0]}=..."
     )
+  if types[path] is dict and config.is_free(f"{path}.name"):
+    raise ConfigError(f"{path} has entries: write --config.{path}.NAME=VALUE")
   if types[path] is dict:
     raise ConfigError(
       f"config field {path} is a dict; set its entries in the config file"
@@ -84,6 +101,8 @@ def _value(path: str, kind: type, texts: Sequence[str]) -> Any:
   """Reads the texts of a field: the last one, or all those of a tuple."""
   if kind is tuple:
     return tuple(item for text in texts for item in _tuple(path, text, str))
+  if kind not in PARSERS:  # of a free name any value
+    return _literal(texts[-1])
   try:
     return PARSERS[kind].parse(texts[-1])
   except NO_LITERAL:
@@ -92,7 +111,14 @@ def _value(path: str, kind: type, texts: Sequence[str]) -> Any:
 
 def _values(path: str, field: str, texts: Sequence[str]) -> tuple[Any, ...]:
   """Reads the values of a field that is varied."""
-  kind = _trial_types().get(field, str)
+  free = object if config.is_free(field) else str
+  kind = _trial_types().get(field, free)
+  if kind not in (*PARSERS, tuple) and config.is_free(field):
+    return tuple(
+      _literal(item) if isinstance(item, str) else item
+      for text in texts
+      for item in _tuple(path, text, object)
+    )
   if field.endswith("init_from") or kind not in (*PARSERS, tuple):
     raise ConfigError(
       f"config field {path}: values of {field} are given in a config file"
@@ -107,6 +133,15 @@ def _values(path: str, field: str, texts: Sequence[str]) -> tuple[Any, ...]:
     several = items and all(isinstance(item, tuple | list) for item in items)
     values += [tuple(item) for item in items] if several else [items]
   return tuple(values)
+
+
+def _literal(text: str) -> Any:
+  """Reads a value as Python has it, or as a word."""
+  words = {"true": True, "false": False}
+  try:
+    return ast.literal_eval(text.strip())
+  except NO_LITERAL:
+    return words.get(text.strip(), text)
 
 
 def _tuple(path: str, text: str, kind: type) -> tuple[Any, ...]:

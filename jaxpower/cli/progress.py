@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxpower.cli.report import unreadable
-from jaxpower.config import Trial, trial_id
+from jaxpower.config import COMMAND, Trial, trial_id
 from jaxpower.machine import look, unused_gpus
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
@@ -67,9 +67,22 @@ class Display:
     )
     if ready.meter["estimated"]:
       self._estimated = True
-    devices = f"{ready.devices} x {ready.device_kind}"
-    self._say(f"training on {devices}; metering {domains}")
     framework = self._plan.left[0].framework if self._plan.left else "jax"
+    if framework == COMMAND:  # on which GPUs, its processes will tell
+      self._say(f"running commands; metering {domains}")
+    else:
+      devices = f"{ready.devices} x {ready.device_kind}"
+      self._say(f"training on {devices}; metering {domains}")
+      self._say_unused(ready, framework)
+    for warning in ready.warnings:
+      self._say(f"warning: {warning}")
+    for problem in self._plan.unusable.values():
+      self._say(f"warning: {problem}; that trial is run again")
+    for line in unreadable(self._plan.folder, self._plan.rejected):
+      self._say(f"warning: {line}")
+
+  def _say_unused(self, ready: Ready, framework: str) -> None:
+    """Prints which GPUs are not used, if any, and why."""
     unused = unused_gpus(
       ready.platform, framework, ready.devices, look(), os.environ
     )
@@ -77,12 +90,6 @@ class Display:
       self._say(
         f"warning: {unused}" if ready.platform == "cpu" else str(unused)
       )
-    for warning in ready.warnings:
-      self._say(f"warning: {warning}")
-    for problem in self._plan.unusable.values():
-      self._say(f"warning: {problem}; that trial is run again")
-    for line in unreadable(self._plan.folder, self._plan.rejected):
-      self._say(f"warning: {line}")
 
   def watch(
     self, index: int, trial: Trial, news: Progress | TrialRecord
@@ -98,6 +105,10 @@ class Display:
   def tell(self, line: str) -> None:
     """Prints a line that whoever runs the sweep should read at once."""
     self._say(f"warning: {line}")
+
+  def show(self, line: str) -> None:
+    """Prints a line of a command's output, above what is live."""
+    self._say(line)
 
   def _say(self, text: str) -> None:
     self._console.print(

@@ -12,6 +12,7 @@ read as the type of its field (`overrides`), so that an error knows field, type
 and text and nobody has to find them in absl's message.
 """
 
+import contextlib
 import dataclasses
 import signal
 import sys
@@ -23,6 +24,7 @@ from absl import flags
 from jaxpower import config, report
 from jaxpower.cli import overrides
 from jaxpower.cli.config_file import load_config
+from jaxpower.cli.follow import Follower
 from jaxpower.cli.output import PlainConsole, attempt, say
 from jaxpower.cli.paths import path as path_of
 from jaxpower.cli.progress import Display, outline
@@ -77,7 +79,7 @@ def _run(argv: list[str], help_text: str) -> int:
     return 0
   with Signals() as signals:
     try:
-      records = _execute(planned, signals)
+      records = _execute(planned, signals, given.show_output)
     except Stopped:
       say(f"stopped by {signals.name}; {CONTINUES}")
       return signals.exit_code
@@ -87,12 +89,16 @@ def _run(argv: list[str], help_text: str) -> int:
   return _report(planned, records)
 
 
-def _execute(planned: Plan, signals: Signals) -> tuple[TrialRecord, ...]:
+def _execute(
+  planned: Plan, signals: Signals, show_output: bool
+) -> tuple[TrialRecord, ...]:
   """Runs a plan and shows how it goes, for as long as that can be shown."""
-  with (
-    warnings.catch_warnings(record=True) as caught,
-    Display(planned, PlainConsole(stderr=True)) as display,
-  ):
+  with contextlib.ExitStack() as shown:
+    caught = shown.enter_context(warnings.catch_warnings(record=True))
+    console = PlainConsole(stderr=True)
+    display = shown.enter_context(Display(planned, console))
+    if show_output:
+      shown.enter_context(Follower(planned.folder, display.show))
     warnings.simplefilter("always")  # not as an error, after days
     records = execute(
       planned,
@@ -153,6 +159,7 @@ class Flags:
   dry_run: bool
   retry_failed: bool
   strict: bool
+  show_output: bool
   compile_repeats: int
 
 
@@ -179,6 +186,7 @@ def parse(argv: list[str]) -> Flags:
     dry_run=given["dry-run"],
     retry_failed=given["retry-failed"],
     strict=given["strict"],
+    show_output=given["show-output"],
     compile_repeats=given["compile-repeats"],
   )
 
@@ -196,6 +204,7 @@ def _define_flags(types: Mapping[str, type]) -> flags.FlagValues:
   flags.DEFINE_bool("dry-run", False, "", flag_values=values)
   flags.DEFINE_bool("retry-failed", False, "", flag_values=values)
   flags.DEFINE_bool("strict", False, "", flag_values=values)
+  flags.DEFINE_bool("show-output", False, "", flag_values=values)
   flags.DEFINE_integer(
     "compile-repeats", 1, "", lower_bound=1, flag_values=values
   )

@@ -9,6 +9,7 @@ by `jaxpower.plan.requirements`. Both raise ConfigError, one line with the fix.
 
 import dataclasses
 import math
+import pathlib
 import re
 import reprlib
 import types
@@ -19,6 +20,7 @@ from typing import Any
 from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.config import (
   AUGMENTATIONS,
+  COMMAND,
   CROSSINGS,
   DECAYS,
   FEATURES,
@@ -41,12 +43,14 @@ from jaxpower.config import (
   field_hints,
   field_types,
   get,
+  is_free,
   make_plain,
   plain_type,
   to_dict,
   unknown,
 )
 from jaxpower.records import detail_needed, varied_value
+from jaxpower.script import metrics, template
 
 SOURCE = "transfer.init_from"
 
@@ -61,7 +65,7 @@ CHOICES = {
   "augmentation": AUGMENTATIONS,
   "program": PROGRAMS,
   "streaming": STREAMING,
-  "framework": FRAMEWORKS,
+  "framework": (*FRAMEWORKS, COMMAND),
   "task_weighting": TASK_WEIGHTINGS,
   "transfer.features": FEATURES,
   "crossing": CROSSINGS,
@@ -86,6 +90,7 @@ WAITING = (
   "compile_seconds",
   "phase_seconds",
   "checkpoint_minutes",
+  "timeout_seconds",
 )
 # The largest values that are taken; chosen, far above all that can be trained,
 # so that a slip of the keyboard is no trial that waits or computes for ever.
@@ -148,9 +153,11 @@ def check_sweep(sweep: Sweep) -> None:
     )
   _check_ranges(sweep, varied=sweep.vary)
   _check_task_names(sweep)
+  if COMMAND in sweep.vary.get("framework", (sweep.framework,)):
+    _check_commands(sweep)
   paths = [path for path in field_types(Trial()) if path != "seed"]
   for path, values in sweep.vary.items():
-    if path not in paths:
+    if path not in paths and not is_free(path):
       raise ConfigError(unknown("field", path, paths), field="vary")
     if not values:
       raise ConfigError("give at least one value", field=f"vary.{path}")
@@ -162,10 +169,25 @@ def check_sweep(sweep: Sweep) -> None:
       )
 
 
+def _check_commands(sweep: Sweep) -> None:
+  """Raises ConfigError where a sweep of commands varies what none of them has.
+
+  Fields that only other frameworks of the sweep have may be varied.
+  """
+  if "framework" in sweep.vary:
+    return
+  for command in sweep.vary.get("command", (sweep.command,)):
+    shared = Trial(command=command if type(command) is str else "")
+    template.check_varied(shared, sweep.vary)
+
+
 def check_trial(trial: Trial) -> None:
   """Raises ConfigError unless all fields of a trial can be run together."""
   check_types(trial)
   _check_ranges(trial)
+  if trial.framework == COMMAND:
+    _check_command(trial)
+    return
   _check_together(trial)
   check_transfer(trial)
 
@@ -187,6 +209,8 @@ def check_with_sources(trial: Trial, check: Callable[[Trial], None]) -> None:
 
 def check_cadence(trial: Trial) -> None:
   """Raises ConfigError where evaluation would fall between two updates."""
+  if trial.framework == COMMAND:
+    return
   every, batch = trial.evaluate_every_examples, trial.batch_size
   if every % batch:
     raise ConfigError(
@@ -245,9 +269,28 @@ def _typed_items(path: str, items: dict[str, Any], hint: Any) -> dict[str, Any]:
     for key, value in items.items():
       if type(value) is not float or not math.isfinite(value):
         raise _no_number(f"{path}.{key}", value)
+  elif kind is Any:
+    for key, value in items.items():
+      _check_option(f"{path}.{key}", key, value)
   elif not all(type(value) is kind for value in items.values()):
     raise ConfigError("every value must be a tuple of values", field=path)
   return items
+
+
+def _check_option(path: str, name: Any, value: Any) -> None:
+  """Raises ConfigError unless an option can be passed on, and told as JSON."""
+  if type(name) is not str or not name.isidentifier():
+    raise ConfigError("must be a name as Python has them", field=path)
+  values = value if type(value) is tuple else (value,)
+  for each in values:
+    if type(each) is float and not math.isfinite(each):
+      raise _no_number(path, value)
+    if each is not None and type(each) not in (bool, int, float, str):
+      raise ConfigError(
+        "must be a number, a word, true, false, None or a tuple of these",
+        field=path,
+        value=f"= {reprlib.repr(value)}",
+      )
 
 
 def _no_number(path: str, value: Any) -> ConfigError:
@@ -359,6 +402,18 @@ def _check_together(trial: Trial) -> None:
       f"{schedule} has its own warm-up; leave it at 0",
       field="optimizer.warmup_examples",
     )
+
+
+def _check_command(trial: Trial) -> None:
+  """Raises ConfigError on a command that cannot be started or understood."""
+  transfer = trial.transfer
+  if transfer.init_from is not None or transfer.weights:
+    raise ConfigError(
+      "a command starts from what it likes; name it in the command",
+      field="transfer",
+    )
+  template.check(trial, pathlib.Path.cwd())
+  metrics.check(trial)
 
 
 def check_transfer(trial: Trial) -> None:

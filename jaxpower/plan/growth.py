@@ -21,6 +21,7 @@ from jaxpower.config import (
   field_types,
   from_dict,
   get,
+  is_free,
   is_of_today,
   put,
   sources,
@@ -153,7 +154,10 @@ def _varied(
   known = field_types(Trial())
   return [
     asked.vary,
-    *([p for p in r.varied if p in known] for r in recorded.values()),
+    *(
+      [p for p in r.varied if p in known or is_free(p)]
+      for r in recorded.values()
+    ),
   ]
 
 

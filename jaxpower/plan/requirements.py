@@ -12,14 +12,14 @@ from collections.abc import Iterable
 
 from jaxpower import data, weights
 from jaxpower.architectures import MODELS, NETWORKS
-from jaxpower.config import ConfigError, Trial, sources, unknown
+from jaxpower.config import COMMAND, ConfigError, Trial, sources, unknown
 from jaxpower.messages import Ready
 from jaxpower.plan.checks import SOURCE
 
 
 def check_installed(trial: Trial) -> None:
   """Raises ConfigError where a trial's framework is not installed."""
-  if trial.framework == "jax" or importlib.util.find_spec("torch"):
+  if trial.framework in ("jax", COMMAND) or importlib.util.find_spec("torch"):
     return
   raise ConfigError(
     "PyTorch is not installed; run `pip install torch`, or install jaxpower"
@@ -35,6 +35,8 @@ def check_data(trial: Trial) -> None:
   That is a label for each task, inputs that the model reads, and as many
   training examples as a batch has.
   """
+  if trial.framework == COMMAND:
+    return  # its data is its own
   facts = data.describe(trial.data)
   # Labels that are the next tokens are as many as the tokens.
   next_tokens = (
@@ -168,6 +170,8 @@ def check_devices(trials: Iterable[Trial], ready: Ready) -> None:
   `ready` is the answer of the worker that is to run the trials.
   """
   for trial in trials:
+    if trial.framework == COMMAND:
+      continue
     devices = trial.devices or ready.devices
     if devices > ready.devices:
       raise ConfigError(

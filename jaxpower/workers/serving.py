@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from jaxpower import attempts, machine, provenance
-from jaxpower.config import Trial, trial_id
+from jaxpower.config import COMMAND, Trial, trial_id
 from jaxpower.messages import (
   Alive,
   Done,
@@ -28,6 +28,7 @@ from jaxpower.messages import (
   Stop,
   Stopped,
   Task,
+  TrialError,
 )
 from jaxpower.power.clocks import read_clocks
 from jaxpower.workers import lifeline
@@ -121,7 +122,7 @@ def serve(orders: Orders, sender: Sender, meter: str, framework: str) -> None:
   from jaxpower.power import MeterError
 
   try:
-    host = Host(meter, framework)
+    host = (CommandHost if framework == COMMAND else Host)(meter, framework)
     ready = host.ready()
   except MeterError as error:
     sender.send(Refused(f"{error}{_unused(framework)}"))
@@ -184,10 +185,12 @@ class Host:
     except trial.Stopped:
       return Stopped()
     except Exception as error:  # noqa: BLE001, one trial must not end the rest
-      reason = f"{type(error).__name__}: {error}"
+      told = isinstance(error, TrialError)
+      reason = str(error) if told else f"{type(error).__name__}: {error}"
       tried = attempts.end(folder, trial_id(task.trial), attempts.FAILED)
       record = failed_record(task.trial, task.varied, reason, started, tried)
-      _write_trace(folder, record.trial_id)
+      if not told:
+        _write_trace(folder, record.trial_id)
     gc.collect()  # what the frames of the error held
     return Done(record, renew=_lacks_memory(reason))
 
@@ -220,8 +223,50 @@ class Host:
     return Monitor(self._meter, wait=self._wing.wait, gpus=gpus)
 
 
+class CommandHost(Host):
+  """What trials share that are commands: the meter. It loads no framework."""
+
+  def __init__(self, meter: str, framework: str):
+    del framework
+    self._meter = meter
+    self._cache = ProgramCache()  # of which nothing is compiled
+
+  def ready(self) -> Ready:
+    """Describes the meter. Raises MeterError."""
+    with self._monitor() as monitor:
+      description, cautions = monitor.describe(), monitor.cautions
+    self._origin = provenance.collect() | {"meter_asked_for": self._meter}
+    return Ready(
+      platform=COMMAND,
+      device_kind=str(self._origin["cpu"]),
+      devices=1,
+      meter=description,
+      warnings=tuple(map(str, cautions)),
+    )
+
+  def _record(self, task: Task, orders: Orders, sender: Sender) -> Any:
+    from jaxpower.script import run
+
+    with self._monitor() as monitor:
+      return run.run(
+        task,
+        monitor=monitor,
+        provenance=self._origin,
+        tell=sender.send,
+        stop=orders.stop.is_set,
+      )
+
+  def _monitor(self, metered: Trial | None = None) -> Any:
+    from jaxpower.power import Monitor
+
+    del metered  # which GPUs it uses is seen when it runs
+    return Monitor(self._meter)
+
+
 def _unused(framework: str) -> str:
   """Says which GPUs a worker does not use, where it trains on a CPU."""
+  if framework == COMMAND:
+    return ""
   from jaxpower.wings import wing_of
 
   device = wing_of(framework).devices(Trial(framework=framework))[0]

@@ -17,6 +17,7 @@ behind.
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import signal
@@ -30,6 +31,7 @@ from typing import Any
 import jaxpower
 from jaxpower import attempts, provenance
 from jaxpower.attempts import Attempt
+from jaxpower.config import COMMAND as A_COMMAND
 from jaxpower.config import Trial, trial_id
 from jaxpower.messages import (
   Done,
@@ -54,6 +56,9 @@ from jaxpower.workers.patience import (
 
 EXIT_SECONDS = 10.0  # for a worker to end by itself, then it is killed; chosen
 PREPARE = "prepare"  # the phase before a worker's first trial
+
+# The variable with those variables of the sweep that a worker has otherwise.
+GIVEN = "JAXPOWER_GIVEN"
 
 COMMAND = (
   "import sys; from jaxpower.workers import serving; serving.main(sys.argv[1:])"
@@ -160,6 +165,7 @@ class Worker:
     compile_repeats: int = 1,
     stop: Callable[[], bool] = lambda: False,
     checkpoint_minutes: float = Task.checkpoint_minutes,
+    timeout_seconds: float = Task.timeout_seconds,
   ) -> Iterator[Progress | Notice | Done | Stopped]:
     """Runs a trial; yields its progress, and at last its end.
 
@@ -168,7 +174,14 @@ class Worker:
     which may be chance, the trial is begun once more; else, or where that
     happens twice, its record is failed. A worker that hangs is killed.
     """
-    task = Task(trial, varied, str(folder), compile_repeats, checkpoint_minutes)
+    task = Task(
+      trial,
+      varied,
+      str(folder),
+      compile_repeats,
+      checkpoint_minutes,
+      timeout_seconds,
+    )
     started = read_clocks()
     end = yield from self._attempt(task, stop)
     if isinstance(end, Died) and end.again and not stop():
@@ -340,7 +353,10 @@ def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
     "PYTHONSAFEPATH": "1",  # nothing of a user's folder, in children as well
     "JAX_ENABLE_COMPILATION_CACHE": "false",
   }
-  if framework != "jax":
+  if framework == A_COMMAND:
+    # A command gets back what was given, and JAX is not loaded here.
+    own[GIVEN] = json.dumps({name: variables.get(name) for name in own})
+  elif framework != "jax":
     # JAX only initialises weights here; keep it off the GPUs.
     own["JAX_PLATFORMS"] = "cpu"
   return provenance.without_debug_switches(variables) | own

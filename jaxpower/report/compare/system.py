@@ -29,7 +29,11 @@ NO_UUID = "of unknown UUID"
 DEVICES = "devices"  # the field of a config that varies their number
 
 # The packages in which a framework's arithmetic lies.
-PACKAGES = {"jax": ("jax", "jaxlib"), "torch": ("torch",)}
+PACKAGES = {
+  "jax": ("jax", "jaxlib"),
+  "torch": ("torch",),
+  "command": ("jax", "jaxlib", "torch"),  # as its script tells
+}
 # The libraries below both, as provenance may name them.
 LIBRARIES = ("cuda", "cudnn", "jax-cuda", "nvidia-cu")
 # Variables that only the other framework reads, or only what runs on a GPU.
