@@ -141,6 +141,7 @@ def run_sampler(
     due = sampler.poll()
     if waiting and waiting[-1] <= due:
       due = waiting.pop()
+      clock.now = max(clock.now, due)
       sampler.nudge()
     loaded = clock.now < START + LOADED_SECONDS
     late = dice.expovariate(1 / (load if loaded else LOADS["quiet"]))

@@ -2,20 +2,24 @@
 
 Claim: under 0.1 % of step time at the default. Whole runs with and without a
 meter differ by more than that on a machine that is not alone
-(meter_overhead.py), so steps are paired within one run: one in which the
-sampler read or woke, against its nearest neighbours in which it did not. An
-instant falls into a long step more often than into a short one, so runs without
-a meter, whose instants are drawn by chance, alternate with these and are taken
-off. What is left times the reads a second is the share of time lost. Cost:
-three minutes on two cores.
+(meter_overhead.py). So one run has both: in short blocks, in pairs of random
+order, the sampler's thread runs or is held. Held it does not wake at all. Each
+pair gives a difference of mean step times, in which slow changes of the machine
+cancel. A step that the hypervisor or another program stops for milliseconds
+counts as one that was `CUT` longer than the median, in both arms alike: no read
+takes as long. What is told is the mean of all pairs with its bootstrap
+interval, and the median with the interval of signs. Cost: 80 s on two cores,
+nothing else on them.
 
   PYTHONPATH=. python benchmarks/meter_slowdown.py --out benchmarks/x.json
 """
 
 import argparse
+import math
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +29,15 @@ import numpy as np
 
 from benchmarks.meter_overhead import PCI, use_c, write
 from jaxpower.power import Monitor, SensorModel
+from jaxpower.power.sampler import Sampler
 from jaxpower.power.simulated_nvml import UUIDS, Gpu, installed
 
-NEAR = 5  # neighbours on each side
-REACH = 5e-4  # seconds before a noted read in which its thread may have woken
+# Chosen: so long that a block has a read or two, so short that the machine
+# stays the same over a pair.
+BLOCK_SECONDS = 0.25
+CUT = 1e-3  # seconds over the median; chosen, some reads long
+WARM_SECONDS = 3.0  # finding the rhythm and the lag is not a share
+BOOTSTRAPS = 4000
 
 
 @jax.jit
@@ -39,103 +48,145 @@ def step(x: jax.Array) -> jax.Array:
   return x
 
 
-def timed_steps(seconds: float) -> tuple[np.ndarray, np.ndarray]:
-  """Begin and length of every step of a run, each waited for."""
+@dataclass(frozen=True)
+class Block:
+  """Seconds of each step of a block, and the reads that fell into it."""
+
+  metered: bool
+  steps: np.ndarray
+  reads: int
+
+
+class Hold:
+  """Lets the sampler's thread run, or keeps it asleep."""
+
+  def __init__(self, sampler: Sampler):
+    self._running = threading.Event()
+    self._running.set()
+    poll = sampler.poll
+
+    def held() -> float:
+      self._running.wait()
+      return poll()
+
+    sampler.poll = held
+
+  def set(self, metered: bool) -> None:
+    if metered:
+      self._running.set()
+    else:
+      self._running.clear()
+
+
+def timed_steps(x: jax.Array, seconds: float) -> np.ndarray:
+  """Seconds of every step of a block, each waited for."""
+  lengths = []
+  stop = time.perf_counter() + seconds
+  while (begin := time.perf_counter()) < stop:
+    jax.block_until_ready(step(x))
+    lengths.append(time.perf_counter() - begin)
+  return np.array(lengths)
+
+
+def blocks(monitor: Monitor, seconds: float, seed: int) -> list[Block]:
+  """Blocks in pairs of random order, one of each with the sampler."""
+  sampler = monitor._sampler
+  hold = Hold(sampler)
+  dice = np.random.default_rng(seed)
   x = jax.block_until_ready(step(jnp.full((192, 192), 1e-2)))
-  begins, lengths = [], []
-  stop = time.monotonic() + seconds
-  while (begin := time.monotonic()) < stop:
-    x = jax.block_until_ready(step(x))
-    begins.append(begin)
-    lengths.append(time.monotonic() - begin)
-  return np.array(begins), np.array(lengths)
+  timed_steps(x, WARM_SECONDS)
+  done: list[Block] = []
+  with monitor.window("train"):
+    for _ in range(round(seconds / BLOCK_SECONDS / 2)):
+      first = bool(dice.integers(2))
+      for metered in (first, not first):
+        hold.set(metered)
+        before = sampler.channels[0].reads
+        steps = timed_steps(x, BLOCK_SECONDS)
+        reads = sampler.channels[0].reads - before
+        done.append(Block(metered, steps, reads))
+    hold.set(True)
+  return done
 
 
-def lost(
-  begins: np.ndarray, lengths: np.ndarray, reads: Sequence[float]
-) -> np.ndarray:
-  """Seconds each read cost the step it fell into, against its neighbours."""
-  hit = np.zeros(len(begins), bool)
-  for read in reads:
-    first = np.searchsorted(begins, read - REACH, "right") - 1
-    hit[max(0, first) : np.searchsorted(begins, read)] = True
-  costs = []
-  for i in np.flatnonzero(hit):
-    low, high = max(0, i - NEAR), i + NEAR + 1
-    near = lengths[low:high][~hit[low:high]]
-    if len(near) >= NEAR:
-      costs.append(lengths[i] - np.mean(near))
-  return np.array(costs)
+def differences(done: list[Block]) -> np.ndarray:
+  """Of each pair by how much steps were longer with the sampler, as a share."""
+  everything = np.concatenate([block.steps for block in done])
+  typical = float(np.median(everything))
+  means = [float(np.mean(np.minimum(b.steps, typical + CUT))) for b in done]
+  shares = []
+  for i in range(0, len(done) - 1, 2):
+    a, b = means[i], means[i + 1]
+    metered, bare = (a, b) if done[i].metered else (b, a)
+    shares.append(metered / bare - 1)
+  return np.array(shares)
 
 
-def run(seconds: float, rounds: int, period: float) -> dict[str, Any]:
-  """Rounds with the meter and without it, in turn."""
+def mean_interval(shares: np.ndarray) -> list[float]:
+  """The 95 % bootstrap interval of the mean."""
+  dice = np.random.default_rng(1)
+  means = np.mean(dice.choice(shares, (BOOTSTRAPS, len(shares))), axis=1)
+  return [float(np.quantile(means, q)) for q in (0.025, 0.975)]
+
+
+def median_interval(shares: np.ndarray) -> list[float]:
+  """The 95 % interval of the median by signs: no shape is assumed."""
+  n, ordered = len(shares), np.sort(shares)
+  off = math.ceil(1.96 * math.sqrt(n) / 2)
+  low, high = max(0, n // 2 - off), min(n - 1, n // 2 + off)
+  return [float(ordered[low]), float(ordered[high])]
+
+
+def run(seconds: float, period: float, seed: int) -> dict[str, Any]:
+  """Figures for a board whose counter moves every `period` seconds."""
   sensor = SensorModel(energy_period=period, quantum=1e-3)
   board = Gpu(power=300.0, uuid=UUIDS[0], pci=PCI[0], counter=sensor)
-  costs: dict[str, list[np.ndarray]] = {"meter": [], "chance": []}
-  rates, steps = [], []
-  dice = np.random.default_rng(0)
   with installed(board) as library, tempfile.TemporaryDirectory() as folder:
     in_c = use_c(library, period, folder)
-    for _ in range(rounds):
-      with Monitor("nvml", wait=jax.block_until_ready) as monitor:
-        time.sleep(2.0)  # what finding the rhythm costs is not a share
-        begins, lengths = timed_steps(seconds)
-        reads = sorted(sample.seconds for sample in monitor.timeline())
-      reads = [read for read in reads if begins[0] < read < begins[-1]]
-      costs["meter"].append(lost(begins, lengths, reads))
-      rates.append(len(reads) / seconds)
-      begins, lengths = timed_steps(seconds)
-      steps.append(float(np.median(lengths)))
-      drawn = sorted(dice.uniform(begins[0], begins[-1], len(reads)))
-      costs["chance"].append(lost(begins, lengths, drawn))
-  rate = float(np.mean(rates))
-  meter, chance = (np.concatenate(costs[name]) for name in ("meter", "chance"))
+    with Monitor("nvml", wait=jax.block_until_ready) as monitor:
+      done = blocks(monitor, seconds, seed)
+  shares = differences(done)
+  metered = [block for block in done if block.metered]
   return {
     "counter_period_seconds": period,
     "reads_in_c": in_c,
-    "reads_per_second": rate,
-    "reads_in_steps": len(meter),
-    "step_milliseconds": 1e3 * float(np.median(steps)),
-    "microseconds_a_read": 1e6 * float(np.mean(meter)),
-    "microseconds_by_chance": 1e6 * float(np.mean(chance)),
-    "slowdown": rate * float(np.mean(meter) - np.mean(chance)),
-    "slowdown_95": interval(meter, chance, rate),
+    "pairs": len(shares),
+    "steps": sum(len(block.steps) for block in done),
+    "step_milliseconds": 1e3
+    * float(np.median(np.concatenate([b.steps for b in done]))),
+    "reads_per_second": sum(b.reads for b in metered)
+    / len(metered)
+    / BLOCK_SECONDS,
+    "reads_while_held": sum(b.reads for b in done if not b.metered),
+    "slowdown_mean": float(np.mean(shares)),
+    "slowdown_mean_95": mean_interval(shares),
+    "slowdown_median": float(np.median(shares)),
+    "slowdown_median_95": median_interval(shares),
   }
-
-
-def interval(meter: np.ndarray, chance: np.ndarray, rate: float) -> list[float]:
-  """The 95 % bootstrap interval of the share of time lost."""
-  dice = np.random.default_rng(1)
-  means = [
-    np.mean(dice.choice(costs, (2000, len(costs))), axis=1)
-    for costs in (meter, chance)
-  ]
-  lost_share = rate * (means[0] - means[1])
-  return [float(np.quantile(lost_share, q)) for q in (0.025, 0.975)]
 
 
 def main() -> None:
   """Runs it and prints what it found."""
   parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("--rounds", type=int, default=4)
-  parser.add_argument("--seconds", type=float, default=20.0)
+  parser.add_argument("--seconds", type=float, default=35.0)
+  parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--periods", type=float, nargs="+", default=[0.1, 0.02])
   parser.add_argument("--out", type=Path)
   args = parser.parse_args()
-  results = [run(args.seconds, args.rounds, period) for period in (0.1, 0.02)]
+  results = [run(args.seconds, period, args.seed) for period in args.periods]
   for result in results:
     print(
       f"\ncounter every {result['counter_period_seconds'] * 1e3:.0f} ms:"
       f" {result['reads_per_second']:.1f} reads a second,"
-      f" steps of {result['step_milliseconds']:.2f} ms"
+      f" {result['steps']} steps of {result['step_milliseconds']:.2f} ms,"
+      f" {result['pairs']} pairs of blocks"
     )
-    low, high = result["slowdown_95"]
-    print(
-      f"  {result['microseconds_a_read']:+.1f} us a step with a read,"
-      f" {result['microseconds_by_chance']:+.1f} us by chance"
-      f"   slowdown {result['slowdown']:+.3%} ({low:+.3%} to {high:+.3%})"
-      f"   {result['reads_in_steps']} reads"
-    )
+    for name in ("mean", "median"):
+      low, high = result[f"slowdown_{name}_95"]
+      print(
+        f"  {name:6} slowdown {result[f'slowdown_{name}']:+.3%}"
+        f" ({low:+.3%} to {high:+.3%})"
+      )
   if args.out:
     write(args.out, results)
 

@@ -38,6 +38,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -235,8 +236,15 @@ def main() -> int:
   parser.add_argument(
     "--minutes", type=float, default=math.inf, help="of kills"
   )
-  parser.add_argument("--out", type=pathlib.Path)
+  parser.add_argument(
+    "--out", type=pathlib.Path, help="written anew after each sweep"
+  )
   args = parser.parse_args()
+
+  def write(counts: Counts) -> None:
+    if args.out is not None:
+      args.out.write_text(json.dumps(summary(counts), indent=2) + "\n")
+
   with tempfile.TemporaryDirectory() as folder:
     counts = torture(
       pathlib.Path(folder),
@@ -244,12 +252,11 @@ def main() -> int:
       args.seeds,
       random.Random(args.draw),
       60 * args.minutes,
+      write,
     )
   facts = summary(counts)
   print(json.dumps(facts, indent=2))
-  if args.out is not None:
-    args.out.write_text(json.dumps(facts, indent=2) + "\n")
-  return 1 if counts.faults else 0
+  return 1 if facts["faults"] else 0
 
 
 def torture(
@@ -258,10 +265,12 @@ def torture(
   seeds: int,
   draws: random.Random,
   limit_seconds: float = math.inf,
+  tell: Callable[[Counts], None] = lambda counts: None,
 ) -> Counts:
   """Kills so often, over as many sweeps as that takes, and checks each.
 
   Once the limit has passed nothing more is killed; the last sweep ends by then.
+  `tell` is called after each sweep with what was seen so far.
   """
   end = time.monotonic() + limit_seconds
   config = place / "torture.py"
@@ -290,6 +299,7 @@ def torture(
     check(folder, truth, runs, counts)
     counts.sweeps += 1
     shutil.rmtree(folder)
+    tell(counts)
   return counts
 
 
@@ -427,10 +437,11 @@ def summary(counts: Counts) -> dict[str, Any]:
   share = None
   if counts.true_joules:
     share = counts.attempt_joules / counts.true_joules - 1
+  faults = list(counts.faults)
   if share is None:
-    counts.faults.append("no attempt is in any ledger")
+    faults.append("no attempt is in any ledger")
   elif abs(share) > SHARE:
-    counts.faults.append(f"joules differ by {share:+.1%} from the CPU time")
+    faults.append(f"joules differ by {share:+.1%} from the CPU time")
   return {
     "kills": counts.kills,
     "commands": counts.commands,
@@ -446,7 +457,7 @@ def summary(counts: Counts) -> dict[str, Any]:
     "joules_of_killed_attempts": counts.lost_joules,
     "attempts_killed_in_phase": dict(counts.killed_in),
     "attempts_resumed_inside_the_trial": counts.resumed_inside,
-    "faults": counts.faults,
+    "faults": faults,
   }
 
 

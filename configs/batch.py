@@ -5,14 +5,22 @@ times the energy of the best one, at one learning rate for all. That is 0.003,
 not scaled: of 0.001, 0.003 and 0.01 no other one was measurably cheaper at
 batch 16, 64, 256 or 1024 (two seeds, benchmarks/regimes_cpu/
 batch_learning_rate). On CPUs a batch above 64 is computed in pieces.
-Cost: under two minutes on two CPU cores.
+Cost: under two minutes on two CPU cores. On an H100 `:gpu`, ResNet-18 in
+bfloat16 on the full Fashion-MNIST, is expected to train 30 s a trial and to
+take under five minutes (jaxpower/gpu_size.py has the arithmetic; not yet run on
+one). `:auto` is that where JAX trains on a GPU, and else the small form.
 
   python scripts/run.py --config=configs/batch.py
+  python scripts/run.py --config=configs/batch.py:gpu
+  python scripts/run.py --config=configs/batch.py:gpu,model=vit
   python scripts/run.py --config=configs/batch.py:data=cifar10,model=resnet18
   python scripts/run.py --config=configs/batch.py:scaling=sqrt
   python scripts/run.py --config=configs/batch.py --config.seeds=5
 """
 
+import dataclasses
+
+from jaxpower import gpu_size
 from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
@@ -29,8 +37,10 @@ def get_config(text: str = "") -> Sweep:
     scaling="none",
     framework="jax",
     quick=False,
+    gpu=False,
+    auto=False,
   )
-  return Sweep(
+  sweep = Sweep(
     name="batch-quick" if args.quick else "batch",
     data=args.data,
     model=Model(name=args.model),
@@ -42,4 +52,23 @@ def get_config(text: str = "") -> Sweep:
     evaluate_every_examples=512,
     idle_seconds=0.5,
     framework=args.framework,
+  )
+  if not gpu_size.asked_for(args, args.framework):
+    return sweep
+  chosen = args.data != gpu_size.BUNDLED
+  return dataclasses.replace(
+    sweep,
+    name="batch-gpu",
+    data=args.data if chosen else gpu_size.dataset(args),
+    model=gpu_size.model(args.model),
+    precision="bfloat16",
+    optimizer=Optimizer(name="adam", learning_rate=1e-3, scaling=args.scaling),
+    vary={"batch_size": (128, 512, 2_048)},
+    seeds=2,
+    target_accuracy=0.9,
+    stop_at_target=False,  # so that every trial trains for 30 s
+    budget_examples=gpu_size.EXAMPLES,
+    evaluate_every_examples=gpu_size.EVERY,
+    crossing="interpolated",
+    devices=1,
   )

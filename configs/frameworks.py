@@ -5,13 +5,19 @@ framework is the only difference left. PyTorch is written as its users write it
 for speed, eager and compiled. The frameworks take turns, each in a process of
 its own, and their order is reversed from seed to seed, so that a machine that
 drifts favours none (docs/frameworks.md).
-Cost: under five minutes on two idle CPU cores; `:quick` under two.
+Cost: under five minutes on two idle CPU cores; `:quick` under two. `:gpu` is
+expected to take five to six minutes on an H100: five workers that start and
+compile beside six trials of 30 s (jaxpower/gpu_size.py; not yet run on one).
 
   python scripts/run.py --config=configs/frameworks.py
   python scripts/run.py --config=configs/frameworks.py:model=transformer
   python scripts/run.py --config=configs/frameworks.py:precision=bfloat16
+  python scripts/run.py --config=configs/frameworks.py:gpu
 """
 
+import dataclasses
+
+from jaxpower import gpu_size
 from jaxpower.config import FRAMEWORKS, Model, Optimizer, Sweep, arguments
 
 
@@ -28,17 +34,20 @@ def get_config(text: str = "") -> Sweep:
     precision="float32",
     framework="all",
     quick=False,
+    gpu=False,
+    auto=False,
   )
   usual = "imu" if args.model == "transformer" else "fashion_mnist_6k"
   chosen = FRAMEWORKS if args.framework == "all" else ("jax", args.framework)
-  return Sweep(
+  frameworks = tuple(dict.fromkeys(chosen))
+  sweep = Sweep(
     name="frameworks-quick" if args.quick else "frameworks",
     data=args.data or usual,
     model=Model(name=args.model),
     optimizer=Optimizer(name="adam", learning_rate=3e-3),
     precision=args.precision,
     vary={
-      "framework": tuple(dict.fromkeys(chosen)),
+      "framework": frameworks,
       "batch_size": (64, 512) if args.quick else (32, 128, 512),
     },
     seeds=1 if args.quick else 3,
@@ -47,4 +56,21 @@ def get_config(text: str = "") -> Sweep:
     evaluate_every_examples=512,
     idle_seconds=0.5,
     devices=1,
+  )
+  if not gpu_size.asked_for(args):
+    return sweep
+  return dataclasses.replace(
+    sweep,
+    name="frameworks-gpu",
+    data=args.data or gpu_size.dataset(args),
+    model=gpu_size.model(args.model),
+    precision="bfloat16",
+    batch_size=512,
+    vary={"framework": frameworks},
+    seeds=2,
+    target_accuracy=0.9,
+    stop_at_target=False,  # so that every trial trains for 30 s
+    budget_examples=gpu_size.EXAMPLES,
+    evaluate_every_examples=gpu_size.EVERY,
+    crossing="interpolated",
   )

@@ -4,13 +4,18 @@ Claim: on the same model, machine and accuracy, a learning rate that is
 too small or too large costs several times the energy of the best one, or never
 reaches the target. All rates share one executable.
 Cost: under five minutes on two idle CPU cores, for the transformer (the second
-command) as well: a ViT on images of 8 x 8 pixels.
+command) as well: a ViT on images of 8 x 8 pixels. `:gpu` is expected to take
+under five minutes on an H100 (jaxpower/gpu_size.py; not yet run on one).
 
   python scripts/run.py --config=configs/learning_rate.py
   python scripts/run.py \\
     --config=configs/learning_rate.py:model=vit,data=digits,batch=32,target=0.8
+  python scripts/run.py --config=configs/learning_rate.py:gpu,model=vit
 """
 
+import dataclasses
+
+from jaxpower import gpu_size
 from jaxpower.config import Model, Optimizer, Sweep, arguments
 
 
@@ -24,8 +29,10 @@ def get_config(text: str = "") -> Sweep:
     target=0.84,
     framework="jax",
     quick=False,
+    gpu=False,
+    auto=False,
   )
-  return Sweep(
+  sweep = Sweep(
     name="learning_rate-quick" if args.quick else "learning_rate",
     data=args.data,
     model=Model(name=args.model),
@@ -42,4 +49,23 @@ def get_config(text: str = "") -> Sweep:
     evaluate_every_examples=max(256, args.batch),
     idle_seconds=0.5,
     framework=args.framework,
+  )
+  if not gpu_size.asked_for(args, args.framework):
+    return sweep
+  chosen = args.data != gpu_size.BUNDLED
+  return dataclasses.replace(
+    sweep,
+    name="learning_rate-gpu",
+    data=args.data if chosen else gpu_size.dataset(args),
+    model=gpu_size.model(args.model),
+    precision="bfloat16",
+    batch_size=512,
+    vary={"optimizer.learning_rate": (1e-4, 1e-3, 1e-2)},
+    seeds=2,
+    target_accuracy=0.85,
+    stop_at_target=False,  # so that every trial trains for 30 s
+    budget_examples=gpu_size.EXAMPLES,
+    evaluate_every_examples=gpu_size.EVERY,
+    crossing="interpolated",
+    devices=1,
   )

@@ -6,15 +6,21 @@ against the sum over single-task networks. The accuracy that each task ends
 with shows a saving that was paid for in accuracy. All train on to the same
 number of examples.
 Cost: under five minutes on two idle CPU cores; a transformer takes longer.
+`:gpu`, clothes and digits in one ResNet-18, is expected to take under five
+minutes on an H100 (jaxpower/gpu_size.py; not yet run on one).
 
   python scripts/run.py --config=configs/multitask.py
   python scripts/run.py --config=configs/multitask.py:model=transformer
   python scripts/run.py --config=configs/multitask.py:weighting=uncertainty
   python scripts/run.py --config=configs/multitask.py:data=mnist_5k+digits_28
+  python scripts/run.py --config=configs/multitask.py:gpu
 
 For the fine and coarse classes of one set: data=cifar100,model=resnet18.
 """
 
+import dataclasses
+
+from jaxpower import gpu_size
 from jaxpower.architectures import NETWORKS
 from jaxpower.config import Model, Optimizer, Sweep, arguments
 
@@ -44,13 +50,15 @@ def get_config(text: str = "") -> Sweep:
     weighting="fixed",
     seeds=5,
     quick=False,
+    gpu=False,
+    auto=False,
   )
   network = NETWORKS.get(args.model)
   windows = network is None or "window" in network.reads
   data = args.data or (IMU if windows else DIGITS)
   targets = TARGETS.get(data) or dict.fromkeys(data.split("+"), 0.8)
   budget = BUDGETS.get(data, 40_960)
-  return Sweep(
+  sweep = Sweep(
     name="multitask-quick" if args.quick else "multitask",
     data=data,
     model=Model(name=args.model),
@@ -65,4 +73,25 @@ def get_config(text: str = "") -> Sweep:
     evaluate_every_examples=512 if data == IMU else 256,
     stop_at_target=args.quick,  # stopped, final accuracies show no loss
     idle_seconds=0.5,
+  )
+  if not gpu_size.asked_for(args, args.framework):
+    return sweep
+  clothes = gpu_size.dataset(args)
+  targets = {clothes: 0.88, "mnist_5k": 0.95}
+  return dataclasses.replace(
+    sweep,
+    name="multitask-gpu",
+    data=f"{clothes}+mnist_5k",
+    model=gpu_size.model(args.model),
+    precision="bfloat16",
+    optimizer=Optimizer(name="adam", learning_rate=1e-3),
+    batch_size=512,
+    vary={"tasks": (tuple(targets), *((task,) for task in targets))},
+    seeds=2,
+    targets=targets,
+    budget_examples=gpu_size.EXAMPLES,
+    evaluate_every_examples=gpu_size.EVERY,
+    crossing="interpolated",
+    stop_at_target=False,
+    devices=1,
   )

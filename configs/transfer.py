@@ -8,12 +8,16 @@ the head's learning rate, so each start is tried at the same three rates, and
 the report compares the best of each with the best of the others. The cost of
 pretraining is in the same records: one pretraining for each seed, at a rate of
 its own, shared by all trials of that seed.
-Cost: under ten minutes on two idle CPU cores; `novels` takes longer.
+Cost: under ten minutes on two idle CPU cores; `novels` takes longer. `:gpu`,
+ResNet-18 from the full Fashion-MNIST to digits, is expected to take five
+minutes on an H100: eight trainings, two of them of a head
+(jaxpower/gpu_size.py; not yet run on one).
 
   python scripts/run.py --config=configs/transfer.py
   python scripts/run.py --config=configs/transfer.py:pair=novels
   python scripts/run.py --config=configs/transfer.py:pair=clothes
   python scripts/run.py --config=configs/transfer.py:pair=cifar
+  python scripts/run.py --config=configs/transfer.py:gpu
   python scripts/run.py --config=configs/transfer.py:features=once
   python scripts/run.py --config=configs/transfer.py:framework=torch \\
     --out=runs/transfer_torch
@@ -27,6 +31,7 @@ scripts/prepare_data.py.
 
 import dataclasses
 
+from jaxpower import gpu_size
 from jaxpower.config import (
   ConfigError,
   Model,
@@ -112,6 +117,25 @@ PAIRS = {
 }
 
 
+def gpu_pair(clothes: str) -> Pair:
+  """Returns the pair in the size of a GPU; one rate, one share."""
+  return Pair(
+    source=clothes,
+    source_target=0.88,
+    source_budget=gpu_size.EXAMPLES,
+    source_every=gpu_size.EVERY,
+    data="mnist_5k",
+    target=0.95,
+    budget=gpu_size.EXAMPLES,
+    every=gpu_size.EVERY,
+    shares=(1.0,),
+    model=gpu_size.model(""),
+    batch_size=512,
+    source_rate=1e-3,
+    rates=(1e-3,),
+  )
+
+
 def get_config(text: str = "") -> Sweep:
   """Makes the sweep. Arguments: those with defaults below.
 
@@ -128,11 +152,17 @@ def get_config(text: str = "") -> Sweep:
     features="every",
     framework="jax",
     quick=False,
+    gpu=False,
+    auto=False,
   )
+  on_gpu = gpu_size.asked_for(args, args.framework)
   if args.pair not in PAIRS:
     raise ConfigError(unknown("pair", args.pair, PAIRS))
-  pair = PAIRS[args.pair]
+  pair = gpu_pair(gpu_size.dataset(args)) if on_gpu else PAIRS[args.pair]
   model = Model(name=args.model) if args.model else pair.model
+  if on_gpu:
+    model = gpu_size.model(args.model)
+  precision = "bfloat16" if on_gpu else "float32"
   # The same model, so that an override holds for both trainings. All else of
   # the pretraining is its own: an override of the sweep does not change it.
   pretraining = Trial(
@@ -144,11 +174,13 @@ def get_config(text: str = "") -> Sweep:
     budget_examples=pair.source_budget,
     evaluate_every_examples=pair.source_every,
     idle_seconds=0.5,
+    precision=precision,
+    stop_at_target=not on_gpu,
     framework=args.framework,
   )
   name = "transfer" if args.pair == "digits" else f"transfer_{args.pair}"
   return Sweep(
-    name=f"{name}-quick" if args.quick else name,
+    name=f"{name}-quick" if args.quick else name + "-gpu" * on_gpu,
     data=args.data or pair.data,
     model=model,
     optimizer=Optimizer(name="adam"),
@@ -162,10 +194,13 @@ def get_config(text: str = "") -> Sweep:
       "optimizer.learning_rate": pair.rates[:1] if args.quick else pair.rates,
       "data_share": (0.2,) if args.quick else pair.shares,
     },
-    seeds=1 if args.quick else 5,
+    seeds=1 if args.quick else 2 if on_gpu else 5,
     target_accuracy=0.6 if args.quick else pair.target,
     budget_examples=pair.budget,
     evaluate_every_examples=pair.every,
     idle_seconds=0.5,
+    precision=precision,
+    crossing="interpolated" if on_gpu else "confirmed",
+    stop_at_target=not on_gpu,  # else every trial trains for 30 s
     framework=args.framework,
   )

@@ -1,10 +1,11 @@
 """Measures what it costs in joules to train a network to an accuracy.
 
-`run` a `Sweep` of trials, put a `Monitor` around a loop of your own, or
-`attach` a script of your own to a sweep. Each name is imported when it is first
-used, so that `from jaxpower import attach` costs a script next to nothing, and
-so that no numpy is loaded: the threads of its linear algebra do not block
-signals, and would take those that `measure` passes on to its command.
+`run` a `Sweep` of trials, `run_trial` one of them where a scheduler wants to
+run them, put a `Monitor` around a loop of your own, or `attach` a script of
+your own to a sweep. Each name is imported when it is first used, so that
+`from jaxpower import attach` costs a script next to nothing, and so that no
+numpy is loaded: the threads of its linear algebra do not block signals, and
+would take those that `measure` passes on to its command.
 """
 
 import importlib
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     Transfer,
     Trial,
   )
+  from jaxpower.one_trial import run_trial
   from jaxpower.power import MeterError, Monitor, Window
   from jaxpower.records import TrialRecord
   from jaxpower.script.attach import attach
@@ -39,6 +41,7 @@ __all__ = [
   "Window",
   "attach",
   "run",
+  "run_trial",
 ]
 
 _HOMES = {
@@ -54,6 +57,7 @@ _HOMES = {
   "Window": "jaxpower.power",
   "attach": "jaxpower.script.attach",
   "run": "jaxpower.sweep",
+  "run_trial": "jaxpower.one_trial",
 }
 
 
@@ -61,4 +65,11 @@ def __getattr__(name: str) -> "Any":
   """Imports a name of `__all__` when it is first used."""
   if name in _HOMES:
     return getattr(importlib.import_module(_HOMES[name]), name)
+  if name == "__version__":
+    from importlib import metadata
+
+    try:
+      return metadata.version("jaxpower")
+    except metadata.PackageNotFoundError:  # a checkout on the path
+      return "unknown"
   raise AttributeError(f"module 'jaxpower' has no attribute '{name}'")

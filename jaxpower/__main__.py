@@ -1,9 +1,9 @@
-"""Runs `python -m jaxpower measure|doctor|watch`."""
+"""Runs `python -m jaxpower`: what the console command `jaxpower` does."""
 
 import sys
 
 from jaxpower.cli import crash
-from jaxpower.cli.main import main
+from jaxpower.cli.main import MODULE, main
 
 if __name__ == "__main__":
-  sys.exit(crash.guard("python -m jaxpower", main, sys.argv[1:]))
+  sys.exit(crash.guard(MODULE, main, sys.argv[1:]))

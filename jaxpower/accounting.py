@@ -444,6 +444,26 @@ def _is_formality(window: Window) -> bool:
   return window.name in ("compile", "idle") and window.seconds < SHORTEST
 
 
+def by_host(
+  windows: Sequence[Window], hosts: Sequence[str]
+) -> dict[str, float | None] | None:
+  """Adds up the joules of each host; None where a trial was on one alone.
+
+  Domains of all hosts but the first are named "HOST/DOMAIN".
+  """
+  if not hosts:
+    return None
+  own, *others = hosts
+  joules: dict[str, list[float | None]] = {host: [] for host in hosts}
+  for domain, value in _by_domain(windows).items():
+    host, slash, _ = domain.partition("/")
+    joules[host if slash and host in others else own].append(value)
+  return {
+    host: sum_or_none(values) if values else None
+    for host, values in joules.items()
+  }
+
+
 def _idle_watts(windows: Iterable[Window]) -> float | None:
   """Computes the mean power of the idle phase; None where unknown."""
   idle = total(of_phase(windows, "idle"))

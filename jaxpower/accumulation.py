@@ -8,7 +8,7 @@ batch, and 0.74, 1.25 and 1.41 times in PyTorch (two cores of an AMD EPYC,
 the CNN 8.5 times the joules of batch 16, and half of that was caches.
 """
 
-from jaxpower.architectures import NETWORKS
+from jaxpower.architectures import network_of
 from jaxpower.config import Trial
 
 # Examples of a micro-batch. Of the sizes measured, 16 to 512, 64 was the best
@@ -26,9 +26,9 @@ def accumulation_of(trial: Trial, *, on_cpu: bool, devices: int) -> int:
 
   A trial's own `accumulation`, unless it is 0. Then a GPU takes the batch
   whole, and a CPU in micro-batches of `SMALLEST` to `LARGEST` examples, if
-  there is a number of them that divides the batch. With batch norms or dropout
-  the batch is taken whole, since both would act on each micro-batch and change
-  the update.
+  there is a number of them that divides the batch. With batch norms or dropout,
+  which a user's network may have, the batch is taken whole, since both would
+  act on each micro-batch and change the update.
 
   Args:
     trial: What is trained.
@@ -37,8 +37,9 @@ def accumulation_of(trial: Trial, *, on_cpu: bool, devices: int) -> int:
   """
   if trial.accumulation > 0:
     return trial.accumulation
-  network = NETWORKS[trial.model.name]
-  if not on_cpu or network.batch_norm or trial.dropout > 0:
+  network = network_of(trial.model.name)
+  acts_on_batches = network.batch_norm or network.own or trial.dropout > 0
+  if not on_cpu or acts_on_batches:
     return 1
   if trial.framework != "jax" and trial.model.name in WHOLE_IN_TORCH:
     return 1

@@ -9,17 +9,25 @@ heavy loads.
 To add a network: an entry in `NETWORKS`, a file `jaxpower/learn/<module>.py`
 and, if PyTorch is to have it too, `jaxpower/learn_torch/<module>.py`, each with
 a function `build` that takes the arguments of that wing's other modules. JAX
-always has it, since it draws the first weights for both.
+always has it, since it draws the first weights for both. No other file changes.
+
+A network need not be here: "nets.py:WideNet" is a class in a file of the
+user's, which `own.py` of each wing builds (docs/own.md).
 """
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 
 from jaxpower.config import FRAMEWORKS, Model
 
 if TYPE_CHECKING:
   import numpy as np
+
+# What a network may read: "text" are tokens whose labels are the next tokens.
+KINDS = ("image", "window", "tokens", "text")
+# In the name of a network that is a class in a file of the user's.
+OWN = ".py:"
 
 # Features of a transformer's perceptron over those of its stream: 2048 / 512
 # in Vaswani et al. 2017, table 3, and in every network built after it.
@@ -129,7 +137,29 @@ class TransformerSizes:
     )
 
 
-Sizes = CnnSizes | ResNetSizes | TransformerSizes
+class Sizes(Protocol):
+  """The sizes of a network, as its `build` reads them."""
+
+  @property
+  def depths(self) -> tuple[int, ...]:
+    """The layer counts that a model's depth multiplies."""
+    ...
+
+  def scaled(self, model: Model) -> Self:
+    """Returns the sizes at a model's width, depth and number of heads."""
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnSizes:
+  """The sizes of a user's network: it has them from `model.options`."""
+
+  depths: tuple[int, ...] = (1,)
+
+  def scaled(self, model: Model) -> "OwnSizes":
+    """Returns the same: width and depth are not its own."""
+    del model
+    return self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +174,7 @@ class Network:
     dropout: Whether it has any.
     batch_norm: Whether it has any.
     frameworks: Those whose wing builds it.
+    own: Whether it is a user's, of which nothing else is known.
   """
 
   module: str
@@ -152,6 +183,7 @@ class Network:
   dropout: bool = False
   batch_norm: bool = False
   frameworks: tuple[str, ...] = FRAMEWORKS
+  own: bool = False
 
   @property
   def layers(self) -> int:
@@ -184,11 +216,17 @@ NETWORKS = {
   ),
 }
 MODELS = tuple(NETWORKS)
+_USERS = Network("own", OwnSizes(), reads=KINDS, dropout=True, own=True)
+
+
+def network_of(name: str) -> Network:
+  """Returns what is known of the network of a name; KeyError if none has it."""
+  return _USERS if OWN in name else NETWORKS[name]
 
 
 def sizes_of(model: Model) -> Sizes:
   """Computes the sizes of the network that a config asks for."""
-  return NETWORKS[model.name].sizes.scaled(model)
+  return network_of(model.name).sizes.scaled(model)
 
 
 def patch_side(height: int) -> int:

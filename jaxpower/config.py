@@ -41,7 +41,17 @@ STREAMING = ("auto", "never", "always")
 FEATURES = ("every", "once")
 DECAYS = ("all", "weights")
 MUON_MATRICES = ("all", "hidden")
+PROCESSES = ("auto", "one", "device")
+SHARDINGS = ("replicated", "fsdp")
+DATA_SHARDINGS = ("auto", "replicated", "divided")
+BATCH_NORMS = ("device", "global")
 CROSSINGS = ("first", "confirmed", "interpolated")
+ATTENTIONS = ("auto", "plain", "fused")
+DRAWS = ("threefry", "rbg")
+COMMAND_BUFFERS = ("default", "none", "loops")
+LAYOUTS = ("auto", "nhwc", "nchw")
+# Fields that are filled in when a sweep is planned (`plan.identity`).
+COMPUTED = ("model.fingerprint", "data_fingerprint", "command_files")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +127,8 @@ def later(default: Any, *, before: Any, hashed: bool | None = None) -> Any:
 
 
 BEFORE = "before"  # key of a later field's metadata
+# Metadata of a later part of a config, all of whose fields are later ones.
+LATER_PART: dict[str, Any] = {BEFORE: {}}
 
 
 @dataclasses.dataclass(kw_only=True, unsafe_hash=True)
@@ -127,12 +139,18 @@ class Model:
   their published size. `heads` counts the attention heads of networks that
   have attention; their channels are a multiple of it. Hashable, since trials
   of an equal model share executables.
+
+  A name as "nets.py:WideNet" is a class in a file of the user's. It is built
+  with `options`, and `fingerprint` is the checksum of the file, which is filled
+  in when a sweep is planned: another file is another trial.
   """
 
   name: str = "cnn"
   width: float = 1.0
   depth: float = 1.0
   heads: int = 4
+  options: dict[str, Any] = later({}, before={}, hashed=False)  # noqa: RUF009, copied
+  fingerprint: str = later("", before="")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -181,6 +199,24 @@ class Transfer:
   features: str = later("every", before="every")
 
 
+@dataclasses.dataclass(kw_only=True, unsafe_hash=True)
+class Execution:
+  """How an update is carried out: what changes its cost and not its meaning.
+
+  Switches for GPUs, that each may be measured (docs/gpu.md). Hashable, as what
+  programs depend on. All but `evaluation_chunk` are JAX's alone.
+  """
+
+  attention: str = later("auto", before="auto")  # or "plain", "fused"
+  draws: str = later("threefry", before="threefry")  # of dropout; or "rbg"
+  unroll: int = later(1, before=1)  # updates in one turn of the loop
+  command_buffers: str = later("default", before="default")  # "none", "loops"
+  autotune_level: int = later(-1, before=-1)  # 0 (none) to 5; -1: XLA's own
+  layout: str = later("auto", before="auto")  # of convolutions on GPUs
+  evaluation_chunk: int = later(0, before=0)  # examples of a pass; 0: chosen
+  chunks_in_flight: int = later(1, before=1)  # 1 or 2, of a streamed set
+
+
 @dataclasses.dataclass(kw_only=True)
 class Conditions:
   """The config of one training without its seed.
@@ -198,8 +234,26 @@ class Conditions:
   on to the second; or "interpolated" between a confirmed one and the
   evaluation before it.
 
+  `data` is the name of a set, or arrays of the user's: "sets.py:load",
+  "arrays.npz" or "./folder". Of these `data_fingerprint` is the checksum, which
+  is filled in when a sweep is planned: other arrays are another trial.
+
   `accumulation` is the number of micro-batches; 0 lets
   `jaxpower.accumulation` choose it.
+
+  On several `devices` each takes its share of every batch. With `sharding`
+  "fsdp" weights and moments are divided over them too, each array along one
+  axis, where "replicated" has them whole on each. `data_sharding` says the same
+  of the training set: "auto" has it whole on each device where it takes less
+  than half of one's memory, "divided" where it takes less than half of all
+  memory together; a larger one is streamed. `batch_norm` "device" normalises
+  by each device's own examples, as PyTorch's DDP does, and keeps the running
+  statistics of the first; "global" by the whole batch (SyncBatchNorm).
+
+  `processes` says over how many processes a trial on several devices is
+  divided: "one", one for each "device", or "auto": on GPUs one for each device,
+  since one process for several is where NCCL hangs, on CPUs one. PyTorch has a
+  process for each device in any case.
 
   `tasks` are labels of the dataset; where `data` is "a+b", datasets mixed in
   every batch, the tasks are "a" and "b". One network learns all of them, with
@@ -239,9 +293,19 @@ class Conditions:
   stop_at_target: bool = True  # False: train on to budget or patience
   patience: int = 0  # evaluations in a row without a new best; 0: no limit
   idle_seconds: float = 2.0  # context open, nothing queued, before training
-  devices: int = 0  # local devices to shard over; 0: all of them
+  devices: int = 1  # local devices to divide a batch over; 0: all of them
+  sharding: str = later("replicated", before="replicated")  # or "fsdp"
+  data_sharding: str = later("auto", before="auto")  # "replicated", "divided"
+  batch_norm: str = later("device", before="device")  # over a "global" batch
+  processes: str = later("auto", before="auto")  # "one", or one a "device"
   transfer: Transfer = dataclasses.field(default_factory=Transfer)
   framework: str = "jax"
+  execution: Execution = dataclasses.field(
+    default_factory=Execution, metadata=LATER_PART
+  )
+  power_limit_watts: float = later(0.0, before=0.0)  # of each GPU; 0: as it is
+  sm_clock_mhz: int = later(0, before=0)  # locked; 0: as it is
+  data_fingerprint: str = later("", before="")
   command: str = later("", before="")  # of the framework "command"
   options: dict[str, Any] = later({}, before={})  # noqa: RUF009, copied
   metrics: tuple[str, ...] = later((), before=[])
@@ -272,7 +336,8 @@ class Sweep(Conditions):
   A running trial writes a checkpoint at the first look after
   `checkpoint_minutes`, from which it goes on after a kill; 0: none but where
   it is asked to stop. With its record they are removed, unless
-  `keep_checkpoints`.
+  `keep_checkpoints`. With `compilation_cache` what JAX compiled is kept in the
+  run folder for the sweep's other workers.
 
   A command is ended, and its trial recorded as failed, after
   `timeout_seconds`; 0: no limit.
@@ -288,6 +353,7 @@ class Sweep(Conditions):
   phase_seconds: float = later(86_400.0, before=86_400.0)
   checkpoint_minutes: float = later(10.0, before=10.0)
   keep_checkpoints: bool = later(False, before=False)
+  compilation_cache: bool = later(False, before=False)
   timeout_seconds: float = later(0.0, before=0.0)
 
 
@@ -350,6 +416,14 @@ def trial_id(trial: Trial) -> str:
   return id_of(to_dict(trial), type(trial))
 
 
+def by_id(trials: Iterable[Trial]) -> dict[str, Trial]:
+  """Maps trials by their id, in their order; one that is there twice once."""
+  named: dict[str, Trial] = {}
+  for trial in trials:
+    named.setdefault(trial_id(trial), trial)
+  return named
+
+
 def id_of(config: dict[str, Any], kind: type = Trial) -> str:
   """Returns the `trial_id` of a trial from what `to_dict` made of it."""
   text = json.dumps(_as_before(kind, config), sort_keys=True)
@@ -380,7 +454,7 @@ def completed(kind: type, config: dict[str, Any]) -> dict[str, Any]:
     for name, before in _before(kind).items()
     if name not in config
   }
-  return _each_part(kind, config, completed) | absent
+  return _each_part(kind, config | absent, completed)
 
 
 def _as_before(kind: type, config: dict[str, Any]) -> dict[str, Any]:
@@ -446,10 +520,22 @@ def _part_kinds(kind: type) -> dict[str, type]:
 
 def with_seed(trial: Trial, seed: int) -> Trial:
   """Copies a trial at another seed, its pretrainings at that seed too."""
-  copied = copy.deepcopy(trial)
-  for trained in (copied, *sources(copied)):
+  again = copied(trial)
+  for trained in (again, *sources(again)):
     trained.seed = seed
-  return copied
+  return again
+
+
+def copied(config: T) -> T:
+  """Copies a config, its parts and pretrainings: as deepcopy does, faster."""
+  again = copy.copy(config)
+  for name in _field_names(type(config)):
+    value = getattr(config, name)
+    if dataclasses.is_dataclass(value):
+      setattr(again, name, copied(value))
+    elif isinstance(value, dict):
+      setattr(again, name, copy.deepcopy(value))
+  return again
 
 
 def sources(trial: Trial) -> Iterator[Trial]:
@@ -458,6 +544,22 @@ def sources(trial: Trial) -> Iterator[Trial]:
   while source is not None:
     yield source
     source = source.transfer.init_from
+
+
+def processes_of(conditions: Conditions, platform: str, devices: int) -> int:
+  """Returns over how many processes of JAX a trial is divided.
+
+  Args:
+    conditions: Of the trial.
+    platform: Of its devices: "cpu" or another.
+    devices: How many there are.
+  """
+  divided = conditions.processes == "device" or (
+    conditions.processes == "auto" and platform != "cpu"
+  )
+  if conditions.framework != "jax" or not divided:
+    return 1
+  return conditions.devices or devices
 
 
 def targets_of(conditions: Conditions) -> dict[str, float]:

@@ -13,7 +13,7 @@ import pynvml
 
 from jaxpower.frameworks import Framework, installed, why_no_gpu
 from jaxpower.power import MeterError, Problem
-from jaxpower.power.devices import Board, list_boards
+from jaxpower.power.devices import Board, list_boards, visible_devices
 from jaxpower.power.nvml import start_nvml, stop_nvml
 from jaxpower.power.pci import PCI_DEVICES, nvidia_gpus
 from jaxpower.provenance import package_versions
@@ -90,6 +90,24 @@ def versions_of(machine: Machine) -> dict[str, str]:
     major, rest = divmod(machine.driver_cuda, 1000)
     versions["CUDA of the driver"] = f"{major}.{rest // 10}"
   return versions
+
+
+def trains_on_gpu(
+  framework: str, machine: Machine, environ: Mapping[str, str]
+) -> bool:
+  """Whether a framework would train on an NVIDIA GPU of this machine.
+
+  Arguments are as of `unused_gpus`.
+  """
+  visible, _ = visible_devices(machine.boards, environ)
+  if all(device.board.lost for device in visible):
+    return False
+  name = "JAX" if framework == "jax" else "PyTorch"
+  return any(
+    found.name == name
+    and why_no_gpu(found, machine.cuda_major, environ) is None
+    for found in machine.frameworks
+  )
 
 
 def unused_gpus(

@@ -1,6 +1,7 @@
 """Defines what a sweep and its worker send to each other.
 
-The worker sends `Ready`, or `Refused` and ends. For each `Task` that the sweep
+The worker sends `Ready`, or `Refused` and ends. To `Check` it answers with
+`Checked`. For each `Task` that the sweep
 then sends it sends any number of `Progress`, and `Done` or, where the sweep
 sent `Stop`, perhaps `Stopped`. `Alive` comes every few seconds, whatever else
 does.
@@ -9,7 +10,7 @@ does.
 import dataclasses
 from typing import Any
 
-from jaxpower.config import Trial
+from jaxpower.config import Sweep, Trial
 from jaxpower.records import TrialRecord
 
 
@@ -22,6 +23,7 @@ class Ready:
   """The devices and the meter of a worker that has started.
 
   `devices` counts the devices, all of the same `platform` and `device_kind`;
+  where a launcher started a process for each, on one or more hosts, `launched`.
   `meter` is the description of the monitor, as a record holds it.
   """
 
@@ -30,6 +32,7 @@ class Ready:
   devices: int
   meter: dict[str, Any]
   warnings: tuple[str, ...] = ()
+  launched: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,19 +43,40 @@ class Refused:
 
 
 @dataclasses.dataclass(frozen=True)
+class Check:
+  """Asks whether a trial's network, which is the user's, can be trained.
+
+  `facts` are those of its data set.
+  """
+
+  trial: Trial
+  facts: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+  """What is wrong with it, in one line; "" if nothing."""
+
+  reason: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Task:
   """A trial to run; its files go into the run folder `folder`.
 
   Programs that no trial of the worker compiled are compiled `compile_repeats`
-  times; a checkpoint is written every `checkpoint_minutes`. A command is ended
-  after `timeout_seconds`; 0: never.
+  times; a checkpoint is written every `checkpoint_minutes`. So many trials as
+  `at_once` run on this machine, this one on cores of its own if `own_cores`. A
+  command is ended after `timeout_seconds`; 0: never.
   """
 
   trial: Trial
   varied: dict[str, Any]
   folder: str
   compile_repeats: int = 1
-  checkpoint_minutes: float = 10.0
+  checkpoint_minutes: float = Sweep.checkpoint_minutes
+  at_once: int = 1
+  own_cores: bool = False
   timeout_seconds: float = 0.0
 
 

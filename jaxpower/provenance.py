@@ -25,6 +25,26 @@ PACKAGES = (
   "numpy",
   "nvidia-ml-py",
   "torch",
+  # What computes on a GPU, and what its kernels are compiled with.
+  "jax-cuda12-plugin",
+  "jax-cuda13-plugin",
+  "nvidia-cublas",
+  "nvidia-cublas-cu12",
+  "nvidia-cudnn-cu12",
+  "nvidia-cudnn-cu13",
+  "nvidia-nccl-cu12",
+  "nvidia-nccl-cu13",
+  "triton",
+)
+
+# Those of a GPU: JAX's plugin for it, the libraries that compute, compile and
+# send there, and PyTorch's compiler. As they are called for CUDA 12 and 13.
+GPU_PACKAGES = (
+  *("jax-cuda12-plugin", "jax-cuda12-pjrt", "nvidia-cudnn-cu12"),
+  *("jax-cuda13-plugin", "jax-cuda13-pjrt", "nvidia-cudnn-cu13"),
+  *("nvidia-nccl-cu12", "nvidia-cublas-cu12", "nvidia-cuda-runtime-cu12"),
+  *("nvidia-nccl-cu13", "nvidia-cublas", "nvidia-cuda-runtime"),
+  *("nvidia-cuda-nvcc-cu12", "nvidia-cuda-nvcc", "triton"),
 )
 
 # Prefixes of environment variables that say how or where frameworks compute:
@@ -35,6 +55,17 @@ ENVIRONMENT = (
   *("PYTORCH_", "ATEN_", "OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_"),
   *("OPENBLAS_", "GOTO_"),
 )
+
+# Prefixes of the variables by which a cluster or a launcher says which job this
+# is and which part of it, and such variables without one. Two trials may differ
+# in all of them.
+JOB = ("SLURM_", "SLURMD_", "OMPI_COMM_WORLD_", "PMI_", "TORCHELASTIC_")
+JOB_NAMES = (
+  *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK"),
+  *("MASTER_ADDR", "MASTER_PORT", "JOB_COMPLETION_INDEX"),
+)
+# No variable is recorded whose name has one of these (SLURM_JWT is a password).
+SECRET_PARTS = ("AUTH", "CREDENTIAL", "JWT", "KEY", "PASS", "SECRET", "TOKEN")
 
 # Variables of a debugger. They make trials fail that would not (a loss that is
 # not finite is a result here), or run what is measured uncompiled, unfused or
@@ -68,6 +99,7 @@ DEBUG_SWITCHES = (
 NEUTRAL = (
   "CUDA_DEVICE_ORDER",
   "CUDA_VERSION",
+  "JAX_COORDINATOR_ADDRESS",
   "JAX_PLATFORMS",
   "JAX_PLATFORM_NAME",
   "XLA_PYTHON_CLIENT_MEM_FRACTION",
@@ -92,9 +124,11 @@ GIT_SECONDS = 5.0  # chosen: a repository that answers later has no revision
 
 def collect() -> dict[str, Any]:
   """Collects versions, revision, host, CPU and environment, as JSON values."""
+  revision, unknown = _git_revision()
   return {
     "versions": package_versions(),
-    "git_revision": _git_revision(),
+    "git_revision": revision,
+    "git_revision_unknown": unknown,
     "host": platform.node(),
     "system": platform.platform(),
     "cpu": _cpu_name(),
@@ -103,6 +137,7 @@ def collect() -> dict[str, Any]:
     if hasattr(os, "sched_getaffinity")
     else None,
     "environment": environment(os.environ),
+    "job": job(os.environ),
   }
 
 
@@ -111,8 +146,21 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
   return {
     name: variables[name]
     for name in sorted(variables)
-    if name.startswith(ENVIRONMENT)
+    if name.startswith(ENVIRONMENT) and not _is_secret(name)
   }
+
+
+def job(variables: Mapping[str, str]) -> dict[str, str]:
+  """Picks the variables of the cluster's job or of the launcher, by name."""
+  return {
+    name: variables[name]
+    for name in sorted(variables)
+    if (name.startswith(JOB) or name in JOB_NAMES) and not _is_secret(name)
+  }
+
+
+def _is_secret(name: str) -> bool:
+  return any(part in name.upper() for part in SECRET_PARTS)
 
 
 def of_worker(variables: Mapping[str, str]) -> dict[str, Any]:
@@ -183,9 +231,9 @@ def command_line() -> list[str]:
 
 
 def package_versions() -> dict[str, str]:
-  """Returns the versions of Python and of those of PACKAGES that are there."""
+  """Returns the versions of Python and of the packages that are there."""
   versions = {"python": platform.python_version()}
-  for package in PACKAGES:
+  for package in (*PACKAGES, *GPU_PACKAGES):
     try:
       versions[package] = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -193,10 +241,11 @@ def package_versions() -> dict[str, str]:
   return versions
 
 
-def _git_revision() -> str | None:
+def _git_revision() -> tuple[str | None, str | None]:
   """Returns the commit of the source, with "+" if tracked files differ.
 
-  None without git or outside a repository, as when installed from a wheel.
+  None without git or outside a repository, as when installed from a wheel or
+  copied into a container; and then the reason, which is None else.
   """
   here = pathlib.Path(__file__).parent
   outputs = []
@@ -210,11 +259,16 @@ def _git_revision() -> str | None:
         timeout=GIT_SECONDS,
         check=True,
       )
-    except (OSError, subprocess.SubprocessError):
-      return None
+    except subprocess.CalledProcessError as error:
+      lines = error.stderr.strip().splitlines() or [f"exit {error.returncode}"]
+      return None, f"git {command[0]}: {lines[0]}"
+    except subprocess.TimeoutExpired:
+      return None, f"git {command[0]}: no answer for {GIT_SECONDS:g} s"
+    except OSError as error:
+      return None, f"git: {error.strerror or error}"
     outputs.append(done.stdout.strip())
   revision, changes = outputs
-  return revision + ("+" if changes else "")
+  return revision + ("+" if changes else ""), None
 
 
 def _cpu_name() -> str:

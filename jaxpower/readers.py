@@ -23,7 +23,8 @@ Convert = Callable[[Any], Any]  # raises ReadError
 # Chosen: our own files nest 8 deep, and 3 more for each pretraining of a
 # pretraining. Python itself gives up at about a thousand.
 MOST_DEPTH = 100
-LARGEST_FLOAT = 1.7976931348623157e308  # a whole number may be larger
+# Larger ones are infinite, or whole numbers that no float can be.
+MOST_FLOAT = math.nextafter(math.inf, 0)
 MOST_SHOWN = 40  # characters of a value shown in an error; chosen
 # Metadata of the field of a dataclass that keeps the fields it does not have.
 KEEP_OTHERS = {"keeps_others": True}
@@ -143,7 +144,7 @@ def check_parts(kind: type, value: dict[str, Any]) -> None:
   items = _items(kind)
   for name, inner in value.items():
     if name in items:
-      part, convert = items[name]
+      convert, part, *_ = items[name]
       try:
         if part is not None and isinstance(inner, dict):
           check_parts(part, inner)
@@ -216,15 +217,15 @@ def _plain(kind: type) -> Convert:
 
 def _number(kind: type, within: Between) -> Convert:
   kinds = (int, float) if kind is float else (int,)
-  low, high = within.low, within.high
-  largest = LARGEST_FLOAT if kind is float else math.inf
+  most = math.inf if kind is int else MOST_FLOAT
+  low, high = max(within.low, -most), min(within.high, most)
 
   def convert(value: Any) -> Any:
-    if type(value) not in kinds or not -largest < value < largest:
+    if type(value) in kinds and low <= value <= high:
+      return value
+    if type(value) not in kinds or not -most <= value <= most:
       raise ReadError(f"{shown(value)} is not {NUMBERS[kind]}")
-    if not low <= value <= high:
-      raise ReadError(f"{shown(value)} is not {within}")
-    return value
+    raise ReadError(f"{shown(value)} is not {within}")
 
   return convert
 
@@ -244,6 +245,8 @@ def _union(kinds: tuple[Any, ...]) -> Convert:
   """Converts to the first kind that fits; an error is that of the first."""
   first, *rest = [_converter(kind) for kind in kinds if kind is not type(None)]
   may_be_null = type(None) in kinds
+  if may_be_null and not rest:
+    return lambda value: None if value is None else first(value)
 
   def convert(value: Any) -> Any:
     if value is None and may_be_null:
@@ -297,18 +300,45 @@ def _sequence(kind: type, item: Convert) -> Convert:
   return convert
 
 
+class _Item(typing.NamedTuple):
+  """How a field is read: `part` is the dataclass that it may hold.
+
+  A float from `low` to `high` stays as it is. Most values of a record are
+  such floats, and are taken without a call.
+  """
+
+  convert: Convert
+  part: type | None
+  low: float
+  high: float
+
+
 @functools.cache
-def _items(kind: type) -> dict[str, tuple[type | None, Convert]]:
-  """Maps fields to their converter, with the dataclass that they may hold."""
+def _items(kind: type) -> dict[str, _Item]:
+  """Maps the fields of a dataclass to how they are read."""
   hints = typing.get_type_hints(kind, include_extras=True)
+  fields = dataclasses.fields(kind)
+  names = {field.name for field in fields if field.metadata != KEEP_OTHERS}
   return {
-    field.name: (
-      _dataclass_in(hints[field.name]),
-      _converter(hints[field.name]),
-    )
-    for field in dataclasses.fields(kind)
-    if field.metadata != KEEP_OTHERS
+    name: _Item(_converter(hint), _dataclass_in(hint), *_floats(hint))
+    for name, hint in hints.items()
+    if name in names
   }
+
+
+def _floats(kind: Any) -> tuple[float, float]:
+  """Returns the ends of the floats that a type takes; none are between."""
+  origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+  if kind is float:
+    return -MOST_FLOAT, MOST_FLOAT
+  if origin is typing.Annotated and arguments[0] is float:
+    (within,) = (a for a in arguments[1:] if isinstance(a, Between))
+    return max(within.low, -MOST_FLOAT), min(within.high, MOST_FLOAT)
+  if origin in (types.UnionType, typing.Union):
+    one, *more = (k for k in arguments if k is not type(None))
+    if not more:
+      return _floats(one)
+  return math.inf, -math.inf
 
 
 def _dataclass_in(hint: Any) -> type | None:
@@ -335,14 +365,17 @@ def _dataclass(kind: type) -> Convert:
       if name not in value:
         raise ReadError(f"has no field {name}")
     known, unknown = {}, {}
-    for name, inner in value.items():
-      if (item := items.get(name)) is None:
-        unknown[name] = inner
-        continue
-      try:
-        known[name] = item[1](inner)
-      except ReadError as error:
-        raise error.inside(name) from None
+    name = ""
+    try:
+      for name, inner in value.items():
+        if (item := items.get(name)) is None:
+          unknown[name] = inner
+        elif type(inner) is float and item[2] <= inner <= item[3]:
+          known[name] = inner
+        else:
+          known[name] = item[0](inner)
+    except ReadError as error:
+      raise error.inside(name) from None
     if keeps is not None:
       known[keeps] = unknown
     return kind(**known)

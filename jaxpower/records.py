@@ -105,11 +105,14 @@ class Compilation:
   for every trial, whichever paid it. `repeats` has the cost of each time that
   they were compiled, from nothing: one, or more if it was asked for, of which
   `seconds` and `joules` are the first. It is empty in older records.
+  `from_disk` counts the programs that were read from the run's cache and not
+  compiled, so that the cost is less than that of compiling; None: not known.
   """
 
   seconds: Seconds
   joules: Joules | None
   cache_hit: bool = False
+  from_disk: Count | None = None
   repeats: tuple[CompileCost, ...] = ()
 
 
@@ -132,11 +135,18 @@ class TrialRecord:
   other work kept busy, and that the hypervisor took away; None where they were
   not read, as in older records. `others` are the fields of a newer version,
   which are written back as they were.
+  `board_settings` are the power limit and clock that a trial set its GPUs to,
+  and what they said of it; None: it set none.
   `joules_by_phase_and_domain` has the joules of each phase by domain (a GPU, a
   CPU, a DRAM); `apart_joules_by_phase` those of the node's other GPUs, by
-  phase and GPU, which are in no sum. `started_utc` and `ended_utc` are
-  wall-clock time, `monotonic_origin_seconds` is the clock of the timelines at
-  `started_utc`. All of these are None in older records.
+  phase and GPU, which are in no sum. `joules_by_host` has the joules of each
+  host of a trial over several, whose domains but those of the first are named
+  "HOST/DOMAIN"; None where it was on one. `batch_size_per_device` is each
+  device's share of the `batch_size` of the config, which is global.
+  `started_utc` and `ended_utc` are wall-clock time, `monotonic_origin_seconds`
+  is the clock of the timelines at `started_utc`. All of these are None in older
+  records. `company` says with how many trials at once it ran and what they
+  shared (`jaxpower.company`); None where it had the machine to itself.
   """
 
   trial_id: str
@@ -187,6 +197,7 @@ class TrialRecord:
   )
   joules_by_phase_and_domain: dict[str, dict[str, Joules | None]] | None = None
   apart_joules_by_phase: dict[str, dict[str, Joules | None]] | None = None
+  joules_by_host: dict[str, Joules | None] | None = None
   idle_watts: Watts | None = None
   other_load_cores: dict[str, Cores | None] | None = None
   steal_cores: dict[str, Cores | None] | None = None
@@ -196,6 +207,7 @@ class TrialRecord:
   meter: dict[str, Any] = dataclasses.field(default_factory=dict)
   estimated: bool = False
   curve: tuple[Evaluation, ...] = ()
+  batch_size_per_device: Count | None = None
   flops_per_step: Annotated[float, Between(0, MOST_OF_ANY)] | None = None
   parameters: Count | None = None
   peak_memory_bytes: Count | None = None
@@ -204,10 +216,12 @@ class TrialRecord:
   init_from: str | None = None
   pretrained: dict[str, Any] | None = None
   checkpoint: str | None = None
+  board_settings: dict[str, Any] | None = None
   attempts: tuple[Attempt, ...] = ()
   joules_lost: Joules | None = None
   seconds_lost: Seconds | None = None
   provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+  company: dict[str, Any] | None = None
   others: dict[str, Any] = dataclasses.field(
     default_factory=dict, metadata=readers.KEEP_OTHERS
   )
@@ -264,6 +278,26 @@ class _Provenance:
   devices: tuple[_Device, ...] | None = None
   environment: dict[str, str] | None = None
   versions: dict[str, str | None] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Interference:
+  of: str  # never null
+  more: Annotated[float, Between(-1, MOST)]
+  low: Annotated[float, Between(-1, MOST)] | None = None
+  high: Annotated[float, Between(-1, MOST)] | None = None
+  segments: Count
+  trials: Count
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Company:
+  at_once: Count | None = None
+  gpus: tuple[str, ...] = ()
+  cores: tuple[Count, ...] = ()
+  shared: tuple[str, ...] = ()
+  check: str | None = None
+  interference: _Interference | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -343,8 +377,9 @@ def from_json(line: bytes | str) -> TrialRecord:
     )
   if type(version) is not int or version < 1:
     raise ReadError(f"schema_version {version}, not 1 to {SCHEMA_VERSION}")
+  if isinstance(config := facts.get("config"), dict):
+    facts["config"] = completed(Trial, config)
   record = readers.fit(TrialRecord, facts)
-  record = dataclasses.replace(record, config=completed(Trial, record.config))
   _check(record)
   return record
 
@@ -371,6 +406,7 @@ def _check_parts(record: TrialRecord) -> None:
     ("meter", _Meter, record.meter),
     ("provenance", _Provenance, record.provenance),
     ("pretrained", _Pretrained, record.pretrained or {}),
+    ("company", _Company, record.company or {}),
   ]
   for place, kind, part in parts:
     _check_part(place, kind, part)
@@ -380,12 +416,14 @@ def _check_parts(record: TrialRecord) -> None:
 
 def _check_numbers(place: str, value: Any) -> None:
   """Raises ReadError on a number of a size that nothing has."""
-  if isinstance(value, dict):
-    value = list(value.values())
-  if isinstance(value, list | tuple):
+  kind = type(value)
+  if kind is dict:
+    value, kind = value.values(), list
+  if kind is list or kind is tuple:
     for item in value:
-      _check_numbers(place, item)
-  elif isinstance(value, int | float) and abs(value) > MOST_OF_ANY:
+      if type(item) is not str:
+        _check_numbers(place, item)
+  elif (kind is float or kind is int) and abs(value) > MOST_OF_ANY:
     raise ReadError(f"{readers.shown(value)} is too large", place)
 
 

@@ -33,8 +33,6 @@ NOTES = "progress.json"
 UNFINISHED = "unfinished"
 SCHEMA = 1  # of the notes; another one is not taken up
 
-MINUTES = 10.0  # chosen: between two checkpoints, unless a config says so
-
 # Phases whose windows go on to count; the others are gone through again.
 COUNTED = ("train", "eval", "checkpoint")
 

@@ -20,16 +20,18 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jaxpower import messages, provenance, resume
+from jaxpower import data, provenance, resume, side_by_side
 from jaxpower.config import (
   ConfigError,
   Sweep,
   Trial,
+  by_id,
   differences,
   to_dict,
   trial_id,
 )
 from jaxpower.folder import (
+  claims,
   disk_space,
   durable,
   record_files,
@@ -37,17 +39,28 @@ from jaxpower.folder import (
   sweep_file,
 )
 from jaxpower.folder.lock import FolderLock, locked
-from jaxpower.folder.record_files import Rejected
-from jaxpower.messages import Notice, Progress, Ready
+from jaxpower.folder.record_files import Listing, Rejected
+from jaxpower.messages import Progress, Ready
 from jaxpower.onlookers import Onlookers
-from jaxpower.plan import growth, pretraining, requirements
+from jaxpower.plan import (
+  growth,
+  identity,
+  pretraining,
+  requirements,
+  windows,
+)
 from jaxpower.plan.checks import check_cadence, check_with_sources
 from jaxpower.plan.grid import expand
 from jaxpower.plan.growth import Grown, GrowthError
 from jaxpower.readers import ReadError
 from jaxpower.records import TrialRecord
+from jaxpower.workers import places, step
 from jaxpower.workers.patience import Limits
-from jaxpower.workers.worker import Workers, failed_record
+from jaxpower.workers.places import WHOLE, Place
+from jaxpower.workers.step import Heard, Job, Stopped
+from jaxpower.workers.worker import Worker, Workers
+
+COMPILED = "compiled"  # the folder of JAX's cache in a run folder
 
 # Called with the number of the trial (from 1), the trial and its news.
 Watch = Callable[[int, Trial, Progress | TrialRecord], None]
@@ -73,6 +86,10 @@ class Plan:
     unusable: What is wrong with the checkpoints of recorded trials that a
       trial to be run starts from, by trial id; these are run again.
     rejected: Records of the folder that could not be read.
+    unfit: Ids of trials that this machine cannot run, and that are left out.
+    listing: The files of records when they were read.
+    rebuilt: Whether the folder lost its sweep.json: the records say what was
+      in it.
   """
 
   sweep: Sweep
@@ -85,8 +102,11 @@ class Plan:
   retry_failed: bool = False
   compile_repeats: int = 1
   pretrainings: frozenset[str] = frozenset()
+  unfit: frozenset[str] = frozenset()
   unusable: dict[str, str] = dataclasses.field(default_factory=dict)
   rejected: tuple[Rejected, ...] = ()
+  listing: Listing = frozenset()
+  rebuilt: bool = False
 
   @functools.cached_property
   def ids(self) -> tuple[str, ...]:
@@ -97,6 +117,7 @@ class Plan:
   def left(self) -> tuple[Trial, ...]:
     """The trials that are still to be run."""
     done = _done(self.recorded, self.retry_failed) - self.unusable.keys()
+    done |= self.unfit
     both = zip(self.ids, self.trials, strict=True)
     return tuple(trial for name, trial in both if name not in done)
 
@@ -120,6 +141,17 @@ class Plan:
     seconds = [record.wall_seconds for record in self.recorded.values()]
     seconds = [value for value in seconds if value is not None]
     return len(self.left) * statistics.fmean(seconds) if seconds else None
+
+  def job(self, trial: Trial) -> Job:
+    """Returns what is to be done for a trial."""
+    return Job(
+      trial,
+      self.varied(trial),
+      self.folder,
+      self.compile_repeats,
+      self.sweep.checkpoint_minutes,
+      self.sweep.timeout_seconds,
+    )
 
   def varied(self, trial: Trial) -> dict[str, Any]:
     """Returns the values of a trial that the sweep varies, by field.
@@ -146,17 +178,22 @@ def plan(
 
   Raises ConfigError, DataError or RecordError: one line each.
   """
-  expanded = expand(sweep)
-  for trial in expanded:
+  data.forget()  # what a user's function reads may have changed
+  sweep = identity.filled_in(sweep)
+  expanded = by_id(expand(sweep))
+  for trial in expanded.values():
+    if trial.seed:  # what is checked here is the same at every seed
+      continue
     requirements.check_installed(trial)
     check_with_sources(trial, requirements.check_data)
     check_with_sources(trial, check_cadence)
     check_with_sources(trial, requirements.check_weights)
-  trials = tuple(pretraining.with_sources(expanded))
+  trials = pretraining.with_sources(expanded)
   folder = pathlib.Path(folder or pathlib.Path("runs") / sweep.name)
-  facts = _read_folder(folder, meter)
+  facts = _read_folder(folder)
   found = record_files.read(folder, facts.get("order") or (), strict=strict)
   recorded = found.newest
+  _check_meter(folder, facts, recorded.values(), meter)
   grown = _grow(folder, sweep, expanded, recorded)
   renamed = growth.renamed(grown, recorded)
   recorded |= {
@@ -167,31 +204,31 @@ def plan(
   planned = Plan(
     sweep,
     folder,
-    trials,
+    tuple(trials.values()),
     grown,
     recorded,
     frozenset(renamed),
     meter,
     retry_failed,
     compile_repeats,
-    pretrainings=frozenset(map(trial_id, trials)) - {*map(trial_id, expanded)},
+    pretrainings=frozenset(trials.keys() - expanded.keys()),
     unusable=pretraining.unusable(
       trials, {name: recorded[name] for name in done}, folder
     ),
     rejected=found.rejected,
+    listing=found.listing,
+    rebuilt=bool(recorded) and not facts,
   )
   if planned.left:
     _check_environment(folder, recorded.values())
   return planned
 
 
-class Stopped(Exception):  # noqa: N818, no error: somebody asked for it
-  """A sweep ended before its last trial because it was asked to."""
-
-
 def execute(
   plan: Plan,
   *,
+  parallel: int | str = 1,
+  check_company: bool = True,
   watch: Watch = lambda number, trial, news: None,
   greet: Callable[[Ready], None] = lambda ready: None,
   tell: Callable[[str], None] = lambda line: None,
@@ -205,6 +242,10 @@ def execute(
 
   Args:
     plan: What to run.
+    parallel: How many trials at once; "auto" is one for each GPU, or for each
+      group of as many as a trial takes.
+    check_company: Whether trials at once are first checked for what their
+      company costs them (`jaxpower.company`).
     watch: Called with the number of the trial (from 1), the trial and either
       its progress or, at its end, its record.
     greet: Called before the first trial with what the worker trains on.
@@ -215,38 +256,173 @@ def execute(
   Raises ConfigError or WorkerError before anything is written, and Stopped
   where it was stopped before the last trial had ended.
   """
-  left, newest = plan.left, dict(plan.recorded)
-  onlookers = Onlookers()
-  if left:
+  newest, onlookers = dict(plan.recorded), Onlookers()
+  if plan.rebuilt:
+    path = plan.folder / sweep_file.NAME
+    onlookers.call(tell, f"{path} was gone; it is made anew from the records")
+  if plan.left:
+    requirements.check_board_settings(plan.left)
     # First of all: a worker takes memory and joules from a trial that is being
     # measured here by another run.
     with locked(plan.folder) as lock, _workers(plan, lock) as workers:
-      # Each framework's devices, before the first trial of any is run.
-      for trials in _by_framework(left):
-        ready = workers.of(trials[0].framework).ready
-        requirements.check_devices(trials, ready)
-      onlookers.call(greet, workers.of(left[0].framework).ready)
-      say = functools.partial(onlookers.call, tell)
-      if short := disk_space.shortage(plan.folder, len(left)):
-        say(short)
-      _write_growth(plan)
-      for trial in left:
-        if stop():
-          raise Stopped
-        number = plan.numbers[trial_id(trial)]
-        news = functools.partial(onlookers.call, watch, number, trial)
-        record = _run(workers, plan, trial, newest, news, say, stop)
-        record = _noted(record, onlookers.problem)
-        if not _keep(plan, lock, record, say, stop, first=not newest):
-          raise Stopped
-        newest[record.trial_id] = record
-        news(record)
-  elif plan.renamed:
+      plan = _as_of_now(plan)
+      newest = dict(plan.recorded)
+      writer = Writer(plan, lock, newest, onlookers, watch, tell, stop)
+      if plan.left:
+        _run_left(writer, workers, greet, parallel, check_company)
+  elif plan.renamed or plan.rebuilt:
     with locked(plan.folder):
-      _write_growth(plan)
+      plan = _as_of_now(plan)
+      newest = dict(plan.recorded)
+      write_growth(plan)
   if onlookers.problem:
     warnings.warn(onlookers.problem, RuntimeWarning, stacklevel=2)
   return tuple(newest[name] for name in plan.order if name in newest)
+
+
+def _run_left(
+  writer: "Writer",
+  workers: Workers,
+  greet: Callable[[Ready], None],
+  parallel: int | str,
+  check_company: bool,
+) -> None:
+  """Runs the trials left of a plan, in turn or side by side."""
+  ready, plan, lines = _looked_at(writer.plan, workers)
+  writer = dataclasses.replace(writer, plan=plan)
+  where = places.deal(
+    parallel, _most_devices(plan.left), ready.platform, ready.devices
+  )
+  writer.onlookers.call(greet, ready)
+  for line in lines:
+    writer.say(line)
+  if short := disk_space.shortage(plan.folder, len(plan.left)):
+    writer.say(short)
+  write_growth(plan)
+  if len(where) == 1:
+    _one_by_one(writer, workers)
+  else:
+    workers.stop()
+    side_by_side.run(_sweeping(writer), where, check_company=check_company)
+
+
+@dataclasses.dataclass(frozen=True)
+class Writer:
+  """Whoever writes the records of a sweep, and tells of them: one thread.
+
+  Attributes are those of `execute`; `newest` grows with each record.
+  """
+
+  plan: Plan
+  lock: FolderLock
+  newest: dict[str, TrialRecord]
+  onlookers: Onlookers
+  watch: Watch
+  tell: Callable[[str], None]
+  stop: Callable[[], bool]
+
+  def say(self, line: str) -> None:
+    """Tells a line that should be read at once."""
+    self.onlookers.call(self.tell, line)
+
+  def news(self, trial: Trial, news: Progress | TrialRecord) -> None:
+    """Tells how far a trial is, or how it ended."""
+    number = self.plan.numbers[trial_id(trial)]
+    self.onlookers.call(self.watch, number, trial, news)
+
+  def keep(self, trial: Trial, record: TrialRecord) -> None:
+    """Writes a record and tells of it; raises Stopped where it may not wait."""
+    record = _noted(record, self.onlookers.problem)
+    first = not self.newest
+    if not _keep(
+      self.plan, self.lock, record, self.say, self.stop, first=first
+    ):
+      raise Stopped
+    self.landed(trial, record)
+
+  def landed(self, trial: Trial, record: TrialRecord) -> None:
+    """Takes in a record that is written, and tells of it."""
+    self.newest[record.trial_id] = record
+    self.news(trial, record)
+
+
+def _looked_at(plan: Plan, workers: Workers) -> tuple[Ready, Plan, list[str]]:
+  """Looks at the devices of each framework, before the first trial of any.
+
+  Returns what the worker says that is to run the first trial, and stays up;
+  the plan without trials that this machine cannot run; and lines of these, and
+  of windows that are too short for the counter.
+  Raises ConfigError where none can be run and none has a record.
+  """
+  unfit: dict[str, ConfigError] = {}
+  short: list[str] = []
+  for trials in _by_framework(plan.left):
+    worker = workers.of(trials[0].framework)
+    unfit |= requirements.unfit(trials, worker.ready)
+    fit = [trial for trial in trials if trial_id(trial) not in unfit]
+    short += filter(None, [windows.short_windows(fit, worker.ready)])
+    _check_networks(worker, trials)
+  left = tuple(t for t in plan.left if trial_id(t) not in unfit)
+  if not left and not plan.recorded:
+    raise next(iter(unfit.values()))
+  ready = workers.of((left or plan.left)[0].framework).ready
+  lines = [*requirements.left_out(unfit), *short[:1]]
+  return ready, dataclasses.replace(plan, unfit=frozenset(unfit)), lines
+
+
+def _most_devices(trials: Iterable[Trial]) -> int:
+  """Returns how many devices a trial takes at most; 0 where one takes all."""
+  devices = {trial.devices for trial in trials}
+  return 0 if 0 in devices else max(devices, default=1)
+
+
+def _one_by_one(writer: Writer, workers: Workers) -> None:
+  """Runs the trials of a plan in turn."""
+  plan = writer.plan
+  for trial in plan.left:
+    if writer.stop():
+      raise Stopped
+    news = functools.partial(writer.news, trial)
+    heard = Heard(news, writer.say, writer.stop)
+    try:
+      with claims.claimed(plan.folder, trial_id(trial)) as claim:
+        job = plan.job(trial)
+        record = step.run(workers, job, heard, writer.newest, claim)
+        writer.keep(trial, record)
+    except claims.TakenError as error:
+      writer.say(str(error))
+
+
+def _sweeping(writer: Writer) -> side_by_side.Sweeping:
+  """Returns a plan as what runs it in several places at once."""
+  plan = writer.plan
+  return side_by_side.Sweeping(
+    left=plan.left,
+    folder=plan.folder,
+    job=plan.job,
+    newest=writer.newest,
+    workers=functools.partial(_workers, plan, writer.lock),
+    keep=writer.keep,
+    news=writer.news,
+    say=writer.say,
+    stop=writer.stop,
+  )
+
+
+def _as_of_now(planned: Plan) -> Plan:
+  """Plans again where another run wrote records before this one had the lock.
+
+  Else trials that it ended would be run twice, and its sweep.json lost.
+  """
+  if record_files.listing(planned.folder) == planned.listing:
+    return planned
+  return plan(
+    planned.sweep,
+    planned.folder,
+    meter=planned.meter,
+    retry_failed=planned.retry_failed,
+    compile_repeats=planned.compile_repeats,
+  )
 
 
 def run(
@@ -254,6 +430,8 @@ def run(
   folder: pathlib.Path | str | None = None,
   *,
   meter: str = "auto",
+  parallel: int | str = 1,
+  check_company: bool = True,
   watch: Watch = lambda number, trial, news: None,
 ) -> tuple[TrialRecord, ...]:
   """Runs a sweep and returns the records of its folder.
@@ -264,6 +442,8 @@ def run(
     sweep: What to run.
     folder: The run folder, where records go; `runs/<name>` by default.
     meter: auto, nvml, rapl or estimate.
+    parallel: How many trials at once, or "auto": as in `execute`.
+    check_company: As in `execute`.
     watch: Called with the number of the trial (from 1), the trial and either
       its progress or, at its end, its record.
 
@@ -271,7 +451,12 @@ def run(
     ConfigError, DataError, RecordError, WorkerError: One line each, before
       anything is written.
   """
-  return execute(plan(sweep, folder, meter=meter), watch=watch)
+  return execute(
+    plan(sweep, folder, meter=meter),
+    parallel=parallel,
+    check_company=check_company,
+    watch=watch,
+  )
 
 
 def _noted(record: TrialRecord, problem: str) -> TrialRecord:
@@ -304,60 +489,27 @@ def _keep(
   return True
 
 
-def _workers(plan: Plan, lock: FolderLock) -> Workers:
+def _workers(plan: Plan, lock: FolderLock, place: Place = WHOLE) -> Workers:
   """Returns what starts the workers of a plan, which hold its lock too."""
-  sweep = plan.sweep
-  limits = Limits(
+  compiled = plan.folder / COMPILED if plan.sweep.compilation_cache else None
+  limits, held = limits_of(plan.sweep), (lock.descriptor,)
+  return Workers(plan.meter, limits, held, place, compiled)
+
+
+def limits_of(sweep: Sweep) -> Limits:
+  """Returns how long workers are waited for."""
+  return Limits(
     silent=sweep.patience_seconds,
     start=sweep.start_seconds,
     compile=sweep.compile_seconds,
     phase=sweep.phase_seconds,
   )
-  return Workers(plan.meter, limits, (lock.descriptor,))
 
 
-def _run(
-  workers: Workers,
-  plan: Plan,
-  trial: Trial,
-  newest: Mapping[str, TrialRecord],
-  news: Callable[[Progress], None],
-  say: Callable[[str], None],
-  stop: Callable[[], bool],
-) -> TrialRecord:
-  """Runs one trial in a worker, which is killed if the sweep is interrupted.
-
-  Raises Stopped where the trial ended because `stop` became true.
-  """
-  varied = plan.varied(trial)
-  if reason := pretraining.blocked_by(trial, newest):
-    return failed_record(trial, varied, reason)
-  worker = workers.of(trial.framework)
-  heard = worker.run(
-    trial,
-    varied,
-    plan.folder,
-    plan.compile_repeats,
-    stop=stop,
-    checkpoint_minutes=plan.sweep.checkpoint_minutes,
-    timeout_seconds=plan.sweep.timeout_seconds,
-  )
-  try:
-    for message in heard:
-      if isinstance(message, Progress):
-        news(message)
-      elif isinstance(message, Notice):
-        say(message.line)
-      else:
-        break
-    else:
-      raise AssertionError("a worker says how every trial ends")
-  except BaseException:
-    worker.terminate()
-    raise
-  if isinstance(message, messages.Stopped):
-    raise Stopped
-  return message.record
+def _check_networks(worker: Worker, trials: Iterable[Trial]) -> None:
+  """Raises ConfigError where a network of the user's cannot be trained."""
+  for trial, facts in requirements.with_own_networks(trials):
+    worker.check(trial, facts)
 
 
 def _done(recorded: dict[str, TrialRecord], retry_failed: bool) -> set[str]:
@@ -382,44 +534,49 @@ def _by_framework(trials: tuple[Trial, ...]) -> list[tuple[Trial, ...]]:
   ]
 
 
-def _read_folder(folder: pathlib.Path, meter: str) -> dict[str, Any]:
-  """Reads the sweep.json of a run folder; {} where the folder is new.
+def _read_folder(folder: pathlib.Path) -> dict[str, Any]:
+  """Reads the sweep.json of a run folder; {} where there is none.
 
-  Raises ConfigError where the folder cannot be continued: it has records of
-  another meter, or of no known sweep.
+  Raises ConfigError where it is damaged.
   """
   if folder.exists() and not folder.is_dir():
     raise ConfigError(f"{folder} is a file; name a folder with --out")
   path = folder / sweep_file.NAME
   try:
     facts = sweep_file.read(folder)
+    if not facts and path.exists():
+      raise ReadError("nothing in it")
   except ReadError as error:
     raise ConfigError(
-      f"{path} is damaged ({error}); name another folder with --out"
+      f"{path} is damaged ({error}); move it away (mv {path}"
+      f" {path}.damaged): the same command makes it anew from the records"
     ) from None
-  if not path.exists():
-    if record_files.exist(folder):
-      raise ConfigError(
-        f"{folder} has records but no {path.name}; name another folder with"
-        " --out"
-      )
-    return {}
-  if "meter" not in facts:
+  return facts
+
+
+def _check_meter(
+  folder: pathlib.Path,
+  facts: Mapping[str, Any],
+  recorded: Iterable[TrialRecord],
+  asked: str,
+) -> None:
+  """Raises ConfigError where a folder holds records of another meter.
+
+  Where its sweep.json does not say which, the records do.
+  """
+  of_records = (record.meter.get("meter") for record in recorded)
+  known = filter(None, (facts.get("meter"), *of_records))
+  if (held := next(known, asked)) != asked:
     raise ConfigError(
-      f"{path} is damaged (no meter); name another folder with --out"
-    )
-  if (held := facts["meter"]) != meter:
-    raise ConfigError(
-      f"{folder} holds records of another meter (meter: {held} -> {meter});"
+      f"{folder} holds records of another meter (meter: {held} -> {asked});"
       " name another folder with --out"
     )
-  return facts
 
 
 def _grow(
   folder: pathlib.Path,
   sweep: Sweep,
-  expanded: list[Trial],
+  expanded: dict[str, Trial],
   recorded: dict[str, TrialRecord],
 ) -> Grown:
   """Adds a sweep to those of a folder.
@@ -429,9 +586,11 @@ def _grow(
   try:
     return growth.grow(sweep, expanded, recorded)
   except GrowthError as error:
+    fixes = [error.fix] if error.fix else []
+    fixes.append("name another folder with --out")
     raise ConfigError(
-      f"{folder} holds records of another config ({error}); name another folder"
-      " with --out"
+      f"{folder} holds records of another config ({error});"
+      f" {', or '.join(fixes)}"
     ) from None
 
 
@@ -458,20 +617,21 @@ def _check_environment(
   )
 
 
-def _write_growth(plan: Plan) -> None:
+def write_growth(plan: Plan) -> None:
   """Writes what the folder's sweep is now, and what its records vary in it.
 
   Records that could not be read are moved away, and so is what a kill left.
   """
-  durable.remove_unfinished(plan.folder)
-  durable.remove_unfinished(plan.folder / record_files.FOLDER)
+  if not claims.living(plan.folder):  # nobody else is writing a record
+    durable.remove_unfinished(plan.folder)
+    durable.remove_unfinished(plan.folder / record_files.FOLDER)
   record_files.set_aside(plan.rejected)
-  _write_sweep(plan)
+  write_sweep(plan)
   varied = {name: plan.recorded[name].varied for name in plan.renamed}
   record_files.set_varied(plan.folder, varied)
 
 
-def _write_sweep(plan: Plan) -> None:
+def write_sweep(plan: Plan) -> None:
   """Writes sweep.json as the folder's sweep has grown.
 
   The command line is that of the newest run, unless the folder holds more than

@@ -29,7 +29,7 @@ from typing import Any
 from jaxpower import accounting, billing, data, resume, weights
 from jaxpower.accounting import EvalResult
 from jaxpower.attempts import INTERRUPTED, Journal
-from jaxpower.config import Trial, trial_id
+from jaxpower.config import Sweep, Trial, trial_id
 from jaxpower.folder import timelines
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, Window
@@ -37,7 +37,7 @@ from jaxpower.power.clocks import read_clocks, span
 from jaxpower.power.cpu_time import usable_cores
 from jaxpower.power.load import load_warnings, mean_load
 from jaxpower.power.reading import record_line
-from jaxpower.provenance import arithmetic_environment
+from jaxpower.provenance import GPU_PACKAGES, arithmetic_environment
 from jaxpower.records import (
   Compilation,
   CompileCost,
@@ -130,7 +130,7 @@ def run(
   tell: Tell = lambda progress: None,
   stop: Stop = lambda: False,
   compile_repeats: int = 1,
-  checkpoint_minutes: float = resume.MINUTES,
+  checkpoint_minutes: float = Sweep.checkpoint_minutes,
 ) -> TrialRecord:
   """Runs a trial under an entered monitor and returns its record.
 
@@ -263,7 +263,11 @@ def _run(
   compiled = prepared.cached or _compiled(wing, placed.spec, programs, own)
   cache[placed.spec] = compiled
   took = time.monotonic() - started.monotonic_seconds
-  warnings = (*prepared.earlier.warnings, *_warnings(monitor, windows, devices))
+  warnings = (
+    *prepared.earlier.warnings,
+    *_warnings(monitor, windows, devices),
+    *data.describe(trial.data).cautions,
+  )
   record = accounting.record(
     trial,
     varied,
@@ -276,10 +280,14 @@ def _run(
     wall_seconds=took + accounting.total(before).seconds,
     warnings=tuple(dict.fromkeys(warnings)),
     data_wait_seconds=math.fsum(done.waits),
+    batch_size_per_device=trial.batch_size // len(devices),
     validation_examples=placed.examples.get("validation", 0),
     test_examples=placed.examples["test"],
     **test,
     **accounting.inferred(windows, inferred),
+    joules_by_host=accounting.by_host(
+      windows, [*(provenance.get("hosts") or {})]
+    ),
     meter=monitor.describe(),
     flops_per_step=compiled.flops_per_step,
     parameters=prepared.parameters,
@@ -460,7 +468,8 @@ def _setting(
   versions = provenance.get("versions", {})
   names = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
   return {
-    "versions": {name: versions.get(name) for name in names},
+    "versions": {name: versions.get(name) for name in names}
+    | {name: versions[name] for name in GPU_PACKAGES if name in versions},
     "environment": arithmetic_environment(provenance),
     "devices": [[d["platform"], d["kind"]] for d in devices],
     "meter": [[d.kind, d.method] for d in monitor.domains if d.counted],
@@ -488,6 +497,12 @@ def _place_data(wing: Wing, trial: Trial) -> Placed:
     mapped=trial.streaming != "never",
     validation_share=trial.validation_share,
   )
+  found = dataset.facts.fingerprint
+  if trial.data_fingerprint not in ("", found):
+    raise data.DataError(
+      f"{trial.data} has other arrays than when the sweep was planned; a"
+      " function has to return the same ones each time (seed what it draws)"
+    )
   return wing.place(trial, data.for_tasks(dataset, trial.tasks))
 
 
@@ -530,7 +545,10 @@ def _compiled(
     for window in accounting.of_phase(windows, phase)
   )
   cost = Compilation(
-    seconds=first.seconds, joules=first.joules, repeats=(first, *more)
+    seconds=first.seconds,
+    joules=first.joules,
+    from_disk=getattr(programs, "from_disk", None),
+    repeats=(first, *more),
   )
   return Compiled(programs, cost, wing.flops_per_step(spec))
 

@@ -175,7 +175,9 @@ def facts(folder: pathlib.Path) -> Origin:
 
 def _read_sums(folder: pathlib.Path) -> dict[str, str]:
   """Reads the checksum of each file by its name; raises ValueError if torn."""
-  lines = (folder / SUMS).read_text().splitlines()
+  text = (folder / SUMS).read_text()
+  # Not `splitlines`, which also ends one at what a name may have in it.
+  lines = text.removesuffix("\n").split("\n") if text else []
   pairs = (line.split("  ", 1) for line in lines)
   return {name: digest for digest, name in pairs}
 

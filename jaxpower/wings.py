@@ -24,7 +24,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any, Protocol
 
 from jaxpower.config import Trial
-from jaxpower.data import DataSet
+from jaxpower.data import DataSet, Facts
 from jaxpower.weights import NO_TEXTS
 
 
@@ -70,6 +70,19 @@ class Wing(Protocol):
       trial: What is trained.
       sets: Its "label" is what is learned: [n], [n, length] for next tokens,
         [n, tasks] if there are several tasks, -1 for no label of one.
+    """
+    ...
+
+  def check(self, trial: Trial, facts: Facts, classes: int, text: bool) -> None:
+    """Builds a trial's network of the user's and calls it, to try whether.
+
+    Raises ConfigError with what the trainer could not use of it.
+
+    Args:
+      trial: What would be trained.
+      facts: Of its data set.
+      classes: The outputs of the head, those of all tasks.
+      text: Whether the labels are the next tokens, at every place.
     """
     ...
 
@@ -204,12 +217,16 @@ class Wing(Protocol):
 def wing_of(framework: str) -> Wing:
   """Returns the wing of a framework, which is imported now and not before.
 
+  In a process that leads others in a trial, that which leads them.
+
   Raises ValueError if there is none.
   """
   if framework == "jax":
     from jaxpower.learn import wing
+    from jaxpower.learn.distributed import coordinator
+    from jaxpower.learn.distributed import wing as leading
 
-    return wing
+    return wing if coordinator.current() is None else leading
   if framework in ("torch", "torch_compile"):
     from jaxpower import torch_wing
 

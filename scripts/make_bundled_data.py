@@ -29,8 +29,9 @@ import zipfile
 import zlib
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
+from jaxpower.cli.script import run
 from jaxpower.data import bundled, debian
 from jaxpower.data.facts import DataError
 from jaxpower.data.order import epoch_permutation
@@ -274,4 +275,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  app.run(main)
+  run(main, __doc__ or "")

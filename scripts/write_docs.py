@@ -143,8 +143,21 @@ def meanings() -> dict[str, str]:
       crop="images are moved at random, by up to an eighth of a side",
       crop_flip="and mirrored at random",
     ),
+    "batch_norm": f"{others('batch_norm')}: whether batch norms normalise each"
+    " device's own examples, or the whole batch",
+    "data_sharding": f"{others('data_sharding')}: whether the training set is"
+    " whole on each device; `divided` in JAX alone",
     "dropout": "the share of units dropped; not for "
     + ", ".join(f"`{name}`" for name in MODELS if not NETWORKS[name].dropout),
+    "execution.attention": others("execution.attention")
+    + ": auto is cuDNN's on GPUs in bfloat16, which never makes the scores, and"
+    " else plain",
+    "execution.command_buffers": others("execution.command_buffers")
+    + ": what of a program XLA replays as CUDA graphs",
+    "execution.draws": others("execution.draws")
+    + ": the generator of dropout's masks",
+    "execution.layout": others("execution.layout")
+    + ": of convolutions on GPUs; auto is NHWC from Volta on",
     "framework": f"{others('framework', command=OWN_CODE)}"
     " ([frameworks.md](frameworks.md))",
     "matmul_precision": "of float32 matrix products,"
@@ -172,6 +185,10 @@ def meanings() -> dict[str, str]:
     " float32",
     "program": f"one call between two evaluations, {others('program')}: one"
     " call for each update; makes no difference in PyTorch",
+    "processes": f"{others('processes')}: over how many processes of JAX a"
+    " trial on several devices is divided ([processes.md](processes.md))",
+    "sharding": f"{others('sharding')}: whether weights and moments are whole"
+    " on each device, or divided over them; `fsdp` in JAX alone",
     "streaming": f"{others('streaming')}: whether a dataset stays on the host"
     " ([data.md](data.md))",
     "task_weighting": f"{others('task_weighting')}: the weights are learned",
@@ -195,9 +212,10 @@ def networks() -> str:
     kinds = [KINDS[kind] for kind in network.reads]
     note = ", ".join(filter(None, [*kinds, only_in(network.frameworks)]))
     groups.setdefault(note, []).append(f"`{name}`")
-  return ", ".join(
+  listed = ", ".join(
     f"{', '.join(names)}{bracketed(note)}" for note, names in groups.items()
   )
+  return f"{listed}; or your own ([own.md](own.md))"
 
 
 def only_in(frameworks: Iterable[str]) -> str:

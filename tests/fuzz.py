@@ -611,7 +611,10 @@ def main() -> int:
   asked = parser.parse_args()
   os.chdir(tempfile.mkdtemp())
   logging.disable()
-  chosen = {n: r for n, r in readers().items() if asked.only in n}
+  known = readers()
+  chosen = {n: r for n, r in known.items() if asked.only in n}
+  if asked.only in known:  # a name that others hold too
+    chosen = {asked.only: known[asked.only]}
   each = -(-asked.inputs // len(chosen))
   total: collections.Counter[str] = collections.Counter()
   for name, reader in chosen.items():

@@ -29,8 +29,8 @@ READY = Ready(
 class Host:
   """Does at once what it is told to."""
 
-  def __init__(self, meter: str, framework: str):
-    del meter, framework
+  def __init__(self, meter: str, framework: str, processes: int):
+    del meter, framework, processes
 
   def ready(self) -> Ready:
     if os.environ.get("QUICK_DO") == "hang at the start":

@@ -2,6 +2,7 @@
 
 import errno
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,7 @@ def test_a_fault_of_our_own_is_one_line_and_a_file(
   assert file.stat().st_mode & 0o077 == 0
 
 
-def test_codes_and_interrupts_pass() -> None:
+def test_codes_pass() -> None:
   def leave(error: BaseException) -> int:
     raise error
 
@@ -41,8 +42,28 @@ def test_codes_and_interrupts_pass() -> None:
   assert crash.guard("run", lambda: None) == 0
   with pytest.raises(SystemExit):
     crash.guard("run", leave, SystemExit(2))
-  with pytest.raises(KeyboardInterrupt):
-    crash.guard("run", leave, KeyboardInterrupt())
+
+
+def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+  def interrupted() -> int:
+    raise KeyboardInterrupt
+
+  assert crash.guard("report", interrupted) == 130
+  assert capsys.readouterr().err == "report: interrupted\n"
+
+
+def test_ctrl_c_while_modules_load_shows_no_trace() -> None:
+  def ended(error: str) -> tuple[int, str]:
+    code = f"import jaxpower.cli; raise {error}"
+    done = subprocess.run(
+      [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    return done.returncode, done.stderr
+
+  assert ended("KeyboardInterrupt") == (-signal.SIGINT, "")
+  code, trace = ended("KeyError")
+  assert code == 1
+  assert "Traceback" in trace
 
 
 def test_a_full_disk_under_stdout_is_one_line() -> None:

@@ -105,6 +105,24 @@ def test_without_a_terminal_a_trial_is_a_line() -> None:
   ]
 
 
+def test_the_devices_that_trials_leave_alone_are_told() -> None:
+  text = io.StringIO()
+  gpu = {"description": "board", "estimated": False, "counted": True}
+  ready = dataclasses.replace(
+    READY,
+    platform="gpu",
+    device_kind="H100",
+    devices=8,
+    meter={"estimated": False, "domains": [gpu]},
+  )
+  with Display(plan(), Console(file=text, width=60)) as display:
+    display.greet(ready)
+  assert text.getvalue().startswith(
+    "training on 1 of 8 x H100; metering board; of the GPUs those that a trial"
+    " trains on\n"
+  )
+
+
 def test_on_a_terminal_the_running_trial_is_live() -> None:
   text = io.StringIO()
   console = Console(

@@ -297,6 +297,7 @@ def test_the_main_job_from_the_shell(
     "sweep.json",
     "trials.csv",
     "summary.csv",
+    "cost.pdf",
     "energy_accuracy.png",
     "energy_accuracy.svg",
   ):

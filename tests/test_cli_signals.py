@@ -23,7 +23,8 @@ HEARD = [int(number) for number in (SIGINT, SIGTERM, SIGHUP, SIGUSR1)]
 RUN = (
   "import signal, sys;"
   f"[signal.signal(number, signal.SIG_DFL) for number in {HEARD}];"
-  "from jaxpower import report, worker; from tests import quick_worker;"
+  "from jaxpower import report; from jaxpower.workers import worker;"
+  "from tests import quick_worker;"
   "worker.COMMAND = quick_worker.COMMAND;"
   "from jaxpower.cli import crash, run;"
   "run.report.write = lambda *_, **__: None;"

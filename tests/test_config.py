@@ -71,6 +71,19 @@ def test_trial_id_is_stable() -> None:
   assert config.trial_id(before) == "11ac9e60a62f"
 
 
+def test_another_seed_is_a_copy_of_all_parts_and_pretrainings() -> None:
+  first = Trial(targets={"label": 0.5})
+  trial = Trial(transfer=Transfer(init_from=first), targets={"label": 0.7})
+  again = config.with_seed(trial, 3)
+  assert again.transfer.init_from == dataclasses.replace(first, seed=3)
+  assert config.with_seed(again, 0) == trial
+  mine = (again, again.transfer.init_from)
+  for ours, theirs in zip(mine, (trial, first), strict=True):
+    assert ours is not theirs
+    for name in ("model", "optimizer", "transfer", "targets", "task_weights"):
+      assert getattr(ours, name) is not getattr(theirs, name)
+
+
 def test_trial_id_changes_with_every_field() -> None:
   trials = [
     Trial(),
@@ -261,3 +274,36 @@ def test_a_config_is_read_as_it_was_written() -> None:
   assert config.from_dict(Trial, written) == trial
   with pytest.raises(TypeError, match="colour"):
     config.from_dict(Trial, written | {"colour": "red"})
+
+
+@pytest.mark.parametrize(
+  ("processes", "platform", "framework", "devices", "expected"),
+  [
+    ("auto", "gpu", "jax", 4, 4),
+    ("auto", "gpu", "jax", 0, 8),  # all that are there
+    ("auto", "cpu", "jax", 4, 1),
+    ("device", "cpu", "jax", 4, 4),
+    ("one", "gpu", "jax", 4, 1),
+    ("auto", "gpu", "jax", 1, 1),
+    ("auto", "gpu", "torch", 4, 1),  # whose wing has processes of its own
+  ],
+)
+def test_a_gpu_has_a_process_of_its_own(
+  processes: str, platform: str, framework: str, devices: int, expected: int
+) -> None:
+  trial = Trial(processes=processes, framework=framework, devices=devices)
+  assert config.processes_of(trial, platform, 8) == expected
+
+
+def test_a_later_part_counts_in_an_id_only_where_it_is_set() -> None:
+  plain = config.to_dict(Trial())
+  old = {name: part for name, part in plain.items() if name != "execution"}
+  assert config.completed(Trial, old) == plain
+  half = old | {"execution": {"unroll": 4}}
+  unrolled = Trial(execution=config.Execution(unroll=4))
+  assert config.completed(Trial, half) == config.to_dict(unrolled)
+  assert config.id_of(old) == config.trial_id(Trial())
+  assert config.trial_id(unrolled) != config.trial_id(Trial())
+  varied = {"vary": {"execution": [{"unroll": 2}]}}
+  held = config.completed(Sweep, config.to_dict(Sweep()) | varied)
+  assert held["vary"]["execution"][0]["attention"] == "auto"

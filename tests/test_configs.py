@@ -7,12 +7,20 @@ import pathlib
 
 import pytest
 
-from jaxpower import sweep
+from jaxpower import data, machine, sweep
 from jaxpower.cli import run
-from jaxpower.config import put
-from jaxpower.plan import checks, grid, pretraining
+from jaxpower.config import by_id, put
+from jaxpower.messages import Ready
+from jaxpower.plan import checks, grid, pretraining, windows
 
 ROOT = pathlib.Path(__file__).parent.parent
+SENSOR = {"counter_period_seconds": 0.1}
+H100 = Ready(
+  platform="gpu",
+  device_kind="NVIDIA H100 80GB HBM3",
+  devices=1,
+  meter={"domains": [{"kind": "gpu", "counted": True, "sensor": SENSOR}]},
+)
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 
 
@@ -36,7 +44,7 @@ def test_a_config_takes_a_framework(
   path: pathlib.Path, framework: str, quick: str
 ) -> None:
   asked = run.load_config(f"{path}:framework={framework}{quick}")
-  trials = pretraining.with_sources(grid.expand(asked))
+  trials = pretraining.with_sources(by_id(grid.expand(asked))).values()
   beside = {"jax"} if path.stem == "frameworks" else set()
   assert {trial.framework for trial in trials} == {framework} | beside
 
@@ -60,6 +68,45 @@ def test_a_config_takes_a_transformer(
     pytest.skip("PyTorch is not installed")
   plan = sweep.plan(run.load_config(f"{path}:{arguments}"), tmp_path)
   assert len(plan.left) > 1
+
+
+GPU = ("batch", "learning_rate", "transfer", "multitask", "frameworks")
+
+
+@pytest.mark.parametrize("name", GPU)
+@pytest.mark.parametrize("model", ["", ",model=vit"])
+def test_a_config_has_the_size_of_a_gpu(
+  name: str, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  # The full set has the shape of its bundled part, and need not be here.
+  alike, describe = {"fashion_mnist": "fashion_mnist_6k"}, data.describe
+  monkeypatch.setattr(data, "describe", lambda n: describe(alike.get(n) or n))
+  asked = run.load_config(f"{ROOT / 'configs' / name}.py:gpu{model}")
+  assert asked.name == f"{name}-gpu"
+  trials = pretraining.with_sources(grid.expand(asked))
+  for trial in trials:
+    checks.check_cadence(trial)
+    trial.data = trial.data.split("+")[0]  # all of one shape
+    assert trial.precision == "bfloat16" and not trial.stop_at_target
+    assert trial.model.name == ("vit" if model else "resnet18")
+    assert windows.short_windows([trial], H100) == ""
+    looks = trial.budget_examples / trial.evaluate_every_examples
+    lasting = looks * windows.window_seconds(trial, H100)
+    if not model:  # of a ViT another share of the peak is assumed
+      assert lasting == pytest.approx(30.5, rel=0.02)
+  assert len(trials) <= 8
+
+
+def test_auto_takes_the_size_of_the_device(monkeypatch, tmp_path) -> None:
+  path = ROOT / "configs" / "batch.py"
+  assert run.load_config(f"{path}:auto") == run.load_config(str(path))
+  monkeypatch.setattr(machine, "trains_on_gpu", lambda *_: True)
+  monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+  chosen = run.load_config(f"{path}:auto")
+  assert (chosen.name, chosen.data) == ("batch-gpu", "fashion_mnist_6k")
+  sweep.plan(chosen, tmp_path / "runs")  # no set of another machine is needed
+  monkeypatch.setattr(data, "describe", lambda name: name)
+  assert run.load_config(f"{path}:auto").data == "fashion_mnist"
 
 
 def test_a_batch_sweep_scales_its_rate_where_it_is_asked_to() -> None:

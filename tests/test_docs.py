@@ -63,7 +63,7 @@ def test_every_field_of_a_config_is_told_with_its_default() -> None:
       lambda part, name: part[name], path.split("."), whole
     )
     for path in config.field_types(config.Sweep())
-    if path not in ("model", "optimizer", "transfer")
+    if path not in ("execution", "model", "optimizer", "transfer")
   }
   assert {path: json.loads(default) for path, default in rows} == defaults
 
@@ -79,8 +79,12 @@ def test_every_field_of_a_config_is_told_with_its_default() -> None:
     ("framework", config.FRAMEWORKS),
     ("matmul_precision", config.MATMUL_PRECISIONS),
     ("precision", config.PRECISIONS),
+    ("processes", config.PROCESSES),
     ("program", config.PROGRAMS),
     ("streaming", config.STREAMING),
+    ("sharding", config.SHARDINGS),
+    ("data_sharding", config.DATA_SHARDINGS),
+    ("batch_norm", config.BATCH_NORMS),
     ("task_weighting", config.TASK_WEIGHTINGS),
   ],
 )

@@ -2,7 +2,10 @@
 
 `corpus/` has a small one by the revisions that changed what a folder holds, of
 `configs/batch.py` on the digits; each is named by date and revision. They are
-never written anew, and every version that changes the files adds one.
+never written anew, and every version that changes the files adds one. That of
+2026-11-27 has a file a record, a ledger, and what kills left: the lock, a first
+attempt that was killed in training and gone on from, and the beat of one at a
+trial that was asked for later and killed with its sweep.
 """
 
 import dataclasses
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 from test_sweep import InstantWorker
 
-from jaxpower import provenance, sweep
+from jaxpower import attempts, provenance, sweep
 from jaxpower.cli import report
 from jaxpower.config import Sweep, completed, from_dict
 from jaxpower.folder import record_files, sweep_file
@@ -75,3 +78,25 @@ def test_it_is_reported(
   assert err == ""
   assert "batch" in out
   assert "could not be read" not in out
+
+
+def test_the_ledger_is_read(folder: pathlib.Path) -> None:
+  if not (folder / attempts.LEDGER).exists():
+    return  # there was none before
+  tried = attempts.read(folder)
+  newest = record_files.read(folder).newest
+  assert {attempt.trial_id for attempt in tried} > newest.keys()
+  (cut, again), *_ = (
+    [a for a in tried if a.trial_id == name]
+    for name, record in newest.items()
+    if len(record.attempts) > 1
+  )
+  assert (cut.ended, cut.phase) == (attempts.KILLED, "train")
+  assert (again.number, again.ended) == (2, "missed")
+  assert 0 < again.resumed_examples <= cut.examples
+  # One is known by its beat alone: it has no end, and cost what that says.
+  (orphan,) = (attempt for attempt in tried if attempt.ended is None)
+  (beat,) = (folder / attempts.BEATS).iterdir()
+  assert beat.stem == orphan.attempt
+  assert orphan.joules and orphan.seconds > 0
+  assert attempts.end(folder, orphan.trial_id)[0].ended == attempts.KILLED

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import threading
+import time
 from typing import Any
 
 import jax
@@ -59,8 +60,13 @@ def curve(trial: config.Trial, sets: DataSet) -> tuple[list[Any], Any]:
   [
     {},
     {"augmentation": "crop_flip", "accumulation": 2, "devices": 4},
+    {"execution": config.Execution(chunks_in_flight=2)},
   ],
-  ids=["a share, with dropout", "micro-batches on four devices"],
+  ids=[
+    "a share, with dropout",
+    "micro-batches on four devices",
+    "two chunks in flight",
+  ],
 )
 def test_a_streamed_set_gives_the_same_curve(change: dict[str, Any]) -> None:
   trial = dataclasses.replace(TRIAL, **change)
@@ -179,3 +185,25 @@ def test_a_streamed_program_is_another_one() -> None:
   never = dataclasses.replace(TRIAL, streaming="never")
   chunks = [wing.place(t, whole()).spec.chunk for t in (TRIAL, never)]
   assert chunks == [2, 0]
+
+
+def test_with_two_in_flight_the_wait_is_that_of_idle_devices(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  trial = dataclasses.replace(
+    TRIAL, execution=config.Execution(chunks_in_flight=2)
+  )
+  placed = wing.place(trial, whole())
+  programs = compiled(placed.spec)
+  bring = feed.TrainChunks.__getitem__
+
+  def late(chunks: feed.TrainChunks, number: int) -> Any:
+    if number == len(chunks) - 1:
+      time.sleep(0.3)
+    return bring(chunks, number)
+
+  wing.train(programs, wing.start(placed), placed, 0)
+  monkeypatch.setattr(feed.TrainChunks, "__getitem__", late)
+  began = time.monotonic()
+  _, _, waited = wing.train(programs, wing.start(placed), placed, 0)
+  assert 0.05 < waited <= time.monotonic() - began

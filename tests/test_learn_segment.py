@@ -1,5 +1,9 @@
 import dataclasses
 import functools
+import os
+import pathlib
+import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -19,6 +23,7 @@ from jaxpower.learn.programs import compile_programs, flops_per_step
 from jaxpower.learn.spec import Spec
 from jaxpower.learn.state import count_parameters, fresh_state
 from jaxpower.learn.step import train_step
+from jaxpower.workers.worker import environment
 
 TRIAL = config.Trial(
   model=config.Model(width=0.25),
@@ -124,6 +129,28 @@ def test_a_segment_is_its_steps_one_by_one(sets: Any) -> None:
     by_hand.params,
   )
   assert int(state.step) == spec.steps
+
+
+def test_unrolled_updates_are_the_same(sets: Any) -> None:
+  unrolled = dataclasses.replace(
+    TRIAL,
+    execution=config.Execution(unroll=3),  # does not divide the steps
+  )
+  _, losses, metrics = segment(unrolled, sets)
+  _, expected, looked_at = segment(TRIAL, sets)
+  np.testing.assert_allclose(losses, expected, rtol=1e-5)
+  np.testing.assert_allclose(
+    float(metrics["loss"]), float(looked_at["loss"]), rtol=1e-4
+  )
+
+
+def test_another_generator_draws_others_masks(sets: Any) -> None:
+  dropping = dataclasses.replace(TRIAL, dropout=0.4)
+  rbg = dataclasses.replace(dropping, execution=config.Execution(draws="rbg"))
+  _, (threefry_loss,), _ = segment(dropping, sets)
+  _, (rbg_loss,), _ = segment(rbg, sets)
+  assert threefry_loss != rbg_loss
+  assert abs(threefry_loss - rbg_loss) < 0.1
 
 
 def test_what_is_data_traces_once(
@@ -342,3 +369,24 @@ def test_the_state_given_is_consumed(sets: Any) -> None:
   placed = jax.device_put(sets[0], replicated(make_mesh(1)))
   programs.train(state, placed, indices, hyperparameters(TRIAL, rates))
   assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
+
+
+@pytest.mark.slow
+def test_what_a_worker_compiled_is_read_from_the_runs_cache(
+  tmp_path: pathlib.Path,
+) -> None:
+  code = (
+    "from jaxpower import config, data;"
+    "from jaxpower.learn import wing;"
+    "trial = config.Trial(batch_size=32, evaluate_every_examples=64);"
+    "spec = wing.place(trial, data.load(trial.data)).spec;"
+    "print(wing.compile_programs(spec).from_disk)"
+  )
+  environ = environment(os.environ, "jax", tmp_path)
+  told = [
+    subprocess.run(
+      [sys.executable, "-c", code], env=environ, capture_output=True, text=True
+    ).stdout.strip()
+    for _ in range(2)
+  ]
+  assert told == ["0", "2"]

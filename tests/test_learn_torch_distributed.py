@@ -70,6 +70,13 @@ TRIALS = {
     ONE, transfer=Transfer(backbone_rate=0.1)
   ),
   "frozen backbone": dataclasses.replace(ONE, transfer=Transfer(freeze=True)),
+  "batch norms of the whole batch": dataclasses.replace(
+    ONE,
+    data="digits",
+    model=Model(name="resnet18", width=1 / 16),
+    accumulation=1,
+    batch_norm="global",
+  ),
 }
 Losses = list[list[float]]
 

@@ -18,6 +18,7 @@ from jaxpower.config import (
   Optimizer,
   Transfer,
   Trial,
+  by_id,
   to_dict,
   trial_id,
   with_seed,
@@ -316,11 +317,12 @@ def test_damaged_weights_are_not_loaded(tmp_path: pathlib.Path) -> None:
   )
   done = {record.trial_id: record}
   path = saved(tmp_path / folders.folder_of(record.trial_id)) / "state.pt"
-  assert pretraining.unusable([first, second], done, tmp_path) == {}
+  both = by_id((first, second))
+  assert pretraining.unusable(both, done, tmp_path) == {}
   content = bytearray(path.read_bytes())
   content[len(content) // 2] ^= 1
   path.write_bytes(content)
-  assert pretraining.unusable([first, second], done, tmp_path) == {
+  assert pretraining.unusable(both, done, tmp_path) == {
     record.trial_id: f"{path} is damaged: its checksum is another"
   }
   state = torch_state.TrainState(0, {}, {})

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxpower.learn import transformer
+from jaxpower.config import Model
+from jaxpower.learn import networks, transformer
 from jaxpower.learn.transformer import Decoder, Encoder, ViT
 
 TOKENS = jnp.array([[3, 1, 4, 1, 5, 0, 0, 0], [2, 6, 5, 3, 5, 8, 9, 7]])
@@ -106,3 +107,39 @@ def test_a_decoder_does_not_see_what_it_predicts() -> None:
   after = logits(network, variables, TOKENS.at[:, 5].set(9))
   np.testing.assert_allclose(before[:, :5], after[:, :5], atol=1e-5)
   assert (abs(before - after).max(axis=(0, 2))[5:] > 1e-3).all()
+
+
+@pytest.mark.parametrize("network", ["decoder", "transformer", "vit"])
+def test_fused_attention_equals_the_plain_one(network: str) -> None:
+  tokens = network != "vit"
+  inputs = (
+    jnp.asarray([[1, 2, 3, 4, 5, 0, 0, 0], [5, 4, 3, 2, 1, 1, 2, 0]])
+    if tokens
+    else jax.random.normal(jax.random.key(0), (2, 8, 8, 1))
+  )
+  vocabulary = 6 if tokens else None
+
+  def built(attention: str) -> nn.Module:
+    return networks.build(
+      Model(name=network),
+      6,
+      vocabulary,
+      precision="float32",
+      attention=attention,
+    )
+
+  plain, fused = built("plain"), built("xla")
+  params = plain.init(jax.random.key(1), inputs, train=False)
+
+  def loss(module: nn.Module, params: Any) -> jax.Array:
+    logits = module.apply(params, inputs, train=False)
+    return jnp.sin(jnp.asarray(logits)).sum()
+
+  text = jax.jit(functools.partial(loss, fused)).lower(params).as_text()
+  assert text != jax.jit(functools.partial(loss, plain)).lower(params).as_text()
+  for a, b in zip(
+    jax.tree.leaves(jax.value_and_grad(functools.partial(loss, plain))(params)),
+    jax.tree.leaves(jax.value_and_grad(functools.partial(loss, fused))(params)),
+    strict=True,
+  ):
+    np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)

@@ -76,3 +76,36 @@ def test_a_driver_that_does_not_know_its_cuda(tmp_path):
 def test_gpus_that_a_sweep_does_not_use(platform, billed, here, environ, told):
   problem = unused_gpus(platform, "jax", billed, here, environ)
   assert (None if problem is None else str(problem)) == told
+
+
+@pytest.mark.parametrize(
+  ("here", "environ", "framework", "trains"),
+  [
+    (Machine(), {}, "jax", False),
+    (Machine(boards=BOARDS, frameworks=(CPU_JAX,)), {}, "jax", False),
+    (Machine(boards=BOARDS, frameworks=(CUDA_JAX,)), {}, "jax", True),
+    (Machine(boards=BOARDS, frameworks=(CUDA_JAX,)), {}, "torch", False),
+    (
+      Machine(boards=BOARDS, frameworks=(CUDA_JAX,), driver_cuda=12080),
+      {},
+      "jax",
+      False,
+    ),
+    (
+      Machine(boards=BOARDS, frameworks=(CUDA_JAX,)),
+      {"CUDA_VISIBLE_DEVICES": ""},
+      "jax",
+      False,
+    ),
+    (
+      Machine(boards=BOARDS, frameworks=(CUDA_JAX,)),
+      {"JAX_PLATFORMS": "cpu"},
+      "jax",
+      False,
+    ),
+  ],
+)
+def test_whether_a_framework_would_train_on_a_gpu(
+  here, environ, framework, trains
+):
+  assert machine.trains_on_gpu(framework, here, environ) is trains

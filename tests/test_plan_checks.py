@@ -33,6 +33,7 @@ ONCE = Transfer(init_from=Trial(), freeze=True, features="once")
   [
     {"devices": 2},
     {"streaming": "always"},
+    {"devices": 2, "processes": "device"},
     {"data": "imu", "tasks": ("label", "subject")},
   ],
 )
@@ -51,6 +52,32 @@ def make(**fields: Any) -> Callable[[], Sweep]:
   ("make", "message"),
   [
     (make(target_accuracy=1.2), "target_accuracy 1.2: must lie between"),
+    (make(sharding="fdsp"), "unknown sharding 'fdsp'; did you mean fsdp?"),
+    (make(batch_norm="locl"), "unknown batch_norm 'locl'; did you mean global"),
+    (
+      make(framework="torch", sharding="fsdp"),
+      "sharding fsdp: not in torch; take replicated, or framework jax",
+    ),
+    (
+      make(framework="torch", data_sharding="divided"),
+      "data_sharding divided: not in torch; take replicated, or framework jax",
+    ),
+    (
+      make(streaming="always", data_sharding="divided"),
+      "data_sharding divided: streaming always leaves the set on the host",
+    ),
+    (
+      make(transfer=ONCE, data_sharding="divided"),
+      "data_sharding divided: features are kept whole on each device; take",
+    ),
+    (
+      make(
+        framework="torch_compile",
+        model=Model(name="resnet18"),
+        batch_norm="global",
+      ),
+      "batch_norm global: not in torch_compile; take device, or framework",
+    ),
     (make(target_accuracy=0.0), "target_accuracy 0.0: must lie between"),
     (make(seeds=0), "seeds 0: must be at least 1"),
     (make(seeds="3"), "seeds = '3': must be an int"),
@@ -207,6 +234,14 @@ def make(**fields: Any) -> Callable[[], Sweep]:
     (
       make(streaming="allways"),
       "unknown streaming 'allways'; did you mean always?",
+    ),
+    (
+      make(processes="devices"),
+      "unknown processes 'devices'; did you mean device?",
+    ),
+    (
+      make(framework="torch", processes="one"),
+      "processes one: PyTorch has a process for each device; take auto",
     ),
     (make(name="a/b"), "name 'a/b': must be usable as a folder's name"),
   ],

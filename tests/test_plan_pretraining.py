@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 from jaxpower import weights
-from jaxpower.config import Transfer, Trial, to_dict, trial_id, with_seed
+from jaxpower.config import Transfer, Trial, by_id, to_dict, trial_id, with_seed
 from jaxpower.plan import pretraining
 from jaxpower.records import TrialRecord
 
@@ -29,23 +29,17 @@ def record(trial: Trial, status: Any = "reached") -> TrialRecord:
   )
 
 
+def ordered(*trials: Trial) -> list[Trial]:
+  return list(pretraining.with_sources(by_id(trials)).values())
+
+
 def test_what_a_trial_begins_from_stands_before_it_once() -> None:
   other = dataclasses.replace(THIRD, batch_size=64)
-  assert pretraining.with_sources([ALONE, THIRD, other]) == [
-    ALONE,
-    FIRST,
-    SECOND,
-    THIRD,
-    other,
-  ]
+  assert ordered(ALONE, THIRD, other) == [ALONE, FIRST, SECOND, THIRD, other]
 
 
 def test_a_trial_that_is_also_a_source_is_moved_and_not_doubled() -> None:
-  assert pretraining.with_sources([SECOND, ALONE, FIRST]) == [
-    FIRST,
-    SECOND,
-    ALONE,
-  ]
+  assert ordered(SECOND, ALONE, FIRST) == [FIRST, SECOND, ALONE]
 
 
 def written(folder: pathlib.Path, trial: Trial) -> pathlib.Path:
@@ -59,7 +53,7 @@ def written(folder: pathlib.Path, trial: Trial) -> pathlib.Path:
 def test_lost_weights_are_those_that_are_needed(
   tmp_path: pathlib.Path,
 ) -> None:
-  trials = [FIRST, SECOND, THIRD]
+  trials = by_id((FIRST, SECOND, THIRD))
   done = {r.trial_id: r for r in map(record, (FIRST, SECOND))}
   written(tmp_path, FIRST)
   second = written(tmp_path, SECOND)
@@ -95,6 +89,6 @@ def test_a_trial_that_left_no_weights_is_an_obstacle() -> None:
 
 def test_a_seed_holds_for_the_whole_chain() -> None:
   seeded = with_seed(THIRD, 7)
-  names = [trial_id(t) for t in pretraining.with_sources([seeded])]
+  names = list(map(trial_id, ordered(seeded)))
   assert names == [trial_id(with_seed(t, 7)) for t in (FIRST, SECOND, THIRD)]
   assert THIRD.seed == FIRST.seed == 0

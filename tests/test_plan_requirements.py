@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
+import pynvml
 import pytest
 
 from jaxpower import sweep, weights
@@ -17,6 +18,7 @@ from jaxpower.config import (
 )
 from jaxpower.data import DataError
 from jaxpower.plan import checks, requirements
+from jaxpower.power.simulated_nvml import Gpu, installed
 
 FIRST = Trial(data="mnist_5k")
 SECOND = Trial(data="mnist_5k", transfer=Transfer(init_from=FIRST))
@@ -71,6 +73,23 @@ def test_a_model_must_read_the_data(
   with pytest.raises(ConfigError) as error:
     requirements.check_kind(trial, kind)
   assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+  ("batch", "parts", "every", "near"),
+  [
+    (12, 8, 2048, "8 or 16"),
+    (100, 8, 2048, "64 or 128"),  # 96 and 104 divide no 2048
+    (4, 8, 2048, "8"),
+    (3000, 8, 2048, "2048"),
+    (12, 8, 30, "8 or 16"),  # none divides 30
+    (2**31 - 1, 8, 10**15, "2147483640 or 2147483648"),
+  ],
+)
+def test_the_batch_sizes_near_one_that_does_not_divide(
+  batch: int, parts: int, every: int, near: str
+) -> None:
+  assert requirements._near(batch, parts, every) == near
 
 
 def test_a_backbone_takes_inputs_of_one_form(tmp_path: pathlib.Path) -> None:
@@ -156,3 +175,22 @@ def test_another_label_of_a_text_is_a_task_of_its_own(tmp_path: Any) -> None:
     optimizer=Optimizer(),
   )
   assert sweep.plan(asked, tmp_path).left
+
+
+def test_without_the_right_a_power_limit_is_refused_before_anything(
+  tmp_path: pathlib.Path,
+) -> None:
+  denied = {
+    "nvmlDeviceSetPowerManagementLimit": pynvml.NVML_ERROR_NO_PERMISSION
+  }
+  asked = Sweep(vary={"power_limit_watts": (700.0, 300.0)}, seeds=1)
+  folder = tmp_path / "runs"
+  with installed(Gpu(call_errors=denied)), pytest.raises(ConfigError) as error:
+    sweep.run(asked, folder)
+  assert "needs the rights of root" in str(error.value)
+  assert "\n" not in str(error.value) and not folder.exists()
+  with installed(Gpu()) as library:
+    requirements.check_board_settings([Trial()])
+    assert library.calls == {}  # nobody who sets nothing is asked
+    with pytest.raises(ConfigError, match="200 to 700 W"):
+      requirements.check_board_settings([Trial(power_limit_watts=150.0)])

@@ -51,6 +51,7 @@ def windows_of(waveforms, seed, counts):
     due = sampler.poll()
     if edges and edges[-1] <= due:
       due = edges.pop()
+      clock.now = max(clock.now, due)
       sampler.nudge()
     clock.now = max(clock.now, due) + dice.expovariate(1e4)
   for length, begin, end in spans:

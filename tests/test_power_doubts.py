@@ -111,3 +111,18 @@ def test_what_stays_may_hide_nothing_where_nothing_is_known(watts):
   joules = unseen_joules(seconds, watts, 0.0, 4.0)[1]
   assert joules >= 0.0
   assert unseen_joules(seconds, [watts[0]] * len(watts), 0.0, 4.0)[1] == 0.0
+
+
+def test_two_levels_by_chance_stand_still_for_long_now_and_then():
+  """Readings in between, as averages give them, make most runs short."""
+  dice, watts = random.Random(4), []
+  for i in range(40):
+    dwell = max(1, round(dice.expovariate(1 / 8)))  # tenths of a second
+    watts += [150.0 if i % 2 else 500.0] * dwell + [dice.uniform(200, 450)]
+  watts[100:100] = [watts[99]] * 16
+  seconds = [0.1 * i for i in range(len(watts))]
+  assert unseen_joules(seconds, watts, 10.0, 11.0) == (0.0, 0.0)
+  stuck = watts[:100] + [watts[99]] * 90 + watts[100:]
+  seconds = [0.1 * i for i in range(len(stuck))]
+  still, unseen = unseen_joules(seconds, stuck, 10.0, 11.0)
+  assert still > 8 and unseen > 50

@@ -1,4 +1,4 @@
-"""Forty-four faults at the border of NVML: none is wrong in silence.
+"""Forty-eight faults at the border of NVML: none is wrong in silence.
 
 The real nvidia-ml-py, source, sampler and histories, with a simulated library
 and a clock that goes when it is told. Each window is right within its bound, or
@@ -49,6 +49,7 @@ AVERAGE_ONLY: dict[str, Any] = {
 }
 C100 = SensorModel(energy_period=0.1, quantum=1e-3)
 FRESH = SensorModel(quantum=1e-3)
+P50 = SensorModel(power_period=0.05, power_window=0.025)
 
 
 class Time:
@@ -234,7 +235,10 @@ CASES: dict[str, Case] = {
     {"counter": IN_JOULES}, says="differs from the counter"
   ),
   "counter half a second stale": Case(
-    {"counter": STALE}, says="differs from", power=Square(150.0, 500.0, 3.1)
+    {"counter": STALE}, says="the power of 0.5 s", power=Square(150, 500, 3.1)
+  ),
+  "counter half a second stale under short steps": Case(
+    {"counter": STALE}, says="counter shows the power of"
   ),
   "counter 15 ms stale": Case({"counter": LATE}),
   "counter begins to count in J": Case(
@@ -277,6 +281,24 @@ CASES: dict[str, Case] = {
     says="does not move while",
     power=Square(100.0, 600.0, 0.1, 0.3),
     steps=0.1,
+  ),
+  "power in step with steps of its own 50 ms": Case(
+    {**NO_COUNTER, "instant": P50},
+    says="does not move while",
+    power=Square(100.0, 600.0, 0.05, 0.3),
+    steps=0.05,
+  ),
+  "power in a slow beat with steps of nearly its own 50 ms": Case(
+    {**NO_COUNTER, "instant": P50},
+    says="in resonance with",
+    power=Square(100.0, 600.0, 0.0503, 0.3),
+    steps=0.0503,
+  ),
+  "power that sees two instants of each step": Case(
+    {**NO_COUNTER, "instant": P50},
+    says="in resonance with",
+    power=Square(100.0, 600.0, 0.1003, 0.3),
+    steps=0.1003,
   ),
   "constant power at rest for long": Case(
     NO_COUNTER, power=Constant(70.0), at_rest=True
@@ -354,6 +376,7 @@ def _drive(
     if waiting and waiting[-1][0] <= max(due, clock.now):
       due, act = waiting.pop()
       if act is None:
+        clock.now = max(clock.now, due)
         sampler.nudge()
       else:
         act(gpu, clock)
@@ -386,5 +409,5 @@ def test_no_fault_is_wrong_in_silence(name, monkeypatch):
     assert any(window.joules is None for _, window in results)
 
 
-def test_there_are_forty_four():
-  assert len(CASES) == 44
+def test_there_are_forty_eight():
+  assert len(CASES) == 48

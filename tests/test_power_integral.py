@@ -83,3 +83,12 @@ def test_a_long_average_is_unsure_of_its_edges():
   assert plain.joules == smooth.joules
   assert plain.bound is not None and smooth.bound is not None
   assert smooth.bound > 2 * plain.bound
+
+
+def test_both_edges_of_a_short_window_lie_in_one_average():
+  swing = [350 + 200 * math.sin(2 * math.pi * i / 37) for i in range(220)]
+  seconds = [i / 10 for i in range(220)]
+  short = from_power(seconds, swing, 6.0, 6.1, window=1.0)
+  long = from_power(seconds, swing, 6.0, 8.0, window=1.0)
+  assert short.bound is not None and long.bound is not None
+  assert 0.1 * long.bound < short.bound < 0.6 * long.bound

@@ -18,7 +18,7 @@ from benchmarks.meter_accuracy import (
 )
 from jaxpower.power import Monitor, Reading, SensorModel, SimulatedSource
 from jaxpower.power.sampler import Sampler
-from jaxpower.power.waveform import Constant
+from jaxpower.power.waveform import Constant, Square
 from tests.power_histories import history_of
 
 
@@ -112,11 +112,68 @@ def test_ticks_lie_where_they_are_said_to(sensor):
   assert missed <= 0.08 * (len(history.points) - first)
 
 
-def test_many_edges_cost_no_more_than_the_purse_holds():
-  edges = [START + 3 + 0.05 * i for i in range(1100)]
-  history, _ = drawn(Sensor(0.02), seconds=60.0, edges=edges)
-  late = [s for s in history.seconds if START + 30 < s < START + 58]
-  assert len(late) / 28 < 40
+@pytest.mark.parametrize(("period", "most"), [(0.02, 33), (0.1, 14)])
+def test_many_edges_cost_few_reads_and_do_not_lose_the_phase(period, most):
+  edges = [START + 3 + 0.05 * i for i in range(760)]
+  history, ticks = drawn(Sensor(period), seconds=40.0, edges=edges)
+  late = [s for s in history.seconds if START + 15 < s < START + 38]
+  assert len(late) / 23 < most
+  first = bisect_right(history.points, START + 15)
+  errors = history.errors[first:]
+  assert sum(errors) / len(errors) < 0.08 * period
+  assert len(errors) / 23 > min(20.0, 0.9 / period)
+  for seconds, error in zip(history.points[first:], errors, strict=True):
+    i = bisect_right(ticks, seconds)
+    nearest = min(abs(tick - seconds) for tick in ticks[i - 1 : i + 1])
+    assert nearest <= error + 1e-6
+
+
+def test_what_was_read_ahead_is_noted_when_somebody_asks():
+  clock = Clock()
+  sensor = SensorModel(energy_period=0.1, power_period=0.1)
+  source = SimulatedSource(200.0, sensor=sensor, clock=clock)
+  sampler = Sampler([source], clock=clock)
+  (channel,) = sampler.channels
+  behind = 0
+  while clock.now < START + 10.0:
+    clock.now = max(clock.now, sampler.poll()) + 1e-4
+    noted = channel.histories[0].recording.count
+    behind = max(behind, channel.reads - noted)
+    if int(10 * clock.now) % 30 == 0:
+      assert sampler.histories[0].recording.count == channel.reads
+  assert behind > 2
+
+
+def test_an_edge_wakes_nobody_where_the_next_tick_is_read_anyhow():
+  clock = Clock()
+  power = Power(np.full(20000, 300.0), START - 3)
+  source = DrawnSource(Sensor(0.1), power, 8.0, clock, 5)
+  sampler = Sampler([source], clock=clock)
+  edge, woken, edges = START + 3.0, 0, 0
+  while clock.now < START + 7.0:
+    due = sampler.poll()
+    if edge < due:
+      clock.now = max(clock.now, edge)
+      sampler.nudge()
+      woken, edges = woken + sampler._nudged, edges + 1
+      edge += 0.03
+    else:
+      clock.now = max(clock.now, due) + 1e-4
+  assert edges > 120
+  assert woken < edges / 2
+
+
+def test_moving_power_is_looked_at_closely_once():
+  clock, power = Clock(), Square(100.0, 500.0, 0.37)
+  sensor = SensorModel(energy_period=0.02, power_period=0.1)
+  source = SimulatedSource(power, sensor=sensor, clock=clock)
+  sampler = Sampler([source], clock=clock)
+  while clock.now < START + 30.0:
+    clock.now = max(clock.now, sampler.poll()) + 1e-4
+  (history,) = sampler.histories
+  assert history.lag == 0.0
+  late = [s for s in history.seconds if s > START + 10]
+  assert len(late) / 20 < 12
 
 
 def test_a_value_that_never_moves_is_read_seldom():

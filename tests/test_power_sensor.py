@@ -9,6 +9,9 @@ from jaxpower.power.sensor import (
   averaging_window,
   characterise,
   is_resonant,
+  locking,
+  missed_watts,
+  possible_locking,
   step_period,
 )
 from jaxpower.power.waveform import Constant
@@ -53,8 +56,21 @@ def test_steps_have_a_rhythm_or_none():
 
 @pytest.mark.parametrize(
   ("period", "resonant"),
-  [(0.1, True), (0.05, True), (0.2, False), (0.083, False)],
+  [(0.1, True), (0.05, True), (0.2, True), (0.083, False), (0.43, False)],
 )
 def test_resonance_is_a_matter_of_phases(period, resonant):
   samples = [0.03 + 0.1 * i for i in range(100)]
-  assert is_resonant(samples, 0.0, 10.0, period) is resonant
+  assert is_resonant(locking(samples, 0.0, 10.0, period)) is resonant
+  locked = possible_locking(0.1, 1e-5, 10.0, period)
+  assert is_resonant(locked) is resonant
+
+
+def test_a_period_known_badly_may_be_that_of_the_steps():
+  assert not is_resonant(possible_locking(0.1, 1e-4, 10.0, 0.102))
+  assert is_resonant(possible_locking(0.1, 2e-3, 10.0, 0.102))
+
+
+def test_three_instants_of_a_step_miss_less_than_one():
+  three = locking([0.03 + 0.1 * i for i in range(100)], 0.0, 10.0, 0.3)
+  assert not is_resonant(three)
+  assert 0 < missed_watts(three, 100.0) < missed_watts([1.0], 100.0) < 100.0

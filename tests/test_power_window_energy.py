@@ -206,3 +206,24 @@ def test_energy_is_never_negative_and_its_bound_covers_what_was_read() -> None:
   assert (found.joules, found.bound) == (0.0, 0.5)
   above = window_energy.Estimate(0.5, 0.2, 2)
   assert window_energy._not_negative(above) == above
+
+
+def test_readings_in_a_slow_beat_with_the_work_raise_no_alarm():
+  """They see other parts of each step, and stray from the counter by much."""
+  sensor = replace(SENSOR, energy_period=0.02)
+  history, source = sample(Square(100.0, 600.0, 0.1017, 0.4), sensor, 30.0)
+  strays = []
+  for start in (6.0, 8.3, 10.1, 13.0, 15.2, 18.0, 21.0):
+    energy = check(history, source, start, start + 1.5)
+    strays.append(abs(energy.disagreement or 0.0))
+    assert not [r for r in energy.reasons if "differs" in r]
+  assert max(strays) > 2 * window_energy.DISAGREEMENT
+
+
+def test_a_counter_that_is_always_wrong_is_doubted_although_it_is_usual():
+  sensor = replace(SENSOR, energy_period=0.02)
+  history, _ = sample(WORK, sensor, 30.0)
+  for i in range(len(history.energies)):
+    history.energies[i] *= 0.6
+  energy = energy_of(history, 1010.0, 1013.0)
+  assert any("differs" in reason for reason in energy.reasons)

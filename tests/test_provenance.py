@@ -1,4 +1,6 @@
+import importlib.metadata
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -23,7 +25,60 @@ def test_no_git_leaves_the_revision_unknown(
     raise FileNotFoundError("git")
 
   monkeypatch.setattr(subprocess, "run", missing)
-  assert provenance.collect()["git_revision"] is None
+  collected = provenance.collect()
+  assert collected["git_revision"] is None
+  assert collected["git_revision_unknown"] == "git: git"
+
+
+def test_a_copy_without_git_says_why_its_revision_is_unknown(
+  monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+  monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+  monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+  collected = provenance.collect()
+  assert collected["git_revision"] is None
+  assert "not a git repository" in collected["git_revision_unknown"]
+
+
+def test_the_job_is_told_and_its_secrets_are_not() -> None:
+  variables = {
+    "SLURM_JOB_ID": "17",
+    "SLURM_JWT": "hunter2",
+    "OMPI_COMM_WORLD_RANK": "1",
+    "RANK": "1",
+    "NCCL_IB_HCA": "mlx5",
+    "NCCL_AUTH_TOKEN": "hunter2",
+    "HOME": "/home/me",
+  }
+  assert provenance.job(variables) == {
+    "OMPI_COMM_WORLD_RANK": "1",
+    "RANK": "1",
+    "SLURM_JOB_ID": "17",
+  }
+  assert provenance.environment(variables) == {"NCCL_IB_HCA": "mlx5"}
+
+
+def test_another_job_is_no_other_environment() -> None:
+  of = {"environment": {}, "job": {"SLURM_JOB_ID": "17"}}
+  assert arithmetic_environment(of) == {}
+
+
+def test_versions_of_a_gpus_libraries_are_told(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  def version(package: str) -> str:
+    if package in ("nvidia-cudnn-cu12", "triton", "jax-cuda12-plugin"):
+      return f"1.0 of {package}"
+    raise importlib.metadata.PackageNotFoundError
+
+  monkeypatch.setattr(importlib.metadata, "version", version)
+  versions = provenance.package_versions()
+  del versions["python"]
+  assert versions == {
+    "jax-cuda12-plugin": "1.0 of jax-cuda12-plugin",
+    "nvidia-cudnn-cu12": "1.0 of nvidia-cudnn-cu12",
+    "triton": "1.0 of triton",
+  }
 
 
 def test_only_settings_of_the_frameworks_are_kept(

@@ -14,6 +14,7 @@ from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.compiling import with_compiling
 from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.statistics import Estimate
+from jaxpower.report.questions import cheapest
 
 OTHER_GPU = "GPU-91bc77e2-40d3-4d0c-b5a6-7f3e8c2a1b0d"
 
@@ -26,6 +27,26 @@ def one(records):
 def test_groups_stand_in_the_order_of_their_values():
   found = one(seeds(1024, 9.0) + seeds(64, 9.0) + seeds(256, 9.0))
   assert [g.varied["batch_size"] for g in found.groups] == [64, 256, 1024]
+
+
+def test_every_group_says_what_any_of_them_varies():
+  """As where a record lost a field, or another version named more of them."""
+  rate = "optimizer.learning_rate"
+  found = one(
+    [
+      *seeds(64, 9.0, 9.5),
+      record(64, 2, varied={}),
+      record(64, 3, varied={"batch_size": 64, rate: 0.1}),
+    ]
+  )
+  assert found.paths == ("batch_size", rate)
+  assert [list(group.varied) for group in found.groups] == [[*found.paths]] * 3
+  table = cheapest.cost_table(found)
+  assert {row[:2] for row in table.rows} == {
+    ("64", "-"),
+    ("-", "-"),
+    ("64", "0.1"),
+  }
 
 
 def test_a_group_counts_all_its_trials():

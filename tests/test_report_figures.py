@@ -11,7 +11,7 @@ from report_records import GPU, curve, devices, record, seeds
 from jaxpower.records import from_json, to_json
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.findings import Figure
-from jaxpower.report.render import figures
+from jaxpower.report.render import energy_accuracy_figure, figures
 from jaxpower.report.render.energy_accuracy_figure import (
   energy_accuracy,
   median_trial,
@@ -68,6 +68,19 @@ def test_the_bold_line_is_the_trial_of_median_energy_misses_last():
   assert middle.seed == 0
 
 
+def test_of_many_trials_some_are_drawn_and_the_bold_ones_always(monkeypatch):
+  trials = seeds(64, *range(100, 130)) + seeds(256, *range(200, 230))
+
+  def lines(axes):
+    return [line for line in axes.lines if len(xs(line)) > 2]
+
+  assert len(lines(axes_of(trials))) == 60
+  monkeypatch.setattr(energy_accuracy_figure, "MOST_LINES", 20)
+  axes = axes_of(trials)
+  assert 20 <= len(lines(axes)) <= 22
+  assert [max(xs(line)) for line in bold(axes)] == [114, 214]
+
+
 def test_a_miss_ends_in_an_open_point():
   (line,) = axes_of([record(64, 0, 655, "missed")]).lines[1:2]
   assert line.get_markerfacecolor() == "white"
@@ -109,10 +122,12 @@ def test_logarithmic_only_where_the_range_calls_for_it():
   assert axes_of([short]).get_xscale() == "linear"
 
 
-def test_a_legend_of_many_names_some_of_them_evenly():
-  many = [r for batch in range(10, 260, 10) for r in seeds(batch, 204)]
-  texts = [t.get_text() for t in legend_of(axes_of(many)).get_texts()]
-  assert texts == ["10", "40", "70", "100", "130", "160", "190", "220", "250"]
+def test_of_many_settings_the_cheapest_have_colours_of_their_own():
+  many = [r for batch in range(10, 260, 10) for r in seeds(batch, 500 - batch)]
+  axes = axes_of(many)
+  texts = [t.get_text() for t in legend_of(axes).get_texts()]
+  assert texts == [*map(str, range(170, 260, 10)), "16 others"]
+  assert len({line.get_color() for line in bold(axes)}) == 10
 
 
 def test_a_panel_per_comparison():
@@ -168,7 +183,7 @@ def test_panels_of_three_comparisons_stand_in_two_rows():
   assert len({axes.get_position().y0 for axes in figure.axes}) == 2
 
 
-@pytest.mark.parametrize("name", ["energy_accuracy", "pareto"])
+@pytest.mark.parametrize("name", ["cost", "energy_accuracy", "pareto"])
 def test_dollar_signs_in_a_name_are_no_formula(name: str) -> None:
   broken = r"$x$ $\frac{1$ a_b"
   trials = [
@@ -177,4 +192,5 @@ def test_dollar_signs_in_a_name_are_no_formula(name: str) -> None:
     for seed in range(3)
   ]
   figure = Figure(name, compare(trials), "")
-  assert [kind for _, kind, _ in figures.draw(figure)] == ["png", "svg"]
+  kinds = [kind for _, kind, _ in figures.draw(figure)]
+  assert kinds == ["png", "svg", "pdf"]

@@ -228,6 +228,50 @@ def test_gpus_that_nobody_used_are_told_and_in_no_number():
   assert not any("other GPU" in text for text in lines(trial(), unknown))
 
 
+def in_company(**facts):
+  return {"at_once": 4, "gpus": [], "shared": [], "interference": None} | facts
+
+
+def test_trials_that_ran_beside_others_are_told():
+  found = {"of": "joules", "more": 0.031, "low": -0.005, "high": 0.0685}
+  found |= {"segments": 10, "trials": 4}
+  both = [
+    trial(seed=0, company=in_company(shared=["cpu-0", "dram-0"])),
+    trial(seed=1, company=in_company(interference=found)),
+  ]
+  told = lines(*both, trial(seed=2))
+  assert (
+    "2 of 3 trials ran beside others, 4 at once: in company a trial took 3.1 %"
+    " more joules (-0.5 to +6.9 %)."
+  ) in told
+  assert (
+    "cpu-0 and dram-0 are shared by them: each was billed an equal part, which"
+    " is an estimate."
+  ) in told
+  (line,) = [x for x in lines(both[0]) if "at once" in x]
+  assert line == (
+    "1 of 1 trial ran beside others, 4 at once; what that cost them was not"
+    " checked."
+  )
+  part = trial(company=in_company(at_once=None))
+  assert "1 of 1 trial had a part of a machine" in " ".join(lines(part))
+  assert not any("beside others" in text for text in lines(trial()))
+
+
+def test_gpus_of_trials_at_once_are_not_unused():
+  apart = {"train": {"GPU-0": 100.0, "GPU-1": 100.0, "GPU-7": 3.0}}
+  told = [
+    trial(
+      seed=n,
+      company=in_company(gpus=[f"GPU-{n}"]),
+      apart_joules_by_phase=apart,
+    )
+    for n in range(2)
+  ]
+  (line,) = [text for text in lines(*told) if "other GPU" in text]
+  assert line.startswith("The machine's 1 other GPU took 6.00 J while 2 trials")
+
+
 def test_what_holds_of_some_comparisons_is_named():
   shared = Limits(name="a", pieces=(Pieces(64, (16,)),))
   other = Limits(name="b", pieces=(Pieces(64, (16,)),), one_rate=0.1)

@@ -9,9 +9,10 @@ import pytest
 from report_records import GPU, devices, grid, meter, modelled, record, seeds
 
 from jaxpower import report
+from jaxpower.report.render.page import choice
 
 SVG = "data:image/svg+xml;base64,"
-VOID = {"img", "meta"}
+VOID = {"img", "input", "meta"}
 GRID = {
   (64, 1e-3): (395.0, 400.0),
   (64, 1e-2): (198.0, 200.0),
@@ -49,7 +50,7 @@ class Reader(HTMLParser):
       assert self.open.pop() == tag
 
   def handle_data(self, data):
-    if not {"style", "svg"} & set(self.open):
+    if not {"script", "style", "svg"} & set(self.open):
       self.words.append(data.strip())
 
   def _note(self, tag, facts):
@@ -79,14 +80,15 @@ def test_tags_are_closed_and_ids_are_of_one_thing(whole):
   read = Reader(whole)
   assert read.open == []
   assert len(read.ids) == len(set(read.ids))
-  assert read.seen.count("img") == 2
+  assert read.seen.count("img") == 3
 
 
 def test_nothing_is_fetched(whole):
   read = Reader(whole)
-  assert not {"script", "link", "iframe", "image"} & set(read.seen)
+  assert not {"link", "iframe", "image"} & set(read.seen)
+  assert not re.search(r"<script[^>]* src=|fetch\(|XMLHttp|import\(", whole)
   within = [link for link in read.links if link.startswith(SVG)]
-  assert len(within) == 2
+  assert len(within) == 3
   assert [link for link in read.links if link not in within] == [
     "records",
     "trials.csv",
@@ -106,7 +108,7 @@ def test_references_inside_a_figure_lead_somewhere(whole):
 
 def test_a_figure_has_its_caption_for_who_does_not_see_it(whole):
   texts = re.findall(r'<img [^>]*alt="([^"]+)"', whole)
-  assert [text.split()[0] for text in texts] == ["Accuracy", "Left:"]
+  assert [text.split()[0] for text in texts] == ["What", "Accuracy", "Left:"]
 
 
 def test_it_says_all_that_the_terminal_says(tmp_path, whole):
@@ -201,7 +203,9 @@ def test_everything_from_a_record_is_escaped(tmp_path):
   ]
   text = page(tmp_path, trials, {"config": {"name": evil}})
   read = Reader(text)
-  assert "script" not in read.seen
+  # The page's own: what sorts, and perhaps the numbers of the sliders.
+  assert read.seen.count("script") <= 2
+  assert "alert(" not in re.sub(r"&[#\w]+;alert\(", "", text)
   assert evil in read.text
 
 
@@ -214,4 +218,34 @@ def test_a_long_cell_may_break_and_a_number_may_not(tmp_path):
   long = "a name of an optimizer that fills more than one line of a column"
   text = page(tmp_path, seeds(64, 9, 10, varied={"optimizer.name": long}))
   assert f'<td class="long">{long}</td>' in text
-  assert text.count('class="long"') == 1
+  # In the table of settings once, in that of the trials for each of them.
+  assert text.count('class="long"') == 3
+
+
+def test_the_page_says_what_was_trained_and_holds_every_trial(tmp_path):
+  trials = [*seeds(64, 204, 221), record(256, 0, -655)]
+  read = Reader(page(tmp_path, trials))
+  assert "The experiment model" in read.text
+  assert "optimizer adam" in read.text
+  for trial in trials:
+    assert trial.trial_id in read.words
+  assert "missed" in read.words
+
+
+def test_sliders_choose_among_settings_whose_numbers_are_known(tmp_path):
+  trials = [
+    record(batch, seed, joules + seed, test_accuracy=accuracy)
+    for batch, joules, accuracy in (
+      (16, 200, 0.8),
+      (64, 100, 0.7),
+      (256, 300, 0.9),
+    )
+    for seed in (0, 1)
+  ]
+  compared = report.make(trials).compared.comparisons
+  rows = choice(compared)
+  assert [row["accuracy"] for row in rows] == pytest.approx([0.8, 0.7, 0.9])
+  assert [row["name"] for row in rows] == ["batch 16", "batch 64", "batch 256"]
+  assert rows[0]["joules"] == compared[0].groups[0].joules.value
+  assert choice(report.make(trials[:4]).compared.comparisons) == []
+  assert 'id="choice"' in page(tmp_path, trials)

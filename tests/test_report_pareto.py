@@ -12,7 +12,6 @@ from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.pareto import (
   Point,
   accuracy_front,
-  best_accuracy_so_far,
   seconds_front,
   settings_on,
 )
@@ -47,7 +46,7 @@ def test_a_setting_counts_with_the_median_of_its_seeds():
   ]
   # After 120 J they have shown 0.6, 0.5 and none; after 240 J 0.8, 0.8, 0.4.
   # What they showed before training is no step: nothing was spent on it.
-  assert best_accuracy_so_far(one(trials).groups[0]) == (
+  assert one(trials).groups[0].best_so_far == (
     (120, 0.5),
     (240, 0.8),
   )
@@ -67,13 +66,13 @@ def test_no_step_before_the_middle_has_shown_anything():
     with_curve(64, 0, (100, 0.6), (200, 0.8)),
     with_curve(64, 1, (120, 0.5), (240, 0.8)),
   ]
-  (first, *_) = best_accuracy_so_far(one(trials).groups[0])
+  (first, *_) = one(trials).groups[0].best_so_far
   assert first == (120, 0.55)
 
 
 def test_an_accuracy_that_falls_again_is_no_step():
   trial = with_curve(64, 0, (100, 0.6), (200, 0.5), (300, 0.7))
-  assert best_accuracy_so_far(one([trial]).groups[0]) == (
+  assert one([trial]).groups[0].best_so_far == (
     (100, 0.6),
     (300, 0.7),
   )
@@ -107,16 +106,14 @@ def test_a_setting_that_missed_may_be_on_the_front_of_accuracy():
 
 def test_evaluations_without_joules_or_accuracy_are_no_points():
   trial = with_curve(64, 0, (100, 0.6), (None, 0.7), (300, float("nan")))
-  assert best_accuracy_so_far(one([trial]).groups[0]) == ((100, 0.6),)
+  assert one([trial]).groups[0].best_so_far == ((100, 0.6),)
 
 
 def test_one_trial_without_a_curve_leaves_its_setting_out():
   trials = [with_curve(64, 0, (100, 0.6)), record(64, 1, curve=())]
-  assert best_accuracy_so_far(one(trials).groups[0]) == ()
+  assert one(trials).groups[0].best_so_far == ()
   failed = record(64, 1, status="failed")
-  assert best_accuracy_so_far(one([trials[0], failed]).groups[0]) == (
-    (100, 0.6),
-  )
+  assert one([trials[0], failed]).groups[0].best_so_far == ((100, 0.6),)
 
 
 def test_neither_cheaper_nor_quicker_is_off_the_front():

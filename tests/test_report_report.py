@@ -22,6 +22,10 @@ from jaxpower.report.report import QUESTIONS, make
 
 SWEEP = {"config": {"vary": {"batch_size": [64, 256]}, "seeds": 3}}
 FILES = [
+  "cost.pdf",
+  "cost.png",
+  "cost.svg",
+  "energy_accuracy.pdf",
   "energy_accuracy.png",
   "energy_accuracy.svg",
   "report.html",
@@ -78,7 +82,7 @@ def test_no_file_is_written_in_place(tmp_path, monkeypatch):
 
   monkeypatch.setattr("pathlib.Path.write_bytes", noted)
   made = report.write(tmp_path, SWEEP, seeds(64, 204))
-  assert len(written) == 5
+  assert len(written) == len(FILES)
   assert not set(written) & set(made.paths)
 
 
@@ -94,11 +98,12 @@ def test_it_says_what_is_not_yet_recorded():
 
 def test_shown_on_no_terminal(tmp_path):
   made = report.write(tmp_path, {}, seeds(64, 204) + seeds(256, 408))
-  names = ("report.html", "trials.csv", "summary.csv", *FILES[:2])
-  assert printed(made).splitlines()[-6:] == [
+  assert printed(made).splitlines()[-3:] == [
     "Batch 64 was cheapest: 204 J to 80 %. Batch 256 cost 2.0 times as much."
     " With one seed there is no interval.",
-    *(str(tmp_path / name) for name in names),
+    str(tmp_path / "report.html"),
+    "beside it: trials.csv, summary.csv, cost.png .svg .pdf,"
+    " energy_accuracy.png .svg .pdf",
   ]
 
 
@@ -160,7 +165,7 @@ def test_no_records():
 def test_failed_trials_alone_still_make_a_report(tmp_path):
   made = report.write(tmp_path, SWEEP, [record(64, 0, status="failed")])
   assert made.sentence == "Every trial failed: worker died (signal 9)."
-  assert len(made.paths) == 5
+  assert len(made.paths) == len(FILES)
 
 
 def test_matplotlib_is_loaded_only_to_draw():
@@ -231,7 +236,7 @@ def test_a_ratio_of_cpu_time_is_called_so():
   cheapest, limits = make(trials).sections
   assert "ratio of CPU time" in cheapest.tables[0].columns
   assert "are ratios of CPU time" in limits.lines[0]
-  _, pareto = cheapest.figures
+  *_, pareto = cheapest.figures
   assert "Right" not in pareto.caption
   (measured,) = make(
     [t for b in (16, 64, 256) for t in seeds(b, 200 + b)]

@@ -282,15 +282,17 @@ NOWHERE = Transfer(weights="nowhere")
       "augmentation crop: for images only, imu is window",
     ),
     (
-      {"vary": {"batch_size": (64, 8)}, "accumulation": 4},
+      {"vary": {"batch_size": (8,)}, "accumulation": 4, "devices": 0},
       ConfigError,
-      "batch_size 8: not a multiple of 4 times the 4 devices",
+      "batch_size 8: not a multiple of 4 times the 4 devices it is divided"
+      " over; take 16, or other devices",
     ),
     ({"data": "fashion_mnits"}, DataError, "fashion_mnist"),
     (
-      {"vary": {"batch_size": (2,)}},
+      {"vary": {"batch_size": (2, 1)}, "devices": 4},
       ConfigError,
-      "batch_size 2: not a multiple of the 4 devices",
+      "batch_size 2: not a multiple of the 4 devices it is divided over; take"
+      " 4, or other devices",
     ),
     ({"devices": 8}, ConfigError, "devices 8: this machine has 4"),
     (
@@ -337,6 +339,58 @@ def test_what_cannot_run_is_refused_before_anything_is_written(
   assert message in str(error.value)
   assert "\n" not in str(error.value)
   assert not folder.exists()
+
+
+def test_what_this_machine_cannot_divide_is_left_out_with_a_line(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  sizes = asked(vary={"batch_size": (64, 2, 256), "devices": (4, 8)})
+  told: list[str] = []
+  greeted: list[Ready] = []
+  found = sweep.execute(
+    sweep.plan(sizes, tmp_path), tell=told.append, greet=greeted.append
+  )
+  assert {(r.varied["batch_size"], r.varied["devices"]) for r in found} == {
+    (64, 4),
+    (256, 4),
+  }
+  assert instant.runs == 4
+  assert sorted(told) == [
+    "batch_size 2: not a multiple of the 4 devices it is divided over; take 4,"
+    " or other devices (2 trials are left out)",
+    "devices 8: this machine has 4 (NVIDIA H200) (6 trials are left out)",
+  ]
+  # The same command shows what there is, and would run them elsewhere.
+  again = sweep.execute(sweep.plan(sizes, tmp_path), greet=greeted.append)
+  assert again == found and instant.runs == 4 and len(greeted) == 1
+
+
+def test_what_starts_from_a_trial_left_out_is_left_out_too(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  pretraining = Trial(data="mnist_5k", batch_size=2, devices=4)
+  starts = (Transfer(), Transfer(init_from=pretraining))
+  sizes = asked(data="digits_28", vary={"transfer": starts}, seeds=1)
+  told: list[str] = []
+  (record,) = sweep.execute(sweep.plan(sizes, tmp_path), tell=told.append)
+  assert record.varied == {"transfer": "scratch"} and instant.runs == 1
+  assert len(told) == 2 and "transfer.init_from.batch_size 2" in "".join(told)
+
+
+def test_a_folder_begun_on_all_devices_says_how_to_go_on(
+  tmp_path: pathlib.Path, instant: type[InstantWorker]
+) -> None:
+  before = sweep.run(asked(devices=0), tmp_path)
+  with pytest.raises(ConfigError) as error:
+    sweep.run(asked(), tmp_path)
+  assert str(error.value) == (
+    f"{tmp_path} holds records of another config (devices: 0 -> 1); 0, all"
+    " devices, was the default; --config.devices=0 goes on in this folder, or"
+    " name another folder with --out"
+  )
+  more = sweep.run(asked(devices=0, seeds=3), tmp_path)
+  assert {r.trial_id for r in before} < {r.trial_id for r in more}
+  assert instant.runs == len(more) == 6
 
 
 def content(folder: pathlib.Path) -> dict[pathlib.Path, bytes]:
@@ -775,16 +829,6 @@ def test_a_run_refused_by_its_worker_leaves_no_folder(
   with pytest.raises(worker.WorkerError):
     sweep.run(asked(), tmp_path / "runs" / "batch")
   assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "{}"])
-def test_a_damaged_sweep_file_is_refused(
-  tmp_path: pathlib.Path, content: str
-) -> None:
-  sweep.run(asked(), tmp_path)
-  (tmp_path / sweep_file.NAME).write_text(content)
-  with pytest.raises(ConfigError, match=r"sweep\.json is damaged"):
-    sweep.plan(asked(), tmp_path)
 
 
 def test_a_file_is_no_folder(tmp_path: pathlib.Path) -> None:

@@ -45,6 +45,12 @@ def truncate(folder: pathlib.Path) -> None:
   path.write_bytes(path.read_bytes()[:-1])
 
 
+def rename_in_sums(folder: pathlib.Path) -> None:
+  """A name that Python's `splitlines` would cut."""
+  path = folder / weights.SUMS
+  path.write_text(path.read_text().removesuffix("\n") + "\v")
+
+
 @pytest.mark.parametrize(
   ("harm", "problem"),
   [
@@ -60,6 +66,7 @@ def truncate(folder: pathlib.Path) -> None:
       lambda f: (f / weights.SUMS).write_bytes(b"\xff\xfe"),
       "SHA256SUMS cannot be read",
     ),
+    (rename_in_sums, "is missing"),
     (lambda f: (f / "16").write_text(""), "16 was not there when the weights"),
     (lambda f: f.rename(f.with_name("elsewhere")), " is not there"),
   ],

@@ -7,7 +7,7 @@ from jaxpower.workers import lifeline
 
 CHILD = """
 import os, signal, time
-from jaxpower import lifeline
+from jaxpower.workers import lifeline
 lifeline.shield()
 for number in lifeline.SHIELDED:
   os.kill(os.getpid(), number)

@@ -8,18 +8,24 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
 
+from jaxpower import billing, trial
 from jaxpower.config import Trial
-from jaxpower.messages import Done, Notice, Progress, Stopped
-from jaxpower.records import TrialRecord
+from jaxpower.messages import Done, Notice, Progress, Stopped, Task
+from jaxpower.power import board_settings, cuda
+from jaxpower.power.cuda import CudaDevice
+from jaxpower.power.simulated_nvml import UUIDS, Gpu, installed
+from jaxpower.records import TrialRecord, identity
 from jaxpower.workers import serving, worker
 from jaxpower.workers.patience import Limits
 from jaxpower.workers.worker import Worker, WorkerError
-from tests import quick_worker
+from tests import quick_worker, simulated_card
 
 ROOT = pathlib.Path(__file__).parent.parent
 TRIAL = Trial()
@@ -127,7 +133,7 @@ def worker_variables(variables: dict[str, str]) -> dict[str, str]:
 
 ORPHAN = """
 import os, signal, sys
-from jaxpower import worker
+from jaxpower.workers import worker
 from jaxpower.config import Trial
 from jaxpower.folder.lock import locked
 from tests import quick_worker
@@ -214,3 +220,65 @@ def test_a_platform_that_jax_does_not_have_is_named(
   assert line.startswith("JAX_PLATFORMS=gpu asks for devices that this JAX")
   assert "unset it" in line and "pip install 'jax[cuda12]'" in line
   assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+  ("visible", "expected"),
+  [
+    (None, ["GPU-a", "1"]),
+    ("3,5", ["GPU-a", "5"]),
+    ("MIG-a,GPU-b", ["MIG-a", "GPU-b"]),  # CUDA calls the part "a"
+  ],
+)
+def test_each_rank_sees_a_gpu_of_its_own(
+  visible: str | None, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """By UUID; by its place where CUDA tells none."""
+  found = [CudaDevice(0, "a", None), CudaDevice(1, None, None)]
+  found.append(CudaDevice(2, "c", None))
+  monkeypatch.setattr(cuda, "cuda_devices", lambda: found)
+  monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+  monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+  if visible is not None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+  assert serving.gpus_of_ranks(2) == expected
+
+
+def test_on_a_cpu_no_rank_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+  assert serving.gpus_of_ranks(2) == []
+
+
+def test_a_trial_runs_on_cards_set_as_it_asks_and_its_record_says_so(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  card = Gpu(settings=tmp_path / "card", limit_watts=650.0)
+  card.set(650_000, 0)
+  monkeypatch.setenv("SIMULATED_CARD", str(tmp_path / "card"))
+  monkeypatch.setattr(board_settings, "COMMAND", simulated_card.GUARD)
+  facts = {"platform": "gpu", "kind": "H200", "index": 0}
+  device = billing.Device(facts, UUIDS[0], None, "cuda")
+  monkeypatch.setattr(billing, "devices_of", lambda trial: (device,))
+  seen = []
+
+  def run(asked: Trial, varied: dict[str, Any], **others: Any) -> TrialRecord:
+    seen.append(card.set_to())
+    meter = others["monitor"].describe()
+    return TrialRecord(**identity(asked, varied), status="reached", meter=meter)
+
+  monkeypatch.setattr(trial, "run", run)
+  host: Any = object.__new__(serving.Host)
+  host._prepared, host._meter, host._cache, host._origin = True, "nvml", {}, {}
+  host._hosts = None
+  host._wing = types.SimpleNamespace(wait=lambda values: values)
+  nobody: Any = types.SimpleNamespace(
+    send=None, stop=types.SimpleNamespace(is_set=None)
+  )
+  with installed(card):
+    task = Task(Trial(power_limit_watts=300.0), {}, str(tmp_path))
+    record = host._record(task, nobody, nobody)
+    other = host._record(Task(Trial(), {}, str(tmp_path)), nobody, nobody)
+  assert seen == [(300_000, 0), (650_000, 0)] and card.set_to() == (650_000, 0)
+  assert record.board_settings["boards"][UUIDS[0]]["set_watts"] == 300.0
+  assert record.meter["gpus"]["start"][0]["power_limit_watts"] == 300.0
+  assert record.warnings == () and other.board_settings is None

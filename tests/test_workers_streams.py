@@ -5,7 +5,7 @@ import pytest
 
 CODE = """
 import os, sys
-from jaxpower import streams
+from jaxpower.workers import streams
 streams.open_missing()
 number = os.open(os.devnull, os.O_RDONLY)
 print("said")

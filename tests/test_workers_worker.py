@@ -223,3 +223,15 @@ def test_a_worker_that_cannot_start_leaves_none_behind(
     assert heard == ["jax on", "jax off"]
     workers.of("jax")
   assert heard == ["jax on", "jax off"] * 2
+
+
+def test_a_cache_of_the_run_is_the_workers_alone(
+  tmp_path: pathlib.Path,
+) -> None:
+  usual = environment({}, "jax")
+  assert usual["JAX_ENABLE_COMPILATION_CACHE"] == "false"
+  kept = environment({}, "jax", tmp_path / "compiled")
+  assert kept["JAX_ENABLE_COMPILATION_CACHE"] == "true"
+  assert kept["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "compiled")
+  same, other = (arithmetic_environment(of_worker(e)) for e in (usual, kept))
+  assert same == other  # a folder can be continued with it and without

@@ -1,1 +1,20 @@
-"""The meter on the command line: measure, doctor, watch."""
+"""The command line: measure, doctor, watch; run and report of the scripts.
+
+Ctrl-C is no fault: also before a command is called (`crash.guard`), while its
+modules load, no trace is shown.
+"""
+
+import sys
+from types import TracebackType
+
+
+def _show_uncaught(
+  kind: type[BaseException],
+  error: BaseException,
+  trace: TracebackType | None,
+) -> None:
+  if not issubclass(kind, KeyboardInterrupt):
+    sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _show_uncaught

@@ -30,7 +30,8 @@ def guard(name: str, function: Callable[..., int | None], *args: object) -> int:
   """Calls a command; returns its exit code.
 
   70: it failed by a fault of its own, told in one line; 74: what it printed
-  cannot be written; 141: nobody reads that any more (`| head`).
+  cannot be written; 130: Ctrl-C; 141: nobody reads what it prints any more
+  (`| head`).
   """
   streams.open_missing()  # before anything is opened that is kept
   try:
@@ -38,6 +39,8 @@ def guard(name: str, function: Callable[..., int | None], *args: object) -> int:
   except BrokenPipeError:
     give_up(sys.stdout)
     return 128 + signal.SIGPIPE
+  except KeyboardInterrupt:
+    return _say(name, "interrupted", 128 + signal.SIGINT)
   except Exception as error:  # noqa: BLE001, the last place to tell of any
     code = _tell(name, error)
   try:

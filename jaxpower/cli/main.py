@@ -1,4 +1,9 @@
-"""`python -m jaxpower`: one line and exit code 2 for a wrong command line."""
+"""`jaxpower`, or `python -m jaxpower`: one command line for all there is.
+
+A wrong command line is one line and exit code 2. Nothing but the meter is
+imported for the meter's commands; those that train and report import their
+packages when they are called (`sweeps`).
+"""
 
 import argparse
 import re
@@ -8,14 +13,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jaxpower.cli import doctor, measure, watch
+import jaxpower
+from jaxpower.cli import crash, doctor, measure, sweeps, watch
 from jaxpower.cli.paths import path as path_of
 from jaxpower.config import ConfigError
 from jaxpower.power import MeterError
 from jaxpower.power.sources import METERS
 from jaxpower.wording import on_one_line
 
-COMMANDS = ("measure", "doctor", "watch")
+MODULE = "python -m jaxpower"  # as it is called without the console command
+COMMANDS = ("measure", "doctor", "watch", *sweeps.COMMANDS)
 OPTIONS = (
   *("--meter", "--gpus", "--interval", "--json", "--idle", "--count"),
   "--repeat",
@@ -94,11 +101,15 @@ def repeats(text: str) -> int:
   return int(text)
 
 
-def build_parser() -> Parser:
+def build_parser(prog: str = MODULE) -> Parser:
   """Builds the parser of the whole command line."""
   parser = Parser(
-    prog="python -m jaxpower",
-    description="Measures the energy of programs on this machine.",
+    prog=prog,
+    description="Measures what it costs in joules to train a network to an"
+    " accuracy, and the energy of any program on this machine.",
+  )
+  parser.add_argument(
+    "--version", action="version", version=f"jaxpower {jaxpower.__version__}"
   )
   commands = parser.add_subparsers(
     dest="command", required=True, parser_class=Parser
@@ -106,6 +117,8 @@ def build_parser() -> Parser:
   _add_measure(commands)
   _add_doctor(commands)
   _add_watch(commands)
+  for name, summary in sweeps.COMMANDS.items():
+    commands.add_parser(name, help=summary, add_help=False)
   return parser
 
 
@@ -113,7 +126,7 @@ def _add_measure(commands: Any) -> None:
   parser = commands.add_parser(
     "measure",
     help="run a command under the meter",
-    usage="python -m jaxpower measure [options] -- COMMAND ARGS",
+    usage="%(prog)s [options] -- COMMAND ARGS",
     description="Runs a command under the meter. Its streams, signals and exit"
     " code pass untouched; the table comes on stderr.",
   )
@@ -184,9 +197,21 @@ def _meter_arguments(parser: argparse.ArgumentParser) -> None:
   )
 
 
-def main(arguments: Sequence[str]) -> int:
-  """Runs one command; returns the exit code."""
-  parser = build_parser()
+def console() -> None:
+  """Runs the console command `jaxpower`; exits with its code."""
+  sys.exit(crash.guard("jaxpower", main, sys.argv[1:], "jaxpower"))
+
+
+def main(arguments: Sequence[str], prog: str = MODULE) -> int:
+  """Runs one command; returns the exit code.
+
+  Args:
+    arguments: Those after the name of the program.
+    prog: How it was called.
+  """
+  if arguments and arguments[0] in sweeps.COMMANDS:
+    return sweeps.main(prog, arguments[0], arguments[1:])
+  parser = build_parser(prog)
   args = parser.parse_args(list(arguments))
   gpus = getattr(args, "gpus", None)
   try:
@@ -197,7 +222,7 @@ def main(arguments: Sequence[str]) -> int:
     rest = args.rest[1:] if args.rest[:1] == ["--"] else args.rest
     if not rest:
       print(
-        "python -m jaxpower measure: no command given;"
+        f"{prog} measure: no command given;"
         " write it after --, as in: measure -- python train.py",
         file=sys.stderr,
       )
@@ -213,5 +238,5 @@ def main(arguments: Sequence[str]) -> int:
     )
   except (ConfigError, MeterError) as error:
     line = on_one_line(str(error))
-    print(f"python -m jaxpower {args.command}: {line}", file=sys.stderr)
+    print(f"{prog} {args.command}: {line}", file=sys.stderr)
     return 2

@@ -5,6 +5,7 @@ config file varies it or not; its text is then a tuple of such values.
 """
 
 import ast
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,12 @@ def flag_types(sweep: Sweep, argv: Sequence[str] = ()) -> dict[str, type]:
     for path in paths
     if config.is_free(path.removeprefix(VARY))
   }
-  return varied | free | config.field_types(sweep)
+  own = config.field_types(sweep)
+  return (
+    varied
+    | free
+    | {path: kind for path, kind in own.items() if path not in config.COMPUTED}
+  )
 
 
 def apply(sweep: Sweep, given: Mapping[str, Sequence[str]]) -> None:
@@ -67,7 +73,8 @@ def apply(sweep: Sweep, given: Mapping[str, Sequence[str]]) -> None:
 
 def _trial_types() -> dict[str, type]:
   types = config.field_types(Trial())
-  return {path: kind for path, kind in types.items() if path != "seed"}
+  hidden = ("seed", *config.COMPUTED)
+  return {path: kind for path, kind in types.items() if path not in hidden}
 
 
 def _check(sweep: Sweep, types: Mapping[str, type], path: str) -> None:
@@ -150,7 +157,9 @@ def _tuple(path: str, text: str, kind: type) -> tuple[Any, ...]:
   Words need no quotation marks.
   """
   try:
-    value = ast.literal_eval(text.strip())
+    with warnings.catch_warnings():  # of "1and", on lines of their own
+      warnings.simplefilter("ignore", SyntaxWarning)
+      value = ast.literal_eval(text.strip())
     items = value if isinstance(value, tuple | list | set) else (value,)
   except NO_LITERAL:
     items = _words(text)

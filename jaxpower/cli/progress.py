@@ -1,12 +1,13 @@
 """Shows a sweep before and while it runs.
 
-On a terminal the running trial is live; elsewhere (a log file, CI) each trial
-is a line when it ends, since a live line would fill the file.
+On a terminal the running trials are live, a line each; elsewhere (a log file,
+CI) each trial is a line when it ends, since a live line would fill the file.
 """
 
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -41,7 +42,8 @@ class Display:
     self._began = time.monotonic()
     self._done = 0
     self._estimated = False
-    self._named = (0, "")  # the number of the trial named last, and its name
+    self._names: dict[int, str] = {}  # of the running trials, by number
+    self._texts: dict[int, str] = {}  # how far each of them is
 
   def __enter__(self) -> "Display":
     if self._console.is_terminal:
@@ -67,13 +69,10 @@ class Display:
     )
     if ready.meter["estimated"]:
       self._estimated = True
-    framework = self._plan.left[0].framework if self._plan.left else "jax"
-    if framework == COMMAND:  # on which GPUs, its processes will tell
+    if ready.platform == COMMAND:  # on which GPUs, its processes will tell
       self._say(f"running commands; metering {domains}")
     else:
-      devices = f"{ready.devices} x {ready.device_kind}"
-      self._say(f"training on {devices}; metering {domains}")
-      self._say_unused(ready, framework)
+      self._say_devices(ready, domains)
     for warning in ready.warnings:
       self._say(f"warning: {warning}")
     for problem in self._plan.unusable.values():
@@ -81,11 +80,21 @@ class Display:
     for line in unreadable(self._plan.folder, self._plan.rejected):
       self._say(f"warning: {line}")
 
-  def _say_unused(self, ready: Ready, framework: str) -> None:
-    """Prints which GPUs are not used, if any, and why."""
-    unused = unused_gpus(
-      ready.platform, framework, ready.devices, look(), os.environ
+  def _say_devices(self, ready: Ready, domains: str) -> None:
+    """Prints on what trials train, and which GPUs are not used, and why."""
+    left, all_here = self._plan.left, ready.devices
+    used = max((t.devices or all_here for t in left), default=all_here)
+    number = f"{used} of {all_here}" if used < all_here else str(all_here)
+    own = (
+      "; of the GPUs those that a trial trains on"
+      if used < all_here and ready.platform != "cpu"
+      else ""
     )
+    self._say(
+      f"training on {number} x {ready.device_kind}; metering {domains}{own}"
+    )
+    framework = left[0].framework if left else "jax"
+    unused = unused_gpus(ready.platform, framework, used, look(), os.environ)
     if unused is not None:
       self._say(
         f"warning: {unused}" if ready.platform == "cpu" else str(unused)
@@ -94,13 +103,16 @@ class Display:
   def watch(
     self, index: int, trial: Trial, news: Progress | TrialRecord
   ) -> None:
-    """Shows how far the running trial is, or prints how it ended."""
+    """Shows how far the running trials are, or prints how one ended."""
     if isinstance(news, TrialRecord):
       self._done += 1
       self._say(self._line(index, trial, _outcome(news, self._estimated)))
+      self._texts.pop(index, None)
+      self._names.pop(index, None)
     elif self._console.is_terminal:
-      text = self._line(index, trial, self._running(news))
-      self._live.update(self._frame(f"{text}   {self._time_left()}"))
+      self._texts[index] = self._line(index, trial, self._running(news))
+      *others, last = (self._texts[number] for number in sorted(self._texts))
+      self._live.update(self._frame([*others, f"{last}   {self._time_left()}"]))
 
   def tell(self, line: str) -> None:
     """Prints a line that whoever runs the sweep should read at once."""
@@ -117,9 +129,9 @@ class Display:
 
   def _line(self, index: int, trial: Trial, text: str) -> str:
     place = f"trial {index:>2} of {len(self._plan.trials)}"
-    if self._named[0] != index:  # naming it takes longer than all the rest
-      self._named = (index, _trial_name(self._plan, trial))
-    return f"{place}   {self._named[1]}   {text}"
+    if index not in self._names:  # naming it takes longer than all the rest
+      self._names[index] = _trial_name(self._plan, trial)
+    return f"{place}   {self._names[index]}   {text}"
 
   def _running(self, news: Progress) -> str:
     if news.accuracy is None:
@@ -139,11 +151,12 @@ class Display:
       return ""
     return f"{duration(seconds)} left"
 
-  def _frame(self, text: str) -> Table:
+  def _frame(self, texts: Sequence[str]) -> Table:
     total = len(self._plan.trials)
     done = total - len(self._plan.left) + self._done
     frame = Table.grid()
-    frame.add_row(Text(printable(text.replace("\n", " "))))
+    for text in texts:
+      frame.add_row(Text(printable(text.replace("\n", " "))))
     frame.add_row(ProgressBar(total=total, completed=done, width=40))
     return frame
 

@@ -14,10 +14,14 @@ and text and nobody has to find them in absl's message.
 
 import contextlib
 import dataclasses
+import functools
+import os
+import pathlib
 import signal
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -34,12 +38,45 @@ from jaxpower.cli.signals import Signals
 from jaxpower.config import ConfigError, Sweep
 from jaxpower.data import DataError
 from jaxpower.folder import record_files, sweep_file
+from jaxpower.folder.claims import TakenError
+from jaxpower.hosts.follow import follow
+from jaxpower.hosts.meeting import beating
+from jaxpower.hosts.part import FOLDER, RANKS, Part, part_of
+from jaxpower.launch import launcher
+from jaxpower.launch.launcher import Cluster
 from jaxpower.power.sources import METERS
 from jaxpower.records import RecordError, TrialRecord
 from jaxpower.sweep import Plan, Stopped, execute, plan
+from jaxpower.tasks import launch, run_one
 from jaxpower.wording import on_one_line, printable
+from jaxpower.workers import places
 from jaxpower.workers.worker import WorkerError
 
+HELP = """Runs a sweep under the meter and reports which setting was cheapest.
+
+  {command} --config=configs/batch.py
+
+  --config=FILE[:ARGS]     the experiment; ARGS as name=value,name=value
+  --config.FIELD=VALUE     sets one of its fields, e.g. --config.seeds=5
+  --out=FOLDER             where records go; runs/<name> by default
+  --meter=auto             auto, nvml (GPUs), rapl (CPU) or estimate (a model)
+  --dry-run                prints the trials, trains nothing
+  --retry-failed           runs trials again whose record says failed
+  --show-output            shows what commands print while they run
+  --strict                 refuses a folder with a record that cannot be read
+  --compile-repeats=1      how often each program is compiled, to measure it
+  --parallel=1             trials at once, each on GPUs or cores of its own;
+                           auto: one a GPU, or group of as many as it takes
+  --nocheck-company        does not check first what trials at once cost another
+  --only=N                 runs trial N alone, beside processes that run others
+  --launcher=slurm         runs trials as tasks of a cluster (or local, here):
+                           --partition, --gpus, --cpus, --memory-gb, --minutes,
+                           --at-once, --sbatch=NAME=VALUE (docs/cluster.md)
+
+Run again, it continues where it stopped; with more seeds or values it runs only
+what is missing. Bad input ends with exit code 2 and nothing written; a trial
+that failed with 1. Ctrl-C ends it at the next evaluation, twice at once.
+"""
 CONTINUES = "what is finished is recorded, the same command continues"
 
 
@@ -52,7 +89,10 @@ def main(argv: Sequence[str], help_text: str) -> int:
   """
   try:
     return _run(list(argv), help_text)
-  except (ConfigError, DataError, RecordError, WorkerError) as error:
+  except (
+    *(ConfigError, DataError, RecordError),
+    *(TakenError, WorkerError),
+  ) as error:
     return _refuse(str(error))
   except OSError as error:
     return _refuse(f"{error.filename or 'the run'}: {error.strerror or error}")
@@ -66,6 +106,38 @@ def _run(argv: list[str], help_text: str) -> int:
     print(help_text.strip())
     return 0
   given = parse(argv)
+  if (part := part_of(os.environ)) is not None:
+    return _one_of_several(part, given)
+  return _sweep(given)
+
+
+def _one_of_several(part: Part, given: "Flags") -> int:
+  """Runs one of the processes that a launcher started: the sweep, or a rank."""
+  if given.parallel != 1:
+    raise ConfigError(
+      "ranks of a launcher run one trial at a time; leave it out",
+      field="--parallel",
+      value=str(given.parallel),
+    )
+  out = given.out or str(pathlib.Path("runs") / given.sweep.name)
+  folder = path_of(out) / RANKS
+  if part.rank == 0:
+    os.environ[FOLDER] = str(folder.resolve())
+    if given.sweep.devices == 1 and "devices" not in given.sweep.vary:
+      say(
+        f"{part.world_size} ranks were started, but a trial takes one device;"
+        f" --config.devices={part.world_size} takes all"
+      )
+    with beating(folder):
+      return _sweep(given)
+  with Signals() as signals:
+    problem = follow(part, folder, signals.stop)
+  if problem:
+    say(f"rank {part.rank}: {problem}")
+  return 1 if problem else 0
+
+
+def _sweep(given: "Flags") -> int:
   planned = plan(
     given.sweep,
     None if given.out is None else path_of(given.out),
@@ -77,9 +149,17 @@ def _run(argv: list[str], help_text: str) -> int:
   if given.dry_run:
     print(printable(outline(planned)))
     return 0
+  if given.only is not None and given.only > len(planned.trials):
+    raise ConfigError(
+      f"there are {len(planned.trials)} trials (--dry-run lists them)",
+      field="--only",
+      value=str(given.only),
+    )
   with Signals() as signals:
     try:
-      records = _execute(planned, signals, given.show_output)
+      if given.only is not None:
+        return _run_one(planned, given, signals)
+      records = _execute(planned, given, signals)
     except Stopped:
       say(f"stopped by {signals.name}; {CONTINUES}")
       return signals.exit_code
@@ -90,26 +170,53 @@ def _run(argv: list[str], help_text: str) -> int:
 
 
 def _execute(
-  planned: Plan, signals: Signals, show_output: bool
+  planned: Plan, given: "Flags", signals: Signals
 ) -> tuple[TrialRecord, ...]:
   """Runs a plan and shows how it goes, for as long as that can be shown."""
   with contextlib.ExitStack() as shown:
     caught = shown.enter_context(warnings.catch_warnings(record=True))
     console = PlainConsole(stderr=True)
     display = shown.enter_context(Display(planned, console))
-    if show_output:
+    if given.show_output:
       shown.enter_context(Follower(planned.folder, display.show))
     warnings.simplefilter("always")  # not as an error, after days
-    records = execute(
-      planned,
-      watch=display.watch,
-      greet=display.greet,
-      tell=display.tell,
-      stop=signals.stop,
-    )
+    if given.cluster is None:
+      records = execute(
+        planned,
+        parallel=given.parallel,
+        check_company=given.check_company,
+        watch=display.watch,
+        greet=display.greet,
+        tell=display.tell,
+        stop=signals.stop,
+      )
+    else:
+      records = launch(
+        planned,
+        given.cluster,
+        watch=display.watch,
+        tell=display.tell,
+        stop=signals.stop,
+      )
   for warning in caught:
     say(f"warning: {on_one_line(str(warning.message))}")
   return records
+
+
+def _run_one(planned: Plan, given: "Flags", signals: Signals) -> int:
+  """Runs one trial of a plan, beside whoever runs the others."""
+  assert given.only is not None
+  trial = planned.trials[given.only - 1]
+  with Display(planned, PlainConsole(stderr=True)) as display:
+    record = run_one(
+      planned,
+      trial,
+      watch=functools.partial(display.watch, given.only, trial),
+      tell=display.tell,
+      stop=signals.stop,
+    )
+    display.watch(given.only, trial, record)
+  return 1 if record.status == "failed" else 0
 
 
 def _report(planned: Plan, records: Sequence[TrialRecord]) -> int:
@@ -138,7 +245,13 @@ def _report(planned: Plan, records: Sequence[TrialRecord]) -> int:
       f"{len(failed)} of {len(asked)} trials failed; --retry-failed runs them"
       " again"
     )
-  return 1 if failed else 0
+  elsewhere = asked - {record.trial_id for record in records}
+  if elsewhere:
+    say(
+      f"{len(elsewhere)} of {len(asked)} trials are run by other processes; the"
+      " same command reports once they are recorded"
+    )
+  return 1 if failed or elsewhere else 0
 
 
 def _refuse(line: str) -> int:
@@ -147,6 +260,13 @@ def _refuse(line: str) -> int:
 
 
 # The command line
+
+CLUSTER_FLAGS = (
+  *("partition", "gpus", "cpus", "memory-gb", "minutes", "at-once", "sbatch"),
+)
+# Tasks at once: on this machine one, which has it to itself; on a cluster as
+# many as submitit lets run by default.
+AT_ONCE = {"local": 1, "slurm": 256}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,6 +281,10 @@ class Flags:
   strict: bool
   show_output: bool
   compile_repeats: int
+  parallel: int | str
+  check_company: bool
+  only: int | None
+  cluster: Cluster | None
 
 
 def parse(argv: list[str]) -> Flags:
@@ -171,7 +295,7 @@ def parse(argv: list[str]) -> Flags:
   if first["config"].value is None:
     raise ConfigError(_no_config(rest))
   sweep = load_config(first["config"].value)
-  types = overrides.flag_types(sweep)
+  types = overrides.flag_types(sweep, argv)
   values = _define_flags(types)
   rest = _read(values, argv)
   if len(rest) > 1:
@@ -188,6 +312,38 @@ def parse(argv: list[str]) -> Flags:
     strict=given["strict"],
     show_output=given["show-output"],
     compile_repeats=given["compile-repeats"],
+    parallel=places.parse(given["parallel"]),
+    check_company=given["check-company"],
+    only=given["only"],
+    cluster=_cluster(given),
+  )
+
+
+def _cluster(given: Mapping[str, Any]) -> Cluster | None:
+  """Reads where tasks are to run; None where they are not launched.
+
+  Raises ConfigError where flags do not go together.
+  """
+  if given["launcher"] is None:
+    for name in CLUSTER_FLAGS:
+      if given[name] not in (None, []):
+        raise ConfigError("only with --launcher", field=f"--{name}")
+    return None
+  if given["parallel"] != "1":
+    raise ConfigError(
+      "a launcher runs its tasks at once: write --at-once=N",
+      field="--parallel",
+      value=given["parallel"],
+    )
+  return Cluster(
+    launcher=given["launcher"],
+    partition=given["partition"] or "",
+    gpus=given["gpus"],
+    cpus=given["cpus"],
+    memory_gb=given["memory-gb"],
+    minutes=given["minutes"] or Cluster.minutes,
+    at_once=given["at-once"] or AT_ONCE[given["launcher"]],
+    options=launcher.options(given["sbatch"] or ()),
   )
 
 
@@ -208,6 +364,17 @@ def _define_flags(types: Mapping[str, type]) -> flags.FlagValues:
   flags.DEFINE_integer(
     "compile-repeats", 1, "", lower_bound=1, flag_values=values
   )
+  flags.DEFINE_string("parallel", "1", "", flag_values=values)
+  flags.DEFINE_bool("check-company", True, "", flag_values=values)
+  flags.DEFINE_integer("only", None, "", lower_bound=1, flag_values=values)
+  flags.DEFINE_enum(
+    "launcher", None, launcher.LAUNCHERS, "", flag_values=values
+  )
+  flags.DEFINE_string("partition", None, "", flag_values=values)
+  flags.DEFINE_multi_string("sbatch", [], "", flag_values=values)
+  flags.DEFINE_float("memory-gb", None, "", lower_bound=0, flag_values=values)
+  for name in ("gpus", "cpus", "minutes", "at-once"):
+    flags.DEFINE_integer(name, None, "", lower_bound=1, flag_values=values)
   for path, kind in types.items():
     if " " in path:
       continue  # a task's name may have one, a flag's name may not

@@ -7,10 +7,11 @@ TensorFlow: numpy only, and tensorflow-datasets no earlier than a prepared set
 is read.
 """
 
-from jaxpower.data.catalogue import describe, load, names
+from jaxpower.data.catalogue import describe, is_own, load, names
 from jaxpower.data.facts import DataError, DataSet, Facts
 from jaxpower.data.labels import for_tasks
 from jaxpower.data.order import augmentation_draws, batch_indices
+from jaxpower.data.own import forget
 from jaxpower.data.streaming import Stream, read_ahead, stream
 from jaxpower.data.validation import left_examples
 
@@ -23,6 +24,8 @@ __all__ = [
   "batch_indices",
   "describe",
   "for_tasks",
+  "forget",
+  "is_own",
   "left_examples",
   "load",
   "names",

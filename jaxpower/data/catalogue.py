@@ -1,11 +1,12 @@
-"""Finds a data set by its name: bundled, prepared, or several of them mixed."""
+"""Finds a data set by its name: bundled, prepared, one's own, or some mixed."""
 
+import dataclasses
 import difflib
 import os
 import pathlib
 import shlex
 
-from jaxpower.data import bundled, mixed, prepared
+from jaxpower.data import bundled, mixed, own, prepared
 from jaxpower.data.facts import DataError, DataSet, Facts
 from jaxpower.data.validation import hold_back
 
@@ -15,8 +16,15 @@ def names() -> tuple[str, ...]:
   return (*bundled.BUNDLED, *prepared.KNOWN)
 
 
+def is_own(name: str) -> bool:
+  """Whether a set, or one that is mixed in it, is arrays of the user's."""
+  return any(own.is_own(part) for part in mixed.set_names(name))
+
+
 def describe(name: str, data_dir: str | os.PathLike | None = None) -> Facts:
   """Describes a set at once: no array is read, nothing is fetched.
+
+  But arrays of the user's, of which nothing is written down, are read.
 
   `data_dir` is where prepared sets lie: by default $TFDS_DATA_DIR, else
   ~/tensorflow_datasets. 'a+b' is the sets a and b mixed, with a label under
@@ -26,6 +34,8 @@ def describe(name: str, data_dir: str | os.PathLike | None = None) -> Facts:
     return mixed.describe_mixed(name, lambda part: describe(part, data_dir))
   if name in bundled.BUNDLED:
     return bundled.BUNDLED[name]
+  if own.is_own(name):
+    return own.describe(name)
   return _prepared(name, data_dir).facts
 
 
@@ -53,6 +63,10 @@ def load(
     )
   if name in bundled.BUNDLED:
     whole = bundled.load_bundled(name)
+  elif own.is_own(name):
+    whole = own.load(name)
+    if not validation_share:
+      whole = dataclasses.replace(whole, validation=None)
   else:
     whole = prepared.load_prepared(
       _prepared(name, data_dir), mapped, with_validation=validation_share > 0
@@ -98,6 +112,11 @@ def prepare_command(
 
 
 def _unknown(name: str, data_dir: pathlib.Path) -> DataError:
+  if os.path.isdir(name):
+    return DataError(
+      f"there is no data set {name!r}; to read the folder of that name write"
+      f" ./{name}"
+    )
   existing = sorted({*names(), *prepared.prepared_names(data_dir)})
   near = difflib.get_close_matches(name, existing, 1)
   listed = f"there are {', '.join(existing)}"

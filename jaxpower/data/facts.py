@@ -31,7 +31,8 @@ class Facts:
   prepared one. `test_split` is 'validation' where a set has no test split, or
   none with labels, and 'train' where it has neither and a share of its training
   split is the test set. `validation_examples` is 0 unless a set has a
-  validation split beside its test set.
+  validation split beside its test set. `cautions` say in one line each what a
+  result on the set should be read with.
   """
 
   name: str
@@ -48,6 +49,7 @@ class Facts:
   test_split: str = "test"
   validation_examples: int = 0
   vocabulary: int | None = None
+  cautions: tuple[str, ...] = ()
 
   @property
   def classes(self) -> int:

@@ -57,6 +57,7 @@ def describe_mixed(name: str, describe: Callable[[str], Facts]) -> Facts:
     test_split=JOIN.join(
       dict.fromkeys(facts.test_split for facts in described)
     ),
+    cautions=tuple(c for facts in described for c in facts.cautions),
   )
 
 

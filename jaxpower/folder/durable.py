@@ -12,6 +12,7 @@ import os
 import pathlib
 import secrets
 import shutil
+from collections.abc import Iterator
 
 UNFINISHED = ".unfinished"  # how the names of files end that are being written
 
@@ -19,8 +20,22 @@ UNFINISHED = ".unfinished"  # how the names of files end that are being written
 def replace(path: pathlib.Path, content: bytes) -> None:
   """Writes a file, or replaces it, whole and on the disk; its folder exists.
 
-  Raises OSError; what was at the path is then still there.
+  Raises OSError, named by the path; what was at it is then still there.
   """
+  with named(path):
+    _replace(path, content)
+
+
+@contextlib.contextmanager
+def named(path: pathlib.Path) -> Iterator[None]:
+  """Gives an OSError that names no file, or one half-written, a path."""
+  try:
+    yield
+  except OSError as error:
+    raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _replace(path: pathlib.Path, content: bytes) -> None:
   name = f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{UNFINISHED}"
   unfinished = path.with_name(name)
   try:

@@ -42,6 +42,7 @@ FOLDER = "records"
 REJECTED = "rejected"
 LINES = "records.jsonl"
 ARCHIVE = "records.jsonl.gz"
+Listing = frozenset[tuple[str, int, int]]
 NAME = re.compile(r"(?P<id>[0-9A-Za-z_-]{1,64})(\.(?P<number>\d{1,9}))?\.json")
 
 
@@ -72,10 +73,12 @@ class Found:
     records: In the order of the sweep; a trial that was run again is there
       more than once, the newest last.
     rejected: Those that could not be read.
+    listing: As `listing` had it before they were read.
   """
 
   records: tuple[TrialRecord, ...] = ()
   rejected: tuple[Rejected, ...] = ()
+  listing: Listing = frozenset()
 
   @property
   def newest(self) -> dict[str, TrialRecord]:
@@ -104,6 +107,7 @@ def read(
 def _read(folder: pathlib.Path, order: Iterable[str], strict: bool) -> Found:
   attempts: dict[str, list[TrialRecord]] = {}
   rejected: list[Rejected] = []
+  listed = listing(folder)
   for source in _sources(folder, order):
     try:
       _add(attempts, _record(source, source.read()))
@@ -119,7 +123,34 @@ def _read(folder: pathlib.Path, order: Iterable[str], strict: bool) -> Found:
           " that trial again"
         ) from None
   records = tuple(itertools.chain(*attempts.values()))
-  return Found(records, tuple(rejected))
+  return Found(records, tuple(rejected), listed)
+
+
+def listing(folder: pathlib.Path) -> Listing:
+  """Lists the files of records, each with its size in bytes and its time in ns.
+
+  Another one where a record was written since. Lines are left out: they are
+  never written.
+  """
+  try:
+    with os.scandir(folder / FOLDER) as entries:
+      found = [entry for entry in entries if NAME.fullmatch(entry.name)]
+      stats = [(entry.name, entry.stat()) for entry in found]
+  except (FileNotFoundError, NotADirectoryError):
+    return frozenset()
+  return frozenset((name, s.st_size, s.st_mtime_ns) for name, s in stats)
+
+
+def newest(folder: pathlib.Path, trial_id: str) -> TrialRecord | None:
+  """Reads the newest record of one trial; None where it has no sound one.
+
+  Lines of older versions are not looked at.
+  """
+  source = _Source(folder / FOLDER / f"{trial_id}.json")
+  try:
+    return _record(source, source.read())
+  except (OSError, ReadError):
+    return None
 
 
 def exist(folder: pathlib.Path) -> bool:
@@ -160,7 +191,7 @@ def write(folder: pathlib.Path, record: TrialRecord) -> None:
   folder = folder / FOLDER
   path = folder / f"{record.trial_id}.json"
   content = to_json(record).encode() + b"\n"
-  with _named(path):
+  with durable.named(path):
     folder.mkdir(exist_ok=True)
     _keep_older(path, content)
     durable.replace(path, content)
@@ -185,7 +216,7 @@ def set_varied(
         path = folder / FOLDER / f"{name}.json" if source.line else source.path
         written[path] = parse_json(content) | {"varied": varied[name]}
   for path, facts in written.items():
-    with _named(path):
+    with durable.named(path):
       path.parent.mkdir(exist_ok=True)
       durable.replace(path, json.dumps(facts).encode() + b"\n")
 
@@ -354,12 +385,3 @@ def _without_collections() -> Iterator[None]:
   finally:
     if was_enabled:
       gc.enable()
-
-
-@contextlib.contextmanager
-def _named(path: pathlib.Path) -> Iterator[None]:
-  """Gives an OSError that names no file, or one half-written, its path."""
-  try:
-    yield
-  except OSError as error:
-    raise OSError(error.errno, error.strerror, str(path)) from error

@@ -10,9 +10,9 @@ import pathlib
 import tempfile
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from jaxpower.folder import durable, record_files
-from jaxpower.folder.lock import FolderLock
 from jaxpower.records import RecordError, TrialRecord, to_json
 
 PATIENCE_SECONDS = 600.0  # chosen: long enough to free space by hand
@@ -20,8 +20,21 @@ RETRY_SECONDS = 5.0  # chosen
 STOP_SECONDS = 0.5  # chosen: between two looks at whether to wait on
 
 
+class Held(Protocol):
+  """A run folder that this process may write to: by its lock, or by a claim."""
+
+  @property
+  def folder(self) -> pathlib.Path:
+    """The run folder."""
+    ...
+
+  def holds(self) -> bool:
+    """Whether the folder at this path is still that one."""
+    ...
+
+
 def keep(
-  lock: FolderLock,
+  lock: Held,
   record: TrialRecord,
   tell: Callable[[str], None] = lambda line: None,
   patience_seconds: float = PATIENCE_SECONDS,
@@ -74,7 +87,7 @@ def _stopped(stop: Callable[[], bool]) -> bool:
   return True
 
 
-def _problem(lock: FolderLock, record: TrialRecord) -> str:
+def _problem(lock: Held, record: TrialRecord) -> str:
   """Tries to write a record; returns why that failed, "" where it did not."""
   if not lock.holds():
     return (
@@ -88,7 +101,7 @@ def _problem(lock: FolderLock, record: TrialRecord) -> str:
   return ""
 
 
-def _put_elsewhere(lock: FolderLock, record: TrialRecord, problem: str) -> str:
+def _put_elsewhere(lock: Held, record: TrialRecord, problem: str) -> str:
   """Writes a record into the folder for temporary files.
 
   Returns a line that says where it is and what to do with it; the record

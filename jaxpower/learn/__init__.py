@@ -13,4 +13,5 @@ The rooms of `jaxpower.learn_torch` have the same names:
   evaluation  accuracy and loss over a test set
   checkpoint  states on disk
   devices     those of a trial, and how arrays lie on them
+  distributed a trial over several processes, one device each
 """

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import LatestN
 
 from jaxpower import weights
@@ -28,33 +29,40 @@ def save(
   """Writes a state to a folder of its own and waits for the disk.
 
   Files `texts`, by name, lie beside it. What lies there is removed: it is of an
-  attempt that ended before its record.
+  attempt that ended before its record. Each process of a trial writes what it
+  alone holds; the first one all that is whole on every device.
   Orbax's writer works in the background; without the wait its energy would
   fall into whatever is measured next.
   """
-  shutil.rmtree(folder, ignore_errors=True)
+  if jax.process_index() == 0:
+    shutil.rmtree(folder, ignore_errors=True)
+  _meet("removed")  # before any process writes
   options = ocp.CheckpointManagerOptions(preservation_policy=LatestN(1))
   with ocp.CheckpointManager(folder.resolve(), options=options) as manager:
     manager.save(int(state.step), args=ocp.args.StandardSave(state), force=True)
     manager.wait_until_finished()
-  weights.seal(folder, texts)
+  _meet("written")
+  if jax.process_index() == 0:
+    weights.seal(folder, texts)
 
 
 def restore(
-  folder: pathlib.Path, like: TrainState, sharding: jax.sharding.Sharding
+  folder: pathlib.Path, like: TrainState, shardings: Any
 ) -> TrainState:
   """Reads the newest state in a folder, straight to the devices.
 
   Args:
     folder: Where `save` wrote.
     like: Arrays or shapes of the state to expect.
-    sharding: Of every array.
+    shardings: Of each array, or one for all.
 
   Raises WeightsError if the folder is not as it was written.
   """
   weights.require_whole(folder)
   abstract: Any = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like
+    lambda x, lies: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=lies),
+    like,
+    jax.tree.broadcast(shardings, like),
   )
   with ocp.CheckpointManager(folder.resolve()) as manager:
     return manager.restore(
@@ -99,6 +107,12 @@ def restore_backbone(folder: pathlib.Path, state: TrainState) -> TrainState:
     params=state.params | restored["params"],
     batch_stats=restored.get("batch_stats", state.batch_stats),
   )
+
+
+def _meet(point: str) -> None:
+  """Waits until all processes of the trial are at this point."""
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(point)
 
 
 def _forms(tree: Mapping[str, Any]) -> dict[str, Form]:

@@ -19,7 +19,7 @@ from jaxpower.architectures import (
   CnnSizes,
   ResNetSizes,
 )
-from jaxpower.learn.layers import Conv, Dropout
+from jaxpower.learn.layers import BatchNorm, Conv, Dropout
 
 
 def build(
@@ -84,6 +84,9 @@ class SmallCnn(nn.Module):
     return nn.Dense(self.classes, dtype=self.dtype, name="head")(x)
 
 
+Norm = functools.partial[nn.BatchNorm] | functools.partial[BatchNorm]
+
+
 class ResNet(nn.Module):
   """Residual network (He et al. 2016) in its CIFAR form.
 
@@ -92,8 +95,8 @@ class ResNet(nn.Module):
   convolutions; a bottleneck is a 3x3 between two 1x1, the last
   `BOTTLENECK_RATIO` times as wide. For 10 classes of colour images ResNet-18
   has 11,173,962 parameters and ResNet-50 23,520,842. Batch statistics are
-  taken over the global batch, or over each micro-batch where there are
-  several.
+  taken over the global batch, over each of `batch_norms` equal parts of it,
+  or over (the parts of) each micro-batch where there are several.
   """
 
   classes: int
@@ -101,6 +104,7 @@ class ResNet(nn.Module):
   channels: int
   bottleneck: bool = False
   dtype: jnp.dtype = jnp.dtype("float32")
+  batch_norms: int = 1
 
   @nn.compact
   def __call__(
@@ -111,13 +115,20 @@ class ResNet(nn.Module):
     Without `logits` to what the head is given.
     """
     conv = functools.partial(Conv, use_bias=False, dtype=self.dtype)
-    norm = functools.partial(
+    norm: Norm = functools.partial(
       nn.BatchNorm,
       use_running_average=not train,
       momentum=1 - BATCH_NORM_STEP,  # Flax counts what is kept
       epsilon=BATCH_NORM_EPSILON,
       dtype=self.dtype,
     )
+    if self.batch_norms > 1:
+      norm = functools.partial(
+        BatchNorm,
+        self.batch_norms,
+        use_running_average=not train,
+        dtype=self.dtype,
+      )
     add_block = _bottleneck if self.bottleneck else _block
     x = nn.relu(
       norm(name="stem_norm")(conv(self.channels, name="stem")(images))
@@ -137,7 +148,7 @@ def _block(
   channels: int,
   stride: int,
   conv: functools.partial[Conv],
-  norm: functools.partial[nn.BatchNorm],
+  norm: Norm,
 ) -> jax.Array:
   """Adds a basic block: two 3x3 convolutions."""
   y = nn.relu(norm()(conv(channels, strides=(stride, stride))(x)))
@@ -149,7 +160,7 @@ def _bottleneck(
   channels: int,
   stride: int,
   conv: functools.partial[Conv],
-  norm: functools.partial[nn.BatchNorm],
+  norm: Norm,
 ) -> jax.Array:
   """Adds a bottleneck block: a 3x3 convolution between two 1x1."""
   features = BOTTLENECK_RATIO * channels
@@ -163,7 +174,7 @@ def _join(
   y: jax.Array,
   stride: int,
   conv: functools.partial[Conv],
-  norm: functools.partial[nn.BatchNorm],
+  norm: Norm,
 ) -> jax.Array:
   """Sums a block's input and output, the input projected if shapes differ."""
   # A last scale of zero makes each block begin as the identity (Goyal et al.

@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jax.sharding import Mesh
 
 from jaxpower.learn import heads, tasks
@@ -31,7 +30,7 @@ CPU_CHUNK = 80
 
 
 def evaluate(
-  network: nn.Module,
+  network: Any,
   dtype: jnp.dtype,
   variables: dict[str, Any],
   test: dict[str, Any],
@@ -60,7 +59,7 @@ def zeros(classes: Sequence[int] = ()) -> Sums:
 
 
 def sum_up(
-  network: nn.Module,
+  network: Any,
   dtype: jnp.dtype,
   variables: dict[str, Any],
   test: dict[str, Any],
@@ -127,25 +126,29 @@ def means(sums: Sums) -> Metrics:
   }
 
 
-def chunk_size(examples: int, mesh: Mesh) -> int:
-  """Returns the examples of a forward pass: a multiple of the devices."""
+def chunk_size(examples: int, mesh: Mesh, chosen: int = 0) -> int:
+  """Returns the examples of a forward pass: a multiple of the devices.
+
+  `chosen` are those of a device; 0: as many as suit a device of this kind.
+  """
   on_cpu = mesh.devices.flat[0].platform == "cpu"
-  most = (CPU_CHUNK if on_cpu else CHUNK) * mesh.size
+  most = (chosen or (CPU_CHUNK if on_cpu else CHUNK)) * mesh.size
   return -(-min(most, examples) // mesh.size) * mesh.size
 
 
 def together(
-  splits: Mapping[str, Mapping[str, Any]], mesh: Mesh
+  splits: Mapping[str, Mapping[str, Any]], mesh: Mesh, chosen: int = 0
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
   """Lays out several splits in the same arrays, one after the other.
 
-  The chunk is that of the first, which is looked at most.
+  The chunk is that of the first, which is looked at most; `chosen` as in
+  `chunk_size`.
 
   Returns:
     The arrays [chunks, chunk, ...] of all, and by split its RANGE.
   """
   first, *_ = splits.values()
-  chunk = chunk_size(len(first["label"]), mesh)
+  chunk = chunk_size(len(first["label"]), mesh, chosen)
   parts = [in_chunks(split, mesh, chunk) for split in splits.values()]
   ends = np.cumsum([0, *(len(part["label"]) for part in parts)], dtype=np.int32)
   ranges = {name: ends[i : i + 2] for i, name in enumerate(splits)}

@@ -18,7 +18,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxpower.learn import evaluation, feed, tasks
-from jaxpower.learn.devices import make_mesh, replicated, split
+from jaxpower.learn.compiler import options_of
+from jaxpower.learn.devices import make_mesh, put, replicated, split
 from jaxpower.learn.evaluation import RANGE, Metrics
 from jaxpower.learn.placement import Placed
 from jaxpower.learn.spec import (
@@ -29,7 +30,12 @@ from jaxpower.learn.spec import (
   shapes_of,
   spec_on_features,
 )
-from jaxpower.learn.state import TrainState, shapes_of_state
+from jaxpower.learn.state import (
+  TrainState,
+  shapes_of_state,
+  shardings_of_state,
+  variables_of,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +78,7 @@ def features_of(
   inputs = tasks.normalise(
     inputs, scale["mean"], scale["std"], jnp.dtype(spec.precision)
   )
-  variables = {"params": state.params, "batch_stats": state.batch_stats}
+  variables = variables_of(spec, state)
   found = network_of(spec).apply(variables, inputs, train=False, logits=False)
   assert isinstance(found, jax.Array)
   return found
@@ -125,17 +131,32 @@ def compile_programs(
   spec: Spec, evaluate: Callable[[TrainState, Any], Metrics]
 ) -> FeaturePrograms:
   """Compiles what computes features; `evaluate` is that of the head."""
-  mesh, head, state = (
-    make_mesh(spec.devices),
-    spec_of_head(spec),
-    shapes_of_state(spec),
-  )
+  mesh, head = make_mesh(spec.devices), spec_of_head(spec)
+  state, lies = shapes_of_state(spec), shardings_of_state(spec)
   whole, divided = replicated(mesh), split(mesh)
   train, test = shapes_of(spec, "train"), shapes_of(spec, "test")
   train = {name: train[name] for name in ("input", *SCALE)}
   test = {name: test[name] for name in ("input", RANGE, *SCALE)}
   wanted = shapes_of(head, "train")["input"]
-  rows = evaluation.chunk_size(len(train["input"]), mesh)
+  examples = len(train["input"])
+  chunk = shapes_of(spec, "test")["label"].shape[1]
+  rows = evaluation.chunk_size(examples, mesh, chunk // mesh.size)
+  add = (
+    jax.jit(
+      functools.partial(add_rows, spec, mesh),
+      donate_argnums=3,
+      in_shardings=(lies, whole, divided, whole),
+      out_shardings=whole,
+    )
+    .lower(state, train, jax.ShapeDtypeStruct((rows,), jnp.int32), wanted)
+    .compile(options_of(spec))
+  )
+
+  def add_rows_of_host(
+    state: TrainState, train: Data, index: np.ndarray, features: jax.Array
+  ) -> jax.Array:
+    return add(state, train, put(index, divided), features)
+
   return FeaturePrograms(
     spec=head,
     rows=rows,
@@ -143,22 +164,15 @@ def compile_programs(
       lambda: jnp.zeros(wanted.shape, wanted.dtype), out_shardings=whole
     )
     .lower()
-    .compile(),
-    add_rows=jax.jit(
-      functools.partial(add_rows, spec, mesh),
-      donate_argnums=3,
-      in_shardings=(whole, whole, divided, whole),
-      out_shardings=whole,
-    )
-    .lower(state, train, jax.ShapeDtypeStruct((rows,), jnp.int32), wanted)
-    .compile(),
+    .compile(options_of(spec)),
+    add_rows=add_rows_of_host,
     of_chunks=jax.jit(
       functools.partial(of_chunks, spec),
-      in_shardings=(whole, feed.shardings(mesh, test)),
+      in_shardings=(lies, feed.shardings(mesh, test)),
       out_shardings=split(mesh, axis=1),
     )
     .lower(state, test)
-    .compile(),
+    .compile(options_of(spec)),
     evaluate=evaluate,
   )
 

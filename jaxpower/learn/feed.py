@@ -23,7 +23,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from jaxpower.config import Trial
 from jaxpower.learn import evaluation
-from jaxpower.learn.devices import replicated, split
+from jaxpower.learn.devices import put, replicated, split
 from jaxpower.learn.spec import SCALE, Data
 
 # The most that travels in one chunk; up to 1 + `AHEAD` of them lie on the
@@ -62,7 +62,7 @@ class TrainChunks:
     chunk = {name: values[indices] for name, values in self.arrays.items()}
     if self.draws is not None:
       chunk["draws"] = self.draws[number]
-    on_devices = jax.block_until_ready(jax.device_put(chunk, self.sharding))
+    on_devices = jax.block_until_ready(put(chunk, self.sharding))
     return self.scale | on_devices
 
 
@@ -98,16 +98,20 @@ class EvaluationParts:
       ).reshape(*self.shape, *values.shape[1:])
       for name, values in part.items()
     }
-    on_devices = jax.block_until_ready(jax.device_put(filled, self.sharding))
+    on_devices = jax.block_until_ready(put(filled, self.sharding))
     return self.scale | on_devices
 
 
 def part_shapes(
-  test: Mapping[str, np.ndarray], mesh: Mesh
+  test: Mapping[str, np.ndarray], mesh: Mesh, chosen: int = 0
 ) -> dict[str, jax.ShapeDtypeStruct]:
-  """Returns the shapes of a part of a test set, but for "mean" and "std"."""
+  """Returns the shapes of a part of a test set, but for "mean" and "std".
+
+  `chosen` are the examples of a pass on a device, as in
+  `evaluation.chunk_size`.
+  """
   examples = len(test["label"])
-  chunk = evaluation.chunk_size(examples, mesh)
+  chunk = evaluation.chunk_size(examples, mesh, chosen)
   most = max(1, CHUNK_BYTES // (chunk * _example_bytes(test)))
   lead = min(most, math.ceil(examples / (chunk * MIN_CHUNKS))), chunk
   return {"weight": jax.ShapeDtypeStruct(lead, jnp.float32)} | {

@@ -1,10 +1,13 @@
-"""Defines the layers that several networks share: convolution and dropout."""
+"""Defines layers that networks share: convolution, batch norm and dropout."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+
+from jaxpower.architectures import BATCH_NORM_EPSILON, BATCH_NORM_STEP
 
 
 def convolve(
@@ -98,6 +101,56 @@ class Conv(nn.Module):
       bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
       outputs = outputs + bias.astype(self.dtype)
     return outputs
+
+
+class BatchNorm(nn.Module):
+  """A batch norm over each of several equal parts of a batch by itself.
+
+  With as many parts as devices each normalises its own examples, and nothing
+  is sent; the running statistics are those of the first part, as with PyTorch's
+  DDP. Otherwise as `nn.BatchNorm`, whose name it has so that weights are named
+  alike.
+  """
+
+  parts: int
+  use_running_average: bool
+  dtype: jnp.dtype = jnp.dtype("float32")
+  scale_init: nn.initializers.Initializer = nn.initializers.ones_init()
+
+  @nn.compact
+  def __call__(self, inputs: jax.Array) -> jax.Array:
+    """Normalises [batch, ..., features] over all but the features."""
+    shape = inputs.shape[-1:]
+    scale = self.param("scale", self.scale_init, shape)
+    bias = self.param("bias", nn.initializers.zeros_init(), shape)
+    kept = {
+      name: self.variable("batch_stats", name, start, shape, jnp.float32)
+      for name, start in (("mean", jnp.zeros), ("var", jnp.ones))
+    }
+    values = inputs.astype(jnp.float32)
+    if self.use_running_average:
+      mean, var = kept["mean"].value, kept["var"].value
+    else:
+      # [parts, examples, features]: of a divided batch each device has a part.
+      values = values.reshape(self.parts, -1, *shape)
+      mean = values.mean(1, keepdims=True)
+      squares = jnp.square(values).mean(1, keepdims=True)
+      var = jnp.maximum(0.0, squares - jnp.square(mean))
+      self._keep(kept, {"mean": mean, "var": var})
+    values = (values - mean) * (jax.lax.rsqrt(var + BATCH_NORM_EPSILON) * scale)
+    return (values + bias).astype(self.dtype).reshape(inputs.shape)
+
+  def _keep(self, kept: dict[str, Any], found: dict[str, jax.Array]) -> None:
+    """Moves the running statistics a step to those of the first part.
+
+    By a sum over all parts, which XLA makes one all-reduce with the gradients;
+    a slice would be a broadcast of its own.
+    """
+    first = (jnp.arange(self.parts) == 0).astype(jnp.float32)
+    for name, values in found.items():
+      of_first = first @ values.reshape(self.parts, -1)
+      old = kept[name].value
+      kept[name].value = old + BATCH_NORM_STEP * (of_first - old)
 
 
 class Head(nn.Module):

@@ -7,9 +7,11 @@ traced to them.
 
 from typing import Any
 
-from jaxpower.architectures import NETWORKS
+from jaxpower.architectures import TransformerSizes, network_of, sizes_of
 from jaxpower.config import Trial
-from jaxpower.learn.spec import Spec
+from jaxpower.learn.compiler import options
+from jaxpower.learn.devices import capability_of
+from jaxpower.learn.spec import Spec, attention_of
 
 TF32_SINCE = 8.0  # compute capability: Ampere (NVIDIA's Ampere tuning guide)
 
@@ -23,13 +25,31 @@ def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
     "tf32": gpu
     and trial.precision == "float32"
     and trial.matmul_precision != "highest"
-    and float(getattr(device, "compute_capability", 0)) >= TF32_SINCE,
+    and capability_of(device) >= TF32_SINCE,
     "convolution": "cudnn" if gpu else "one matrix product over patches",
     "call": f"one program a {trial.program}",
   }
-  if NETWORKS[trial.model.name].batch_norm:
+  network = network_of(trial.model.name)
+  if network.own:  # PyTorch's twin may draw its own
+    numerics["first_weights"] = "JAX's"
+  if network.batch_norm:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
+    if spec.batch_norms > 1:
+      part = "per device"
     numerics |= {"batch_norm": part, "running_variance": "biased"}
+  if spec.batch_size // spec.accumulation > spec.micro_batch:
+    numerics |= {
+      "sharding": spec.sharding,
+      "data": "streamed"
+      if spec.chunk
+      else "divided over the devices"
+      if spec.data_divided
+      else "whole on each device",
+    }
   if trial.dropout > 0:
-    numerics["dropout_draws"] = "threefry, by seed and step"
+    numerics["dropout_draws"] = f"{trial.execution.draws}, by seed and step"
+  if not network.own and isinstance(sizes_of(trial.model), TransformerSizes):
+    numerics["attention"] = attention_of(spec)
+  if given := options(trial.execution, device):
+    numerics["xla_options"] = given
   return numerics

@@ -1,16 +1,19 @@
 """Where the data of a trial lies: on its devices, or on the host.
 
 A set that fits lies whole on every device, and examples are gathered there: an
-epoch then moves nothing but indices. One that does not is left where it is
-loaded, perhaps on disk, and streamed (`feed`). Memory decides, or the trial.
+epoch then moves nothing but indices. One that fits all devices together is
+divided over them by ranges of examples: each step's examples then travel from
+those that have them to those that train on them, since their order is the
+seed's and no device's. One that does not fit is left where it is loaded,
+perhaps on disk, and streamed (`feed`). Memory decides, or the trial.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
@@ -18,9 +21,18 @@ from jaxpower.data.facts import DataError
 from jaxpower.data.labels import chosen_indices, classes_of
 from jaxpower.data.streaming import FEATURES_STREAMED, is_streamed
 from jaxpower.learn import feed
-from jaxpower.learn.devices import make_mesh, memory_bytes, replicated, split
+from jaxpower.learn.devices import (
+  filled,
+  make_mesh,
+  memory_bytes,
+  put,
+  put_divided,
+  replicated,
+  split,
+)
 from jaxpower.learn.evaluation import RANGE, together
 from jaxpower.learn.spec import Data, Spec, spec_of
+from jaxpower.passes import chunk_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +41,8 @@ class Placed:
 
   Attributes:
     trial: What is trained.
-    train: The training set on every device; empty if it is streamed.
+    train: The training set, whole on every device or divided over them;
+      empty if it is streamed.
     host: "input" and "label" of the training set, in host memory or on disk;
       empty if the set lies on the devices.
     evaluated: By split, "validation" (if any) and "test", the set in chunks
@@ -53,12 +66,11 @@ class Placed:
 
 
 def place(trial: Trial, sets: DataSet) -> Placed:
-  """Copies a set to the devices whole, or leaves it to be streamed.
+  """Brings a set to the devices, or leaves it to be streamed.
 
   Its "label" is what is learned; other labels are left out.
   """
   mesh = make_mesh(trial.devices)
-  whole = replicated(mesh)
   train, *looked_at = (
     {name: split[name] for name in ("input", "label")}
     for split in (sets.train, *sets.evaluated.values())
@@ -66,24 +78,27 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   splits = dict(zip(sets.evaluated, looked_at, strict=True))
   examples = {name: len(held["label"]) for name, held in splits.items()}
   scale = {"mean": sets.mean, "std": sets.std}
-  streamed = is_streamed(trial.streaming, sets, memory_bytes(mesh))
+  streamed, divided = _lies(trial, sets, mesh)
   if streamed and trial.transfer.features == "once":
     raise DataError(FEATURES_STREAMED.format(trial.data))
+  on_cpu = mesh.devices.flat[0].platform == "cpu"
+  chosen = chunk_of(trial, train["input"].shape[1:], on_cpu=on_cpu)
   if streamed:
-    chunks: Data = feed.part_shapes(looked_at[0], mesh)
+    chunks: Data = feed.part_shapes(looked_at[0], mesh, chosen)
     ranges = {}
   else:
-    chunks, ranges = together(splits, mesh)
+    chunks, ranges = together(splits, mesh, chosen)
     chunks |= {RANGE: ranges["test"]}
   spec = spec_of(
     trial,
-    train | scale,
+    _shapes(train, mesh, divided) | scale,
     chunks | scale,
     classes=classes_of(sets.facts, trial.tasks),
     vocabulary=sets.facts.vocabulary,
     chunk=feed.steps_per_chunk(trial, train) if streamed else 0,
+    data_divided=divided,
   )
-  scale_on_devices = jax.device_put(scale, whole)
+  scale_on_devices = put(scale, replicated(mesh))
   if streamed:
     evaluated: Any = {
       name: feed.EvaluationParts(
@@ -98,8 +113,7 @@ def place(trial: Trial, sets: DataSet) -> Placed:
     evaluated = _divided(chunks | scale, ranges, mesh)
   return Placed(
     trial=trial,
-    # What was left on disk must not stay there under the name of an array.
-    train={} if streamed else jax.device_put(train, whole, may_alias=False),
+    train={} if streamed else _on_devices(train, mesh, divided),
     host=train if streamed else {},
     evaluated=evaluated,
     scale=scale_on_devices,
@@ -113,12 +127,41 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   )
 
 
+def _lies(trial: Trial, sets: DataSet, mesh: Mesh) -> tuple[bool, bool]:
+  """Decides whether a set is streamed, and if not whether it is divided."""
+  room = memory_bytes(mesh)
+  pool = None if room is None else room * mesh.size
+  # Features are looked up where the whole set lies.
+  may_divide = mesh.size > 1 and trial.transfer.features != "once"
+  if trial.data_sharding == "replicated" or not may_divide:
+    return is_streamed(trial.streaming, sets, room), False
+  streamed = is_streamed(trial.streaming, sets, pool)
+  too_large = is_streamed("auto", sets, room)
+  asked = trial.data_sharding == "divided"
+  return streamed, not streamed and (asked or too_large)
+
+
+def _shapes(train: Data, mesh: Mesh, divided: bool) -> Data:
+  """Returns what has the shapes of a training set on the devices."""
+  if not divided:
+    return train
+  return {name: filled(values, mesh) for name, values in train.items()}
+
+
+def _on_devices(train: Data, mesh: Mesh, divided: bool) -> Data:
+  """Brings a training set to the devices, whole or divided over them."""
+  if divided:
+    return {name: put_divided(values, mesh) for name, values in train.items()}
+  # What was left on disk must not stay there under the name of an array.
+  return put(train, replicated(mesh), may_alias=False)
+
+
 def _divided(
-  chunks: Data, ranges: Mapping[str, Any], mesh: jax.sharding.Mesh
+  chunks: Data, ranges: Mapping[str, Any], mesh: Mesh
 ) -> dict[str, Data]:
   """Divides what is evaluated over the devices; each split with its range."""
-  on_devices = jax.device_put(chunks, feed.shardings(mesh, chunks))
+  on_devices = put(chunks, feed.shardings(mesh, chunks))
   return {
-    name: on_devices | {RANGE: jax.device_put(bounds, replicated(mesh))}
+    name: on_devices | {RANGE: put(bounds, replicated(mesh))}
     for name, bounds in ranges.items()
   }

@@ -27,13 +27,27 @@ from jax.sharding import Mesh
 
 from jaxpower.data import read_ahead
 from jaxpower.learn import evaluation, features, feed, optimizer
-from jaxpower.learn.devices import make_mesh, replicated, split
+from jaxpower.learn.compiler import options_of
+from jaxpower.learn.devices import (
+  make_mesh,
+  put,
+  replicated,
+  split,
+  taken,
+)
 from jaxpower.learn.evaluation import Metrics
 from jaxpower.learn.features import FeaturePrograms
 from jaxpower.learn.optimizer import Hyperparameters
 from jaxpower.learn.spec import SCALE, Data, Spec, network_of, shapes_of
-from jaxpower.learn.state import TrainState, shapes_of_state
+from jaxpower.learn.state import (
+  TrainState,
+  shapes_of_state,
+  shardings_of_state,
+  variables_of,
+)
 from jaxpower.learn.step import train_step
+
+DISK_HIT = "/jax/compilation_cache/cache_hits"  # jax/_src/compiler.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +64,14 @@ class Programs:
       where the head is not trained on kept features.
     workspace_bytes: What training needs on a device beyond what lies there
       before it: XLA plans all memory when it compiles.
+    from_disk: How many of them were read from JAX's cache on disk.
   """
 
   train: Callable[..., tuple[TrainState, Any]]
   evaluate: Callable[[TrainState, Any], Metrics]
   workspace_bytes: int
   on_features: FeaturePrograms | None = None
+  from_disk: int = 0
 
 
 def prepare_compiler(framework: str) -> None:
@@ -74,7 +90,8 @@ def prepare_compiler(framework: str) -> None:
 
 def compile_programs(spec: Spec) -> Programs:
   """Compiles all that a spec needs, before any of it is called."""
-  on_features = None
+  on_features, hits = None, _disk_hits()
+  before = len(hits)
   with jax.default_matmul_precision(spec.matmul_precision):
     if spec.features_once:
       head = features.spec_of_head(spec)
@@ -87,13 +104,28 @@ def compile_programs(spec: Spec) -> Programs:
     else:
       train = _compile_resident(spec)
       evaluate = _compile_evaluation(spec)
+  called = train if spec.chunk else _dividing(train, spec)
   by_step = spec.program == "step" and not spec.chunk
   return Programs(
-    train=functools.partial(_call_by_step, train) if by_step else train,
+    train=functools.partial(_call_by_step, called) if by_step else called,
     evaluate=evaluate,
     workspace_bytes=workspace_bytes(train),
     on_features=on_features,
+    from_disk=len(hits) - before,
   )
+
+
+@functools.cache
+def _disk_hits() -> list[str]:
+  """Returns a list that grows with each program read from JAX's cache."""
+  hits: list[str] = []
+
+  def listen(event: str, **_: Any) -> None:
+    if event == DISK_HIT:
+      hits.append(event)
+
+  jax.monitoring.register_event_listener(listen)
+  return hits
 
 
 def flops_per_step(spec: Spec) -> float | None:
@@ -105,7 +137,7 @@ def flops_per_step(spec: Spec) -> float | None:
   """
   if spec.features_once:
     spec = features.spec_of_head(spec)
-  spec = dataclasses.replace(spec, accumulation=1)
+  spec = dataclasses.replace(spec, accumulation=1, sharding="replicated")
   step = jax.jit(functools.partial(train_step, spec))
   numbers = optimizer.shapes(tasks=weighted_tasks(spec))
   lowered = step.lower(shapes_of_state(spec), _batch_shapes(spec), numbers)
@@ -126,7 +158,12 @@ def update_step(
   As `update_segment`, for one step: `index` is int32 [batch], `draws` int8
   [batch, 3]. Returns the new state and the batch's mean loss.
   """
-  picked = {name: data[name][index] for name in ("input", "label")}
+  picked = {
+    name: taken(mesh, data[name], index)
+    if spec.data_divided
+    else data[name][index]
+    for name in ("input", "label")
+  }
   if draws is not None:
     picked["draws"] = draws
   batch = data | {
@@ -151,7 +188,7 @@ def update_segment(
     spec: What the program depends on.
     mesh: The devices that a batch is divided over.
     state: Before; it is donated.
-    data: The whole training set, on every device.
+    data: The training set, whole on every device or divided over them.
     indices: int32 [steps, batch], the examples of each update.
     numbers: `learning_rate` is float32 [steps], the others scalars.
     draws: int8 [steps, batch, 3], how each example is moved; None if images
@@ -167,7 +204,7 @@ def update_segment(
     return update_step(spec, mesh, state, data, index, step_numbers, step_draws)
 
   steps = (indices, numbers.learning_rate, draws)
-  state, losses = jax.lax.scan(body, state, steps)
+  state, losses = jax.lax.scan(body, state, steps, unroll=spec.execution.unroll)
   return state, losses.mean()
 
 
@@ -192,7 +229,8 @@ def update_chunk(
     step_numbers = numbers._replace(learning_rate=rate)
     return train_step(spec, state, chunk | batch, step_numbers)
 
-  return jax.lax.scan(body, state, (examples, numbers.learning_rate))
+  steps = (examples, numbers.learning_rate)
+  return jax.lax.scan(body, state, steps, unroll=spec.execution.unroll)
 
 
 def weighted_tasks(spec: Spec) -> int:
@@ -210,7 +248,7 @@ def workspace_bytes(program: jax.stages.Compiled) -> int:
 
 def _compile_resident(spec: Spec) -> jax.stages.Compiled:
   """Compiles training on a set on the devices: of a segment, or of a step."""
-  mesh = make_mesh(spec.devices)
+  mesh, state = make_mesh(spec.devices), shardings_of_state(spec)
   whole = replicated(mesh)
   by_segment = spec.program == "segment"
   lead = (spec.steps,) if by_segment else ()
@@ -225,8 +263,15 @@ def _compile_resident(spec: Spec) -> jax.stages.Compiled:
     jax.jit(
       functools.partial(update, spec, mesh),
       donate_argnums=0,
-      in_shardings=(whole, whole, divided, whole, *[divided] * len(draws)),
-      out_shardings=whole,
+      in_shardings=(
+        state,
+        shardings_of_train(spec),
+        # From a divided set every device looks up all examples of a batch.
+        whole if spec.data_divided else divided,
+        whole,
+        *[divided] * len(draws),
+      ),
+      out_shardings=(state, whole),
     )
     .lower(
       shapes_of_state(spec),
@@ -235,27 +280,63 @@ def _compile_resident(spec: Spec) -> jax.stages.Compiled:
       optimizer.shapes(*lead, tasks=weighted_tasks(spec)),
       *draws,
     )
-    .compile()
+    .compile(options_of(spec))
   )
+
+
+def _dividing(program: jax.stages.Compiled, spec: Spec) -> Callable[..., Any]:
+  """Returns a program that takes the indices and draws of a whole batch.
+
+  A program over several processes wants each of them to bring its own part.
+  """
+  if jax.process_count() == 1:
+    return program
+  axis = 1 if spec.program == "segment" else 0
+  mesh = make_mesh(spec.devices)
+  divided = split(mesh, axis)
+  picked = replicated(mesh) if spec.data_divided else divided
+
+  def call(
+    state: TrainState,
+    data: Data,
+    indices: np.ndarray,
+    numbers: Hyperparameters,
+    *draws: np.ndarray,
+  ) -> Any:
+    moved = [put(draw, divided) for draw in draws]
+    return program(state, data, put(indices, picked), numbers, *moved)
+
+  return call
+
+
+def shardings_of_train(spec: Spec) -> dict[str, Any]:
+  """Returns how the arrays of a training set lie on the devices."""
+  mesh = make_mesh(spec.devices)
+  return {
+    name: split(mesh)
+    if spec.data_divided and name not in SCALE
+    else replicated(mesh)
+    for name in shapes_of(spec, "train")
+  }
 
 
 def _compile_chunk(spec: Spec) -> jax.stages.Compiled:
   """Compiles training on the examples that are streamed together."""
-  mesh = make_mesh(spec.devices)
+  mesh, state = make_mesh(spec.devices), shardings_of_state(spec)
   whole, chunk = replicated(mesh), _batch_shapes(spec, spec.chunk)
   return (
     jax.jit(
       functools.partial(update_chunk, spec),
       donate_argnums=0,
-      in_shardings=(whole, feed.shardings(mesh, chunk), whole),
-      out_shardings=whole,
+      in_shardings=(state, feed.shardings(mesh, chunk), whole),
+      out_shardings=(state, whole),
     )
     .lower(
       shapes_of_state(spec),
       chunk,
       optimizer.shapes(spec.chunk, tasks=weighted_tasks(spec)),
     )
-    .compile()
+    .compile(options_of(spec))
   )
 
 
@@ -299,17 +380,17 @@ def _compile_evaluation(spec: Spec) -> Callable[[TrainState, Data], Metrics]:
   dtype = jnp.dtype(spec.precision)
 
   def evaluate(state: TrainState, test: Data) -> Metrics:
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = variables_of(spec, state)
     return evaluation.evaluate(network, dtype, variables, test, spec.tasks)
 
   return (
     jax.jit(
       evaluate,
-      in_shardings=(whole, feed.shardings(mesh, test)),
+      in_shardings=(shardings_of_state(spec), feed.shardings(mesh, test)),
       out_shardings=whole,
     )
     .lower(shapes_of_state(spec), test)
-    .compile()
+    .compile(options_of(spec))
   )
 
 
@@ -322,7 +403,7 @@ def _compile_evaluation_by_parts(
   dtype = jnp.dtype(spec.precision)
 
   def add(state: TrainState, part: Data, sums: Any) -> Any:
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = variables_of(spec, state)
     return evaluation.sum_up(network, dtype, variables, part, sums, spec.tasks)
 
   zeros = evaluation.zeros(spec.tasks)
@@ -330,15 +411,19 @@ def _compile_evaluation_by_parts(
     _evaluate_by_parts,
     jax.jit(
       add,
-      in_shardings=(whole, feed.shardings(mesh, part), whole),
+      in_shardings=(
+        shardings_of_state(spec),
+        feed.shardings(mesh, part),
+        whole,
+      ),
       out_shardings=whole,
     )
     .lower(shapes_of_state(spec), part, zeros)
-    .compile(),
-    jax.device_put(zeros, whole),
+    .compile(options_of(spec)),
+    put(zeros, whole),
     jax.jit(evaluation.means, in_shardings=whole, out_shardings=whole)
     .lower(zeros)
-    .compile(),
+    .compile(options_of(spec)),
   )
 
 

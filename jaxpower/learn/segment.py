@@ -6,6 +6,9 @@ call of a compiled program for the whole segment. A streamed set takes a call
 for each chunk, while threads read the next ones.
 """
 
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -87,6 +90,8 @@ def _train_streamed(
     split(make_mesh(spec.devices), axis=1),
   )
   rates = np.split(numbers.learning_rate, len(chunks))
+  if spec.execution.chunks_in_flight > 1:
+    return _train_in_flight(programs, state, chunks, numbers, rates)
   losses = []
   with data.read_ahead(chunks, ahead=feed.AHEAD) as stream:
     for chunk, chunk_rates in zip(stream, rates, strict=True):
@@ -96,3 +101,46 @@ def _train_streamed(
       # would seem to wait for data while they compute.
       losses.append(jax.block_until_ready(loss))
   return state, np.mean(np.concatenate(losses)), stream.waited_seconds
+
+
+def _train_in_flight(
+  programs: Programs,
+  state: TrainState,
+  chunks: feed.TrainChunks,
+  numbers: Hyperparameters,
+  rates: Sequence[np.ndarray],
+) -> tuple[TrainState, np.floating, float]:
+  """Makes the updates with the next chunk queued before the last is done.
+
+  So the devices do not rest for a round trip to the host between chunks. What
+  they waited for data is from when they had nothing left to when a chunk came;
+  a thread notes when that was.
+  """
+  losses: list[Any] = []
+  done: Future[float] | None = None
+  waited = 0.0
+  with (
+    data.read_ahead(chunks, ahead=feed.AHEAD) as stream,
+    ThreadPoolExecutor(1, "done") as watcher,
+  ):
+    for chunk_rates in rates:
+      asked = time.monotonic()
+      chunk = next(stream)
+      if done is None:
+        waited += time.monotonic() - asked
+      elif done.done():
+        waited += max(0.0, time.monotonic() - max(asked, done.result()))
+      chunk_numbers = numbers._replace(learning_rate=chunk_rates)
+      state, loss = programs.train(state, chunk, chunk_numbers)
+      if losses:
+        jax.block_until_ready(losses[-1])
+      losses.append(loss)
+      done = watcher.submit(_when_done, loss)
+    losses = [jax.block_until_ready(loss) for loss in losses]
+  return state, np.mean(np.concatenate(losses)), waited
+
+
+def _when_done(values: jax.Array) -> float:
+  """Waits for values; returns the monotonic instant at which they were."""
+  jax.block_until_ready(values)
+  return time.monotonic()

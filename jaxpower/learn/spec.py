@@ -10,18 +10,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from jaxpower import config
 from jaxpower.accumulation import accumulation_of
+from jaxpower.architectures import NETWORKS
 from jaxpower.learn import networks
-from jaxpower.learn.devices import make_mesh
+from jaxpower.learn.devices import capability_of, make_mesh
 from jaxpower.learn.layers import Head
 
 # What programs take of a data set: "input" and "label", whose first axis is
 # that of examples, "mean" and "std" of the inputs; a test set "weight" too,
 # a training batch "draws" where images are moved.
 Data = dict[str, Any]
+CUDNN_ATTENTION = 8.0  # compute capability from which cuDNN has it
 SCALE = ("mean", "std")  # what of it is not of single examples
 
 
@@ -52,9 +53,15 @@ class Spec:
   steps: int  # in a segment
   chunk: int  # steps whose examples are streamed together; 0: not streamed
   devices: int  # 0: all
+  sharding: str  # of the state: "replicated" or "fsdp"
+  data_divided: bool  # whether the devices have parts of the training set
+  batch_norms: int  # parts of a batch that are normalised each by itself
   shapes: tuple[tuple[str, tuple[int, ...], str], ...]  # of the data
   features_once: bool = False  # whether the head is trained on kept features
   head_alone: bool = False  # whether the inputs are such features
+  execution: config.Execution = dataclasses.field(
+    default_factory=config.Execution
+  )
 
   @property
   def classes(self) -> int:
@@ -82,6 +89,7 @@ def spec_of(
   classes: int | tuple[int, ...],
   vocabulary: int | None = None,
   chunk: int = 0,
+  data_divided: bool = False,
 ) -> Spec:
   """Returns the spec of a trial.
 
@@ -92,8 +100,12 @@ def spec_of(
     classes: Of each task, if there are several.
     vocabulary: The number of tokens; None if the inputs are no tokens.
     chunk: Steps whose examples are streamed together; 0: not streamed.
+    data_divided: Whether the devices have parts of the training set.
   """
   mesh = make_mesh(trial.devices)
+  per_device = (
+    NETWORKS[trial.model.name].batch_norm and trial.batch_norm == "device"
+  )
   tasks = (classes,) if isinstance(classes, int) else classes
   features_once = trial.transfer.features == "once"
   shapes = tuple(
@@ -125,8 +137,12 @@ def spec_of(
     steps=trial.evaluate_every_examples // trial.batch_size,
     chunk=chunk,
     devices=trial.devices,
+    sharding=trial.sharding if mesh.size > 1 else "replicated",
+    data_divided=data_divided,
+    batch_norms=mesh.size if per_device else 1,
     shapes=shapes,
     features_once=features_once,
+    execution=trial.execution,
   )
 
 
@@ -157,13 +173,37 @@ def spec_on_features(spec: Spec, features: jax.ShapeDtypeStruct) -> Spec:
   return dataclasses.replace(spec, shapes=shapes, head_alone=True)
 
 
-def network_of(spec: Spec) -> nn.Module:
-  """Returns the network that a spec trains; it holds no weights."""
+def network_of(spec: Spec) -> Any:
+  """Returns the network that a spec trains, by Linen's way; without weights."""
   if spec.head_alone:
     return Head(spec.classes, jnp.dtype(spec.precision))
   return networks.build(
-    spec.model, spec.classes, spec.vocabulary, precision=spec.precision
+    spec.model,
+    spec.classes,
+    spec.vocabulary,
+    precision=spec.precision,
+    attention=attention_of(spec),
+    input_shape=spec.input_shape,
+    batch_norms=spec.batch_norms,
   )
+
+
+def attention_of(spec: Spec) -> str:
+  """Returns who computes attention: "plain", "xla" or "cudnn".
+
+  cuDNN's never makes the scores of all pairs of positions, which is less to
+  move from a few hundred positions on; it takes half precision alone. Without
+  a GPU "fused" is XLA's form of the same call, for tests.
+  """
+  device = make_mesh(spec.devices).devices.flat[0]
+  asked, gpu = spec.execution.attention, device.platform == "gpu"
+  if asked == "plain" or (asked == "auto" and not gpu):
+    return "plain"
+  half = spec.precision == "bfloat16"
+  able = gpu and capability_of(device) >= CUDNN_ATTENTION
+  if able and half:
+    return "cudnn"
+  return "plain" if asked == "auto" else "xla"
 
 
 def shapes_of(spec: Spec, split: str) -> dict[str, jax.ShapeDtypeStruct]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxpower import config
 from jaxpower.learn import networks, optimizer
-from jaxpower.learn.devices import make_mesh, replicated
+from jaxpower.learn.devices import gathered, make_mesh, of_state, put
 from jaxpower.learn.heads import LOG_VARIANCES
 from jaxpower.learn.spec import Spec
 
@@ -48,14 +48,20 @@ def backbone_of(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fresh_state(spec: Spec, seed: int | np.uint32) -> TrainState:
-  """Draws the state before the first update, on every device of the spec."""
+  """Draws the state before the first update, on the devices of the spec."""
   state = _draw(spec)(np.uint32(seed))
-  return jax.device_put(state, replicated(make_mesh(spec.devices)))
+  return put(state, shardings_of_state(spec))
 
 
 def shapes_of_state(spec: Spec) -> TrainState:
   """Returns the shapes of a state, for compiling."""
   return jax.eval_shape(_draw(spec), np.uint32(0))
+
+
+def shardings_of_state(spec: Spec) -> Any:
+  """Returns how each array of a state lies on the devices of the spec."""
+  mesh = make_mesh(spec.devices)
+  return of_state(mesh, spec.sharding, shapes_of_state(spec))
 
 
 @functools.partial(
@@ -104,7 +110,9 @@ def init_state(
     decay: What decays, as a config's optimizer has it.
     muon_matrices: What Muon takes, as a config's optimizer has it.
   """
-  network = networks.build(model, classes, vocabulary, precision=precision)
+  network = networks.build(
+    model, classes, vocabulary, precision=precision, input_shape=shape
+  )
   inputs = jnp.zeros((1, *shape), "float32" if vocabulary is None else "int32")
   variables = network.init(jax.random.key(seed), inputs, train=False)
   params = variables["params"]
@@ -136,6 +144,15 @@ def head_seed(trial: config.Trial) -> np.uint32:
   depth = len(tuple(config.sources(trial))) or 1
   (seed,) = np.random.SeedSequence([trial.seed, depth]).generate_state(1)
   return seed
+
+
+def variables_of(spec: Spec, state: TrainState) -> dict[str, Any]:
+  """Returns what a network's `apply` takes of a state, inside a program."""
+  mesh = make_mesh(spec.devices)
+  return {
+    "params": gathered(mesh, spec.sharding, state.params),
+    "batch_stats": gathered(mesh, spec.sharding, state.batch_stats),
+  }
 
 
 def copy(state: TrainState) -> TrainState:

@@ -12,10 +12,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxpower import architectures
 from jaxpower.learn import augment, heads, optimizer, tasks
+from jaxpower.learn.devices import divided, gathered, make_mesh
 from jaxpower.learn.optimizer import Hyperparameters
 from jaxpower.learn.spec import Data, Spec, network_of
 from jaxpower.learn.state import TrainState, backbone_of, head_of
+
+# Of JAX, by what a config calls them. Threefry draws the same on any number of
+# devices; XLA's own generator is one operation on a GPU.
+GENERATORS = {"threefry": "threefry2x32", "rbg": "rbg"}
 
 
 def train_step(
@@ -34,14 +40,23 @@ def train_step(
       images are augmented.
     numbers: Scalars; `task_weights` is [tasks].
   """
-  key = jax.random.fold_in(jax.random.key(numbers.seed), state.step)
+  draws = GENERATORS[spec.execution.draws]
+  key = jax.random.key(numbers.seed, impl=draws)
+  key = jax.random.fold_in(key, state.step)
   gradients = _gradients if spec.accumulation == 1 else _accumulated_gradients
   if len(spec.tasks) > 1:
     # Over the whole batch, so that micro-batches with few labels of a task
     # weigh what they hold.
     counts = heads.counts(batch["label"]) / spec.accumulation
     batch = batch | {"counts": counts}
-  loss, batch_stats, grads = gradients(spec, state, batch, numbers, key)
+  mesh = make_mesh(spec.devices)
+  # Divided weights are gathered once an update, and its gradients divided: what
+  # lies on a device from step to step is its part of the state.
+  whole = dataclasses.replace(
+    state, params=gathered(mesh, spec.sharding, state.params)
+  )
+  loss, batch_stats, grads = gradients(spec, whole, batch, numbers, key)
+  grads = divided(mesh, spec.sharding, grads)
   rule = optimizer.build(
     spec.optimizer,
     numbers,
@@ -54,6 +69,7 @@ def train_step(
     updates, opt_state = rule.update(grads, state.opt_state, trained)
   updates = _at_backbone_rate(updates, numbers.backbone_rate)
   params = state.params | optax.apply_updates(trained, updates)
+  params, opt_state = divided(mesh, spec.sharding, (params, opt_state))
   return TrainState(state.step + 1, params, batch_stats, opt_state), loss
 
 
@@ -90,7 +106,9 @@ def _gradients(
     images = augment.crop(images, batch["draws"])
   inputs = tasks.normalise(images, batch["mean"], batch["std"], dtype)
   dropout = {"dropout": numbers.dropout} if spec.dropout else {}
-  rngs = {"dropout": key} if spec.dropout else {}
+  # A user's network may have a dropout of its own.
+  drops = spec.dropout or architectures.network_of(spec.model.name).own
+  rngs = {"dropout": key} if drops else {}
 
   def loss_of(trained: Any) -> tuple[jax.Array, Any]:
     params = state.params | trained

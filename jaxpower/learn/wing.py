@@ -15,6 +15,7 @@ from jaxpower.learn.checkpoint import restore_backbone, save
 from jaxpower.learn.devices import make_mesh
 from jaxpower.learn.evaluation import Metrics
 from jaxpower.learn.numerics import numerics_of
+from jaxpower.learn.own import check
 from jaxpower.learn.placement import Placed, place
 from jaxpower.learn.programs import (
   Programs,
@@ -32,6 +33,7 @@ from jaxpower.learn.state import (
 )
 
 __all__ = [
+  "check",
   "compile_programs",
   "copy",
   "count_parameters",
@@ -74,9 +76,8 @@ def restore(folder: pathlib.Path, like: TrainState) -> TrainState:
 
   Raises WeightsError if the folder is damaged or does not fit.
   """
-  devices = like.step.sharding
-  shapes = jax.eval_shape(lambda: like)
-  return checkpoint.restore(folder, shapes, devices)
+  shardings = jax.tree.map(lambda array: array.sharding, like)
+  return checkpoint.restore(folder, like, shardings)
 
 
 def evaluate(
@@ -111,6 +112,7 @@ def peak_memory_bytes(programs: Programs, placed: Placed) -> int | None:
   in_use = [
     (device.memory_stats() or {}).get("bytes_in_use")
     for device in make_mesh(placed.trial.devices).devices.flat
+    if device.process_index == jax.process_index()
   ]
   known = [number for number in in_use if number is not None]
   if len(known) < len(in_use):
@@ -122,6 +124,12 @@ def numerics(placed: Placed) -> dict[str, Any]:
   """Returns what differs by nature between frameworks, for this trial."""
   mesh = make_mesh(placed.trial.devices)
   return numerics_of(placed.trial, placed.spec, mesh.devices.flat[0])
+
+
+def own_device() -> dict[str, Any]:
+  """Returns the "platform" and "kind" of the first device of this process."""
+  device = jax.local_devices()[0]
+  return {"platform": device.platform, "kind": device.device_kind}
 
 
 def devices(trial: Trial) -> list[dict[str, Any]]:

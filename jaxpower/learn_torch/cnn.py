@@ -93,7 +93,8 @@ class ResNet(nn.Module):
 
   A 3x3 stem without pooling, then stages of blocks, as in the twin. With
   several devices batch statistics are those of each device's own examples, as
-  PyTorch's users have them.
+  PyTorch's users have them, unless a trial asks for the whole batch's
+  (`layers.normalise_together`).
   """
 
   def __init__(

@@ -8,12 +8,13 @@ the same order in both. Networks of `cnn` take mirrored images, so their kernels
 are mirrored, and so are the rows of the dense layer over their last image.
 
 A new network whose layers have the same names in both wings needs nothing
-here.
+here. So it is with a user's: its names are as they are, and those of layers in
+a list, `convs.0` here, are `convs_0` in Linen.
 """
 
 import collections
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ UNNAMED = re.compile(
 )
 
 KINDS = {nn.Conv2d: "Conv", nn.BatchNorm2d: "BatchNorm", nn.Linear: "Dense"}
+OURS = "jaxpower."  # begins the module of every network of the package
+IN_A_LIST = re.compile(r"\.(\d+)")
 
 # The layers of a transformer: `layers.0.norm_a` here, `norm_0a` in Flax.
 RENAMED = (
@@ -36,16 +39,17 @@ RENAMED = (
   (r"layers\.(\d+)\.(\w+)", r"\2_\1"),
 )
 
+NORM = {"weight": "scale", "running_mean": "mean", "running_var": "var"}
 LEAVES = {
+  nn.Conv1d: {"weight": "kernel"},
   nn.Conv2d: {"weight": "kernel"},
+  nn.Conv3d: {"weight": "kernel"},
   nn.Linear: {"weight": "kernel"},
   nn.Embedding: {"weight": "embedding"},
   nn.LayerNorm: {"weight": "scale"},
-  nn.BatchNorm2d: {
-    "weight": "scale",
-    "running_mean": "mean",
-    "running_var": "var",
-  },
+  nn.BatchNorm1d: NORM,
+  nn.BatchNorm2d: NORM,
+  nn.BatchNorm3d: NORM,
 }
 
 UNKNOWN_TO_FLAX = "num_batches_tracked"  # a buffer of PyTorch's batch norms
@@ -63,7 +67,7 @@ def from_jax(
     for collection, tree in (("params", params), ("batch_stats", batch_stats))
     for path, leaf in _leaves(tree)
   }
-  paths = _paths(network)
+  paths = _paths(network, arrays)
   problems = [
     f"{'/'.join(path)} is {problem}"
     for problem, those in (
@@ -115,20 +119,26 @@ def to_jax(
   return trees["params"], trees["batch_stats"]
 
 
-def _paths(network: nn.Module) -> dict[str, tuple[str, ...]]:
-  """Maps each name of the network's state dict to its path in Flax."""
+def _paths(
+  network: nn.Module, known: Collection[tuple[str, ...]] = ()
+) -> dict[str, tuple[str, ...]]:
+  """Maps each name of the network's state dict to its path in Flax.
+
+  `known` are the paths that Flax has, by which a list is told from a name.
+  """
+  ours = type(network).__module__.startswith(OURS)
   counts: collections.Counter[str] = collections.Counter()
   learned = {name for name, _ in network.named_parameters()}
   kept = network.state_dict().keys()
   paths = {}
   for place, module in network.named_modules():
     kind = next((kind for kind in LEAVES if isinstance(module, kind)), None)
-    if kind and UNNAMED.fullmatch(place):
+    if kind and ours and UNNAMED.fullmatch(place):
       folder = f"{KINDS[kind]}_{counts[KINDS[kind]]}"
       counts[KINDS[kind]] += 1
     else:
       folder = place
-      for pattern, name in RENAMED:
+      for pattern, name in RENAMED if ours else ():
         folder = re.sub(pattern, name, folder)
     leaves = LEAVES[kind] if kind else {}
     own = [*module._parameters, *module._buffers]
@@ -137,7 +147,11 @@ def _paths(network: nn.Module) -> dict[str, tuple[str, ...]]:
       if full in kept and name != UNKNOWN_TO_FLAX:
         collection = "params" if full in learned else "batch_stats"
         leaf = leaves.get(name, name)
-        paths[full] = (collection, *filter(None, folder.split(".")), leaf)
+        path = (collection, *filter(None, folder.split(".")), leaf)
+        if path not in known and not ours:
+          listed = IN_A_LIST.sub(r"_\1", folder)
+          path = (collection, *filter(None, listed.split(".")), leaf)
+        paths[full] = path
   return paths
 
 
@@ -164,7 +178,7 @@ def _to_torch(
   """Converts a leaf of Flax's to the values of the tensor of a name."""
   if leaf == "kernel":
     values = _mirrored(network, name, values)
-    values = values.T if values.ndim == 2 else values.transpose(3, 2, 0, 1)
+    values = values.transpose(-1, -2, *range(values.ndim - 2))
   return np.array(values, order="C")
 
 
@@ -173,7 +187,7 @@ def _to_flax(
 ) -> np.ndarray:
   """Converts the values of the tensor of a name to a leaf of Flax's."""
   if leaf == "kernel":
-    values = values.T if values.ndim == 2 else values.transpose(2, 3, 1, 0)
+    values = values.transpose(*range(2, values.ndim), 1, 0)
     values = _mirrored(network, name, values)
   return np.array(values, order="C")
 

@@ -2,7 +2,9 @@
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.modules._functions import SyncBatchNorm
 
 from jaxpower.architectures import (
   BATCH_NORM_EPSILON,
@@ -35,7 +37,12 @@ class BatchNorm(nn.BatchNorm2d):
 
   PyTorch keeps the unbiased variance of a batch, Flax the biased one: over n
   values a channel PyTorch's is n / (n - 1) times as large.
+
+  `together` is whether the examples of all processes are normalised as one
+  batch; if not, each process normalises its own.
   """
+
+  together = False
 
   def __init__(self, features: int) -> None:
     super().__init__(features, eps=BATCH_NORM_EPSILON, momentum=BATCH_NORM_STEP)
@@ -45,6 +52,10 @@ class BatchNorm(nn.BatchNorm2d):
 
     A frozen norm uses the statistics it came with, and leaves them.
     """
+    moving = self.training and self.weight.requires_grad
+    if moving and self.together:
+      normalise = _normalise_on_cpus if input.is_cpu else _normalise_on_gpus
+      return normalise(self, input)
     # The parent's forward also counts batches: a kernel launch for each layer,
     # and nothing reads the count.
     return F.batch_norm(
@@ -53,10 +64,53 @@ class BatchNorm(nn.BatchNorm2d):
       self.running_var,
       self.weight,
       self.bias,
-      self.training and self.weight.requires_grad,
+      moving,
       BATCH_NORM_STEP,
       self.eps,
     )
+
+
+def normalise_together(network: nn.Module) -> None:
+  """Lets the batch norms of a network normalise all processes' examples."""
+  for module in network.modules():
+    if isinstance(module, BatchNorm):
+      module.together = True
+
+
+def _normalise_on_gpus(norm: BatchNorm, inputs: Tensor) -> Tensor:
+  """Normalises as `nn.SyncBatchNorm`, which counts batches besides."""
+  return SyncBatchNorm.apply(
+    inputs,
+    norm.weight,
+    norm.bias,
+    norm.running_mean,
+    norm.running_var,
+    norm.eps,
+    BATCH_NORM_STEP,
+    distributed.group.WORLD,
+    distributed.get_world_size(),
+  )
+
+
+def _normalise_on_cpus(norm: BatchNorm, inputs: Tensor) -> Tensor:
+  """Normalises the same; PyTorch's own has no form for CPUs."""
+  values, dims = inputs.float(), (0, 2, 3)
+  own = torch.stack([values.sum(dims), values.square().sum(dims)])
+  count = values.numel() // values.shape[1] * distributed.get_world_size()
+  mean, squares = all_reduce(own) / count
+  variance = (squares - mean.square()).clamp_min(0)
+  with torch.no_grad():
+    unbiased = variance * (count / max(1, count - 1))
+    for kept, found in (
+      (norm.running_mean, mean),
+      (norm.running_var, unbiased),
+    ):
+      assert kept is not None
+      kept.lerp_(found, BATCH_NORM_STEP)
+  scale = torch.rsqrt(variance + norm.eps) * norm.weight
+  columns = (slice(None), None, None)
+  centred = values - mean[columns]
+  return (centred * scale[columns] + norm.bias[columns]).to(inputs.dtype)
 
 
 def arithmetic(values: Tensor) -> torch.dtype:

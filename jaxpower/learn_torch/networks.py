@@ -2,7 +2,7 @@
 
 What there is and how large stands in `jaxpower.architectures`, how it computes
 in the modules that its entries name. The entry's module is imported only now,
-so adding a network changes nothing here.
+so adding a network changes nothing here. One of the user's is built by `own`.
 """
 
 import importlib
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from jaxpower.architectures import NETWORKS, sizes_of
+from jaxpower.architectures import network_of, sizes_of
 from jaxpower.config import Model
 
 
@@ -35,11 +35,14 @@ def build(
     input_shape: Of one input, as the dataset holds it, channels last.
     dropout: The rate.
   """
-  module = importlib.import_module(
-    f"jaxpower.learn_torch.{NETWORKS[model.name].module}"
-  )
-  network: nn.Module = module.build(
-    model.name, sizes_of(model), classes, vocabulary, input_shape, dropout
+  entry = network_of(model.name)
+  module = importlib.import_module(f"jaxpower.learn_torch.{entry.module}")
+  network: nn.Module = (
+    module.build(model, classes, vocabulary, input_shape, dropout)
+    if entry.own
+    else module.build(
+      model.name, sizes_of(model), classes, vocabulary, input_shape, dropout
+    )
   )
   # PyTorch's types know no `to` with a memory format alone.
   return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from jaxpower.architectures import NETWORKS
+from jaxpower.architectures import network_of
 from jaxpower.config import Trial
 from jaxpower.learn_torch.spec import Spec
 
@@ -34,10 +34,13 @@ def numerics_of(
     if compiled
     else "an operation",
   }
-  if NETWORKS[trial.model.name].batch_norm:
+  if network_of(trial.model.name).batch_norm:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
-    part = "per device" if spec.devices > 1 else part
+    if spec.devices > 1 and spec.batch_norm == "device":
+      part = "per device"
     numerics |= {"batch_norm": part, "running_variance": "unbiased"}
+  if spec.devices > 1:
+    numerics |= {"sharding": "replicated"}
   if trial.dropout > 0:
     numerics["dropout_draws"] = "PyTorch's, by seed and segment"
   return numerics

@@ -17,6 +17,7 @@ from jaxpower.data.labels import classes_of
 from jaxpower.learn_torch import evaluation, heads, networks
 from jaxpower.learn_torch.backbone import freeze
 from jaxpower.learn_torch.devices import devices_of
+from jaxpower.passes import chunk_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Spec:
   evaluated: int  # examples of a forward pass without a gradient
   compiled: bool
   devices: int  # how many, a process each
+  batch_norm: str  # "device": each normalises its own examples; or "global"
   features_once: bool = False  # whether the head is trained on kept features
   head_alone: bool = False  # whether the inputs are such features
   group_id: int = 0  # of those processes' group; 0: one process, no group
@@ -65,6 +67,7 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
   """Returns the spec of a trial on a data set."""
   tasks, devices = classes_of(sets.facts, trial.tasks), devices_of(trial)
   features_once = trial.transfer.features == "once"
+  shape = tuple(sets.train["input"].shape[1:])
   return Spec(
     model=trial.model,
     precision=trial.precision,
@@ -83,15 +86,17 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     uncertainty=trial.task_weighting == "uncertainty" and len(tasks) > 1,
     vocabulary=sets.facts.vocabulary,
     batch_size=trial.batch_size,
-    input_shape=tuple(sets.train["input"].shape[1:]),
+    input_shape=shape,
     input_dtype=str(sets.train["input"].dtype),
     label_shape=tuple(sets.train["label"].shape[1:]),
     evaluated=min(
-      evaluation.CHUNK,
+      chunk_of(trial, shape, on_cpu=devices[0].type == "cpu")
+      or evaluation.CHUNK,
       *(len(split["label"]) for split in sets.evaluated.values()),
     ),
     compiled=trial.framework == "torch_compile",
     devices=len(devices),
+    batch_norm=trial.batch_norm if len(devices) > 1 else "device",
     features_once=features_once,
   )
 

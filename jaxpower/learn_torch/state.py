@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from jaxpower.learn_torch import flax_weights
@@ -42,6 +44,38 @@ def fresh_state(
   """
   network = network_of(spec)
   network.load_state_dict(flax_weights.from_jax(network, params, batch_stats))
+  return state_of(network.to(device_of()))
+
+
+def fits(
+  spec: Spec, params: Mapping[str, Any], batch_stats: Mapping[str, Any]
+) -> None:
+  """Raises ValueError unless weights as Flax has them fit the network."""
+  flax_weights.from_jax(network_of(spec), params, batch_stats)
+
+
+@torch.no_grad()
+def logits_of_weights(
+  spec: Spec,
+  params: Mapping[str, Any],
+  batch_stats: Mapping[str, Any],
+  inputs: np.ndarray,
+) -> np.ndarray:
+  """Returns the network's logits with weights as Flax has them, on the CPU."""
+  network = network_of(spec)
+  network.load_state_dict(flax_weights.from_jax(network, params, batch_stats))
+  return network.eval()(torch.from_numpy(inputs)).numpy()
+
+
+def drawn_state(spec: Spec, seed: int) -> TrainState:
+  """Returns the state before the first update, drawn by the network itself.
+
+  For a user's network that has no twin in JAX. The generator of the process is
+  as it was afterwards.
+  """
+  with torch.random.fork_rng():
+    torch.manual_seed(seed)
+    network = network_of(spec)
   return state_of(network.to(device_of()))
 
 

@@ -9,6 +9,7 @@ compiles the loss and its gradient.
 
 import dataclasses
 import functools
+import os
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.learn_torch import evaluation, features, placement, programs
 from jaxpower.learn_torch.checkpoint import restore, save
-from jaxpower.learn_torch.devices import device_of, devices_of
+from jaxpower.learn_torch.devices import LAUNCHED, device_of, devices_of
 from jaxpower.learn_torch.distributed import coordinator
 from jaxpower.learn_torch.evaluation import Metrics
 from jaxpower.learn_torch.numerics import numerics_of
@@ -169,8 +170,12 @@ def numerics(placed: Placed) -> dict[str, Any]:
 def devices(trial: Trial) -> list[dict[str, Any]]:
   """Returns the "platform", "kind" and "index" here of a trial's devices.
 
-  With the "uuid" that CUDA gives a GPU, where this PyTorch tells it.
+  With the "uuid" that CUDA gives a GPU, where this PyTorch tells it. Of those
+  of several hosts only this process's own.
   """
+  found = devices_of(trial)
+  if LAUNCHED in os.environ:
+    found = found[:1]
   return [
     {"platform": "cpu", "kind": "cpu", "index": number}
     if device.type == "cpu"
@@ -180,7 +185,7 @@ def devices(trial: Trial) -> list[dict[str, Any]]:
       "index": device.index,
       "uuid": _uuid(device),
     }
-    for number, device in enumerate(devices_of(trial))
+    for number, device in enumerate(found)
   ]
 
 

@@ -17,25 +17,36 @@ import typing
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from jaxpower.architectures import MODELS, NETWORKS
+from jaxpower.architectures import MODELS, NETWORKS, OWN, network_of
 from jaxpower.config import (
+  ATTENTIONS,
   AUGMENTATIONS,
+  BATCH_NORMS,
   COMMAND,
+  COMMAND_BUFFERS,
+  COMPUTED,
   CROSSINGS,
+  DATA_SHARDINGS,
   DECAYS,
+  DRAWS,
   FEATURES,
   FRAMEWORKS,
+  LAYOUTS,
   MATMUL_PRECISIONS,
   MUON_MATRICES,
   OPTIMIZERS,
   PRECISIONS,
+  PROCESSES,
   PROGRAMS,
   SCALINGS,
   SCHEDULES,
+  SHARDINGS,
   STREAMING,
   TASK_WEIGHTINGS,
   Conditions,
   ConfigError,
+  Execution,
+  Model,
   Sweep,
   Trial,
   article,
@@ -64,13 +75,21 @@ CHOICES = {
   "matmul_precision": MATMUL_PRECISIONS,
   "augmentation": AUGMENTATIONS,
   "program": PROGRAMS,
+  "processes": PROCESSES,
   "streaming": STREAMING,
+  "sharding": SHARDINGS,
+  "data_sharding": DATA_SHARDINGS,
+  "batch_norm": BATCH_NORMS,
   "framework": (*FRAMEWORKS, COMMAND),
   "task_weighting": TASK_WEIGHTINGS,
   "transfer.features": FEATURES,
   "crossing": CROSSINGS,
   "optimizer.decay": DECAYS,
   "optimizer.muon_matrices": MUON_MATRICES,
+  "execution.attention": ATTENTIONS,
+  "execution.draws": DRAWS,
+  "execution.command_buffers": COMMAND_BUFFERS,
+  "execution.layout": LAYOUTS,
 }
 AT_LEAST = {
   "devices": 0,
@@ -82,6 +101,12 @@ AT_LEAST = {
   "accumulation": 0,
   "patience": 0,
   "model.heads": 1,
+  "execution.unroll": 1,
+  "execution.autotune_level": -1,
+  "execution.evaluation_chunk": 0,
+  "execution.chunks_in_flight": 1,
+  "power_limit_watts": 0,
+  "sm_clock_mhz": 0,
 }
 # Fields of a sweep: how long a worker is waited for, and saved after.
 WAITING = (
@@ -100,6 +125,10 @@ AT_MOST = {
   "budget_examples": 10**15,
   "devices": 10_000,
   "evaluate_every_examples": 10**15,
+  "execution.autotune_level": 5,
+  "execution.chunks_in_flight": 2,
+  "execution.evaluation_chunk": 2**31 - 1,
+  "execution.unroll": 1_000,
   "idle_seconds": 86_400,  # a day
   "model.depth": 100,
   "model.heads": 10_000,
@@ -110,8 +139,11 @@ AT_MOST = {
   "optimizer.warmup_examples": 10**15,
   "optimizer.weight_decay": 1e38,
   "patience": 10**15,
+  "power_limit_watts": 10_000,
+  "sm_clock_mhz": 10_000,
   "transfer.backbone_rate": 1e38,
 }
+SWITCHES_OF_ALL = ("evaluation_chunk",)  # of `execution`, beside JAX's own
 LARGEST = 10**300  # of a whole number that becomes a float; chosen
 MOST_TRIALS = 1_000_000  # of a sweep; chosen: their plan takes minutes
 # Of a sweep and so of its run folder; of 100 characters a folder can be made
@@ -159,6 +191,10 @@ def check_sweep(sweep: Sweep) -> None:
   for path, values in sweep.vary.items():
     if path not in paths and not is_free(path):
       raise ConfigError(unknown("field", path, paths), field="vary")
+    if path in COMPUTED:
+      raise ConfigError(
+        "is filled in from the file that is named; vary that", field=path
+      )
     if not values:
       raise ConfigError("give at least one value", field=f"vary.{path}")
     if len(set(map(repr, values))) < len(values):
@@ -306,7 +342,9 @@ def _check_ranges(conditions: Conditions, varied: Collection[str] = ()) -> None:
   """Checks each field alone; names in varied fields come with the trials."""
   for path, names in CHOICES.items():
     name = get(conditions, path)
-    if name not in names and path not in varied:
+    if path in varied or (path == "model.name" and OWN in name):
+      continue
+    if name not in names:
       what = path.removesuffix(".name").replace(".", " ")
       raise ConfigError(unknown(what, name, names))
   _check_accuracy("target_accuracy", conditions.target_accuracy)
@@ -371,7 +409,7 @@ def _field_error(conditions: Conditions, path: str, reason: str) -> ConfigError:
 
 def _check_together(trial: Trial) -> None:
   """Raises ConfigError on values that are right alone and not together."""
-  name, network = trial.model.name, NETWORKS[trial.model.name]
+  name, network = trial.model.name, network_of(trial.model.name)
   rule = OPTIMIZERS[trial.optimizer.name]
   for path, having in (
     ("model.name", network.frameworks),
@@ -384,6 +422,7 @@ def _check_together(trial: Trial) -> None:
     models = ", ".join(n for n in MODELS if NETWORKS[n].dropout)
     reason = f"{name} has no dropout; models that have: {models}"
     raise _field_error(trial, "dropout", reason)
+  check_options(trial)
   layers = network.layers * trial.model.depth
   if layers < 1 or not layers.is_integer():
     raise ConfigError(
@@ -393,9 +432,14 @@ def _check_together(trial: Trial) -> None:
     )
   if trial.augmentation != "none" and "image" not in network.reads:
     raise _field_error(trial, "augmentation", f"{name} reads no images")
+  _check_execution(trial)
   if trial.batch_size % (trial.accumulation or 1):
     reason = f"must divide batch_size {trial.batch_size}"
     raise _field_error(trial, "accumulation", reason)
+  if trial.framework != "jax" and trial.processes == "one":
+    reason = "PyTorch has a process for each device; take auto"
+    raise _field_error(trial, "processes", reason)
+  _check_sharding(trial)
   schedule = trial.optimizer.schedule
   if schedule in ("one_cycle", "warm_up") and trial.optimizer.warmup_examples:
     raise ConfigError(
@@ -412,8 +456,76 @@ def _check_command(trial: Trial) -> None:
       "a command starts from what it likes; name it in the command",
       field="transfer",
     )
+  for path in ("power_limit_watts", "sm_clock_mhz"):
+    if get(trial, path):
+      reason = "not for commands; take 0, and set it before the sweep"
+      raise _field_error(trial, path, reason)
   template.check(trial, pathlib.Path.cwd())
   metrics.check(trial)
+
+
+def _check_execution(trial: Trial) -> None:
+  """Raises ConfigError on a switch that the trial's framework has not."""
+  if trial.framework == "jax":
+    return
+  usual = dataclasses.asdict(Execution())
+  for name, value in dataclasses.asdict(trial.execution).items():
+    if value != usual[name] and name not in SWITCHES_OF_ALL:
+      reason = f"only in jax, not in {trial.framework}; change it or framework"
+      raise _field_error(trial, f"execution.{name}", reason)
+
+
+def check_options(trial: Trial) -> None:
+  """Raises ConfigError where a network is given sizes that it has not.
+
+  The package's networks have width, depth and heads; a user's has the options
+  that its class takes.
+  """
+  model, plain = trial.model, Model()
+  if OWN not in model.name:
+    if model.options:
+      raise ConfigError(
+        f"{model.name} takes no options; it has model.width, model.depth and"
+        " model.heads",
+        field="model.options",
+        value=", ".join(model.options),
+      )
+    return
+  for field in ("width", "depth", "heads"):
+    if (value := getattr(model, field)) != getattr(plain, field):
+      raise ConfigError(
+        f"{model.name} has its sizes from model.options; write"
+        f" model.options.{field}",
+        field=f"model.{field}",
+        value=f"{value:g}",
+      )
+  if trial.optimizer.muon_matrices == "hidden":
+    raise ConfigError(
+      f"which layer of {model.name} is the first is not known; take all",
+      field="optimizer.muon_matrices",
+      value="hidden",
+    )
+
+
+def _check_sharding(trial: Trial) -> None:
+  """Raises ConfigError where arrays cannot lie on the devices as asked for."""
+  name, divided = trial.framework, trial.data_sharding == "divided"
+  jax_alone = f"not in {name}; take {{}}, or framework jax"
+  if name != "jax" and trial.sharding == "fsdp":
+    raise _field_error(trial, "sharding", jax_alone.format("replicated"))
+  if name != "jax" and divided:
+    raise _field_error(trial, "data_sharding", jax_alone.format("replicated"))
+  if divided and trial.streaming == "always":
+    reason = "streaming always leaves the set on the host; take one of them"
+    raise _field_error(trial, "data_sharding", reason)
+  if divided and trial.transfer.features == "once":
+    reason = "features are kept whole on each device; take auto"
+    raise _field_error(trial, "data_sharding", reason)
+  normed = network_of(trial.model.name).batch_norm
+  if name == "torch_compile" and normed and trial.batch_norm == "global":
+    # What its batch norms send is in no graph of one piece.
+    reason = "not in torch_compile; take device, or framework torch or jax"
+    raise _field_error(trial, "batch_norm", reason)
 
 
 def check_transfer(trial: Trial) -> None:

@@ -8,8 +8,16 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from jaxpower.config import COMMAND, Conditions, Sweep, Trial, put, sources
-from jaxpower.plan import checks
+from jaxpower.config import (
+  COMMAND,
+  Conditions,
+  Sweep,
+  Trial,
+  put,
+  sources,
+  with_seed,
+)
+from jaxpower.plan import checks, identity
 from jaxpower.script import template
 
 OWN_DATA = "own data"  # of a command that does not say which
@@ -23,18 +31,18 @@ def expand(sweep: Sweep) -> list[Trial]:
   checks.check_sweep(sweep)
   trials = []
   for values in itertools.product(*sweep.vary.values()):
-    for seed in range(sweep.seeds):
-      varied = dict(zip(sweep.vary, values, strict=True))
-      trial = trial_of(sweep, varied, seed)
-      checks.check_with_sources(trial, checks.check_trial)
-      trials.append(trial)
+    varied = dict(zip(sweep.vary, values, strict=True))
+    setting = trial_of(sweep, varied, seed=0)
+    checks.check_with_sources(setting, checks.check_trial)
+    trials += [with_seed(setting, seed) for seed in range(sweep.seeds)]
   return _in_order(trials, sweep.order_seed)
 
 
 def trial_of(sweep: Sweep, values: Mapping[str, Any], seed: int) -> Trial:
   """Makes one trial of a sweep: its conditions with these values and seed.
 
-  Raises ConfigError where a value is not of its field's type.
+  Raises ConfigError where a value is not of its field's type, ConfigError or
+  DataError where a file of the user's that it names cannot be used.
   """
   shared = {
     field.name: getattr(sweep, field.name)
@@ -49,6 +57,8 @@ def trial_of(sweep: Sweep, values: Mapping[str, Any], seed: int) -> Trial:
   _drop_other_tasks(trial)
   if trial.framework == COMMAND:
     _complete_command(trial)
+  else:
+    identity.fill_in(trial)
   return trial
 
 
@@ -95,9 +105,11 @@ def _in_order(trials: list[Trial], order_seed: int) -> list[Trial]:
   """
   frameworks = list(dict.fromkeys(trial.framework for trial in trials))
   random.Random(f"frameworks of {order_seed}").shuffle(frameworks)
+  blocks: dict[int, list[Trial]] = {}
+  for trial in trials:
+    blocks.setdefault(trial.seed, []).append(trial)
   ordered = []
-  for seed in sorted({trial.seed for trial in trials}):
-    block = [trial for trial in trials if trial.seed == seed]
+  for seed, block in sorted(blocks.items()):
     random.Random(f"seed {seed} of {order_seed}").shuffle(block)
     turns = frameworks if seed % 2 == 0 else frameworks[::-1]
     ordered += sorted(block, key=lambda trial: turns.index(trial.framework))

@@ -11,7 +11,7 @@ import copy
 import dataclasses
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jaxpower.config import (
@@ -35,7 +35,22 @@ from jaxpower.records import TrialRecord, detail_needed, varied_value
 
 
 class GrowthError(Exception):
-  """A recorded trial is no part of a sweep: one line says where they differ."""
+  """A recorded trial is no part of a sweep: one line says where they differ.
+
+  Attributes:
+    fix: How the folder can be continued all the same; may be empty.
+  """
+
+  def __init__(self, reason: str, fix: str = ""):
+    super().__init__(reason)
+    self.fix = fix
+
+
+# What differs alone where a folder was begun when all devices were the default.
+ALL_DEVICES = ["devices: 0 -> 1"]
+TAKE_ALL_DEVICES = (
+  "0, all devices, was the default; --config.devices=0 goes on in this folder"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,19 +86,18 @@ class Grown:
 
 def grow(
   asked: Sweep,
-  expanded: Sequence[Trial],
+  planned: Mapping[str, Trial],
   recorded: Mapping[str, TrialRecord],
 ) -> Grown:
   """Adds to a sweep what the records of its folder have beyond it.
 
   Args:
     asked: The sweep that is to be run in the folder.
-    expanded: Its trials, without their pretrainings.
+    planned: Its trials by id, without their pretrainings.
     recorded: The newest record of each trial in the folder, by trial id.
 
   Raises GrowthError where a recorded trial would be no part of the sweep.
   """
-  planned = {trial_id(trial): trial for trial in expanded}
   trials = {
     name: planned[name]
     if name in planned and is_of_today(Trial, record.config)
@@ -92,7 +106,7 @@ def grow(
   }
   origins = {
     trial_id(source)
-    for trial in (*expanded, *trials.values())
+    for trial in (*planned.values(), *trials.values())
     for source in sources(trial)
   }
   settings = {
@@ -191,7 +205,8 @@ def _check_part_of(asked: Sweep, paths: Iterable[str], trial: Trial) -> None:
   )
   ours = to_dict(trial_of(asked, values, trial.seed))
   if changes := differences(to_dict(trial), ours):
-    raise GrowthError("; ".join(changes))
+    fix = TAKE_ALL_DEVICES if changes == ALL_DEVICES else ""
+    raise GrowthError("; ".join(changes), fix)
 
 
 def _plain(path: str, value: Any) -> str:

@@ -7,7 +7,7 @@ and where it left none the trials that need them fail with that reason.
 """
 
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 from jaxpower import weights
 from jaxpower.config import Trial, sources, trial_id
@@ -17,21 +17,24 @@ from jaxpower.records import TrialRecord
 WITHOUT_WEIGHTS = ("failed", "diverged")
 
 
-def with_sources(trials: Iterable[Trial]) -> list[Trial]:
+def with_sources(trials: Mapping[str, Trial]) -> dict[str, Trial]:
   """Puts each trial's pretrainings before it, where they are not there yet.
+
+  Takes and returns trials by their id, in their order.
 
   A pretraining that many trials share stands once, before the first of them;
   the order is otherwise kept.
   """
   ordered: dict[str, Trial] = {}
-  for trial in trials:
-    for needed in (*reversed(tuple(sources(trial))), trial):
-      ordered.setdefault(trial_id(needed), needed)
-  return list(ordered.values())
+  for name, trial in trials.items():
+    for source in reversed(tuple(sources(trial))):
+      ordered.setdefault(trial_id(source), source)
+    ordered.setdefault(name, trial)
+  return ordered
 
 
 def unusable(
-  trials: Sequence[Trial],
+  trials: Mapping[str, Trial],
   done: Mapping[str, TrialRecord],
   folder: pathlib.Path,
 ) -> dict[str, str]:
@@ -41,7 +44,7 @@ def unusable(
   pretraining that must be run again needs its own pretraining too.
 
   Args:
-    trials: The trials of a sweep, each after its pretrainings.
+    trials: The trials of a sweep by id, each after its pretrainings.
     done: The records that stand, by trial id; other trials are to be run.
     folder: The run folder.
 
@@ -50,8 +53,7 @@ def unusable(
   """
   needed: set[str] = set()
   problems: dict[str, str] = {}
-  for trial in reversed(trials):
-    name = trial_id(trial)
+  for name, trial in reversed(tuple(trials.items())):
     if name in done:
       if name not in needed or done[name].status in WITHOUT_WEIGHTS:
         continue

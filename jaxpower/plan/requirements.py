@@ -6,15 +6,27 @@ packages or what a worker says of its devices. All raise ConfigError before
 anything is trained or written.
 """
 
+import collections
+import functools
 import importlib.util
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from jaxpower import data, weights
-from jaxpower.architectures import MODELS, NETWORKS
-from jaxpower.config import COMMAND, ConfigError, Trial, sources, unknown
+from jaxpower.architectures import MODELS, NETWORKS, network_of
+from jaxpower.config import (
+  COMMAND,
+  ConfigError,
+  Trial,
+  sources,
+  to_dict,
+  trial_id,
+  unknown,
+)
 from jaxpower.messages import Ready
-from jaxpower.plan.checks import SOURCE
+from jaxpower.plan.checks import SOURCE, check_with_sources
+from jaxpower.power import board_settings
+from jaxpower.power.board_settings import BoardSettings
 
 
 def check_installed(trial: Trial) -> None:
@@ -86,7 +98,7 @@ def check_kind(trial: Trial, kind: str) -> None:
   """
   name = trial.model.name
   readers = [n for n in MODELS if kind in NETWORKS[n].reads]
-  if name not in readers:
+  if kind not in network_of(name).reads:
     raise ConfigError(
       f"does not read {trial.data} ({kind}); models that do:"
       f" {', '.join(readers)}",
@@ -164,27 +176,96 @@ def _inputs(name: str) -> str:
   return f"{facts.kind} {shape}{tokens}"
 
 
-def check_devices(trials: Iterable[Trial], ready: Ready) -> None:
-  """Raises ConfigError where trials need devices that the worker has not.
+def check_board_settings(trials: Iterable[Trial]) -> None:
+  """Raises ConfigError where trials set GPUs as they cannot be, by us."""
+  wanted = {(t.power_limit_watts, t.sm_clock_mhz) for t in trials}
+  for watts, clock in sorted(wanted - {(0.0, 0)}):
+    try:
+      board_settings.check(BoardSettings(watts, clock))
+    except board_settings.SettingsError as error:
+      raise ConfigError(str(error)) from None
+
+
+def unfit(trials: Iterable[Trial], ready: Ready) -> dict[str, ConfigError]:
+  """Says of each trial that this machine cannot run why, by trial id.
 
   `ready` is the answer of the worker that is to run the trials.
   """
+  found = {}
   for trial in trials:
-    if trial.framework == COMMAND:
-      continue
-    devices = trial.devices or ready.devices
-    if devices > ready.devices:
-      raise ConfigError(
-        f"this machine has {ready.devices} ({ready.device_kind})",
-        field="devices",
-        value=str(devices),
+    try:
+      check_with_sources(trial, functools.partial(check_devices, ready=ready))
+    except ConfigError as error:
+      found[trial_id(trial)] = error
+  return found
+
+
+def left_out(unfit: Mapping[str, ConfigError]) -> list[str]:
+  """Says in a line for each reason how many trials are left out for it."""
+  counts = collections.Counter(map(str, unfit.values()))
+  return [
+    f"{reason} ({count} {'trial is' if count == 1 else 'trials are'} left out)"
+    for reason, count in counts.items()
+  ]
+
+
+def check_devices(trial: Trial, ready: Ready) -> None:
+  """Raises ConfigError where a trial needs devices that the worker has not."""
+  if trial.framework == COMMAND:
+    return
+  devices = trial.devices or ready.devices
+  # A CPU gives as many processes a device as are asked for.
+  bounded = ready.platform != "cpu" or trial.processes != "device"
+  if bounded and devices > ready.devices:
+    raise ConfigError(
+      f"this machine has {ready.devices} ({ready.device_kind})",
+      field="devices",
+      value=str(devices),
+    )
+  micro_batches = trial.accumulation or 1
+  parts = devices * micro_batches
+  if trial.batch_size % parts:
+    times = "" if micro_batches == 1 else f"{micro_batches} times "
+    near = _near(trial.batch_size, parts, trial.evaluate_every_examples)
+    raise ConfigError(
+      f"not a multiple of {times}the {devices} devices it is divided over;"
+      f" take {near}, or other devices",
+      field="batch_size",
+      value=str(trial.batch_size),
+    )
+
+
+MOST_TRIED = 10_000  # multiples looked at for a better batch size; chosen
+
+
+def _near(batch: int, parts: int, every: int) -> str:
+  """Names the batch sizes next to one that can be divided into equal parts.
+
+  If there are such, they divide the examples between two evaluations, too.
+  """
+  below = range(batch // parts * parts, 0, -parts)[:MOST_TRIED]
+  above = range(batch // parts * parts + parts, every + 1, parts)[:MOST_TRIED]
+  sides = [next((n for n in s if every % n == 0), 0) for s in (below, above)]
+  if not any(sides):
+    sides = [batch // parts * parts, batch // parts * parts + parts]
+  return " or ".join(str(size) for size in sides if size)
+
+
+def with_own_networks(
+  trials: Iterable[Trial],
+) -> list[tuple[Trial, data.Facts]]:
+  """Picks trials with a network of the user's, one of each that differs.
+
+  Seeds, rates and batch sizes make no other network. Each comes with the facts
+  of its data.
+  """
+  picked: dict[str, Trial] = {}
+  for trial in trials:
+    if trial.framework != COMMAND and network_of(trial.model.name).own:
+      facts = (
+        to_dict(trial.model),
+        *(trial.data, trial.data_fingerprint, trial.tasks, trial.precision),
+        *(trial.dropout, trial.transfer.features),
       )
-    micro_batches = trial.accumulation or 1
-    if trial.batch_size % (devices * micro_batches):
-      times = "" if micro_batches == 1 else f"{micro_batches} times "
-      raise ConfigError(
-        f"not a multiple of {times}the {devices} devices it is divided over;"
-        " change it or set devices",
-        field="batch_size",
-        value=str(trial.batch_size),
-      )
+      picked.setdefault(repr(facts), trial)
+  return [(trial, data.describe(trial.data)) for trial in picked.values()]

@@ -108,6 +108,7 @@ def board_state(board: Board) -> dict[str, Any]:
     "persistence": None if persistence is None else bool(persistence),
     "ecc": None if ecc is None else bool(ecc[0]),
     "mig": board.mig,
+    "memory_used_bytes": _memory_used(handle),
     "throttle_reasons": None
     if reasons is None
     else [text for bit, text in THROTTLE_REASONS.items() if reasons & bit],
@@ -126,6 +127,12 @@ def _query(call: Callable[..., Any], *args: Any) -> Any:
 def _watts(call: Callable[..., Any], handle: Any) -> float | None:
   milliwatts = _query(call, handle)
   return None if milliwatts is None else milliwatts * 1e-3
+
+
+def _memory_used(handle: Any) -> int | None:
+  """Returns the bytes of a board that are taken, by whomever."""
+  memory = _query(pynvml.nvmlDeviceGetMemoryInfo, handle)
+  return None if memory is None else int(memory.used)
 
 
 def other_processes(handle: Any) -> dict[str, Any]:
@@ -203,6 +210,7 @@ class StateLog:
     self.first: list[dict[str, Any]] = []
     self.last: list[dict[str, Any]] = []
     self.changes: list[Change] = []
+    self.memory_peaks: dict[str, int] = {}  # bytes taken, the most seen
     self.warnings: list[Problem] = []
 
   def update(self) -> None:
@@ -218,6 +226,9 @@ class StateLog:
     self.first = self.first or states
     self.last = states
     for state in states:
+      if (used := state["memory_used_bytes"]) is not None:
+        peak = self.memory_peaks.get(state["uuid"], 0)
+        self.memory_peaks[state["uuid"]] = max(peak, used)
       for warning in state_warnings(state):
         if warning not in self.warnings:
           self.warnings.append(warning)
@@ -228,6 +239,7 @@ class StateLog:
       "start": self.first,
       "end": self.last,
       "changes": [asdict(change) for change in self.changes],
+      "memory_peak_bytes": self.memory_peaks,
     }
 
 

@@ -24,10 +24,10 @@ FEWEST_INTERVALS = 8
 # Sensors of one rhythm may tick at other instants: the best of these shifts, in
 # intervals, counts.
 SHIFTS = (-1, 0, 1)
-# Errors are taken to be this much more alike than the powers, at most as one:
+# Errors are taken to be so much more alike than the powers, at most as one:
 # ticks of 20 ms under steps of 37 ms, not in step with one another, moved alike
 # by 0.34 (median), and their errors were nearly one (tests, power_correlation).
-CAUTION = 2.0
+CAUTION = 1.2
 # A power that spreads by less than this share of its mean tells nothing.
 LIVELY = 1e-3
 

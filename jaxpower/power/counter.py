@@ -198,6 +198,8 @@ def _inside(ticks: Ticks, i: int, part: float) -> float:
   before, later = ticks.neighbours(i)
   if before is None or later is None or before == later:
     return part * here
+  if ticks.is_long(i):  # it has many jumps
+    return part * here
   if ticks.is_noise(i, before - later):
     return part * here
   knee = (here - later) / (before - later)

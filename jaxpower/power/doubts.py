@@ -13,7 +13,8 @@ SHARE_OF_IDLE = 0.1  # a reading below this share of the idle power has failed
 # Power that moved as often as this stands still where it repeats for so long,
 # and so many times as long as it does at most when it moves. This many points
 # around a window tell.
-STILL_SECONDS, STILL_TIMES, FEWEST_CHANGES, AROUND = 1.0, 3.0, 10, 64
+STILL_SECONDS, STILL_TIMES, FEWEST_CHANGES, AROUND = 1.0, 4.0, 10, 64
+USUAL = 0.75  # of the time is spent in runs of usual length
 COARSEST = 10.0  # watts: no step of a reading is taken for coarser
 MILLIWATT = 1e-3  # the finest step that a driver tells
 
@@ -54,8 +55,7 @@ def unseen_joules(
   ends = [seconds[first] for first, _ in runs[1:]] + [seconds[-1]]
   begins = [seconds[first] for first, _ in runs]
   lengths = [b - a for a, b in zip(begins, ends, strict=True)]
-  usual = sorted(lengths)[-(len(lengths) // 4) - 1]
-  limit = max(STILL_SECONDS, STILL_TIMES * usual)
+  limit = max(STILL_SECONDS, STILL_TIMES * _usual(lengths))
   low, high = min(watts), max(watts)
   longest = joules = 0.0
   for (_, shown), begin, stop, length in zip(
@@ -66,6 +66,21 @@ def unseen_joules(
       longest = max(longest, length)
       joules += inside * max(high - shown, shown - low)
   return longest, joules
+
+
+def _usual(lengths: Sequence[float]) -> float:
+  """Returns the length of run up to which USUAL of the time is spent.
+
+  The longest is left out, as it may be the one to judge. Most runs may be short
+  ones, between one level and the next, and yet take little of the time.
+  """
+  *others, _ = sorted(lengths)
+  passed, wanted = 0.0, USUAL * sum(others)
+  for length in others:
+    passed += length
+    if passed >= wanted:
+      return length
+  return 0.0
 
 
 def _runs(watts: Sequence[float]) -> list[tuple[int, float]]:

@@ -75,7 +75,7 @@ class EstimateSource:
     cores = usable_cores() if own else os.cpu_count() or 1
     self.model = model or cpu_model(read_cpu(), cores)
     self.cpu_time = CpuTime() if own else None
-    self._whose: Whose = whose
+    self.whose: Whose = whose
     self._machine_time = MachineTime()
     # Since when a machine was up it has spent much: told from now on.
     self._first = None if own else self._machine_time.read()
@@ -119,7 +119,7 @@ class EstimateSource:
 
   def describe(self) -> dict[str, object]:
     """Describes the assumptions."""
-    counts = f"CPU time of {COUNTED[self._whose]}"
+    counts = f"CPU time of {COUNTED[self.whose]}"
     return {
       "source": "estimate",
       "assumptions": {**asdict(self.model), "counts": counts},

@@ -16,6 +16,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, replace
 
 from jaxpower.power.doubts import implausible
+from jaxpower.power.lag import fresh, lag_behind
 from jaxpower.power.reading import Domain, Reading
 from jaxpower.power.recording import Recording
 from jaxpower.power.ticks import Tick, Tracker
@@ -31,6 +32,9 @@ STAYING_PERIODS, UNKNOWN_PERIOD = 1.5, 0.1
 STUCK_PERIODS = 6
 # One that is always fresh has, after so many seconds and updates.
 STILL_SECONDS, STILL_UPDATES = 0.2, 50
+UPDATE_KNOWN = 0.25  # of its period
+# Power is lively where so many readings differ by this share of the highest.
+LATEST, SWINGS = 8, 0.25
 FEWEST_POINTS = 8  # of a power that may be said never to have moved
 OVERDUE_PERIODS = 2.5  # without a tick: the next one is not merely to come
 # Power that averages longer comes too late to be waited for beside a counter.
@@ -65,8 +69,9 @@ class History:
   points i-1 and i. `continuous` counters have a point at every read. `noise` is
   the counter's own, in joules. `pauses` are stretches without a read, as when
   the process was stopped, or with a power that cannot be one, as 0 W, for which
-  `idle_watts` helps where it was measured. Old readings, points and gaps can be
-  dropped.
+  `idle_watts` helps where it was measured. `lag` is the seconds by which the
+  counter is late, None where that is not known. Old readings, points and gaps
+  can be dropped.
   """
 
   def __init__(self, domain: Domain):
@@ -90,6 +95,7 @@ class History:
     self.noise = 0.0
     self.longest_gap = LONGEST_GAP
     self.idle_watts: float | None = None
+    self.lag: float | None = None
     self._shown: tuple[float, float] | None = None  # power: when, watts
     self._mean: float | None = None  # watts of the last tick
     self._compared = self._same = 0  # ticks, and those that read the same
@@ -175,11 +181,22 @@ class History:
       if self.power_points and seconds <= self.power_points[-1]:
         return
     else:
-      seconds = now - shift
+      seconds = self._last_update(now) - shift
       if self.power_points and seconds - self.power_points[-1] < stays:
         return
     self.power_points.append(seconds)
     self.power_watts.append(watts)
+
+  def _last_update(self, now: float) -> float:
+    """Returns when a power that stayed was last updated, where that is known.
+
+    All points then lie at one part of an update, so that steps in rhythm with
+    it show.
+    """
+    update = self.power.predict(now)
+    if update is None or update[1] > UPDATE_KNOWN * (self.power.period or 0.0):
+      return now
+    return update[0]
 
   def _add_energy(self, reading: Reading, joules: float) -> None:
     """Adds a point at each tick, or at each read of a continuous counter."""
@@ -220,6 +237,24 @@ class History:
     if before is not None and abs(mean - before) > 3 * slack * abs(mean):
       self._compared += 1
       self._same += abs(mean - watts) <= slack * watts
+
+  @property
+  def is_lively(self) -> bool:
+    """Whether power moves enough just now to show how late the counter is."""
+    watts = self.power_watts[-LATEST:]
+    if not self.has_counter or not self._powered or len(watts) < LATEST:
+      return False
+    late = self.domain.power_window_seconds > LONGEST_AWAITED
+    return not late and max(watts) - min(watts) > SWINGS * max(watts)
+
+  def learn_lag(self, begin: float) -> None:
+    """Finds out by the reads from an instant on how late the counter is."""
+    first = bisect_left(self.points, begin)
+    early = bisect_left(self.seconds, begin)
+    updates = fresh(self.seconds[early:], self.watts[early:])
+    lag = lag_behind(self.points[first:], self.energies[first:], *updates)
+    if lag is not None:
+      self.lag = lag
 
   @property
   def part_time(self) -> bool:

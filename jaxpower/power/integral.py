@@ -39,11 +39,11 @@ from jaxpower.power.counter import (
 from jaxpower.power.swing import NEIGHBOURS, whiteness
 
 # Calibrated by benchmarks/meter_accuracy.py on seeds below 1000.
-UNSEEN_LOCAL = 0.30  # of the change between the two updates, of slow power
-UNSEEN_TYPICAL = 0.20  # of the root mean square change, of slow power
+UNSEEN_LOCAL = 0.25  # of the change between the two updates, of slow power
+UNSEEN_TYPICAL = 0.17  # of the root mean square change, of slow power
 # Of white power the mean square change is twice the variance of readings; a
 # reading of a quarter of the time leaves three quarters of that unseen.
-UNSEEN_WHITE = 0.375
+UNSEEN_WHITE = 0.32
 INTERIOR = 1.0  # whole intervals add up as chance at most
 LEAST_CHANCE = 0.35  # some of it never cancels
 CHANCE = 1.15  # times the ratio of sums that `_chance` takes
@@ -53,6 +53,7 @@ LAG = 0.25  # of an update
 FLOOR = 0.01  # of the energy, by which no integral is better; chosen
 # Power inside a long averaging window swings by this part of itself, at least.
 SMOOTHED = 0.02  # chosen
+SHARED = 0.75  # power of the share; calibrated as the weights above
 BOXCAR = 0.29  # sqrt(1 / 12): what a boxcar smooths away of white power
 
 
@@ -108,7 +109,9 @@ def from_power(
     variance += (beyond * swing) ** 2
   variance += (LAG * update * (watts[final] - watts[low])) ** 2
   if window:
-    variance += 2 * _smoothed(seconds, watts, low, final, window)
+    smoothed = _smoothed(seconds, watts, low, final, window)
+    # In less than a window both edges miss much of the same.
+    variance += 2 * smoothed * min(1.0, (end - start) / window) ** SHARED
   variance += (FLOOR * joules / NORMAL_95) ** 2
   return Estimate(joules, NORMAL_95 * math.sqrt(variance), high - low)
 

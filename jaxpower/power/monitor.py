@@ -26,6 +26,7 @@ from jaxpower.power.reading import Domain, Problem, Source, record_line
 from jaxpower.power.recording import Timeline
 from jaxpower.power.sampler import Sampler
 from jaxpower.power.sensor import characterise
+from jaxpower.power.shared import divided
 from jaxpower.power.sources import Meter, open_meter
 from jaxpower.power.window import Handle, Window
 from jaxpower.power.window_log import FORKED, WindowLog
@@ -49,7 +50,9 @@ class Monitor:
   UUID, PCI address or index of NVML, one or several; by default those visible
   to this process. `interval_seconds` reads at a fixed pace instead of near the
   sensors' ticks. `estimate_of` says whose CPU time a CPU model counts, of this
-  "process" or of the "machine".
+  "process" or of the "machine". `at_once` says how many trials the machine runs
+  at once: what they share is divided among them (`power.shared`); `own_cores`
+  that each has cores of its own.
 
   A monitor is entered once. Raises MeterError when a meter asked for by name
   cannot be read, or a GPU is not there.
@@ -63,6 +66,8 @@ class Monitor:
     gpus: GpuName | Sequence[GpuName] | None = None,
     interval_seconds: float | None = None,
     estimate_of: Whose = "process",
+    at_once: int = 1,
+    own_cores: bool = False,
   ):
     if interval_seconds is not None and not 0 < interval_seconds < math.inf:
       raise ValueError(f"interval_seconds must be above 0: {interval_seconds}")
@@ -72,6 +77,8 @@ class Monitor:
     else:
       self._opened = Meter(list(meter))
       self.meter = "given"
+    sources = divided(self._opened.sources, at_once, own_cores)
+    self._opened.sources = sources
     self.idle_watts: dict[str, float] = {}
     self._wait = wait
     self._pid = os.getpid()
@@ -90,7 +97,8 @@ class Monitor:
   @property
   def domains(self) -> tuple[Domain, ...]:
     """What is measured: the job's domains first, then GPUs apart."""
-    domains = (history.domain for history in self._sampler.histories)
+    channels = self._sampler.channels
+    domains = (domain for c in channels for domain in c.source.domains)
     return tuple(sorted(domains, key=lambda domain: not domain.counted))
 
   @property
@@ -101,7 +109,8 @@ class Monitor:
   @property
   def cautions(self) -> tuple[Problem, ...]:
     """What a person should know about these numbers, each with its fix."""
-    thinned = [h.recording.problem for h in self._sampler.histories]
+    channels = self._sampler.channels
+    thinned = [h.recording.problem for c in channels for h in c.histories]
     return tuple(
       dict.fromkeys(
         [

@@ -208,44 +208,46 @@ class NvmlSource:
     return (self._domain,)
 
   def read(self) -> tuple[Reading]:
-    """Reads all fields in one query; what failed is None."""
-    uuid = self._domain.name
-    values: dict[int, Any] = {}
-    legacy: dict[str, float] = {}
-    failure = None
+    """Reads all fields in one query; what failed is None.
+
+    It runs often, after a pause each time: short code is what makes it cheap.
+    """
+    joules = instant = average = stamp = failure = None
+    refusal = 0
+    answer: Any = ()
     begin = time.monotonic()
     try:
       if self._fields:
         answer = pynvml.nvmlDeviceGetFieldValues(self._handle, self._fields)
-        values = {field.fieldId: field for field in answer}
-      for name, call in self._legacy.items():
-        legacy[name] = float(call(self._handle))
+      if self._legacy:
+        joules, average = self._read_legacy()
     except pynvml.NVMLError as error:
-      failure = f"NVML answers: {error}"
+      failure, answer = f"NVML answers: {error}", ()
     end = time.monotonic()
-    joules = _milli(values.get(COUNTER), legacy.get("counter"))
-    instant = _milli(values.get(INSTANT), None)
-    average = _milli(values.get(AVERAGE), legacy.get("power_average"))
-    if failure is None and joules is None and instant is None:
-      failure = self._field_failure(values) if average is None else None
-    return (
-      Reading(
-        uuid,
-        begin,
-        end,
-        joules,
-        instant if instant is not None else average,
-        _stamp(values.get(COUNTER), begin, end),
-        failure,
-      ),
-    )
+    for field in answer:
+      value, kind = field_value(field), field.fieldId
+      if value is None:
+        refusal = refusal or field.nvmlReturn
+      elif kind == COUNTER:
+        joules, stamp = value * 1e-3, _stamp(field.timestamp, begin, end)
+      elif kind == INSTANT:
+        instant = value * 1e-3
+      else:
+        average = value * 1e-3
+    watts = average if instant is None else instant
+    if joules is None and watts is None and failure is None:
+      failure = "NVML gave no value"
+      if refusal:
+        failure = f"NVML answers: {pynvml.NVMLError(refusal)}"
+    name = self._domain.name
+    return (Reading(name, begin, end, joules, watts, stamp, failure),)
 
-  def _field_failure(self, values: dict[int, Any]) -> str:
-    """Says why a query that went well gave no value."""
-    for field in values.values():
-      if field.nvmlReturn != pynvml.NVML_SUCCESS:
-        return f"NVML answers: {pynvml.NVMLError(field.nvmlReturn)}"
-    return "NVML gave no value"
+  def _read_legacy(self) -> tuple[float | None, float | None]:
+    """Reads joules and average watts by the calls of older drivers."""
+    told = {
+      name: call(self._handle) * 1e-3 for name, call in self._legacy.items()
+    }
+    return told.get("counter"), told.get("power_average")
 
   def describe(self) -> dict[str, object]:
     """Describes what the card offers, and what not."""
@@ -276,22 +278,14 @@ def _highest_watts(handle: Any) -> float:
   return LIMITS * highest if highest > 0 else MAX_WATTS
 
 
-def _milli(field: Any, legacy: float | None) -> float | None:
-  """Converts a field, or an older call's answer, from mJ or mW to J or W."""
-  value = None if field is None else field_value(field)
-  if value is None:
-    value = legacy
-  return None if value is None else value * 1e-3
-
-
-def _stamp(field: Any, begin: float, end: float) -> float | None:
+def _stamp(microseconds: int, begin: float, end: float) -> float | None:
   """Brings the driver's own time of a value to the monotonic clock.
 
   None where it is missing or cannot be: in the future, or minutes old, as
   after a step of the wall clock.
   """
-  if field is None or field.nvmlReturn or not field.timestamp:
+  if not microseconds:
     return None
-  stamp = field.timestamp * 1e-6 - time.time() + time.monotonic()
+  stamp = microseconds * 1e-6 - time.time() + time.monotonic()
   oldest, newest = begin - OLDEST_STAMP_SECONDS, end + NEWEST_STAMP_SECONDS
   return stamp if oldest < stamp < newest else None

@@ -11,12 +11,11 @@ is recorded then, and a line says so, but nothing fails.
 import math
 import os
 import tempfile
-import threading
 import weakref
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -49,6 +48,7 @@ class Chunk:
 
 
 Columns = tuple[array, array, array]  # seconds, joules, watts
+Lock = AbstractContextManager[bool, None]  # of threading, of either kind
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class _Block:
 class Recording:
   """Readings in the order they came; older ones are moved away by `spill`.
 
-  Readings are added and spilled by one thread alone. `count` is how many were
-  ever added. `problem` says why some were dropped.
+  Readings are added under a lock, and spilled by one thread alone. `count` is
+  how many were ever added. `problem` says why some were dropped.
   """
 
   def __init__(self) -> None:
@@ -90,7 +90,7 @@ class Recording:
     """How many readings can still be told."""
     return self._older_count + len(self.seconds)
 
-  def spill(self, before: float, lock: threading.Lock) -> None:
+  def spill(self, before: float, lock: Lock) -> None:
     """Moves the readings of before an instant to the disk, or thins them.
 
     `lock` guards the columns in memory; nothing is written under it.
@@ -115,7 +115,7 @@ class Recording:
       for column in (self.seconds, self.joules, self.watts):
         del column[:count]
 
-  def chunks(self, domain: str, lock: threading.Lock) -> Iterator[Chunk]:
+  def chunks(self, domain: str, lock: Lock) -> Iterator[Chunk]:
     """Yields all readings in their order; holds a chunk of them at a time.
 
     What is added meanwhile is left out.
@@ -130,7 +130,7 @@ class Recording:
       elif block[0]:
         yield Chunk(domain, *block)
 
-  def forget(self, lock: threading.Lock) -> None:
+  def forget(self, lock: Lock) -> None:
     """Drops the readings that are not in memory."""
     with lock:
       self._older.clear()
@@ -181,7 +181,7 @@ class Timeline:
   rows as Python objects would take too long. `lock` guards the recordings.
   """
 
-  def __init__(self, recordings: Mapping[str, Recording], lock: threading.Lock):
+  def __init__(self, recordings: Mapping[str, Recording], lock: Lock):
     self._recordings = recordings
     self._lock = lock
 

@@ -35,6 +35,12 @@ REGULAR_SHARE, REGULAR_GAP = 0.9, 0.1
 # 0 where they are spread) above which updates are locked to the steps.
 LOCKED = 0.5
 FEWEST_PHASES = 8
+# Parts of a step that are looked at: sensors that see two instants of each step
+# are fooled too, by three it is less. Power that jumps has waves of a swing of
+# so many times its own, over the number of the wave: 2 / pi, of a square.
+WAVES, WAVE_SWING = (1, 2, 3), 0.64
+FOOLED_WAVES = 2  # of the first so many one that is locked fools the sensor
+CHANCE = 3.0  # over the number of updates: one in twenty passes it by chance
 
 
 def averaging_window(
@@ -91,22 +97,59 @@ def step_period(starts: Sequence[float]) -> float | None:
   return typical if regular >= REGULAR_SHARE * len(gaps) else None
 
 
-def is_resonant(
+def locking(
   samples: Sequence[float], start: float, end: float, period: float
-) -> bool:
-  """Tells whether power updates always fall on one part of a repeating step.
+) -> list[float]:
+  """Tells how far power updates fall on the same parts of a repeating step.
 
   The phases of the updates within the step are points on a circle; when
-  their mean lies far from the centre, part of the step is never seen.
+  their mean lies far from the centre, part of the step is never seen. So for
+  each of WAVES a length: 1 where always the same is seen, 0 where all is, or
+  where chance may have done it. Nothing where there are too few updates.
   """
   first, last = bisect_left(samples, start), bisect_right(samples, end)
-  if last - first < FEWEST_PHASES or period <= 0:
-    return False
-  turns = [
-    cmath.exp(2j * math.pi * ((samples[i] - start) / period))
-    for i in range(first, last)
-  ]
-  return abs(sum(turns)) / len(turns) > LOCKED
+  count = last - first
+  if count < FEWEST_PHASES or period <= 0:
+    return []
+  phases = [(samples[i] - start) / period for i in range(first, last)]
+  lengths = []
+  for wave in WAVES:
+    turns = [cmath.exp(2j * math.pi * wave * phase) for phase in phases]
+    length = abs(sum(turns)) / count
+    lengths.append(length if length**2 > CHANCE / count else 0.0)
+  return lengths
+
+
+def possible_locking(
+  update: float, error: float, seconds: float, period: float
+) -> list[float]:
+  """Returns the same as the updates' own period, give or take an error, allows.
+
+  Of updates that show nothing new the instants are not known, but steps that
+  last a multiple or a part of their period are.
+  """
+  count = seconds / update
+  if count < FEWEST_PHASES:
+    return []
+  lengths = []
+  for wave in WAVES:
+    turns = wave * update / period
+    off = abs(turns - max(1, round(turns))) - wave * error / period
+    angle = math.pi * count * max(0.0, off)
+    length = abs(math.sin(angle)) / angle if angle else 1.0
+    lengths.append(length if length**2 > CHANCE / count else 0.0)
+  return lengths
+
+
+def is_resonant(locked: Sequence[float]) -> bool:
+  """Tells whether power updates see one or two instants of a step alone."""
+  return max(locked[:FOOLED_WAVES], default=0.0) > LOCKED
+
+
+def missed_watts(locked: Sequence[float], swing: float) -> float:
+  """Bounds the watts that such updates miss of power with that swing."""
+  lengths = zip(WAVES, locked, strict=False)
+  return WAVE_SWING * swing * sum(length / wave for wave, length in lengths)
 
 
 def characterise(history: History) -> dict[str, object]:
@@ -131,4 +174,5 @@ def characterise(history: History) -> dict[str, object]:
     "read_seconds_max": history.latency_highest if reads else None,
     "reads": reads,
     "counter_noise_joules": history.noise,
+    "counter_lag_seconds": history.lag,
   }

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import c_int, c_uint, c_ulonglong, c_void_p
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pynvml
@@ -55,7 +56,8 @@ class Gpu:
   power or a function's name to the return code it gives; they may be changed
   while the meter runs. `counter_stops` and `power_stops` are the seconds from
   which a reading stays. `stamps` are of the "call", or of the "tick" at which
-  the value was sampled. `read_seconds` is what a query takes.
+  the value was sampled. `read_seconds` is what a query takes. Where `settings`
+  is a file, limit and locked clock lie there: one card to several processes.
   """
 
   power: float | Waveform | Callable[[float], float] = 200.0
@@ -81,6 +83,9 @@ class Gpu:
   stamps: str = "call"
   limit_watts: float = 700.0
   default_limit_watts: float = 700.0
+  limits_watts: tuple[float, float] = (200.0, 700.0)  # that it takes
+  locked_mhz: int = 0
+  settings: Path | None = None
   temperature: int = 41
   persistence: int = 1
   throttle: int = 0
@@ -88,6 +93,8 @@ class Gpu:
   mig_uuids: tuple[str, ...] = ()
   pids: tuple[int, ...] = ()
   cores: int = 16896
+  memory_bytes: int = 80 << 30
+  used_bytes: int = 500 << 20
   start: float = field(default_factory=time.monotonic)
 
   def __post_init__(self) -> None:
@@ -97,6 +104,21 @@ class Gpu:
   def now(self) -> float:
     """The seconds since the board began."""
     return time.monotonic() - self.start
+
+  def set_to(self) -> tuple[int, int]:
+    """Returns the power limit in milliwatts and the locked clock in MHz."""
+    if self.settings is not None and self.settings.exists():
+      limit, clock = self.settings.read_text().split()
+      return int(limit), int(clock)
+    return round(self.limit_watts * 1e3), self.locked_mhz
+
+  def set(self, milliwatts: int, clock: int) -> None:
+    """Sets the power limit and the locked clock."""
+    self.limit_watts, self.locked_mhz = milliwatts * 1e-3, clock
+    if self.settings is not None:
+      new = self.settings.with_suffix(".new")
+      new.write_text(f"{milliwatts} {clock}")
+      new.replace(self.settings)
 
   def millijoules(self) -> int:
     """Returns what the energy counter shows."""
@@ -285,6 +307,44 @@ class _Calls:
     return _write(c_ulonglong, reasons, library.gpu(handle)[0].throttle)
 
   @staticmethod
+  def nvmlDeviceSetPowerManagementLimit(library, handle, milliwatts):
+    gpu, error = library.gpu(handle, "nvmlDeviceSetPowerManagementLimit")
+    least, most = gpu.limits_watts
+    if not error and not least * 1e3 <= milliwatts <= most * 1e3:
+      error = pynvml.NVML_ERROR_INVALID_ARGUMENT
+    if not error:
+      gpu.set(milliwatts, gpu.set_to()[1])
+    return error
+
+  @staticmethod
+  def nvmlDeviceGetPowerManagementLimitConstraints(library, handle, low, high):
+    gpu, error = library.gpu(handle, "constraints")
+    _write(c_uint, low, round(gpu.limits_watts[0] * 1e3))
+    return error or _write(c_uint, high, round(gpu.limits_watts[1] * 1e3))
+
+  @staticmethod
+  def nvmlDeviceSetGpuLockedClocks(library, handle, _low, high):
+    gpu, error = library.gpu(handle, "nvmlDeviceSetGpuLockedClocks")
+    if not error:
+      gpu.set(gpu.set_to()[0], high)
+    return error
+
+  @staticmethod
+  def nvmlDeviceResetGpuLockedClocks(library, handle):
+    gpu, error = library.gpu(handle, "nvmlDeviceResetGpuLockedClocks")
+    if not error:
+      gpu.set(gpu.set_to()[0], 0)
+    return error
+
+  @staticmethod
+  def nvmlDeviceGetMemoryInfo(library, handle, info):
+    gpu, error = library.gpu(handle, "nvmlDeviceGetMemoryInfo")
+    memory = pynvml.c_nvmlMemory_t.from_address(info)
+    memory.total, memory.used = gpu.memory_bytes, gpu.used_bytes
+    memory.free = gpu.memory_bytes - gpu.used_bytes
+    return error
+
+  @staticmethod
   def nvmlDeviceGetComputeRunningProcesses_v3(
     library, handle, count, processes
   ):
@@ -314,14 +374,15 @@ class _Calls:
   nvmlDeviceGetMaxMigDeviceCount = _uint("mig count", lambda gpu: 7)
   nvmlDeviceGetNumGpuCores = _uint("cores", lambda gpu: gpu.cores)
   nvmlDeviceGetMaxClockInfo = _uint("clock", lambda gpu: 1980)
-  nvmlDeviceGetClockInfo = _uint("clock", lambda gpu: 1755)
+  nvmlDeviceGetClockInfo = _uint("clock", lambda gpu: gpu.set_to()[1] or 1755)
   nvmlDeviceGetPerformanceState = _uint("state", lambda gpu: 0)
   nvmlDeviceGetTemperature = _uint("temperature", lambda gpu: gpu.temperature)
   nvmlDeviceGetPersistenceMode = _uint(
     "persistence", lambda gpu: gpu.persistence
   )
-  nvmlDeviceGetEnforcedPowerLimit = _uint(
-    "limit", lambda gpu: round(gpu.limit_watts * 1e3)
+  nvmlDeviceGetEnforcedPowerLimit = _uint("limit", lambda gpu: gpu.set_to()[0])
+  nvmlDeviceGetPowerManagementLimit = _uint(
+    "limit", lambda gpu: gpu.set_to()[0]
   )
   nvmlDeviceGetPowerManagementDefaultLimit = _uint(
     "limit", lambda gpu: round(gpu.default_limit_watts * 1e3)
@@ -385,6 +446,12 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
   "nvmlDeviceGetTemperature": (P, U, P),
   "nvmlDeviceGetPersistenceMode": (P, P),
   "nvmlDeviceGetEnforcedPowerLimit": (P, P),
+  "nvmlDeviceGetPowerManagementLimit": (P, P),
+  "nvmlDeviceGetPowerManagementLimitConstraints": (P, P, P),
+  "nvmlDeviceSetPowerManagementLimit": (P, U),
+  "nvmlDeviceSetGpuLockedClocks": (P, U, U),
+  "nvmlDeviceResetGpuLockedClocks": (P,),
+  "nvmlDeviceGetMemoryInfo": (P, P),
   "nvmlDeviceGetPowerManagementDefaultLimit": (P, P),
 }
 

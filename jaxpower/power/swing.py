@@ -25,20 +25,21 @@ MEDIAN_TO_SD = 1.48  # standard deviations in a normal's median deviation
 
 # Weights of how slow power moves inside a tick. Calibrated by
 # benchmarks/meter_accuracy.py on seeds below 1000.
-LOCAL = 0.14  # of the largest change to a neighbouring tick
-TYPICAL = 0.18  # of the median change from tick to tick
-RARE = 0.10  # of the root mean square change
-INNER = 0.12  # of the spread of power readings within their tick
-# White power strays inside a tick by sqrt(1/2) of its changes, exactly; and
-# by about half the spread of readings that average a quarter of a tick.
-WHITE, WHITE_INNER = 0.5, 0.25
+LOCAL = 0.11  # of the largest change to a neighbouring tick
+TYPICAL = 0.145  # of the median change from tick to tick
+RARE = 0.08  # of the root mean square change
+INNER = 0.095  # of the spread of power readings within their tick
+# White power strays inside a tick by sqrt(1/2) of its changes, and by about
+# half the spread of readings that average a quarter of a tick; a little less,
+# as few powers are altogether white.
+WHITE, WHITE_INNER = 0.45, 0.22
 # Of a correlation of -1/2; what few changes pretend.
 FEWEST_FOR_KIND = 3
 
 # Variance of a tick's instant over its error's square: a third if it lay
 # anywhere in the interval alike, one if at its ends. Set in the same
 # calibration.
-TICK_VARIANCE = 0.5
+TICK_VARIANCE = 0.38
 
 # The rest is chosen.
 NEIGHBOURS = 12  # ticks on each side of an edge from which the swing is judged
@@ -147,6 +148,11 @@ class Ticks:
     """Returns the mean watts of the ticks before and after tick i."""
     longest = COMPARABLE * self.span(i)
     return self.known_watts(i - 1, longest), self.known_watts(i + 1, longest)
+
+  def is_long(self, i: int) -> bool:
+    """Tells whether tick i is so many ticks beside its neighbours."""
+    longest = max(self.span(i - 1), self.span(i + 1))
+    return self.span(i) > COMPARABLE * longest
 
   def joined(self, low: int, high: int) -> bool:
     """Tells whether the ticks from point to point are known, and alike."""

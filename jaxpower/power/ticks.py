@@ -35,7 +35,7 @@ REFIT = 8  # pinned ticks between two fits
 LOOK_AT, LOOK_SHARE = 40, 4  # changes looked at, each time a quarter new
 JITTER = 0.01  # of a period: how far a tick may stray, at least
 MARGIN = 1.15  # times the strays seen: rarer ones were not
-STEADY = 0.03  # of a period: how far the line may be off, to be called steady
+STEADY = 0.05  # of a period: how far the line may be off, to be called steady
 PINNED = 0.15  # of a period: a tick known no better teaches no rhythm
 COUNTED = 0.25  # of a period: so far off, ticks between can be counted
 LOST = 0.05  # of a period: the doubt of the period after a tick not due
@@ -246,6 +246,11 @@ class Tracker:
       return None
     count = int((after - self._line) / self.period) + 1
     return self._line + max(count, 1) * self.period
+
+  @property
+  def period_error(self) -> float:
+    """How far the period may be off, in seconds."""
+    return self._period_error
 
   @property
   def pinned(self) -> bool:

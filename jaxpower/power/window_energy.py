@@ -8,6 +8,7 @@ doubts are told: a power reading that stands still, power in resonance with the
 work, a window too short for its sensor, reads that failed inside.
 """
 
+import itertools
 import math
 import time
 from bisect import bisect_left, bisect_right
@@ -19,9 +20,16 @@ from jaxpower.power.counter import Estimate, from_counter
 from jaxpower.power.doubts import AROUND, quantum, unseen_joules
 from jaxpower.power.history import STILL_SECONDS, History
 from jaxpower.power.integral import from_power
+from jaxpower.power.lag import STEP, late_joules
 from jaxpower.power.reading import Domain
 from jaxpower.power.sampler import Sampler
-from jaxpower.power.sensor import FEWEST_PHASES, is_resonant
+from jaxpower.power.sensor import (
+  FEWEST_PHASES,
+  is_resonant,
+  locking,
+  missed_watts,
+  possible_locking,
+)
 from jaxpower.power.window import Energy, Window, total
 
 # Chosen. Counter and power agreed within 1 % in one report (zeus#12), in
@@ -35,6 +43,12 @@ GROSS = 0.5  # chosen: of the greater one, above which the window is partial
 # Chosen: so many bounds of the integral, as one in twenty passes one of them;
 # but where one method has so many times the joules of the other, one bound.
 DOUBTED, FAR = 2.5, 4.0
+# And not where the methods differ as much in other windows of that length, so
+# many on each side, so few of them at least, and agree in the mean.
+OTHERS, FEWEST_OTHERS = 5, 3
+APART = 1.1  # seconds between them, so that a slow beat shows both its sides
+USUAL = 2.5  # chosen: times the root mean square difference in those
+FEW_TICKS = 2  # chosen: in a window that is hardly more than its edges
 NOTHING_MOVES = "neither its energy counter nor its power has ever moved"
 # Chosen: a power reading that is the same for so long and so often is stuck.
 FROZEN_SECONDS, FROZEN_READS = 10.0, 20
@@ -94,6 +108,7 @@ def await_ticks(sampler: Sampler, end: float) -> None:
   """
   while sampler.alive:
     now = time.monotonic()
+    sampler.catch_up()
     late = [
       history
       for channel in sampler.channels
@@ -144,11 +159,17 @@ def energy_of(
   # A tick that should have come by now is none that is to come.
   goes_on = extrapolate and not history.is_overdue
   counter = _from_counter(history, start, end, goes_on)
+  if counter is not None and history.lag:
+    counter = _late(counter, history, start, end)
   integral = _from_power(history, start, end, extrapolate, at_rest)
   broken = counter is not None and counter.joules is None
   if broken and integral.joules is None and _was_read_after(history, end):
     # Power that stays is noted as a point only now and then.
     integral = _from_power(history, start, end, True, at_rest)
+  locked: list[float] = []
+  if step_seconds is not None and not at_rest:
+    locked = _locking(history, start, end, step_seconds)
+    integral = _in_rhythm(integral, history, start, end, locked)
   if counter is not None and history.part_time:
     counter = _part_time(counter, integral)
   if broken and history.is_silent:
@@ -178,10 +199,10 @@ def energy_of(
   if extrapolate:
     energy = _check_end(energy, history, end, chosen is integral)
   energy = _check_length(energy, history, end - start)
-  energy = _check_methods(energy, chosen, integral)
+  energy = _check_methods(energy, chosen, integral, history, start, end)
   if at_rest:
     return energy
-  return _check_resonance(energy, history, start, end, step_seconds)
+  return _check_resonance(energy, history, start, end, step_seconds, locked)
 
 
 def _from_counter(
@@ -205,10 +226,29 @@ def _from_counter(
   )
 
 
+def _late(
+  counter: Estimate, history: History, start: float, end: float
+) -> Estimate:
+  """Widens the bound of a counter that is known to be late."""
+  if counter.bound is None or not history.lag:
+    return counter
+  lag = history.lag + STEP  # as far as it was told apart
+  late = late_joules(history.points, history.energies, start, end, lag)
+  reason = f"the counter shows the power of {history.lag:.2g} s before"
+  return replace(
+    counter, bound=counter.bound + late, reasons=(*counter.reasons, reason)
+  )
+
+
 def _part_time(counter: Estimate, integral: Estimate) -> Estimate:
-  """Gives a counter that sums part-time readings the bar of their integral."""
+  """Gives a counter that sums part-time readings the bar of their integral.
+
+  Where the edges are all there is, both bars are of the same.
+  """
   if counter.bound is None or integral.bound is None:
     return counter
+  if counter.ticks <= FEW_TICKS:
+    return replace(counter, bound=max(counter.bound, integral.bound))
   return replace(counter, bound=math.hypot(counter.bound, integral.bound))
 
 
@@ -253,6 +293,37 @@ def _from_power(
   reason = f"the power reading stood still for {still:.2g} s"
   reasons = (*estimate.reasons, reason)
   return replace(estimate, bound=estimate.bound + unseen, reasons=reasons)
+
+
+def _in_rhythm(
+  integral: Estimate,
+  history: History,
+  start: float,
+  end: float,
+  locked: Sequence[float],
+) -> Estimate:
+  """Widens the bound of readings that come in a rhythm with the work."""
+  points, watts = history.power_points, history.power_watts
+  if integral.bound is None or not any(locked):
+    return integral
+  low = max(0, bisect_left(points, start) - AROUND)
+  around = watts[low : bisect_right(points, end) + AROUND]
+  missed = missed_watts(locked, max(around) - min(around)) * (end - start)
+  return replace(integral, bound=integral.bound + missed)
+
+
+def _locking(
+  history: History, start: float, end: float, step_seconds: float
+) -> list[float]:
+  """Tells how far power readings fall, or may fall, on parts of every step."""
+  seen = locking(history.power_points, start, end, step_seconds)
+  update = history.power.period
+  if not seen or not update or history.domain.power_window_seconds:
+    return seen
+  error = history.power.period_error
+  allowed = possible_locking(update, error, end - start, step_seconds)
+  pairs = itertools.zip_longest(seen, allowed, fillvalue=0.0)
+  return [max(pair) for pair in pairs]
 
 
 def _was_read_after(history: History, end: float) -> bool:
@@ -318,7 +389,12 @@ def _check_end(
 
 
 def _check_methods(
-  energy: Energy, chosen: Estimate, integral: Estimate
+  energy: Energy,
+  chosen: Estimate,
+  integral: Estimate,
+  history: History,
+  start: float,
+  end: float,
 ) -> Energy:
   """Widens the bound where counter and integral differ by more than theirs.
 
@@ -336,6 +412,8 @@ def _check_methods(
     return energy
   if difference <= own + DOUBTED * other and more < FAR * less:
     return energy
+  if more < FAR * less and _is_usual(difference, history, start, end):
+    return energy
   gross = difference > GROSS * max(integral.joules, energy.joules)
   return _with_reason(
     replace(
@@ -347,12 +425,40 @@ def _check_methods(
   )
 
 
+def _is_usual(
+  difference: float, history: History, start: float, end: float
+) -> bool:
+  """Tells whether the methods differ as much in other windows, by chance.
+
+  A part-time reading in a slow beat with the work strays by more than its
+  changes show, now up, now down. A counter that is wrong in one window is right
+  in the others, and one that is wrong always is so in the mean.
+  """
+  pairs = []
+  for i in (*range(-OTHERS, 0), *range(1, OTHERS + 1)):
+    shift = i * (end - start + APART)
+    counter = _from_counter(history, start + shift, end + shift, False)
+    power = _from_power(history, start + shift, end + shift, False, False)
+    if counter and counter.joules and power.joules:
+      pairs.append((counter.joules, power.joules - counter.joules))
+  if len(pairs) < FEWEST_OTHERS:
+    return False
+  differences = [other for _, other in pairs]
+  squares = math.fsum(other * other for other in differences)
+  usual = math.sqrt(squares / len(pairs))
+  always = abs(math.fsum(differences)) / len(pairs)
+  by_chance = DISAGREEMENT * math.fsum(joules for joules, _ in pairs)
+  by_chance = max(by_chance / len(pairs), 2 * usual / math.sqrt(len(pairs)))
+  return difference <= USUAL * usual and always <= by_chance
+
+
 def _check_resonance(
   energy: Energy,
   history: History,
   start: float,
   end: float,
   step_seconds: float | None,
+  locked: Sequence[float],
 ) -> Energy:
   """Says so when the power readings fall on one part of every step.
 
@@ -362,10 +468,9 @@ def _check_resonance(
   """
   if step_seconds is None or energy.integral_joules is None:
     return energy
-  points = history.power_points
   if _stays(history, start, end):
     reason = "the power reading does not move while the work repeats"
-  elif is_resonant(points, start, end, step_seconds):
+  elif is_resonant(locked):
     reason = _in_resonance(history, step_seconds)
   else:
     return energy

@@ -166,5 +166,7 @@ def _replace(path: pathlib.Path, content: bytes) -> None:
   try:
     unfinished.write_bytes(content)
     unfinished.replace(path)
+  except OSError as error:  # which names no file, or the unfinished one
+    raise OSError(error.errno, error.strerror, str(path)) from error
   finally:
     unfinished.unlink(missing_ok=True)

@@ -17,8 +17,11 @@ from collections.abc import Iterable, Iterator
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>; man 2 prctl
 
 # What a terminal sends to its group (INT, HUP), and Slurm, systemd or Docker
-# to all processes of a job (TERM; USR1 by `sbatch --signal`).
-SHIELDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+# to all processes of a job (TERM; USR1 or USR2 by `sbatch --signal`).
+SHIELDED = (
+  *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+  *(signal.SIGUSR1, signal.SIGUSR2),
+)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,8 @@ import dataclasses
 import time
 from collections.abc import Callable
 
+from jaxpower.config import Sweep
+
 START = "start"  # the phase before a worker is ready
 COMPILING = ("prepare", "compile")
 
@@ -21,7 +23,7 @@ TICK_SECONDS = 1.0  # chosen
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-  """The seconds that a worker is waited for.
+  """The seconds that a worker is waited for; by default those of a sweep.
 
   Attributes:
     silent: Without a sign of life.
@@ -30,10 +32,10 @@ class Limits:
     phase: In any other phase: from one evaluation to the next in training.
   """
 
-  silent: float = 300.0
-  start: float = 600.0
-  compile: float = 3_600.0
-  phase: float = 86_400.0
+  silent: float = Sweep.patience_seconds
+  start: float = Sweep.start_seconds
+  compile: float = Sweep.compile_seconds
+  phase: float = Sweep.phase_seconds
 
 
 DEFAULT_LIMITS = Limits()

@@ -7,20 +7,26 @@ busy or hangs. One sends a sign of life.
 """
 
 import contextlib
+import dataclasses
 import gc
 import os
 import pathlib
 import queue
+import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
 from jaxpower import attempts, machine, provenance
-from jaxpower.config import COMMAND, Trial, trial_id
+from jaxpower.config import COMMAND, ConfigError, Trial, trial_id
+from jaxpower.hosts.part import followed_part_of
 from jaxpower.messages import (
   Alive,
+  Check,
+  Checked,
   Done,
   Progress,
   Ready,
@@ -30,7 +36,10 @@ from jaxpower.messages import (
   Task,
   TrialError,
 )
+from jaxpower.power import board_settings
+from jaxpower.power.board_settings import BoardSettings
 from jaxpower.power.clocks import read_clocks
+from jaxpower.records import TrialRecord
 from jaxpower.workers import lifeline
 from jaxpower.workers.program_cache import ProgramCache
 from jaxpower.workers.worker import PREPARE, failed_record
@@ -45,10 +54,11 @@ def main(arguments: list[str]) -> None:
   """Starts serving.
 
   Args:
-    arguments: The meter, the framework, the process id of the sweep; then file
-      descriptors: the inbox, the outbox, and others that are only held.
+    arguments: The meter, the framework, the number of processes over which
+      trials are divided, the process id of the sweep; then file descriptors:
+      the inbox, the outbox, and others that are only held.
   """
-  meter, framework, parent, *held = arguments
+  meter, framework, processes, parent, *held = arguments
   lifeline.shield()
   lifeline.die_with(int(parent))
   descriptors = tuple(map(int, held))
@@ -56,7 +66,26 @@ def main(arguments: list[str]) -> None:
   inbox, outbox, *_ = descriptors
   orders = Orders(Connection(inbox, writable=False))
   sender = Sender(Connection(outbox, readable=False))
-  serve(orders, sender, meter, framework)
+  with _left_at_once() if int(processes) > 1 else contextlib.nullcontext():
+    serve(orders, sender, meter, framework, int(processes))
+
+
+@contextlib.contextmanager
+def _left_at_once() -> Iterator[None]:
+  """Ends this process after the body, whatever it raised.
+
+  Python's own exit would have JAX wait for the other processes of a trial;
+  the kernel kills those with this one.
+  """
+  code = 1
+  try:
+    yield
+    code = 0
+  except BaseException:  # noqa: BLE001, no other would be told
+    traceback.print_exc()
+  finally:
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class Orders:
@@ -69,11 +98,11 @@ class Orders:
   def __init__(self, inbox: Connection):
     self.stop = threading.Event()
     self._inbox = inbox
-    self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+    self._tasks: queue.SimpleQueue[Task | Check | None] = queue.SimpleQueue()
     threading.Thread(target=self._read, name="orders", daemon=True).start()
 
-  def next(self) -> Task | None:
-    """Waits for a task; None once the sweep is gone."""
+  def next(self) -> Task | Check | None:
+    """Waits for what to do; None once the sweep is gone."""
     return self._tasks.get()
 
   def _read(self) -> None:
@@ -110,7 +139,13 @@ class Sender:
         time.sleep(ALIVE_SECONDS)
 
 
-def serve(orders: Orders, sender: Sender, meter: str, framework: str) -> None:
+def serve(
+  orders: Orders,
+  sender: Sender,
+  meter: str,
+  framework: str,
+  processes: int = 1,
+) -> None:
   """Says that the worker is ready, or refuses; then runs trials as they come.
 
   Args:
@@ -118,11 +153,13 @@ def serve(orders: Orders, sender: Sender, meter: str, framework: str) -> None:
     sender: Where messages go to.
     meter: auto, nvml, rapl or estimate.
     framework: That of all trials of this process.
+    processes: Over which JAX divides each of them, this one included.
   """
   from jaxpower.power import MeterError
 
   try:
-    host = (CommandHost if framework == COMMAND else Host)(meter, framework)
+    kind = CommandHost if framework == COMMAND else Host
+    host = kind(meter, framework, processes)
     ready = host.ready()
   except MeterError as error:
     sender.send(Refused(f"{error}{_unused(framework)}"))
@@ -133,6 +170,9 @@ def serve(orders: Orders, sender: Sender, meter: str, framework: str) -> None:
   sender.send(ready)
   with contextlib.suppress(BrokenPipeError):  # the sweep is gone
     while (task := orders.next()) is not None:
+      if isinstance(task, Check):
+        sender.send(host.check(task))
+        continue
       end = host.run(task, orders, sender)
       sender.send(end)
       if isinstance(end, Done) and end.renew:
@@ -142,9 +182,23 @@ def serve(orders: Orders, sender: Sender, meter: str, framework: str) -> None:
 class Host:
   """What the trials of this process share: framework, meter, programs."""
 
-  def __init__(self, meter: str, framework: str):
+  def __init__(self, meter: str, framework: str, processes: int):
     from jaxpower.wings import wing_of
 
+    self._processes = processes
+    self._part, self._hosts = followed_part_of(os.environ), None
+    if self._part is not None:
+      from jaxpower.hosts.lead import Hosts
+
+      self._hosts = Hosts(self._part, framework, meter)
+      if framework != "jax":
+        os.environ["JAXPOWER_LAUNCHED"] = str(self._part.world_size)
+      elif processes > 1:
+        self._hosts.start(processes)
+    elif processes > 1:
+      from jaxpower.learn.distributed import coordinator
+
+      coordinator.start(processes, gpus_of_ranks(processes))
     self._meter = meter
     self._framework = framework
     self._wing = wing_of(framework)
@@ -155,19 +209,38 @@ class Host:
     """Describes devices and meter. Raises MeterError or RuntimeError."""
     from jaxpower import billing
 
-    any_trial = Trial(framework=self._framework)
+    any_trial = Trial(framework=self._framework, devices=0)
     devices = billing.devices_of(any_trial)
     with self._monitor(any_trial) as monitor:
       description = monitor.describe()
       cautions = (*monitor.cautions, *billing.cautions_of(devices))
-    self._origin = provenance.collect() | {"meter_asked_for": self._meter}
+    collected = provenance.collect()
+    # With the driver's, NVML's and the newest CUDA that the driver knows.
+    versions = collected["versions"] | machine.versions_of(machine.look())
+    self._origin = collected | {
+      "versions": versions,
+      "meter_asked_for": self._meter,
+      "processes": self._processes,
+    }
     return Ready(
       platform=devices[0].facts["platform"],
       device_kind=devices[0].facts["kind"],
-      devices=len(devices),
+      devices=len(devices) if self._part is None else self._part.world_size,
+      launched=self._part is not None,
       meter=description,
       warnings=tuple(map(str, cautions)),
     )
+
+  def check(self, asked: Check) -> Checked:
+    """Says what is wrong with a user's network, before anything is trained."""
+    trial, facts = asked.trial, asked.facts
+    try:
+      classes = [facts.labels[task] for task in trial.tasks]
+      text = facts.kind == "tokens" and classes == [facts.vocabulary]
+      self._wing.check(trial, facts, sum(classes), text)
+    except ConfigError as error:
+      return Checked(str(error))
+    return Checked("")
 
   def run(self, task: Task, orders: Orders, sender: Sender) -> Done | Stopped:
     """Runs a trial; an error in it makes a failed record.
@@ -192,48 +265,74 @@ class Host:
       if not told:
         _write_trace(folder, record.trial_id)
     gc.collect()  # what the frames of the error held
-    return Done(record, renew=_lacks_memory(reason))
+    # What several processes were in together cannot be entered again.
+    renew = self._processes > 1 or _lacks_memory(reason)
+    return Done(record, renew=renew)
 
   def _record(self, task: Task, orders: Orders, sender: Sender) -> Any:
-    from jaxpower import trial
+    from jaxpower import billing, trial
 
     if not self._prepared:
       sender.send(Progress(phase=PREPARE))
       self._wing.prepare_compiler(self._framework)
       self._prepared = True
-    with self._monitor(task.trial) as monitor:
-      return trial.run(
+    origin = self._origin
+    if self._hosts is not None:
+      assert self._part is not None
+      if self._framework != "jax":
+        self._hosts.start(task.trial.devices or self._part.world_size)
+      origin = origin | {"hosts": self._hosts.ranks}
+    asked = BoardSettings(task.trial.power_limit_watts, task.trial.sm_clock_mhz)
+    gpus = billing.gpus_of(billing.devices_of(task.trial)) if asked else []
+    # Set before the meter looks at the cards, and put back after it.
+    with (
+      board_settings.applied(asked, gpus) as facts,
+      self._monitor(task.trial, task.at_once, task.own_cores) as monitor,
+    ):
+      record = trial.run(
         task.trial,
         task.varied,
         monitor=monitor,
         cache=self._cache,
         folder=pathlib.Path(task.folder),
-        provenance=self._origin,
+        provenance=origin,
         tell=sender.send,
         stop=orders.stop.is_set,
         compile_repeats=task.compile_repeats,
         checkpoint_minutes=task.checkpoint_minutes,
       )
+    return _with_settings(record, asked, facts) if asked else record
 
-  def _monitor(self, metered: Trial) -> Any:
+  def _monitor(
+    self, metered: Trial, at_once: int = 1, own_cores: bool = False
+  ) -> Any:
     from jaxpower import billing
     from jaxpower.power import Monitor
 
     gpus = billing.gpus_of(billing.devices_of(metered))
-    return Monitor(self._meter, wait=self._wing.wait, gpus=gpus)
+    if self._hosts is not None:
+      return self._hosts.monitor(self._wing.wait, gpus)
+    return Monitor(
+      self._meter,
+      wait=self._wing.wait,
+      gpus=gpus,
+      at_once=at_once,
+      own_cores=own_cores,
+    )
 
 
 class CommandHost(Host):
   """What trials share that are commands: the meter. It loads no framework."""
 
-  def __init__(self, meter: str, framework: str):
+  def __init__(self, meter: str, framework: str, processes: int):
     del framework
+    self._processes = processes
     self._meter = meter
     self._cache = ProgramCache()  # of which nothing is compiled
 
   def ready(self) -> Ready:
     """Describes the meter. Raises MeterError."""
-    with self._monitor() as monitor:
+    with self._monitor(Trial()) as monitor:
       description, cautions = monitor.describe(), monitor.cautions
     self._origin = provenance.collect() | {"meter_asked_for": self._meter}
     return Ready(
@@ -247,7 +346,8 @@ class CommandHost(Host):
   def _record(self, task: Task, orders: Orders, sender: Sender) -> Any:
     from jaxpower.script import run
 
-    with self._monitor() as monitor:
+    trial = task.trial
+    with self._monitor(trial, task.at_once, task.own_cores) as monitor:
       return run.run(
         task,
         monitor=monitor,
@@ -256,11 +356,48 @@ class CommandHost(Host):
         stop=orders.stop.is_set,
       )
 
-  def _monitor(self, metered: Trial | None = None) -> Any:
+  def _monitor(
+    self, metered: Trial, at_once: int = 1, own_cores: bool = False
+  ) -> Any:
     from jaxpower.power import Monitor
 
     del metered  # which GPUs it uses is seen when it runs
-    return Monitor(self._meter)
+    return Monitor(self._meter, at_once=at_once, own_cores=own_cores)
+
+
+def _with_settings(
+  record: TrialRecord, asked: BoardSettings, facts: dict[str, Any]
+) -> TrialRecord:
+  """Adds to a record what the cards were set to, and where they were not."""
+  told = board_settings.unlike(asked, record.meter.get("gpus") or {})
+  if not facts["restored"]:
+    told.append("the GPUs' settings could not be put back: see nvidia-smi -q")
+  return dataclasses.replace(
+    record, board_settings=facts, warnings=(*record.warnings, *told)
+  )
+
+
+def gpus_of_ranks(processes: int) -> list[str]:
+  """Returns CUDA_VISIBLE_DEVICES of each rank; nothing on CPUs.
+
+  By UUID where CUDA tells it, else by the place among those visible here.
+  """
+  from jaxpower.power import MeterError
+  from jaxpower.power.cuda import cuda_devices
+
+  if os.environ.get("JAX_PLATFORMS", "").lower() == "cpu":
+    return []
+  try:
+    found = cuda_devices()
+  except MeterError:
+    return []
+  visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+  visible = visible if any(visible) else [str(d.index) for d in found]
+  # CUDA's word for a part of a board has no prefix that says so.
+  return [
+    name if d.uuid is None or name.startswith("MIG-") else f"GPU-{d.uuid}"
+    for d, name in list(zip(found, visible, strict=False))[:processes]
+  ]
 
 
 def _unused(framework: str) -> str:

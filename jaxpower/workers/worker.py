@@ -32,8 +32,10 @@ import jaxpower
 from jaxpower import attempts, provenance
 from jaxpower.attempts import Attempt
 from jaxpower.config import COMMAND as A_COMMAND
-from jaxpower.config import Trial, trial_id
+from jaxpower.config import ConfigError, Trial, processes_of, trial_id
 from jaxpower.messages import (
+  Check,
+  Checked,
   Done,
   Notice,
   Progress,
@@ -53,6 +55,7 @@ from jaxpower.workers.patience import (
   Limits,
   Patience,
 )
+from jaxpower.workers.places import WHOLE, Place
 
 EXIT_SECONDS = 10.0  # for a worker to end by itself, then it is killed; chosen
 PREPARE = "prepare"  # the phase before a worker's first trial
@@ -90,14 +93,24 @@ class Workers:
     meter: auto, nvml, rapl or estimate.
     limits: How long each of them is waited for.
     held: Descriptors that a worker keeps open while it lives, such as a lock.
+    place: Where they run.
+    compiled: A folder for what JAX compiles, kept for later workers; None: no
+      worker knows what another compiled.
   """
 
   def __init__(
-    self, meter: str, limits: Limits = DEFAULT_LIMITS, held: Sequence[int] = ()
+    self,
+    meter: str,
+    limits: Limits = DEFAULT_LIMITS,
+    held: Sequence[int] = (),
+    place: Place = WHOLE,
+    compiled: pathlib.Path | None = None,
   ):
+    self._compiled = compiled
     self._meter = meter
     self._limits = limits
     self._held = tuple(held)
+    self._place = place
     self._framework: str | None = None
     self._worker: Worker | None = None
     self._open = contextlib.ExitStack()
@@ -116,10 +129,32 @@ class Workers:
     if self._worker is None or self._framework != framework:
       self._worker = None
       self._open.close()
-      worker = Worker(self._meter, framework, self._limits, self._held)
+      worker = Worker(
+        self._meter,
+        framework,
+        self._limits,
+        self._held,
+        self._place,
+        self._compiled,
+      )
       self._worker = self._open.enter_context(worker)
       self._framework = framework
     return self._worker
+
+  def renew(self, framework: str) -> "Worker":
+    """Returns a new worker of a framework; raises WorkerError as `of`."""
+    self.stop()
+    return self.of(framework)
+
+  def stop(self) -> None:
+    """Ends the worker, if there is one, and waits for its end."""
+    self._worker = None
+    self._open.close()
+
+  def terminate(self) -> None:
+    """Ends the worker at once, if there is one; from any thread."""
+    if (worker := self._worker) is not None:
+      worker.terminate()
 
 
 class Worker:
@@ -134,11 +169,16 @@ class Worker:
     framework: str = "jax",
     limits: Limits = DEFAULT_LIMITS,
     held: Sequence[int] = (),
+    place: Place = WHOLE,
+    compiled: pathlib.Path | None = None,
   ):
+    self._compiled = compiled
     self._meter = meter
     self._framework = framework
     self._limits = limits
     self._held = tuple(held)
+    self._processes = 1  # over which it divides a trial
+    self._place = place
 
   def __enter__(self) -> "Worker":
     self._start()
@@ -156,6 +196,25 @@ class Worker:
   def pid(self) -> int:
     """The process id of the child."""
     return self._process.pid
+
+  def check(self, trial: Trial, facts: Any) -> None:
+    """Raises ConfigError where a trial's own network cannot be trained.
+
+    `facts` are those of its data set.
+    """
+    patience = Patience(self._limits, START)
+    try:
+      self._inbox.send(Check(trial, facts))
+      while not isinstance(answer := self._next(patience), Checked):
+        pass
+    except TimeoutError as error:
+      raise WorkerError(f"{trial.model.name}: the worker {error}") from None
+    except (EOFError, OSError):
+      raise WorkerError(
+        f"{trial.model.name}: the worker died of it: {self._last_line()}"
+      ) from None
+    if answer.reason:
+      raise ConfigError(answer.reason)
 
   def run(
     self,
@@ -180,7 +239,9 @@ class Worker:
       str(folder),
       compile_repeats,
       checkpoint_minutes,
-      timeout_seconds,
+      at_once=self._place.at_once,
+      own_cores=bool(self._place.cores),
+      timeout_seconds=timeout_seconds,
     )
     started = read_clocks()
     end = yield from self._attempt(task, stop)
@@ -207,9 +268,12 @@ class Worker:
     self, task: Task, stop: Callable[[], bool]
   ) -> Generator[Progress, None, Done | Stopped | Died]:
     """Has a task run by a living worker; yields progress, returns the end."""
-    if self._process.poll() is not None:
-      self._stop()
-      self._start()
+    try:
+      self._suit(task.trial)
+    except WorkerError as error:
+      if self._processes == 1:
+        raise
+      return Died(str(error), again=False)
     killed_before = host_memory.processes_killed()
     patience, asked = Patience(self._limits, PREPARE), False
     try:
@@ -231,6 +295,20 @@ class Worker:
     if isinstance(message, Done) and message.renew:
       self._stop()
     return message
+
+  def _suit(self, trial: Trial) -> None:
+    """Starts another worker where this one is gone, or not for this trial.
+
+    JAX joins its processes once, so each number of them has a worker.
+    """
+    ready = self._ready
+    processes = processes_of(trial, ready.platform, ready.devices)
+    if ready.launched and trial.framework == "jax":
+      processes = trial.devices or ready.devices
+    if self._process.poll() is not None or processes != self._processes:
+      self._stop()
+      self._processes = processes
+      self._start()
 
   def _next(self, patience: Patience) -> Any:
     """Returns the next message, or None after a while without one.
@@ -254,17 +332,19 @@ class Worker:
     self._outbox, outbox = _pipe()
     self._output = tempfile.TemporaryFile()  # noqa: SIM115, closed in _stop
     ends = [inbox.fileno(), outbox.fileno(), *self._held]
-    with lifeline.held_back():
+    with lifeline.held_back(), self._place.held():
       self._process = subprocess.Popen(
         [
           *(sys.executable, "-P", "-c", COMMAND),
-          *(self._meter, self._framework, str(os.getpid()), *map(str, ends)),
+          *(self._meter, self._framework, str(self._processes)),
+          *(str(os.getpid()), *map(str, ends)),
         ],
         stdin=subprocess.DEVNULL,
         stdout=self._output,
         stderr=self._output,
         pass_fds=ends,
-        env=environment(os.environ, self._framework),
+        env=environment(os.environ, self._framework, self._compiled)
+        | self._place.environment,
       )
     # The child has its copies; with ours open its death would not be seen.
     inbox.close()
@@ -283,9 +363,10 @@ class Worker:
       f"{name}={value} is left out: trials run without a debugger's switches"
       for name, value in switches.items()
     )
-    self._ready: Ready = dataclasses.replace(
-      answer, warnings=left_out + answer.warnings
-    )
+    if self._processes == 1:  # else it sees a trial's devices alone
+      self._ready: Ready = dataclasses.replace(
+        answer, warnings=left_out + answer.warnings
+      )
 
   def _answer(self) -> Ready | Refused:
     """Waits for what a worker says first."""
@@ -338,12 +419,17 @@ class Worker:
     return lines[-1].strip() if lines else ""
 
 
-def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
+def environment(
+  variables: Mapping[str, str],
+  framework: str,
+  compiled: pathlib.Path | None = None,
+) -> dict[str, str]:
   """Returns the environment of a worker, from that of the sweep.
 
   What JAX is told by variables is as far as it can be the same for all: no
   switches of a debugger, and no cache of compiled programs on disk, which would
-  make the cost of compiling depend on what ran before.
+  make the cost of compiling depend on what ran before; unless a folder for what
+  is `compiled` is given, which is then of this run alone.
   """
   package = pathlib.Path(jaxpower.__file__).parent.parent
   path = [str(package), *variables.get("PYTHONPATH", "").split(os.pathsep)]
@@ -352,7 +438,17 @@ def environment(variables: Mapping[str, str], framework: str) -> dict[str, str]:
     "PYTHONPATH": os.pathsep.join(filter(None, path)),
     "PYTHONSAFEPATH": "1",  # nothing of a user's folder, in children as well
     "JAX_ENABLE_COMPILATION_CACHE": "false",
+    "JAXPOWER_WORKER": "1",  # reads data itself (`jaxpower.data.own`)
   }
+  if compiled is not None:
+    own |= {
+      "JAX_ENABLE_COMPILATION_CACHE": "true",
+      "JAX_COMPILATION_CACHE_DIR": str(compiled.absolute()),
+      # Small programs too, and what XLA's autotuning found.
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+      "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+      "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "all",
+    }
   if framework == A_COMMAND:
     # A command gets back what was given, and JAX is not loaded here.
     own[GIVEN] = json.dumps({name: variables.get(name) for name in own})

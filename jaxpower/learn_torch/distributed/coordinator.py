@@ -17,9 +17,10 @@ import contextlib
 import itertools
 import os
 import shutil
+import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from typing import Any
 
@@ -36,10 +37,13 @@ from jaxpower.learn_torch.distributed.process import WorkerProcess
 from jaxpower.learn_torch.distributed.worker import (
   Command,
   Compile,
+  Meet,
+  MeetHosts,
   PlaceData,
   ReceiveState,
   TrainSegment,
   WrapDDP,
+  meet,
 )
 from jaxpower.learn_torch.placement import Placed
 from jaxpower.learn_torch.programs import Programs, compile_programs
@@ -63,6 +67,9 @@ POLL_SECONDS = 0.02
 CHECK_SECONDS = 1.0
 
 
+# Returns all ranks but the first of so many.
+Gather = Callable[[int], Sequence[Any]]
+
 _group_ids = itertools.count(1)
 
 
@@ -75,6 +82,9 @@ class Coordinator:
 
   Args:
     world_size: Number of processes that train, this one included.
+    gather: Calls the other ranks where a launcher started them, on one or more
+      hosts; else they are spawned here.
+    address: How the other hosts reach this one.
 
   Attributes:
     group_id: Number of the process group, no two alike in this process.
@@ -83,28 +93,39 @@ class Coordinator:
   Raises DistributedError if a worker cannot be started.
   """
 
-  def __init__(self, world_size: int):
+  def __init__(
+    self, world_size: int, gather: Gather | None = None, address: str = ""
+  ):
     self.group_id, self.world_size = next(_group_ids), world_size
     self._folder = ""
-    self._workers: list[WorkerProcess] = []
+    self._workers: list[Any] = []  # WorkerProcess, or of its shape
     self._losses: dict[Spec, group.LossFunction] = {}
     # The programs and the state that every rank has; None if unknown.
     self._replicated: tuple[Programs, TrainState] | None = None
     atexit.register(self.stop)
     with self._report_cause():
-      self._folder = tempfile.mkdtemp(prefix="jaxpower-ranks-")  # mode 0700
-      path = os.path.join(self._folder, "store")
-      for rank in range(1, world_size):
-        gpu = _visible_gpu(rank)
-        self._workers.append(WorkerProcess(rank, world_size, gpu))
+      if gather is None:
+        self._folder = tempfile.mkdtemp(prefix="jaxpower-ranks-")  # mode 0700
+        command = Meet(os.path.join(self._folder, "store"))
+        for rank in range(1, world_size):
+          gpu = _visible_gpu(rank)
+          self._workers.append(WorkerProcess(rank, world_size, gpu))
+      else:
+        command = MeetHosts(address, _free_port())
+        self._workers += gather(world_size)
       self._wait_for_replies(TIMEOUT_SECONDS)
-      self._send(path)
-      group.init(group.file_store(path), 0, world_size)
+      self._send(command)
+      meet(command, 0, world_size)
 
   @property
   def pids(self) -> list[int]:
     """The process ids of the workers."""
     return [worker.pid for worker in self._workers]
+
+  @property
+  def workers(self) -> tuple[Any, ...]:
+    """The other ranks, in order."""
+    return tuple(self._workers)
 
   @property
   def alive(self) -> bool:
@@ -128,7 +149,7 @@ class Coordinator:
       programs = compile_programs(spec)
       self._wait_for_replies(_timeout_since(start))
       self._send(WrapDDP(spec))
-      self._losses[spec] = group.wrap_ddp(programs, spec.accumulation)
+      self._losses[spec] = group.wrap_ddp(programs, spec)
       self._wait_for_replies(TIMEOUT_SECONDS)
     return programs
 
@@ -168,6 +189,19 @@ class Coordinator:
     """Notes that all ranks have this state, so that it is not broadcast."""
     self._replicated = programs, state
 
+  def ask(self, worker: Any, message: Any) -> Any:
+    """Sends a worker a message that is no command; returns its answer.
+
+    Raises DistributedError if it dies or does not answer.
+    """
+    with self._report_cause():
+      worker.send(message)
+      if not worker.replies.poll(TIMEOUT_SECONDS):
+        raise DistributedError(
+          f"{worker.name}: no answer for {TIMEOUT_SECONDS:.0f} s"
+        )
+      return worker.receive()
+
   def stop(self) -> None:
     """Kills the workers, waits until they are gone, leaves the group."""
     for worker in self._workers:
@@ -189,8 +223,8 @@ class Coordinator:
     trained, state = self._replicated
     return trained is programs and state is programs.held
 
-  def _send(self, command: Command | str) -> None:
-    """Sends a command, or the store's path, to every worker."""
+  def _send(self, command: Command | Meet | MeetHosts) -> None:
+    """Sends a command to every worker."""
     if not self._workers:
       raise DistributedError("the workers of this training were stopped")
     for worker in self._workers:
@@ -254,17 +288,20 @@ class Coordinator:
 _current: Coordinator | None = None
 
 
-def start(world_size: int) -> Coordinator | None:
+def start(
+  world_size: int, gather: Gather | None = None, address: str = ""
+) -> Coordinator | None:
   """Returns the coordinator of so many processes, starting it unless it lives.
 
   A coordinator of another size, or one that has lost a worker, is stopped.
-  Returns None for a world size of 1, which needs no workers.
+  Returns None for a world size of 1, which needs no workers. Other args as of
+  a `Coordinator`.
   """
   global _current
   if _current and not (_current.alive and _current.world_size == world_size):
     stop()
   if _current is None and world_size > 1:
-    _current = Coordinator(world_size)
+    _current = Coordinator(world_size, gather, address)
   return _current
 
 
@@ -298,6 +335,12 @@ def _visible_gpu(rank: int) -> str | None:
     return None
   visible = os.environ.get("CUDA_VISIBLE_DEVICES")
   return visible.split(",")[rank] if visible else str(rank)
+
+
+def _free_port() -> int:
+  with socket.socket() as probe:
+    probe.bind(("", 0))
+    return probe.getsockname()[1]
 
 
 def _timeout_since(start: float) -> float:

@@ -7,7 +7,8 @@ free once deadlocked for eight minutes (`_never_freed`). What the coordinator
 waits for has PyTorch's timeout *and* a watchdog of the interpreter's, since a
 wait inside PyTorch can outlive its timeout. And DDP does not broadcast buffers:
 batch norms keep the statistics of their own device's examples, as PyTorch users
-know them (records say "per device").
+know them (records say "per device"), unless a trial asks for those of the whole
+batch, which are the same on all ranks.
 """
 
 import contextlib
@@ -27,7 +28,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from jaxpower.config import Trial
 from jaxpower.learn_torch.devices import device_of
+from jaxpower.learn_torch.layers import normalise_together
 from jaxpower.learn_torch.programs import Programs
+from jaxpower.learn_torch.spec import Spec
 from jaxpower.learn_torch.state import state_of
 
 # How long one rank waits for another, in a collective and for a reply. Chosen,
@@ -59,10 +62,30 @@ def file_store(path: str) -> Any:
   return store
 
 
-def init(store: Any, rank: int, world_size: int) -> None:
-  """Initializes the process group; returns when all ranks have met."""
+def tcp_store(address: str, port: int, rank: int, world_size: int) -> Any:
+  """Returns the store through which ranks of several hosts meet.
+
+  Rank 0 serves it on all its interfaces, without a password: the network of
+  the hosts has to be one's own, as for every job that PyTorch divides.
+  """
+  library: Any = distributed  # its type stubs do not export TCPStore
+  return library.TCPStore(
+    address,
+    port,
+    world_size,
+    is_master=rank == 0,
+    timeout=dt.timedelta(seconds=TIMEOUT_SECONDS),
+    wait_for_workers=False,
+  )
+
+
+def init(store: Any, rank: int, world_size: int, hosts: bool = False) -> None:
+  """Initializes the process group; returns when all ranks have met.
+
+  `hosts`: whether they are on several.
+  """
   # Else gloo looks the host's name up for an address, and it may have none.
-  if sys.platform == "linux":
+  if sys.platform == "linux" and not hosts:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
   with exit_if_stuck():
     distributed.init_process_group(
@@ -99,22 +122,24 @@ def leave() -> None:
     distributed.destroy_process_group()
 
 
-def wrap_ddp(programs: Programs, micro_batches: int) -> LossFunction:
+def wrap_ddp(programs: Programs, spec: Spec) -> LossFunction:
   """Wraps the loss in DDP, so that gradients are averaged over all ranks.
 
   The function that is returned is to be called once for each of an update's
-  `micro_batches`. Gradients add up on the device, and are all-reduced in the
+  micro-batches. Gradients add up on the device, and are all-reduced in the
   backward pass of the last micro-batch only.
   """
+  if spec.batch_norm == "global":
+    normalise_together(programs.network)
   with exit_if_stuck():
     # Gradients are views of the buckets that are reduced: no copy of them.
     ddp = DistributedDataParallel(
       _LossModule(programs), gradient_as_bucket_view=True
     )
-  numbers = itertools.cycle(range(1, micro_batches + 1))
+  numbers = itertools.cycle(range(1, spec.accumulation + 1))
 
   def loss_of(*batch: Tensor) -> Tensor:
-    is_last = next(numbers) == micro_batches
+    is_last = next(numbers) == spec.accumulation
     with contextlib.nullcontext() if is_last else ddp.no_sync():
       return ddp(*batch)
 

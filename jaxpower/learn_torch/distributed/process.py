@@ -1,38 +1,21 @@
-"""A worker process as the coordinator holds it: spawn, pipes, kill.
+"""A worker process as the coordinator holds it, and where one begins.
 
 No PyTorch is imported here (tested): loading it takes seconds, and a worker
 has to ask the kernel to die with its parent before them. `main` is where the
 worker begins; it imports `distributed.worker` after that.
-
-`subprocess` and not `multiprocessing`, whose parent can block on writing to a
-child that has died. Workers are killed and never asked to stop: they hold
-nothing that the coordinator does not, and one that waits inside a collective
-reads no pipe.
 """
 
-import contextlib
 import os
-import pathlib
-import signal
-import subprocess
-import sys
-from multiprocessing import connection
-from multiprocessing.connection import Connection
-from typing import Any
 
-import jaxpower
-from jaxpower.workers import lifeline
+from jaxpower.workers import rank_process
+from jaxpower.workers.rank_process import RankProcess
 
 WORKER_CODE = (
   "from jaxpower.learn_torch.distributed import process; process.main()"
 )
 
-# From SIGKILL to the process being gone. Chosen, not fitted: it took 6 to 19 ms
-# (eight kills, two idle cores), but a driver's call may not be interruptible.
-REAP_SECONDS = 30.0
 
-
-class WorkerProcess:
+class WorkerProcess(RankProcess):
   """A spawned worker process and the two pipes to it.
 
   Args:
@@ -40,111 +23,18 @@ class WorkerProcess:
     world_size: Number of processes that train, the coordinator's included.
     gpu: Its CUDA_VISIBLE_DEVICES; None: that of this process.
 
-  Attributes:
-    name: Its rank in words, for errors.
-    replies: The pipe that its replies come from.
-
   Raises OSError if it cannot be spawned.
   """
 
   def __init__(self, rank: int, world_size: int, gpu: str | None = None):
-    self.name = f"rank {rank} of {world_size}"
-    commands, self._commands = connection.Pipe(duplex=False)
-    self.replies, replies = connection.Pipe(duplex=False)
-    descriptors = commands.fileno(), replies.fileno()
-    arguments = *descriptors, os.getpid(), rank, world_size
-    # The worker's ends are closed here: held open, they would hide its death.
-    with commands, replies, lifeline.held_back():
-      self._process = subprocess.Popen(
-        [sys.executable, "-P", "-c", WORKER_CODE, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        pass_fds=descriptors,
-        env=_environment(gpu),
-      )
-
-  @property
-  def pid(self) -> int:
-    """The process id."""
-    return self._process.pid
-
-  @property
-  def alive(self) -> bool:
-    """Whether the process runs."""
-    return self._process.poll() is None
-
-  def send(self, command: Any) -> None:
-    """Sends a command, or another small value.
-
-    Below what a pipe buffers (64 KiB on Linux, man 7 pipe; a command takes
-    about 2), so that this returns even where nobody reads.
-    """
-    self._commands.send(command)
-
-  def receive(self) -> str | None:
-    """Receives the next reply: None for success, else the error's line.
-
-    Raises EOFError if the process is dead.
-    """
-    return self.replies.recv()
-
-  def error(self) -> str | None:
-    """Returns the first error among unread replies; never waits."""
-    with contextlib.suppress(EOFError, OSError):
-      while self.replies.poll():
-        if error := self.replies.recv():
-          return f"{self.name}: {error}"
-    return None
-
-  def exit_reason(self) -> str | None:
-    """Returns the signal or exit code of a death in one line.
-
-    None while the process lives, and if it exited with code 0.
-    """
-    code = self._process.poll()
-    if not code:
-      return None
-    if code < 0:
-      name = signal.Signals(-code).name
-      return f"{self.name} was killed by signal {-code} ({name})"
-    return f"{self.name} exited with code {code}"
-
-  def kill(self) -> None:
-    """Kills the process and closes its pipes; does not wait."""
-    self._process.kill()
-    self._commands.close()
-    self.replies.close()
-
-  def wait_killed(self) -> None:
-    """Waits until a killed process is gone, `REAP_SECONDS` at most."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-      self._process.wait(REAP_SECONDS)
+    own = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+    environment = rank_process.environment(os.environ, own)
+    super().__init__(WORKER_CODE, rank, world_size, environment)
 
 
 def main() -> None:
-  """Runs a worker process, from its first line to its end.
-
-  Command line: the file descriptors of the commands and of the replies, the
-  parent's process id, the rank and the world size.
-  """
-  lifeline.shield()
-  commands, replies, parent, rank, world_size = map(int, sys.argv[1:])
-  lifeline.die_with(parent)
-  lifeline.keep_to_oneself((commands, replies))
+  """Runs a worker process, from its first line to its end."""
+  commands, replies, rank, world_size = rank_process.enter()
   from jaxpower.learn_torch.distributed import worker
 
-  worker.run(
-    Connection(commands, writable=False),
-    Connection(replies, readable=False),
-    rank,
-    world_size,
-  )
-
-
-def _environment(gpu: str | None) -> dict[str, str]:
-  """Returns this process's environment, plus this package and one GPU."""
-  package = pathlib.Path(jaxpower.__file__).parent.parent
-  paths = filter(None, [str(package), os.environ.get("PYTHONPATH")])
-  environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-  if gpu is not None:
-    environment["CUDA_VISIBLE_DEVICES"] = gpu
-  return environment
+  worker.run(commands, replies, rank, world_size)

@@ -14,7 +14,9 @@ import dataclasses
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
+from typing import Any
 
 import torch
 
@@ -26,6 +28,21 @@ from jaxpower.learn_torch.placement import Placed
 from jaxpower.learn_torch.programs import Programs, compile_programs
 from jaxpower.learn_torch.segment import train_share
 from jaxpower.learn_torch.spec import Spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Meet:
+  """Join the group, whose store is the file of this path."""
+
+  path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class MeetHosts:
+  """Join the group of several hosts, whose store rank 0 serves here."""
+
+  address: str
+  port: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +110,7 @@ class Worker:
         self._programs[spec] = compile_programs(spec)
       case WrapDDP(spec):
         programs = self._programs[spec]
-        self._losses[spec] = group.wrap_ddp(programs, spec.accumulation)
+        self._losses[spec] = group.wrap_ddp(programs, spec)
       case ReceiveState(spec):
         group.broadcast_state(
           self._programs[spec], self._require_placed().trial
@@ -112,14 +129,27 @@ class Worker:
 
 
 def run(
-  commands: Connection, replies: Connection, rank: int, world_size: int
+  commands: Connection,
+  replies: Connection,
+  rank: int,
+  world_size: int,
+  handle: Callable[[Any], Any] | None = None,
 ) -> None:
-  """Runs a worker of this rank until its pipes close; never returns."""
+  """Runs a worker of this rank until its pipes close; never returns.
+
+  Args:
+    commands: Where commands come from.
+    replies: Where replies go to.
+    rank: Of this process.
+    world_size: Number of processes that train.
+    handle: Called with a message that is no command; returns the answer, if
+      any, which is then the reply.
+  """
   try:
     replies.send(None)  # ready: PyTorch is imported
-    group.init(group.file_store(commands.recv()), rank, world_size)
+    meet(commands.recv(), rank, world_size)
     with group.divide_threads(world_size):
-      _handle_commands(Worker(rank), commands, replies)
+      _handle_commands(Worker(rank), commands, replies, handle)
   except (EOFError, BrokenPipeError):
     pass  # the coordinator is gone
   except Exception as error:  # noqa: BLE001, the coordinator is to hear of it
@@ -132,12 +162,30 @@ def run(
   os._exit(0)
 
 
+def meet(command: Meet | MeetHosts, rank: int, world_size: int) -> None:
+  """Joins the group as a command says; returns when all ranks have met."""
+  match command:
+    case Meet(path):
+      group.init(group.file_store(path), rank, world_size)
+    case MeetHosts(address, port):
+      store = group.tcp_store(address, port, rank, world_size)
+      group.init(store, rank, world_size, hosts=True)
+
+
 def _handle_commands(
-  worker: Worker, commands: Connection, replies: Connection
+  worker: Worker,
+  commands: Connection,
+  replies: Connection,
+  handle: Callable[[Any], Any] | None,
 ) -> None:
   """Handles commands one by one; ends by EOFError when the pipe closes."""
   while True:
-    worker.handle(commands.recv())
+    command = commands.recv()
+    if handle is not None and not isinstance(command, Command):
+      if (answer := handle(command)) is not None:
+        replies.send(answer)
+      continue
+    worker.handle(command)
     if torch.cuda.is_available():
       torch.cuda.synchronize()
     replies.send(None)

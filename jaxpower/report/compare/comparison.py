@@ -9,6 +9,7 @@ worst to best is corrected for both being chosen by the same trials
 (`compare.selection`).
 """
 
+import functools
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +31,7 @@ from jaxpower.report.compare.costs import (
   ran,
   trial_cost,
 )
+from jaxpower.report.compare.curves import best_accuracy_so_far
 from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.places import (
@@ -58,6 +60,9 @@ class Group:
   groups at once. The bound of `joules_per_1000_examples` is the meter's, at
   95 %: the largest of any trial, since a median is off by no more than its
   values are.
+
+  `varied` has every field that any group of the comparison varies, None where
+  these trials do not have it.
   """
 
   varied: dict[str, Any]
@@ -79,6 +84,11 @@ class Group:
   def seeds_ran(self) -> int:
     """How many seeds trained, that is did not fail."""
     return self.seeds - self.count("failed")
+
+  @functools.cached_property
+  def best_so_far(self) -> tuple[tuple[float, float], ...]:
+    """Joules and best median accuracy, at each step up."""
+    return best_accuracy_so_far(self.records)
 
   def count(self, status: str) -> int:
     """How many of the seeds ended with this status."""
@@ -145,9 +155,7 @@ class Comparison:
   @property
   def paths(self) -> tuple[str, ...]:
     """The fields that vary, as dotted paths."""
-    return tuple(
-      dict.fromkeys(path for group in self.groups for path in group.varied)
-    )
+    return tuple(self.groups[0].varied) if self.groups else ()
 
   @property
   def fit(self) -> Fit:
@@ -229,6 +237,7 @@ def _comparison(
     key = json.dumps(record.varied, sort_keys=True)
     by_setting.setdefault(key, []).append(record)
   settings = [tuple(trials) for trials in by_setting.values()]
+  paths = dict.fromkeys(path for record in records for path in record.varied)
   joules, seconds = fit_settings(settings), fit_settings(settings, SECONDS)
   rankings = {
     name: ranked(of_counting, len(settings))
@@ -246,7 +255,7 @@ def _comparison(
     conditions=conditions,
     blocks=len({board for r in records if (board := board_of(r))}),
     groups=tuple(
-      _group(trials, joules.cost(i), seconds.cost(i), ratio)
+      _group(paths, trials, joules.cost(i), seconds.cost(i), ratio)
       for i, (trials, ratio) in enumerate(
         zip(settings, rankings["train"].ratios, strict=True)
       )
@@ -281,6 +290,7 @@ def _counted(
 
 
 def _group(
+  paths: Iterable[str],
   records: tuple[TrialRecord, ...],
   joules: Estimate | None,
   seconds: Estimate | None,
@@ -289,7 +299,7 @@ def _group(
   per_1000, bound = joules_per_1000(records)
   unknown, missed = ("", None) if joules else _reason_unknown(records)
   return Group(
-    varied=records[0].varied,
+    varied={path: records[0].varied.get(path) for path in paths},
     records=records,
     joules=joules,
     seconds=seconds,

@@ -114,6 +114,12 @@ COUNTINGS = {
 }
 
 
+def all_phases(record: TrialRecord) -> float | None:
+  """Returns the joules of a whole trial; None where those of a phase are."""
+  phases = all_known(record.joules_by_phase.values())
+  return sum(phases) if phases else None
+
+
 def ran(records: Iterable[TrialRecord]) -> list[TrialRecord]:
   """Returns the trials that trained; those that failed are left out."""
   return [record for record in records if record.status != "failed"]

@@ -170,8 +170,9 @@ class Fit:
     if self._deviations is None:
       return self._critical(_all_pairs(len(self.known)))
     assert self.draws is not None
-    off = _fewer(self.draws) - self._medians
-    scale = 1 / self._deviations
+    # Single precision: a quantile of them is read to three digits.
+    off = (_fewer(self.draws) - self._medians).astype(np.float32)
+    scale = (1 / self._deviations).astype(np.float32)
     largest = []
     for first in range(0, len(off), AT_ONCE):
       largest.append(_largest(off[first : first + AT_ONCE], scale))
@@ -343,7 +344,7 @@ def _largest(off: np.ndarray, scale: np.ndarray) -> np.ndarray:
   Each two by a factor of their own, `scale` (n, n).
   """
   off = np.ascontiguousarray(off.T)
-  apart, largest = np.empty_like(off), np.zeros(off.shape[1])
+  apart, largest = np.empty_like(off), np.zeros_like(off[0])
   for above in range(1, len(off)):
     here = apart[:above]
     np.subtract(off[:above], off[above], out=here)

@@ -61,8 +61,8 @@ def more_seeds(
     out: The run folder; by default that of the recorded command.
 
   Returns:
-    None where the sweep was not started by `scripts/run.py --config=...`, as
-    in a notebook, or has no record.
+    None where the sweep was not started by a command, as in a notebook, or has
+    no record.
   """
   words = list(map(str, sweep.get("command_line") or ()))
   config = sweep.get(CONFIG) or {}
@@ -70,7 +70,8 @@ def more_seeds(
   for record in records:
     key = json.dumps(_without_seeds(record.config), sort_keys=True)
     settings.setdefault(key, []).append(record)
-  if _value(words, CONFIG) is None or not config.get("seeds") or not settings:
+  started = _value(words, CONFIG) is not None or "run" in words
+  if not started or not config.get("seeds") or not settings:
     return None
   seeds = config["seeds"] + more
   folder = out or _value(words, "out") or f"runs/{config.get('name', 'sweep')}"

@@ -44,6 +44,7 @@ ALL_SHARED, NONE_SHARED = 1 - 1e-6, 1e-9
 # equal as examples to the target may be, makes matrices singular; chosen.
 MOST_OVER_NOISE = 1e4
 MOST_WIDER = math.sqrt(2)  # of the t quantile: where seeds share half
+NOTHING = 1e-10  # of the largest eigenvalue: an effect that others add up to
 LEAST_SCATTER = 1e-6  # keeps logs and ratios finite where all costs are equal
 # Settings from which a matrix of them is a diagonal and few columns, and not
 # dense: its cube would be most of what a report costs; chosen.
@@ -229,7 +230,10 @@ def _scatter(
   both = both - sums[column] / count  # Frisch-Waugh-Lovell
   effects, off, rank = both[:, :-1], both[:, -1], 0
   if effects.size:
-    fitted, _, rank, _ = np.linalg.lstsq(effects, off)
+    # The normal equations: as many as effects, and not as observations.
+    fitted, _, rank, _ = np.linalg.lstsq(
+      effects.T @ effects, effects.T @ off, NOTHING
+    )
     off = off - effects @ fitted
   settings = len(np.unique(column))
   freedom = max(len(logs) - settings - int(rank), 1)

@@ -177,10 +177,20 @@ def _by_config(
   for group in comparison.groups:
     for record in group.records:
       config = _without_free_fields(record.config)
-      key = json.dumps(config, sort_keys=True)
+      key = json.dumps([config, _batch_norms(record)], sort_keys=True)
       by_framework = configs.setdefault(key, {})
       by_framework.setdefault(record.framework, []).append(record)
   return configs
+
+
+def _batch_norms(record: TrialRecord) -> str:
+  """Says over what several devices' batch norms went; empty for one device.
+
+  Older versions took the global batch in JAX, whatever PyTorch took, so it is
+  the record that is asked, and not the config.
+  """
+  several = len(record.provenance.get("devices") or ()) > 1
+  return str(record.numerics.get("batch_norm", "")) if several else ""
 
 
 def _without_free_fields(config: Any) -> Any:

@@ -27,6 +27,7 @@ CPU = "CPU"
 GPU = "GPU-"  # the beginning of the UUID of one, and of its domain
 NO_UUID = "of unknown UUID"
 DEVICES = "devices"  # the field of a config that varies their number
+POWER_LIMIT = "power_limit_watts"  # of a config
 
 # The packages in which a framework's arithmetic lies.
 PACKAGES = {
@@ -82,7 +83,10 @@ def system_of(record: TrialRecord) -> System:
     devices=number,
     cores=record.provenance.get("cpus_usable") if on_cpu else None,
     processor=cpu if on_cpu or any("gpu by" not in m for m in meter) else "",
-    power_limits=_distinct(
+    # Where a sweep varies it, it is what is compared.
+    power_limits=()
+    if POWER_LIMIT in record.varied
+    else _distinct(
       round(watts)
       for board in boards
       if (watts := board.get("power_limit_watts")) is not None

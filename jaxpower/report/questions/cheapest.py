@@ -36,7 +36,13 @@ from jaxpower.report.compare.repeats import RepeatNoise, repeat_noise
 from jaxpower.report.compare.selection import Extremes
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import CPU
-from jaxpower.report.findings import Figure, Section, Table
+from jaxpower.report.findings import (
+  MOST_LINES,
+  MOST_ROWS,
+  Figure,
+  Section,
+  Table,
+)
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   MOST_NAMES,
@@ -61,11 +67,19 @@ from jaxpower.wording import (
 )
 
 PLACE = 10
+TYPICAL = (
+  "What each setting typically costs in {energy} of training until the target,"
+  " with its 95 % interval. A faint dot is a seed, an open arrow one that"
+  " missed the target, at what it spent."
+)
 CURVES = (
   "Accuracy on the {sets} set over the {energy} of training. A line is a trial;"
   " the bold one has the median energy of its setting. It ends in a filled"
   " point where the target was reached, in an open one where it was missed, in"
   " a cross where training diverged."
+)
+FEWER = (
+  " Of more than {most} trials of a comparison some are drawn, evenly chosen."
 )
 FRONTS = (
   "Left: the best median accuracy of each setting over the {energy} of"
@@ -204,7 +218,17 @@ def _with_figures(
   energy = energy_name(any(c.estimated for c in comparisons))
   sets = join_names(sorted({c.conditions.decided_by for c in comparisons}))
   curves = CURVES.format(energy=energy, sets=sets)
-  figures = [Figure("energy_accuracy", tuple(comparisons), curves)]
+  if any(
+    sum(len(g.records) for g in c.groups) > MOST_LINES for c in comparisons
+  ):
+    curves += FEWER.format(most=MOST_LINES)
+  typical = TYPICAL.format(energy=energy)
+  if any(len(c.groups) > MOST_ROWS for c in comparisons):
+    typical += f" Of more than {MOST_ROWS} settings these are the cheapest."
+  figures = [
+    Figure("cost", tuple(comparisons), typical),
+    Figure("energy_accuracy", tuple(comparisons), curves),
+  ]
   if fronts := with_fronts(comparisons):
     caption = ACCURACY_FRONT if all(map(only_cpu_time, fronts)) else FRONTS
     figures.append(Figure("pareto", fronts, caption.format(energy=energy)))

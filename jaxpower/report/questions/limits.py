@@ -3,13 +3,15 @@
 Asked of each comparison, and answered in a line for each thing that its
 records show: joules that are CPU time by another name, a machine that was
 shared, GPUs of it that nobody used, trials that were begun more than once,
-batch sizes that were judged at one learning rate or computed in pieces, and
-targets that few evaluations led to. No section where there is nothing.
+trials that ran beside others of their sweep, batch sizes that were judged at
+one learning rate or computed in pieces, and targets that few evaluations led
+to. No section where there is nothing.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import name_among
@@ -71,6 +73,27 @@ class BegunAgain:
 
 
 @dataclass(frozen=True)
+class Company:
+  """Trials that ran beside others of their sweep.
+
+  Attributes:
+    trials: How many.
+    of: Among how many.
+    at_once: How many ran at once, at most; None where that is not known, as
+      where a scheduler gave each a part of a machine.
+    checked: What company was found to cost, in words; empty where it was not
+      checked.
+    shared: Domains of which each trial was billed a part.
+  """
+
+  trials: int
+  of: int
+  at_once: int | None = None
+  checked: tuple[str, ...] = ()
+  shared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Limits:
   """What one should know of a comparison.
 
@@ -84,6 +107,7 @@ class Limits:
     begun_again: Trials begun more than once; None where there are none.
     apart: How many other GPUs the machines had, at most; their joules while
       the trials trained, which are in no number, and how many trials tell it.
+    company: Trials that ran beside others; None where there are none.
     one_rate: The learning rate, where batch sizes differ and it does not.
     pieces: Batch sizes that were computed in pieces.
     few_looks: Settings to whose target fewer than FEW_LOOKS evaluations led,
@@ -98,6 +122,7 @@ class Limits:
   trials: int = 0
   begun_again: BegunAgain | None = None
   apart: tuple[int, float, int] | None = None
+  company: Company | None = None
   one_rate: float | None = None
   pieces: tuple["Pieces", ...] = ()
   few_looks: tuple[tuple[str, int], ...] = ()
@@ -129,6 +154,7 @@ def _limits(comparison: Comparison, name: str) -> Limits:
     trials=sum(record.status != "failed" for record in trials),
     begun_again=begun_again(trials),
     apart=apart_gpus(trials),
+    company=in_company(trials),
     one_rate=one_rate(trials),
     pieces=pieces(trials),
     few_looks=few_looks(comparison),
@@ -173,10 +199,17 @@ def apart_gpus(
   """Sums what the machine's other GPUs took while trials trained.
 
   Returns how many GPUs there were, at most, their joules, and over how many
-  trials; a trial that does not know all of them is left out. None where there
-  is no other GPU.
+  trials; a trial that does not know all of them is left out. GPUs that other
+  trials had meanwhile are no others: their joules are those trials'. None where
+  there is no other GPU.
   """
-  trained = [(r.apart_joules_by_phase or {}).get("train") for r in records]
+  records = tuple(records)
+  used = {g for r in records for g in (r.company or {}).get("gpus") or ()}
+  trained = [
+    {gpu: joules for gpu, joules in by_gpu.items() if gpu not in used}
+    for record in records
+    for by_gpu in [(record.apart_joules_by_phase or {}).get("train") or {}]
+  ]
   found = [
     [joules for joules in by_gpu.values() if joules is not None]
     for by_gpu in trained
@@ -186,6 +219,34 @@ def apart_gpus(
     return None
   joules = math.fsum(math.fsum(values) for values in found)
   return max(map(len, found)), joules, len(found)
+
+
+def in_company(records: Iterable[TrialRecord]) -> Company | None:
+  """Finds the trials that ran beside others, and what is known of that."""
+  records = tuple(records)
+  facts = [record.company for record in records if record.company]
+  if not facts:
+    return None
+  at_once = [fact["at_once"] for fact in facts if fact.get("at_once")]
+  found = [fact["interference"] for fact in facts if fact.get("interference")]
+  shared = [name for fact in facts for name in fact.get("shared") or ()]
+  return Company(
+    trials=len(facts),
+    of=len(records),
+    at_once=max(at_once, default=None),
+    checked=tuple(dict.fromkeys(map(_company_cost, found))),
+    shared=tuple(dict.fromkeys(shared)),
+  )
+
+
+def _company_cost(found: Mapping[str, Any]) -> str:
+  """Says what company costs: "3.1 % more joules (-0.5 to +6.8 %)"."""
+  more = 100 * found["more"]
+  text = f"{abs(more):.1f} % {'more' if more >= 0 else 'fewer'} {found['of']}"
+  low, high = found.get("low"), found.get("high")
+  if low is None or high is None:
+    return text
+  return f"{text} ({100 * low:+.1f} to {100 * high:+.1f} %)"
 
 
 def one_rate(records: Iterable[TrialRecord]) -> float | None:
@@ -303,6 +364,8 @@ def _lines(limits: Limits) -> list[str]:
       f"The machine's {count(gpus, 'other GPU')} took {quantity(joules, 'J')}"
       f" while {count(trials, 'trial')} trained; that is in no number here."
     )
+  if limits.company is not None:
+    lines += company_lines(limits.company)
   if limits.one_rate is not None:
     lines.append(
       "The learning rate was the same for every batch size:"
@@ -315,6 +378,27 @@ def _lines(limits: Limits) -> list[str]:
   if limits.few_looks:
     lines.append(_looks_line(limits.few_looks, limits.settings))
   return lines
+
+
+def company_lines(company: Company) -> list[str]:
+  """Says how trials ran beside others, and what they shared."""
+  who = f"{company.trials} of {count(company.of, 'trial')}"
+  if company.at_once is None:
+    ran = f"{who} had a part of a machine, and who had the rest is not known."
+  else:
+    ran = f"{who} ran beside others, {company.at_once} at once"
+    if company.checked:
+      ran += f": in company a trial took {join_names(company.checked, 'or')}."
+    else:
+      ran += "; what that cost them was not checked."
+  if not company.shared:
+    return [ran]
+  verb = "is" if len(company.shared) == 1 else "are"
+  return [
+    ran,
+    f"{join_names(company.shared)} {verb} shared by them: each was billed an"
+    " equal part, which is an estimate.",
+  ]
 
 
 def _again_line(again: BegunAgain) -> str:

@@ -25,7 +25,7 @@ from jaxpower.report.compare.importance import (
   Share,
   importance,
 )
-from jaxpower.report.compare.model import Fit, fit
+from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.repeats import observations
 from jaxpower.report.compare.statistics import Observation
 from jaxpower.report.findings import Section, Table
@@ -163,20 +163,12 @@ def _observations(
 def choices(comparison: Comparison, path: str) -> tuple[Choice, ...]:
   """Finds the best value of a field for each combination of the others."""
   others = [other for other in varied(comparison) if other != path]
-  fitted = fit(
-    [
-      of_group
-      if of_group and all(each.cost.value > 0 for each in of_group)
-      else ()
-      for of_group in _observations(comparison)
-    ]
-  )
   rows: dict[str, list[int]] = {}
   for index, group in enumerate(comparison.groups):
     key = repr([group.varied.get(other) for other in others])
     rows.setdefault(key, []).append(index)
   return tuple(
-    _choice(fitted, path, others, comparison.groups, row)
+    _choice(comparison.fit, path, others, comparison.groups, row)
     for row in rows.values()
   )
 

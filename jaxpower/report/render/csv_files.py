@@ -4,6 +4,7 @@ Column names are stable: other people's scripts read them.
 """
 
 import csv
+import functools
 import io
 import json
 import math
@@ -33,6 +34,7 @@ NESTED = {
   "config",
   "varied",
   "curve",
+  "company",
   "compile",
   "meter",
   "provenance",
@@ -46,6 +48,8 @@ NESTED = {
   "steal_cores",
   "others",
 }
+FLAT = tuple(f.name for f in fields(TrialRecord) if f.name not in NESTED)
+MOST_TEXTS = 4_096  # whose cells are kept: most are those of other trials too
 
 
 def trials(compared: Compared) -> str:
@@ -70,11 +74,7 @@ def summary(comparisons: Iterable[Comparison]) -> str:
 
 
 def _trial(record: TrialRecord) -> dict[str, Any]:
-  flat = {
-    field.name: getattr(record, field.name)
-    for field in fields(record)
-    if field.name not in NESTED
-  }
+  flat = {name: getattr(record, name) for name in FLAT}
   row = {"trial_id": flat.pop("trial_id"), **record.varied, **flat}
   row["joules_per_example"] = record.joules_per_example
   row["attempts"] = len(record.attempts) or None
@@ -148,7 +148,9 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _cell(item: Any) -> str:
-  if item is None or (isinstance(item, float) and not math.isfinite(item)):
+  if isinstance(item, float):  # most are
+    return str(item) if math.isfinite(item) else ""
+  if item is None:
     return ""
   if isinstance(item, bool):
     return str(item).lower()
@@ -160,6 +162,7 @@ def _cell(item: Any) -> str:
   return _text(item) if isinstance(item, str) else str(item)
 
 
+@functools.lru_cache(maxsize=MOST_TEXTS)
 def _text(item: str) -> str:
   """Keeps a text from being a formula in a spreadsheet.
 

@@ -1,5 +1,6 @@
 """Draws accuracy over energy, a line a trial: the picture of a sweep."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,11 +9,13 @@ from jaxpower.records import TrialRecord
 from jaxpower.report.cells import name_among
 from jaxpower.report.compare.comparison import Comparison, Group
 from jaxpower.report.compare.costs import costs
+from jaxpower.report.findings import MOST_LINES
 from jaxpower.report.render.figure_style import (
+  FAINT,
   INK,
   energy_axis,
   plain,
-  shades,
+  told_apart,
 )
 from jaxpower.wording import labels, percent, value
 
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 
-MANY = 12  # settings a legend can name; of more, evenly chosen ones
 MOST_BESIDE = 2  # panels in a row: of more, the words on a page are too small
 
 # Where a line ends: the shape and the filling, empty for the line's colour.
@@ -75,14 +77,16 @@ def _points(record: TrialRecord) -> list[tuple[float, float]]:
 
 def _panel(axes: "Axes", comparison: Comparison, heading: str) -> None:
   groups = comparison.groups
-  colors = shades(len(groups))
+  colors = told_apart(comparison)
   joules = []
+  every = math.ceil(sum(len(g.records) for g in groups) / MOST_LINES)
+  number = itertools.count()
   for group, color in zip(groups, colors, strict=True):
     bold = median_trial(group)
     for record in group.records:
       points = _points(record)
       joules += [x for x, _ in points]
-      if points:
+      if points and (next(number) % every == 0 or record is bold):
         _line(axes, record, points, color, record is bold)
   _target(axes, comparison.target_accuracy)
   _frame(axes, comparison, joules)
@@ -179,19 +183,20 @@ def _legend(
     for status, (marker, face) in MARKS.items()
     if status in statuses
   ]
-  lines = [
-    Line2D(
-      [],
-      [],
-      color=color,
-      linewidth=2.2,
-      label=", ".join(map(value, group.varied.values())),
-    )
+  named = [
+    (", ".join(map(value, group.varied.values())), color)
     for group, color in zip(groups, colors, strict=True)
+    if color != FAINT
   ]
-  handles = (
-    lines[:: math.ceil(len(lines) / MANY)] if len(lines) > 1 else []
-  ) + (marks if statuses != {"reached"} else [])
+  if others := len(groups) - len(named):
+    named.append((f"{others} others", FAINT))
+  lines = [
+    Line2D([], [], color=color, linewidth=2.2, label=name)
+    for name, color in named
+  ]
+  handles = (lines if len(lines) > 1 else []) + (
+    marks if statuses != {"reached"} else []
+  )
   if not handles:
     return
   legend = axes.legend(

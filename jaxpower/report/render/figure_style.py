@@ -1,7 +1,7 @@
 """What all figures share: colours, axes of energy, faint grids."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jaxpower.report.cells import unit_to_target
 from jaxpower.report.compare.comparison import Comparison
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
   from matplotlib.axes import Axes
 
 INK, FAINT = "#30343b", "#c9ccd1"
+MOST_COLORS = 9  # that eyes tell apart, colour-blind ones too; chosen
 LOG_FROM = 8.0  # the most joules over the least from which on axes are in logs
 
 
@@ -24,10 +25,27 @@ def shades(count: int) -> list[str]:
   return [to_hex(colormaps["viridis"](step * index)) for index in range(count)]
 
 
+def told_apart(comparison: Comparison) -> list[str]:
+  """Picks a colour for each group: of many, the cheapest have one of their own.
+
+  In the order of the groups, so that neighbours look alike; the others, and
+  those of unknown cost, are grey.
+  """
+  count = len(comparison.groups)
+  if count <= MOST_COLORS:
+    return shades(count)
+  chosen = sorted(comparison.rankings["train"].order[:MOST_COLORS])
+  own = dict(zip(chosen, shades(len(chosen)), strict=True))
+  return [own.get(place, FAINT) for place in range(count)]
+
+
 def energy_axis(
-  axes: "Axes", comparison: Comparison, joules: Sequence[float]
+  axes: "Axes",
+  comparison: Comparison,
+  joules: Sequence[float],
+  direction: Literal["x", "y"] = "x",
 ) -> None:
-  """Makes the x axis one of training energy that spans these joules.
+  """Makes an axis one of training energy that spans these joules.
 
   Points stay in joules; labels are in the unit that the table of the same
   comparison has. Units are powers of ten, so round ticks stay round.
@@ -36,14 +54,16 @@ def energy_axis(
 
   unit = unit_to_target(comparison)
   name = capitalised(joules_name(comparison.estimated, unit))
-  axes.set_xlabel(f"{name} of training", color=INK)
+  axis = axes.xaxis if direction == "x" else axes.yaxis
+  axis.set_label_text(f"{name} of training", color=INK)
   positive = [x for x in joules if x > 0]
   if positive and max(positive) / min(positive) > LOG_FROM:
     # The evaluation before training cost no joule: it has no place there.
-    axes.set_xscale("log", nonpositive="mask")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-  axes.xaxis.set_major_formatter(
+    set_scale = axes.set_xscale if direction == "x" else axes.set_yscale
+    set_scale("log", nonpositive="mask")
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_formatter(NullFormatter())
+  axis.set_major_formatter(
     FuncFormatter(lambda x, _: as_given(x / unit.joules))
   )
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from jaxpower.report.compare.comparison import Comparison
 from jaxpower.report.findings import Figure
+from jaxpower.report.render.cost_figure import cost
+from jaxpower.report.render.devices_figure import devices
 from jaxpower.report.render.energy_accuracy_figure import energy_accuracy
 from jaxpower.report.render.pareto_figure import pareto
 
@@ -14,14 +16,28 @@ if TYPE_CHECKING:
 
 DRAWINGS: dict[
   str, Callable[[Sequence[Comparison]], "matplotlib_figure.Figure"]
-] = {"energy_accuracy": energy_accuracy, "pareto": pareto}
+] = {
+  "cost": cost,
+  "devices": devices,
+  "energy_accuracy": energy_accuracy,
+  "pareto": pareto,
+}
+
+# For slides, for the page and editors, and for papers.
+KINDS = ("png", "svg", "pdf")
+# What would differ from one drawing of the same to the next.
+UNDATED: dict[str, dict[str, None]] = {
+  "svg": {"Date": None},
+  "png": {"Software": None},
+  "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 
 
 def draw(figure: Figure) -> Iterator[tuple[str, str, bytes]]:
   """Draws a figure: yields its name, the kind of file and the content."""
   drawing = DRAWINGS[figure.name](figure.comparisons)
   _as_written(drawing)
-  for kind in ("png", "svg"):
+  for kind in KINDS:
     yield figure.name, kind, render(drawing, kind)
 
 
@@ -48,16 +64,21 @@ def _as_written(drawing: "matplotlib_figure.Figure") -> None:
 
 
 def render(drawing: "matplotlib_figure.Figure", kind: str) -> bytes:
-  """Renders a drawing as a PNG or SVG; the same bytes each time."""
+  """Renders a drawing as PNG, SVG or PDF; the same bytes each time.
+
+  Text stays text in SVG and PDF: searched, copied, edited and read aloud.
+  """
   from matplotlib import rc_context
 
   buffer = io.BytesIO()
-  with rc_context({"svg.hashsalt": "jaxpower"}):
+  with rc_context(
+    {"svg.hashsalt": "jaxpower", "svg.fonttype": "none", "pdf.fonttype": 42}
+  ):
     drawing.savefig(
       buffer,
       format=kind,
       dpi=160,
       facecolor="white",
-      metadata={"Date": None} if kind == "svg" else {"Software": None},
+      metadata=UNDATED[kind],
     )
   return buffer.getvalue()

@@ -2,21 +2,28 @@
 
 Light or dark as the reader's machine prefers; no script, font or image from
 elsewhere. The page itself is `page.html`, a Jinja template that escapes
-whatever comes from a record.
+whatever comes from a record. Its script sorts tables and moves two sliders;
+without it everything is there all the same.
 """
 
 import base64
+import itertools
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 from jaxpower.records import TrialRecord
-from jaxpower.report import cells
+from jaxpower.report import cells, experiment
+from jaxpower.report.compare.comparison import Comparison
+from jaxpower.report.compare.costs import all_phases
 from jaxpower.report.compare.cpu_time import covers_server
-from jaxpower.report.findings import NOTHING_RECORDED, Report
-from jaxpower.wording import count, value
+from jaxpower.report.findings import NOTHING_RECORDED, Report, Table
+from jaxpower.wording import count, labels, percent, setting, value
 
 MOST_VALUES = 3  # of one fact, named on the page; of more, their number
+MOST_TRIALS = 1_000  # on the page, which stays light; trials.csv has them all
+FEWEST_TO_CHOOSE = 3  # settings; of fewer a reader sees the best at a glance
 LONGEST_CELL = 40  # characters of a cell; of more, it may break into lines
 
 
@@ -35,10 +42,10 @@ def render(
     links: The files of records and tables, as seen from the page.
   """
   import jinja2  # here, since printing tables does not need it
+  import markupsafe
 
-  template = (
-    resources.files("jaxpower.report.render").joinpath("page.html").read_text()
-  )
+  files = resources.files("jaxpower.report.render")
+  template = files.joinpath("page.html").read_text()
   environment = jinja2.Environment(
     autoescape=True, undefined=jinja2.StrictUndefined
   )
@@ -50,6 +57,10 @@ def render(
   ]
   return environment.from_string(template).render(
     report=report,
+    experiment=experiment.facts(report.compared),
+    trials=trials_table(report.compared.comparisons),
+    trial_count=len(trials),
+    choice=choice(report.compared.comparisons),
     heading=f"What {name} cost" if name else "What it cost",
     goal=_goal(report, len(trials)),
     images={
@@ -61,7 +72,90 @@ def render(
     provenance=_provenance(trials),
     links=links,
     longest=LONGEST_CELL,
+    script=markupsafe.Markup(files.joinpath("page.js").read_text()),
   )
+
+
+def trials_table(comparisons: Iterable[Comparison]) -> Table:
+  """Makes the table of all trials, so that a page sent by mail has them."""
+  comparisons = tuple(comparisons)
+  paths = tuple(dict.fromkeys(p for c in comparisons for p in c.paths))
+  names = labels(paths)
+  many = len(comparisons) > 1
+  columns = (
+    *(["comparison"] if many else []),
+    *(names[path] for path in paths),
+    "seed",
+    "status",
+    "joules to target",
+    "seconds to target",
+    "examples",
+    "best accuracy",
+    "test accuracy",
+    "joules of all phases",
+    "trial",
+  )
+  every = (
+    (comparison, record)
+    for comparison in comparisons
+    for group in comparison.groups
+    for record in group.records
+  )
+  rows = tuple(
+    (
+      *([cells.name_among(comparison, comparisons)] if many else []),
+      *(value(record.varied.get(path)) for path in paths),
+      str(record.seed),
+      record.status,
+      cells.number_or_unknown(record.joules_to_accuracy)
+      if record.status == "reached"
+      else "-",
+      cells.number_or_unknown(record.seconds_to_accuracy)
+      if record.status == "reached"
+      else "-",
+      str(record.examples),
+      _share(record.best_accuracy),
+      _share(record.test_accuracy),
+      cells.number_or_unknown(all_phases(record)),
+      record.trial_id,
+    )
+    for comparison, record in itertools.islice(every, MOST_TRIALS)
+  )
+  return Table(columns, rows)
+
+
+def _share(accuracy: float | None) -> str:
+  return cells.UNKNOWN if accuracy is None else percent(accuracy)
+
+
+def choice(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+  """Lists what a reader may choose among: settings whose numbers are known.
+
+  Of one comparison; of several nothing, since their joules do not compare.
+  """
+  if len(comparisons) != 1:
+    return []
+  (comparison,) = comparisons
+  rows = [
+    {
+      "name": setting(group.varied),
+      "joules": group.joules.value,
+      "cost": cells.joules(group.joules, comparison.estimated),
+      "seconds": group.seconds.value,
+      "accuracy": statistics.fmean(tested),
+    }
+    for group in comparison.groups
+    if group.joules
+    and group.seconds
+    and (
+      tested := [
+        record.test_accuracy
+        for record in group.records
+        if record.test_accuracy is not None
+      ]
+    )
+  ]
+  return rows if len(rows) >= FEWEST_TO_CHOOSE else []
 
 
 def _data_uri(svg: bytes) -> str:

@@ -9,7 +9,6 @@ from jaxpower.report.compare.cpu_time import only_cpu_time
 from jaxpower.report.compare.pareto import (
   Point,
   accuracy_front,
-  best_accuracy_so_far,
   known_costs,
   seconds_front,
   settings_on,
@@ -56,7 +55,7 @@ def pareto(comparisons: Sequence[Comparison]) -> "Figure":
 def _accuracy(axes: "Axes", comparison: Comparison) -> None:
   front = accuracy_front(comparison)
   colors = _colors(comparison, front)
-  steps = [best_accuracy_so_far(group) for group in comparison.groups]
+  steps = [group.best_so_far for group in comparison.groups]
   all_joules = [joules for step in steps for joules, _ in step]
   for step, color in zip(steps, colors, strict=True):
     if not step:

@@ -1,5 +1,8 @@
 """Prints a report on a terminal, or as plain ASCII elsewhere."""
 
+import pathlib
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -20,8 +23,23 @@ def show(report: Report, console: Console) -> None:
     say_wrapped(NOTHING_RECORDED, console)
   for note in report.notes:
     say_wrapped(note, console)
-  for path in report.paths:
-    say(str(path), console)
+  for line in files_written(report.paths):
+    say(line, console)
+
+
+def files_written(paths: Sequence[pathlib.Path]) -> list[str]:
+  """Names the files of a report: the page, then those that lie beside it.
+
+  Files of one name are named once, with their kinds.
+  """
+  if not paths:
+    return []
+  page, *others = paths
+  kinds: dict[str, list[str]] = {}
+  for path in others:
+    kinds.setdefault(path.stem, []).append(path.suffix)
+  beside = (name + " ".join(suffixes) for name, suffixes in kinds.items())
+  return [str(page), *([f"beside it: {', '.join(beside)}"] if kinds else [])]
 
 
 def show_section(section: Section, console: Console) -> None:

@@ -1,0 +1,88 @@
+"""The commands that train, report and prepare: `jaxpower run batch:quick`.
+
+They need packages that the meter does not, and these may not be installed; what
+needs them is imported here, when a command is called and no sooner.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+
+from jaxpower.cli import experiments
+from jaxpower.config import ConfigError
+from jaxpower.wording import on_one_line
+
+COMMANDS = {
+  "run": "run an experiment: energy to accuracy of its settings",
+  "report": "report run folders, one by one and together",
+  "experiments": "list the experiments that come with jaxpower",
+  "prepare": "prepare a dataset of tensorflow-datasets, once",
+}
+# What a command imports of the packages that the meter does without.
+NEEDED = {
+  "run": ("absl", "flax", "jax", "jinja2", "matplotlib", "optax", "orbax"),
+  "report": ("absl", "jinja2", "matplotlib"),
+  "prepare": ("absl", "tensorflow_datasets"),
+}
+BY_NAME = """
+In place of --config stands an experiment's name, or a file:
+
+  {command} batch:quick
+  {command} mine.py:quick --config.seeds=5
+"""
+EXTRA = "pip install 'jaxpower[train]'"
+
+
+def main(prog: str, command: str, arguments: Sequence[str]) -> int:
+  """Runs one of the commands; returns the exit code.
+
+  Args:
+    prog: How the program was called.
+    command: Which one.
+    arguments: Those after its name.
+  """
+  name = f"{prog} {command}"
+  if missing := [m for m in NEEDED.get(command, ()) if not _installed(m)]:
+    return _refuse(name, f"needs {', '.join(missing)}; run {EXTRA}")
+  match command:
+    case "run":
+      return _run(name, arguments)
+    case "experiments" if arguments:
+      return _refuse(name, f"takes no argument, not {arguments[0]!r}")
+    case "experiments":
+      return experiments.show()
+  # absl's flags are those of the process, under its name.
+  sys.argv = [name, *arguments]
+  if command == "report":
+    from jaxpower.cli import report_flags
+
+    report_flags.start(name)
+  else:
+    from jaxpower.cli import prepare
+
+    prepare.start(name)
+  raise AssertionError("absl ends the process")
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+  """Runs an experiment by its name, or a file; flags are those of a config."""
+  from jaxpower.cli import run
+
+  config = []
+  if arguments and not arguments[0].startswith("-"):
+    try:
+      config = [f"--config={experiments.config_of(arguments[0])}"]
+    except ConfigError as error:
+      return _refuse(name, str(error))
+    arguments = arguments[1:]
+  text = run.HELP.format(command=name) + BY_NAME.format(command=name)
+  return run.main([name, *config, *arguments], text)
+
+
+def _installed(module: str) -> bool:
+  return importlib.util.find_spec(module) is not None
+
+
+def _refuse(name: str, reason: str) -> int:
+  print(f"{name}: {on_one_line(reason)}", file=sys.stderr)
+  return 2

@@ -1,0 +1,60 @@
+"""The curve of a setting: its best median accuracy within so many joules."""
+
+import bisect
+import itertools
+import math
+from collections.abc import Iterable
+
+from jaxpower.records import TrialRecord
+from jaxpower.report.compare.costs import ran
+
+
+def best_accuracy_so_far(
+  records: Iterable[TrialRecord],
+) -> tuple[tuple[float, float], ...]:
+  """Traces joules and best median accuracy of a setting, at each step up.
+
+  A trial counts with the best accuracy it has shown within the joules, zero
+  before it has shown any, and keeps its last one after it has ended: more
+  training could have raised it, so an accuracy is never too high here. Empty
+  where a trial that ran has no joules along its curve.
+  """
+  curves = list(map(_evaluations, ran(records)))
+  if not curves or not all(curves):
+    return ()
+  looks = sorted(
+    (joules, trial, accuracy)
+    for trial, curve in enumerate(curves)
+    for joules, accuracy in curve
+  )
+  best = [0.0] * len(curves)
+  ranked = best.copy()  # in order, so that a median is two of them
+  steps: list[tuple[float, float]] = []
+  for joules, at_once in itertools.groupby(looks, key=lambda look: look[0]):
+    for _, trial, accuracy in at_once:
+      if accuracy > best[trial]:
+        del ranked[bisect.bisect_left(ranked, best[trial])]
+        bisect.insort(ranked, accuracy)
+        best[trial] = accuracy
+    if not ranked[(len(ranked) - 1) // 2]:
+      continue  # half of a median of two would be nobody's accuracy
+    middle = ranked[(len(ranked) - 1) // 2 : len(ranked) // 2 + 1]
+    accuracy = sum(middle) / len(middle)
+    if accuracy > (steps[-1][1] if steps else 0.0):
+      steps.append((joules, accuracy))
+  return tuple(steps)
+
+
+def _evaluations(record: TrialRecord) -> tuple[tuple[float, float], ...]:
+  """Returns joules and accuracy of each evaluation that has both.
+
+  Without the one before training: what cost nothing is no choice to make. An
+  accuracy that was not finite is null in the file.
+  """
+  return tuple(
+    (evaluation.train_joules, evaluation.accuracy)
+    for evaluation in record.curve
+    if evaluation.train_joules
+    and evaluation.accuracy is not None
+    and math.isfinite(evaluation.accuracy)
+  )

@@ -1,0 +1,135 @@
+"""Says what was trained: the experiment behind a report, fact by fact.
+
+A page that is sent by mail must say what it is about: model, data, optimizer,
+what was varied, every other field that is not the default, target and budget,
+how long and when it ran, what all of it cost, and the command.
+"""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from jaxpower.config import Trial, completed, to_dict
+from jaxpower.records import TrialRecord
+from jaxpower.report.compare.comparable import flat, is_seed, pretraining
+from jaxpower.report.compare.comparison import Compared
+from jaxpower.report.compare.costs import all_known, all_phases
+from jaxpower.wording import (
+  count,
+  duration,
+  energy,
+  join_names,
+  label,
+  percent,
+  value,
+)
+
+MOST_VALUES = 12  # of one field, named; of more, their number
+# Fields with a line of their own, and those that no reader misses.
+TOLD = {"data", "tasks", "framework", "target_accuracy", "budget_examples"}
+NOT_TOLD = {"idle_seconds", "evaluate_every_examples"}
+ALWAYS = ("optimizer.learning_rate", "batch_size")
+
+
+def facts(compared: Compared) -> dict[str, str]:
+  """Returns facts in the order a reader asks for them; empty without trials."""
+  trials = [
+    record
+    for comparison in compared.comparisons
+    for group in comparison.groups
+    for record in group.records
+  ]
+  if not trials:
+    return {}
+  configs = [_fields(record.config) for record in trials]
+  varied = list(dict.fromkeys(path for t in trials for path in t.varied))
+  return {
+    "model": _values(configs, "model.name"),
+    "data": _values(configs, "data"),
+    "framework": _values(configs, "framework"),
+    "optimizer": _values(configs, "optimizer.name"),
+    "varied": "; ".join(_varied(trials, path) for path in varied),
+    "fixed": _fixed(configs, varied),
+    "target": _values(configs, "target_accuracy", percent),
+    "budget": f"{_values(configs, 'budget_examples')} examples, evaluated every"
+    f" {_values(configs, 'evaluate_every_examples')}",
+    "seeds": f"{len({t.seed for t in trials})}, {count(len(trials), 'trial')}",
+    "cost of all trials": _spent(compared.attempts or compared.records),
+    "run": _when(trials),
+    "command": _command(compared.sweep, trials),
+  }
+
+
+def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns a trial's config flat, by dotted path, as of today's version."""
+  whole = completed(Trial, dict(config))
+  return {path: item for path, item in flat(whole).items() if not is_seed(path)}
+
+
+def _values(
+  configs: Iterable[Mapping[str, Any]], path: str, word: Any = value
+) -> str:
+  """Writes the values that a field takes, those of few trials too."""
+  words = dict.fromkeys(word(c[path]) for c in configs if path in c)
+  if len(words) > MOST_VALUES:
+    return f"{len(words)} values"
+  return join_names(list(words)) if words else "unknown"
+
+
+def _varied(trials: Sequence[TrialRecord], path: str) -> str:
+  values = dict.fromkeys(value(trial.varied.get(path)) for trial in trials)
+  names = list(values) if len(values) <= MOST_VALUES else []
+  return f"{label(path)} ({', '.join(names) or f'{len(values)} values'})"
+
+
+def _fixed(configs: Sequence[Mapping[str, Any]], varied: Iterable[str]) -> str:
+  """Lists what all trials share and what is not the default."""
+  default = flat(to_dict(Trial()))
+  left_out = TOLD | NOT_TOLD | set(varied)
+  shared = {
+    path: item
+    for path, item in configs[0].items()
+    if path not in left_out
+    and not path.startswith(("targets.", "transfer."))
+    and path not in ("model.name", "optimizer.name")
+    and all(config.get(path) == item for config in configs)
+    and (path in ALWAYS or item != default.get(path))
+  }
+  return ", ".join(f"{label(p)} {value(item)}" for p, item in shared.items())
+
+
+def _spent(records: Sequence[TrialRecord]) -> str:
+  """Says what all trials took in all phases, pretraining among them."""
+  joules = all_known(map(all_phases, records))
+  estimated = any(record.estimated for record in records)
+  seconds = all_known(record.wall_seconds for record in records)
+  pretrained = len(pretraining(records))
+  return (
+    (energy(sum(joules), estimated) if joules else "unknown energy")
+    + (f", {duration(sum(seconds))}" if seconds else "")
+    + ", all phases"
+    + (f", {count(pretrained, 'pretraining')} among them" if pretrained else "")
+  )
+
+
+def _when(trials: Sequence[TrialRecord]) -> str:
+  """Says from when to when, in UTC; empty where no record knows."""
+  begun = sorted(t.started_utc for t in trials if t.started_utc)
+  ended = sorted(t.ended_utc for t in trials if t.ended_utc)
+  if not begun or not ended:
+    return ""
+  first, last = (_minute(instant) for instant in (begun[0], ended[-1]))
+  return f"{first} to {last} UTC" if first != last else f"{first} UTC"
+
+
+def _minute(instant: str) -> str:
+  return instant[:16].replace("T", " ")
+
+
+def _command(sweep: Mapping[str, Any], trials: Sequence[TrialRecord]) -> str:
+  """Returns the command that was typed; of several, the newest one."""
+  # Older versions had it in each record.
+  commands = [t.provenance.get("command_line") for t in trials]
+  commands.append(sweep.get("command_line"))
+  typed = [c for c in commands if isinstance(c, list | tuple) and c]
+  return shlex.join(map(str, typed[-1])) if typed else ""

@@ -1,0 +1,86 @@
+"""What a page says of the experiment behind it."""
+
+from dataclasses import replace
+
+from report_records import record, seeds
+
+from jaxpower.config import Model, Optimizer, Trial, to_dict
+from jaxpower.report.compare.comparison import compare_all
+from jaxpower.report.experiment import facts
+from jaxpower.wording import energy
+
+
+def told(trials, sweep=None):
+  return facts(compare_all(trials, None, "system", sweep))
+
+
+def of_trial(trial, **changes):
+  return record(trial.batch_size, trial.seed, config=to_dict(trial), **changes)
+
+
+def test_it_names_what_was_trained():
+  trial = Trial(
+    data="mnist_5k",
+    model=Model(name="vit", width=0.5),
+    optimizer=Optimizer(name="lion", learning_rate=2e-3),
+    dropout=0.2,
+    budget_examples=4_096,
+    target_accuracy=0.8,
+  )
+  said = told([of_trial(trial), of_trial(replace(trial, seed=1))])
+  assert said["model"] == "vit"
+  assert said["data"] == "mnist_5k"
+  assert said["optimizer"] == "lion"
+  assert said["target"] == "80 %"
+  assert said["budget"].startswith("4096 examples")
+  assert said["seeds"] == "2, 2 trials"
+  assert said["fixed"] == "width 0.5, learning rate 0.002, dropout 0.2"
+
+
+def test_defaults_and_what_varies_are_not_told_as_fixed():
+  trials = [
+    of_trial(Trial(batch_size=b, target_accuracy=0.8)) for b in (16, 64)
+  ]
+  said = told(trials)
+  assert "batch" not in said["fixed"]
+  assert "dropout" not in said["fixed"]
+  assert said["varied"] == "batch (16, 64)"
+
+
+def test_the_joules_are_those_of_all_phases_of_all_trials():
+  trials = seeds(64, 200, 210)
+  whole = sum(sum(t.joules_by_phase.values()) for t in trials)
+  said = told(trials)["cost of all trials"]
+  assert said.startswith(f"{energy(whole, estimated=False)}, ")
+  unknown = replace(trials[0], joules_by_phase={"train": None})
+  said = told([unknown, trials[1]])["cost of all trials"]
+  assert said.startswith("unknown energy")
+
+
+def test_the_command_is_the_newest_ones():
+  trials = seeds(64, 200, 210)
+  assert told(trials)["command"] == ""
+  sweep = {"command_line": ["scripts/run.py", "--config=my configs/a.py"]}
+  said = told(trials, sweep)["command"]
+  assert said == "scripts/run.py '--config=my configs/a.py'"
+
+
+def test_from_when_to_when():
+  first, second = seeds(64, 200, 210)
+  first = replace(
+    first,
+    started_utc="2026-11-26T10:00:07.1Z",
+    ended_utc="2026-11-26T10:01:00.0Z",
+  )
+  second = replace(
+    second,
+    started_utc="2026-11-26T10:01:01.0Z",
+    ended_utc="2026-11-26T11:30:59.9Z",
+  )
+  said = told([second, first])["run"]
+  assert said == "2026-11-26 10:00 to 2026-11-26 11:30 UTC"
+  assert told(seeds(64, 200))["run"] == ""
+
+
+def test_no_trial_no_facts():
+  assert told([]) == {}
