@@ -4,10 +4,10 @@
 
 For each network and each way in which arrays may lie (docs/devices.md): the
 collectives of the compiled program of an update, the megabytes that they hand
-to each device, and the milliseconds of an update, the least of some segments.
-The first two are of the program for CPUs; on GPUs it is another one, which may
-combine or split them. The time is of CPU devices that share cores: it tells
-whether a message costs anything, not what it would cost over NVLink.
+to each device, and the milliseconds of CPU that an update takes, the least of
+some segments. The first two are of the program for CPUs; on GPUs it is another
+one, which may combine or split them. The last is of copies within one memory:
+it tells whether a message costs anything, not what it would over NVLink.
 Writes benchmarks/collectives.json.
 """
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def measure(name: str, fields: dict[str, Any]) -> dict[str, Any]:
-  """Returns the collectives, megabytes and milliseconds of an update."""
+  """Returns the collectives, megabytes and CPU time of an update."""
   dataset, model, batch = NETWORKS[name]
   trial = dataclasses.replace(
     Trial(
@@ -84,17 +84,17 @@ def measure(name: str, fields: dict[str, Any]) -> dict[str, Any]:
   programs = Programs(program, evaluate=lambda *_: {}, workspace_bytes=0)
   state, seconds = fresh_state(placed.spec, 0), []
   for segment in range(SEGMENTS + 1):
-    began = time.perf_counter()
+    began = time.process_time()
     state, _, _ = jax.block_until_ready(
       wing.train(programs, state, placed, segment)
     )
-    seconds.append(time.perf_counter() - began)
+    seconds.append(time.process_time() - began)
   lines = LINE.findall(program.as_text() or "")
   kinds = [kind for _, kind in lines]
   return {
     "collectives": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
     "megabytes": round(sum(bytes_of(shape) for shape, _ in lines) / 1e6, 3),
-    "milliseconds": round(1e3 * min(seconds[1:]) / STEPS, 2),
+    "cpu_milliseconds": round(1e3 * min(seconds[1:]) / STEPS, 2),
   }
 
 

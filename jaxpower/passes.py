@@ -12,8 +12,9 @@ from jaxpower.architectures import (
   BOTTLENECK_RATIO,
   MLP_RATIO,
   CnnSizes,
+  ResNetSizes,
+  Sizes,
   TransformerSizes,
-  network_of,
   patch_side,
   sizes_of,
 )
@@ -37,8 +38,6 @@ def chunk_of(trial: Trial, input_shape: Sequence[int], *, on_cpu: bool) -> int:
   """
   if trial.execution.evaluation_chunk or on_cpu:
     return trial.execution.evaluation_chunk
-  if network_of(trial.model.name).own:
-    return SMALLEST  # its activations are not known
   values = _largest_activation(trial, input_shape)
   examples = ACTIVATION_BYTES // (LIVE * values * BYTES[trial.precision])
   power = 1 << max(0, examples.bit_length() - 1)
@@ -47,7 +46,7 @@ def chunk_of(trial: Trial, input_shape: Sequence[int], *, on_cpu: bool) -> int:
 
 def _largest_activation(trial: Trial, shape: Sequence[int]) -> int:
   """Counts the values of the largest array that an example becomes."""
-  sizes = sizes_of(trial.model)
+  sizes: Sizes = sizes_of(trial.model)
   image = len(shape) == 3
   if isinstance(sizes, TransformerSizes):
     length = shape[0]
@@ -59,4 +58,7 @@ def _largest_activation(trial: Trial, shape: Sequence[int]) -> int:
   pixels = shape[0] * (shape[1] if image else 1)
   if isinstance(sizes, CnnSizes):
     return pixels * max(sizes.channels) // (4 if image else 2)
-  return pixels * sizes.channels * (BOTTLENECK_RATIO if sizes.bottleneck else 1)
+  if isinstance(sizes, ResNetSizes):
+    wider = BOTTLENECK_RATIO if sizes.bottleneck else 1
+    return pixels * sizes.channels * wider
+  return ACTIVATION_BYTES  # of a user's network not known: the fewest examples

@@ -385,7 +385,7 @@ def _one_by_one(writer: Writer, workers: Workers) -> None:
     news = functools.partial(writer.news, trial)
     heard = Heard(news, writer.say, writer.stop)
     try:
-      with claims.claimed(plan.folder, trial_id(trial)) as claim:
+      with claims.claimed(plan.folder, trial_id(trial), locked=True) as claim:
         job = plan.job(trial)
         record = step.run(workers, job, heard, writer.newest, claim)
         writer.keep(trial, record)

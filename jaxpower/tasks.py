@@ -12,7 +12,7 @@ from jaxpower.config import Trial
 from jaxpower.folder import sweep_file
 from jaxpower.folder.lock import locked
 from jaxpower.launch import launcher
-from jaxpower.launch.task import TrialTask
+from jaxpower.launch.task import WAIT_SECONDS, TrialTask
 from jaxpower.one_trial import run_trial
 from jaxpower.onlookers import Onlookers
 from jaxpower.records import TrialRecord
@@ -79,14 +79,16 @@ def prepare(plan: Plan) -> None:
 def run_one(plan: Plan, trial: Trial, **facts: Any) -> TrialRecord:
   """Runs one trial of a plan, beside other processes that run others of it.
 
-  The first of them writes sweep.json. `facts` are further arguments of
-  `run_trial`, whose errors it raises.
+  The first of them writes sweep.json. A trial that another process has is
+  waited for, as long as the claim of a node that died may stand. `facts` are
+  further arguments of `run_trial`, whose errors it raises.
   """
   plan.folder.mkdir(parents=True, exist_ok=True)
   if not (plan.folder / sweep_file.NAME).exists():
     write_sweep(plan)
-  task = _arguments(plan, trial)
-  return run_trial(trial, plan.folder, **task, **facts)
+  task: dict[str, Any] = {"wait_seconds": WAIT_SECONDS}
+  task |= _arguments(plan, trial) | facts
+  return run_trial(trial, plan.folder, **task)
 
 
 def _task(plan: Plan, cluster: launcher.Cluster, trial: Trial) -> TrialTask:

@@ -37,8 +37,8 @@ def visible() -> tuple[str, ...]:
 class Host:
   """Runs trials that only wait."""
 
-  def __init__(self, meter: str, framework: str):
-    del meter, framework
+  def __init__(self, meter: str, framework: str, processes: int):
+    del meter, framework, processes
 
   def ready(self) -> Ready:
     return ready(visible())
@@ -63,7 +63,13 @@ class InProcess:
   lost: ClassVar[set[str]] = set()
 
   def __init__(
-    self, meter: str, framework: str, limits: Any, held: Any, place: Place
+    self,
+    meter: str,
+    framework: str,
+    limits: Any,
+    held: Any,
+    place: Place,
+    *_: Any,
   ):
     del meter, framework, limits, held
     self._gpus = place.gpus or GPUS

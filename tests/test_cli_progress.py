@@ -204,3 +204,23 @@ def test_a_message_costs_little_at_any_number_of_trials() -> None:
   for _ in range(100):
     display.watch(7, trials[6], news)
   assert (time.process_time() - began) / 100 < 1e-3  # seconds, issue 14
+
+
+def test_trials_at_once_are_a_line_each() -> None:
+  text = io.StringIO()
+  console = Console(
+    file=text, width=120, force_terminal=True, color_system=None
+  )
+  with Display(plan(), console) as display:
+    for number, trial in enumerate(TRIALS, start=1):
+      news = Progress(phase="train", accuracy=0.1 * number)
+      display.watch(number, trial, news)
+    display._live.refresh()
+    both = text.getvalue()
+    display.watch(1, TRIALS[0], RECORD)
+    display.watch(2, TRIALS[1], Progress(phase="eval", accuracy=0.9))
+    display._live.refresh()
+  last = both[both.rindex("trial  1 of 2") :]
+  assert "accuracy 10 %" in last and "trial  2 of 2" in last
+  after = text.getvalue()[len(both) :]
+  assert "accuracy 10 %" not in after[after.rindex("accuracy 90 %") :]

@@ -53,6 +53,26 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
       "--config.seeds=many: must be an int",
     ),
     (
+      [f"--config={BATCH}", "--parallel=two"],
+      "parallel two: not a number from 1, nor auto",
+    ),
+    (
+      [f"--config={BATCH}", "--gpus=2"],
+      "--gpus: only with --launcher",
+    ),
+    (
+      [f"--config={BATCH}", "--launcher=local", "--parallel=2"],
+      "--parallel 2: a launcher runs its tasks at once: write --at-once=N",
+    ),
+    (
+      [f"--config={BATCH}", "--launcher=local", "--sbatch=account"],
+      "sbatch account: write NAME=VALUE",
+    ),
+    (
+      [f"--config={BATCH}", "--only=13"],
+      "--only 13: there are 12 trials (--dry-run lists them)",
+    ),
+    (
       [f"--config={BATCH}", "--config.target_accuracy=1.2"],
       "target_accuracy 1.2: must lie between 0 and 1 (0.8 means 80 %)",
     ),

@@ -83,7 +83,7 @@ def test_a_config_has_the_size_of_a_gpu(
   monkeypatch.setattr(data, "describe", lambda n: describe(alike.get(n) or n))
   asked = run.load_config(f"{ROOT / 'configs' / name}.py:gpu{model}")
   assert asked.name == f"{name}-gpu"
-  trials = pretraining.with_sources(grid.expand(asked))
+  trials = pretraining.with_sources(by_id(grid.expand(asked))).values()
   for trial in trials:
     checks.check_cadence(trial)
     trial.data = trial.data.split("+")[0]  # all of one shape

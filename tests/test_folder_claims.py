@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import pathlib
@@ -129,6 +130,37 @@ def test_a_holder_that_was_asleep_sees_that_it_was_taken_over(
       time.sleep(0.02)
     assert claim.lost
   assert other.exists(), "what another holds is not removed"
+
+
+def test_a_disk_that_is_away_takes_no_claim(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setattr(claims, "BEAT_SECONDS", 0.02)
+  away = tmp_path / "away"
+  with claimed(tmp_path / "run", NAME) as claim:
+    (tmp_path / "run").rename(away)
+    time.sleep(0.2)
+    assert not claim.lost
+    assert not claim.holds()
+    away.rename(tmp_path / "run")
+    before = claim.path.stat().st_mtime_ns
+    time.sleep(0.2)
+    assert claim.holds()
+    assert claim.path.stat().st_mtime_ns > before
+  assert os.listdir(tmp_path / "run") == []
+
+
+def test_who_locked_a_folder_goes_on_where_no_claim_can_be_written(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  def full(path: pathlib.Path) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+  monkeypatch.setattr(claims, "_write", full)
+  with claimed(tmp_path, NAME, locked=True) as claim:
+    assert not claim.lost
+  with pytest.raises(OSError, match="No space left"), claimed(tmp_path, NAME):
+    pass
 
 
 def test_a_claim_that_changed_hands_meanwhile_is_not_taken_over(

@@ -31,7 +31,7 @@ from jaxpower.power.clocks import Instant
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.given import assumptions
 from jaxpower.report.render import csv_files
-from jaxpower.sweep import _write_sweep, plan
+from jaxpower.sweep import plan, write_sweep
 
 ROOT = pathlib.Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -204,7 +204,7 @@ def test_the_trial_ids_of_every_config() -> None:
 def test_the_sweep_file_of_the_main_job(tmp_path: pathlib.Path) -> None:
   """What a run folder says of its sweep, but for the command line."""
   planned = plan(load_config(str(ROOT / "configs" / "batch.py")), tmp_path)
-  _write_sweep(planned)
+  write_sweep(planned)
   facts = sweep_file.read(tmp_path)
   assert facts.pop("command_line")
   hold("sweep.json", json.dumps(facts, indent=2) + "\n")

@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 
-from jaxpower.config import Sweep, Transfer, Trial, trial_id
+from jaxpower.config import Sweep, Transfer, Trial, by_id, trial_id
 from jaxpower.plan import pretraining
 from jaxpower.plan.dealing import Dealer
 from jaxpower.plan.grid import expand
@@ -64,7 +64,7 @@ def test_what_a_lost_place_had_is_run_by_the_others() -> None:
 def test_a_pretraining_ends_before_what_starts_from_it_begins() -> None:
   transfers = (Transfer(), Transfer(init_from=Trial(data="mnist_5k")))
   asked = Sweep(data="digits_28", vary={"transfer": transfers}, seeds=1)
-  trials = pretraining.with_sources(expand(asked))
+  trials = list(pretraining.with_sources(by_id(expand(asked))).values())
   dealer = Dealer(trials, 3)
   begun = [dealer.next(place) for place in range(3)]
   needy = next(t for t in trials if t.transfer.init_from is not None)

@@ -6,6 +6,7 @@ from report_records import record, seeds
 
 from jaxpower.config import Model, Optimizer, Trial, to_dict
 from jaxpower.report.compare.comparison import compare_all
+from jaxpower.report.compare.costs import all_phases
 from jaxpower.report.experiment import facts
 from jaxpower.wording import energy
 
@@ -49,7 +50,7 @@ def test_defaults_and_what_varies_are_not_told_as_fixed():
 
 def test_the_joules_are_those_of_all_phases_of_all_trials():
   trials = seeds(64, 200, 210)
-  whole = sum(sum(t.joules_by_phase.values()) for t in trials)
+  whole = sum(all_phases(trial) or 0.0 for trial in trials)
   said = told(trials)["cost of all trials"]
   assert said.startswith(f"{energy(whole, estimated=False)}, ")
   unknown = replace(trials[0], joules_by_phase={"train": None})

@@ -151,3 +151,16 @@ def test_versions_of_a_framework_that_was_used_part_the_others_too():
     ("torch 2.11+cu128",): old,
     ("torch 2.12+cu128",): new,
   }
+
+
+def test_power_limits_that_are_varied_are_compared_and_not_kept_apart():
+  def under(watts, **changes):
+    states = [{"uuid": BOARDS[0], "power_limit_watts": watts}]
+    return on(BOARDS[0], meter={"gpus": {"start": states}}, **changes)
+
+  varied = [
+    system_of(under(watts, varied={"power_limit_watts": watts}))
+    for watts in (300.0, 700.0)
+  ]
+  assert varied[0] == varied[1]
+  assert system_of(under(300.0)) != system_of(under(700.0))

@@ -81,6 +81,8 @@ def test_too_few_gpus_are_refused_in_a_line(
 def test_what_is_no_number_of_trials_is_refused(text: str) -> None:
   with pytest.raises(ConfigError, match="not a number from 1, nor auto"):
     places.parse(text)
+  with pytest.raises(ConfigError, match="not a number from 1, nor auto"):
+    places.deal(text, 1, "cpu", 1)
   assert places.parse("auto") == "auto"
   assert places.parse("12") == 12
 

@@ -36,7 +36,7 @@ if [ -n "$SIM" ]; then
 fi
 
 keep() { # everything so far, in three files
-  tar -C "$work" --exclude='*/checkpoints/*' -czf "$OUT/results.tar.gz.new" res &&
+  tar -C "$work" --exclude='*/checkpoints/*' --exclude='*/resume/*' -czf "$OUT/results.tar.gz.new" res &&
     mv "$OUT/results.tar.gz.new" "$OUT/results.tar.gz"
   cp "$log" "$OUT/log.txt"
   cp "$R/steps.txt" "$OUT/steps.txt" 2>/dev/null
@@ -46,7 +46,7 @@ step() { # step NAME CAP_SECONDS COMMAND...
   local name=$1 cap=$2 code left t
   shift 2
   [ -z "$ONLY" ] || case " $ONLY " in *" $name "*) ;; *) return 0 ;; esac
-  left=$((LIMIT - $(date +%s) + began - 8))
+  left=$((LIMIT - $(date +%s) + began - 12)) # to end a step and to pack
   [ -z "${STEP_CAP:-}" ] || [ "$cap" -le "$STEP_CAP" ] || cap=$STEP_CAP
   [ "$cap" -le "$left" ] || cap=$left
   if [ "$cap" -lt 8 ]; then

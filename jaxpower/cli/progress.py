@@ -146,7 +146,7 @@ class Display:
     if self._done:
       seconds = left * (time.monotonic() - self._began) / self._done
     elif self._plan.expected_seconds is not None:
-      seconds = self._plan.expected_seconds
+      seconds = self._plan.expected_seconds / len(self._texts)
     else:
       return ""
     return f"{duration(seconds)} left"

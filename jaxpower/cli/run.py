@@ -113,11 +113,10 @@ def _run(argv: list[str], help_text: str) -> int:
 
 def _one_of_several(part: Part, given: "Flags") -> int:
   """Runs one of the processes that a launcher started: the sweep, or a rank."""
-  if given.parallel != 1:
+  if given.parallel != 1 or given.cluster is not None or given.only is not None:
     raise ConfigError(
-      "ranks of a launcher run one trial at a time; leave it out",
-      field="--parallel",
-      value=str(given.parallel),
+      f"{part.world_size} ranks were started for one trial at a time; leave out"
+      " --parallel, --launcher and --only"
     )
   out = given.out or str(pathlib.Path("runs") / given.sweep.name)
   folder = path_of(out) / RANKS

@@ -11,7 +11,7 @@ from absl import app, flags, logging
 from jaxpower.cli import crash
 from jaxpower.wording import on_one_line
 
-LONGEST_FLAG = 300  # characters; of a field with a task's name in it; chosen
+LONGEST_FLAG = 150  # characters; of a field with a task's name in it; chosen
 SHOWN = 40  # characters of one that is longer; chosen
 
 

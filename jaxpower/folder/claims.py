@@ -65,13 +65,22 @@ class Claim:
 
 
 @contextlib.contextmanager
-def claimed(folder: pathlib.Path, trial_id: str) -> Iterator[Claim]:
+def claimed(
+  folder: pathlib.Path, trial_id: str, *, locked: bool = False
+) -> Iterator[Claim]:
   """Claims a trial of a run folder; a context manager.
 
   Raises TakenError, in one line, where a living process has it; OSError where
-  the folder cannot be written to.
+  the folder cannot be written to. Who has `locked` the folder goes on without a
+  claim then: its disk may be full or away, and no trial is to be lost by that.
   """
-  claim = Claim(_made(folder / FOLDER, trial_id))
+  try:
+    claim = Claim(_made(folder / FOLDER, trial_id))
+  except OSError:
+    if not locked:
+      raise
+    yield Claim(folder / FOLDER / f"{trial_id}.0")
+    return
   over = threading.Event()
   thread = threading.Thread(
     target=_beat, args=(claim, over), name="jaxpower-claim", daemon=True
@@ -135,16 +144,16 @@ def _write(path: pathlib.Path) -> None:
 
 
 def _beat(claim: Claim, over: threading.Event) -> None:
-  """Touches the file until the end, or until another has taken over."""
+  """Touches the file until the end, or until another has taken over.
+
+  Where it cannot, the disk may be away for a while: that takes no claim away.
+  """
+  name, number = _trial(claim.path), _number(claim.path)
   while not over.wait(BEAT_SECONDS):
-    try:
+    with contextlib.suppress(OSError):
       os.utime(claim.path)
-      name = _trial(claim.path)
-      claim.lost = _files(claim.path.parent, name)[-1:] != [claim.path]
-    except FileNotFoundError:
-      claim.lost = True
-    except OSError:
-      continue  # the disk is away: the next beat may come through
+      newest = _files(claim.path.parent, name)[-1:]
+      claim.lost = any(_number(path) > number for path in newest)
     if claim.lost:
       return
 

@@ -1,9 +1,10 @@
 """Defines the layers that several networks share: norms as Flax has them."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules._functions import SyncBatchNorm
 
 from jaxpower.architectures import (
@@ -77,6 +78,22 @@ def normalise_together(network: nn.Module) -> None:
       module.together = True
 
 
+class _SumOverRanks(torch.autograd.Function):
+  """Adds a tensor up over all ranks; its gradient likewise."""
+
+  @staticmethod
+  def forward(ctx: Any, own: Tensor) -> Tensor:
+    """Returns the sum, the same on every rank."""
+    total = own.clone()
+    distributed.all_reduce(total)
+    return total
+
+  @staticmethod
+  def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    """Adds up what the sum counts for the loss of each rank."""
+    return _SumOverRanks.forward(ctx, *gradients)
+
+
 def _normalise_on_gpus(norm: BatchNorm, inputs: Tensor) -> Tensor:
   """Normalises as `nn.SyncBatchNorm`, which counts batches besides."""
   return SyncBatchNorm.apply(
@@ -97,7 +114,7 @@ def _normalise_on_cpus(norm: BatchNorm, inputs: Tensor) -> Tensor:
   values, dims = inputs.float(), (0, 2, 3)
   own = torch.stack([values.sum(dims), values.square().sum(dims)])
   count = values.numel() // values.shape[1] * distributed.get_world_size()
-  mean, squares = all_reduce(own) / count
+  mean, squares = _SumOverRanks.apply(own) / count
   variance = (squares - mean.square()).clamp_min(0)
   with torch.no_grad():
     unbiased = variance * (count / max(1, count - 1))

@@ -22,7 +22,7 @@ from jaxpower.architectures import (
   patch_side,
   sizes_of,
 )
-from jaxpower.config import Trial
+from jaxpower.config import FRAMEWORKS, Trial
 from jaxpower.messages import Ready
 
 # Chosen: at 20 periods the bound is about 1 % of a steady power
@@ -54,8 +54,7 @@ def short_windows(trials: Iterable[Trial], ready: Ready) -> str:
   period = counter_period(ready)
   if ready.platform == "cpu" or period is None:
     return ""
-  # What a network of the user's computes is not known.
-  trials = [t for t in trials if not network_of(t.model.name).own]
+  trials = list(filter(_is_countable, trials))
   if not trials:
     return ""
   lasting = [window_seconds(trial, ready) for trial in trials]
@@ -80,6 +79,11 @@ def short_windows(trials: Iterable[Trial], ready: Ready) -> str:
     f" wanted: --config.evaluate_every_examples={every}{budget}, or a larger"
     " set and model, as configs/batch.py:gpu has"
   )
+
+
+def _is_countable(trial: Trial) -> bool:
+  """Whether it is known what a trial computes: not of a user's network."""
+  return trial.framework in FRAMEWORKS and not network_of(trial.model.name).own
 
 
 def counter_period(ready: Ready) -> float | None:
@@ -121,6 +125,7 @@ def forward_operations(trial: Trial) -> float:
     channels = shape[1]
   if isinstance(sizes, CnnSizes):
     return 2 * _cnn(sizes, height, width, channels)
+  assert isinstance(sizes, ResNetSizes)  # those of a user's are not known
   return 2 * _resnet(sizes, height, width, channels)
 
 

@@ -79,6 +79,7 @@ STEPS, SHORTEST_STEP = 6, 1.5e-3
 # Reads are planned ahead where a tick so far ahead is known to this share of a
 # period. One of them looks at the phase, nearer to the tick than the guard.
 FORESEEN, SURE, NEAREST = 5, 0.08, 0.1
+WATCHED_SECONDS = 1.0  # after an edge it is worth to find out that none is due
 SURELY = 0.9  # of a guard after a tick, its value is there
 NUDGE_GUARDS = 1.3  # a nudge nearer to a tick than so many guards waits
 READS_PER_SECOND = 10.0  # that the purse is filled by
@@ -218,7 +219,7 @@ class Channel:
     self.watched = -math.inf
     if self._is_close or self.interval is not None:
       self.watched = math.inf
-    elif self._sure and not self.continuous:
+    elif self._sure and self._last < self.edge + WATCHED_SECONDS:
       tracker = self._tracker()
       tick = tracker.next_tick(self._last) or math.inf
       margin = NUDGE_GUARDS * self._guard(tracker, tracker.period or 0.0)

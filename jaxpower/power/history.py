@@ -242,7 +242,9 @@ class History:
   def is_lively(self) -> bool:
     """Whether power moves enough just now to show how late the counter is."""
     watts = self.power_watts[-LATEST:]
-    if not self.has_counter or not self._powered or len(watts) < LATEST:
+    if not self._powered or len(watts) < LATEST:
+      return False
+    if not self.counter.period or self.noise:  # nothing to place it by
       return False
     late = self.domain.power_window_seconds > LONGEST_AWAITED
     return not late and max(watts) - min(watts) > SWINGS * max(watts)

@@ -10,7 +10,7 @@ from jaxpower.report.compare.comparison import Compared, Comparison
 
 # Trials of a comparison that a figure draws beside the median ones; of more,
 # as many evenly chosen ones. Chosen: nobody tells more lines apart.
-MOST_LINES = 500
+MOST_LINES = 200
 # Settings in the figure of costs, a row each; of more the cheapest; chosen.
 MOST_ROWS = 60
 

@@ -89,6 +89,7 @@ def deal(
 
   Raises ConfigError where there are not enough of them.
   """
+  parallel = parse(str(parallel))
   if parallel == 1 or (parallel == AUTO and platform == "cpu"):
     return (WHOLE,)
   if platform == "cpu":

@@ -216,7 +216,7 @@ class Pool:
       say=lambda line: self._events.put(News(trial, line)),
       stop=self._leave,
     )
-    with claimed(job.folder, trial_id(trial)) as claim:
+    with claimed(job.folder, trial_id(trial), locked=True) as claim:
       try:
         workers.of(trial.framework)
         self._check(workers, trial)

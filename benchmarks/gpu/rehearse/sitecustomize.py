@@ -1,7 +1,7 @@
 """Puts a simulated H100 into every Python of a rehearsal (first_run.sh, SIM=1).
 
-Python imports a module of this name by itself. The card draws 350 W in waves of
-two seconds, and its counter moves every 100 ms.
+Python imports a module of this name by itself. The card draws 200 W, always,
+and its counter moves every 100 ms.
 """
 
 import os

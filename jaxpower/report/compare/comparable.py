@@ -107,11 +107,15 @@ def comparable(
     else:
       unmeasured.append(record)
   by_conditions = dict(_with_software(by_conditions))
+  joined = set()
   for record in unmeasured:
     nearest = _nearest(record, by_conditions, by)
     by_conditions.setdefault(nearest, []).append(record)
+    joined.add(nearest)
+  for key in joined:
+    by_conditions[key].sort(key=_order)
   return {
-    key: tuple(sorted(by_conditions[key], key=_order))
+    key: tuple(by_conditions[key])
     for key in sorted(by_conditions, key=lambda key: str(astuple(key)))
   }
 

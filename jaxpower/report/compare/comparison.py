@@ -31,7 +31,11 @@ from jaxpower.report.compare.costs import (
   ran,
   trial_cost,
 )
-from jaxpower.report.compare.curves import best_accuracy_so_far
+from jaxpower.report.compare.curves import (
+  Point,
+  best_accuracy_so_far,
+  best_of_any,
+)
 from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.places import (
@@ -156,6 +160,11 @@ class Comparison:
   def paths(self) -> tuple[str, ...]:
     """The fields that vary, as dotted paths."""
     return tuple(self.groups[0].varied) if self.groups else ()
+
+  @functools.cached_property
+  def accuracy_front(self) -> tuple[Point, ...]:
+    """The best median accuracy of any group within so many joules."""
+    return best_of_any([group.best_so_far for group in self.groups])
 
   @property
   def fit(self) -> Fit:

@@ -1,12 +1,22 @@
-"""The curve of a setting: its best median accuracy within so many joules."""
+"""Curves of settings: the best median accuracy within so many joules."""
 
 import bisect
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.costs import ran
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+  """Joules, the accuracy or seconds they gave, and the setting's index."""
+
+  joules: float
+  other: float
+  group: int
 
 
 def best_accuracy_so_far(
@@ -58,3 +68,29 @@ def _evaluations(record: TrialRecord) -> tuple[tuple[float, float], ...]:
     and evaluation.accuracy is not None
     and math.isfinite(evaluation.accuracy)
   )
+
+
+def best_of_any(
+  curves: Sequence[Sequence[tuple[float, float]]],
+) -> tuple[Point, ...]:
+  """Finds the best accuracy of any setting within so many joules.
+
+  Takes the steps of each setting (`best_accuracy_so_far`).
+  """
+  points = [
+    Point(joules, accuracy, index)
+    for index, steps in enumerate(curves)
+    for joules, accuracy in steps
+  ]
+  return front(points, sign=-1)
+
+
+def front(points: Iterable[Point], sign: int) -> tuple[Point, ...]:
+  """Picks the points that no other beats; `sign` -1 where `other` is a gain."""
+  front: list[Point] = []
+  for point in sorted(points, key=lambda p: (p.joules, sign * p.other)):
+    if not front or sign * point.other < sign * front[-1].other:
+      front.append(point)
+    elif (point.joules, point.other) == (front[-1].joules, front[-1].other):
+      front.append(point)  # equal in both: neither beats the other
+  return tuple(front)

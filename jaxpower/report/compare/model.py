@@ -53,6 +53,7 @@ MANY_SETTINGS = 32
 # Of each half of the draws, from its start: Sobol points are even in their
 # first power of two, but every eighth lies in a quarter of the grid's points.
 FEWER_DRAWS = 2_048
+LARGEST_SCALE = 1e30  # of settings whose draws are equal; a single float
 AT_ONCE = 512  # draws whose pairs fit into a cache; chosen
 
 
@@ -172,7 +173,8 @@ class Fit:
     assert self.draws is not None
     # Single precision: a quantile of them is read to three digits.
     off = (_fewer(self.draws) - self._medians).astype(np.float32)
-    scale = (1 / self._deviations).astype(np.float32)
+    scale = np.minimum(1 / self._deviations, LARGEST_SCALE)
+    scale = scale.astype(np.float32)
     largest = []
     for first in range(0, len(off), AT_ONCE):
       largest.append(_largest(off[first : first + AT_ONCE], scale))

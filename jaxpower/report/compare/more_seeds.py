@@ -66,12 +66,15 @@ def more_seeds(
   """
   words = list(map(str, sweep.get("command_line") or ()))
   config = sweep.get(CONFIG) or {}
+  # `jaxpower run batch` names its config without a flag.
+  started = _value(words, CONFIG) is not None or "run" in words
+  if not started or not config.get("seeds"):
+    return None
   settings: dict[str, list[TrialRecord]] = {}
   for record in records:
     key = json.dumps(_without_seeds(record.config), sort_keys=True)
     settings.setdefault(key, []).append(record)
-  started = _value(words, CONFIG) is not None or "run" in words
-  if not started or not config.get("seeds") or not settings:
+  if not settings:
     return None
   seeds = config["seeds"] + more
   folder = out or _value(words, "out") or f"runs/{config.get('name', 'sweep')}"

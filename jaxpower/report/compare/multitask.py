@@ -185,16 +185,19 @@ def pairings(records: Iterable[TrialRecord]) -> tuple[Pairing, ...]:
   Those are trials of one of its tasks, to the same target, that are equal in
   all else: data, model, rates, machine, meter. A failed trial is in none.
   """
+  trials = ran(records)
+  if all(len(tasks_of(record)) == 1 for record in trials):
+    return ()  # most sweeps: keys of 10,000 trials take a second
   alike: dict[str, list[TrialRecord]] = {}
-  for record in ran(records):
+  for record in trials:
     alike.setdefault(_conditions_key(record), []).append(record)
   pairs = []
-  for trials in alike.values():
+  for same in alike.values():
     several_tasks: dict[str, list[TrialRecord]] = {}
-    for record in trials:
+    for record in same:
       if len(tasks_of(record)) > 1:
         several_tasks.setdefault(_tasks_key(record), []).append(record)
-    pairs += [_pair(together, trials) for together in several_tasks.values()]
+    pairs += [_pair(together, same) for together in several_tasks.values()]
   return tuple(pairing for pairing in pairs if pairing)
 
 

@@ -5,21 +5,12 @@ curves of training, and joules against seconds to the target.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from jaxpower.report.compare.comparison import Comparison
 from jaxpower.report.compare.cpu_time import only_cpu_time
+from jaxpower.report.compare.curves import Point, front
 
 FEWEST_SETTINGS = 3  # of two, each is mostly on a front: nothing to learn
-
-
-@dataclass(frozen=True, order=True)
-class Point:
-  """Joules, the accuracy or seconds they gave, and the setting's index."""
-
-  joules: float
-  other: float
-  group: int
 
 
 def with_fronts(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
@@ -38,12 +29,7 @@ def accuracy_front(comparison: Comparison) -> tuple[Point, ...]:
   In rising joules and accuracy; a setting is on the front where no other one
   is as accurate for as few joules.
   """
-  points = [
-    Point(joules, accuracy, index)
-    for index, group in enumerate(comparison.groups)
-    for joules, accuracy in group.best_so_far
-  ]
-  return _front(points, sign=-1)
+  return comparison.accuracy_front
 
 
 def seconds_front(comparison: Comparison) -> tuple[Point, ...]:
@@ -55,7 +41,7 @@ def seconds_front(comparison: Comparison) -> tuple[Point, ...]:
   """
   if only_cpu_time(comparison):
     return ()
-  return _front(known_costs(comparison), sign=1)
+  return front(known_costs(comparison), sign=1)
 
 
 def known_costs(comparison: Comparison) -> tuple[Point, ...]:
@@ -70,14 +56,3 @@ def known_costs(comparison: Comparison) -> tuple[Point, ...]:
 def settings_on(front: Iterable[Point]) -> tuple[int, ...]:
   """Lists the settings on a front in its order, each once, by index."""
   return tuple(dict.fromkeys(point.group for point in front))
-
-
-def _front(points: Iterable[Point], sign: int) -> tuple[Point, ...]:
-  """Picks the points that no other beats; `sign` -1 where `other` is a gain."""
-  front: list[Point] = []
-  for point in sorted(points, key=lambda p: (p.joules, sign * p.other)):
-    if not front or sign * point.other < sign * front[-1].other:
-      front.append(point)
-    elif (point.joules, point.other) == (front[-1].joules, front[-1].other):
-      front.append(point)  # equal in both: neither beats the other
-  return tuple(front)

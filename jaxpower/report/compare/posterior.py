@@ -381,14 +381,19 @@ def draw_posterior(
   """Draws from the posterior given logs, of which some are censored, (n,)."""
   if censored.any():
     return _gibbs(design, logs, censored, np.random.default_rng(SEED))
-  return _draw(design, Sums.of(logs[None], design), _even(design.columns))
+  return _draw(design, Sums.of(logs[None], design), *_even(design.columns))
 
 
-def _draw(design: Design, sums: Sums, uniform: np.ndarray) -> Drawn:
+def _draw(
+  design: Design, sums: Sums, uniform: np.ndarray, normal: np.ndarray
+) -> Drawn:
   """Draws from the posterior given sums of complete logs, of 1 or `draws`.
 
-  `uniform` holds numbers between 0 and 1, (draws, NOT_NORMAL + settings +
-  blocks).
+  Args:
+    design: The plan of the trials.
+    sums: Of their logs.
+    uniform: Numbers between 0 and 1, (draws, NOT_NORMAL).
+    normal: Normal ones, (draws, settings + blocks).
   """
   draws, (count, blocks_count) = len(uniform), design.crossed.shape
   estimates, squares = _least_squares(design, sums)
@@ -399,7 +404,7 @@ def _draw(design: Design, sums: Sums, uniform: np.ndarray) -> Drawn:
   noise = squares[row, point] / _chisquare(design.freedom, uniform[:, 1])
   between = squares[row, -design.board_points + point % design.board_points]
   between = between / _chisquare(design.contrast_freedom, uniform[:, 2])
-  normals = ndtri(uniform[:, NOT_NORMAL:]) * np.sqrt(noise)[:, None]
+  normals = normal * np.sqrt(noise)[:, None]
   settings, blocks = np.empty((draws, count)), np.empty((draws, blocks_count))
   apart = np.empty((draws, count))
   for g in np.unique(point):
@@ -458,8 +463,8 @@ def _chisquare(freedom: int, uniform: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
-def _even(columns: int) -> np.ndarray:
-  """Spreads DRAWS points evenly over (0, 1), (DRAWS, columns).
+def _even(columns: int) -> tuple[np.ndarray, np.ndarray]:
+  """Spreads DRAWS points evenly, as numbers that `_draw` takes.
 
   Scrambled Sobol points (Owen 1998): a quantile of them is several times surer
   than one of as many random draws. The second half mirrors the normal columns
@@ -472,7 +477,12 @@ def _even(columns: int) -> np.ndarray:
   points = np.clip(points, SMALLEST, 1 - SMALLEST)
   mirrored = points.copy()
   mirrored[:, NOT_NORMAL:] = 1 - points[:, NOT_NORMAL:]
-  return np.concatenate([points, mirrored])
+  return _halves(np.concatenate([points, mirrored]))
+
+
+def _halves(uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Makes normal numbers of the columns of uniform ones that are to be such."""
+  return uniform[:, :NOT_NORMAL].copy(), ndtri(uniform[:, NOT_NORMAL:])
 
 
 def _least_squares(design: Design, sums: Sums) -> tuple[np.ndarray, np.ndarray]:
@@ -501,7 +511,7 @@ def _gibbs(
   kept = []
   for step in range(FORGOTTEN_STEPS + -(-DRAWS // CHAINS) * STEPS_BETWEEN):
     uniform = generator.uniform(SMALLEST, 1, (CHAINS, design.columns))
-    drawn = _draw(design, Sums.of(complete, design), uniform)
+    drawn = _draw(design, Sums.of(complete, design), *_halves(uniform))
     expected = drawn.settings[:, design.column[censored]]
     expected = expected + drawn.blocks @ design.of_block[censored].T
     sd = np.sqrt(drawn.noise)[:, None]

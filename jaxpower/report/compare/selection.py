@@ -135,9 +135,17 @@ def _spread_whose_range(
   Zero where even without any spread the noise alone gives a larger range.
   """
 
+  rows = np.ascontiguousarray(noise.T)  # a setting each, which a cache holds
+
   def too_large(factor: float) -> float:
-    ranges = np.ptp(factor * spread + noise, axis=1)
-    return float(np.quantile(ranges, quantile)) - seen
+    shifts = factor * spread
+    lowest = shifts[0] + rows[0]
+    highest = lowest.copy()
+    for shift, row in zip(shifts[1:], rows[1:], strict=True):
+      moved = shift + row
+      np.minimum(lowest, moved, out=lowest)
+      np.maximum(highest, moved, out=highest)
+    return float(np.quantile(highest - lowest, quantile)) - seen
 
   if seen <= 0 or too_large(0.0) >= 0:
     return 0.0

@@ -143,12 +143,22 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
   writer = csv.writer(text, lineterminator="\n")
   writer.writerow(map(_text, names))
   for row in rows:
-    writer.writerow(_cell(row.get(name)) for name in names)
+    # Most are numbers or unknown, which the writer writes as `_cell` would.
+    writer.writerow(
+      [
+        item
+        if item is None
+        or type(item) is int
+        or (type(item) is float and abs(item) < math.inf)
+        else _cell(item)
+        for item in map(row.get, names)
+      ]
+    )
   return text.getvalue()
 
 
 def _cell(item: Any) -> str:
-  if isinstance(item, float):  # most are
+  if isinstance(item, float):
     return str(item) if math.isfinite(item) else ""
   if item is None:
     return ""

@@ -102,7 +102,7 @@ def _line(
   bold: bool,
 ) -> None:
   xs, ys = zip(*points, strict=True)
-  axes.plot(
+  (line,) = axes.plot(
     xs,
     ys,
     color=color,
@@ -111,6 +111,7 @@ def _line(
     zorder=3 if bold else 2,
     solid_capstyle="round",
   )
+  line.set_in_layout(False)  # it ends where the axes do; asking takes long
   marker, face = MARKS.get(record.status, MARKS["missed"])
   axes.plot(
     xs[-1],

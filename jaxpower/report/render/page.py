@@ -255,8 +255,9 @@ def _reached_at(trials: Sequence[TrialRecord]) -> str:
 def _provenance(trials: Sequence[TrialRecord]) -> dict[str, str]:
   """Lists each fact with all its values among the trials."""
   facts: dict[str, dict[str, None]] = {}
-  for trial in trials:
-    for key, item in _flat(trial.provenance):
+  told = {repr(trial.provenance): trial.provenance for trial in trials}
+  for provenance in told.values():  # most are alike
+    for key, item in _flat(provenance):
       if item not in (None, "", [], {}):
         facts.setdefault(key, {})[_short(item)] = None
   return {
