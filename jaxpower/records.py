@@ -75,11 +75,12 @@ class NewerRecordError(ReadError):
 class Evaluation:
   """One evaluation on the set that decides, and what training had cost then.
 
-  `train_seconds` and `train_joules` are sums over the train phase alone.
+  `train_seconds` and `train_joules` are sums over the train phase alone. Of a
+  command what it did not report is None.
   """
 
-  examples: Count
-  steps: Count
+  examples: Count | None
+  steps: Count | None
   train_seconds: Seconds
   train_joules: Joules | None
   train_loss: float | None
