@@ -4,9 +4,9 @@
   python benchmarks/own_code.py killed   a sweep of 12 trials, killed at random
 
 "same": the command of each trial is `python -m jaxpower measure -- SCRIPT`, so
-that one run of the script is metered by both, seed for seed; the joules of all
-phases but idle are held against those of `measure`, whose window is a little
-shorter: it lies inside the trial's. "killed": SIGKILL to the sweep's process at
+that one run of the script is metered by both, seed for seed. What the sweep's
+timeline says between the two instants of `measure`'s window is held against
+what `measure` says. "killed": SIGKILL to the sweep's process at
 random instants until it ends by itself; then every trial has one record, what
 was cut short is told as lost, and no process of it is left.
 """
@@ -20,6 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import numpy as np
+import pyarrow.parquet as pq
 
 ROOT = pathlib.Path(__file__).parent.parent
 SCRIPT = """
@@ -86,24 +89,28 @@ def same(place: pathlib.Path, seeds: int = 6) -> dict:
   for record in records(place):
     own = place / "out" / "commands" / record["trial_id"]
     measured = json.loads((own / "measured.json").read_text())
-    phases = record["joules_by_phase"]
-    ours = sum(v for phase, v in phases.items() if phase != "idle")
     theirs = measured["joules"]["value"]
-    seconds = sum(
-      v for phase, v in record["seconds_by_phase"].items() if phase != "idle"
-    )
+    began = measured["monotonic_origin_seconds"]
+    timeline = place / "out" / "timelines" / f"{record['trial_id']}.parquet"
+    ours = between(timeline, began, began + measured["seconds"])
     rows.append(
       {
         "seed": record["seed"],
         "sweep_joules": ours,
         "measure_joules": theirs,
-        "sweep_seconds": seconds,
-        "measure_seconds": measured["seconds"],
+        "seconds": measured["seconds"],
         "measure_cpu_seconds": measured["cpu_seconds"],
         "difference_percent": 100 * (ours / theirs - 1),
       }
     )
   return {"same": sorted(rows, key=lambda row: row["seed"])}
+
+
+def between(timeline: pathlib.Path, start: float, end: float) -> float:
+  """Returns the joules of a timeline of one domain between two instants."""
+  table = pq.read_table(timeline).to_pydict()
+  at = np.interp([start, end], table["seconds"], table["joules"])
+  return float(at[1] - at[0])
 
 
 def killed(place: pathlib.Path, seeds: int = 12) -> dict:
