@@ -7,9 +7,11 @@ order, the sampler's thread runs or is held. Held it does not wake at all. Each
 pair gives a difference of mean step times, in which slow changes of the machine
 cancel. A step that the hypervisor or another program stops for milliseconds
 counts as one that was `CUT` longer than the median, in both arms alike: no read
-takes as long. What is told is the mean of all pairs with its bootstrap
-interval, and the median with the interval of signs. Cost: 80 s on two cores,
-nothing else on them.
+takes as long. After each hold a read is overdue, so that the blocks have more
+reads than a second has; differences are scaled to the reads of a run without
+holds. What is told is the mean of all pairs with its bootstrap interval, and
+the median with the interval of signs. Cost: 80 s on two cores, nothing else on
+them.
 
   PYTHONPATH=. python benchmarks/meter_slowdown.py --out benchmarks/x.json
 """
@@ -32,11 +34,11 @@ from jaxpower.power import Monitor, SensorModel
 from jaxpower.power.sampler import Sampler
 from jaxpower.power.simulated_nvml import UUIDS, Gpu, installed
 
-# Chosen: so long that a block has a read or two, so short that the machine
-# stays the same over a pair.
-BLOCK_SECONDS = 0.25
-CUT = 1e-3  # seconds over the median; chosen, some reads long
-WARM_SECONDS = 3.0  # finding the rhythm and the lag is not a share
+# Chosen: so long that a block has a read, so short that the machine stays the
+# same over a pair.
+BLOCK_SECONDS = 0.06
+CUT = 4e-4  # seconds over the median; chosen, longer than a read
+WARM_SECONDS = 6.0  # finding the rhythm and the lag is not a share
 BOOTSTRAPS = 4000
 
 
@@ -88,13 +90,18 @@ def timed_steps(x: jax.Array, seconds: float) -> np.ndarray:
   return np.array(lengths)
 
 
-def blocks(monitor: Monitor, seconds: float, seed: int) -> list[Block]:
-  """Blocks in pairs of random order, one of each with the sampler."""
+def blocks(
+  monitor: Monitor, seconds: float, seed: int
+) -> tuple[list[Block], float]:
+  """Blocks in pairs of random order; and the reads a second without holds."""
   sampler = monitor._sampler
   hold = Hold(sampler)
   dice = np.random.default_rng(seed)
   x = jax.block_until_ready(step(jnp.full((192, 192), 1e-2)))
-  timed_steps(x, WARM_SECONDS)
+  timed_steps(x, WARM_SECONDS / 2)
+  before = sampler.channels[0].reads
+  timed_steps(x, WARM_SECONDS / 2)
+  rate = (sampler.channels[0].reads - before) / (WARM_SECONDS / 2)
   done: list[Block] = []
   with monitor.window("train"):
     for _ in range(round(seconds / BLOCK_SECONDS / 2)):
@@ -106,7 +113,7 @@ def blocks(monitor: Monitor, seconds: float, seed: int) -> list[Block]:
         reads = sampler.channels[0].reads - before
         done.append(Block(metered, steps, reads))
     hold.set(True)
-  return done
+  return done, rate
 
 
 def differences(done: list[Block]) -> np.ndarray:
@@ -144,9 +151,10 @@ def run(seconds: float, period: float, seed: int) -> dict[str, Any]:
   with installed(board) as library, tempfile.TemporaryDirectory() as folder:
     in_c = use_c(library, period, folder)
     with Monitor("nvml", wait=jax.block_until_ready) as monitor:
-      done = blocks(monitor, seconds, seed)
-  shares = differences(done)
+      done, rate = blocks(monitor, seconds, seed)
   metered = [block for block in done if block.metered]
+  in_blocks = sum(b.reads for b in metered) / len(metered) / BLOCK_SECONDS
+  shares = differences(done) * rate / in_blocks
   return {
     "counter_period_seconds": period,
     "reads_in_c": in_c,
@@ -154,9 +162,8 @@ def run(seconds: float, period: float, seed: int) -> dict[str, Any]:
     "steps": sum(len(block.steps) for block in done),
     "step_milliseconds": 1e3
     * float(np.median(np.concatenate([b.steps for b in done]))),
-    "reads_per_second": sum(b.reads for b in metered)
-    / len(metered)
-    / BLOCK_SECONDS,
+    "reads_per_second": rate,
+    "reads_per_second_in_blocks": in_blocks,
     "reads_while_held": sum(b.reads for b in done if not b.metered),
     "slowdown_mean": float(np.mean(shares)),
     "slowdown_mean_95": mean_interval(shares),
