@@ -1,6 +1,9 @@
 """A plain JAX loop, without a library of layers, attached to a sweep.
 
 python scripts/run.py --config=examples/sweep.py:name=plain_jax
+
+Said (`,quick`, two busy cores, joules estimated):
+batch 16 reached 94.1 % for 12.0 J, batch 64 92.0 % for 12.4 J.
 """
 
 import digits

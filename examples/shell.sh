@@ -3,6 +3,9 @@
 #
 #   python scripts/run.py --config=examples/sweep.py:name=shell
 #
+# Said (`,quick`, two busy cores, joules estimated):
+# batch 16 reached 92.2 % for 2.72 J, batch 64 93.0 % for 2.95 J.
+#
 # A perceptron learns which of two random numbers is larger than the other.
 awk -v batch="$1" -v seed="$2" 'BEGIN {
   srand(seed + 1)

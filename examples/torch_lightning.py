@@ -17,19 +17,15 @@ entropy = torch.nn.functional.cross_entropy
 
 
 class Attached(lightning.Callback):
-  """Tells a sweep of each evaluation, and stops when the sweep says so."""
-
   def on_train_start(self, trainer, module):
     self.run = attach()
 
   def on_validation_start(self, trainer, module):
-    self.evaluating = self.run.phase("eval")
-    self.evaluating.__enter__()
+    self.evaluating = self.run.phase("eval").__enter__()
 
   def on_validation_end(self, trainer, module):
     self.evaluating.__exit__()
-    told = trainer.callback_metrics
-    seen = trainer.global_step * args.batch
+    told, seen = trainer.callback_metrics, trainer.global_step * args.batch
     if self.run.report(told["accuracy"], seen, loss=told["loss"]):
       trainer.should_stop = True
 

@@ -24,8 +24,7 @@ class Attached(TrainerCallback):
     self.run = attach()
 
   def on_epoch_end(self, given, state, control, **_):
-    self.evaluating = self.run.phase("eval")
-    self.evaluating.__enter__()
+    self.evaluating = self.run.phase("eval").__enter__()
 
   def on_evaluate(self, given, state, control, metrics, **_):
     self.evaluating.__exit__()

@@ -125,9 +125,9 @@ DOORS = {
     "script.template",
   },
   "plan.dealing": {"config"},
-  "plan.grid": {"config", "plan.checks", "plan.identity", "script.template"},
+  "plan.grid": {"config", "plan.checks", "plan.identity"},
   "plan.growth": {"config", "plan.checks", "plan.grid", "records"},
-  "plan.identity": {"config", "data", "user_code"},
+  "plan.identity": {"config", "data", "script.template", "user_code"},
   "plan.pretraining": {"config", "records", "weights"},
   "plan.requirements": {
     "architectures",

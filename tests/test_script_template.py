@@ -99,6 +99,13 @@ def test_options_are_varied_and_an_edited_script_is_another_trial() -> None:
   assert not set(map(trial_id, before)) & set(map(trial_id, edited))
 
 
+def test_files_of_a_seed_make_no_other_setting() -> None:
+  for seed in range(2):
+    pathlib.Path(f"split{seed}.csv").write_text(str(seed))
+  sweep = Sweep(framework="command", command=f"{SCRIPT} split{{seed}}.csv")
+  assert {tuple(t.command_files) for t in expand(sweep)} == {("train.py",)}
+
+
 def test_trials_without_a_command_keep_their_id() -> None:
   facts = Trial(options={}, command="", metrics=())
   assert trial_id(facts) == trial_id(Trial())

@@ -3,13 +3,11 @@
 import copy
 import dataclasses
 import itertools
-import pathlib
 import random
 from collections.abc import Mapping
 from typing import Any
 
 from jaxpower.config import (
-  COMMAND,
   Conditions,
   Sweep,
   Trial,
@@ -18,9 +16,6 @@ from jaxpower.config import (
   with_seed,
 )
 from jaxpower.plan import checks, identity
-from jaxpower.script import template
-
-OWN_DATA = "own data"  # of a command that does not say which
 
 
 def expand(sweep: Sweep) -> list[Trial]:
@@ -55,21 +50,8 @@ def trial_of(sweep: Sweep, values: Mapping[str, Any], seed: int) -> Trial:
   for source in sources(trial):
     source.seed = seed
   _drop_other_tasks(trial)
-  if trial.framework == COMMAND:
-    _complete_command(trial)
-  else:
-    identity.fill_in(trial)
+  identity.fill_in(trial)
   return trial
-
-
-def _complete_command(trial: Trial) -> None:
-  """Adds to a command the checksums of its files, in place.
-
-  And leaves out a data set that it does not name and nobody chose.
-  """
-  if trial.data == Conditions.data and "data" not in template.names_of(trial):
-    trial.data = OWN_DATA
-  trial.command_files = template.checksums(trial, pathlib.Path.cwd())
 
 
 def _drop_other_tasks(trial: Trial) -> None:
