@@ -102,6 +102,7 @@ def summary(framework: str, looks: list[Look]) -> dict[str, Any]:
     by_pid.setdefault(each.pid, []).append(each)
   return {
     "framework": framework,
+    "xla_flags": os.environ.get("XLA_FLAGS", ""),
     "shapes": len({each.shape for each in looks}),
     "limit_of_maps": MOST_MAPS,
     "workers": [

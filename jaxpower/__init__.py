@@ -1,27 +1,31 @@
 """Measures what it costs in joules to train a network to an accuracy.
 
 `run` a `Sweep` of trials, `run_trial` one of them where a scheduler wants to
-run them, or put a `Monitor` around a loop of your own.
-Importing loads no framework, and not even numpy: the threads of its linear
-algebra do not block signals, and would take those that `measure` passes on to
-its command.
+run them, put a `Monitor` around a loop of your own, or `attach` a script of
+your own to a sweep. Each name is imported when it is first used, so that
+`from jaxpower import attach` costs a script next to nothing, and so that no
+numpy is loaded: the threads of its linear algebra do not block signals, and
+would take those that `measure` passes on to its command.
 """
 
-from typing import TYPE_CHECKING, Any
+import importlib
 
-from jaxpower.config import (
-  ConfigError,
-  Model,
-  Optimizer,
-  Sweep,
-  Transfer,
-  Trial,
-)
-from jaxpower.power import MeterError, Monitor, Window
-from jaxpower.records import TrialRecord
-
+TYPE_CHECKING = False  # typing itself takes longer to import than all of this
 if TYPE_CHECKING:
+  from typing import Any
+
+  from jaxpower.config import (
+    ConfigError,
+    Model,
+    Optimizer,
+    Sweep,
+    Transfer,
+    Trial,
+  )
   from jaxpower.one_trial import run_trial
+  from jaxpower.power import MeterError, Monitor, Window
+  from jaxpower.records import TrialRecord
+  from jaxpower.script.attach import attach
   from jaxpower.sweep import run
 
 __all__ = [
@@ -35,13 +39,32 @@ __all__ = [
   "Trial",
   "TrialRecord",
   "Window",
+  "attach",
   "run",
   "run_trial",
 ]
 
+_HOMES = {
+  "ConfigError": "jaxpower.config",
+  "MeterError": "jaxpower.power",
+  "Model": "jaxpower.config",
+  "Monitor": "jaxpower.power",
+  "Optimizer": "jaxpower.config",
+  "Sweep": "jaxpower.config",
+  "Transfer": "jaxpower.config",
+  "Trial": "jaxpower.config",
+  "TrialRecord": "jaxpower.records",
+  "Window": "jaxpower.power",
+  "attach": "jaxpower.script.attach",
+  "run": "jaxpower.sweep",
+  "run_trial": "jaxpower.one_trial",
+}
 
-def __getattr__(name: str) -> Any:
-  """Imports `run` or `run_trial` when it is first used: they load numpy."""
+
+def __getattr__(name: str) -> "Any":
+  """Imports a name of `__all__` when it is first used."""
+  if name in _HOMES:
+    return getattr(importlib.import_module(_HOMES[name]), name)
   if name == "__version__":
     from importlib import metadata
 
@@ -49,12 +72,4 @@ def __getattr__(name: str) -> Any:
       return metadata.version("jaxpower")
     except metadata.PackageNotFoundError:  # a checkout on the path
       return "unknown"
-  if name == "run":
-    from jaxpower.sweep import run
-
-    return run
-  if name == "run_trial":
-    from jaxpower.one_trial import run_trial
-
-    return run_trial
   raise AttributeError(f"module 'jaxpower' has no attribute '{name}'")

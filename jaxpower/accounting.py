@@ -8,7 +8,7 @@ energy makes every sum it belongs to unknown, never smaller.
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from jaxpower.attempts import Attempt, facts_of
 from jaxpower.config import Trial, targets_of
@@ -27,6 +27,40 @@ from jaxpower.records import (
 FEATURES = "features"  # the phase in which they are computed, if they are
 
 
+class Look(Protocol):
+  """What an evaluation found, of a wing or of a command: None is not known."""
+
+  @property
+  def examples(self) -> int | None:
+    """Trained on up to it."""
+    ...
+
+  @property
+  def steps(self) -> int | None:
+    """Updates up to it."""
+    ...
+
+  @property
+  def train_loss(self) -> float | None:
+    """The mean since the look before."""
+    ...
+
+  @property
+  def loss(self) -> float | None:
+    """On the set that decides."""
+    ...
+
+  @property
+  def accuracy(self) -> float:
+    """With several tasks their mean."""
+    ...
+
+  @property
+  def accuracies(self) -> Mapping[str, float]:
+    """Of each of several tasks."""
+    ...
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvalResult:
   """Loss and accuracy of an evaluation; `records.Evaluation` adds the energy.
@@ -41,6 +75,14 @@ class EvalResult:
   loss: float
   accuracy: float  # with several tasks their mean
   accuracies: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+  """How many windows of training and of evaluation had led to a result."""
+
+  trained: int
+  evaluated: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +137,7 @@ def of_phase(windows: Iterable[Window], phase: str) -> list[Window]:
   return [window for window in windows if window.name == phase]
 
 
-def reaching(trial: Trial, results: Sequence[EvalResult]) -> int | None:
+def reaching(trial: Trial, results: Sequence[Look]) -> int | None:
   """Finds the evaluation at which a trial reached its target; None: none did.
 
   It is the first that met every task's target; unless `crossing` is "first",
@@ -108,7 +150,7 @@ def reaching(trial: Trial, results: Sequence[EvalResult]) -> int | None:
   return next((index for index, reached in enumerate(both) if reached), None)
 
 
-def meets_targets(trial: Trial, result: EvalResult) -> bool:
+def meets_targets(trial: Trial, result: Look) -> bool:
   """Whether an evaluation met the target of every task."""
   return all(
     accuracy_of(result, task) >= target
@@ -116,7 +158,7 @@ def meets_targets(trial: Trial, result: EvalResult) -> bool:
   )
 
 
-def accuracy_of(result: EvalResult | Evaluation, task: str) -> float:
+def accuracy_of(result: Look | Evaluation, task: str) -> float:
   """Returns the accuracy of a task, also where it is the only one.
 
   NaN, which meets no target, where the record has none.
@@ -125,7 +167,7 @@ def accuracy_of(result: EvalResult | Evaluation, task: str) -> float:
   return result.accuracies.get(task, alone)
 
 
-def status_of(trial: Trial, results: Sequence[EvalResult]) -> Status:
+def status_of(trial: Trial, results: Sequence[Look]) -> Status:
   """Decides how a trial ended: "reached", "missed" or "diverged".
 
   A target once reached stays reached, whatever happens in training after it.
@@ -135,7 +177,7 @@ def status_of(trial: Trial, results: Sequence[EvalResult]) -> Status:
   return "diverged" if _has_diverged(results[-1]) else "missed"
 
 
-def is_over(trial: Trial, results: Sequence[EvalResult]) -> bool:
+def is_over(trial: Trial, results: Sequence[Look]) -> bool:
   """Decides whether training stops before its budget is spent.
 
   It stops at the target, if `stop_at_target`; when a loss is not finite; and
@@ -154,18 +196,23 @@ def is_over(trial: Trial, results: Sequence[EvalResult]) -> bool:
   return 0 < trial.patience <= since_best
 
 
-def _has_diverged(result: EvalResult) -> bool:
+def _has_diverged(result: Look) -> bool:
   # Before the first step there is no training loss.
-  trained = math.isfinite(result.train_loss) or result.steps == 0
-  return not (math.isfinite(result.loss) and trained)
+  trained = _is_sound(result.train_loss) or result.steps == 0
+  return not (_is_sound(result.loss) and trained)
+
+
+def _is_sound(loss: float | None) -> bool:
+  return loss is None or math.isfinite(loss)
 
 
 def record(
   trial: Trial,
   varied: dict[str, Any],
-  results: Sequence[EvalResult],
+  results: Sequence[Look],
   windows: Sequence[Window],
-  compilation: Compilation,
+  compilation: Compilation | None,
+  done: Sequence[Done] | None = None,
   **facts: Any,
 ) -> TrialRecord:
   """Makes the record of a trial that ran to its end.
@@ -173,28 +220,32 @@ def record(
   Args:
     trial: The config.
     varied: The values of the trial that its sweep varies, by field.
-    results: Of one evaluation before training, then after each train window.
+    results: Of one evaluation before training, then after each train window;
+      or of any, with `done`.
     windows: All windows of the trial, in the order they closed.
-    compilation: What compiling cost the trial that compiled.
+    compilation: What compiling cost the trial that compiled; None: unknown.
+    done: How many windows of training and of evaluation had led to each
+      result, where they do not simply take turns.
     **facts: Further fields of the record.
 
   Raises ValueError where windows and results do not belong together.
   """
-  train, evals = of_phase(windows, "train"), of_phase(windows, "eval")
-  if not len(results) == len(train) + 1 == len(evals):
-    raise ValueError(
-      f"{len(results)} results for {len(train)} train, {len(evals)} eval"
-      " windows"
-    )
+  if done is None:
+    done = _in_turns(results, windows)
   status = status_of(trial, results)
   curve = tuple(
     Evaluation(
+      examples=result.examples,
+      steps=result.steps,
       train_seconds=spent.seconds,
       train_joules=spent.joules,
-      **dataclasses.asdict(result),
+      train_loss=result.train_loss,
+      loss=result.loss,
+      accuracy=result.accuracy,
+      accuracies=dict(result.accuracies),
     )
-    for count, result in enumerate(results)
-    for spent in [total(trained(windows, count))]
+    for so_far, result in zip(done, results, strict=True)
+    for spent in [total(trained(windows, so_far.trained))]
   )
   spent, idle = total(trained(windows)), _idle_watts(windows)
   reasons = [r for w in windows if not _is_formality(w) for r in w.reasons]
@@ -217,9 +268,23 @@ def record(
     estimated=any(window.estimated for window in windows),
     curve=curve,
     compile=compilation,
-    **_to_accuracy(trial, results, curve, windows, compilation, idle),
+    **_to_accuracy(trial, results, done, curve, windows, compilation, idle),
     **facts,
   )
+
+
+def _in_turns(results: Sequence[Look], windows: Sequence[Window]) -> list[Done]:
+  """Returns what is done where an evaluation comes first, then turns.
+
+  Raises ValueError where windows and results do not belong together.
+  """
+  train, evals = of_phase(windows, "train"), of_phase(windows, "eval")
+  if not len(results) == len(train) + 1 == len(evals):
+    raise ValueError(
+      f"{len(results)} results for {len(train)} train, {len(evals)} eval"
+      " windows"
+    )
+  return [Done(count, count + 1) for count in range(len(results))]
 
 
 def _sums(windows: Sequence[Window]) -> dict[str, Any]:
@@ -242,10 +307,11 @@ def _sums(windows: Sequence[Window]) -> dict[str, Any]:
 
 def _to_accuracy(
   trial: Trial,
-  results: Sequence[EvalResult],
+  results: Sequence[Look],
+  done: Sequence[Done],
   curve: Sequence[Evaluation],
   windows: Sequence[Window],
-  compilation: Compilation,
+  compilation: Compilation | None,
   idle_watts: float | None,
 ) -> dict[str, float | None]:
   """Computes the fields that only a trial which met its target has.
@@ -258,8 +324,8 @@ def _to_accuracy(
   first = reaching(trial, results)
   if first is None:
     return {}
-  spent = total(trained(windows, first))
-  evals = total(of_phase(windows, "eval")[: first + 1])
+  spent = total(trained(windows, done[first].trained))
+  evals = total(of_phase(windows, "eval")[: done[first].evaluated])
   seconds, joules = at_crossing(curve[: first + 1], targets_of(trial))
   if trial.crossing == "interpolated":
     spent = dataclasses.replace(spent, seconds=seconds, joules=joules)
@@ -267,14 +333,14 @@ def _to_accuracy(
   if spent.joules is not None and idle_watts is not None:
     active = spent.joules - idle_watts * spent.seconds
   return {
-    "looks_to_target": first,
+    "looks_to_target": sum(d.trained > 0 for d in done[: first + 1]),
     "seconds_to_accuracy": spent.seconds,
     "seconds_to_accuracy_interpolated": seconds,
     "joules_to_accuracy": spent.joules,
     "joules_to_accuracy_bound": spent.bound,
     "joules_to_accuracy_interpolated": joules,
     "joules_to_accuracy_with_compile": sum_or_none(
-      (spent.joules, compilation.joules)
+      (spent.joules, None if compilation is None else compilation.joules)
     ),
     "joules_to_accuracy_with_eval": sum_or_none((spent.joules, evals.joules)),
     "active_joules_to_accuracy": active,

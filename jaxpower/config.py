@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 FRAMEWORKS = ("jax", "torch", "torch_compile")
+COMMAND = "command"  # in place of a framework: a script of anybody's trains
 PRECISIONS = ("float32", "bfloat16")
 MATMUL_PRECISIONS = ("default", "high", "highest")
 SCHEDULES = ("constant", "cosine", "one_cycle", "step", "warm_up")
@@ -50,7 +51,7 @@ DRAWS = ("threefry", "rbg")
 COMMAND_BUFFERS = ("default", "none", "loops")
 LAYOUTS = ("auto", "nhwc", "nchw")
 # Fields that are filled in when a sweep is planned (`plan.identity`).
-COMPUTED = ("model.fingerprint", "data_fingerprint")
+COMPUTED = ("model.fingerprint", "data_fingerprint", "command_files")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,6 +259,13 @@ class Conditions:
   every batch, the tasks are "a" and "b". One network learns all of them, with
   a head for each. `targets` and `task_weights` are keyed by task; a task
   without a target has `target_accuracy`, one without a weight has 1.
+
+  With the framework "command" a process trains, that of `command`, in which
+  any field stands in braces; `options` are fields of any name for it. Its
+  accuracies come from `jaxpower.attach`, or from its output, whose lines are
+  searched for the regular expressions `metrics`, or from JSON lines in the
+  file `metrics_file`. `command_files` are checksums of the files that it names
+  and are filled in, so that an edited script is another trial.
   """
 
   data: str = "fashion_mnist_6k"
@@ -298,6 +306,11 @@ class Conditions:
   power_limit_watts: float = later(0.0, before=0.0)  # of each GPU; 0: as it is
   sm_clock_mhz: int = later(0, before=0)  # locked; 0: as it is
   data_fingerprint: str = later("", before="")
+  command: str = later("", before="")  # of the framework "command"
+  options: dict[str, Any] = later({}, before={})  # noqa: RUF009, copied
+  metrics: tuple[str, ...] = later((), before=[])
+  metrics_file: str = later("", before="")  # that it writes
+  command_files: dict[str, str] = later({}, before={})  # noqa: RUF009, copied
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -325,6 +338,9 @@ class Sweep(Conditions):
   it is asked to stop. With its record they are removed, unless
   `keep_checkpoints`. With `compilation_cache` what JAX compiled is kept in the
   run folder for the sweep's other workers.
+
+  A command is ended, and its trial recorded as failed, after
+  `timeout_seconds`; 0: no limit.
   """
 
   name: str = "sweep"
@@ -338,6 +354,7 @@ class Sweep(Conditions):
   checkpoint_minutes: float = later(10.0, before=10.0)
   keep_checkpoints: bool = later(False, before=False)
   compilation_cache: bool = later(False, before=False)
+  timeout_seconds: float = later(0.0, before=0.0)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -14,6 +14,10 @@ from jaxpower.config import Sweep, Trial
 from jaxpower.records import TrialRecord
 
 
+class TrialError(Exception):
+  """A trial that can make no record, for a known reason: one line says it."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ready:
   """The devices and the meter of a worker that has started.
@@ -62,7 +66,8 @@ class Task:
 
   Programs that no trial of the worker compiled are compiled `compile_repeats`
   times; a checkpoint is written every `checkpoint_minutes`. So many trials as
-  `at_once` run on this machine, this one on cores of its own if `own_cores`.
+  `at_once` run on this machine, this one on cores of its own if `own_cores`. A
+  command is ended after `timeout_seconds`; 0: never.
   """
 
   trial: Trial
@@ -72,6 +77,7 @@ class Task:
   checkpoint_minutes: float = Sweep.checkpoint_minutes
   at_once: int = 1
   own_cores: bool = False
+  timeout_seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 from jaxpower import readers
 from jaxpower.attempts import Attempt
 from jaxpower.config import (
+  Execution,
   Transfer,
   Trial,
   completed,
@@ -74,11 +75,12 @@ class NewerRecordError(ReadError):
 class Evaluation:
   """One evaluation on the set that decides, and what training had cost then.
 
-  `train_seconds` and `train_joules` are sums over the train phase alone.
+  `train_seconds` and `train_joules` are sums over the train phase alone. Of a
+  command what it did not report is None.
   """
 
-  examples: Count
-  steps: Count
+  examples: Count | None
+  steps: Count | None
   train_seconds: Seconds
   train_joules: Joules | None
   train_loss: float | None
@@ -436,7 +438,8 @@ def _check_part(place: str, kind: type, part: dict[str, Any]) -> None:
 def varied_value(value: Any, detail: int = 0) -> Any:
   """Converts a value that a sweep varies to what its records hold.
 
-  Numbers and strings stay as they are. A Transfer becomes "scratch",
+  Numbers and strings stay as they are; of an Execution the switches are named
+  that are not at their default. A Transfer becomes "scratch",
   "fine-tuned" or "frozen", with a backbone's rate that is not 1 ("fine-tuned
   at 0.1"). Its origin is named as far as `detail` says (`detail_needed`): at 0
   not at all, at 1 by the dataset, at 2 by the pretraining's id too. The id is
@@ -445,6 +448,10 @@ def varied_value(value: Any, detail: int = 0) -> Any:
   if isinstance(value, Trial):
     name = trial_id(with_seed(value, 0))[:SHORT_ID]
     return f"{value.data} {name}" if detail == MOST_DETAIL else value.data
+  if isinstance(value, Execution):
+    usual = vars(Execution())
+    switched = {n: v for n, v in vars(value).items() if v != usual[n]}
+    return ", ".join(f"{n} {v}" for n, v in switched.items()) or "default"
   if not isinstance(value, Transfer):
     return to_dict(value) if dataclasses.is_dataclass(value) else value
   text = "scratch"

@@ -150,6 +150,7 @@ class Plan:
       self.folder,
       self.compile_repeats,
       self.sweep.checkpoint_minutes,
+      self.sweep.timeout_seconds,
     )
 
   def varied(self, trial: Trial) -> dict[str, Any]:

@@ -47,6 +47,7 @@ MARKED_BLOCK = re.compile(
 )
 TABLE_AND_SENTENCE = ", table and sentence"
 WIDTH = 96  # chosen: of the sentences in a block; a table is as wide as it is
+OWN_CODE = "a script of your own, [own_code.md](own_code.md)"
 ROW = re.compile(r"^\| `([\w.]+)` \| `.*?` \| (.*) \|$", re.MULTILINE)
 KINDS = {
   "image": "images",
@@ -157,7 +158,8 @@ def meanings() -> dict[str, str]:
     + ": the generator of dropout's masks",
     "execution.layout": others("execution.layout")
     + ": of convolutions on GPUs; auto is NHWC from Volta on",
-    "framework": f"{others('framework')} ([frameworks.md](frameworks.md))",
+    "framework": f"{others('framework', command=OWN_CODE)}"
+    " ([frameworks.md](frameworks.md))",
     "matmul_precision": "of float32 matrix products,"
     f" {others('matmul_precision')}; GPUs use TF32 for all but the last",
     "model.name": networks(),

@@ -60,6 +60,20 @@ def test_every_damaged_byte_of_an_array_is_seen(
   assert "damaged" in caplog.text
 
 
+def test_a_member_that_claims_to_be_longer_is_seen(
+  file: pathlib.Path, read: Read, caplog: pytest.LogCaptureFixture
+):
+  """Its checksum would be compared at an end that is never reached."""
+  content = bytearray(file.read_bytes())
+  content[content.index(ARRAYS["input"].tobytes())] ^= 1
+  place = content.index(b"input.npy", content.index(b"PK\x01\x02"))
+  for size in (20, 24):  # as it is stored, and unpacked: 65,536 bytes more
+    content[place - 46 + size + 2] += 1
+  file.write_bytes(content)
+  assert read(file, "version 1") is None
+  assert "damaged" in caplog.text
+
+
 @pytest.mark.parametrize("length", [0, 1, 100, 6500, -1])
 def test_a_cut_file_is_seen(
   length: int,

@@ -100,8 +100,30 @@ def same(found: TrialRecord, expected: TrialRecord) -> None:
       assert a == pytest.approx(b, abs=TOLERANCE, nan_ok=True)
 
 
+def test_a_killed_process_costs_one_trial(
+  worker: Worker, tmp_path: pathlib.Path
+) -> None:
+  """The trials of the tests that follow are run by new processes."""
+  long = dataclasses.replace(over(ONE, 2), budget_examples=1 << 30)
+  began, message, other = None, None, None
+  for message in worker.run(long, {}, tmp_path):
+    if began is None and isinstance(message, Progress) and message.examples:
+      (other,) = own_children(worker.pid)
+      other.kill()
+      began = time.monotonic()
+  assert began is not None and time.monotonic() - began < 60
+  assert isinstance(message, Done)
+  assert message.record.status == "failed"
+  assert "rank 1 of 2 was killed by signal 9" in (message.record.error or "")
+  assert other is not None and not other.is_running()
+
+
 @pytest.mark.parametrize(
-  "trial", [ONE, ATTENTION], ids=lambda trial: trial.model.name
+  "trial",
+  [
+    pytest.param(ONE, id="cnn"),
+    pytest.param(ATTENTION, id="vit", marks=pytest.mark.slow),
+  ],
 )
 def test_two_processes_train_as_one(
   worker: Worker, trial: Trial, tmp_path: pathlib.Path
@@ -154,24 +176,7 @@ def test_two_processes_train_as_two_devices_of_one(
   same(run(worker, over(trial, 2), tmp_path), alone(one_process, tmp_path))
 
 
-def test_a_killed_process_costs_one_trial(
-  worker: Worker, tmp_path: pathlib.Path
-) -> None:
-  long = dataclasses.replace(over(ONE, 2), budget_examples=1 << 30)
-  began, message, other = None, None, None
-  for message in worker.run(long, {}, tmp_path):
-    if began is None and isinstance(message, Progress) and message.examples:
-      (other,) = own_children(worker.pid)
-      other.kill()
-      began = time.monotonic()
-  assert began is not None and time.monotonic() - began < 60
-  assert isinstance(message, Done)
-  assert message.record.status == "failed"
-  assert "rank 1 of 2 was killed by signal 9" in (message.record.error or "")
-  assert other is not None and not other.is_running()
-  assert run(worker, over(ONE, 2), tmp_path).error is None
-
-
+@pytest.mark.slow
 def test_a_process_that_hangs_ends_the_trial() -> None:
   """The other one waits in a collective, which gloo never gives up."""
   code = """if True:

@@ -7,6 +7,7 @@ import pytest
 
 from jaxpower import records
 from jaxpower.config import (
+  Execution,
   Model,
   Optimizer,
   Transfer,
@@ -285,3 +286,9 @@ def test_what_is_written_is_read(name: str, value: float) -> None:
   if value == value:
     assert found.partial
     assert found.reasons[-1].startswith(f"{name}: ")
+
+
+def test_switches_are_named_where_they_are_varied():
+  assert records.varied_value(Execution()) == "default"
+  switched = Execution(unroll=4, layout="nhwc")
+  assert records.varied_value(switched) == "unroll 4, layout nhwc"

@@ -110,7 +110,7 @@ def test_costs_to_the_target_are_examples_times_costs_of_one():
         r,
         examples=int(20_480 * share),
         curve=tuple(
-          dataclasses.replace(look, examples=int(look.examples * share))
+          dataclasses.replace(look, examples=int((look.examples or 0) * share))
           for look in r.curve
         ),
       )

@@ -1,6 +1,7 @@
 """A run folder that is not as its last run left it."""
 
 import dataclasses
+import json
 import pathlib
 from collections import Counter
 from typing import Any
@@ -105,3 +106,11 @@ def test_a_plan_hashes_a_trial_few_times(
   assert (len(planned.ids), len(planned.left)) == (12, 2)
   # As asked for, as planned, and where there is one as recorded.
   assert max(Counter(hashed).values()) == 2 * 3
+
+
+def test_a_field_that_is_null_is_one_that_is_not_there(
+  tmp_path: pathlib.Path,
+) -> None:
+  facts = {"config": None, "trials": None, "meter": "auto"}
+  (tmp_path / sweep_file.NAME).write_text(json.dumps(facts))
+  assert sweep_file.read(tmp_path) == {"meter": "auto"}

@@ -80,7 +80,8 @@ step questions 75 $PY benchmarks/nvml_questions.py --seconds 1.5 \
   --out "$R/nvml_questions.json"
 step cells_resnet18 150 $run --config=$here/cells.py --out="$runs/resnet18"
 step overhead 40 $PY $here/overhead.py "$R/overhead.json"
-step gpu_tests 120 $PY -m pytest -q -m gpu -p no:cacheprovider -n 0 tests
+step gpu_tests 120 $PY -m pytest -q -m gpu -p no:cacheprovider -n 0 \
+  tests/test_gpu.py
 step cells_vit 150 $run --config=$here/cells.py:model=vit --out="$runs/vit"
 step switches 120 $run --config=$here/switches.py --out="$runs/switches"
 echo "total: $(($(date +%s) - began)) s" | tee -a "$R/steps.txt"

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxpower.cli.report import unreadable
-from jaxpower.config import Trial, trial_id
+from jaxpower.config import COMMAND, Trial, trial_id
 from jaxpower.machine import look, unused_gpus
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
@@ -69,6 +69,19 @@ class Display:
     )
     if ready.meter["estimated"]:
       self._estimated = True
+    if ready.platform == COMMAND:  # on which GPUs, its processes will tell
+      self._say(f"running commands; metering {domains}")
+    else:
+      self._say_devices(ready, domains)
+    for warning in ready.warnings:
+      self._say(f"warning: {warning}")
+    for problem in self._plan.unusable.values():
+      self._say(f"warning: {problem}; that trial is run again")
+    for line in unreadable(self._plan.folder, self._plan.rejected):
+      self._say(f"warning: {line}")
+
+  def _say_devices(self, ready: Ready, domains: str) -> None:
+    """Prints on what trials train, and which GPUs are not used, and why."""
     left, all_here = self._plan.left, ready.devices
     used = max((t.devices or all_here for t in left), default=all_here)
     number = f"{used} of {all_here}" if used < all_here else str(all_here)
@@ -86,12 +99,6 @@ class Display:
       self._say(
         f"warning: {unused}" if ready.platform == "cpu" else str(unused)
       )
-    for warning in ready.warnings:
-      self._say(f"warning: {warning}")
-    for problem in self._plan.unusable.values():
-      self._say(f"warning: {problem}; that trial is run again")
-    for line in unreadable(self._plan.folder, self._plan.rejected):
-      self._say(f"warning: {line}")
 
   def watch(
     self, index: int, trial: Trial, news: Progress | TrialRecord
@@ -110,6 +117,10 @@ class Display:
   def tell(self, line: str) -> None:
     """Prints a line that whoever runs the sweep should read at once."""
     self._say(f"warning: {line}")
+
+  def show(self, line: str) -> None:
+    """Prints a line of a command's output, above what is live."""
+    self._say(line)
 
   def _say(self, text: str) -> None:
     self._console.print(

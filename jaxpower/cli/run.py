@@ -12,6 +12,7 @@ read as the type of its field (`overrides`), so that an error knows field, type
 and text and nobody has to find them in absl's message.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -27,6 +28,7 @@ from absl import flags
 from jaxpower import config, report
 from jaxpower.cli import overrides
 from jaxpower.cli.config_file import load_config
+from jaxpower.cli.follow import Follower
 from jaxpower.cli.output import PlainConsole, attempt, say
 from jaxpower.cli.paths import path as path_of
 from jaxpower.cli.progress import Display, outline
@@ -60,6 +62,7 @@ HELP = """Runs a sweep under the meter and reports which setting was cheapest.
   --meter=auto             auto, nvml (GPUs), rapl (CPU) or estimate (a model)
   --dry-run                prints the trials, trains nothing
   --retry-failed           runs trials again whose record says failed
+  --show-output            shows what commands print while they run
   --strict                 refuses a folder with a record that cannot be read
   --compile-repeats=1      how often each program is compiled, to measure it
   --parallel=1             trials at once, each on GPUs or cores of its own;
@@ -169,10 +172,12 @@ def _execute(
   planned: Plan, given: "Flags", signals: Signals
 ) -> tuple[TrialRecord, ...]:
   """Runs a plan and shows how it goes, for as long as that can be shown."""
-  with (
-    warnings.catch_warnings(record=True) as caught,
-    Display(planned, PlainConsole(stderr=True)) as display,
-  ):
+  with contextlib.ExitStack() as shown:
+    caught = shown.enter_context(warnings.catch_warnings(record=True))
+    console = PlainConsole(stderr=True)
+    display = shown.enter_context(Display(planned, console))
+    if given.show_output:
+      shown.enter_context(Follower(planned.folder, display.show))
     warnings.simplefilter("always")  # not as an error, after days
     if given.cluster is None:
       records = execute(
@@ -273,6 +278,7 @@ class Flags:
   dry_run: bool
   retry_failed: bool
   strict: bool
+  show_output: bool
   compile_repeats: int
   parallel: int | str
   check_company: bool
@@ -303,6 +309,7 @@ def parse(argv: list[str]) -> Flags:
     dry_run=given["dry-run"],
     retry_failed=given["retry-failed"],
     strict=given["strict"],
+    show_output=given["show-output"],
     compile_repeats=given["compile-repeats"],
     parallel=places.parse(given["parallel"]),
     check_company=given["check-company"],
@@ -352,6 +359,7 @@ def _define_flags(types: Mapping[str, type]) -> flags.FlagValues:
   flags.DEFINE_bool("dry-run", False, "", flag_values=values)
   flags.DEFINE_bool("retry-failed", False, "", flag_values=values)
   flags.DEFINE_bool("strict", False, "", flag_values=values)
+  flags.DEFINE_bool("show-output", False, "", flag_values=values)
   flags.DEFINE_integer(
     "compile-repeats", 1, "", lower_bound=1, flag_values=values
   )

@@ -40,12 +40,23 @@ def read(file: pathlib.Path, key: str) -> dict[str, np.ndarray] | None:
     with file.open("rb") as opened, np.load(opened) as archive:
       if str(archive[_KEY]) != key:
         return None
+      _require_whole(archive.zip)
       return {name: archive[name] for name in archive.files if name != _KEY}
   except FileNotFoundError:
     return None
   except _DAMAGE as error:
     _log_damage(file, error)
     return None
+
+
+def _require_whole(archive: zipfile.ZipFile) -> None:
+  """Raises one of `_DAMAGE` where the checksum of a member is wrong.
+
+  Reading an array ends where the array does: of a member that claims to be
+  longer its checksum would not be compared.
+  """
+  if damaged := archive.testzip():
+    raise ValueError(f"the checksum of {damaged} is wrong")
 
 
 def map_arrays(file: pathlib.Path, key: str) -> dict[str, np.ndarray] | None:
@@ -55,9 +66,7 @@ def map_arrays(file: pathlib.Path, key: str) -> dict[str, np.ndarray] | None:
   """
   try:
     with file.open("rb") as opened, zipfile.ZipFile(opened) as archive:
-      damaged = archive.testzip()
-      if damaged:
-        raise ValueError(f"the checksum of {damaged} is wrong")
+      _require_whole(archive)
       arrays = {
         info.filename.removesuffix(".npy"): _map_member(archive, info, opened)
         for info in archive.infolist()

@@ -36,7 +36,8 @@ class SweepFacts:
 def read(folder: pathlib.Path) -> dict[str, Any]:
   """Reads the sweep.json of a run folder; {} where there is none.
 
-  Fields of other versions are in it too.
+  Fields of other versions are in it too; one that is null is left out, as if
+  an older version had not known it.
 
   Raises ReadError in one line where a field is not what it should be.
   """
@@ -52,7 +53,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
     readers.check_parts(Sweep, facts.get("config") or {})
   except ReadError as error:
     raise error.inside(f"{path}: ") from None
-  return facts
+  return {name: value for name, value in facts.items() if value is not None}
 
 
 def write(folder: pathlib.Path, facts: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ by `jaxpower.plan.requirements`. Both raise ConfigError, one line with the fix.
 
 import dataclasses
 import math
+import pathlib
 import re
 import reprlib
 import types
@@ -21,6 +22,7 @@ from jaxpower.config import (
   ATTENTIONS,
   AUGMENTATIONS,
   BATCH_NORMS,
+  COMMAND,
   COMMAND_BUFFERS,
   COMPUTED,
   CROSSINGS,
@@ -59,6 +61,7 @@ from jaxpower.config import (
   unknown,
 )
 from jaxpower.records import detail_needed, varied_value
+from jaxpower.script import metrics, template
 
 SOURCE = "transfer.init_from"
 
@@ -77,7 +80,7 @@ CHOICES = {
   "sharding": SHARDINGS,
   "data_sharding": DATA_SHARDINGS,
   "batch_norm": BATCH_NORMS,
-  "framework": FRAMEWORKS,
+  "framework": (*FRAMEWORKS, COMMAND),
   "task_weighting": TASK_WEIGHTINGS,
   "transfer.features": FEATURES,
   "crossing": CROSSINGS,
@@ -112,6 +115,7 @@ WAITING = (
   "compile_seconds",
   "phase_seconds",
   "checkpoint_minutes",
+  "timeout_seconds",
 )
 # The largest values that are taken; chosen, far above all that can be trained,
 # so that a slip of the keyboard is no trial that waits or computes for ever.
@@ -181,6 +185,8 @@ def check_sweep(sweep: Sweep) -> None:
     )
   _check_ranges(sweep, varied=sweep.vary)
   _check_task_names(sweep)
+  if COMMAND in sweep.vary.get("framework", (sweep.framework,)):
+    _check_commands(sweep)
   paths = [path for path in field_types(Trial()) if path != "seed"]
   for path, values in sweep.vary.items():
     if path not in paths and not is_free(path):
@@ -199,10 +205,25 @@ def check_sweep(sweep: Sweep) -> None:
       )
 
 
+def _check_commands(sweep: Sweep) -> None:
+  """Raises ConfigError where a sweep of commands varies what none of them has.
+
+  Fields that only other frameworks of the sweep have may be varied.
+  """
+  if "framework" in sweep.vary:
+    return
+  for command in sweep.vary.get("command", (sweep.command,)):
+    shared = Trial(command=command if type(command) is str else "")
+    template.check_varied(shared, sweep.vary)
+
+
 def check_trial(trial: Trial) -> None:
   """Raises ConfigError unless all fields of a trial can be run together."""
   check_types(trial)
   _check_ranges(trial)
+  if trial.framework == COMMAND:
+    _check_command(trial)
+    return
   _check_together(trial)
   check_transfer(trial)
 
@@ -224,6 +245,8 @@ def check_with_sources(trial: Trial, check: Callable[[Trial], None]) -> None:
 
 def check_cadence(trial: Trial) -> None:
   """Raises ConfigError where evaluation would fall between two updates."""
+  if trial.framework == COMMAND:
+    return
   every, batch = trial.evaluate_every_examples, trial.batch_size
   if every % batch:
     raise ConfigError(
@@ -423,6 +446,22 @@ def _check_together(trial: Trial) -> None:
       f"{schedule} has its own warm-up; leave it at 0",
       field="optimizer.warmup_examples",
     )
+
+
+def _check_command(trial: Trial) -> None:
+  """Raises ConfigError on a command that cannot be started or understood."""
+  transfer = trial.transfer
+  if transfer.init_from is not None or transfer.weights:
+    raise ConfigError(
+      "a command starts from what it likes; name it in the command",
+      field="transfer",
+    )
+  for path in ("power_limit_watts", "sm_clock_mhz"):
+    if get(trial, path):
+      reason = "not for commands; take 0, and set it before the sweep"
+      raise _field_error(trial, path, reason)
+  template.check(trial, pathlib.Path.cwd())
+  metrics.check(trial)
 
 
 def _check_execution(trial: Trial) -> None:

@@ -7,7 +7,14 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from jaxpower.config import Conditions, Sweep, Trial, put, sources, with_seed
+from jaxpower.config import (
+  Conditions,
+  Sweep,
+  Trial,
+  put,
+  sources,
+  with_seed,
+)
 from jaxpower.plan import checks, identity
 
 

@@ -8,10 +8,13 @@ id come of different things. Trials that name no such thing stay as they are.
 
 import copy
 import dataclasses
+import pathlib
 from typing import Any
 
 from jaxpower import data, user_code
 from jaxpower.config import (
+  COMMAND,
+  Conditions,
   ConfigError,
   Model,
   Sweep,
@@ -19,8 +22,10 @@ from jaxpower.config import (
   Trial,
   sources,
 )
+from jaxpower.script import template
 from jaxpower.user_code import UserCodeError, place_of
 
+OWN_DATA = "own data"  # of a command that does not say which
 # Ends the name of the class that PyTorch takes of a file that has both.
 TWIN = "Torch"
 
@@ -30,6 +35,9 @@ def fill_in(trial: Trial) -> None:
 
   Raises ConfigError or DataError where a file is missing or broken.
   """
+  if trial.framework == COMMAND:
+    _complete_command(trial)
+    return
   for each in (trial, *sources(trial)):
     _of_model(each.model)
     _of_data(each)
@@ -62,6 +70,16 @@ def _part(value: Any) -> Any:
     case Transfer(init_from=Trial() as source):
       fill_in(source)
   return value
+
+
+def _complete_command(trial: Trial) -> None:
+  """Adds to a command the checksums of its files, in place.
+
+  And leaves out a data set that it does not name and nobody chose.
+  """
+  if trial.data == Conditions.data and "data" not in template.names_of(trial):
+    trial.data = OWN_DATA
+  trial.command_files = template.checksums(trial, pathlib.Path.cwd())
 
 
 def _of_model(model: Model) -> None:

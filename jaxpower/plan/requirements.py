@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from jaxpower import data, weights
 from jaxpower.architectures import MODELS, NETWORKS, network_of
 from jaxpower.config import (
+  COMMAND,
   ConfigError,
   Trial,
   sources,
@@ -30,7 +31,7 @@ from jaxpower.power.board_settings import BoardSettings
 
 def check_installed(trial: Trial) -> None:
   """Raises ConfigError where a trial's framework is not installed."""
-  if trial.framework == "jax" or importlib.util.find_spec("torch"):
+  if trial.framework in ("jax", COMMAND) or importlib.util.find_spec("torch"):
     return
   raise ConfigError(
     "PyTorch is not installed; run `pip install torch`, or install jaxpower"
@@ -46,6 +47,8 @@ def check_data(trial: Trial) -> None:
   That is a label for each task, inputs that the model reads, and as many
   training examples as a batch has.
   """
+  if trial.framework == COMMAND:
+    return  # its data is its own
   facts = data.describe(trial.data)
   # Labels that are the next tokens are as many as the tokens.
   next_tokens = (
@@ -208,6 +211,8 @@ def left_out(unfit: Mapping[str, ConfigError]) -> list[str]:
 
 def check_devices(trial: Trial, ready: Ready) -> None:
   """Raises ConfigError where a trial needs devices that the worker has not."""
+  if trial.framework == COMMAND:
+    return
   devices = trial.devices or ready.devices
   # A CPU gives as many processes a device as are asked for.
   bounded = ready.platform != "cpu" or trial.processes != "device"
@@ -256,7 +261,7 @@ def with_own_networks(
   """
   picked: dict[str, Trial] = {}
   for trial in trials:
-    if network_of(trial.model.name).own:
+    if trial.framework != COMMAND and network_of(trial.model.name).own:
       facts = (
         to_dict(trial.model),
         *(trial.data, trial.data_fingerprint, trial.tasks, trial.precision),

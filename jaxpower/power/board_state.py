@@ -142,16 +142,23 @@ def other_processes(handle: Any) -> dict[str, Any]:
   those that are not, as in a container, where our own shows under an id of
   the host. None when the driver does not tell.
   """
-  compute = _query(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
-  if compute is None:
+  pids = processes_on(handle)
+  if pids is None:
     return {"foreign_processes": None, "hidden_processes": None}
-  graphics = _query(pynvml.nvmlDeviceGetGraphicsRunningProcesses, handle) or []
-  pids = {process.pid for process in [*compute, *graphics]}
   visible = {pid for pid in pids if is_visible(pid)}
   return {
     "foreign_processes": sorted(pid for pid in visible if not _is_family(pid)),
     "hidden_processes": len(pids) - len(visible),
   }
+
+
+def processes_on(handle: Any) -> frozenset[int] | None:
+  """Returns the ids of the processes on a GPU; None where it does not tell."""
+  compute = _query(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
+  if compute is None:
+    return None
+  graphics = _query(pynvml.nvmlDeviceGetGraphicsRunningProcesses, handle) or []
+  return frozenset(process.pid for process in [*compute, *graphics])
 
 
 def is_visible(pid: int) -> bool:
@@ -161,7 +168,12 @@ def is_visible(pid: int) -> bool:
 
 def _is_family(pid: int) -> bool:
   """Tells whether a process is this one, an ancestor or a descendant of it."""
-  return os.getpid() in _ancestry(pid) or pid in _ancestry(os.getpid())
+  return is_descendant(pid) or pid in _ancestry(os.getpid())
+
+
+def is_descendant(pid: int) -> bool:
+  """Tells whether a process is this one or came of it."""
+  return os.getpid() in _ancestry(pid)
 
 
 def _ancestry(pid: int) -> list[int]:

@@ -53,6 +53,10 @@ class CpuTime:
     self._highest = max(self._highest, seconds)
     return self._highest
 
+  def rescan(self) -> None:
+    """Has the next reading look for descendants, however long it was."""
+    self._scanned = float("-inf")
+
   def _seconds_of(self, pid: int) -> float:
     """Reads the CPU seconds of a process and of its ended children."""
     try:

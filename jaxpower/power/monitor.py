@@ -84,7 +84,8 @@ class Monitor:
     self._pid = os.getpid()
     self._warnings = list(self._opened.warnings)
     self._state_log = StateLog(self._opened.boards)
-    self._load_log = LoadLog(_own_time(self._opened.sources))
+    self._own_time = _own_time(self._opened.sources)
+    self._load_log = LoadLog(self._own_time)
     self._sampler = Sampler(self._opened.sources, interval_seconds)
     self._sampler.add_chore(self._update_state, STATE_SECONDS)
     self._sampler.add_chore(self._update_load, LOAD_SECONDS)
@@ -247,6 +248,30 @@ class Monitor:
       handle.end = time.monotonic()
       self._sampler.nudge()
       self._windows.close(handle)
+
+  def open_at(self, name: str, start: float) -> Handle:
+    """Opens a window at an instant of the monotonic clock just past.
+
+    For work of another process, which told when it began; `close_at` closes it.
+    """
+    self._sampler.nudge()
+    handle = self._windows.open(name)
+    handle.start = start
+    return handle
+
+  def close_at(self, handle: Handle, end: float) -> None:
+    """Closes a window of `open_at` at an instant just past."""
+    handle.end = end
+    self._sampler.nudge()
+    self._windows.close(handle)
+
+  def drop(self, handle: Handle) -> None:
+    """Lets go of an open window of `open_at`: another one takes its time."""
+    self._windows.drop(handle)
+
+  def look_for_children(self) -> None:
+    """Has processes that were just started counted at once by a CPU model."""
+    self._own_time.rescan()
 
   def measure_idle(self, seconds: float = 3.0, name: str = "idle") -> Window:
     """Measures `seconds` in which nothing is done; keeps the idle watts.

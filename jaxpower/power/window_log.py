@@ -91,6 +91,11 @@ class WindowLog:
       insort(self._starts[None], handle.start)
       insort(self._starts[handle.name], handle.start)
 
+  def drop(self, handle: Handle) -> None:
+    """Lets go of an open window, which is never told."""
+    with self._lock:
+      self._open.discard(handle)
+
   def windows(self) -> tuple[Window, ...]:
     """Returns all closed windows in the order they closed, each final."""
     with self._lock:

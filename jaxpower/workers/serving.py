@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from jaxpower import attempts, machine, provenance
-from jaxpower.config import ConfigError, Trial, trial_id
+from jaxpower.config import COMMAND, ConfigError, Trial, trial_id
 from jaxpower.hosts.part import followed_part_of
 from jaxpower.messages import (
   Alive,
@@ -34,6 +34,7 @@ from jaxpower.messages import (
   Stop,
   Stopped,
   Task,
+  TrialError,
 )
 from jaxpower.power import board_settings
 from jaxpower.power.board_settings import BoardSettings
@@ -157,7 +158,8 @@ def serve(
   from jaxpower.power import MeterError
 
   try:
-    host = Host(meter, framework, processes)
+    kind = CommandHost if framework == COMMAND else Host
+    host = kind(meter, framework, processes)
     ready = host.ready()
   except MeterError as error:
     sender.send(Refused(f"{error}{_unused(framework)}"))
@@ -256,10 +258,12 @@ class Host:
     except trial.Stopped:
       return Stopped()
     except Exception as error:  # noqa: BLE001, one trial must not end the rest
-      reason = f"{type(error).__name__}: {error}"
+      told = isinstance(error, TrialError)
+      reason = str(error) if told else f"{type(error).__name__}: {error}"
       tried = attempts.end(folder, trial_id(task.trial), attempts.FAILED)
       record = failed_record(task.trial, task.varied, reason, started, tried)
-      _write_trace(folder, record.trial_id)
+      if not told:
+        _write_trace(folder, record.trial_id)
     gc.collect()  # what the frames of the error held
     # What several processes were in together cannot be entered again.
     renew = self._processes > 1 or _lacks_memory(reason)
@@ -317,6 +321,50 @@ class Host:
     )
 
 
+class CommandHost(Host):
+  """What trials share that are commands: the meter. It loads no framework."""
+
+  def __init__(self, meter: str, framework: str, processes: int):
+    del framework
+    self._processes = processes
+    self._meter = meter
+    self._cache = ProgramCache()  # of which nothing is compiled
+
+  def ready(self) -> Ready:
+    """Describes the meter. Raises MeterError."""
+    with self._monitor(Trial()) as monitor:
+      description, cautions = monitor.describe(), monitor.cautions
+    self._origin = provenance.collect() | {"meter_asked_for": self._meter}
+    return Ready(
+      platform=COMMAND,
+      device_kind=str(self._origin["cpu"]),
+      devices=1,
+      meter=description,
+      warnings=tuple(map(str, cautions)),
+    )
+
+  def _record(self, task: Task, orders: Orders, sender: Sender) -> Any:
+    from jaxpower.script import run
+
+    trial = task.trial
+    with self._monitor(trial, task.at_once, task.own_cores) as monitor:
+      return run.run(
+        task,
+        monitor=monitor,
+        provenance=self._origin,
+        tell=sender.send,
+        stop=orders.stop.is_set,
+      )
+
+  def _monitor(
+    self, metered: Trial, at_once: int = 1, own_cores: bool = False
+  ) -> Any:
+    from jaxpower.power import Monitor
+
+    del metered  # which GPUs it uses is seen when it runs
+    return Monitor(self._meter, at_once=at_once, own_cores=own_cores)
+
+
 def _with_settings(
   record: TrialRecord, asked: BoardSettings, facts: dict[str, Any]
 ) -> TrialRecord:
@@ -354,6 +402,8 @@ def gpus_of_ranks(processes: int) -> list[str]:
 
 def _unused(framework: str) -> str:
   """Says which GPUs a worker does not use, where it trains on a CPU."""
+  if framework == COMMAND:
+    return ""
   from jaxpower.wings import wing_of
 
   device = wing_of(framework).devices(Trial(framework=framework))[0]

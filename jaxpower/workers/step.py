@@ -34,6 +34,7 @@ class Job:
     folder: The run folder.
     compile_repeats: As `messages.Task`.
     checkpoint_minutes: As `messages.Task`.
+    timeout_seconds: As `messages.Task`.
   """
 
   trial: Trial
@@ -41,6 +42,7 @@ class Job:
   folder: pathlib.Path
   compile_repeats: int = 1
   checkpoint_minutes: float = messages.Task.checkpoint_minutes
+  timeout_seconds: float = messages.Task.timeout_seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +94,7 @@ def run(
     job.compile_repeats,
     stop=lambda: heard.stop() or claim.lost,
     checkpoint_minutes=job.checkpoint_minutes,
+    timeout_seconds=job.timeout_seconds,
   )
   try:
     for message in from_worker:

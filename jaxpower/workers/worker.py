@@ -17,6 +17,7 @@ behind.
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import signal
@@ -30,6 +31,7 @@ from typing import Any
 import jaxpower
 from jaxpower import attempts, provenance
 from jaxpower.attempts import Attempt
+from jaxpower.config import COMMAND as A_COMMAND
 from jaxpower.config import ConfigError, Trial, processes_of, trial_id
 from jaxpower.messages import (
   Check,
@@ -57,6 +59,9 @@ from jaxpower.workers.places import WHOLE, Place
 
 EXIT_SECONDS = 10.0  # for a worker to end by itself, then it is killed; chosen
 PREPARE = "prepare"  # the phase before a worker's first trial
+
+# The variable with those variables of the sweep that a worker has otherwise.
+GIVEN = "JAXPOWER_GIVEN"
 
 COMMAND = (
   "import sys; from jaxpower.workers import serving; serving.main(sys.argv[1:])"
@@ -219,6 +224,7 @@ class Worker:
     compile_repeats: int = 1,
     stop: Callable[[], bool] = lambda: False,
     checkpoint_minutes: float = Task.checkpoint_minutes,
+    timeout_seconds: float = Task.timeout_seconds,
   ) -> Iterator[Progress | Notice | Done | Stopped]:
     """Runs a trial; yields its progress, and at last its end.
 
@@ -235,6 +241,7 @@ class Worker:
       checkpoint_minutes,
       at_once=self._place.at_once,
       own_cores=bool(self._place.cores),
+      timeout_seconds=timeout_seconds,
     )
     started = read_clocks()
     end = yield from self._attempt(task, stop)
@@ -442,7 +449,10 @@ def environment(
       "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
       "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "all",
     }
-  if framework != "jax":
+  if framework == A_COMMAND:
+    # A command gets back what was given, and JAX is not loaded here.
+    own[GIVEN] = json.dumps({name: variables.get(name) for name in own})
+  elif framework != "jax":
     # JAX only initialises weights here; keep it off the GPUs.
     own["JAX_PLATFORMS"] = "cpu"
   return provenance.without_debug_switches(variables) | own

@@ -77,7 +77,10 @@ def examples_to_target(record: TrialRecord) -> float | None:
   if record.seconds_to_accuracy is None or not record.curve:
     return None
   seconds = [look.train_seconds for look in record.curve]
-  examples = [look.examples for look in record.curve]
+  told = (look.examples for look in record.curve)
+  examples = [number for number in told if number is not None]
+  if len(examples) < len(seconds):  # a command that does not tell
+    return None
   return float(np.interp(record.seconds_to_accuracy, seconds, examples))
 
 

@@ -30,7 +30,11 @@ DEVICES = "devices"  # the field of a config that varies their number
 POWER_LIMIT = "power_limit_watts"  # of a config
 
 # The packages in which a framework's arithmetic lies.
-PACKAGES = {"jax": ("jax", "jaxlib"), "torch": ("torch",)}
+PACKAGES = {
+  "jax": ("jax", "jaxlib"),
+  "torch": ("torch",),
+  "command": ("jax", "jaxlib", "torch"),  # as its script tells
+}
 # The libraries below both, as provenance may name them.
 LIBRARIES = ("cuda", "cudnn", "jax-cuda", "nvidia-cu")
 # Variables that only the other framework reads, or only what runs on a GPU.

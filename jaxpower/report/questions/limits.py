@@ -299,7 +299,8 @@ def looks_to_target(record: TrialRecord) -> int | None:
   seconds = record.seconds_to_accuracy
   if not seconds:
     return None
-  looks = [look for look in record.curve if look.steps]
+  # A command may not tell its steps; its first look is after training.
+  looks = [look for look in record.curve if look.steps != 0]
   before = sum(look.train_seconds < seconds for look in looks)
   return min(before + 1, len(looks)) or None
 
