@@ -426,7 +426,7 @@ def by_id(trials: Iterable[Trial]) -> dict[str, Trial]:
 
 def id_of(config: dict[str, Any], kind: type = Trial) -> str:
   """Returns the `trial_id` of a trial from what `to_dict` made of it."""
-  text = json.dumps(_as_before(kind, config), sort_keys=True)
+  text = json.dumps(as_before(kind, config), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -457,12 +457,15 @@ def completed(kind: type, config: dict[str, Any]) -> dict[str, Any]:
   return _each_part(kind, config | absent, completed)
 
 
-def _as_before(kind: type, config: dict[str, Any]) -> dict[str, Any]:
-  """Leaves out of a config every later field that has its `before` value."""
+def as_before(kind: type, config: dict[str, Any]) -> dict[str, Any]:
+  """Leaves out of a config every later field that has its `before` value.
+
+  So a config is the same as one of a version that did not have the field.
+  """
   before = _before(kind)
   return {
     name: value
-    for name, value in _each_part(kind, config, _as_before).items()
+    for name, value in _each_part(kind, config, as_before).items()
     if name not in before or value != before[name]
   }
 

@@ -24,6 +24,7 @@ from jaxpower.config import (
   Execution,
   Transfer,
   Trial,
+  as_before,
   completed,
   id_of,
   is_of_today,
@@ -453,7 +454,10 @@ def varied_value(value: Any, detail: int = 0) -> Any:
     switched = {n: v for n, v in vars(value).items() if v != usual[n]}
     return ", ".join(f"{n} {v}" for n, v in switched.items()) or "default"
   if not isinstance(value, Transfer):
-    return to_dict(value) if dataclasses.is_dataclass(value) else value
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+      return value
+    # As older records have it: without later fields at their defaults.
+    return as_before(type(value), to_dict(value))
   text = "scratch"
   if origin := value.init_from or value.weights:
     text = "frozen" if value.freeze else "fine-tuned"

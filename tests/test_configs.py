@@ -62,12 +62,22 @@ def test_a_config_says_claim_cost_and_command(path: pathlib.Path) -> None:
   "arguments", ["model=vit", "model=transformer,data=imu"]
 )
 def test_a_config_takes_a_transformer(
-  path: pathlib.Path, arguments: str, tmp_path: pathlib.Path
+  path: pathlib.Path,
+  arguments: str,
+  tmp_path: pathlib.Path,
+  monkeypatch: pytest.MonkeyPatch,
 ) -> None:
   if path.stem == "frameworks" and not importlib.util.find_spec("torch"):
     pytest.skip("PyTorch is not installed")
+  _know_the_full_set(monkeypatch)
   plan = sweep.plan(run.load_config(f"{path}:{arguments}"), tmp_path)
   assert len(plan.left) > 1
+
+
+def _know_the_full_set(monkeypatch: pytest.MonkeyPatch) -> None:
+  """Describes a set that need not be here by its bundled part, its like."""
+  alike, describe = {"fashion_mnist": "fashion_mnist_6k"}, data.describe
+  monkeypatch.setattr(data, "describe", lambda n: describe(alike.get(n) or n))
 
 
 GPU = ("batch", "learning_rate", "transfer", "multitask", "frameworks")
@@ -78,9 +88,7 @@ GPU = ("batch", "learning_rate", "transfer", "multitask", "frameworks")
 def test_a_config_has_the_size_of_a_gpu(
   name: str, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-  # The full set has the shape of its bundled part, and need not be here.
-  alike, describe = {"fashion_mnist": "fashion_mnist_6k"}, data.describe
-  monkeypatch.setattr(data, "describe", lambda n: describe(alike.get(n) or n))
+  _know_the_full_set(monkeypatch)
   asked = run.load_config(f"{ROOT / 'configs' / name}.py:gpu{model}")
   assert asked.name == f"{name}-gpu"
   trials = pretraining.with_sources(by_id(grid.expand(asked))).values()

@@ -81,6 +81,7 @@ class InstantWorker:
     compile_repeats: int = 1,
     stop: Callable[[], bool] = lambda: False,
     checkpoint_minutes: float = 10.0,
+    timeout_seconds: float = 0.0,
   ) -> Iterator[Progress | Done | Stopped]:
     yield Progress(phase="train", accuracy=0.5)
     failed = type(self).runs == type(self).fails_at
