@@ -225,7 +225,7 @@ def test_weights_go_from_two_processes_to_one_and_back(
 def test_a_trial_goes_on_over_another_number_of_processes(
   worker: Worker, tmp_path: pathlib.Path
 ) -> None:
-  two = over(ONE, 2)
+  two, one = over(ONE, 2), dataclasses.replace(ONE, devices=2)
   looks = []
 
   def stop() -> bool:
@@ -238,8 +238,8 @@ def test_a_trial_goes_on_over_another_number_of_processes(
   assert isinstance(message, Stopped)
   shutil.copytree(
     resume.folder_of(tmp_path, trial_id(two)),
-    resume.folder_of(tmp_path, trial_id(ONE)),
+    resume.folder_of(tmp_path, trial_id(one)),
   )
-  found = run(worker, ONE, tmp_path)
+  found = run(worker, one, tmp_path)
   assert found.attempts[-1].resumed_examples
-  same(found, alone(ONE, tmp_path / "whole"))
+  same(found, alone(one, tmp_path / "whole"))
