@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 MEDIAN_TO_SD = 1.48  # standard deviations in a normal's median deviation
 
 # Weights of how slow power moves inside a tick. Calibrated by
-# benchmarks/meter_accuracy.py on seeds below 1000.
+# benchmarks/meter_accuracy.py on seeds below 1000, and 7000.
 LOCAL = 0.11  # of the largest change to a neighbouring tick
 TYPICAL = 0.145  # of the median change from tick to tick
 RARE = 0.08  # of the root mean square change
