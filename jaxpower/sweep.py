@@ -290,12 +290,14 @@ def _run_left(
   """Runs the trials left of a plan, in turn or side by side."""
   ready, plan, lines = _looked_at(writer.plan, workers)
   writer = dataclasses.replace(writer, plan=plan)
+  for line in lines:
+    writer.say(line)
+  if not plan.left:
+    return
   where = places.deal(
     parallel, _most_devices(plan.left), ready.platform, ready.devices
   )
   writer.onlookers.call(greet, ready)
-  for line in lines:
-    writer.say(line)
   if short := disk_space.shortage(plan.folder, len(plan.left)):
     writer.say(short)
   write_growth(plan)

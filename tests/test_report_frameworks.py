@@ -427,7 +427,9 @@ def test_a_warning_is_red_where_there_is_colour(terminal):
 
 
 def test_a_warning_is_red_on_the_page():
-  images = {"energy_accuracy.svg": b"", "pareto.svg": b""}
+  images = {
+    f"{name}.svg": b"" for name in ("cost", "energy_accuracy", "pareto")
+  }
   text = page.render(report.make(apart()), "x", images, ())
   assert '<p class="warning">WARNING: jax and torch were not' in text
   assert ".warning { color: var(--alarm)" in text
