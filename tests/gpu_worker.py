@@ -99,6 +99,7 @@ class InProcess:
     compile_repeats: int = 1,
     stop: Callable[[], bool] = lambda: False,
     checkpoint_minutes: float = 10.0,
+    **_: Any,
   ) -> Iterator[Progress | Done | Stopped]:
     began = time.time()
     yield Progress(phase="train", accuracy=0.5)

@@ -180,3 +180,9 @@ def test_a_claim_that_changed_hands_meanwhile_is_not_taken_over(
   with pytest.raises(TakenError, match="pid 2 on node8"):
     claims._made(path.parent, NAME)
   assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_only_the_first_can_make_a_claim(tmp_path: pathlib.Path) -> None:
+  claims._write(tmp_path / "claim")
+  with pytest.raises(FileExistsError):
+    claims._write(tmp_path / "claim")
