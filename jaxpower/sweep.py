@@ -13,11 +13,10 @@ energy.
 
 import dataclasses
 import functools
-import os
 import pathlib
 import statistics
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from jaxpower import data, provenance, resume, side_by_side
@@ -26,7 +25,6 @@ from jaxpower.config import (
   Sweep,
   Trial,
   by_id,
-  differences,
   to_dict,
   trial_id,
 )
@@ -47,12 +45,12 @@ from jaxpower.plan import (
   identity,
   pretraining,
   requirements,
+  same_folder,
   windows,
 )
 from jaxpower.plan.checks import check_cadence, check_with_sources
 from jaxpower.plan.grid import expand
-from jaxpower.plan.growth import Grown, GrowthError
-from jaxpower.readers import ReadError
+from jaxpower.plan.growth import Grown
 from jaxpower.records import TrialRecord
 from jaxpower.workers import places, step
 from jaxpower.workers.patience import Limits
@@ -190,11 +188,11 @@ def plan(
     check_with_sources(trial, requirements.check_weights)
   trials = pretraining.with_sources(expanded)
   folder = pathlib.Path(folder or pathlib.Path("runs") / sweep.name)
-  facts = _read_folder(folder)
+  facts = same_folder.read_folder(folder)
   found = record_files.read(folder, facts.get("order") or (), strict=strict)
   recorded = found.newest
-  _check_meter(folder, facts, recorded.values(), meter)
-  grown = _grow(folder, sweep, expanded, recorded)
+  same_folder.check_meter(folder, facts, recorded.values(), meter)
+  grown = same_folder.grow(folder, sweep, expanded, recorded)
   renamed = growth.renamed(grown, recorded)
   recorded |= {
     name: dataclasses.replace(recorded[name], varied=varied)
@@ -220,7 +218,7 @@ def plan(
     rebuilt=bool(recorded) and not facts,
   )
   if planned.left:
-    _check_environment(folder, recorded.values())
+    same_folder.check_environment(folder, recorded.values())
   return planned
 
 
@@ -534,89 +532,6 @@ def _by_framework(trials: tuple[Trial, ...]) -> list[tuple[Trial, ...]]:
     tuple(trial for trial in trials if trial.framework == framework)
     for framework in reversed(frameworks)
   ]
-
-
-def _read_folder(folder: pathlib.Path) -> dict[str, Any]:
-  """Reads the sweep.json of a run folder; {} where there is none.
-
-  Raises ConfigError where it is damaged.
-  """
-  if folder.exists() and not folder.is_dir():
-    raise ConfigError(f"{folder} is a file; name a folder with --out")
-  path = folder / sweep_file.NAME
-  try:
-    facts = sweep_file.read(folder)
-    if not facts and path.exists():
-      raise ReadError("nothing in it")
-  except ReadError as error:
-    raise ConfigError(
-      f"{path} is damaged ({error}); move it away (mv {path}"
-      f" {path}.damaged): the same command makes it anew from the records"
-    ) from None
-  return facts
-
-
-def _check_meter(
-  folder: pathlib.Path,
-  facts: Mapping[str, Any],
-  recorded: Iterable[TrialRecord],
-  asked: str,
-) -> None:
-  """Raises ConfigError where a folder holds records of another meter.
-
-  Where its sweep.json does not say which, the records do.
-  """
-  of_records = (record.meter.get("meter") for record in recorded)
-  known = filter(None, (facts.get("meter"), *of_records))
-  if (held := next(known, asked)) != asked:
-    raise ConfigError(
-      f"{folder} holds records of another meter (meter: {held} -> {asked});"
-      " name another folder with --out"
-    )
-
-
-def _grow(
-  folder: pathlib.Path,
-  sweep: Sweep,
-  expanded: dict[str, Trial],
-  recorded: dict[str, TrialRecord],
-) -> Grown:
-  """Adds a sweep to those of a folder.
-
-  Raises ConfigError where a recorded trial is no part of it.
-  """
-  try:
-    return growth.grow(sweep, expanded, recorded)
-  except GrowthError as error:
-    fixes = [error.fix] if error.fix else []
-    fixes.append("name another folder with --out")
-    raise ConfigError(
-      f"{folder} holds records of another config ({error});"
-      f" {', or '.join(fixes)}"
-    ) from None
-
-
-def _check_environment(
-  folder: pathlib.Path, recorded: Iterable[TrialRecord]
-) -> None:
-  """Raises ConfigError where records were made in another environment.
-
-  What a trial that failed was run in does not matter, nor does a record that
-  does not say it.
-  """
-  now = provenance.arithmetic_environment(provenance.of_worker(os.environ))
-  ran = [r.provenance for r in recorded if r.status != "failed"]
-  before = [
-    provenance.arithmetic_environment(p) for p in ran if "environment" in p
-  ]
-  if not before or now in before:
-    return
-  changes = differences(before[-1], now, absent="not set")
-  raise ConfigError(
-    f"{folder} holds records made with other environment variables"
-    f" ({'; '.join(changes)}); set them as they were, or name another folder"
-    " with --out"
-  )
 
 
 def write_growth(plan: Plan) -> None:
