@@ -64,7 +64,7 @@ def main() -> None:
   CONFIG_PAGE.write_text(with_fields(CONFIG_PAGE.read_text()))
   with tempfile.TemporaryDirectory() as folder:
     printed(PICTURE_OF, out=folder)
-    picture = pathlib.Path(folder) / "energy_accuracy.png"
+    picture = pathlib.Path(folder) / "cost.png"
     PICTURE.write_bytes(picture.read_bytes())
 
 
