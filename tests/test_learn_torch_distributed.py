@@ -300,7 +300,8 @@ def test_more_devices_than_there_are_is_one_line(
 ) -> None:
   class Idle:
     def __init__(self, meter: str, framework: str, *_: object):
-      devices = wing_of(framework).devices(Trial(framework=framework))
+      every = Trial(framework=framework, devices=0)
+      devices = wing_of(framework).devices(every)
       self.ready = Ready(
         platform="cpu",
         device_kind=devices[0]["kind"],

@@ -111,7 +111,7 @@ def test_a_task_no_example_has_is_not_divided_by_zero() -> None:
 @pytest.mark.parametrize("name", names_in(config.OPTIMIZERS, "jax", "torch"))
 def test_log_variances_follow_the_rules_of_jax(name: str) -> None:
   params_before = {
-    "Dense_0": {"kernel": RANDOM.standard_normal((4, 3)).astype("f4")},
+    "hidden": {"kernel": RANDOM.standard_normal((4, 3)).astype("f4")},
     "head": {
       "kernel": RANDOM.standard_normal((3, 2)).astype("f4"),
       in_jax.LOG_VARIANCES: np.array([0.5, -0.25], np.float32),

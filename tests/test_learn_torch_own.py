@@ -1,5 +1,6 @@
 """A network of the user's in PyTorch, with and without a twin in JAX."""
 
+import copy
 import dataclasses
 import pathlib
 from typing import Any
@@ -58,6 +59,7 @@ def here(
 
 
 def run(asked: Trial, folder: pathlib.Path) -> TrialRecord:
+  asked = copy.deepcopy(asked)
   identity.fill_in(asked)
   wing = wing_of(asked.framework)
   with Monitor([SimulatedSource(100.0)], wait=wing.wait) as monitor:

@@ -35,7 +35,7 @@ def test_a_wing_has_all_that_a_trial_asks_for(framework: str) -> None:
   if framework != "jax":
     pytest.importorskip("torch")
   wing = wing_of(framework)
-  assert len(FUNCTIONS) == 16
+  assert len(FUNCTIONS) == 17
   for name in FUNCTIONS:
     parameters = list(inspect.signature(getattr(Wing, name)).parameters)[1:]
     if name != "wait":  # its argument has no name

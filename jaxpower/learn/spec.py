@@ -11,9 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxpower import config
+from jaxpower import architectures, config
 from jaxpower.accumulation import accumulation_of
-from jaxpower.architectures import NETWORKS
 from jaxpower.learn import networks
 from jaxpower.learn.devices import capability_of, make_mesh
 from jaxpower.learn.layers import Head
@@ -104,7 +103,8 @@ def spec_of(
   """
   mesh = make_mesh(trial.devices)
   per_device = (
-    NETWORKS[trial.model.name].batch_norm and trial.batch_norm == "device"
+    architectures.network_of(trial.model.name).batch_norm
+    and trial.batch_norm == "device"
   )
   tasks = (classes,) if isinstance(classes, int) else classes
   features_once = trial.transfer.features == "once"
