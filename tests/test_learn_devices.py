@@ -25,6 +25,7 @@ def test_a_gpu_tells_its_own_memory(
   @dataclasses.dataclass
   class Gpu:
     platform = "gpu"
+    process_index = 0
 
     def memory_stats(self) -> dict[str, int] | None:
       return stats

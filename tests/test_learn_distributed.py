@@ -143,6 +143,7 @@ def test_two_processes_train_as_one(
     np.testing.assert_allclose(values, theirs[name], atol=10 * TOLERANCE)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_four_processes_train_as_one(tmp_path: pathlib.Path) -> None:
   trials = [
@@ -157,6 +158,7 @@ def test_four_processes_train_as_one(tmp_path: pathlib.Path) -> None:
       same(run(worker, over(trial, 4), tmp_path), alone(trial, tmp_path))
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.parametrize(
   "trial",
@@ -203,6 +205,7 @@ def test_a_process_that_hangs_ends_the_trial() -> None:
   assert not psutil.pid_exists(pid)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_weights_go_from_two_processes_to_one_and_back(
   worker: Worker, tmp_path: pathlib.Path

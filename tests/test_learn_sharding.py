@@ -111,6 +111,7 @@ def alone(model: str, **changes: Any) -> tuple[list[float], Any]:
 
 
 SLOW = pytest.mark.slow
+PROOF = (SLOW, pytest.mark.proof)
 CASES = [
   ("cnn", {"sharding": "fsdp", "data_sharding": "divided"}),
   ("cnn", {"data_sharding": "divided", "augmentation": "crop"}),
@@ -126,7 +127,7 @@ CASES = [
   pytest.param(
     "resnet50",
     {"batch_norm": "global", "sharding": "fsdp", "data_sharding": "divided"},
-    marks=SLOW,
+    marks=PROOF,
   ),
 ]
 
@@ -157,7 +158,7 @@ def test_eight_devices_equal_one(model: str, changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-  "model", ["resnet18", pytest.param("resnet50", marks=SLOW)]
+  "model", ["resnet18", pytest.param("resnet50", marks=PROOF)]
 )
 def test_batch_norms_of_each_device_by_hand(model: str) -> None:
   trial = trial_of(model, devices=DEVICES)

@@ -12,6 +12,7 @@ from jaxpower.folder import record_files
 ROOT = pathlib.Path(__file__).parent.parent
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_devices_are_billed_and_told_apart(tmp_path: pathlib.Path) -> None:
   ran = subprocess.run(

@@ -47,6 +47,7 @@ def results(record: TrialRecord) -> dict[str, Any]:
   return finite(found)  # before the first step there is no loss: nan is not nan
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_at_once_is_as_one_by_one_with_a_board_killed(
   tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,7 @@ def test_the_checkout_finds_its_configs_by_a_link() -> None:
   assert link.is_symlink() and link.resolve() == ROOT / "configs"
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_wheel_runs_where_the_sources_are_not(tmp_path: pathlib.Path) -> None:
   built = wheel.build(tmp_path)

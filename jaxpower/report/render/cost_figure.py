@@ -16,7 +16,12 @@ from jaxpower.report.compare.comparison import Comparison, Group
 from jaxpower.report.compare.costs import by_seed, costs
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.findings import MOST_ROWS
-from jaxpower.report.render.figure_style import INK, energy_axis, plain
+from jaxpower.report.render.figure_style import (
+  INK,
+  energy_axis,
+  plain,
+  say_nothing_known,
+)
 from jaxpower.wording import capitalised, labels, setting, value
 
 if TYPE_CHECKING:
@@ -170,15 +175,7 @@ def _frame(
   plain(axes)
   axes.grid(visible=False, axis="y" if rows else "x")
   if not joules:
-    reason = next((g.unknown for g in groups if g.unknown), "no trial")
-    axes.text(
-      0.5,
-      0.5,
-      f"Nothing to draw: {reason}",
-      transform=axes.transAxes,
-      ha="center",
-      color=INK,
-    )
+    say_nothing_known(axes, comparison)
 
 
 def _legend(figure: "Figure", comparisons: Sequence[Comparison]) -> None:

@@ -15,6 +15,7 @@ from jaxpower.report.render.figure_style import (
   INK,
   energy_axis,
   plain,
+  say_nothing_known,
   told_apart,
 )
 from jaxpower.wording import labels, percent, value
@@ -149,16 +150,7 @@ def _frame(
   decided_by = comparison.conditions.decided_by.capitalize()
   axes.set_ylabel(f"{decided_by} accuracy (%)", color=INK)
   if not joules:
-    groups = comparison.groups
-    reason = next((g.unknown for g in groups if g.unknown), "no trial")
-    axes.text(
-      0.5,
-      0.5,
-      f"Nothing to draw: {reason}",
-      transform=axes.transAxes,
-      ha="center",
-      color=INK,
-    )
+    say_nothing_known(axes, comparison)
   elif axes.get_xscale() == "linear":
     axes.set_xlim(left=0)
   plain(axes)

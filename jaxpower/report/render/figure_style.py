@@ -1,5 +1,6 @@
 """What all figures share: colours, axes of energy, faint grids."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
   from matplotlib.axes import Axes
 
 INK, FAINT = "#30343b", "#c9ccd1"
+LONGEST_REASON = 72  # characters in a panel; the page has all of them
 MOST_COLORS = 9  # that eyes tell apart, colour-blind ones too; chosen
 LOG_FROM = 8.0  # the most joules over the least from which on axes are in logs
 
@@ -66,6 +68,21 @@ def energy_axis(
   axis.set_major_formatter(
     FuncFormatter(lambda x, _: as_given(x / unit.joules))
   )
+
+
+def say_nothing_known(axes: "Axes", comparison: Comparison) -> None:
+  """Says in an empty panel why there is nothing to draw."""
+  groups = comparison.groups
+  reason = next((g.unknown for g in groups if g.unknown), "no trial")
+  text = axes.text(
+    0.5,
+    0.5,
+    textwrap.shorten(f"Nothing to draw: {reason}", LONGEST_REASON),
+    transform=axes.transAxes,
+    ha="center",
+    color=INK,
+  )
+  text.set_in_layout(False)  # else a long one leaves the panel no room
 
 
 def plain(axes: "Axes") -> None:
