@@ -165,7 +165,7 @@ def _frame(
     set_limit(0, 1.05 * max(joules, default=1.0))
   names = [_names(group) for group in groups]
   axis = axes.yaxis if rows else axes.xaxis
-  axis.set_ticks(range(len(groups)), names)
+  axis.set_ticks(range(len(groups)), names, parse_math=False)
   if rows:
     axes.set_ylim(len(groups) - 0.5, -0.5)
   else:

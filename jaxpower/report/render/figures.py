@@ -44,16 +44,14 @@ def draw(figure: Figure) -> Iterator[tuple[str, str, bytes]]:
 def _as_written(drawing: "matplotlib_figure.Figure") -> None:
   """Keeps names from being read as formulas between two dollar signs.
 
-  The numbers at the ticks of axes are formulas, and stay; names there are not.
+  The numbers at the ticks of axes are formulas, and stay; who has names there sets them so.
   """
   from matplotlib.text import Text
-  from matplotlib.ticker import FixedFormatter
 
   ticks = {
     id(label)
     for axes in drawing.axes
     for axis in (axes.xaxis, axes.yaxis)
-    if not isinstance(axis.get_major_formatter(), FixedFormatter)
     for label in (
       *axis.get_ticklabels(),
       *axis.get_ticklabels(minor=True),
