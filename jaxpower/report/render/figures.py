@@ -44,7 +44,8 @@ def draw(figure: Figure) -> Iterator[tuple[str, str, bytes]]:
 def _as_written(drawing: "matplotlib_figure.Figure") -> None:
   """Keeps names from being read as formulas between two dollar signs.
 
-  The numbers at the ticks of axes are formulas, and stay; who has names there sets them so.
+  The numbers at the ticks of axes are formulas, and stay; a drawing with names
+  there takes care of them itself.
   """
   from matplotlib.text import Text
 
