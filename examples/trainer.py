@@ -12,8 +12,6 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from jaxpower import attach
 
 args = digits.arguments()
-
-
 torch.set_num_threads(1)  # several would wait for each other here
 
 
@@ -52,6 +50,6 @@ given = TrainingArguments("out", num_train_epochs=20, seed=args.seed)
 given.per_device_train_batch_size, given.learning_rate = args.batch, args.lr
 given.eval_strategy, given.save_strategy, given.report_to = "epoch", "no", []
 score = lambda told: {"accuracy": np.mean(told[0].argmax(1) == told[1])}
-Trainer(
-  Net(), given, None, train, validation, None, None, score, [Attached()]
-).train()
+sets = {"train_dataset": train, "eval_dataset": validation}
+also = {"compute_metrics": score, "callbacks": [Attached()]}
+Trainer(Net(), given, **sets, **also).train()
