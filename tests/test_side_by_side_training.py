@@ -88,4 +88,5 @@ def test_at_once_is_as_one_by_one_with_a_board_killed(
     assert len((record.apart_joules_by_phase or {})["train"]) == 7
   assert {*GPUS[:2], GPUS[3]} <= boards <= set(GPUS[:4])
   found = [(r.company or {}).get("interference") for r in at_once]
-  assert any(check and check["of"] == "joules" for check in found)
+  # Of joules, or of seconds where segments were too short for a counter.
+  assert any(check and check["segments"] > 1 for check in found)
