@@ -33,15 +33,12 @@ ALWAYS = ("optimizer.learning_rate", "batch_size")
 
 def facts(compared: Compared) -> dict[str, str]:
   """Returns facts in the order a reader asks for them; empty without trials."""
-  trials = [
-    record
-    for comparison in compared.comparisons
-    for group in comparison.groups
-    for record in group.records
-  ]
+  trials = compared.trials
   if not trials:
     return {}
-  configs = [_fields(record.config) for record in trials]
+  # Trials of a group differ in their seed alone, which is left out.
+  groups = [group for each in compared.comparisons for group in each.groups]
+  configs = [_fields(group.records[0].config) for group in groups]
   varied = list(dict.fromkeys(path for t in trials for path in t.varied))
   return {
     "model": _values(configs, "model.name"),

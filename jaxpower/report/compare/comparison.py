@@ -156,6 +156,11 @@ class Comparison:
   groups: tuple[Group, ...]
   rankings: dict[str, Ranking]
 
+  @functools.cached_property
+  def records(self) -> tuple[TrialRecord, ...]:
+    """The trials of all groups, in their order."""
+    return tuple(record for group in self.groups for record in group.records)
+
   @property
   def paths(self) -> tuple[str, ...]:
     """The fields that vary, as dotted paths."""
@@ -206,6 +211,11 @@ class Compared:
   attempts: tuple[TrialRecord, ...]
   comparisons: tuple[Comparison, ...]
   sweep: Mapping[str, Any] = field(default_factory=dict)
+
+  @functools.cached_property
+  def trials(self) -> tuple[TrialRecord, ...]:
+    """The records of all comparisons, in their order; no pretraining."""
+    return tuple(r for each in self.comparisons for r in each.records)
 
 
 def compare_all(

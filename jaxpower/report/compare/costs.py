@@ -39,6 +39,19 @@ def all_known(values: Iterable[T | None]) -> tuple[T, ...] | None:
   return present if len(present) == len(values) else None
 
 
+def median_known(numbers: Iterable[float | None]) -> float | None:
+  """Returns the median; None where a number is unknown, or there is none."""
+  known = all_known(numbers)
+  return statistics.median(known) if known else None
+
+
+def examples_per_second(record: TrialRecord) -> float | None:
+  """Returns how fast a trial trained; None where that is unknown."""
+  if record.examples is None or not record.train_seconds:
+    return None
+  return record.examples / record.train_seconds
+
+
 def add(*numbers: float | None) -> float | None:
   """Adds numbers up; None where one is unknown, since it is never zero."""
   present = all_known(numbers)

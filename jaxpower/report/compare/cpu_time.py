@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 def only_cpu_time(comparison: "Comparison") -> bool:
   """Returns whether all joules of a comparison are modelled from CPU time."""
-  return is_cpu_time(trials_of(comparison))
-
-
-def trials_of(comparison: "Comparison") -> list[TrialRecord]:
-  """Lists the trials of all settings of a comparison."""
-  return [record for group in comparison.groups for record in group.records]
+  return is_cpu_time(comparison.records)
 
 
 def is_cpu_time(records: Iterable[TrialRecord]) -> bool:

@@ -13,8 +13,7 @@ construction a difference in examples is the luck of rounding.
 """
 
 import json
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +26,9 @@ from jaxpower.report.compare.costs import (
   SECONDS,
   TRAIN,
   add,
-  all_known,
   by_seed,
+  examples_per_second,
+  median_known,
   missed_within,
   ran,
 )
@@ -245,28 +245,19 @@ def _framework_costs(
     joules_per_1000_examples=per_example
     and converted(per_example, lambda joules: 1000 * joules),
     joules_per_1000_examples_bound=per_1000_bound,
-    examples_per_second=_median(map(_examples_per_second, completed)),
-    joules_to_prepare=_median(
+    examples_per_second=median_known(map(examples_per_second, completed)),
+    joules_to_prepare=median_known(
       add(_phase_joules(record, "compile"), _phase_joules(record, "warmup"))
       for record in completed
     ),
     joules_by_phase={
-      phase: _median(_phase_joules(record, phase) for record in completed)
+      phase: median_known(_phase_joules(record, phase) for record in completed)
       for phase in PHASES
     },
-    peak_memory_bytes=_median(record.peak_memory_bytes for record in completed),
+    peak_memory_bytes=median_known(
+      record.peak_memory_bytes for record in completed
+    ),
   )
-
-
-def _median(numbers: Iterable[float | None]) -> float | None:
-  present = all_known(numbers)
-  return statistics.median(present) if present else None
-
-
-def _examples_per_second(record: TrialRecord) -> float | None:
-  if record.examples is None or not record.train_seconds:
-    return None
-  return record.examples / record.train_seconds
 
 
 def _phase_joules(record: TrialRecord, phase: str) -> float | None:

@@ -11,14 +11,19 @@ example costs more joules than on one device with as large a batch of its own,
 where nothing is sent and nobody is waited for.
 """
 
-import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparison import Comparison
-from jaxpower.report.compare.costs import JOULES_PER_EXAMPLE, all_known, ran
+from jaxpower.report.compare.costs import (
+  JOULES_PER_EXAMPLE,
+  all_known,
+  examples_per_second,
+  median_known,
+  ran,
+)
 from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.statistics import Estimate, converted
@@ -143,8 +148,8 @@ def _points(
       joules=None
       if cost is None
       else converted(cost, lambda joules: PER * joules),
-      examples_per_second=_median(map(_speed, trials)),
-      idle_joules=_median(map(_idle, trials)),
+      examples_per_second=median_known(map(examples_per_second, trials)),
+      idle_joules=median_known(map(_idle, trials)),
     )
     yield point, others
 
@@ -154,23 +159,12 @@ def number_of_devices(record: TrialRecord) -> int | None:
   return len(record.provenance.get("devices") or ()) or None
 
 
-def _speed(record: TrialRecord) -> float | None:
-  if not record.train_seconds or record.examples is None:
-    return None
-  return record.examples / record.train_seconds
-
-
 def _idle(record: TrialRecord) -> float | None:
   """Returns the joules of a machine's other GPUs per 1000 examples."""
   if record.apart_joules_by_phase is None or not record.examples:
     return None
   known = all_known(record.apart_joules_by_phase.get("train", {}).values())
   return None if known is None else PER * sum(known) / record.examples
-
-
-def _median(numbers: Iterable[float | None]) -> float | None:
-  known = all_known(numbers)
-  return statistics.median(known) if known else None
 
 
 def _rows(

@@ -243,6 +243,7 @@ def cost_table(comparison: Comparison) -> Table:
   unit_per_1000 = unit_of(
     group.joules_per_1000_examples for group in comparison.groups
   )
+  tested = _was_tested(comparison)
   columns = (
     *(names[path] for path in paths),
     "reached",
@@ -250,7 +251,7 @@ def cost_table(comparison: Comparison) -> Table:
     "seconds",
     "ratio of CPU time" if only_cpu_time(comparison) else "ratio",
     f"{joule_unit(estimated, unit_per_1000)} per 1000 examples",
-    *([TEST_ACCURACY] if _was_tested(comparison) else []),
+    *([TEST_ACCURACY] if tested else []),
   )
   rows = tuple(
     (
@@ -264,7 +265,7 @@ def cost_table(comparison: Comparison) -> Table:
         group.joules_per_1000_examples_bound,
         unit_per_1000,
       ),
-      *([_test_cell(group)] if _was_tested(comparison) else []),
+      *([_test_cell(group)] if tested else []),
     )
     for group in comparison.groups
   )
@@ -273,11 +274,7 @@ def cost_table(comparison: Comparison) -> Table:
 
 def _was_tested(comparison: Comparison) -> bool:
   """Whether the test set was kept for the end of some trial."""
-  return any(
-    record.test_accuracy is not None
-    for group in comparison.groups
-    for record in group.records
-  )
+  return any(r.test_accuracy is not None for r in comparison.records)
 
 
 def _test_cell(group: Group) -> str:
@@ -345,8 +342,7 @@ def _repeat_notes(comparison: Comparison) -> list[str]:
     return []
   each = _range(min(counts), max(counts))
   note = f"A seed counts once, as the mean of its {each} trials."
-  records = (r for group in comparison.groups for r in group.records)
-  noise = repeat_noise(records)
+  noise = repeat_noise(comparison.records)
   return [note] if noise is None else [note, repeat_line(noise)]
 
 
@@ -420,7 +416,7 @@ def front_lines(comparison: Comparison) -> tuple[str, ...]:
 def _sentences(verdict: Verdict) -> list[str]:
   comparison = verdict.comparison
   groups = comparison.groups
-  trials = [record for group in groups for record in group.records]
+  trials = comparison.records
   if all(record.status == "failed" for record in trials):
     return [f"Every trial failed: {_first_error(trials)}."]
   if not any(record.status == "reached" for record in trials):

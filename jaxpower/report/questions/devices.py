@@ -161,7 +161,7 @@ def _sentence(row: Row, comparisons: Sequence[Comparison]) -> str:
 
 def _share(comparison: Comparison) -> str:
   """Says what each of several devices takes of a batch; empty for one."""
-  trials = [r for group in comparison.groups for r in ran(group.records)]
+  trials = ran(comparison.records)
   numbers = {number_of_devices(record) for record in trials}
   batches = all_known({record.config.get(BATCH) for record in trials})
   devices = numbers.pop() if len(numbers) == 1 else None
@@ -191,8 +191,7 @@ def _simulated(comparison: Comparison) -> str:
   """Warns where devices are none of hardware; empty where they are."""
   described = [
     facts
-    for group in comparison.groups
-    for record in group.records
+    for record in comparison.records
     for facts in record.provenance.get("devices") or ()
   ]
   if any(SIMULATED in str(facts.get("kind")) for facts in described):

@@ -32,7 +32,7 @@ from jaxpower.report.cells import (
 )
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
-from jaxpower.report.compare.cpu_time import covers_server, trials_of
+from jaxpower.report.compare.cpu_time import covers_server
 from jaxpower.report.compare.life import (
   Use,
   added,
@@ -596,7 +596,7 @@ def _boundary_lines(life: Life) -> list[str]:
   domains = " + ".join(life.comparison.domains)
   rest = (
     "It is a share of the whole computer's, power supply and fans included"
-    if covers_server(trials_of(life.comparison))
+    if covers_server(life.comparison.records)
     else "The rest of the computer, such as its power supply and fans, is not"
     " counted"
   )

@@ -16,7 +16,7 @@ from typing import Any
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import name_among
 from jaxpower.report.compare.comparison import Compared, Comparison
-from jaxpower.report.compare.cpu_time import only_cpu_time, trials_of, watts
+from jaxpower.report.compare.cpu_time import only_cpu_time, watts
 from jaxpower.report.findings import Section
 from jaxpower.report.given import Given
 from jaxpower.wording import (
@@ -144,7 +144,7 @@ def find(compared: Compared) -> tuple[Limits, ...]:
 
 
 def _limits(comparison: Comparison, name: str) -> Limits:
-  trials = trials_of(comparison)
+  trials = comparison.records
   shares = [s for record in trials if (s := busy_share(record)) is not None]
   return Limits(
     name=name,

@@ -18,7 +18,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
   PERHAPS_NEVER,
   UNKNOWN,
@@ -110,21 +109,17 @@ def find(compared: Compared) -> tuple[Payback, ...]:
   comparisons = [
     comparison
     for comparison in compared.comparisons
-    if any(not start_of(record).from_scratch for record in _trials(comparison))
+    if any(not start_of(record).from_scratch for record in comparison.records)
   ]
   return tuple(
     Payback(
       comparison,
       name_among(comparison, comparisons),
-      origins_of(_trials(comparison), compared.records),
-      start_groups(_trials(comparison), compared.records),
+      origins_of(comparison.records, compared.records),
+      start_groups(comparison.records, compared.records),
     )
     for comparison in comparisons
   )
-
-
-def _trials(comparison: Comparison) -> list[TrialRecord]:
-  return [record for group in comparison.groups for record in group.records]
 
 
 # Words

@@ -54,13 +54,7 @@ MOST_TEXTS = 4_096  # whose cells are kept: most are those of other trials too
 
 def trials(compared: Compared) -> str:
   """Writes a row a trial, in the order of comparisons; pretraining last."""
-  records = [
-    record
-    for comparison in compared.comparisons
-    for group in comparison.groups
-    for record in group.records
-  ]
-  records += pretraining(compared.records)
+  records = (*compared.trials, *pretraining(compared.records))
   return _csv([_trial(record) for record in records])
 
 

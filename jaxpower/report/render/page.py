@@ -49,12 +49,7 @@ def render(
   environment = jinja2.Environment(
     autoescape=True, undefined=jinja2.StrictUndefined
   )
-  trials = [
-    record
-    for comparison in report.compared.comparisons
-    for group in comparison.groups
-    for record in group.records
-  ]
+  trials = report.compared.trials
   return environment.from_string(template).render(
     report=report,
     experiment=experiment.facts(report.compared),
@@ -62,7 +57,7 @@ def render(
     trial_count=len(trials),
     choice=choice(report.compared.comparisons),
     heading=f"What {name} cost" if name else "What it cost",
-    goal=_goal(report, len(trials)),
+    goal=_goal(report),
     images={
       file.removesuffix(".svg"): _data_uri(content)
       for file, content in images.items()
@@ -98,8 +93,7 @@ def trials_table(comparisons: Iterable[Comparison]) -> Table:
   every = (
     (comparison, record)
     for comparison in comparisons
-    for group in comparison.groups
-    for record in group.records
+    for record in comparison.records
   )
   rows = tuple(
     (
@@ -163,22 +157,17 @@ def _data_uri(svg: bytes) -> str:
   return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
-def _goal(report: Report, trials: int) -> str:
+def _goal(report: Report) -> str:
   if not report.compared.comparisons:
     return NOTHING_RECORDED
   goals = dict.fromkeys(
     f"{comparison.data or 'unknown data'} to {cells.goal(comparison)}"
     for comparison in report.compared.comparisons
   )
-  decided = {
-    record.decided_by
-    for comparison in report.compared.comparisons
-    for group in comparison.groups
-    for record in group.records
-  }
-  split = " or ".join(sorted(decided))
+  trials = report.compared.trials
+  split = " or ".join(sorted({record.decided_by for record in trials}))
   return (
-    f"{count(trials, 'trial')}: {', '.join(goals)} {split} accuracy, fixed"
+    f"{count(len(trials), 'trial')}: {', '.join(goals)} {split} accuracy, fixed"
     " before the sweep."
   )
 
