@@ -18,8 +18,6 @@ one). `:auto` is that where JAX trains on a GPU, and else the small form.
   python scripts/run.py --config=configs/batch.py --config.seeds=5
 """
 
-import dataclasses
-
 from jaxpower import gpu_size
 from jaxpower.config import Model, Optimizer, Sweep, arguments
 
@@ -55,20 +53,12 @@ def get_config(text: str = "") -> Sweep:
   )
   if not gpu_size.asked_for(args, args.framework):
     return sweep
-  chosen = args.data != gpu_size.BUNDLED
-  return dataclasses.replace(
+  return gpu_size.sized(
     sweep,
+    args.model,
     name="batch-gpu",
-    data=args.data if chosen else gpu_size.dataset(args),
-    model=gpu_size.model(args.model),
-    precision="bfloat16",
+    data=gpu_size.dataset(args, args.data),
     optimizer=Optimizer(name="adam", learning_rate=1e-3, scaling=args.scaling),
     vary={"batch_size": (128, 512, 2_048)},
-    seeds=2,
     target_accuracy=0.9,
-    stop_at_target=False,  # so that every trial trains for 30 s
-    budget_examples=gpu_size.EXAMPLES,
-    evaluate_every_examples=gpu_size.EVERY,
-    crossing="interpolated",
-    devices=1,
   )

@@ -15,8 +15,6 @@ compile beside six trials of 30 s (jaxpower/gpu_size.py; not yet run on one).
   python scripts/run.py --config=configs/frameworks.py:gpu
 """
 
-import dataclasses
-
 from jaxpower import gpu_size
 from jaxpower.config import FRAMEWORKS, Model, Optimizer, Sweep, arguments
 
@@ -59,18 +57,12 @@ def get_config(text: str = "") -> Sweep:
   )
   if not gpu_size.asked_for(args):
     return sweep
-  return dataclasses.replace(
+  return gpu_size.sized(
     sweep,
+    args.model,
     name="frameworks-gpu",
     data=args.data or gpu_size.dataset(args),
-    model=gpu_size.model(args.model),
-    precision="bfloat16",
     batch_size=512,
     vary={"framework": frameworks},
-    seeds=2,
     target_accuracy=0.9,
-    stop_at_target=False,  # so that every trial trains for 30 s
-    budget_examples=gpu_size.EXAMPLES,
-    evaluate_every_examples=gpu_size.EVERY,
-    crossing="interpolated",
   )

@@ -13,8 +13,6 @@ under five minutes on an H100 (jaxpower/gpu_size.py; not yet run on one).
   python scripts/run.py --config=configs/learning_rate.py:gpu,model=vit
 """
 
-import dataclasses
-
 from jaxpower import gpu_size
 from jaxpower.config import Model, Optimizer, Sweep, arguments
 
@@ -52,20 +50,12 @@ def get_config(text: str = "") -> Sweep:
   )
   if not gpu_size.asked_for(args, args.framework):
     return sweep
-  chosen = args.data != gpu_size.BUNDLED
-  return dataclasses.replace(
+  return gpu_size.sized(
     sweep,
+    args.model,
     name="learning_rate-gpu",
-    data=args.data if chosen else gpu_size.dataset(args),
-    model=gpu_size.model(args.model),
-    precision="bfloat16",
+    data=gpu_size.dataset(args, args.data),
     batch_size=512,
     vary={"optimizer.learning_rate": (1e-4, 1e-3, 1e-2)},
-    seeds=2,
     target_accuracy=0.85,
-    stop_at_target=False,  # so that every trial trains for 30 s
-    budget_examples=gpu_size.EXAMPLES,
-    evaluate_every_examples=gpu_size.EVERY,
-    crossing="interpolated",
-    devices=1,
   )

@@ -18,8 +18,6 @@ minutes on an H100 (jaxpower/gpu_size.py; not yet run on one).
 For the fine and coarse classes of one set: data=cifar100,model=resnet18.
 """
 
-import dataclasses
-
 from jaxpower import gpu_size
 from jaxpower.architectures import NETWORKS
 from jaxpower.config import Model, Optimizer, Sweep, arguments
@@ -78,20 +76,13 @@ def get_config(text: str = "") -> Sweep:
     return sweep
   clothes = gpu_size.dataset(args)
   targets = {clothes: 0.88, "mnist_5k": 0.95}
-  return dataclasses.replace(
+  return gpu_size.sized(
     sweep,
+    args.model,
     name="multitask-gpu",
     data=f"{clothes}+mnist_5k",
-    model=gpu_size.model(args.model),
-    precision="bfloat16",
     optimizer=Optimizer(name="adam", learning_rate=1e-3),
     batch_size=512,
     vary={"tasks": (tuple(targets), *((task,) for task in targets))},
-    seeds=2,
     targets=targets,
-    budget_examples=gpu_size.EXAMPLES,
-    evaluate_every_examples=gpu_size.EVERY,
-    crossing="interpolated",
-    stop_at_target=False,
-    devices=1,
   )

@@ -26,11 +26,9 @@ def get_config(text: str = "") -> Sweep:
     framework="jax",
     quick=False,
   )
-  return Sweep(
+  sweep = Sweep(
     name="power_limit-quick" if args.quick else "power_limit",
     data=gpu_size.BUNDLED if args.quick else args.data,
-    model=gpu_size.model(args.model),
-    precision="bfloat16",
     optimizer=Optimizer(name="adam", learning_rate=1e-3),
     batch_size=512,
     # Of an H100 SXM, which takes 200 to 700 W.
@@ -39,12 +37,7 @@ def get_config(text: str = "") -> Sweep:
       if args.quick
       else (700.0, 550.0, 400.0, 300.0, 200.0)
     },
-    seeds=1 if args.quick else 2,
     target_accuracy=0.9,
-    stop_at_target=False,  # so that every trial trains for 30 s
-    budget_examples=gpu_size.EXAMPLES,
-    evaluate_every_examples=gpu_size.EVERY,
-    crossing="interpolated",
-    devices=1,
     framework=args.framework,
   )
+  return gpu_size.sized(sweep, args.model, seeds=1 if args.quick else 2)

@@ -13,11 +13,12 @@ around its training, and a spec takes 20 s to compile (both assumed), so six
 trials of three specs take 6 * (31 + 6) + 3 * 20 = 282 s.
 """
 
+import dataclasses
 import os
 from typing import Any
 
 from jaxpower import data, machine
-from jaxpower.config import Model
+from jaxpower.config import Model, Sweep
 
 EVERY = 184_320  # examples between evaluations; 90 * 2,048
 EXAMPLES = 9 * EVERY
@@ -37,12 +38,36 @@ def asked_for(arguments: Any, framework: str = "jax") -> bool:
   return machine.trains_on_gpu(framework, machine.look(), os.environ)
 
 
-def dataset(arguments: Any) -> str:
-  """Returns the set to train on: the full Fashion-MNIST.
+def sized(sweep: Sweep, network: str, **fields: Any) -> Sweep:
+  """Gives a sweep the size of a GPU: every trial trains for 30 s.
 
-  With `auto`, which is to run anywhere, the bundled part of it where the full
+  Args:
+    sweep: What is as it is on a CPU.
+    network: The name of the network, as in `model`.
+    fields: What else is not, or what differs from the size of most.
+  """
+  size: dict[str, Any] = {
+    "model": model(network),
+    "precision": "bfloat16",
+    "seeds": 2,
+    "stop_at_target": False,  # so that every trial trains for 30 s
+    "budget_examples": EXAMPLES,
+    "evaluate_every_examples": EVERY,
+    "crossing": "interpolated",
+    "devices": 1,
+  }
+  return dataclasses.replace(sweep, **size | fields)
+
+
+def dataset(arguments: Any, chosen: str = "") -> str:
+  """Returns the set to train on: the one `chosen`, or the full Fashion-MNIST.
+
+  The bundled part of that is what configs name by default, and no choice. With
+  `auto`, which is to run anywhere, the bundled part of it where the full
   set is not prepared; it is seen in as many more passes.
   """
+  if chosen not in ("", BUNDLED):
+    return chosen
   if arguments.gpu:
     return FULL
   try:
