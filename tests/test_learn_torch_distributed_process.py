@@ -25,7 +25,7 @@ def test_spawning_and_killing_loads_nothing_heavy() -> None:
 
 
 def test_a_worker_that_hangs_is_killed() -> None:
-  worker = process.WorkerProcess(1, 2)
+  worker = process.spawn(1, 2)
   os.kill(worker.pid, signal.SIGSTOP)  # it sees no pipe being closed
   worker.kill()
   worker.wait_killed()
@@ -37,7 +37,7 @@ def test_a_worker_dies_with_its_parent() -> None:
   code = (
     "import os, signal\n"
     "from jaxpower.learn_torch.distributed import process\n"
-    "worker = process.WorkerProcess(1, 2)\n"
+    "worker = process.spawn(1, 2)\n"
     "assert worker.receive() is None\n"
     "os.kill(worker.pid, signal.SIGSTOP)\n"
     "print(worker.pid, flush=True)\n"

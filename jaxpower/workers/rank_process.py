@@ -118,6 +118,23 @@ class RankProcess:
       self._process.wait(REAP_SECONDS)
 
 
+def spawn(
+  code: str, rank: int, world_size: int, gpu: str | None = None
+) -> RankProcess:
+  """Spawns a rank of this host, with this process's environment.
+
+  Args:
+    code: Of Python: where the process begins.
+    rank: Its rank, from 1.
+    world_size: Number of processes that train, rank 0 included.
+    gpu: Its CUDA_VISIBLE_DEVICES; None: that of this process.
+
+  Raises OSError if it cannot be spawned.
+  """
+  own = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+  return RankProcess(code, rank, world_size, environment(os.environ, own))
+
+
 def enter() -> tuple[Connection, Connection, int, int]:
   """Begins a spawned process; returns its two pipes, rank and world size.
 

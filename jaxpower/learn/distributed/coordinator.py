@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from typing import Any, NoReturn
 
-from jaxpower.learn.distributed import group
+from jaxpower.learn.distributed import group, process
 from jaxpower.learn.distributed.calls import (
   Call,
   Done,
@@ -26,8 +26,8 @@ from jaxpower.learn.distributed.calls import (
   Made,
   Said,
 )
-from jaxpower.learn.distributed.process import WorkerProcess
 from jaxpower.learn.distributed.worker import kept_of, wait
+from jaxpower.workers.rank_process import RankProcess
 
 # How long a worker may give no sign of life; it gives one every 2 s. Chosen.
 SILENT_SECONDS = 60.0
@@ -87,12 +87,12 @@ class Coordinator:
     self._failure = ""
     self._names: dict[int, tuple[int, weakref.finalize]] = {}
     self._forgotten: list[int] = []
-    self._workers: list[WorkerProcess | Any] = list(others)
+    self._workers: list[RankProcess | Any] = list(others)
     self._answers: dict[Any, list[Any]] = {}
     with self._report_cause():
       for rank in range(1, world_size if not others else 1):
         gpu = gpus[rank] if gpus else None
-        self._workers.append(WorkerProcess(rank, world_size, gpu))
+        self._workers.append(process.spawn(rank, world_size, gpu))
       self._done = dict.fromkeys(self._workers, -1)
       threading.Thread(target=self._hear, name="ranks", daemon=True).start()
       meet_at = group.free_address(address)
@@ -237,7 +237,7 @@ class Coordinator:
         if now - failed_at > GRACE_SECONDS and not gone:
           self._give_up()
 
-  def _take(self, worker: WorkerProcess) -> None:
+  def _take(self, worker: RankProcess) -> None:
     """Takes a worker's message, or notes its death."""
     try:
       message = worker.receive()

@@ -31,9 +31,8 @@ from jaxpower.config import Trial
 from jaxpower.data import DataSet
 from jaxpower.learn_torch import placement
 from jaxpower.learn_torch.devices import device_of
-from jaxpower.learn_torch.distributed import group
+from jaxpower.learn_torch.distributed import group, process
 from jaxpower.learn_torch.distributed.group import TIMEOUT_SECONDS
-from jaxpower.learn_torch.distributed.process import WorkerProcess
 from jaxpower.learn_torch.distributed.worker import (
   Command,
   Compile,
@@ -50,6 +49,7 @@ from jaxpower.learn_torch.programs import Programs, compile_programs
 from jaxpower.learn_torch.segment import train_share
 from jaxpower.learn_torch.spec import Spec
 from jaxpower.learn_torch.state import TrainState
+from jaxpower.workers.rank_process import RankProcess
 
 # A worker may take this many times as long as the coordinator to load data or
 # to compile, on top of the timeout. Chosen, not fitted: all ranks do the same
@@ -98,7 +98,7 @@ class Coordinator:
   ):
     self.group_id, self.world_size = next(_group_ids), world_size
     self._folder = ""
-    self._workers: list[Any] = []  # WorkerProcess, or of its shape
+    self._workers: list[Any] = []  # RankProcess, or of its shape
     self._losses: dict[Spec, group.LossFunction] = {}
     # The programs and the state that every rank has; None if unknown.
     self._replicated: tuple[Programs, TrainState] | None = None
@@ -109,7 +109,7 @@ class Coordinator:
         command = Meet(os.path.join(self._folder, "store"))
         for rank in range(1, world_size):
           gpu = _visible_gpu(rank)
-          self._workers.append(WorkerProcess(rank, world_size, gpu))
+          self._workers.append(process.spawn(rank, world_size, gpu))
       else:
         command = MeetHosts(address, _free_port())
         self._workers += gather(world_size)
@@ -239,7 +239,7 @@ class Coordinator:
     DistributedError after it, or with the error that a worker replies, and
     EOFError if a worker is dead.
     """
-    awaited: dict[Any, WorkerProcess] = {w.replies: w for w in self._workers}
+    awaited: dict[Any, RankProcess] = {w.replies: w for w in self._workers}
     deadline = time.monotonic() + timeout_seconds
     while awaited:
       for pipe in connection.wait(list(awaited), CHECK_SECONDS):

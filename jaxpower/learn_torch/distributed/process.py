@@ -1,11 +1,9 @@
-"""A worker process as the coordinator holds it, and where one begins.
+"""Spawns a worker process of the coordinator, and is where one begins.
 
 No PyTorch is imported here (tested): loading it takes seconds, and a worker
 has to ask the kernel to die with its parent before them. `main` is where the
 worker begins; it imports `distributed.worker` after that.
 """
-
-import os
 
 from jaxpower.workers import rank_process
 from jaxpower.workers.rank_process import RankProcess
@@ -15,21 +13,9 @@ WORKER_CODE = (
 )
 
 
-class WorkerProcess(RankProcess):
-  """A spawned worker process and the two pipes to it.
-
-  Args:
-    rank: Its rank, from 1.
-    world_size: Number of processes that train, the coordinator's included.
-    gpu: Its CUDA_VISIBLE_DEVICES; None: that of this process.
-
-  Raises OSError if it cannot be spawned.
-  """
-
-  def __init__(self, rank: int, world_size: int, gpu: str | None = None):
-    own = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
-    environment = rank_process.environment(os.environ, own)
-    super().__init__(WORKER_CODE, rank, world_size, environment)
+def spawn(rank: int, world_size: int, gpu: str | None = None) -> RankProcess:
+  """Spawns a worker process; args and errors as of `rank_process.spawn`."""
+  return rank_process.spawn(WORKER_CODE, rank, world_size, gpu)
 
 
 def main() -> None:
