@@ -20,10 +20,16 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 SUFFIX = ".py:"  # between a file and a name in it
 INTERNAL = ("parent", "name", "rngs", "self")  # Flax's; not worth naming
+# Ends the name of the class that PyTorch takes of a file that has both.
+TWIN = "Torch"
+HEAD = "head"  # the last layer of every network
+EXAMPLES = 2  # of the batch that a network is tried on before it is trained
 DIGITS = 16  # of a checksum in hex; chosen: no two files of a user collide
 
 
@@ -150,6 +156,18 @@ def raised(error: BaseException, path: pathlib.Path) -> str:
   kind = type(error).__name__
   message = " ".join(f"{kind}: {str(error) or kind}".split())
   return f"{location(error, path)}: {message}"
+
+
+def called(text: str, call: Callable[[], T]) -> T:
+  """Calls what a place defines; UserCodeError in a line on what it raises."""
+  place = place_of(text)
+  assert place is not None
+  try:
+    return call()
+  except UserCodeError:
+    raise
+  except Exception as error:  # noqa: BLE001, it is anybody's code
+    raise UserCodeError(raised(error, place.path)) from None
 
 
 def location(error: BaseException, path: pathlib.Path) -> str:

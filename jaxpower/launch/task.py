@@ -15,7 +15,7 @@ import signal
 import threading
 from typing import Any
 
-from jaxpower.config import Trial
+from jaxpower.config import Sweep, Trial
 from jaxpower.folder.claims import BEAT_SECONDS, STALE_SECONDS
 from jaxpower.one_trial import run_trial
 from jaxpower.workers.patience import DEFAULT_LIMITS, Limits
@@ -46,7 +46,7 @@ class TrialTask:
   meter: str = "auto"
   retry_failed: bool = False
   keep_checkpoints: bool = False
-  checkpoint_minutes: float = 10.0
+  checkpoint_minutes: float = Sweep.checkpoint_minutes
   compile_repeats: int = 1
   limits: Limits = DEFAULT_LIMITS
   visible: str | None = None

@@ -25,11 +25,9 @@ from flax import nnx
 from jaxpower import user_code
 from jaxpower.config import ConfigError, Model, Trial
 from jaxpower.data import Facts
-from jaxpower.user_code import UserCodeError, place_of
+from jaxpower.user_code import EXAMPLES, HEAD, UserCodeError, place_of
 
-HEAD = "head"  # the last layer of every network
 KEPT = ("params", "batch_stats")  # what a training state holds of a network
-EXAMPLES = 2  # of the batch that a network is traced on
 
 
 def build(
@@ -229,7 +227,7 @@ def check(trial: Trial, facts: Facts, classes: int, text: bool) -> None:
 
 def _check(trial: Trial, facts: Facts, classes: int, text: bool) -> None:
   name, dtype = trial.model.name, jnp.dtype(trial.precision)
-  network = _called(
+  network = user_code.called(
     name,
     lambda: build(
       trial.model, classes, facts.vocabulary, dtype, facts.input_shape
@@ -242,7 +240,7 @@ def _check(trial: Trial, facts: Facts, classes: int, text: bool) -> None:
   kind = "float32" if facts.vocabulary is None else "int32"
   inputs = jnp.zeros((EXAMPLES, *facts.input_shape), kind)
   draw = lambda: network.init(jax.random.key(0), inputs, train=False)
-  variables = _called(name, lambda: jax.eval_shape(draw))
+  variables = user_code.called(name, lambda: jax.eval_shape(draw))
   _check_variables(name, variables)
 
   def train(variables: Any) -> Any:
@@ -258,7 +256,7 @@ def _check(trial: Trial, facts: Facts, classes: int, text: bool) -> None:
       network.apply(variables, inputs, train=False, logits=False)
     return outputs
 
-  outputs = _called(name, lambda: jax.eval_shape(train, variables))
+  outputs = user_code.called(name, lambda: jax.eval_shape(train, variables))
   places = facts.input_shape if text else ()
   expected = (EXAMPLES, *places, classes)
   found = getattr(outputs, "shape", type(outputs).__name__)
@@ -291,18 +289,6 @@ def _check_variables(name: str, variables: Mapping[str, Any]) -> None:
       f"{name}: weights are float32, whatever dtype the arithmetic has;"
       f" {wrong[0]}"
     )
-
-
-def _called(name: str, call: Callable[[], Any]) -> Any:
-  """Calls a user's code; UserCodeError in one line on whatever it raises."""
-  place = place_of(name)
-  assert place is not None
-  try:
-    return call()
-  except UserCodeError:
-    raise
-  except Exception as error:  # noqa: BLE001, it is anybody's code
-    raise UserCodeError(user_code.raised(error, place.path)) from None
 
 
 def _require_train(name: str, found: Any, linen: bool) -> None:

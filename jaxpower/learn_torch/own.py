@@ -7,7 +7,7 @@ it takes them. It is given inputs as the data set has them, channels last.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from jaxpower import user_code
 from jaxpower.config import ConfigError, Model, Trial
 from jaxpower.data import Facts
-from jaxpower.user_code import UserCodeError, place_of
-
-TWIN = "Torch"  # ends the name of the class that PyTorch takes
-HEAD = "head"  # the last layer of every network
-EXAMPLES = 2  # of the batch that a network is tried on
+from jaxpower.user_code import (
+  EXAMPLES,
+  HEAD,
+  TWIN,
+  UserCodeError,
+  place_of,
+)
 
 
 def build(
@@ -83,7 +85,7 @@ def check(trial: Trial, facts: Facts, classes: int, text: bool) -> None:
 @torch.no_grad()
 def _check(trial: Trial, facts: Facts, classes: int, text: bool) -> None:
   name, shape = trial.model.name, facts.input_shape
-  network: Any = _called(
+  network: Any = user_code.called(
     name,
     lambda: build(trial.model, classes, facts.vocabulary, shape, trial.dropout),
   )
@@ -112,7 +114,7 @@ def _check(trial: Trial, facts: Facts, classes: int, text: bool) -> None:
     )
   kind = torch.float32 if facts.vocabulary is None else torch.int32
   inputs = torch.zeros((EXAMPLES, *shape), dtype=kind)
-  outputs: Any = _called(name, lambda: network.train()(inputs))
+  outputs: Any = user_code.called(name, lambda: network.train()(inputs))
   places = shape if text else ()
   expected = (EXAMPLES, *places, classes)
   found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs)
@@ -121,15 +123,3 @@ def _check(trial: Trial, facts: Facts, classes: int, text: bool) -> None:
       f"{name} maps inputs {(EXAMPLES, *shape)} to {found}, not to logits"
       f" {expected}"
     )
-
-
-def _called(name: str, call: Callable[[], Any]) -> Any:
-  """Calls a user's code; UserCodeError in one line on whatever it raises."""
-  place = place_of(name)
-  assert place is not None
-  try:
-    return call()
-  except UserCodeError:
-    raise
-  except Exception as error:  # noqa: BLE001, it is anybody's code
-    raise UserCodeError(user_code.raised(error, place.path)) from None

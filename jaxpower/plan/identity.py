@@ -23,11 +23,9 @@ from jaxpower.config import (
   sources,
 )
 from jaxpower.script import template
-from jaxpower.user_code import UserCodeError, place_of
+from jaxpower.user_code import TWIN, UserCodeError, place_of
 
 OWN_DATA = "own data"  # of a command that does not say which
-# Ends the name of the class that PyTorch takes of a file that has both.
-TWIN = "Torch"
 
 
 def fill_in(trial: Trial) -> None:
