@@ -22,8 +22,8 @@ from jaxpower.config import Trial, trial_id
 from jaxpower.messages import Progress, Task, TrialError
 from jaxpower.power import Monitor, SimulatedSource
 from jaxpower.records import TrialRecord
+from jaxpower.script import process, template, watch
 from jaxpower.script import run as script_run
-from jaxpower.script import template, watch
 
 ROOT = pathlib.Path(__file__).parent.parent
 WATTS = 100.0
@@ -349,3 +349,28 @@ def test_the_id_is_in_the_folder(run: Run, tmp_path: pathlib.Path) -> None:
   assert (folder / "output.txt").is_file()
   assert record.config["command_files"]["train.py"]
   assert trial_id(BASE) != record.trial_id
+
+
+def test_a_command_ignores_no_signal_that_a_worker_ignores(
+  tmp_path: pathlib.Path,
+) -> None:
+  (control, ours), (theirs, status) = os.pipe(), os.pipe()
+  code = (
+    "import os, sys\n"
+    "from jaxpower.workers import lifeline\n"
+    "lifeline.shield()\n"
+    "os.execv(sys.executable, [sys.executable, '-I', '-S', *sys.argv[1:]])\n"
+  )
+  pipes = (str(control), str(status), str(tmp_path / "socket"))
+  command = ("grep", "SigIgn", "/proc/self/status")
+  done = subprocess.run(
+    [sys.executable, "-c", code, str(process.GUARD), *pipes, *command],
+    pass_fds=(control, status),
+    capture_output=True,
+    text=True,
+  )
+  for descriptor in (control, ours, theirs, status):
+    os.close(descriptor)
+  _, mask = done.stdout.split()
+  # Bit n - 1 is signal n; 32 and 33 are the C library's own.
+  assert int(mask, 16) & 0x7FFFFFFF == 0, mask

@@ -27,15 +27,6 @@ PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>; man 2 prctl
 # Chosen: so long after the command its own children may take to end.
 LINGER_SECONDS = 2.0
 LOOK_SECONDS = 0.02  # chosen: between two looks for those
-# What a worker ignores (`workers.lifeline`), and what Python does.
-SET_BACK = (
-  signal.SIGINT,
-  signal.SIGTERM,
-  signal.SIGHUP,
-  signal.SIGUSR1,
-  signal.SIGPIPE,
-  signal.SIGXFSZ,
-)
 
 
 def main(arguments: list[str]) -> None:
@@ -56,7 +47,7 @@ def main(arguments: list[str]) -> None:
       command,
       os.environ,
       setpgroup=0,
-      setsigdef=SET_BACK,
+      setsigdef=ignored(),
       setsigmask=(),
     )
   except OSError as error:
@@ -68,6 +59,12 @@ def main(arguments: list[str]) -> None:
   finally:
     shutil.rmtree(socket_folder, ignore_errors=True)
   say(status, f"ended {ended}")
+
+
+def ignored() -> list[int]:
+  """Lists what is ignored here: by a worker (`workers.lifeline`), by Python."""
+  every = signal.valid_signals()
+  return [n for n in every if signal.getsignal(n) == signal.SIG_IGN]
 
 
 def say(status: int, text: str) -> None:
