@@ -232,6 +232,14 @@ def test_the_page_says_what_was_trained_and_holds_every_trial(tmp_path):
   assert "missed" in read.words
 
 
+def test_examples_that_are_not_known_are_called_so(tmp_path):
+  read = Reader(
+    page(tmp_path, [*seeds(64, 204), record(64, 1, status="failed")])
+  )
+  assert "None" not in read.words
+  assert "unknown" in read.words
+
+
 def test_sliders_choose_among_settings_whose_numbers_are_known(tmp_path):
   trials = [
     record(batch, seed, joules + seed, test_accuracy=accuracy)

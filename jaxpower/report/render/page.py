@@ -101,13 +101,9 @@ def trials_table(comparisons: Iterable[Comparison]) -> Table:
       *(value(record.varied.get(path)) for path in paths),
       str(record.seed),
       record.status,
-      cells.number_or_unknown(record.joules_to_accuracy)
-      if record.status == "reached"
-      else "-",
-      cells.number_or_unknown(record.seconds_to_accuracy)
-      if record.status == "reached"
-      else "-",
-      str(record.examples),
+      _to_target(record, record.joules_to_accuracy),
+      _to_target(record, record.seconds_to_accuracy),
+      cells.UNKNOWN if record.examples is None else str(record.examples),
       _share(record.best_accuracy),
       _share(record.test_accuracy),
       cells.number_or_unknown(all_phases(record)),
@@ -116,6 +112,10 @@ def trials_table(comparisons: Iterable[Comparison]) -> Table:
     for comparison, record in itertools.islice(every, MOST_TRIALS)
   )
   return Table(columns, rows)
+
+
+def _to_target(record: TrialRecord, cost: float | None) -> str:
+  return cells.number_or_unknown(cost) if record.status == "reached" else "-"
 
 
 def _share(accuracy: float | None) -> str:
