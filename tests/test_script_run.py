@@ -303,6 +303,7 @@ def test_variables_are_those_of_the_sweep() -> None:
     "PYTHONPATH": "mine",
     "HOME": "/x",
     "PYTHONUNBUFFERED": "1",
+    "PATH": template.search_path({}),
   }
 
 

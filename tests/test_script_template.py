@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -17,6 +18,35 @@ def here(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
   (tmp_path / "train.py").write_text("print(1)")
   (tmp_path / "mnist").mkdir()
   monkeypatch.chdir(tmp_path)
+
+
+def test_python_is_the_sweeps_own_unless_an_environment_is_active(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  monkeypatch.setattr(sys, "prefix", "/own")
+  monkeypatch.setattr(sys, "executable", "/own/bin/python")
+  monkeypatch.setattr(sys, "base_prefix", "/usr")
+  assert template.search_path({"PATH": "/usr/bin"}) == "/own/bin:/usr/bin"
+  for active in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+    variables = {"PATH": "/usr/bin", active: "/mine"}
+    assert template.search_path(variables) == "/usr/bin"
+  monkeypatch.setattr(sys, "base_prefix", "/own")
+  assert template.search_path({"PATH": "/usr/bin"}) == "/usr/bin"
+
+
+def test_a_program_beside_the_sweeps_python_is_found(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  program = tmp_path / "train-it"
+  program.write_text("#!/bin/sh\n")
+  program.chmod(0o755)
+  for active in template.ACTIVE:
+    monkeypatch.delenv(active, raising=False)
+  monkeypatch.setattr(sys, "prefix", str(tmp_path))
+  with pytest.raises(ConfigError, match="no program"):
+    template.check(trial("train-it"), pathlib.Path.cwd())
+  monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+  template.check(trial("train-it"), pathlib.Path.cwd())
 
 
 def trial(command: str, **fields: object) -> Trial:

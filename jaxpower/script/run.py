@@ -170,7 +170,10 @@ def child_environment(variables: Mapping[str, str]) -> dict[str, str]:
     environ.pop(name, None)
     if value is not None:
       environ[name] = value
-  return environ | {"PYTHONUNBUFFERED": environ.get("PYTHONUNBUFFERED", "1")}
+  return environ | {
+    "PYTHONUNBUFFERED": environ.get("PYTHONUNBUFFERED", "1"),
+    "PATH": template.search_path(environ),
+  }
 
 
 def failure(course: Course, end: End, timeout_seconds: float) -> str:

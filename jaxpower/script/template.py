@@ -9,10 +9,12 @@ since the command runs in a folder of its own.
 import difflib
 import functools
 import hashlib
+import os
 import pathlib
 import shlex
 import shutil
 import string
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +38,7 @@ OURS = (
 )
 MOST_HASHED = 16 * 2**20  # bytes; chosen: a file above is data, no script
 SHEBANG = b"#!"
+ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX")  # set by an environment's activation
 INTERPRETERS = ("python", "bash", "sh", "julia", "Rscript", "perl", "node")
 
 
@@ -78,7 +81,7 @@ def check(trial: Trial, here: pathlib.Path) -> None:
   """
   words = words_of(trial, "", here)
   program = words[0]
-  if shutil.which(program) is None:
+  if shutil.which(program, path=search_path(os.environ)) is None:
     raise ConfigError(
       f"no program {program!r} is found; write its whole path, or one of the"
       " sweep's folder as ./NAME",
@@ -96,6 +99,18 @@ def check(trial: Trial, here: pathlib.Path) -> None:
     )
     hint = f"did you mean {near[0]}?" if near else f"looked for in {here}"
     raise ConfigError(f"there is no file {script}; {hint}", field="command")
+
+
+def search_path(variables: Mapping[str, str]) -> str:
+  """Returns the PATH on which a command's programs are looked for.
+
+  Where no environment is active, that of the Python that runs the sweep counts
+  as active: `.venv/bin/python scripts/run.py` means that `python`, too.
+  """
+  path = variables.get("PATH", os.defpath)
+  if sys.prefix == sys.base_prefix or any(map(variables.get, ACTIVE)):
+    return path
+  return os.pathsep.join([str(pathlib.Path(sys.executable).parent), path])
 
 
 def check_varied(trial: Trial, vary: Mapping[str, Any]) -> None:
