@@ -382,6 +382,9 @@ def _dataclass(kind: type) -> Convert:
     if f.default_factory is not missing
   }
   needed = [f.name for f in fields if f.name not in constants | made_anew]
+  is_plain = not hasattr(kind, "__slots__") and not hasattr(
+    kind, "__post_init__"
+  )
 
   @functools.lru_cache(maxsize=MOST_FORMS)
   def steps_of(names: tuple[str, ...]) -> tuple[list[tuple], list[str]]:
@@ -412,6 +415,10 @@ def _dataclass(kind: type) -> Convert:
         changed[name] = convert(inner)
       except ReadError as error:
         raise error.inside(name) from None
+    if keeps is not None:
+      changed[keeps] = others
+    if not is_plain:
+      return kind(**(value | changed))
     # As __init__ does, without setting each field by a call (a frozen one's).
     made = object.__new__(kind)
     held = made.__dict__
@@ -419,8 +426,6 @@ def _dataclass(kind: type) -> Convert:
     held.update((name, make()) for name, make in made_anew.items())
     held.update(value)
     held.update(changed)
-    if keeps is not None:
-      held[keeps] = others
     return made
 
   return read
