@@ -24,6 +24,7 @@ DOORS = {
   "cli": {
     "config",
     "data",
+    "export",
     "folder.claims",
     "folder.record_files",
     "folder.sweep_file",
@@ -47,6 +48,7 @@ DOORS = {
   "company": {"config", "records"},
   "config": set(),
   "data": {"user_code"},
+  "export": {"config", "records", "report", "wording"},
   "folder": set(),
   "folder.claims": set(),
   "folder.disk_space": {"folder.durable"},
