@@ -19,7 +19,7 @@ NOW = "2026-11-27 08:00:00"
 
 
 def report(compared, given=None):
-  text = boamps.report(compared, "1.0", given or GIVEN, NOW)
+  text = boamps.report(compared, given or GIVEN, NOW)
   return json.loads(text)
 
 
@@ -79,7 +79,7 @@ def test_gpus_are_counted_by_the_trial():
 )
 def test_what_the_schema_wants_and_nobody_gave_is_refused(given, reason):
   with pytest.raises(ExportError, match=reason) as caught:
-    boamps.report(committed.compared("batch"), "1.0", given, NOW)
+    boamps.report(committed.compared("batch"), given, NOW)
   assert "\n" not in str(caught.value)
 
 

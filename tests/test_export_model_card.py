@@ -25,7 +25,7 @@ def metadata(text: str) -> dict[str, object]:
 
 def test_grams_are_of_all_trials_in_all_phases():
   joules = sum(all_phases(r) or 0.0 for r in committed.records("batch"))
-  text = model_card.block(committed.compared("batch"), "1.0", GRID, "France")
+  text = model_card.block(committed.compared("batch"), GRID, "France")
   facts = metadata(text)
   grams = joules / 3.6e6 * 1.5 * 380.0
   assert facts["emissions"] == pytest.approx(grams, rel=1e-5)
@@ -38,7 +38,7 @@ def test_grams_are_of_all_trials_in_all_phases():
 
 
 def test_without_a_grid_there_are_joules_and_no_grams():
-  text = model_card.block(committed.compared("batch"), "1.0")
+  text = model_card.block(committed.compared("batch"))
   assert "co2_eq_emissions" not in text and "CO2e" not in text
   assert "no intensity of the grid was given" in text
   assert "J estimated (" in text
@@ -46,24 +46,24 @@ def test_without_a_grid_there_are_joules_and_no_grams():
 
 def test_a_lower_bound_is_no_metadata():
   trials = [*seeds(64, 200.0, 210.0), record(64, 2, status="failed")]
-  text = model_card.block(compare_all(trials), "1.0", GRID)
+  text = model_card.block(compare_all(trials), GRID)
   assert "co2_eq_emissions" not in text
   assert "Carbon of all trials: at least " in text
 
 
 def test_unknown_joules_are_no_grams():
   trials = [record(64, joules=None, joules_by_phase={})]
-  text = model_card.block(compare_all(trials), "1.0", GRID)
+  text = model_card.block(compare_all(trials), GRID)
   assert "not known, since the joules are not" in text
   assert "co2_eq_emissions" not in text
 
 
 def test_few_grams_have_no_exponent():
-  text = model_card.block(compare_all(seeds(64, 1e-6)), "1.0", Grid(0.1, "me"))
+  text = model_card.block(compare_all(seeds(64, 1e-6)), Grid(0.1, "me"))
   (line,) = re.findall(r"emissions: (.*)", text.replace("co2_eq_emissions", ""))
   assert "e" not in line and float(line) > 0
 
 
 def test_markup_in_names_is_text():
   trials = seeds(64, 200.0, varied={"model.name": "<script>"})
-  assert "<script>" not in model_card.block(compare_all(trials), "1.0")
+  assert "<script>" not in model_card.block(compare_all(trials))

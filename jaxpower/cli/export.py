@@ -242,17 +242,17 @@ def _text(
     case "latex":
       return latex.tables(compared, title, version)
     case "paper":
-      return paper.text(compared, version)
+      return paper.text(compared)
     case "model_card":
       country = facts.get("country", "")
-      return model_card.block(compared, version, grid(facts), country)
+      return model_card.block(compared, grid(facts), country)
     case "codecarbon":
       return codecarbon.emissions_csv(
-        compared.records, title, version, grid(facts), facts
+        compared.records, title, grid(facts), facts
       )
     case "boamps":
       now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
-      return boamps.report(compared, version, facts, now)
+      return boamps.report(compared, facts, now)
   raise AssertionError(f"no text: {name}")
 
 

@@ -14,7 +14,7 @@ from jaxpower.config import unknown
 from jaxpower.export import ExportError
 from jaxpower.export.given import FACTS, grid
 from jaxpower.export.paper import paragraph
-from jaxpower.export.spending import methods
+from jaxpower.export.spending import ESTIMATED, methods, recorder
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.comparable import model_name, start_of
 from jaxpower.report.compare.comparison import Compared
@@ -39,14 +39,11 @@ NAMESPACE = uuid.UUID("7d4d4c0e-7a6c-5b8e-9a53-6a617870770a")
 SENTENCES = 5  # of the paragraph; those after them are verdicts
 
 
-def report(
-  compared: Compared, version: str, given: Mapping[str, str], now: str
-) -> str:
+def report(compared: Compared, given: Mapping[str, str], now: str) -> str:
   """Writes the report of all trials as JSON.
 
   Args:
     compared: The trials.
-    version: Of jaxpower.
     given: Facts by name: `NEEDED`, and `country`, `grid_intensity`, `region`.
     now: When the report is made, as YYYY-MM-DD HH:MM:SS.
 
@@ -65,8 +62,8 @@ def report(
       "reportDatetime": now,
       "reportStatus": "draft",
     },
-    "task": _task(compared, version, given),
-    "measures": [_measure(records, version)],
+    "task": _task(compared, given),
+    "measures": [_measure(records)],
     "system": _system(records),
     "software": _software(records),
     "infrastructure": {
@@ -98,11 +95,9 @@ def _ids(records: Sequence[TrialRecord]) -> str:
   return " ".join(f"{r.trial_id}@{r.started_utc or ''}" for r in records)
 
 
-def _task(
-  compared: Compared, version: str, given: Mapping[str, str]
-) -> dict[str, Any]:
+def _task(compared: Compared, given: Mapping[str, str]) -> dict[str, Any]:
   kinds = {start_of(trial).kind for trial in compared.trials}
-  text = " ".join(paragraph(compared, version)[:SENTENCES])
+  text = " ".join(paragraph(compared)[:SENTENCES])
   return {
     "taskStage": "training" if kinds <= {"scratch"} else "finetuning",
     "taskFamily": given["task_family"],
@@ -137,7 +132,7 @@ def _algorithms(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
   return list(distinct.values())
 
 
-def _measure(records: Sequence[TrialRecord], version: str) -> dict[str, Any]:
+def _measure(records: Sequence[TrialRecord]) -> dict[str, Any]:
   use = spent(records)
   if use.joules is None or use.joules.at_least:
     raise ExportError(
@@ -147,8 +142,8 @@ def _measure(records: Sequence[TrialRecord], version: str) -> dict[str, Any]:
   began = min((r.started_utc for r in records if r.started_utc), default=None)
   estimated = any(record.estimated for record in records)
   facts = {
-    "measurementMethod": "jaxpower, estimated" if estimated else "jaxpower",
-    "version": version,
+    "measurementMethod": f"jaxpower{ESTIMATED}" if estimated else "jaxpower",
+    "version": recorder(records).removeprefix("jaxpower").strip() or None,
     "cpuTrackingMode": read.get("cpu"),
     "gpuTrackingMode": read.get("gpu"),
     "powerConsumption": use.joules.value / JOULES_PER_KWH,
@@ -160,7 +155,8 @@ def _measure(records: Sequence[TrialRecord], version: str) -> dict[str, Any]:
 
 def _system(records: Sequence[TrialRecord]) -> dict[str, str]:
   name = records[0].provenance.get("system")
-  return {"os": str(name)} if name else {}
+  # "Linux-6.1-x86_64": the name comes first.
+  return {"os": str(name).partition("-")[0]} if name else {}
 
 
 def _software(records: Sequence[TrialRecord]) -> dict[str, str]:

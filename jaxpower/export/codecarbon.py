@@ -11,7 +11,13 @@ from collections.abc import Iterable, Mapping
 
 from jaxpower.export import ExportError
 from jaxpower.export.given import Grid
-from jaxpower.export.spending import kwh, kwh_by_kind, seconds
+from jaxpower.export.spending import (
+  ESTIMATED,
+  kwh,
+  kwh_by_kind,
+  recorder,
+  seconds,
+)
 from jaxpower.records import TrialRecord
 from jaxpower.wording import printable, setting
 
@@ -37,24 +43,24 @@ GRAMS_OF_A_KILOGRAM = 1000.0
 def emissions_csv(
   records: Iterable[TrialRecord],
   name: str,
-  version: str,
   grid: Grid | None = None,
   given: Mapping[str, str] | None = None,
 ) -> str:
   """Writes a row for each trial whose energy is known.
 
+  The version of jaxpower stands where CodeCarbon writes its own, with the word
+  estimated where power was modelled.
+
   Args:
     records: The trials.
     name: Of the sweep, for `project_name`.
-    version: Of jaxpower: it stands where CodeCarbon writes its own, with the
-      word estimated where power was modelled.
     grid: For `emissions`, which is empty without it.
     given: `country` and `country_iso_code`.
 
   Raises ExportError where the energy of no trial is known.
   """
   rows = [
-    _row(record, name, version, grid, given or {})
+    _row(record, name, grid, given or {})
     for record in records
     if kwh(record) is not None
   ]
@@ -76,13 +82,12 @@ def emissions_csv(
 def _row(
   record: TrialRecord,
   name: str,
-  version: str,
   grid: Grid | None,
   given: Mapping[str, str],
 ) -> dict[str, str | float | None]:
   provenance = record.provenance
   gpus = _gpus(record)
-  estimated = ", estimated" if record.estimated else ""
+  estimated = ESTIMATED if record.estimated else ""
   return {
     # CodeCarbon: when the row was written, to the second, without a zone.
     "timestamp": (record.ended_utc or "")[:19],
@@ -96,7 +101,7 @@ def _row(
     "country_iso_code": given.get("country_iso_code"),
     "os": provenance.get("system"),
     "python_version": (provenance.get("versions") or {}).get("python"),
-    "codecarbon_version": f"jaxpower {version}{estimated}",
+    "codecarbon_version": f"{recorder([record])}{estimated}",
     "cpu_count": provenance.get("cpu_count"),
     "cpu_model": provenance.get("cpu"),
     "gpu_count": len(gpus) or None,

@@ -24,7 +24,6 @@ from jaxpower.report.compare.cpu_time import only_cpu_time
 from jaxpower.report.compare.statistics import Estimate, converted
 from jaxpower.wording import (
   JouleUnit,
-  count,
   energy_name,
   join_names,
   joule_unit,
@@ -195,17 +194,18 @@ def _number(amount: float, figures: int = 3) -> str:
 def _caption(comparison: Comparison, name: str) -> str:
   """Says what was trained and where, and what the numbers are."""
   seeds = sorted({group.seeds for group in comparison.groups})
-  each = count(seeds[0], "seed")
-  if len(seeds) > 1:
-    each = f"{seeds[0]} to {count(seeds[-1], 'seed')}"
+  each = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+  costs = "cost of one seed a row"
+  if seeds[-1] > 1:
+    costs = f"cost of the typical of {each} seeds a row, with 95 % intervals"
   subject = energy_name(comparison.estimated).capitalize()
   note = " Energy is estimated, not measured." if comparison.estimated else ""
   apart = f" ({name})" if name else ""
   return (
     f"{subject} of training {trained(comparison.records)} to"
     f" {goal(comparison)} on the {comparison.conditions.decided_by} set{apart},"
-    f" on {hardware_name(comparison.conditions.system)}: cost of the typical"
-    f" seed of {each} a row, with 95 % intervals; ratio to the cheapest row."
+    f" on {hardware_name(comparison.conditions.system)}: {costs}; ratio to the"
+    " cheapest row."
     f"{note}"
   )
 

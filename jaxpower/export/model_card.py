@@ -13,6 +13,7 @@ from jaxpower.export import ExportError
 from jaxpower.export.given import Grid
 from jaxpower.export.latex import trained
 from jaxpower.export.paper import paragraph
+from jaxpower.export.spending import recorder
 from jaxpower.report.cells import goal, hardware_name, joules_interval
 from jaxpower.report.compare.comparable import start_of
 from jaxpower.report.compare.comparison import Compared, Comparison
@@ -26,7 +27,6 @@ FACTS = 5  # sentences of the paragraph; those after them are verdicts
 
 def block(
   compared: Compared,
-  version: str,
   grid: Grid | None = None,
   country: str = "",
 ) -> str:
@@ -34,7 +34,6 @@ def block(
 
   Args:
     compared: The trials.
-    version: Of jaxpower.
     grid: What a kWh emitted; without it there are no grams.
     country: Where it ran; empty where that is not given.
 
@@ -42,9 +41,9 @@ def block(
   """
   if not compared.trials:
     raise ExportError("no trial to write about")
-  metadata = _metadata(compared, version, grid, country)
+  metadata = _metadata(compared, grid, country)
   section = [
-    " ".join(paragraph(compared, version)[:FACTS]),
+    " ".join(paragraph(compared)[:FACTS]),
     "",
     *(_best(each) for each in compared.comparisons if each.best),
     _carbon(compared, grid),
@@ -66,9 +65,7 @@ def grams(compared: Compared, grid: Grid) -> Estimate | None:
   return Estimate(joules.value * factor, joules.at_least)
 
 
-def _metadata(
-  compared: Compared, version: str, grid: Grid | None, country: str
-) -> list[str]:
+def _metadata(compared: Compared, grid: Grid | None, country: str) -> list[str]:
   """Returns the lines of `co2_eq_emissions`; none without known grams.
 
   A lower bound is no number that others may compare with, so that it stands in
@@ -84,9 +81,9 @@ def _metadata(
     hardware_name(each.conditions.system) for each in compared.comparisons
   )
   trials = count(len(compared.attempts or compared.records), "trial")
+  by = recorder(compared.trials)
   facts = {
-    "source": f"jaxpower {version}: {read} energy of all {trials}, times"
-    f" {grid.words}",
+    "source": f"{by}: {read} energy of all {trials}, times {grid.words}",
     "training_type": "pre-training" if kinds == {"scratch"} else "fine-tuning",
     "geographical_location": country,
     "hardware_used": join_names(list(systems)),
@@ -111,7 +108,10 @@ def _best(comparison: Comparison) -> str:
   """Says what one training of the cheapest setting costs."""
   best = comparison.best
   assert best is not None
-  cost = joules_interval(best.joules, comparison.estimated)
+  extremes = comparison.rankings["train"].extremes
+  # As the verdict has it: corrected for having been chosen by these trials.
+  joules = extremes.cheapest_cost if extremes else best.joules
+  cost = joules_interval(joules, comparison.estimated)
   name = setting(best.varied)
   of = f" with {name}" if name else ""
   return (

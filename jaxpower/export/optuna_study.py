@@ -9,6 +9,7 @@ would let it win. Params are what the sweep varied.
 import datetime as dt
 import json
 import pathlib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -54,7 +55,10 @@ def write(
     storage=f"sqlite:///{database.resolve()}",
     direction="minimize",
   )
-  study.set_metric_names([f"{joules_name(estimated)} to the target"])
+  with warnings.catch_warnings():
+    # Names of objectives are there since 3.2, and called experimental.
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    study.set_metric_names([f"{joules_name(estimated)} to the target"])
   study.set_user_attr("energy", "estimated" if estimated else "measured")
   study.set_user_attr("recorder", f"jaxpower {version}")
   study.add_trials(trials)

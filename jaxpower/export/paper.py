@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from jaxpower.export import ExportError
 from jaxpower.export.latex import trained
-from jaxpower.export.spending import methods
+from jaxpower.export.spending import ESTIMATED, methods, recorder
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import goal, hardware_name
 from jaxpower.report.compare.comparable import pretraining
@@ -48,19 +48,15 @@ LEFT_OUT = (
 )
 
 
-def text(compared: Compared, version: str) -> str:
+def text(compared: Compared) -> str:
   """Writes the paragraph, then the sentences for each checklist.
-
-  Args:
-    compared: The trials.
-    version: Of jaxpower.
 
   Raises ExportError where there is no trial.
   """
   if not compared.trials:
     raise ExportError("no trial to write about")
   parts = [
-    _wrapped(" ".join(paragraph(compared, version))),
+    _wrapped(" ".join(paragraph(compared))),
     *(
       f"{heading}\n{_wrapped(' '.join(sentences))}"
       for heading, sentences in checklists(compared).items()
@@ -70,14 +66,14 @@ def text(compared: Compared, version: str) -> str:
   return "\n\n".join(parts) + "\n"
 
 
-def paragraph(compared: Compared, version: str) -> list[str]:
+def paragraph(compared: Compared) -> list[str]:
   """Says what was trained, on what, what it cost and how that is known."""
   return [
     _what(compared),
     _where(compared),
     _cost(compared),
     _fates(compared),
-    _how(compared.trials, version),
+    _how(compared.trials),
     *_verdicts(compared),
   ]
 
@@ -198,17 +194,22 @@ def _fates(compared: Compared) -> str:
   return f"Of {count(len(trials), 'trial')} {words}.{of_part}"
 
 
-def _how(trials: Sequence[TrialRecord], version: str) -> str:
+def _how(trials: Sequence[TrialRecord]) -> str:
   """Says by what the energy is known, and what it does not cover."""
   read = methods(trials)
+  if not read:
+    return "How their energy was read is unknown."
+  verb = "measured"
+  if any(ESTIMATED in way for way in read.values()):
+    verb = "measured and estimated"
+  if all(way.endswith(ESTIMATED) for way in read.values()):
+    verb = "estimated"
+    read = {kind: way.replace(ESTIMATED, "") for kind, way in read.items()}
   ways = [f"{PARTS.get(kind, kind)} by {way}" for kind, way in read.items()]
   missing = [name for kind, name in PARTS.items() if kind not in read]
   boundary = f"; {join_names(missing)} not counted" if missing else ""
-  if not ways:
-    return "How their energy was read is unknown."
-  verb = "estimated" if any(t.estimated for t in trials) else "measured"
   return (
-    f"Energy was {verb} by jaxpower {version}: {', '.join(ways)}{boundary}."
+    f"Energy was {verb} by {recorder(trials)}: {', '.join(ways)}{boundary}."
   )
 
 

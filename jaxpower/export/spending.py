@@ -11,6 +11,8 @@ from jaxpower.records import TrialRecord
 from jaxpower.report.compare.costs import add, all_phases
 from jaxpower.report.given.carbon import JOULES_PER_KWH
 
+ESTIMATED = ", estimated"  # behind the way in which a modelled part was read
+
 
 def seconds(record: TrialRecord) -> float | None:
   """Returns how long the phases took whose joules are known; None: unknown."""
@@ -49,9 +51,19 @@ def methods(records: Iterable[TrialRecord]) -> dict[str, str]:
     for name in record.joules_by_domain:
       domain = _domain(record, name)
       words = str(domain.get("method") or "unknown method")
-      words += ", estimated" if domain.get("estimated") else ""
+      words += ESTIMATED if domain.get("estimated") else ""
       found.setdefault(str(domain.get("kind") or ""), {})[words] = None
   return {kind: " or ".join(words) for kind, words in found.items()}
+
+
+def recorder(records: Iterable[TrialRecord]) -> str:
+  """Names the versions of jaxpower that recorded trials: "jaxpower 0.1.0"."""
+  versions = dict.fromkeys(
+    str(version)
+    for record in records
+    if (version := (record.provenance.get("versions") or {}).get("jaxpower"))
+  )
+  return " ".join(("jaxpower", " and ".join(versions))).strip()
 
 
 def _domain(record: TrialRecord, name: str) -> Mapping[str, Any]:
