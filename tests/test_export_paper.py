@@ -34,7 +34,14 @@ def test_a_paragraph_of_a_real_sweep():
   )
   assert "Energy was estimated by jaxpower 0.1.0: CPU by model; GPU and" in text
   assert "GPU and memory not counted" in text
+  assert "CPU time counts 4.00 W for a busy core and 1.00 W for an idle" in text
   assert "was cheapest" in text and "more seeds" not in text
+
+
+def test_a_model_says_what_it_covers():
+  text = words(paper.text(committed.compared("frameworks_ten_seeds")))
+  assert "covers the whole server at the wall" in text
+  assert "(Cloud Carbon Footprint" in text and "not counted" not in text
 
 
 def test_misses_failures_and_partial_trials_are_counted():

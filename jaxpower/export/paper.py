@@ -10,7 +10,13 @@ from dataclasses import replace
 
 from jaxpower.export import ExportError
 from jaxpower.export.latex import trained
-from jaxpower.export.spending import ESTIMATED, methods, recorder
+from jaxpower.export.spending import (
+  ESTIMATED,
+  cover_all,
+  methods,
+  models,
+  recorder,
+)
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import goal, hardware_name
 from jaxpower.report.compare.comparable import pretraining
@@ -207,10 +213,14 @@ def _how(trials: Sequence[TrialRecord]) -> str:
     read = {kind: way.replace(ESTIMATED, "") for kind, way in read.items()}
   ways = [f"{PARTS.get(kind, kind)} by {way}" for kind, way in read.items()]
   missing = [name for kind, name in PARTS.items() if kind not in read]
+  if cover_all(trials):
+    missing = []
   boundary = f"; {join_names(missing)} not counted" if missing else ""
-  return (
-    f"Energy was {verb} by {recorder(trials)}: {', '.join(ways)}{boundary}."
+  sentences = (
+    f"Energy was {verb} by {recorder(trials)}: {', '.join(ways)}{boundary}",
+    *models(trials),
   )
+  return " ".join(f"{sentence}." for sentence in sentences)
 
 
 def _verdicts(compared: Compared) -> list[str]:

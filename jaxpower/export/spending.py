@@ -10,6 +10,7 @@ from typing import Any
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.costs import add, all_phases
 from jaxpower.report.given.carbon import JOULES_PER_KWH
+from jaxpower.wording import number
 
 ESTIMATED = ", estimated"  # behind the way in which a modelled part was read
 
@@ -54,6 +55,37 @@ def methods(records: Iterable[TrialRecord]) -> dict[str, str]:
       words += ESTIMATED if domain.get("estimated") else ""
       found.setdefault(str(domain.get("kind") or ""), {})[words] = None
   return {kind: " or ".join(words) for kind, words in found.items()}
+
+
+def models(records: Iterable[TrialRecord]) -> list[str]:
+  """Says by which watts CPU time became joules, and what these cover."""
+  found: dict[str, None] = {}
+  for record in records:
+    for name in record.joules_by_domain:
+      assumed = _domain(record, name).get("assumptions") or {}
+      busy = assumed.get("busy_watts_per_core")
+      idle = assumed.get("idle_watts_per_core")
+      if busy is None or idle is None:
+        continue
+      covers, source = assumed.get("covers"), assumed.get("source")
+      found[
+        f"CPU time counts {number(busy)} W for a busy core and"
+        f" {number(idle)} W for an idle one"
+        + (f", which covers {covers}" if covers else "")
+        + (f" ({source})" if source else "")
+      ] = None
+  return list(found)
+
+
+def cover_all(records: Iterable[TrialRecord]) -> bool:
+  """Whether every trial's model of CPU power says that it covers more."""
+  return all(
+    any(
+      (_domain(record, name).get("assumptions") or {}).get("covers")
+      for name in record.joules_by_domain
+    )
+    for record in records
+  )
 
 
 def recorder(records: Iterable[TrialRecord]) -> str:

@@ -28,6 +28,8 @@ def write(runs: Sequence[Run], folder: pathlib.Path, name: str) -> None:
   folder.mkdir(parents=True, exist_ok=True)
   settings = wandb.Settings(
     mode="offline",
+    host="",
+    program="jaxpower",
     silent=True,
     console="off",
     disable_git=True,
