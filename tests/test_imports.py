@@ -24,6 +24,7 @@ DOORS = {
   "cli": {
     "config",
     "data",
+    "export",
     "folder.claims",
     "folder.record_files",
     "folder.sweep_file",
@@ -48,6 +49,7 @@ DOORS = {
   "compiling": {"accounting", "power", "records", "wings"},
   "config": set(),
   "data": {"user_code"},
+  "export": {"config", "records", "report", "wording"},
   "folder": set(),
   "folder.claims": set(),
   "folder.disk_space": {"folder.durable"},
