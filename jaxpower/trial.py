@@ -148,7 +148,8 @@ def run(
     idle = None
   name, wing = trial_id(trial), wing_of(trial.framework)
   setting = _setting(trial, monitor, provenance)
-  with Journal(folder, name, trial.framework, monitor.joules_so_far) as journal:
+
+  def attempt(journal: Journal) -> tuple[TrialRecord, Part]:
     context = Context(
       trial,
       wing,
@@ -161,10 +162,26 @@ def run(
       stop,
       idle,
     )
+    return _run(context, varied, cache, provenance, compile_repeats)
+
+  return journaled(trial, folder, monitor, attempt)
+
+
+def journaled(
+  trial: Trial,
+  folder: pathlib.Path,
+  monitor: Monitor,
+  attempt: Callable[[Journal], tuple[TrialRecord, Part]],
+) -> TrialRecord:
+  """Makes an attempt at a trial that the ledger of a run folder tells of.
+
+  `attempt` is given its journal, and returns the record and what attempts
+  before it had done. The record then has all of them. Raises what it does.
+  """
+  joules = monitor.joules_so_far
+  with Journal(folder, trial_id(trial), trial.framework, joules) as journal:
     try:
-      record, earlier = _run(
-        context, varied, cache, provenance, compile_repeats
-      )
+      record, earlier = attempt(journal)
     except Stopped:
       journal.end(INTERRUPTED)
       raise

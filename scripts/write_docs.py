@@ -223,7 +223,7 @@ def meanings() -> dict[str, str]:
     "processes": f"{others('processes')}: over how many processes of JAX a"
     " trial on several devices is divided ([processes.md](processes.md))",
     "sharding": f"{others('sharding')}: whether weights and moments are whole"
-    " on each device, or divided over them; `fsdp` in JAX alone",
+    " on each device, or divided over them; not in `torch_compile`",
     "streaming": f"{others('streaming')}: whether a dataset stays on the host"
     " ([data.md](data.md))",
     "task_weighting": f"{others('task_weighting')}: the weights are learned",

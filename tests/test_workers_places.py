@@ -87,6 +87,19 @@ def test_what_is_no_number_of_trials_is_refused(text: str) -> None:
   assert places.parse("12") == 12
 
 
+def test_commands_have_gpus_where_there_are_some_and_cores_where_not(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  """A worker of commands opens no device, and so counts none."""
+  with installed(*BOARDS):
+    found = places.deal("auto", 2, "command", 1)
+    assert [len(place.gpus) for place in found] == [2] * 4
+  assert places.deal("auto", 1, "command", 1) == (WHOLE,)
+  monkeypatch.setattr(places, "usable_cpus", lambda: frozenset(range(4)))
+  found = places.deal(2, 1, "command", 1)
+  assert [len(place.cores) for place in found] == [2, 2]
+
+
 def test_cores_are_dealt_out_by_physical_core(tmp_path: pathlib.Path) -> None:
   for cpu in range(8):  # cores 0 and 4, 1 and 5, ... are of one physical core
     folder = tmp_path / f"cpu{cpu}" / "topology"

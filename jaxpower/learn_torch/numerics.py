@@ -42,7 +42,7 @@ def numerics_of(
       part = "per device"
     numerics |= {"batch_norm": part, "running_variance": "unbiased"}
   if spec.devices > 1:
-    numerics |= {"sharding": "replicated"}
+    numerics |= {"sharding": spec.sharding}
   if trial.dropout > 0:
     numerics["dropout_draws"] = "PyTorch's, by seed and segment"
   return numerics

@@ -43,6 +43,7 @@ from jaxpower.power.clocks import read_clocks
 from jaxpower.records import TrialRecord
 from jaxpower.workers import lifeline
 from jaxpower.workers.program_cache import ProgramCache
+from jaxpower.workers.rank_process import gpu_of
 from jaxpower.workers.worker import PREPARE, failed_record
 
 ALIVE_SECONDS = 10.0  # between two signs of life; chosen
@@ -400,12 +401,12 @@ def gpus_of_ranks(processes: int) -> list[str]:
     found = cuda_devices()
   except MeterError:
     return []
-  visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-  visible = visible if any(visible) else [str(d.index) for d in found]
+  names = [gpu_of(os.environ, place) for place in range(len(found))]
   # CUDA's word for a part of a board has no prefix that says so.
   return [
     name if d.uuid is None or name.startswith("MIG-") else f"GPU-{d.uuid}"
-    for d, name in list(zip(found, visible, strict=False))[:processes]
+    for d, name in zip(found[:processes], names, strict=False)
+    if name is not None
   ]
 
 

@@ -28,8 +28,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-import jaxpower
-from jaxpower import attempts, provenance
+from jaxpower import attempts, provenance, python_path
 from jaxpower.attempts import Attempt
 from jaxpower.config import COMMAND as A_COMMAND
 from jaxpower.config import ConfigError, Trial, processes_of, trial_id
@@ -59,6 +58,8 @@ from jaxpower.workers.places import WHOLE, Place
 
 EXIT_SECONDS = 10.0  # for a worker to end by itself, then it is killed; chosen
 PREPARE = "prepare"  # the phase before a worker's first trial
+
+COMPILED = "compiled"  # the folder of JAX's cache in a run folder
 
 # The variable with those variables of the sweep that a worker has otherwise.
 GIVEN = "JAXPOWER_GIVEN"
@@ -454,11 +455,8 @@ def environment(
   make the cost of compiling depend on what ran before; unless a folder for what
   is `compiled` is given, which is then of this run alone.
   """
-  package = pathlib.Path(jaxpower.__file__).parent.parent
-  path = [str(package), *variables.get("PYTHONPATH", "").split(os.pathsep)]
   own = {
-    # An empty entry is the current folder.
-    "PYTHONPATH": os.pathsep.join(filter(None, path)),
+    **python_path.of_child(variables),
     "PYTHONSAFEPATH": "1",  # nothing of a user's folder, in children as well
     "JAX_ENABLE_COMPILATION_CACHE": "false",
     "JAXPOWER_WORKER": "1",  # reads data itself (`jaxpower.data.own`)
