@@ -719,12 +719,31 @@ MOST_SHOWN = 60  # characters of a wrong name; chosen
 
 
 def unknown(what: str, name: str, names: Iterable[str]) -> str:
-  """Says that a name is unknown, with the nearest of the known names."""
+  """Says that a name is unknown, with the nearest of the known names.
+
+  Of a field's part, as `optimizer.lr`, that is no name of the field itself.
+  """
   names = sorted(names)
   name = name if len(name) <= MOST_SHOWN else f"{name[: MOST_SHOWN - 3]}..."
-  near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-  hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+  parent, dot, _ = name.rpartition(".")
+  beside = [each for each in names if dot and each.startswith(f"{parent}.")]
+  near = (
+    [each for each in (*beside, *names) if _abbreviates(name, each)]
+    or difflib.get_close_matches(name, beside, n=1, cutoff=0.5)
+    or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+  )
+  if near and near[0] != parent:
+    hint = f"did you mean {near[0]}?"
+  else:
+    hint = f"known: {', '.join(beside or names)}"
   return f"unknown {what} '{name}'; {hint}"
+
+
+def _abbreviates(name: str, other: str) -> bool:
+  """Whether a name has the initials of another's words: lr, learning_rate."""
+  words = other.rpartition(".")[2].split("_")
+  initials = "".join(word[:1] for word in words)
+  return len(words) > 1 and name.rpartition(".")[2] == initials
 
 
 def article(noun: str) -> str:

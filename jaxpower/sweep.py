@@ -14,7 +14,6 @@ energy.
 import dataclasses
 import functools
 import pathlib
-import statistics
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -129,16 +128,6 @@ class Plan:
   def numbers(self) -> dict[str, int]:
     """The place of each trial in the sweep, from 1, by trial id."""
     return {name: number for number, name in enumerate(self.ids, start=1)}
-
-  @functools.cached_property
-  def expected_seconds(self) -> float | None:
-    """The time that the trials left will take, at the mean of those recorded.
-
-    None before the first record.
-    """
-    seconds = [record.wall_seconds for record in self.recorded.values()]
-    seconds = [value for value in seconds if value is not None]
-    return len(self.left) * statistics.fmean(seconds) if seconds else None
 
   def job(self, trial: Trial) -> Job:
     """Returns what is to be done for a trial."""

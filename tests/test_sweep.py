@@ -156,7 +156,6 @@ def test_an_interrupted_sweep_goes_on(
   assert len(record_files.read(tmp_path).records) == 2
   plan = sweep.plan(asked(), tmp_path)
   assert len(plan.left) == 2
-  assert plan.expected_seconds == 20.0
   assert len(sweep.execute(plan)) == 4
   assert instant.runs == 4  # none that was recorded ran again
 
