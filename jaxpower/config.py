@@ -336,8 +336,9 @@ class Sweep(Conditions):
   A running trial writes a checkpoint at the first look after
   `checkpoint_minutes`, from which it goes on after a kill; 0: none but where
   it is asked to stop. With its record they are removed, unless
-  `keep_checkpoints`. With `compilation_cache` what JAX compiled is kept in the
-  run folder for the sweep's other workers.
+  `keep_checkpoints`. Its trained weights stay, unless `keep_weights` is false;
+  those that another trial starts from always do. With `compilation_cache` what
+  JAX compiled is kept in the run folder for the sweep's other workers.
 
   A command is ended, and its trial recorded as failed, after
   `timeout_seconds`; 0: no limit.
@@ -353,6 +354,7 @@ class Sweep(Conditions):
   phase_seconds: float = later(86_400.0, before=86_400.0)
   checkpoint_minutes: float = later(10.0, before=10.0)
   keep_checkpoints: bool = later(False, before=False)
+  keep_weights: bool = later(True, before=True)
   compilation_cache: bool = later(False, before=False)
   timeout_seconds: float = later(0.0, before=0.0)
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jaxpower import company, resume
+from jaxpower import company, resume, weights
 from jaxpower.config import ConfigError, Sweep, Trial, trial_id
 from jaxpower.folder import claims, record_files, record_keeper
 from jaxpower.messages import Progress
@@ -41,6 +41,7 @@ def run_trial(
   meter: str = "auto",
   retry_failed: bool = False,
   keep_checkpoints: bool = False,
+  keep_weights: bool = True,
   checkpoint_minutes: float = Sweep.checkpoint_minutes,
   compile_repeats: int = 1,
   limits: Limits = DEFAULT_LIMITS,
@@ -59,6 +60,7 @@ def run_trial(
     meter: auto, nvml, rapl or estimate.
     retry_failed: Whether it is run again where its record says failed.
     keep_checkpoints: Whether those inside the trial stay once it has a record.
+    keep_weights: Whether its trained weights do.
     checkpoint_minutes: Between two of them, from which it goes on after a kill.
     compile_repeats: How often each program is compiled, to measure it.
     limits: How long its worker is waited for.
@@ -92,10 +94,14 @@ def run_trial(
           _check_here(trial, workers)
           record = step.run(workers, job, heard, newest, claim)
         record = _told(record, place)
+        if not keep_weights:
+          record = dataclasses.replace(record, checkpoint=None)
         if not record_keeper.keep(claim, record, tell, stop=stop):
           raise Stopped
         if record.status != "failed" and not keep_checkpoints:
           resume.forget(folder, name)
+        if not keep_weights:
+          weights.forget(folder, name)
         return record
     except claims.TakenError:
       if time.monotonic() >= until or stop():

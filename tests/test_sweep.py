@@ -160,6 +160,17 @@ def test_an_interrupted_sweep_goes_on(
   assert instant.runs == 4  # none that was recorded ran again
 
 
+def test_weights_go_where_the_sweep_says_so_and_no_trial_needs_them(
+  tmp_path: pathlib.Path,
+) -> None:
+  sweep.run(asked(keep_weights=False), tmp_path / "batch")
+  assert not [*(tmp_path / "batch").glob("checkpoints/*")]
+  spare = dataclasses.replace(transferred(), keep_weights=False)
+  found = sweep.run(spare, tmp_path / "transfer")
+  left = {path.name for path in (tmp_path / "transfer").glob("checkpoints/*")}
+  assert left == {record.init_from for record in found} - {None}
+
+
 def test_a_failed_trial_is_recorded_and_the_sweep_goes_on(
   tmp_path: pathlib.Path, instant: type[InstantWorker]
 ) -> None:

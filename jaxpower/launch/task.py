@@ -46,6 +46,7 @@ class TrialTask:
   meter: str = "auto"
   retry_failed: bool = False
   keep_checkpoints: bool = False
+  keep_weights: bool = True
   checkpoint_minutes: float = Sweep.checkpoint_minutes
   compile_repeats: int = 1
   limits: Limits = DEFAULT_LIMITS
@@ -108,6 +109,7 @@ class _Running:
         meter=task.meter,
         retry_failed=task.retry_failed,
         keep_checkpoints=task.keep_checkpoints,
+        keep_weights=task.keep_weights,
         checkpoint_minutes=task.checkpoint_minutes,
         compile_repeats=task.compile_repeats,
         limits=task.limits,
