@@ -390,11 +390,13 @@ def _train(context: Context, prepared: Prepared) -> tuple[Any, Part]:
   train = monitor.measured("train", steps=steps)(wing.train)
   evaluate = monitor.measured("eval", steps=placed.passes[split])(wing.evaluate)
   done, loss, saved = prepared.earlier, math.nan, time.monotonic()
+  trained = 0.0  # seconds, of this attempt
   while not _is_over(trial, done, segments):
     segment, waits = len(done.results), done.waits
     if segment > 0:
+      began = time.monotonic()
       state, loss, waited = train(programs, state, placed, segment - 1)
-      waits = (*waits, waited)
+      waits, trained = (*waits, waited), trained + time.monotonic() - began
     metrics = evaluate(programs, state, placed, split)
     result = EvalResult(
       examples=segment * steps * trial.batch_size,
@@ -406,7 +408,7 @@ def _train(context: Context, prepared: Prepared) -> tuple[Any, Part]:
     )
     results = (*done.results, result)
     done = dataclasses.replace(done, results=results, waits=waits)
-    _look(context, result)
+    _look(context, result, trained)
     if context.stop():
       _save(context, state, done)
       raise Stopped
@@ -424,8 +426,8 @@ def _is_over(trial: Trial, done: Part, segments: int) -> bool:
   return len(done.results) > segments or accounting.is_over(trial, done.results)
 
 
-def _look(context: Context, result: EvalResult) -> None:
-  """Tells what a look at training saw."""
+def _look(context: Context, result: EvalResult, seconds: float) -> None:
+  """Tells what a look at training saw, after so many seconds of training."""
   context.journal.look(result.examples, accuracy=result.accuracy)
   context.tell(
     Progress(
@@ -433,6 +435,7 @@ def _look(context: Context, result: EvalResult) -> None:
       examples=result.examples,
       accuracy=result.accuracy,
       joules=context.monitor.joules_so_far("train"),
+      seconds=seconds,
     )
   )
 
