@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jaxpower import company, resume
+from jaxpower import company, resume, weights
 from jaxpower.config import ConfigError, Sweep, Trial, trial_id
 from jaxpower.folder import claims, record_files, record_keeper
 from jaxpower.messages import Progress
@@ -41,6 +41,7 @@ def run_trial(
   meter: str = "auto",
   retry_failed: bool = False,
   keep_checkpoints: bool = False,
+  keep_weights: bool = True,
   checkpoint_minutes: float = Sweep.checkpoint_minutes,
   timeout_seconds: float = Sweep.timeout_seconds,
   compilation_cache: bool = Sweep.compilation_cache,
@@ -61,6 +62,7 @@ def run_trial(
     meter: auto, nvml, rapl or estimate.
     retry_failed: Whether it is run again where its record says failed.
     keep_checkpoints: Whether those inside the trial stay once it has a record.
+    keep_weights: Whether its trained weights do.
     checkpoint_minutes: Between two of them, from which it goes on after a kill.
     timeout_seconds: After which a command is ended; 0: never.
     compilation_cache: Whether what JAX compiles is kept in the folder, for the
@@ -103,10 +105,14 @@ def run_trial(
           _check_here(trial, workers)
           record = step.run(workers, job, heard, newest, claim)
         record = _told(record, place)
+        if not keep_weights:
+          record = dataclasses.replace(record, checkpoint=None)
         if not record_keeper.keep(claim, record, tell, stop=stop):
           raise Stopped
         if record.status != "failed" and not keep_checkpoints:
           resume.forget(folder, name)
+        if not keep_weights:
+          weights.forget(folder, name)
         return record
     except claims.TakenError:
       if time.monotonic() >= until or stop():

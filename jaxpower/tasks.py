@@ -110,6 +110,7 @@ def _arguments(plan: Plan, trial: Trial) -> dict[str, Any]:
     "meter": plan.meter,
     "retry_failed": plan.retry_failed,
     "keep_checkpoints": plan.sweep.keep_checkpoints,
+    "keep_weights": plan.keeps_weights(trial),
     "checkpoint_minutes": plan.sweep.checkpoint_minutes,
     "timeout_seconds": plan.sweep.timeout_seconds,
     "compilation_cache": plan.sweep.compilation_cache,

@@ -225,7 +225,7 @@ def record_of(folder: pathlib.Path) -> TrialRecord:
 
 
 @pytest.mark.parametrize(
-  "framework", ["jax", pytest.param("torch", marks=pytest.mark.slow)]
+  "framework", ["jax", pytest.param("torch", marks=pytest.mark.proof)]
 )
 def test_a_trial_over_two_hosts_has_one_record(
   framework: str, tmp_path: pathlib.Path

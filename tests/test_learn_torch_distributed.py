@@ -98,7 +98,7 @@ def two_processes() -> Iterator[None]:
   """Trains with two processes where a trial has two devices; leaves none."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv(devices.CPU_PROCESSES, "2")
-    patch.setattr("jaxpower.trial.INFER_SECONDS", 0.01)
+    patch.setattr("jaxpower.trial.INFER_PERIODS", 0.1)
     yield
     coordinator.stop()
   assert own_children() == []

@@ -122,3 +122,19 @@ def test_what_is_started_in_a_place_has_its_cores_alone() -> None:
     seen = subprocess.check_output([sys.executable, "-c", ask], text=True)
   assert seen.split() == [str(first)]
   assert os.sched_getaffinity(0) == cores
+
+
+def test_a_place_is_narrowed_to_some_of_its_cores() -> None:
+  usable = os.sched_getaffinity(0)
+  one = WHOLE.narrowed(1)
+  assert (one.cores_usable, set(one.cores) <= usable) == (1, True)
+  assert WHOLE.narrowed(0) is WHOLE
+  assert WHOLE.cores_usable == len(usable)
+  assert Place(cores=(3, 5), at_once=2).narrowed(1).at_once == 2
+
+
+def test_what_is_started_in_a_narrowed_place_has_its_cores() -> None:
+  code = "import os; print(len(os.sched_getaffinity(0)))"
+  with WHOLE.narrowed(1).held():
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+  assert done.stdout.strip() == b"1"

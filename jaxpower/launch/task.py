@@ -46,6 +46,7 @@ class TrialTask:
   meter: str = "auto"
   retry_failed: bool = False
   keep_checkpoints: bool = False
+  keep_weights: bool = True
   checkpoint_minutes: float = Sweep.checkpoint_minutes
   timeout_seconds: float = Sweep.timeout_seconds
   compilation_cache: bool = Sweep.compilation_cache

@@ -92,6 +92,7 @@ CHOICES = {
   "execution.layout": LAYOUTS,
 }
 AT_LEAST = {
+  "cores": 0,
   "devices": 0,
   "idle_seconds": 0,
   "optimizer.weight_decay": 0,
@@ -125,6 +126,7 @@ AT_MOST = {
   "accumulation": 2**31 - 1,
   "batch_size": 2**31 - 1,
   "budget_examples": 10**15,
+  "cores": 10_000,
   "devices": 10_000,
   "evaluate_every_examples": 10**15,
   "execution.autotune_level": 5,

@@ -42,6 +42,18 @@ class Place:
     return {VISIBLE: ",".join(self.gpus)} if self.gpus else {}
 
   @property
+  def cores_usable(self) -> int:
+    """Counts the logical cores that its worker may run on."""
+    return len(self.cores or usable_cpus())
+
+  def narrowed(self, cores: int) -> "Place":
+    """Returns the place with so many of its cores; 0: with all of them."""
+    if not cores:
+      return self
+    every = by_physical_core(frozenset(self.cores) or usable_cpus())
+    return dataclasses.replace(self, cores=tuple(sorted(every[:cores])))
+
+  @property
   def name(self) -> str:
     """Names it in a line: its boards or its cores."""
     if self.gpus:

@@ -23,6 +23,7 @@ from typing import Any
 from jaxpower import attempts, machine, provenance
 from jaxpower.config import COMMAND, ConfigError, Trial, trial_id
 from jaxpower.hosts.part import followed_part_of
+from jaxpower.idle import Idle, measured_by
 from jaxpower.messages import (
   Alive,
   Check,
@@ -200,11 +201,16 @@ class Host:
       from jaxpower.learn.distributed import coordinator
 
       coordinator.start(processes, gpus_of_ranks(processes))
+    if framework == "jax":
+      from jaxpower.learn import cores
+
+      cores.start()
     self._meter = meter
     self._framework = framework
     self._wing = wing_of(framework)
     self._cache = ProgramCache()
     self._prepared = False
+    self._idle: Idle | None = None
 
   def ready(self) -> Ready:
     """Describes devices and meter. Raises MeterError or RuntimeError."""
@@ -273,6 +279,7 @@ class Host:
   def _record(self, task: Task, orders: Orders, sender: Sender) -> Any:
     from jaxpower import billing, trial
 
+    began = time.monotonic()
     if not self._prepared:
       sender.send(Progress(phase=PREPARE))
       self._wing.prepare_compiler(self._framework)
@@ -301,7 +308,9 @@ class Host:
         stop=orders.stop.is_set,
         compile_repeats=task.compile_repeats,
         checkpoint_minutes=task.checkpoint_minutes,
+        idle=self._idle,
       )
+    self._idle = measured_by(task.trial, record, began) or self._idle
     return _with_settings(record, asked, facts) if asked else record
 
   def _monitor(
