@@ -51,7 +51,8 @@ def equal_trials(
   folder: pathlib.Path, names: Iterable[str]
 ) -> dict[str, list[TrialRecord]]:
   """Finds records of trials in the run folders beside one, by their names."""
-  beside, names = folder.absolute().parent, list(names)
+  beside = folder.absolute().parent
+  places = {name: place for place, name in enumerate(names)}
   if not beside.is_dir():
     return {}
   found: dict[str, list[TrialRecord]] = {}
@@ -59,7 +60,9 @@ def equal_trials(
   for other in folders[:MOST_FOLDERS]:
     records = [
       record
-      for name in names
+      for name in sorted(
+        places.keys() & record_files.trial_ids(other), key=places.__getitem__
+      )
       if (record := record_files.newest(other, name)) is not None
       and record.status != "failed"
     ]

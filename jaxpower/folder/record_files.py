@@ -153,6 +153,11 @@ def newest(folder: pathlib.Path, trial_id: str) -> TrialRecord | None:
     return None
 
 
+def trial_ids(folder: pathlib.Path) -> set[str]:
+  """Lists the ids of trials that have a file; lines are not looked at."""
+  return {match["id"] for match in _names(folder)}
+
+
 def exist(folder: pathlib.Path) -> bool:
   """Whether a folder has records, readable or not."""
   lines = any((folder / name).exists() for name in (LINES, ARCHIVE))
