@@ -107,8 +107,11 @@ def quotation(marker: str) -> str:
   lines = printed(folder).splitlines()
   if marker.endswith(TABLE_AND_SENTENCE):
     first_section = itertools.takewhile(bool, lines)
-    *table, sentence = first_section
-    lines = [*itertools.takewhile(is_row, table), "", sentence]
+    told = list(first_section)
+    points = [line for line in told if line.startswith("- ")]
+    verdict = told[len(told) - len(points) - 1]
+    table = itertools.takewhile(is_row, told)
+    lines = [*table, "", verdict, *points]
   wrapped = (
     line if is_row(line) else textwrap.fill(line, WIDTH) for line in lines
   )
@@ -223,7 +226,7 @@ def meanings() -> dict[str, str]:
     "processes": f"{others('processes')}: over how many processes of JAX a"
     " trial on several devices is divided ([processes.md](processes.md))",
     "sharding": f"{others('sharding')}: whether weights and moments are whole"
-    " on each device, or divided over them; `fsdp` in JAX alone",
+    " on each device, or divided over them; not in `torch_compile`",
     "streaming": f"{others('streaming')}: whether a dataset stays on the host"
     " ([data.md](data.md))",
     "task_weighting": f"{others('task_weighting')}: the weights are learned",

@@ -68,7 +68,12 @@ def seconds(text: str) -> float:
 
 def idle_seconds(text: str) -> float:
   """Parses a number of seconds, or 0 for none."""
-  return 0.0 if text == "0" else seconds(text)
+  try:
+    return float(text) and seconds(text)
+  except (ValueError, argparse.ArgumentTypeError):
+    raise argparse.ArgumentTypeError(
+      f"{text!r} is not 0, nor 0.001 to 3600 seconds"
+    ) from None
 
 
 def turns(text: str) -> int:
@@ -157,7 +162,8 @@ def _add_measure(commands: Any) -> None:
     type=idle_seconds,
     default=1.0,
     metavar="S",
-    help="measure idle power this long before the command (default 1, 0: not)",
+    help="measure idle power this long before the command (default 1, 0: not;"
+    " a model's is known without)",
   )
   parser.add_argument(
     "-r",

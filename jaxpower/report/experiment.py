@@ -1,4 +1,4 @@
-"""Says what was trained: the experiment behind a report, fact by fact.
+"""Says what was trained and how to repeat it: the experiment behind a report.
 
 A page that is sent by mail must say what it is about: model, data, optimizer,
 what was varied, every other field that is not the default, target and budget,
@@ -9,9 +9,14 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jaxpower.config import Trial, completed, to_dict
+from jaxpower.config import COMMAND, Trial, completed, to_dict
 from jaxpower.records import TrialRecord
-from jaxpower.report.compare.comparable import flat, is_seed, pretraining
+from jaxpower.report.compare.comparable import (
+  flat,
+  is_seed,
+  is_seen,
+  pretraining,
+)
 from jaxpower.report.compare.comparison import Compared
 from jaxpower.report.compare.costs import all_known, all_phases
 from jaxpower.wording import (
@@ -29,6 +34,8 @@ MOST_VALUES = 12  # of one field, named; of more, their number
 TOLD = {"data", "tasks", "framework", "target_accuracy", "budget_examples"}
 NOT_TOLD = {"idle_seconds", "evaluate_every_examples"}
 ALWAYS = ("optimizer.learning_rate", "batch_size")
+# Of training alone: a command that does not name them has its own.
+OF_TRAINING = ("model.", "optimizer.", "batch_size", "evaluate_every_examples")
 
 
 def facts(compared: Compared) -> dict[str, str]:
@@ -48,29 +55,48 @@ def facts(compared: Compared) -> dict[str, str]:
     "varied": "; ".join(_varied(trials, path) for path in varied),
     "fixed": _fixed(configs, varied),
     "target": _values(configs, "target_accuracy", percent),
-    "budget": f"{_values(configs, 'budget_examples')} examples, evaluated every"
-    f" {_values(configs, 'evaluate_every_examples')}",
+    "budget": f"{_values(configs, 'budget_examples')} examples,"
+    f" {_every(configs)}",
     "seeds": f"{len({t.seed for t in trials})}, {count(len(trials), 'trial')}",
-    "cost of all trials": _spent(compared.attempts or compared.records),
+    "whole sweep": _spent(compared.attempts or compared.records),
     "run": _when(trials),
     "command": _command(compared.sweep, trials),
   }
 
 
 def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns a trial's config flat, by dotted path, as of today's version."""
+  """Returns a trial's config flat, by dotted path, as of today's version.
+
+  Without seeds, and what a command does not see.
+  """
   whole = completed(Trial, dict(config))
-  return {path: item for path, item in flat(whole).items() if not is_seed(path)}
+  return {
+    path: item
+    for path, item in flat(whole).items()
+    if not is_seed(path)
+    and (not path.startswith(OF_TRAINING) or is_seen(whole, path))
+  }
 
 
 def _values(
-  configs: Iterable[Mapping[str, Any]], path: str, word: Any = value
+  configs: Sequence[Mapping[str, Any]], path: str, word: Any = value
 ) -> str:
   """Writes the values that a field takes, those of few trials too."""
   words = dict.fromkeys(word(c[path]) for c in configs if path in c)
   if len(words) > MOST_VALUES:
     return f"{len(words)} values"
-  return join_names(list(words)) if words else "unknown"
+  if words:
+    return join_names(list(words))
+  commands = all(config.get("framework") == COMMAND for config in configs)
+  return "the command's own" if commands else "unknown"
+
+
+def _every(configs: Sequence[Mapping[str, Any]]) -> str:
+  """Says how often was evaluated."""
+  path = "evaluate_every_examples"
+  if any(path in config for config in configs):
+    return f"evaluated every {_values(configs, path)}"
+  return "evaluated where the command reports"
 
 
 def _varied(trials: Sequence[TrialRecord], path: str) -> str:
@@ -130,3 +156,65 @@ def _command(sweep: Mapping[str, Any], trials: Sequence[TrialRecord]) -> str:
   commands.append(sweep.get("command_line"))
   typed = [c for c in commands if isinstance(c, list | tuple) and c]
   return shlex.join(map(str, typed[-1])) if typed else ""
+
+
+def to_repeat(compared: Compared) -> list[tuple[str, str]]:
+  """Lists the steps that repeat a sweep: what to do, and what to type.
+
+  What records do not know is left out; empty without trials.
+  """
+  trials = compared.trials
+  if not trials:
+    return []
+  command = _command(compared.sweep, trials)
+  sets = sorted({str(t.config["data"]) for t in trials if t.config.get("data")})
+  steps = [
+    _checkout(trials),
+    _install(trials),
+    *(
+      (
+        f"Prepare {name}, unless it comes with jaxpower.",
+        shlex.join(["python", "scripts/prepare_data.py", name]),
+      )
+      for name in sets
+    ),
+    (
+      "Run the sweep. Here it took"
+      f" {_spent(compared.attempts or compared.records)}.",
+      command,
+    ),
+    (
+      "Compare with the records of this page: seeds are the same, so what"
+      " differs is the machine and the noise.",
+      "python scripts/report.py THIS_FOLDER YOUR_FOLDER",
+    ),
+  ]
+  return [(what, typed) for what, typed in steps if typed]
+
+
+def _checkout(trials: Sequence[TrialRecord]) -> tuple[str, str]:
+  """Says which revision ran; of several only that there are several."""
+  revisions = dict.fromkeys(
+    str(r) for t in trials if (r := t.provenance.get("git_revision"))
+  )
+  if len(revisions) != 1:
+    return "", ""
+  revision = next(iter(revisions))
+  changed = ", which had changes that were not committed"
+  return (
+    f"Take this revision{changed if revision.endswith('+') else ''}.",
+    f"git checkout {revision.rstrip('+')}",
+  )
+
+
+def _install(trials: Sequence[TrialRecord]) -> tuple[str, str]:
+  """Says which versions there were, by the newest trial."""
+  versions = dict(trials[-1].provenance.get("versions") or {})
+  python = versions.pop("python", "")
+  versions.pop("jaxpower", None)  # the revision, or the wheel
+  pins = [f"{package}=={version}" for package, version in versions.items()]
+  where = f" for Python {python}" if python else ""
+  return (
+    f"Install these versions{where}.",
+    shlex.join(["pip", "install", *pins]) if pins else "",
+  )
