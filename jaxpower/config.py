@@ -255,6 +255,10 @@ class Conditions:
   since one process for several is where NCCL hangs, on CPUs one. PyTorch has a
   process for each device in any case.
 
+  `cores` is how many logical cores of the CPU a trial may use, whatever it does
+  there; 0 leaves it all that the sweep has. A trial of another number has
+  another worker, since frameworks look at the cores when they start.
+
   `tasks` are labels of the dataset; where `data` is "a+b", datasets mixed in
   every batch, the tasks are "a" and "b". One network learns all of them, with
   a head for each. `targets` and `task_weights` are keyed by task; a task
@@ -298,6 +302,7 @@ class Conditions:
   data_sharding: str = later("auto", before="auto")  # "replicated", "divided"
   batch_norm: str = later("device", before="device")  # over a "global" batch
   processes: str = later("auto", before="auto")  # "one", or one a "device"
+  cores: int = later(0, before=0)  # of the CPU, that it may use; 0: all
   transfer: Transfer = dataclasses.field(default_factory=Transfer)
   framework: str = "jax"
   execution: Execution = dataclasses.field(

@@ -56,9 +56,7 @@ from jaxpower.workers import places, step
 from jaxpower.workers.patience import Limits
 from jaxpower.workers.places import WHOLE, Place
 from jaxpower.workers.step import Heard, Job, Stopped
-from jaxpower.workers.worker import Worker, Workers
-
-COMPILED = "compiled"  # the folder of JAX's cache in a run folder
+from jaxpower.workers.worker import COMPILED, Worker, Workers
 
 # Called with the number of the trial (from 1), the trial and its news.
 Watch = Callable[[int, Trial, Progress | TrialRecord], None]
