@@ -228,6 +228,11 @@ def setting(values: Mapping[str, Any]) -> str:
   )
 
 
+def values_of(values: Mapping[str, Any]) -> str:
+  """Names a setting without its fields: "64, 0.001"."""
+  return ", ".join(map(value, values.values()))
+
+
 def opening(values: Mapping[str, Any]) -> str:
   """Names a setting at the head of a sentence: "Batch 64"."""
   return capitalised(setting(values) or "this setting")

@@ -35,6 +35,16 @@ def pytest_configure(config: pytest.Config) -> None:
       os.environ.pop(name, None)
 
 
+@pytest.fixture(autouse=True)
+def without_pdf(
+  request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """Draws no PDF but where a test is of it: fonts take 0.3 s a figure."""
+  figures = sys.modules.get("jaxpower.report.render.figures")
+  if figures and not request.node.get_closest_marker("pdf"):
+    monkeypatch.setattr(figures, "KINDS", ("png", "svg"))
+
+
 def pytest_collection_modifyitems(
   config: pytest.Config, items: list[pytest.Item]
 ) -> None:

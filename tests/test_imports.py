@@ -377,12 +377,13 @@ DOORS = {
 # Inside report: numbers, what is given, questions, and last who shows them.
 REPORT_DOORS = {
   "cells": {"compare"},
+  "charts": set(),
   "compare": set(),
   "experiment": {"compare"},
-  "findings": {"compare"},
+  "findings": {"charts", "compare"},
   "given": {"compare"},
-  "questions": {"cells", "compare", "findings", "given"},
-  "render": {"cells", "compare", "experiment", "findings"},
+  "questions": {"cells", "charts", "compare", "findings", "given"},
+  "render": {"cells", "charts", "compare", "experiment", "findings"},
   "report": {"compare", "findings", "given", "questions", "render"},
   "share": set(),
 }

@@ -16,6 +16,8 @@ from jaxpower.report.render.energy_accuracy_figure import (
   energy_accuracy,
   median_trial,
 )
+from jaxpower.report.render.figure_style import shades
+from jaxpower.report.render.inline_svg import contrast
 
 
 def draw(records):
@@ -183,6 +185,7 @@ def test_panels_of_three_comparisons_stand_in_two_rows():
   assert len({axes.get_position().y0 for axes in figure.axes}) == 2
 
 
+@pytest.mark.pdf
 @pytest.mark.parametrize("name", ["cost", "energy_accuracy", "pareto"])
 def test_dollar_signs_in_a_name_are_no_formula(name: str) -> None:
   broken = r"$x$ $\frac{1$ a_b"
@@ -192,5 +195,25 @@ def test_dollar_signs_in_a_name_are_no_formula(name: str) -> None:
     for seed in range(3)
   ]
   figure = Figure(name, compare(trials), "")
-  kinds = [kind for _, kind, _ in figures.draw(figure)]
-  assert kinds == ["png", "svg", "pdf"]
+  drawn = figures.draw(figure)
+  assert [*drawn.files] == ["png", "svg", "pdf"]
+  for svg in (drawn.wide, drawn.narrow):
+    assert r"$\frac{1$" in "".join(ET.fromstring(svg).itertext())
+
+
+def test_what_no_file_may_hold_is_escaped() -> None:
+  names = ("a\x1b[2J\x00", "b\u202e")  # a terminal's, and a turn of direction
+  trials = [
+    record(n, seed, 100.0 * n, varied={"model.name": name})
+    for n, name in enumerate(names, start=1)
+    for seed in range(2)
+  ]
+  drawn = figures.draw(Figure("cost", compare(trials), ""))
+  words = [*ET.fromstring(drawn.wide).itertext()]
+  assert "a\\x1b[2J\\x00" in words and "b\\u202e" in words
+
+
+def test_nine_colours_are_told_apart_on_white() -> None:
+  found = shades(9)
+  assert min(contrast(color, "#ffffff") for color in found) >= 3
+  assert len(set(found)) == 9

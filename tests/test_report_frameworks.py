@@ -14,6 +14,7 @@ from jaxpower.report.findings import Section
 from jaxpower.report.given import Given
 from jaxpower.report.questions import frameworks
 from jaxpower.report.render import page
+from jaxpower.report.render.figures import Drawn
 
 OTHER_GPU = "GPU-91bc77e2-0d4f-4a3b-8c61-7e5f2a9b0c1d"
 
@@ -427,10 +428,13 @@ def test_a_warning_is_red_where_there_is_colour(terminal):
 
 
 def test_a_warning_is_red_on_the_page():
-  images = {
-    f"{name}.svg": b"" for name in ("cost", "energy_accuracy", "pareto")
+  made = report.make(apart())
+  drawn = {
+    figure.name: Drawn(figure.name, {"svg": b"<svg/>"}, b"<svg/>")
+    for section in made.sections
+    for figure in section.figures
   }
-  text = page.render(report.make(apart()), "x", images, ())
+  text = page.render(made, "x", drawn, ())
   assert '<p class="warning">WARNING: jax and torch were not' in text
   assert ".warning { color: var(--alarm)" in text
 

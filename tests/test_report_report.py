@@ -22,12 +22,12 @@ from jaxpower.report.report import QUESTIONS, make
 
 SWEEP = {"config": {"vary": {"batch_size": [64, 256]}, "seeds": 3}}
 FILES = [
-  "cost.pdf",
   "cost.png",
   "cost.svg",
-  "energy_accuracy.pdf",
   "energy_accuracy.png",
   "energy_accuracy.svg",
+  "phases.png",
+  "phases.svg",
   "report.html",
   "summary.csv",
   "trials.csv",
@@ -99,12 +99,15 @@ def test_it_says_what_is_not_yet_recorded():
 def test_shown_on_no_terminal(tmp_path):
   made = report.write(tmp_path, {}, seeds(64, 204) + seeds(256, 408))
   assert printed(made).splitlines()[-3:] == [
-    "Batch 64 was cheapest: 204 J to 80 %. Batch 256 cost 2.0 times as much."
-    " With one seed there is no interval.",
+    "2 trials took 632 J: train 97 % and eval 3 %.",
     str(tmp_path / "report.html"),
-    "beside it: trials.csv, summary.csv, cost.png .svg .pdf,"
-    " energy_accuracy.png .svg .pdf",
+    "beside it: trials.csv, summary.csv, cost.png .svg,"
+    " energy_accuracy.png .svg, phases.png .svg",
   ]
+  assert (
+    "Batch 64 was cheapest: 204 J to 80 %. Batch 256 cost 2.0 times as much.\n"
+    "- With one seed there is no interval.\n" in printed(made)
+  )
 
 
 def test_two_kinds_of_board_are_told_apart():
@@ -116,6 +119,7 @@ def test_two_kinds_of_board_are_told_apart():
   assert [section.title for section in made.sections] == [
     "NVIDIA H100",
     "NVIDIA H200",
+    "Energy by phase",
   ]
   assert made.notes == (
     "These comparisons are not pooled: kind of device differs.",
@@ -127,7 +131,8 @@ def test_two_kinds_of_board_are_told_apart():
 def test_targets_are_told_apart():
   other = seeds(64, 400, target_accuracy=0.85)
   made = report.make(seeds(64, 204) + other)
-  assert [section.title for section in made.sections] == ["to 80 %", "to 85 %"]
+  titles = [section.title for section in made.sections]
+  assert titles == ["to 80 %", "to 85 %", "Energy by phase"]
 
 
 GRID = {
@@ -142,7 +147,7 @@ def test_a_grid_has_its_details_and_its_fronts(tmp_path):
   made = report.write(tmp_path, {}, grid(GRID))
   names = {path.name for path in made.paths}
   assert {"pareto.png", "pareto.svg"} <= names
-  cheapest, fields = made.sections
+  cheapest, fields, _ = made.sections
   assert [table.columns[0] for table in cheapest.tables] == ["batch"]
   assert [table.columns[0] for table in fields.tables] == ["batch"]
   text = printed(made)
@@ -153,7 +158,7 @@ def test_a_grid_has_its_details_and_its_fronts(tmp_path):
 def test_two_settings_make_no_front(tmp_path):
   made = report.write(tmp_path, {}, seeds(64, 204) + seeds(256, 408))
   assert not any("pareto" in path.name for path in made.paths)
-  (section,) = made.sections
+  section = made.sections[0]
   assert section.lines == ()
   assert len(section.tables) == 1
 
@@ -165,7 +170,8 @@ def test_no_records():
 def test_failed_trials_alone_still_make_a_report(tmp_path):
   made = report.write(tmp_path, SWEEP, [record(64, 0, status="failed")])
   assert made.sentence == "Every trial failed: worker died (signal 9)."
-  assert len(made.paths) == len(FILES)
+  # There is no energy to draw by phase.
+  assert len(made.paths) == len(FILES) - 2
 
 
 def test_matplotlib_is_loaded_only_to_draw():
@@ -215,7 +221,9 @@ def test_estimated_stands_wherever_a_joule_does():
   for part in (trials, trials[:3]):
     made = make(part, given=Given(assumptions=assumed))
     sentences = "\n".join(
-      line for s in made.sections for line in (s.lead, *s.lines, *_notes(s))
+      line
+      for s in made.sections
+      for line in (s.lead, *s.sure, *s.lines, *_notes(s))
     )
     bare = re.findall(r"\d [kMGm]?J\b(?! estimated)", sentences)
     assert bare == [], sentences
@@ -233,12 +241,12 @@ def _notes(section):
 def test_a_ratio_of_cpu_time_is_called_so():
   facts = {"meter": modelled(), "estimated": True}
   trials = [t for b in (16, 64, 256) for t in seeds(b, 200 + b, **facts)]
-  cheapest, limits = make(trials).sections
+  cheapest, limits, _ = make(trials).sections
   assert "ratio of CPU time" in cheapest.tables[0].columns
   assert "are ratios of CPU time" in limits.lines[0]
   *_, pareto = cheapest.figures
   assert "Right" not in pareto.caption
-  (measured,) = make(
+  measured, _ = make(
     [t for b in (16, 64, 256) for t in seeds(b, 200 + b)]
   ).sections
   assert "ratio" in measured.tables[0].columns
@@ -254,6 +262,8 @@ def test_every_question_is_asked_in_its_place():
     "systems",
     "limits",
     "which_field",
+    "phases",
+    "power",
     "devices",
     "frameworks",
     "transfer",
@@ -269,7 +279,7 @@ def test_references_and_life_cycle_are_on_the_page_too(tmp_path):
   given = Given((reference,), {"pue": pue})
   made = report.write(tmp_path, SWEEP, seeds(64, 204, 212), given)
   page = (tmp_path / "report.html").read_text()
-  assert len(made.sections) == 3
+  assert len(made.sections) == 4
   for section in made.sections[1:]:
     assert f"<h2>{section.title}</h2>" in page
     assert all(f"<p>{escape(line)}</p>" in page for line in section.lines)

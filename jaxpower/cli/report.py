@@ -18,7 +18,12 @@ from jaxpower.readers import ReadError
 from jaxpower.records import RecordError, TrialRecord
 from jaxpower.report import share
 from jaxpower.report.compare.comparable import By, pool
-from jaxpower.report.given import Given, assumptions_file, reference_files
+from jaxpower.report.given import (
+  Given,
+  assumptions_file,
+  reference_files,
+  timelines,
+)
 from jaxpower.report.given.assumptions_file import AssumptionError
 from jaxpower.report.given.references import BadReferenceError
 from jaxpower.report.render.terminal import say, show
@@ -92,6 +97,8 @@ def main(
       {} if lifecycle is None else assumptions_file.read(path_of(lifecycle)),
     )
     paths = dict.fromkeys(map(path_of, folders))
+    if out is not None and not shared:  # domains of timelines name boards
+      given = dataclasses.replace(given, timelines=timelines.find(paths))
     runs = [read(path, strict) for path in paths]
     if shared:
       runs = _without_owner(runs)
@@ -113,7 +120,7 @@ def main(
     show(make(run.newest, run.sweep, alone, attempts, by, run.notes), console)
   say(f"\n{len(runs)} run folders compared", console)
   pooled = pool(record for run in runs for record in run.newest)
-  together = Given(references=given.references)
+  together = dataclasses.replace(given, assumptions={})
   _report(out, runs, console, pooled, together, by)
   return 0
 

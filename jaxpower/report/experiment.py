@@ -1,4 +1,4 @@
-"""Says what was trained: the experiment behind a report, fact by fact.
+"""Says what was trained and how to repeat it: the experiment behind a report.
 
 A page that is sent by mail must say what it is about: model, data, optimizer,
 what was varied, every other field that is not the default, target and budget,
@@ -58,7 +58,7 @@ def facts(compared: Compared) -> dict[str, str]:
     "budget": f"{_values(configs, 'budget_examples')} examples,"
     f" {_every(configs)}",
     "seeds": f"{len({t.seed for t in trials})}, {count(len(trials), 'trial')}",
-    "cost of all trials": _spent(compared.attempts or compared.records),
+    "whole sweep": _spent(compared.attempts or compared.records),
     "run": _when(trials),
     "command": _command(compared.sweep, trials),
   }
@@ -156,3 +156,65 @@ def _command(sweep: Mapping[str, Any], trials: Sequence[TrialRecord]) -> str:
   commands.append(sweep.get("command_line"))
   typed = [c for c in commands if isinstance(c, list | tuple) and c]
   return shlex.join(map(str, typed[-1])) if typed else ""
+
+
+def to_repeat(compared: Compared) -> list[tuple[str, str]]:
+  """Lists the steps that repeat a sweep: what to do, and what to type.
+
+  What records do not know is left out; empty without trials.
+  """
+  trials = compared.trials
+  if not trials:
+    return []
+  command = _command(compared.sweep, trials)
+  sets = sorted({str(t.config["data"]) for t in trials if t.config.get("data")})
+  steps = [
+    _checkout(trials),
+    _install(trials),
+    *(
+      (
+        f"Prepare {name}, unless it comes with jaxpower.",
+        shlex.join(["python", "scripts/prepare_data.py", name]),
+      )
+      for name in sets
+    ),
+    (
+      "Run the sweep. Here it took"
+      f" {_spent(compared.attempts or compared.records)}.",
+      command,
+    ),
+    (
+      "Compare with the records of this page: seeds are the same, so what"
+      " differs is the machine and the noise.",
+      "python scripts/report.py THIS_FOLDER YOUR_FOLDER",
+    ),
+  ]
+  return [(what, typed) for what, typed in steps if typed]
+
+
+def _checkout(trials: Sequence[TrialRecord]) -> tuple[str, str]:
+  """Says which revision ran; of several only that there are several."""
+  revisions = dict.fromkeys(
+    str(r) for t in trials if (r := t.provenance.get("git_revision"))
+  )
+  if len(revisions) != 1:
+    return "", ""
+  revision = next(iter(revisions))
+  changed = ", which had changes that were not committed"
+  return (
+    f"Take this revision{changed if revision.endswith('+') else ''}.",
+    f"git checkout {revision.rstrip('+')}",
+  )
+
+
+def _install(trials: Sequence[TrialRecord]) -> tuple[str, str]:
+  """Says which versions there were, by the newest trial."""
+  versions = dict(trials[-1].provenance.get("versions") or {})
+  python = versions.pop("python", "")
+  versions.pop("jaxpower", None)  # the revision, or the wheel
+  pins = [f"{package}=={version}" for package, version in versions.items()]
+  where = f" for Python {python}" if python else ""
+  return (
+    f"Install these versions{where}.",
+    shlex.join(["pip", "install", *pins]) if pins else "",
+  )

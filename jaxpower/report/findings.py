@@ -4,8 +4,10 @@ Questions make Sections; renderers (terminal, page) show them and add nothing.
 """
 
 import pathlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jaxpower.report.charts import Chart
 from jaxpower.report.compare.comparison import Compared, Comparison
 
 # Trials of a comparison that a figure draws beside the median ones; of more,
@@ -26,10 +28,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-  """A picture to draw: which kind, of which comparisons, its caption."""
+  """A picture to draw: the name of its files, its panels, its caption.
+
+  Panels are of one kind: comparisons, of which `name` says what is drawn, or
+  charts, which say it themselves.
+  """
 
   name: str
-  comparisons: tuple[Comparison, ...]
+  panels: Sequence[Comparison] | Sequence[Chart]
   caption: str
 
 
@@ -37,12 +43,14 @@ class Figure:
 class Section:
   """The answer to one question.
 
-  `lead` is the answer in a sentence or a few; `lines` are further sentences,
-  to stand below the tables. `warnings` are shown in red.
+  `lead` is the answer in a sentence or two; `sure` says how sure it is, a point
+  each; `lines` are further sentences, to stand below the tables. `warnings` are
+  shown in red.
   """
 
   title: str
   lead: str = ""
+  sure: tuple[str, ...] = ()
   warnings: tuple[str, ...] = ()
   tables: tuple[Table, ...] = ()
   lines: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from jaxpower.report import questions
 from jaxpower.report.compare.comparable import By, unlike
 from jaxpower.report.compare.comparison import Compared, compare_all
 from jaxpower.report.findings import Report, Section
-from jaxpower.report.given import Given
+from jaxpower.report.given import Given, timelines
 from jaxpower.report.render import csv_files, figures, page
 from jaxpower.wording import join_names
 
@@ -118,26 +118,30 @@ def write(
   Each file appears whole or not at all. Arguments are those of `make`, and:
 
   Args:
-    folder: Where to.
+    folder: Where to; without `given`, timelines are looked for there.
     name: What the page is called; by default the sweep, else the folder.
     records_files: Where the records lie, as seen from the folder.
 
   Raises OSError where the folder cannot be written to.
   """
+  given = given or Given(timelines=timelines.find([folder]))
   report = make(records, sweep, given, attempts, by, notes)
-  images = {
-    f"{name}.{kind}": content
+  drawn = {
+    figure.name: figures.draw(figure)
     for section in report.sections
     for figure in section.figures
-    for name, kind, content in figures.draw(figure)
   }
   name = name or str(sweep.get("config", {}).get("name", "") or folder.name)
   links = (*records_files, *TABLES)
   files = {
-    "report.html": page.render(report, name, images, links).encode(),
+    "report.html": page.render(report, name, drawn, links).encode(),
     "trials.csv": csv_files.trials(report.compared).encode(),
     "summary.csv": csv_files.summary(report.compared.comparisons).encode(),
-    **images,
+    **{
+      f"{figure.name}.{kind}": content
+      for figure in drawn.values()
+      for kind, content in figure.files.items()
+    },
   }
   for file, content in files.items():
     _replace(folder / file, content)

@@ -60,8 +60,9 @@ class FrameworkCosts:
 
   Estimates are of the typical seed. Of `joules`, `seconds` and `examples`,
   which are those to the target, there is none where more than half of the seeds
-  missed it, nor where one of the trials that ran does not know its own. All
-  other numbers are of the whole training, medians over trials.
+  missed it, nor where one of the trials that ran does not know its own; `steps`
+  are the updates of so many examples. All other numbers are of the whole
+  training, medians over trials.
 
   Attributes:
     records: All trials, failed ones too.
@@ -81,6 +82,7 @@ class FrameworkCosts:
   joules: Estimate | None
   seconds: Estimate | None
   examples: Estimate | None
+  steps: Estimate | None
   joules_per_1000_examples: Estimate | None
   joules_per_1000_examples_bound: float | None
   examples_per_second: float | None
@@ -242,6 +244,7 @@ def _framework_costs(
     joules=estimates["joules"],
     seconds=estimates["seconds"],
     examples=estimates["examples"],
+    steps=_steps(estimates["examples"], trials[0]),
     joules_per_1000_examples=per_example
     and converted(per_example, lambda joules: 1000 * joules),
     joules_per_1000_examples_bound=per_1000_bound,
@@ -258,6 +261,14 @@ def _framework_costs(
       record.peak_memory_bytes for record in completed
     ),
   )
+
+
+def _steps(examples: Estimate | None, trial: TrialRecord) -> Estimate | None:
+  """Divides examples by the batch, which all trials of a config share."""
+  batch = trial.config.get("batch_size")
+  if examples is None or not isinstance(batch, int) or batch < 1:
+    return None
+  return converted(examples, lambda number: number / batch)
 
 
 def _phase_joules(record: TrialRecord, phase: str) -> float | None:

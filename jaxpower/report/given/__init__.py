@@ -1,5 +1,6 @@
-"""What a person gives to a report beside records: assumptions, references."""
+"""What is given to a report beside records: assumptions, references, files."""
 
+import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,7 +10,8 @@ from jaxpower.report.given.references import Reference
 
 @dataclass(frozen=True)
 class Given:
-  """References, and the assumptions of a life cycle by name."""
+  """References, assumptions of a life cycle by name, timelines by trial."""
 
   references: tuple[Reference, ...] = ()
   assumptions: Mapping[str, Assumption] = field(default_factory=dict)
+  timelines: Mapping[str, pathlib.Path] = field(default_factory=dict)

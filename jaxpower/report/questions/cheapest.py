@@ -1,7 +1,7 @@
 """Which setting was cheapest, by how much, and how sure is that?
 
 The first question of every report, asked of each comparison: the table of its
-settings, the verdict in a few sentences, and the two figures.
+settings, the verdict in two sentences and how sure it is, and the figures.
 """
 
 from collections.abc import Sequence
@@ -138,9 +138,9 @@ class Verdict:
 
 
 def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
-  """Answers for each comparison; the last section has the figures."""
+  """Answers for each comparison; the first section has the figures."""
   sections = [tell(verdict) for verdict in find(compared)]
-  return (*sections[:-1], *_with_figures(sections[-1:], compared.comparisons))
+  return (*_with_figures(sections[:1], compared.comparisons), *sections[1:])
 
 
 # Values
@@ -203,18 +203,19 @@ def tell(verdict: Verdict) -> Section:
   comparison = verdict.comparison
   return Section(
     title=verdict.name,
-    lead=" ".join(_sentences(verdict)),
+    lead=_answer(verdict),
+    sure=_how_sure(verdict),
     tables=(cost_table(comparison),),
     lines=front_lines(comparison),
   )
 
 
 def _with_figures(
-  last: Sequence[Section], comparisons: Sequence[Comparison]
+  first: Sequence[Section], comparisons: Sequence[Comparison]
 ) -> tuple[Section, ...]:
-  """Puts the figures of all comparisons below the last of their sections."""
+  """Puts the figures of all comparisons into the first of their sections."""
   if not comparisons:
-    return tuple(last)
+    return tuple(first)
   energy = energy_name(any(c.estimated for c in comparisons))
   sets = join_names(sorted({c.conditions.decided_by for c in comparisons}))
   curves = CURVES.format(energy=energy, sets=sets)
@@ -232,7 +233,7 @@ def _with_figures(
   if fronts := with_fronts(comparisons):
     caption = ACCURACY_FRONT if all(map(only_cpu_time, fronts)) else FRONTS
     figures.append(Figure("pareto", fronts, caption.format(energy=energy)))
-  return tuple(replace(section, figures=tuple(figures)) for section in last)
+  return tuple(replace(section, figures=tuple(figures)) for section in first)
 
 
 def cost_table(comparison: Comparison) -> Table:
@@ -410,28 +411,38 @@ def front_lines(comparison: Comparison) -> tuple[str, ...]:
   )
 
 
-# The verdict, sentence by sentence
+# The verdict: two sentences of fixed form, and how sure they are
 
 
-def _sentences(verdict: Verdict) -> list[str]:
+def _answer(verdict: Verdict) -> str:
+  """Names the cheapest, what does not differ from it, the most expensive."""
   comparison = verdict.comparison
-  groups = comparison.groups
   trials = comparison.records
   if all(record.status == "failed" for record in trials):
-    return [f"Every trial failed: {_first_error(trials)}."]
+    return f"Every trial failed: {_first_error(trials)}."
   if not any(record.status == "reached" for record in trials):
-    sentences = [_none_reached(trials, comparison)]
-  elif comparison.best is None:
-    sentences = _no_cost(verdict)
-  elif len(groups) == 1:
-    sentences = [_only_setting(comparison.best, comparison)]
-  else:
-    sentences = _compared_with_best(verdict, comparison.best)
-  sentences += _unknown_joules(groups)
-  sentences += _partly_measured(groups)
+    return _none_reached(trials, comparison)
+  if comparison.best is None:
+    return _no_cost(comparison)
+  if len(comparison.groups) == 1:
+    return _only_setting(comparison.best, comparison)
+  return _compared_with_best(verdict, comparison.best)
+
+
+def _how_sure(verdict: Verdict) -> tuple[str, ...]:
+  """Lists what one should know before one believes the answer, a point each."""
+  comparison = verdict.comparison
+  trials = comparison.records
+  if all(record.status == "failed" for record in trials):
+    return ()
+  points = _seeds(verdict) + _counted_otherwise(verdict)
+  if any(record.status == "reached" for record in trials):
+    points += _missed(verdict)
+  points += _unknown_joules(comparison.groups)
+  points += _partly_measured(comparison.groups)
   if comparison.estimated:
-    sentences.append(f"{_modelled(trials)} is estimated, not measured.")
-  return sentences
+    points.append(f"{_modelled(trials)} is estimated, not measured.")
+  return tuple(points)
 
 
 def _only_setting(best: Group, comparison: Comparison) -> str:
@@ -443,67 +454,88 @@ def _only_setting(best: Group, comparison: Comparison) -> str:
   return f"{sentence}, over {count(best.seeds_ran, 'seed')}."
 
 
-def _compared_with_best(verdict: Verdict, best: Group) -> list[str]:
+def _compared_with_best(verdict: Verdict, best: Group) -> str:
   comparison = verdict.comparison
   name, target = opening(best.varied), goal(comparison)
   extremes = comparison.rankings["train"].extremes
   if extremes is None:
     spent = joules_interval(best.joules, comparison.estimated)
-    return [
-      f"{name} cost {spent} to {target}; no other setting's cost is known.",
-      *_missed(verdict),
-    ]
+    return f"{name} cost {spent} to {target}; no other setting's cost is known."
   spent = joules_interval(extremes.cheapest_cost, comparison.estimated)
-  sentences = [f"{name} was cheapest: {spent} to {target}."]
-  if verdict.alike:
-    sentences.append(_alike(verdict, best))
-  if verdict.worst:
-    sentences.append(_most_expensive(verdict.worst, extremes))
-  if verdict.one_seed:
-    sentences.append(_and_more(ONE_SEED, verdict.more))
-  return [
-    *sentences,
-    *_missed(verdict),
-    *(
-      f"{capitalised(COUNTING_NAMES[counting])}, {setting(group.varied)} is"
-      " cheapest instead."
-      for counting, group in verdict.cheapest_otherwise
-    ),
-  ]
-
-
-def _alike(verdict: Verdict, best: Group) -> str:
-  seeds = min(group.seeds_ran for group in (best, *verdict.alike))
-  names = [setting(group.varied) for group in verdict.alike]
-  return _and_more(
-    f"It does not differ measurably from {join_settings(names, 'or')} with"
-    f" {count(seeds, 'seed')}.",
-    verdict.more,
+  return (
+    f"{name} was cheapest: {spent} to {target}{_alike(verdict, best)}."
+    f" {_most_expensive(verdict, extremes)}"
   )
 
 
-def _and_more(sentence: str, more: MoreSeeds | None) -> str:
-  """Adds how more seeds are run, and what that is expected to cost."""
-  if more is None:
-    return sentence
+def _alike(verdict: Verdict, best: Group) -> str:
+  if not verdict.alike:
+    return ""
+  seeds = min(group.seeds_ran for group in (best, *verdict.alike))
+  names = [setting(group.varied) for group in verdict.alike]
+  return (
+    f"; it does not differ measurably from {join_settings(names, 'or')} with"
+    f" {count(seeds, 'seed')}"
+  )
+
+
+def _most_expensive(verdict: Verdict, extremes: Extremes) -> str:
+  """Says by how much; of settings that do not differ that there is none.
+
+  The setting of the highest estimate may be so uncertain that it does not
+  differ from the cheapest, where one between them does.
+  """
+  group, ratio = verdict.worst, extremes.ratio
+  if group is None:
+    dearer = [
+      g
+      for g in verdict.comparison.groups
+      if _costs_more(g.ratio) and not _is_alike(g)
+    ]
+    if not dearer:
+      return "No setting cost measurably more."
+    group = max(dearer, key=lambda g: g.ratio.value if g.ratio else 0.0)
+    ratio = group.ratio
+  name = opening(group.varied)
+  if ratio is None:
+    return f"{name} cost {number(extremes.raw, 2)} times as much."
+  ends = interval(ratio, figures=2)
+  return f"{name} cost {number(ratio.value, 2)} ({ends}) times as much."
+
+
+def _seeds(verdict: Verdict) -> list[str]:
+  """Says that one seed has no interval, and how more seeds are run."""
+  more = verdict.more and _more(verdict.more)
+  if verdict.one_seed:
+    return [f"{ONE_SEED.rstrip('.')}; {more}" if more else ONE_SEED]
+  return [capitalised(more)] if more and verdict.alike else []
+
+
+def _more(more: MoreSeeds) -> str:
+  """Says how more seeds are run, and what that is expected to cost."""
   parts = []
   if more.joules is not None:
     parts.append(energy(more.joules, more.estimated))
   if more.seconds is not None:
     parts.append(duration(more.seconds))
   cost = f", about {' and '.join(parts)}" if parts else ""
-  return (
-    f"{sentence.rstrip('.')}; {more.seeds} seeds would tell more{cost}:"
-    f" `{more.command}`."
+  return f"{more.seeds} seeds would tell more{cost}: `{more.command}`."
+
+
+def _counted_otherwise(verdict: Verdict) -> list[str]:
+  """Names the cheapest by other ways to count, which the verdict is not of."""
+  if not verdict.cheapest_otherwise:
+    return []
+  otherwise = join_names(
+    [
+      f"{COUNTING_NAMES[counting]} {setting(group.varied)}"
+      for counting, group in verdict.cheapest_otherwise
+    ]
   )
-
-
-def _most_expensive(group: Group, extremes: Extremes) -> str:
-  name, ratio = opening(group.varied), extremes.ratio
-  if ratio is None:
-    return f"{name} cost {number(extremes.raw, 2)} times as much."
-  ends = interval(ratio, figures=2)
-  return f"{name} cost {number(ratio.value, 2)} ({ends}) times as much."
+  return [
+    "The verdict counts training alone; otherwise counted another setting is"
+    f" cheapest: {otherwise}."
+  ]
 
 
 def _missed(verdict: Verdict) -> list[str]:
@@ -523,14 +555,10 @@ def _missed(verdict: Verdict) -> list[str]:
   ]
 
 
-def _no_cost(verdict: Verdict) -> list[str]:
-  groups = verdict.comparison.groups
-  reached = sum(g.count("reached") for g in groups)
-  trials = sum(g.seeds for g in groups)
-  return [
-    f"{reached} of {trials} trials reached {goal(verdict.comparison)}.",
-    *_missed(verdict),
-  ]
+def _no_cost(comparison: Comparison) -> str:
+  reached = sum(g.count("reached") for g in comparison.groups)
+  trials = sum(g.seeds for g in comparison.groups)
+  return f"{reached} of {trials} trials reached {goal(comparison)}."
 
 
 def _none_reached(trials: Sequence[TrialRecord], comparison: Comparison) -> str:

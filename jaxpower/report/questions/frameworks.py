@@ -28,6 +28,7 @@ from jaxpower.report.cells import (
   typical_note,
   unit_of,
 )
+from jaxpower.report.charts import Intervals, Mark
 from jaxpower.report.compare.comparable import unlike
 from jaxpower.report.compare.comparison import Compared, Comparison
 from jaxpower.report.compare.model import MOST_MISSED
@@ -40,7 +41,7 @@ from jaxpower.report.compare.same_config import (
 )
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import BOARD_GAIN, CPU, board_of
-from jaxpower.report.findings import Section, Table
+from jaxpower.report.findings import Figure, Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   JouleUnit,
@@ -55,7 +56,9 @@ from jaxpower.wording import (
   opening,
   percent,
   relative_bound,
+  setting,
   value,
+  values_of,
 )
 
 PLACE = 30
@@ -79,7 +82,14 @@ ONE_SEED = (
   "With one seed there is no interval: how far another seed would differ cannot"
   " be known."
 )
+CAPTION = (
+  "What {over} took over each other framework, in the same config, with 95 %"
+  " intervals. Energy to the target is examples to the target, which is"
+  " learning, times energy per example, which is speed."
+)
 COST_NOTES = (
+  "Steps: updates of the weights, by which learning is told apart from speed;"
+  " their ratio is that of examples.",
   "compile + warm-up: compiling the programs, in the trial that did so and did"
   " not read them from a cache, and running them once before training.",
   "Peak memory is as each framework reports it; their counters differ.",
@@ -221,7 +231,58 @@ def tell(side_by_side: SideBySide) -> Section:
       *dict.fromkeys(filter(None, map(_same_device_sentence, configs))),
       *starmap(_numerics_sentence, side_by_side.numerics.items()),
     ),
+    figures=figures(side_by_side),
   )
+
+
+def figures(side_by_side: SideBySide) -> tuple[Figure, ...]:
+  """Draws the ratios, each told apart; none where none is known."""
+  chart = ratios_chart(side_by_side)
+  caption = CAPTION.format(over=side_by_side.frameworks[0])
+  return (Figure("frameworks", (chart,), caption),) if chart.marks else ()
+
+
+def ratios_chart(side_by_side: SideBySide) -> Intervals:
+  """Makes a row a config and other framework, a series a thing counted."""
+  ratios, over = side_by_side.ratios, side_by_side.frameworks[0]
+  energy = energy_name(_is_estimated([ratio.config for ratio in ratios]))
+  counted = (
+    (f"{energy} to the target", lambda ratio: ratio.joules),
+    ("examples to the target", lambda ratio: ratio.examples),
+    (f"{energy} per example", lambda ratio: ratio.joules_per_example),
+  )
+  return Intervals(
+    title="",
+    axis=f"{over} over the other",
+    rows=tuple(
+      ", ".join(filter(None, (*_where(side_by_side, ratio), ratio.under)))
+      for ratio in ratios
+    ),
+    series=tuple(name for name, _ in counted),
+    marks=tuple(
+      Mark(row, series, found.value, found.low, found.high)
+      for row, ratio in enumerate(ratios)
+      for series, (_, of) in enumerate(counted)
+      if (found := of(ratio))
+    ),
+    ratios=True,
+    ends=(f"{over} less", f"{over} more"),
+    short=tuple(
+      ", ".join(filter(None, (values_of(r.config.settings), r.under)))
+      for r in ratios
+    )
+    if len(side_by_side.comparisons) == 1
+    else (),
+    fields=", ".join((*labels(_paths(side_by_side)).values(), "other")),
+  )
+
+
+def _where(side_by_side: SideBySide, ratio: Ratio) -> tuple[str, str]:
+  """Names where a ratio was taken among several places, and its config."""
+  config = ratio.config
+  place = name_among(config.comparison, side_by_side.comparisons)
+  several = len(side_by_side.comparisons) > 1
+  return (place if several else "", setting(config.settings))
 
 
 def _cost_table(side_by_side: SideBySide) -> Table:
@@ -239,8 +300,8 @@ def _cost_table(side_by_side: SideBySide) -> Table:
     "framework",
     "reached",
     f"{joules_name(estimated, to_target)} to {target}",
+    f"steps to {target}",
     f"seconds to {target}",
-    f"examples to {target}",
     f"{joule_unit(estimated, per_1000)} per 1000 examples",
     "examples per second",
     f"compile + warm-up {joule_unit(estimated, to_prepare)}",
@@ -269,8 +330,8 @@ def _cost_cells(
   return (
     f"{costs.reached} of {costs.seeds}",
     estimate(costs.joules, to_target),
+    estimate(costs.steps),
     estimate(costs.seconds),
-    estimate(costs.examples),
     _per_1000(costs, per_1000),
     number_or_unknown(costs.examples_per_second),
     number_or_unknown(costs.joules_to_prepare, to_prepare),
@@ -416,7 +477,7 @@ def _ratio_sentence(ratio: Ratio) -> str:
 
   Where none of the others is known to be the cheapest, to each of them.
   """
-  setting, joules = opening(ratio.config.settings), ratio.joules
+  where, joules = opening(ratio.config.settings), ratio.joules
   if joules is None or ratio.cheapest_other not in (None, ratio.under):
     return ""
   energy = energy_name(ratio.config.comparison.estimated)
@@ -425,17 +486,17 @@ def _ratio_sentence(ratio: Ratio) -> str:
     under += ", by estimate the cheapest of the others"
   if not has_interval(joules):
     return (
-      f"{setting}: {over} cost {number(joules.value)} times the {energy} of"
+      f"{where}: {over} cost {number(joules.value)} times the {energy} of"
       f" {under}. {ONE_SEED}"
     )
   if _includes_one(joules):
     comma = "," if _is_best_of_several(ratio) else ""
     return (
-      f"{setting}: {over} and {under}{comma} do not differ measurably: ratio"
+      f"{where}: {over} and {under}{comma} do not differ measurably: ratio"
       f" {number(joules.value)} ({interval(joules)}).{_per_example(ratio)}"
     )
   return (
-    f"{setting}: {over} cost {number(joules.value)} times ({interval(joules)})"
+    f"{where}: {over} cost {number(joules.value)} times ({interval(joules)})"
     f" the {energy} of {under}.{_per_example(ratio)}"
   )
 

@@ -15,7 +15,7 @@ it.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
@@ -30,6 +30,7 @@ from jaxpower.report.cells import (
   name_among,
   unit_of,
 )
+from jaxpower.report.charts import Stacks
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.cpu_time import covers_server
@@ -52,7 +53,7 @@ from jaxpower.report.compare.search_payback import (
   alternatives,
 )
 from jaxpower.report.compare.statistics import Estimate
-from jaxpower.report.findings import Section, Table
+from jaxpower.report.findings import Figure, Section, Table
 from jaxpower.report.given import Given
 from jaxpower.report.given.assumptions import KINDS, Assumption
 from jaxpower.report.given.carbon import (
@@ -95,9 +96,14 @@ CHOICE_NAMES: dict[Choice, str] = {
   "first": "the first one tried",
   "worst": "the worst setting",
 }
+CAPTION = (
+  "What a life spends in each of its stages; numbers are shares of the bar. A"
+  " stage whose energy is unknown is not in it."
+)
 WH_PER_KWH = 1000.0
 
 StageName = Literal["pretraining", "search", "training", "inference"]
+STAGES: tuple[StageName, ...] = get_args(StageName)
 
 
 @dataclass(frozen=True)
@@ -359,7 +365,40 @@ def tell(cycle: LifeCycle) -> Section:
     lines += [lead + line for line in _lines(life, cycle.assumptions)]
   tables.append(_assumption_table(cycle.assumptions))
   lines += _missing_lines(cycle.assumptions)
-  return Section(title=TITLE, tables=tuple(tables), lines=tuple(lines))
+  return Section(
+    title=TITLE,
+    tables=tuple(tables),
+    lines=tuple(lines),
+    figures=figures(cycle),
+  )
+
+
+def figures(cycle: LifeCycle) -> tuple[Figure, ...]:
+  """Draws the stages of every life; none where no joule is known."""
+  chart = stages_chart(cycle.lives)
+  known = any(joules for row in chart.joules for joules in row)
+  return (Figure("life_cycle", (chart,), CAPTION),) if known else ()
+
+
+def stages_chart(lives: Sequence[Life]) -> Stacks:
+  """Makes a bar a life, its parts the stages."""
+  parts = [
+    p for p in STAGES if any(s.name == p for x in lives for s in x.stages)
+  ]
+  spent = [
+    {stage.name: stage.use.joules for stage in life.stages} for life in lives
+  ]
+  return Stacks(
+    title="",
+    of="of a life",
+    rows=tuple(life.name or "life" for life in lives),
+    parts=tuple(parts),
+    joules=tuple(
+      tuple(j.value if (j := of_life.get(p)) else None for p in parts)
+      for of_life in spent
+    ),
+    estimated=any(life.comparison.estimated for life in lives),
+  )
 
 
 def _missing_lines(assumptions: Mapping[str, Assumption]) -> list[str]:

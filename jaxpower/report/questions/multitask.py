@@ -20,6 +20,7 @@ from jaxpower.report.cells import (
   typical_note,
   unit_of,
 )
+from jaxpower.report.charts import Intervals, Mark
 from jaxpower.report.compare.comparison import Compared
 from jaxpower.report.compare.multitask import (
   Misses,
@@ -29,10 +30,11 @@ from jaxpower.report.compare.multitask import (
   savings,
 )
 from jaxpower.report.compare.statistics import Estimate
-from jaxpower.report.findings import Section, Table
+from jaxpower.report.findings import Figure, Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   ESTIMATED,
+  capitalised,
   count,
   energy_name,
   join_names,
@@ -46,6 +48,11 @@ from jaxpower.wording import (
 
 PLACE = 50
 TITLE = "Multitask and single-task networks"
+CAPTION = (
+  "The {energy} of one network for all tasks over that of a network for each,"
+  " by each way to count it, with 95 % intervals. Where an interval holds one"
+  " there is no measurable difference."
+)
 NUMBERS_IN_WORDS = {2: "two", 3: "three", 4: "four"}
 ONE_SEED = (
   "with one seed there is no interval, so whether multitask saves cannot be"
@@ -86,6 +93,39 @@ def tell(savings: Sequence[Saving]) -> Section:
       _accuracy_table(savings, estimated),
     ),
     lines=tuple(lines),
+    figures=figures(savings, estimated),
+  )
+
+
+def figures(savings: Sequence[Saving], estimated: bool) -> tuple[Figure, ...]:
+  """Draws the ratios of every pairing; none where none is known."""
+  chart = ratios_chart(savings, estimated)
+  caption = CAPTION.format(energy=energy_name(estimated))
+  return (Figure("multitask", (chart,), caption),) if chart.marks else ()
+
+
+def ratios_chart(savings: Sequence[Saving], estimated: bool) -> Intervals:
+  """Makes a row a pairing, and a series a way to count its energy."""
+  ratios = [
+    {"train": saving.ratio, **saving.ratios_otherwise} for saving in savings
+  ]
+  countings = [c for c in COUNTING_NAMES if any(of.get(c) for of in ratios)]
+  return Intervals(
+    title="",
+    axis=f"{capitalised(energy_name(estimated))} of one network over several",
+    rows=tuple(
+      setting(saving.unlike) or " + ".join(saving.pairing.tasks)
+      for saving in savings
+    ),
+    series=tuple(COUNTING_NAMES[counting] for counting in countings) or ("",),
+    marks=tuple(
+      Mark(row, series, ratio.value, ratio.low, ratio.high)
+      for row, of in enumerate(ratios)
+      for series, counting in enumerate(countings)
+      if (ratio := of.get(counting))
+    ),
+    ratios=True,
+    ends=("one network costs less", "it costs more"),
   )
 
 

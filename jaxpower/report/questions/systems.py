@@ -11,7 +11,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxpower.report.cells import (
@@ -22,14 +22,16 @@ from jaxpower.report.cells import (
   joules,
   name_among,
 )
+from jaxpower.report.charts import Intervals, Mark
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import BOARD_GAIN
-from jaxpower.report.findings import Section, Table
+from jaxpower.report.findings import Figure, Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   count,
+  energy_name,
   join_names,
   joules_name,
   labels,
@@ -38,10 +40,15 @@ from jaxpower.wording import (
   percent,
   setting,
   value,
+  values_of,
 )
 
 PLACE = 15
 TITLE = "Systems"
+CAPTION = (
+  "What each setting costs over the base one on the same system, with 95 %"
+  " intervals. The ranking holds where the systems have the same order."
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,10 @@ class Systems:
 def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
   """Answers for each goal that several systems share; else with nothing."""
   found = find(compared)
-  return tuple(tell(each, alone=len(found) == 1) for each in found)
+  sections = [tell(each, alone=len(found) == 1) for each in found]
+  if sections:
+    sections[-1] = replace(sections[-1], figures=figures(found))
+  return tuple(sections)
 
 
 # Values
@@ -259,6 +269,35 @@ def tell(systems: Systems, alone: bool = True) -> Section:
     lead=" ".join((_cheapest_sentence(systems), _ranking_sentence(systems))),
     tables=(_table(systems),),
     lines=tuple(_between_lines(systems)),
+  )
+
+
+def figures(found: Sequence[Systems]) -> tuple[Figure, ...]:
+  """Draws the ratios of every goal; none where none is known."""
+  charts = [chart for chart in map(ratios_chart, found) if chart.marks]
+  return (Figure("systems", charts, CAPTION),) if charts else ()
+
+
+def ratios_chart(systems: Systems) -> Intervals:
+  """Makes a row a setting, and a series a system."""
+  comparison = systems.systems[0].comparison
+  estimated = any(each.comparison.estimated for each in systems.systems)
+  base = setting(systems.settings[systems.base])
+  return Intervals(
+    title=f"{comparison.data} to {goal(comparison)}",
+    axis=f"Ratio of {energy_name(estimated)} to {base}",
+    rows=tuple(map(setting, systems.settings)),
+    series=tuple(system.name for system in systems.systems),
+    marks=tuple(
+      Mark(row, series, ratio.value, ratio.low, ratio.high)
+      for series, system in enumerate(systems.systems)
+      for row, ratio in enumerate(system.ratios)
+      if ratio
+    ),
+    ratios=True,
+    ends=("cheaper", "more expensive"),
+    short=tuple(map(values_of, systems.settings)),
+    fields=", ".join(labels(systems.settings[0]).values()),
   )
 
 

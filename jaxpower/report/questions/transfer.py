@@ -29,6 +29,8 @@ from jaxpower.report.cells import (
   name_among,
   unit_of,
 )
+from jaxpower.report.charts import Line
+from jaxpower.report.charts import Payback as PaybackChart
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparable import start_of
 from jaxpower.report.compare.comparison import Compared, Comparison
@@ -39,13 +41,14 @@ from jaxpower.report.compare.starts import (
   origins_of,
   start_groups,
 )
-from jaxpower.report.findings import Section, Table
+from jaxpower.report.findings import Figure, Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   ESTIMATED,
   ONE_SEED,
   JouleUnit,
   capitalised,
+  energy_name,
   joules_name,
   labels,
   number,
@@ -73,6 +76,13 @@ BEST_NOTE = (
 ONE_SETTING_NOTE = (
   "Each start was tried at one setting of the optimizer: another may suit a"
   " start better and change what pays back."
+)
+
+
+CAPTION = (
+  "{energy} over the number of downstream tasks, pretraining counted once. A"
+  " start pays back where its line crosses that from scratch: the marker, with"
+  " the 95 % interval of the number of tasks."
 )
 
 
@@ -132,7 +142,52 @@ def tell(paybacks: Sequence[Payback]) -> Section:
     lead = f"{payback.name}: " if payback.name else ""
     tables += [_origin_table(payback), _start_table(payback)]
     lines += [lead + line for line in _lines(payback)]
-  return Section(title=TITLE, tables=tuple(tables), lines=tuple(lines))
+  return Section(
+    title=TITLE,
+    tables=tuple(tables),
+    lines=tuple(lines),
+    figures=figures(paybacks),
+  )
+
+
+def figures(paybacks: Sequence[Payback]) -> tuple[Figure, ...]:
+  """Draws what tasks cost in all, a panel a setting; none where unknown."""
+  charts = [chart for payback in paybacks for chart in payback_charts(payback)]
+  energy = energy_name(any(p.comparison.estimated for p in paybacks))
+  caption = CAPTION.format(energy=capitalised(energy))
+  return (Figure("break_even", charts, caption),) if charts else ()
+
+
+def payback_charts(payback: Payback) -> list[PaybackChart]:
+  """Makes a panel of each setting of which a start can be paid back."""
+  settings: dict[str, list[StartGroup]] = {}
+  for group in payback.pretrained:
+    if group.joules and group.scratch_joules and group.invested:
+      settings.setdefault(setting(group.setting), []).append(group)
+  charts = []
+  for name, groups in settings.items():
+    scratch = groups[0].scratch_joules
+    assert scratch is not None
+    charts.append(
+      PaybackChart(
+        title=", ".join(filter(None, (payback.name, name))),
+        base=Line("from scratch", 0.0, scratch.value),
+        lines=tuple(map(_line, groups)),
+        tasks=tuple(
+          (group.tasks.uses, group.tasks.low, group.tasks.high)
+          if group.tasks
+          else (None, None, None)
+          for group in groups
+        ),
+        estimated=payback.comparison.estimated,
+      )
+    )
+  return charts
+
+
+def _line(group: StartGroup) -> Line:
+  assert group.joules and group.invested
+  return Line(group.name, group.invested.value, group.joules.value)
 
 
 def _origin_table(payback: Payback) -> Table:

@@ -14,9 +14,11 @@ from typing import Any
 from jaxpower.report.cells import (
   UNKNOWN,
   estimate,
+  goal,
   name_among,
   unit_to_target,
 )
+from jaxpower.report.charts import HeatMap, Intervals, Mark
 from jaxpower.report.compare.comparable import natural_key
 from jaxpower.report.compare.comparison import Compared, Comparison, Group
 from jaxpower.report.compare.importance import (
@@ -28,7 +30,7 @@ from jaxpower.report.compare.importance import (
 from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.repeats import observations
 from jaxpower.report.compare.statistics import Observation
-from jaxpower.report.findings import Section, Table
+from jaxpower.report.findings import Figure, Section, Table
 from jaxpower.report.given import Given
 from jaxpower.wording import (
   ONE_SEED,
@@ -47,6 +49,16 @@ from jaxpower.wording import (
 
 PLACE = 20
 TITLE = "Importance of the fields"
+GRID_CAPTION = (
+  "What each pair of values typically costs in {energy} of training until the"
+  " target. Dark is expensive; outlined are the cells of each row that do not"
+  " differ measurably from its cheapest."
+)
+SHARES_CAPTION = (
+  "How much of the variation in {energy} each field explains, with its 95 %"
+  " interval; seeds are what trials of one setting differ by. An interval that"
+  " begins at zero does not differ from chance."
+)
 
 
 @dataclass(frozen=True)
@@ -89,8 +101,12 @@ class Fields:
 
 def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
   """Answers for each comparison in which several fields vary."""
-  sections = map(tell, find(compared))
-  return tuple(s for s in sections if s.lead or s.tables)
+  found = find(compared)
+  sections = [s for s in map(tell, found) if s.lead or s.tables]
+  if sections:
+    drawn = replace(sections[-1], figures=figures(found))
+    return (*sections[:-1], drawn)
+  return ()
 
 
 # Values
@@ -313,6 +329,85 @@ def share(part: Share) -> str:
   )
 
 
+# Figures
+
+
+def figures(found: Sequence[Fields]) -> tuple[Figure, ...]:
+  """Draws the grids and the shares of all comparisons, as far as known."""
+  energy = energy_name(any(f.comparison.estimated for f in found))
+  grids = [grid for grid in map(heat_map, found) if grid]
+  parts = [chart for chart in map(shares_chart, found) if chart]
+  drawn = []
+  if grids:
+    drawn.append(Figure("heat_map", grids, GRID_CAPTION.format(energy=energy)))
+  if parts:
+    caption = SHARES_CAPTION.format(energy=energy)
+    drawn.append(Figure("importance", parts, caption))
+  return tuple(drawn)
+
+
+def heat_map(fields: Fields) -> HeatMap | None:
+  """Makes the grid of two fields; None of more, and where nothing is known."""
+  comparison = fields.comparison
+  if len(fields.paths) != 2 or comparison.best is None:
+    return None
+  down, across = fields.paths
+  names = labels(comparison.paths)
+  rows, columns = _values(comparison, down), _values(comparison, across)
+  groups = {
+    (repr(g.varied.get(down)), repr(g.varied.get(across))): g
+    for g in comparison.groups
+  }
+  cells = [[groups.get((repr(r), repr(c))) for c in columns] for r in rows]
+  alike = {repr(c.held[down]): c.alike for c in fields.choices[across]}
+  return HeatMap(
+    title=fields.name,
+    down=names[down],
+    across=names[across],
+    rows=tuple(map(value, rows)),
+    columns=tuple(map(value, columns)),
+    joules=tuple(
+      tuple(g.joules.value if g and g.joules else None for g in row)
+      for row in cells
+    ),
+    words=tuple(tuple(_why_no_cost(group) for group in row) for row in cells),
+    best=frozenset(
+      (i, j)
+      for i, row in enumerate(rows)
+      for j, column in enumerate(columns)
+      if repr(column) in map(repr, alike.get(repr(row), ()))
+    ),
+    name=f"to {goal(comparison)}",
+    estimated=comparison.estimated,
+  )
+
+
+def _why_no_cost(group: Group | None) -> str:
+  if group is None:
+    return "not run"
+  return "missed" if group.joules_missed is not None else UNKNOWN
+
+
+def shares_chart(fields: Fields) -> Intervals | None:
+  """Makes a row a field, interaction and seeds; None where they are unknown."""
+  weights = fields.importance
+  if weights.interaction is None or weights.seeds is None:
+    return None
+  names = labels(fields.comparison.paths)
+  parts = [(names[path], weights.fields[path]) for path in weights.ranked]
+  parts += [("interaction", weights.interaction), ("seeds", weights.seeds)]
+  energy = joules_name(fields.comparison.estimated)
+  return Intervals(
+    title=fields.name,
+    axis=f"Share of the variance of log {energy}",
+    rows=tuple(name for name, _ in parts),
+    marks=tuple(
+      Mark(row, 0, part.value, part.low, part.high)
+      for row, (_, part) in enumerate(parts)
+    ),
+  )
+
+
 # Which field matters
 
 
@@ -423,7 +518,9 @@ def _what_to_take(fields: Fields, names: dict[str, str]) -> list[str]:
     return []
   votes = Counter(repr(v) for row in with_best for v in row.alike)
   wins = Counter(repr(row.best) for row in with_best)
-  favourite = max(votes, key=lambda v: (votes[v], wins[v]))
+  cheapest = fields.comparison.best
+  chosen = repr(cheapest.varied[path]) if cheapest else ""
+  favourite = max(votes, key=lambda v: (votes[v], v == chosen, wins[v]))
   agreeing = [row for row in with_best if favourite in map(repr, row.alike)]
   common = [
     v
@@ -437,7 +534,17 @@ def _what_to_take(fields: Fields, names: dict[str, str]) -> list[str]:
     where = _where(agreeing)
   if len(common) == len(_values(fields.comparison, path)):
     return [f"Which {name} is best {where} is unknown with these seeds."]
-  sentence = f"Take {name} {' or '.join(map(value, common))} {where}"
+  values = " or ".join(map(value, common))
+  sentence = f"Take {name} {values} {where}"
+  if (
+    cheapest and chosen not in map(repr, common) and _is_in(cheapest, agreeing)
+  ):
+    # The verdict names that setting; nothing here may contradict it.
+    sentence = (
+      f"{capitalised(name)} {values} does not differ measurably from the best"
+      f" one {where}, where the cheapest setting has"
+      f" {value(cheapest.varied[path])}"
+    )
   exceptions: dict[str, list[Choice]] = {}
   for row in with_best:
     if row not in agreeing:
@@ -465,6 +572,14 @@ def _best_of_the_other(
     return ""
   values = " or ".join(map(value, row.alike))
   return f"; the best {names[other]} {_where([row])} is {values}"
+
+
+def _is_in(group: Group, rows: Sequence[Choice]) -> bool:
+  """Whether a setting stands in one of these rows."""
+  return any(
+    all(repr(group.varied.get(p)) == repr(v) for p, v in row.held.items())
+    for row in rows
+  )
 
 
 def _in_all_rows(item: Any, rows: Sequence[Choice]) -> bool:

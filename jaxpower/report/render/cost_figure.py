@@ -18,11 +18,18 @@ from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.findings import MOST_ROWS
 from jaxpower.report.render.figure_style import (
   INK,
+  WIDE,
   energy_axis,
+  heading,
+  height_of,
+  is_wide,
+  legend,
+  panels,
   plain,
+  rows,
   say_nothing_known,
 )
-from jaxpower.wording import capitalised, labels, setting, value
+from jaxpower.wording import capitalised, labels, setting, value, values_of
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -33,34 +40,28 @@ COST = "#0072b2"
 SEED: dict[str, Any] = {"marker": "o", "ms": 3.5, "color": COST, "alpha": 0.4}
 MISS: dict[str, Any] = {"ms": 5, "mfc": "white", "mec": "#d55e00", "mew": 1.2}
 MISSED = "a seed that missed the target: more than this"
-MOST_COLUMNS = 10  # values of one field side by side; of more, rows
-LONGEST_COLUMN = 14  # characters of a value side by side
-LONGEST_ROW = 48  # characters of the name of a row; a table has them all
+# Values of one field side by side, of more rows; and their characters.
+MOST_COLUMNS = {True: 10, False: 6}
+LONGEST_COLUMN = {True: 14, False: 6}
 BESIDE = 0.22  # of a place, between a setting's point and its seeds
-WIDTH, HEIGHT = 7.2, 3.8  # inches
+HEIGHT = 3.4  # inches of a panel of columns
 ROW_HEIGHT = 0.3  # inches of a setting that is a row
 MARGIN_HEIGHT = 1.1  # inches of axis, heading and legend beside the rows
 
 
-def cost(comparisons: Sequence[Comparison]) -> "Figure":
+def cost(comparisons: Sequence[Comparison], width: float = WIDE) -> "Figure":
   """Draws what each setting costs to the target; a panel a comparison."""
-  from matplotlib.figure import Figure
-
   heights = [
-    max(HEIGHT, MARGIN_HEIGHT + ROW_HEIGHT * len(shown(comparison)))
-    if in_rows(comparison)
+    MARGIN_HEIGHT + height_of(_row_names(comparison, width), width, ROW_HEIGHT)
+    if in_rows(comparison, width)
     else HEIGHT
     for comparison in comparisons
-  ] or [HEIGHT]
-  figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-  panels = figure.subplots(
-    len(heights), 1, squeeze=False, height_ratios=heights
-  )
-  for (axes,), comparison in zip(panels, comparisons, strict=False):
-    _panel(axes, comparison)
-    heading = name_among(comparison, comparisons) or comparison.data
-    axes.set_title(heading, loc="left", fontsize=10, color=INK)
-  _legend(figure, comparisons)
+  ]
+  figure, all_axes = panels(len(comparisons), width, heights)
+  for axes, comparison in zip(all_axes, comparisons, strict=False):
+    _panel(axes, comparison, width)
+    heading(axes, name_among(comparison, comparisons) or comparison.data)
+  _legend(figure, comparisons, width)
   return figure
 
 
@@ -73,20 +74,28 @@ def shown(comparison: Comparison) -> tuple[Group, ...]:
   return tuple(groups[place] for place in cheapest)
 
 
-def in_rows(comparison: Comparison) -> bool:
+def in_rows(comparison: Comparison, width: float = WIDE) -> bool:
   """Whether each setting is a row, and not a place on the x axis."""
-  names = [_names(group) for group in comparison.groups]
+  names = [_name(group) for group in comparison.groups]
+  wide = is_wide(width)
   return (
     len(comparison.paths) != 1
-    or len(names) > MOST_COLUMNS
-    or max(map(len, names), default=0) > LONGEST_COLUMN
+    or len(names) > MOST_COLUMNS[wide]
+    or max(map(len, names), default=0) > LONGEST_COLUMN[wide]
   )
 
 
-def _names(group: Group) -> str:
+def _name(group: Group) -> str:
   values = [*group.varied.values()]
-  name = value(values[0]) if len(values) == 1 else setting(group.varied)
-  return name if len(name) <= LONGEST_ROW else f"{name[: LONGEST_ROW - 3]}..."
+  return value(values[0]) if len(values) == 1 else setting(group.varied)
+
+
+def _row_names(comparison: Comparison, width: float) -> list[str]:
+  """Names the settings: where it is narrow by their values alone."""
+  groups = shown(comparison)
+  if is_wide(width):
+    return [_name(group) for group in groups]
+  return [values_of(group.varied) for group in groups]
 
 
 def seed_costs(group: Group) -> tuple[list[float], list[float]]:
@@ -100,21 +109,21 @@ def seed_costs(group: Group) -> tuple[list[float], list[float]]:
   return reached, [cost.value for cost in known if cost.censored]
 
 
-def _panel(axes: "Axes", comparison: Comparison) -> None:
-  rows = in_rows(comparison)
+def _panel(axes: "Axes", comparison: Comparison, width: float) -> None:
+  are_rows = in_rows(comparison, width)
   groups = shown(comparison)
-  drawn = _at(axes, rows)
+  drawn = _at(axes, are_rows)
   joules: list[float] = []
   for place, group in enumerate(groups):
     reached, missed = seed_costs(group)
     joules += reached + missed
     if len(reached) > 1 or missed:
       drawn(reached, place + BESIDE, **SEED)
-    drawn(missed, place + BESIDE, marker=">" if rows else "^", **MISS)
+    drawn(missed, place + BESIDE, marker=">" if are_rows else "^", **MISS)
     if group.joules:
-      _interval(axes, group.joules, place, rows)
+      _interval(axes, group.joules, place, are_rows)
       joules += _ends(group.joules)
-  _frame(axes, comparison, joules, rows)
+  _frame(axes, comparison, joules, are_rows, width)
 
 
 def _at(axes: "Axes", rows: bool) -> Callable[..., None]:
@@ -154,31 +163,39 @@ def _interval(axes: "Axes", cost: Estimate, place: int, rows: bool) -> None:
 
 
 def _frame(
-  axes: "Axes", comparison: Comparison, joules: Sequence[float], rows: bool
+  axes: "Axes",
+  comparison: Comparison,
+  joules: Sequence[float],
+  are_rows: bool,
+  width: float,
 ) -> None:
   groups = shown(comparison)
-  energy_axis(axes, comparison, joules, "x" if rows else "y")
-  energy = axes.xaxis if rows else axes.yaxis
+  energy_axis(axes, comparison, joules, "x" if are_rows else "y")
+  energy = axes.xaxis if are_rows else axes.yaxis
   energy.set_label_text(f"{energy.get_label_text()} to {goal(comparison)}")
   if energy.get_scale() == "linear":
-    set_limit = axes.set_xlim if rows else axes.set_ylim
+    set_limit = axes.set_xlim if are_rows else axes.set_ylim
     set_limit(0, 1.05 * max(joules, default=1.0))
-  names = [_names(group) for group in groups]
-  axis = axes.yaxis if rows else axes.xaxis
-  axis.set_ticks(range(len(groups)), names, parse_math=False)
-  if rows:
-    axes.set_ylim(len(groups) - 0.5, -0.5)
+  fields = ", ".join(labels(comparison.paths).values())
+  if are_rows:
+    names = _row_names(comparison, width)
+    said = is_wide(width) and len(comparison.paths) != 1
+    rows(axes, names, width, "" if said else fields)
   else:
+    axes.xaxis.set_ticks(
+      range(len(groups)), [_name(group) for group in groups], parse_math=False
+    )
     axes.set_xlim(-0.5, len(groups) - 0.5)
-    field = ", ".join(labels(comparison.paths).values())
-    axes.set_xlabel(capitalised(field), color=INK)
+    axes.set_xlabel(capitalised(fields), color=INK)
   plain(axes)
-  axes.grid(visible=False, axis="y" if rows else "x")
+  axes.grid(visible=False, axis="y" if are_rows else "x")
   if not joules:
     say_nothing_known(axes, comparison)
 
 
-def _legend(figure: "Figure", comparisons: Sequence[Comparison]) -> None:
+def _legend(
+  figure: "Figure", comparisons: Sequence[Comparison], width: float
+) -> None:
   from matplotlib.lines import Line2D
 
   groups = [group for each in comparisons for group in shown(each)]
@@ -196,11 +213,4 @@ def _legend(figure: "Figure", comparisons: Sequence[Comparison]) -> None:
     handles.append(
       Line2D([], [], linestyle="none", marker=">", label=MISSED, **MISS)
     )
-  figure.legend(
-    handles=handles,
-    loc="outside upper left",
-    ncols=len(handles),
-    fontsize=8,
-    frameon=False,
-    labelcolor=INK,
-  )
+  legend(figure, handles, width)

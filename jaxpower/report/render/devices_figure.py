@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 from jaxpower.report.cells import name_among, unit_of
 from jaxpower.report.compare.comparison import Comparison
 from jaxpower.report.compare.scaling import PER, Row, find
-from jaxpower.report.render.figure_style import FAINT, INK, plain, shades
+from jaxpower.report.render.figure_style import (
+  FAINT,
+  INK,
+  WIDE,
+  heading,
+  is_wide,
+  plain,
+  row_name,
+  shades,
+)
 from jaxpower.wording import capitalised, joules_name, setting
 
 if TYPE_CHECKING:
@@ -14,23 +23,27 @@ if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 
-def devices(comparisons: Sequence[Comparison]) -> "Figure":
-  """Draws speed-ups and joules side by side; a row of panels a comparison."""
+HEIGHT = 3.4  # inches of a panel
+
+
+def devices(comparisons: Sequence[Comparison], width: float = WIDE) -> "Figure":
+  """Draws speed-ups and joules: side by side where there is room."""
   from matplotlib.figure import Figure
 
   count = max(1, len(comparisons))
-  figure = Figure(figsize=(10.4, 4.2 * count), layout="constrained")
-  panels = figure.subplots(count, 2, squeeze=False)
+  columns = 2 if is_wide(width) else 1
+  rows = 2 * count // columns
+  figure = Figure(figsize=(width, HEIGHT * rows), layout="constrained")
+  panels = figure.subplots(rows, columns, squeeze=False).reshape(count, 2)
   for (left, right), comparison in zip(panels, comparisons, strict=False):
-    rows = find(comparison)
-    _speed(left, rows)
-    _energy(right, rows, comparison.estimated)
-    heading = name_among(comparison, comparisons) or comparison.data
-    left.set_title(heading, loc="left", fontsize=10, color=INK)
+    found = find(comparison)
+    _speed(left, found, width)
+    _energy(right, found, comparison.estimated, width)
+    heading(left, name_among(comparison, comparisons) or comparison.data)
   return figure
 
 
-def _speed(axes: "Axes", rows: Sequence[Row]) -> None:
+def _speed(axes: "Axes", rows: Sequence[Row], width: float) -> None:
   """Draws how many times as fast more devices are, beside as fast as many."""
   ideal = sorted(
     (step.point.devices, step.point.devices / row.steps[0].point.devices)
@@ -46,12 +59,14 @@ def _speed(axes: "Axes", rows: Sequence[Row]) -> None:
       for step in row.steps
       if step.speed_up is not None
     ]
-    _line(axes, row, known, color)
+    _line(axes, row, known, color, width)
   _frame(axes, rows, "Speed-up")
   axes.legend(frameon=False, fontsize=9, labelcolor=INK)
 
 
-def _energy(axes: "Axes", rows: Sequence[Row], estimated: bool) -> None:
+def _energy(
+  axes: "Axes", rows: Sequence[Row], estimated: bool, width: float
+) -> None:
   """Draws joules per 1000 examples, with their intervals."""
   unit = unit_of(step.point.joules for row in rows for step in row.steps)
   for row, color in zip(rows, shades(len(rows)), strict=True):
@@ -61,7 +76,7 @@ def _energy(axes: "Axes", rows: Sequence[Row], estimated: bool) -> None:
       if (cost := step.point.joules) is not None
     ]
     points = [(x, cost.value / unit.joules) for x, cost in known]
-    _line(axes, row, points, color)
+    _line(axes, row, points, color, width)
     for x, cost in known:
       if cost.low is not None and cost.high is not None:
         ends = cost.low / unit.joules, cost.high / unit.joules
@@ -72,7 +87,11 @@ def _energy(axes: "Axes", rows: Sequence[Row], estimated: bool) -> None:
 
 
 def _line(
-  axes: "Axes", row: Row, points: Sequence[tuple[int, float]], color: str
+  axes: "Axes",
+  row: Row,
+  points: Sequence[tuple[int, float]],
+  color: str,
+  width: float,
 ) -> None:
   name = ", ".join(filter(None, (setting(row.others), row.batch)))
   axes.plot(
@@ -81,7 +100,7 @@ def _line(
     marker="o",
     color=color,
     linewidth=1.8,
-    label=name,
+    label=row_name(name, width),
     zorder=3,
   )
 

@@ -13,12 +13,16 @@ from jaxpower.report.findings import MOST_LINES
 from jaxpower.report.render.figure_style import (
   FAINT,
   INK,
+  WIDE,
   energy_axis,
+  heading,
+  is_wide,
   plain,
+  row_name,
   say_nothing_known,
   told_apart,
 )
-from jaxpower.wording import labels, percent, value
+from jaxpower.wording import labels, percent, values_of
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -26,12 +30,15 @@ if TYPE_CHECKING:
 
 
 MOST_BESIDE = 2  # panels in a row: of more, the words on a page are too small
+HEIGHT, HEIGHT_BESIDE = 4.2, 3.6  # inches of a panel alone, and beside another
 
 # Where a line ends: the shape and the filling, empty for the line's colour.
 MARKS = {"reached": ("o", ""), "missed": ("o", "white"), "diverged": ("X", "")}
 
 
-def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
+def energy_accuracy(
+  comparisons: Sequence[Comparison], width: float = WIDE
+) -> "Figure":
   """Draws train joules against accuracy; a panel a comparison.
 
   Thin lines are seeds; the bold one is the trial whose energy is the median
@@ -42,12 +49,13 @@ def energy_accuracy(comparisons: Sequence[Comparison]) -> "Figure":
   from matplotlib.figure import Figure
 
   count = max(1, len(comparisons))
-  columns = min(count, MOST_BESIDE)
+  columns = min(count, MOST_BESIDE if is_wide(width) else 1)
   rows = math.ceil(count / columns)
-  figure = Figure(figsize=(7.2 * columns, 4.4 * rows), layout="constrained")
+  size = (width, (HEIGHT if columns == 1 else HEIGHT_BESIDE) * rows)
+  figure = Figure(figsize=size, layout="constrained")
   panels = [*figure.subplots(rows, columns, squeeze=False).flat]
   for axes, comparison in zip(panels, comparisons, strict=False):
-    _panel(axes, comparison, name_among(comparison, comparisons))
+    _panel(axes, comparison, name_among(comparison, comparisons), width)
   for axes in panels[count:]:
     axes.remove()
   return figure
@@ -76,7 +84,9 @@ def _points(record: TrialRecord) -> list[tuple[float, float]]:
   ]
 
 
-def _panel(axes: "Axes", comparison: Comparison, heading: str) -> None:
+def _panel(
+  axes: "Axes", comparison: Comparison, name: str, width: float
+) -> None:
   groups = comparison.groups
   colors = told_apart(comparison)
   joules = []
@@ -91,8 +101,8 @@ def _panel(axes: "Axes", comparison: Comparison, heading: str) -> None:
         _line(axes, record, points, color, record is bold)
   _target(axes, comparison.target_accuracy)
   _frame(axes, comparison, joules)
-  _legend(axes, groups, colors)
-  axes.set_title(heading or comparison.data, loc="left", fontsize=10, color=INK)
+  _legend(axes, groups, colors, width)
+  heading(axes, name or comparison.data)
 
 
 def _line(
@@ -157,7 +167,7 @@ def _frame(
 
 
 def _legend(
-  axes: "Axes", groups: Sequence[Group], colors: Sequence[str]
+  axes: "Axes", groups: Sequence[Group], colors: Sequence[str], width: float
 ) -> None:
   from matplotlib.lines import Line2D
 
@@ -177,7 +187,7 @@ def _legend(
     if status in statuses
   ]
   named = [
-    (", ".join(map(value, group.varied.values())), color)
+    (row_name(values_of(group.varied), width), color)
     for group, color in zip(groups, colors, strict=True)
     if color != FAINT
   ]
@@ -194,7 +204,7 @@ def _legend(
     return
   legend = axes.legend(
     handles=handles,
-    title=", ".join(labels(groups[0].varied).values()),
+    title=row_name(", ".join(labels(groups[0].varied).values()), width),
     loc="lower right",
     fontsize=9,
     title_fontsize=9,

@@ -5,26 +5,157 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from jaxpower.report.cells import unit_to_target
+from jaxpower.report.charts import Intervals, Stacks
 from jaxpower.report.compare.comparison import Comparison
-from jaxpower.wording import as_given, capitalised, joules_name
+from jaxpower.wording import (
+  JouleUnit,
+  as_given,
+  capitalised,
+  joules_name,
+)
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
+  from matplotlib.axis import Axis
+  from matplotlib.figure import Figure
 
 INK, FAINT = "#30343b", "#c9ccd1"
+# Inches: of a figure beside text, and of one on a phone, whose 360 pixels are
+# 3.75 inches less the page's margins. Chosen; text is as large in both.
+WIDE, NARROW = 7.2, 3.4
 LONGEST_REASON = 72  # characters in a panel; the page has all of them
 MOST_COLORS = 9  # that eyes tell apart, colour-blind ones too; chosen
 LOG_FROM = 8.0  # the most joules over the least from which on axes are in logs
+# Okabe and Ito's colours, which colour-blind readers tell apart, without the
+# yellow, which is too pale on white; then grey.
+COLORS = (
+  *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
+  *("#8070b3", "#7f7f7f"),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+# Colours of phases, the same in each figure.
+PHASES = {
+  "setup": "#7f7f7f",
+  "idle": "#b9bdc4",
+  "compile": "#e69f00",
+  "warmup": "#cc79a7",
+  "train": "#0072b2",
+  "eval": "#009e73",
+  "test": "#999933",
+  "infer": "#56b4e9",
+  "checkpoint": "#8070b3",
+}
+# The beginning of the name of what keeps its colours on a dark page: what has
+# text on it, and the text.
+AS_IS = "as-is"
+LONGEST_NAME = {True: 48, False: 18}  # characters of a row: wide, narrow
+LINE_HEIGHT = 0.15  # inches that a second line adds to a row
 
 
 def shades(count: int) -> list[str]:
-  """Picks colours in order, dark to light, safe for colour-blind eyes."""
+  """Picks colours in order, dark to light, safe for colour-blind eyes.
+
+  Each has a contrast of 3 : 1 on white (WCAG 1.4.11), and neighbours of nine
+  differ by 11 in CIE 1976, as a reader without green sees them too.
+  """
   from matplotlib import colormaps
   from matplotlib.colors import to_hex
 
-  # The yellow end of the map is too pale for a line on white.
-  step = 0.86 / max(1, count - 1)
-  return [to_hex(colormaps["viridis"](step * index)) for index in range(count)]
+  low, high = 0.05, 0.67
+  step = (high - low) / max(1, count - 1)
+  shade = colormaps["inferno"]
+  return [to_hex(shade(low + step * index)) for index in range(count)]
+
+
+def is_wide(width: float) -> bool:
+  """Whether panels and legends may stand side by side."""
+  return width > (WIDE + NARROW) / 2
+
+
+def row_name(name: str, width: float) -> str:
+  """Breaks the name of a row into two lines, and cuts what is longer."""
+  longest = LONGEST_NAME[is_wide(width)]
+  lines = textwrap.wrap(name, longest) or [""]
+  if len(lines) > 2:
+    lines = [lines[0], f"{lines[1][: longest - 3]}..."]
+  return "\n".join(lines)
+
+
+def names_of(chart: Intervals | Stacks, width: float) -> tuple[str, ...]:
+  """Returns the names of a chart's rows: where it is narrow the short ones."""
+  return chart.rows if is_wide(width) or not chart.short else chart.short
+
+
+def height_of(names: Sequence[str], width: float, row: float) -> float:
+  """Returns the inches of rows, of which one line takes `row` at least."""
+  lines = max((row_name(n, width).count("\n") for n in names), default=0)
+  return len(names) * (row + LINE_HEIGHT * lines)
+
+
+def rows(
+  axes: "Axes", names: Sequence[str], width: float, fields: str = ""
+) -> None:
+  """Names the rows of a panel, from the top, and says above of what they are.
+
+  `fields` is said where the names alone do not: those of a phone.
+  """
+  texts = [row_name(name, width) for name in names]
+  axes.yaxis.set_ticks(range(len(texts)), texts, parse_math=False)
+  axes.set_ylim(len(texts) - 0.5, -0.5)
+  if fields:
+    axes.set_ylabel(capitalised(fields), color=INK)
+
+
+def panels(
+  count: int, width: float, heights: Sequence[float]
+) -> "tuple[Figure, list[Axes]]":
+  """Makes a figure of panels below each other, of these heights in inches."""
+  from matplotlib.figure import Figure
+
+  heights = list(heights) or [2.0]
+  figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+  axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
+  return figure, [each for (each,) in axes]
+
+
+def heading(axes: "Axes", text: str, line: int = 72) -> None:
+  """Writes what a panel is of above it, in two lines of so many characters."""
+  if text:
+    axes.set_title(
+      textwrap.fill(textwrap.shorten(text, 2 * line), line),
+      loc="left",
+      fontsize=10,
+      color=INK,
+    )
+
+
+def legend(
+  figure: "Figure", handles: Sequence[object], width: float, columns: int = 0
+) -> None:
+  """Explains what is drawn above all panels; narrow, one below the other."""
+  figure.legend(
+    handles=[*handles],
+    loc="outside upper left",
+    ncols=(columns or len(handles)) if is_wide(width) else 1,
+    fontsize=8,
+    frameon=False,
+    labelcolor=INK,
+    columnspacing=1.2,
+    handletextpad=0.5,
+  )
+
+
+def ink_on(color: tuple[float, float, float, float]) -> str:
+  """Chooses black or white text, whichever has more contrast on a colour."""
+  from matplotlib.colors import to_rgb
+
+  linear = [
+    c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+    for c in to_rgb(color)
+  ]
+  # Relative luminance (WCAG 2); at 0.18 both contrasts are 4.6 : 1.
+  light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.18
+  return "#000000" if light else "#ffffff"
 
 
 def told_apart(comparison: Comparison) -> list[str]:
@@ -52,8 +183,6 @@ def energy_axis(
   Points stay in joules; labels are in the unit that the table of the same
   comparison has. Units are powers of ten, so round ticks stay round.
   """
-  from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
   unit = unit_to_target(comparison)
   name = capitalised(joules_name(comparison.estimated, unit))
   axis = axes.xaxis if direction == "x" else axes.yaxis
@@ -63,8 +192,22 @@ def energy_axis(
     # The evaluation before training cost no joule: it has no place there.
     set_scale = axes.set_xscale if direction == "x" else axes.set_yscale
     set_scale("log", nonpositive="mask")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_minor_formatter(NullFormatter())
+    few_ticks(axis)
+  in_unit(axis, unit)
+
+
+def few_ticks(axis: "Axis") -> None:
+  """Puts the ticks of an axis in logs at 1, 2, 5, 10 and so on."""
+  from matplotlib.ticker import LogLocator, NullFormatter
+
+  axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+  axis.set_minor_formatter(NullFormatter())
+
+
+def in_unit(axis: "Axis", unit: JouleUnit) -> None:
+  """Labels an axis whose values are joules in a unit."""
+  from matplotlib.ticker import FuncFormatter
+
   axis.set_major_formatter(
     FuncFormatter(lambda x, _: as_given(x / unit.joules))
   )

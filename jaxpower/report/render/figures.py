@@ -1,28 +1,62 @@
-"""Draws the figures of a report, as PNG and SVG files."""
+"""Draws the figures of a report: files for papers, and pictures for the page.
+
+Files are PNG, SVG and PDF of one width, on white. The page has two pictures of
+each figure, drawn for a wide screen and for a phone, and shows one of them.
+"""
 
 import io
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+import textwrap
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from jaxpower.report.compare.comparison import Comparison
+from jaxpower.report.charts import (
+  HeatMap,
+  Intervals,
+  Payback,
+  Power,
+  Stacks,
+)
 from jaxpower.report.findings import Figure
 from jaxpower.report.render.cost_figure import cost
 from jaxpower.report.render.devices_figure import devices
 from jaxpower.report.render.energy_accuracy_figure import energy_accuracy
+from jaxpower.report.render.figure_style import (
+  NARROW,
+  WIDE,
+  heading,
+  is_wide,
+)
+from jaxpower.report.render.heat_map_figure import heat_map
+from jaxpower.report.render.intervals_figure import intervals
 from jaxpower.report.render.pareto_figure import pareto
+from jaxpower.report.render.payback_figure import payback
+from jaxpower.report.render.power_figure import power
+from jaxpower.report.render.stacks_figure import stacks
+from jaxpower.wording import printable
 
 if TYPE_CHECKING:
   from matplotlib import figure as matplotlib_figure
 
-DRAWINGS: dict[
-  str, Callable[[Sequence[Comparison]], "matplotlib_figure.Figure"]
-] = {
+Drawing = Callable[..., "matplotlib_figure.Figure"]
+# Of comparisons the name says what is drawn of them.
+DRAWINGS: dict[str, Drawing] = {
   "cost": cost,
   "devices": devices,
   "energy_accuracy": energy_accuracy,
   "pareto": pareto,
 }
+CHARTS: dict[type, Drawing] = {
+  HeatMap: heat_map,
+  Intervals: intervals,
+  Payback: payback,
+  Power: power,
+  Stacks: stacks,
+}
 
+# Characters of a line beside an axis, and above it, on a phone; chosen.
+LONGEST_LABEL, LONGEST_TITLE = 28, 40
 # For slides, for the page and editors, and for papers.
 KINDS = ("png", "svg", "pdf")
 # What would differ from one drawing of the same to the next.
@@ -33,48 +67,99 @@ UNDATED: dict[str, dict[str, None]] = {
 }
 
 
-def draw(figure: Figure) -> Iterator[tuple[str, str, bytes]]:
-  """Draws a figure: yields its name, the kind of file and the content."""
-  drawing = DRAWINGS[figure.name](figure.comparisons)
-  _as_written(drawing)
-  for kind in KINDS:
-    yield figure.name, kind, render(drawing, kind)
+@dataclass(frozen=True)
+class Drawn:
+  """A figure that was drawn: its files by kind, and the page's pictures.
+
+  `wide` and `narrow` are SVG for a wide screen and for a phone.
+  """
+
+  name: str
+  files: Mapping[str, bytes]
+  narrow: bytes
+
+  @property
+  def wide(self) -> bytes:
+    """The picture for a wide screen, which is the SVG file."""
+    return self.files["svg"]
+
+
+def draw(figure: Figure) -> Drawn:
+  """Draws a figure in all its kinds and widths."""
+  wide, narrow = drawing(figure, WIDE), drawing(figure, NARROW)
+  files = {kind: render(wide, kind) for kind in KINDS}
+  return Drawn(figure.name, files, render(narrow, "svg"))
+
+
+def drawing(figure: Figure, width: float) -> "matplotlib_figure.Figure":
+  """Draws a figure so many inches wide."""
+  draw_panels: Any = DRAWINGS.get(figure.name)
+  if draw_panels is None:
+    draw_panels = CHARTS[type(figure.panels[0])]
+  drawn = draw_panels(figure.panels, width)
+  _as_written(drawn)
+  if not is_wide(width):
+    _broken_to_fit(drawn)
+  return drawn
+
+
+def _broken_to_fit(drawing: "matplotlib_figure.Figure") -> None:
+  """Breaks names of axes and headings into lines that fit a phone."""
+  for axes in drawing.axes:
+    for text in (axes.xaxis.label, axes.yaxis.label):
+      lines = text.get_text().splitlines()
+      broken = (textwrap.fill(line, LONGEST_LABEL) for line in lines)
+      text.set_text("\n".join(broken))
+    if title := axes.get_title(loc="left"):
+      heading(axes, title, LONGEST_TITLE)
 
 
 def _as_written(drawing: "matplotlib_figure.Figure") -> None:
-  """Keeps names from being read as formulas between two dollar signs.
+  """Keeps names from being read as formulas, and what no file may hold out.
 
   The numbers at the ticks of axes are formulas, and stay; a drawing with names
-  there takes care of them itself.
+  there takes care of dollar signs itself.
   """
   from matplotlib.text import Text
+  from matplotlib.ticker import FixedFormatter
 
+  axes = [axis for a in drawing.axes for axis in (a.xaxis, a.yaxis)]
   ticks = {
     id(label)
-    for axes in drawing.axes
-    for axis in (axes.xaxis, axes.yaxis)
+    for axis in axes
     for label in (
       *axis.get_ticklabels(),
       *axis.get_ticklabels(minor=True),
       axis.offsetText,
     )
   }
+  for axis in axes:
+    names = axis.get_major_formatter()
+    if isinstance(names, FixedFormatter):
+      names.seq = [printable(name) for name in names.seq]
   for text in drawing.findobj(Text):
     if isinstance(text, Text) and id(text) not in ticks:
       text.set_parse_math(False)
+      text.set_text(printable(text.get_text()))
 
 
 def render(drawing: "matplotlib_figure.Figure", kind: str) -> bytes:
   """Renders a drawing as PNG, SVG or PDF; the same bytes each time.
 
-  Text stays text in SVG and PDF: searched, copied, edited and read aloud.
+  Text stays text in SVG and PDF: searched, copied, edited and read aloud. A
+  sign that the font lacks, as of Chinese, is a box in PNG and PDF; nobody needs
+  a warning for each.
   """
   from matplotlib import rc_context
 
   buffer = io.BytesIO()
-  with rc_context(
-    {"svg.hashsalt": "jaxpower", "svg.fonttype": "none", "pdf.fonttype": 42}
-  ):
+  as_text = {
+    "svg.hashsalt": "jaxpower",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+  }
+  with rc_context(as_text), warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")
     drawing.savefig(
       buffer,
       format=kind,

@@ -1,12 +1,11 @@
 """Renders a report as one self-contained page of HTML.
 
-Light or dark as the reader's machine prefers; no script, font or image from
-elsewhere. The page itself is `page.html`, a Jinja template that escapes
-whatever comes from a record. Its script sorts tables and moves two sliders;
-without it everything is there all the same.
+Light or dark as the reader's machine prefers, figures too; no script, font or
+image from elsewhere. The page itself is `page.html`, a Jinja template that
+escapes whatever comes from a record. Its script sorts tables and moves two
+sliders; without it everything is there all the same.
 """
 
-import base64
 import itertools
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +18,16 @@ from jaxpower.report.compare.comparison import Comparison
 from jaxpower.report.compare.costs import all_phases
 from jaxpower.report.compare.cpu_time import covers_server
 from jaxpower.report.findings import NOTHING_RECORDED, Report, Table
-from jaxpower.wording import count, labels, percent, setting, value
+from jaxpower.report.render.figures import Drawn
+from jaxpower.report.render.inline_svg import inline, on_dark
+from jaxpower.wording import (
+  count,
+  joules_name,
+  labels,
+  percent,
+  setting,
+  value,
+)
 
 MOST_VALUES = 3  # of one fact, named on the page; of more, their number
 MOST_TRIALS = 1_000  # on the page, which stays light; trials.csv has them all
@@ -30,7 +38,7 @@ LONGEST_CELL = 40  # characters of a cell; of more, it may break into lines
 def render(
   report: Report,
   name: str,
-  images: Mapping[str, bytes],
+  drawn: Mapping[str, Drawn],
   links: Sequence[str],
 ) -> str:
   """Renders a report as one self-contained page of HTML.
@@ -38,7 +46,7 @@ def render(
   Args:
     report: What to show.
     name: Of the sweep, for the heading.
-    images: The content of each figure's SVG file, by file name.
+    drawn: Each figure, by its name.
     links: The files of records and tables, as seen from the page.
   """
   import jinja2  # here, since printing tables does not need it
@@ -50,6 +58,14 @@ def render(
     autoescape=True, undefined=jinja2.StrictUndefined
   )
   trials = report.compared.trials
+  pictures = {
+    name: [
+      inline(svg, f"{name}-{size}", f"caption-{name}")
+      for size, svg in (("wide", each.wide), ("narrow", each.narrow))
+    ]
+    for name, each in drawn.items()
+  }
+  colors = sorted({c for p in pictures.values() for _, used in p for c in used})
   return environment.from_string(template).render(
     report=report,
     experiment=experiment.facts(report.compared),
@@ -58,11 +74,14 @@ def render(
     choice=choice(report.compared.comparisons),
     heading=f"What {name} cost" if name else "What it cost",
     goal=_goal(report),
-    images={
-      file.removesuffix(".svg"): _data_uri(content)
-      for file, content in images.items()
-      if file.endswith(".svg")
+    pictures={
+      # Not escaped: matplotlib wrote them, and `inline` wrote them anew from
+      # the tree, which escapes text.
+      name: [markupsafe.Markup(svg) for svg, _ in each]
+      for name, each in pictures.items()
     },
+    colors={color: on_dark(color) for color in colors},
+    to_repeat=experiment.to_repeat(report.compared),
     measured=_measured(trials),
     provenance=_provenance(trials),
     links=links,
@@ -77,17 +96,18 @@ def trials_table(comparisons: Iterable[Comparison]) -> Table:
   paths = tuple(dict.fromkeys(p for c in comparisons for p in c.paths))
   names = labels(paths)
   many = len(comparisons) > 1
+  joules = joules_name(any(c.estimated for c in comparisons))
   columns = (
     *(["comparison"] if many else []),
     *(names[path] for path in paths),
     "seed",
     "status",
-    "joules to target",
+    f"{joules} to target",
     "seconds to target",
     "examples",
     "best accuracy",
     "test accuracy",
-    "joules of all phases",
+    f"{joules} of all phases",
     "trial",
   )
   every = (
@@ -150,11 +170,6 @@ def choice(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     )
   ]
   return rows if len(rows) >= FEWEST_TO_CHOOSE else []
-
-
-def _data_uri(svg: bytes) -> str:
-  # As images of their own, so that ids of two figures cannot collide.
-  return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
 def _goal(report: Report) -> str:

@@ -16,8 +16,12 @@ from jaxpower.report.compare.pareto import (
 from jaxpower.report.render.figure_style import (
   FAINT,
   INK,
+  WIDE,
   energy_axis,
+  heading,
+  is_wide,
   plain,
+  row_name,
   shades,
 )
 from jaxpower.wording import percent, setting
@@ -27,8 +31,12 @@ if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 
-def pareto(comparisons: Sequence[Comparison]) -> "Figure":
-  """Draws both fronts of each comparison side by side; a row a comparison.
+# Inches of a panel that has the width for itself, and of one beside another.
+HEIGHT, HEIGHT_BESIDE = 4.0, 3.4
+
+
+def pareto(comparisons: Sequence[Comparison], width: float = WIDE) -> "Figure":
+  """Draws both fronts of each comparison: side by side where there is room.
 
   Without joules and seconds where all joules are modelled from CPU time.
   Settings on a front are coloured and named; the others stay faint. A setting
@@ -37,22 +45,24 @@ def pareto(comparisons: Sequence[Comparison]) -> "Figure":
   from matplotlib.figure import Figure
 
   count = max(1, len(comparisons))
-  columns = 1 if comparisons and all(map(only_cpu_time, comparisons)) else 2
-  figure = Figure(figsize=(5.2 * columns, 4.4 * count), layout="constrained")
-  rows = figure.subplots(count, columns, squeeze=False)
-  for (left, *right), comparison in zip(rows, comparisons, strict=False):
-    _accuracy(left, comparison)
+  fronts = 1 if comparisons and all(map(only_cpu_time, comparisons)) else 2
+  columns = fronts if is_wide(width) else 1
+  rows = count * fronts // columns
+  height = HEIGHT if columns == 1 else HEIGHT_BESIDE
+  figure = Figure(figsize=(width, height * rows), layout="constrained")
+  panels = figure.subplots(rows, columns, squeeze=False).reshape(count, fronts)
+  for (left, *right), comparison in zip(panels, comparisons, strict=False):
+    _accuracy(left, comparison, width)
     for axes in right:
       if only_cpu_time(comparison):
         axes.remove()
       else:
-        _seconds(axes, comparison)
-    heading = name_among(comparison, comparisons) or comparison.data
-    left.set_title(heading, loc="left", fontsize=10, color=INK)
+        _seconds(axes, comparison, width)
+    heading(left, name_among(comparison, comparisons) or comparison.data)
   return figure
 
 
-def _accuracy(axes: "Axes", comparison: Comparison) -> None:
+def _accuracy(axes: "Axes", comparison: Comparison, width: float) -> None:
   front = accuracy_front(comparison)
   colors = _colors(comparison, front)
   steps = [group.best_so_far for group in comparison.groups]
@@ -88,10 +98,10 @@ def _accuracy(axes: "Axes", comparison: Comparison) -> None:
     color=INK,
   )
   _frame(axes, comparison, all_joules, "Best accuracy so far (%)")
-  _legend(axes, comparison, front, colors, loc="lower right")
+  _legend(axes, comparison, front, colors, width, loc="lower right")
 
 
-def _seconds(axes: "Axes", comparison: Comparison) -> None:
+def _seconds(axes: "Axes", comparison: Comparison, width: float) -> None:
   front = seconds_front(comparison)
   colors = _colors(comparison, front)
   points = known_costs(comparison)
@@ -112,7 +122,7 @@ def _seconds(axes: "Axes", comparison: Comparison) -> None:
   _frame(axes, comparison, all_joules, "Seconds of training to the target")
   axes.margins(x=0.1, y=0.15)
   axes.set_ylim(bottom=0)
-  _legend(axes, comparison, front, colors, loc="best", marker="o")
+  _legend(axes, comparison, front, colors, width, loc="best", marker="o")
   if not all_joules:
     axes.text(
       0.5,
@@ -162,6 +172,7 @@ def _legend(
   comparison: Comparison,
   front: Sequence[Point],
   colors: Sequence[str],
+  width: float,
   loc: Literal["lower right", "best"],
   marker: str = "",
 ) -> None:
@@ -173,7 +184,7 @@ def _legend(
       [],
       color=colors[index],
       linewidth=2.2,
-      label=setting(comparison.groups[index].varied),
+      label=row_name(setting(comparison.groups[index].varied), width),
       marker=marker,
       linestyle="none" if marker else "solid",
     )

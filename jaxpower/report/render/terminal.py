@@ -43,7 +43,7 @@ def files_written(paths: Sequence[pathlib.Path]) -> list[str]:
 
 
 def show_section(section: Section, console: Console) -> None:
-  """Prints a section: its warnings, its tables, and sentences last."""
+  """Prints a section: its warnings, its tables, and the answer last."""
   if section.title:
     say(section.title, console)
   for warning in section.warnings:
@@ -56,6 +56,8 @@ def show_section(section: Section, console: Console) -> None:
     say_wrapped(line, console)
   if section.lead:
     say_wrapped(section.lead, console)
+  for point in section.sure:
+    say_wrapped(f"- {point}", console)
 
 
 def show_table(table: Table, console: Console) -> None:
