@@ -102,7 +102,7 @@ def make(
 
 
 def write(
-  folder: pathlib.Path,
+  folder: pathlib.Path | str,
   sweep: Mapping[str, Any],
   records: Iterable[TrialRecord],
   given: Given | None = None,
@@ -126,6 +126,7 @@ def write(
 
   Raises OSError where the folder cannot be written to.
   """
+  folder = pathlib.Path(folder)
   given = given or Given(timelines=timelines.find([folder]))
   report = make(records, sweep, given, attempts, by, notes)
   report = replace(report, sections=(*report.sections, *more))
