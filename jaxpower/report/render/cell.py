@@ -43,7 +43,7 @@ def _section(section: Section) -> Iterator[str]:
   for table in section.tables:
     yield _table(table)
   for figure in section.figures[:1]:
-    svg = next(c for _, kind, c in figures.draw(figure) if kind == "svg")
+    svg = figures.render(figures.drawing(figure, figures.WIDE), "svg")
     source = base64.b64encode(svg).decode()
     yield (
       f'<img src="data:image/svg+xml;base64,{source}"'
