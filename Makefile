@@ -2,6 +2,7 @@
 # make test   install, then what CI runs: format, lint, types, tests
 # make check  the same checks in the environment that is active now
 # make torture  install, then 200 kills of a tiny sweep at random instants; hours
+# make bench-check  JAX against PyTorch: has it lost? On a machine at rest
 #
 # make hashes  writes hashes.txt anew from constraints.txt; needs uv
 #
@@ -21,7 +22,7 @@ HASHES ?=
 CUDA = auto
 KILLS ?= 200
 
-.PHONY: run test check torture install hashes clean FORCE
+.PHONY: run test check torture bench-check install hashes clean FORCE
 
 run: $(VENV)/installed
 	@$(BIN)/python scripts/run.py --config=$(CONFIG) $(if $(OUT),--out=$(OUT))
@@ -31,6 +32,10 @@ test: $(VENV)/installed-dev
 
 torture: $(VENV)/installed-dev
 	@PYTHONPATH=. $(BIN)/python benchmarks/torture.py --kills=$(KILLS)
+
+bench-check: $(VENV)/installed-dev
+	@$(BIN)/python benchmarks/throughput.py --networks=cnn,vit --batches=128 \
+	  --arms=jax,torch --rounds=3 --against=benchmarks/throughput_cpu.json
 
 install: $(VENV)/installed-dev
 

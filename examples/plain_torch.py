@@ -1,6 +1,9 @@
 """A plain PyTorch script, attached to a sweep by five lines.
 
 python scripts/run.py --config=examples/sweep.py:name=plain_torch
+
+Said (`,quick`, two busy cores, joules estimated):
+batch 16 reached 96.2 % for 1.56 J, batch 64 96.6 % for 0.698 J.
 """
 
 import argparse

@@ -2,6 +2,9 @@
 
 pip install lightning torch
 python scripts/run.py --config=examples/sweep.py:name=torch_lightning
+
+Said (`,quick`, two busy cores, joules estimated):
+batch 16 reached 94.5 % for 4.32 J, batch 64 89.5 % for 0.818 J.
 """
 
 import digits
@@ -48,12 +51,9 @@ class Net(lightning.LightningModule):
 
 
 lightning.seed_everything(args.seed)
-train, validation = (
-  TensorDataset(*map(torch.from_numpy, arrays))
-  for arrays in digits.load(args.seed)
-)
+sets = [TensorDataset(*map(torch.tensor, s)) for s in digits.load(args.seed)]
 trainer = lightning.Trainer(
   max_epochs=20, num_sanity_val_steps=0, logger=False, callbacks=[Attached()]
 )
-loader = DataLoader(train, args.batch, shuffle=True)
-trainer.fit(Net(), loader, DataLoader(validation, 237))
+loader = DataLoader(sets[0], args.batch, shuffle=True)
+trainer.fit(Net(), loader, DataLoader(sets[1], 237))

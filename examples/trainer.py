@@ -2,6 +2,9 @@
 
 pip install transformers accelerate torch
 python scripts/run.py --config=examples/sweep.py:name=trainer
+
+Said (`,quick`, two busy cores, joules estimated):
+batch 16 reached 95.4 % for 2.55 J, batch 64 89.9 % for 0.721 J.
 """
 
 import digits

@@ -14,6 +14,7 @@ TYPE_CHECKING = False  # typing itself takes longer to import than all of this
 if TYPE_CHECKING:
   from typing import Any
 
+  from jaxpower.cli.from_python import run
   from jaxpower.config import (
     ConfigError,
     Model,
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
   from jaxpower.one_trial import run_trial
   from jaxpower.power import MeterError, Monitor, Window
   from jaxpower.records import TrialRecord
+  from jaxpower.result import Result
   from jaxpower.script.attach import attach
-  from jaxpower.sweep import run
 
 __all__ = [
   "ConfigError",
@@ -34,6 +35,7 @@ __all__ = [
   "Model",
   "Monitor",
   "Optimizer",
+  "Result",
   "Sweep",
   "Transfer",
   "Trial",
@@ -50,13 +52,14 @@ _HOMES = {
   "Model": "jaxpower.config",
   "Monitor": "jaxpower.power",
   "Optimizer": "jaxpower.config",
+  "Result": "jaxpower.result",
   "Sweep": "jaxpower.config",
   "Transfer": "jaxpower.config",
   "Trial": "jaxpower.config",
   "TrialRecord": "jaxpower.records",
   "Window": "jaxpower.power",
   "attach": "jaxpower.script.attach",
-  "run": "jaxpower.sweep",
+  "run": "jaxpower.cli.from_python",
   "run_trial": "jaxpower.one_trial",
 }
 

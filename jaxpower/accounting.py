@@ -213,6 +213,7 @@ def record(
   windows: Sequence[Window],
   compilation: Compilation | None,
   done: Sequence[Done] | None = None,
+  idle_watts: float | None = None,
   **facts: Any,
 ) -> TrialRecord:
   """Makes the record of a trial that ran to its end.
@@ -226,6 +227,7 @@ def record(
     compilation: What compiling cost the trial that compiled; None: unknown.
     done: How many windows of training and of evaluation had led to each
       result, where they do not simply take turns.
+    idle_watts: Of an earlier trial; it counts where no window is idle.
     **facts: Further fields of the record.
 
   Raises ValueError where windows and results do not belong together.
@@ -247,7 +249,8 @@ def record(
     for so_far, result in zip(done, results, strict=True)
     for spent in [total(trained(windows, so_far.trained))]
   )
-  spent, idle = total(trained(windows)), _idle_watts(windows)
+  spent = total(trained(windows))
+  idle = _idle_watts(windows) if of_phase(windows, "idle") else idle_watts
   reasons = [r for w in windows if not _is_formality(w) for r in w.reasons]
   return TrialRecord(
     **identity(trial, varied),

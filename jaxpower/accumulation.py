@@ -8,12 +8,15 @@ batch, and 0.74, 1.25 and 1.41 times in PyTorch (two cores of an AMD EPYC,
 the CNN 8.5 times the joules of batch 16, and half of that was caches.
 """
 
-from jaxpower.architectures import network_of
+from jaxpower.architectures import TransformerSizes, network_of, sizes_of
 from jaxpower.config import Trial
 
 # Examples of a micro-batch. Of the sizes measured, 16 to 512, 64 was the best
 # for JAX's CNN and within 15 % of the best for the ViT and the transformer.
 LARGEST = 64
+# Where JAX computes the scores of every pair of positions: 64 examples fill a
+# core's cache with them (benchmarks/throughput_cpu.json).
+LARGEST_OF_ATTENTION = 16
 SMALLEST = 16  # the smallest measured; less means more calls and loops
 
 # In PyTorch, networks whose batch is taken whole: oneDNN's convolutions are
@@ -44,6 +47,10 @@ def accumulation_of(trial: Trial, *, on_cpu: bool, devices: int) -> int:
   if trial.framework != "jax" and trial.model.name in WHOLE_IN_TORCH:
     return 1
   per_device = trial.batch_size // devices
-  sizes = range(SMALLEST, LARGEST + 1)
+  scores = trial.framework == "jax" and isinstance(
+    sizes_of(trial.model), TransformerSizes
+  )
+  largest = LARGEST_OF_ATTENTION if scores else LARGEST
+  sizes = range(SMALLEST, largest + 1)
   fitting = [size for size in sizes if per_device % size == 0]
   return per_device // max(fitting, default=per_device)

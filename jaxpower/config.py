@@ -255,6 +255,10 @@ class Conditions:
   since one process for several is where NCCL hangs, on CPUs one. PyTorch has a
   process for each device in any case.
 
+  `cores` is how many logical cores of the CPU a trial may use, whatever it does
+  there; 0 leaves it all that the sweep has. A trial of another number has
+  another worker, since frameworks look at the cores when they start.
+
   `tasks` are labels of the dataset; where `data` is "a+b", datasets mixed in
   every batch, the tasks are "a" and "b". One network learns all of them, with
   a head for each. `targets` and `task_weights` are keyed by task; a task
@@ -298,6 +302,7 @@ class Conditions:
   data_sharding: str = later("auto", before="auto")  # "replicated", "divided"
   batch_norm: str = later("device", before="device")  # over a "global" batch
   processes: str = later("auto", before="auto")  # "one", or one a "device"
+  cores: int = later(0, before=0)  # of the CPU, that it may use; 0: all
   transfer: Transfer = dataclasses.field(default_factory=Transfer)
   framework: str = "jax"
   execution: Execution = dataclasses.field(
@@ -336,8 +341,9 @@ class Sweep(Conditions):
   A running trial writes a checkpoint at the first look after
   `checkpoint_minutes`, from which it goes on after a kill; 0: none but where
   it is asked to stop. With its record they are removed, unless
-  `keep_checkpoints`. With `compilation_cache` what JAX compiled is kept in the
-  run folder for the sweep's other workers.
+  `keep_checkpoints`. Its trained weights stay, unless `keep_weights` is false;
+  those that another trial starts from always do. With `compilation_cache` what
+  JAX compiled is kept in the run folder for the sweep's other workers.
 
   A command is ended, and its trial recorded as failed, after
   `timeout_seconds`; 0: no limit.
@@ -353,6 +359,7 @@ class Sweep(Conditions):
   phase_seconds: float = later(86_400.0, before=86_400.0)
   checkpoint_minutes: float = later(10.0, before=10.0)
   keep_checkpoints: bool = later(False, before=False)
+  keep_weights: bool = later(True, before=True)
   compilation_cache: bool = later(False, before=False)
   timeout_seconds: float = later(0.0, before=0.0)
 
@@ -719,12 +726,31 @@ MOST_SHOWN = 60  # characters of a wrong name; chosen
 
 
 def unknown(what: str, name: str, names: Iterable[str]) -> str:
-  """Says that a name is unknown, with the nearest of the known names."""
+  """Says that a name is unknown, with the nearest of the known names.
+
+  Of a field's part, as `optimizer.lr`, that is no name of the field itself.
+  """
   names = sorted(names)
   name = name if len(name) <= MOST_SHOWN else f"{name[: MOST_SHOWN - 3]}..."
-  near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-  hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+  parent, dot, _ = name.rpartition(".")
+  beside = [each for each in names if dot and each.startswith(f"{parent}.")]
+  near = (
+    [each for each in (*beside, *names) if _abbreviates(name, each)]
+    or difflib.get_close_matches(name, beside, n=1, cutoff=0.5)
+    or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+  )
+  if near and near[0] != parent:
+    hint = f"did you mean {near[0]}?"
+  else:
+    hint = f"known: {', '.join(beside or names)}"
   return f"unknown {what} '{name}'; {hint}"
+
+
+def _abbreviates(name: str, other: str) -> bool:
+  """Whether a name has the initials of another's words: lr, learning_rate."""
+  words = other.rpartition(".")[2].split("_")
+  initials = "".join(word[:1] for word in words)
+  return len(words) > 1 and name.rpartition(".")[2] == initials
 
 
 def article(noun: str) -> str:

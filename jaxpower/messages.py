@@ -84,13 +84,14 @@ class Task:
 class Progress:
   """How far the running trial is; numbers not known yet are None.
 
-  `examples` and `joules` count training only.
+  `examples`, `joules` and `seconds` count training only.
   """
 
   phase: str
   examples: int = 0
   accuracy: float | None = None
   joules: float | None = None
+  seconds: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

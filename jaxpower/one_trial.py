@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jaxpower import company, resume
+from jaxpower import company, resume, weights
 from jaxpower.config import ConfigError, Sweep, Trial, trial_id
 from jaxpower.folder import claims, record_files, record_keeper
 from jaxpower.messages import Progress
@@ -28,7 +28,7 @@ from jaxpower.workers import step
 from jaxpower.workers.patience import DEFAULT_LIMITS, Limits
 from jaxpower.workers.places import WHOLE, Place
 from jaxpower.workers.step import Heard, Job, Stopped
-from jaxpower.workers.worker import Workers
+from jaxpower.workers.worker import COMPILED, Workers
 
 WAIT_SECONDS = 1.0  # between two looks at a trial that is taken; chosen
 
@@ -41,7 +41,10 @@ def run_trial(
   meter: str = "auto",
   retry_failed: bool = False,
   keep_checkpoints: bool = False,
+  keep_weights: bool = True,
   checkpoint_minutes: float = Sweep.checkpoint_minutes,
+  timeout_seconds: float = Sweep.timeout_seconds,
+  compilation_cache: bool = Sweep.compilation_cache,
   compile_repeats: int = 1,
   limits: Limits = DEFAULT_LIMITS,
   wait_seconds: float = 0.0,
@@ -59,7 +62,11 @@ def run_trial(
     meter: auto, nvml, rapl or estimate.
     retry_failed: Whether it is run again where its record says failed.
     keep_checkpoints: Whether those inside the trial stay once it has a record.
+    keep_weights: Whether its trained weights do.
     checkpoint_minutes: Between two of them, from which it goes on after a kill.
+    timeout_seconds: After which a command is ended; 0: never.
+    compilation_cache: Whether what JAX compiles is kept in the folder, for the
+      trials after it; nodes that share it have to be of one kind.
     compile_repeats: How often each program is compiled, to measure it.
     limits: How long its worker is waited for.
     wait_seconds: How long it is waited for where another process runs it.
@@ -75,6 +82,7 @@ def run_trial(
   """
   trial = _checked(trial)
   folder, name = pathlib.Path(folder), trial_id(trial)
+  compiled = folder / COMPILED if compilation_cache else None
   until = time.monotonic() + wait_seconds
   while True:
     known = record_files.newest(folder, name)
@@ -83,19 +91,28 @@ def run_trial(
     try:
       with claims.claimed(folder, name) as claim:
         job = Job(
-          trial, varied or {}, folder, compile_repeats, checkpoint_minutes
+          trial,
+          varied or {},
+          folder,
+          compile_repeats,
+          checkpoint_minutes,
+          timeout_seconds,
         )
         newest = _known(trial, folder) | ({name: known} if known else {})
         place = allotted()
         heard = Heard(watch, tell, stop)
-        with Workers(meter, limits, place=place) as workers:
+        with Workers(meter, limits, place=place, compiled=compiled) as workers:
           _check_here(trial, workers)
           record = step.run(workers, job, heard, newest, claim)
         record = _told(record, place)
+        if not keep_weights:
+          record = dataclasses.replace(record, checkpoint=None)
         if not record_keeper.keep(claim, record, tell, stop=stop):
           raise Stopped
         if record.status != "failed" and not keep_checkpoints:
           resume.forget(folder, name)
+        if not keep_weights:
+          weights.forget(folder, name)
         return record
     except claims.TakenError:
       if time.monotonic() >= until or stop():

@@ -53,7 +53,7 @@ ENVIRONMENT = (
   *("JAX_", "XLA_", "CUDA_", "CUBLAS", "CUDNN_", "NCCL_", "TRITON_"),
   *("NVIDIA_TF32_OVERRIDE", "TORCH_", "TORCHDYNAMO_", "TORCHINDUCTOR_"),
   *("PYTORCH_", "ATEN_", "OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_"),
-  *("OPENBLAS_", "GOTO_"),
+  *("OPENBLAS_", "GOTO_", "MALLOC_"),
 )
 
 # Prefixes of the variables by which a cluster or a launcher says which job this
@@ -113,7 +113,16 @@ NEUTRAL_ENDS = (
   "_ROOT",
   "_VISIBLE_DEVICES",
 )
-NEUTRAL_PARTS = ("_CACHE", "DUMP", "_LOG", "NCCL_DEBUG", "TRACEBACK", "VERBOSE")
+# MALLOC_ is the same in all workers since they set it.
+NEUTRAL_PARTS = (
+  "MALLOC_",
+  "_CACHE",
+  "DUMP",
+  "_LOG",
+  "NCCL_DEBUG",
+  "TRACEBACK",
+  "VERBOSE",
+)
 NEUTRAL_XLA_FLAGS = "--xla_dump"  # the beginning of their names
 # As jax reads a truth value or a guard.
 OFF = ("", "0", "f", "false", "n", "no", "off", "allow")

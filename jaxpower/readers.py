@@ -144,7 +144,10 @@ def check_parts(kind: type, value: dict[str, Any]) -> None:
   items = _items(kind)
   for name, inner in value.items():
     if name in items:
-      convert, part, *_ = items[name]
+      convert, part, taken, numbers, low, high = items[name]
+      of = type(inner)
+      if of in taken or (of in numbers and low <= inner <= high):
+        continue
       try:
         if part is not None and isinstance(inner, dict):
           check_parts(part, inner)
@@ -216,9 +219,8 @@ def _plain(kind: type) -> Convert:
 
 
 def _number(kind: type, within: Between) -> Convert:
-  kinds = (int, float) if kind is float else (int,)
+  kinds, low, high = _range(kind, within)
   most = math.inf if kind is int else MOST_FLOAT
-  low, high = max(within.low, -most), min(within.high, most)
 
   def convert(value: Any) -> Any:
     if type(value) in kinds and low <= value <= high:
@@ -303,12 +305,14 @@ def _sequence(kind: type, item: Convert) -> Convert:
 class _Item(typing.NamedTuple):
   """How a field is read: `part` is the dataclass that it may hold.
 
-  A float from `low` to `high` stays as it is. Most values of a record are
-  such floats, and are taken without a call.
+  Values of the types `taken` stay as they are, and so do those of `numbers`
+  from `low` to `high`. Most values of a record do, and need no call.
   """
 
   convert: Convert
   part: type | None
+  taken: frozenset[type]
+  numbers: frozenset[type]
   low: float
   high: float
 
@@ -320,25 +324,41 @@ def _items(kind: type) -> dict[str, _Item]:
   fields = dataclasses.fields(kind)
   names = {field.name for field in fields if field.metadata != KEEP_OTHERS}
   return {
-    name: _Item(_converter(hint), _dataclass_in(hint), *_floats(hint))
+    name: _Item(_converter(hint), _dataclass_in(hint), *_as_they_are(hint))
     for name, hint in hints.items()
     if name in names
   }
 
 
-def _floats(kind: Any) -> tuple[float, float]:
-  """Returns the ends of the floats that a type takes; none are between."""
+def _as_they_are(
+  kind: Any,
+) -> tuple[frozenset[type], frozenset[type], float, float]:
+  """Returns what a type takes as it is: types, and types of numbers in a range.
+
+  It may take more.
+  """
   origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-  if kind is float:
-    return -MOST_FLOAT, MOST_FLOAT
-  if origin is typing.Annotated and arguments[0] is float:
+  none: frozenset[type] = frozenset()
+  if kind in (str, bool):
+    return frozenset([kind]), none, 0, 0
+  if kind in NUMBERS:
+    return none, *_range(kind, Between())
+  if origin is typing.Annotated:
     (within,) = (a for a in arguments[1:] if isinstance(a, Between))
-    return max(within.low, -MOST_FLOAT), min(within.high, MOST_FLOAT)
-  if origin in (types.UnionType, typing.Union):
+    return none, *_range(arguments[0], within)
+  if origin in (types.UnionType, typing.Union) and type(None) in arguments:
     one, *more = (k for k in arguments if k is not type(None))
-    if not more:
-      return _floats(one)
-  return math.inf, -math.inf
+    taken, *numbers = _as_they_are(one) if not more else (none, none, 0, 0)
+    return taken | {type(None)}, *numbers
+  return none, none, 0, 0
+
+
+def _range(kind: type, within: Between) -> tuple[frozenset[type], float, float]:
+  """Returns the types of numbers that are taken, and from where to where."""
+  if kind is int:
+    return frozenset([int]), within.low, within.high
+  low, high = max(within.low, -MOST_FLOAT), min(within.high, MOST_FLOAT)
+  return frozenset([int, float]), low, high
 
 
 def _dataclass_in(hint: Any) -> type | None:
@@ -357,7 +377,7 @@ def _dataclass(kind: type) -> Convert:
     and field.default_factory is dataclasses.MISSING
   ]
 
-  def convert(value: Any) -> Any:
+  def read(value: Any) -> Any:
     items = _items(kind)  # now, since a dataclass may hold itself
     if type(value) is not dict:
       raise ReadError(f"{shown(value)} is not an object")
@@ -370,17 +390,20 @@ def _dataclass(kind: type) -> Convert:
       for name, inner in value.items():
         if (item := items.get(name)) is None:
           unknown[name] = inner
-        elif type(inner) is float and item[2] <= inner <= item[3]:
+          continue
+        convert, _, taken, numbers, low, high = item
+        of = type(inner)
+        if of in taken or (of in numbers and low <= inner <= high):
           known[name] = inner
         else:
-          known[name] = item[0](inner)
+          known[name] = convert(inner)
     except ReadError as error:
       raise error.inside(name) from None
     if keeps is not None:
       known[keeps] = unknown
     return kind(**known)
 
-  return convert
+  return read
 
 
 def shown(value: Any) -> str:

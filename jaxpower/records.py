@@ -201,6 +201,7 @@ class TrialRecord:
   apart_joules_by_phase: dict[str, dict[str, Joules | None]] | None = None
   joules_by_host: dict[str, Joules | None] | None = None
   idle_watts: Watts | None = None
+  idle_seconds_ago: Seconds | None = None
   other_load_cores: dict[str, Cores | None] | None = None
   steal_cores: dict[str, Cores | None] | None = None
   data_wait_seconds: Seconds | None = None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from jaxpower import company
 from jaxpower.company import ALONE, TOGETHER, Interference
-from jaxpower.config import Trial, trial_id
+from jaxpower.config import COMMAND, Trial, trial_id
 from jaxpower.folder import record_files
 from jaxpower.folder.claims import claimed
 from jaxpower.messages import Progress
@@ -161,6 +161,12 @@ class _Check:
     """Runs the trial alone, unless an earlier sweep of the folder did so."""
     sweeping = self._sweeping
     trial = company.short(sweeping.left)
+    if any(each.framework == COMMAND for each in sweeping.left):
+      sweeping.say(
+        "what company costs is not checked: how to make a command short, and"
+        " whether it does the same work twice, is not known"
+      )
+      return
     if trial is None:
       sweeping.say(
         "what company costs is not checked: every trial starts from another"

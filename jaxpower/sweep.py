@@ -14,17 +14,17 @@ energy.
 import dataclasses
 import functools
 import pathlib
-import statistics
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from jaxpower import data, provenance, resume, side_by_side
+from jaxpower import data, provenance, resume, side_by_side, weights
 from jaxpower.config import (
   ConfigError,
   Sweep,
   Trial,
   by_id,
+  sources,
   to_dict,
   trial_id,
 )
@@ -56,9 +56,7 @@ from jaxpower.workers import places, step
 from jaxpower.workers.patience import Limits
 from jaxpower.workers.places import WHOLE, Place
 from jaxpower.workers.step import Heard, Job, Stopped
-from jaxpower.workers.worker import Worker, Workers
-
-COMPILED = "compiled"  # the folder of JAX's cache in a run folder
+from jaxpower.workers.worker import COMPILED, Worker, Workers
 
 # Called with the number of the trial (from 1), the trial and its news.
 Watch = Callable[[int, Trial, Progress | TrialRecord], None]
@@ -131,14 +129,15 @@ class Plan:
     return {name: number for number, name in enumerate(self.ids, start=1)}
 
   @functools.cached_property
-  def expected_seconds(self) -> float | None:
-    """The time that the trials left will take, at the mean of those recorded.
+  def starts(self) -> frozenset[str]:
+    """Ids of trials whose weights other trials start from."""
+    return frozenset(
+      trial_id(source) for trial in self.trials for source in sources(trial)
+    )
 
-    None before the first record.
-    """
-    seconds = [record.wall_seconds for record in self.recorded.values()]
-    seconds = [value for value in seconds if value is not None]
-    return len(self.left) * statistics.fmean(seconds) if seconds else None
+  def keeps_weights(self, trial: Trial) -> bool:
+    """Whether the trained weights of a trial stay."""
+    return self.sweep.keep_weights or trial_id(trial) in self.starts
 
   def job(self, trial: Trial) -> Job:
     """Returns what is to be done for a trial."""
@@ -333,11 +332,15 @@ class Writer:
   def keep(self, trial: Trial, record: TrialRecord) -> None:
     """Writes a record and tells of it; raises Stopped where it may not wait."""
     record = _noted(record, self.onlookers.problem)
-    first = not self.newest
+    first, kept = not self.newest, self.plan.keeps_weights(trial)
+    if not kept:
+      record = dataclasses.replace(record, checkpoint=None)
     if not _keep(
       self.plan, self.lock, record, self.say, self.stop, first=first
     ):
       raise Stopped
+    if not kept:
+      weights.forget(self.plan.folder, record.trial_id)
     self.landed(trial, record)
 
   def landed(self, trial: Trial, record: TrialRecord) -> None:

@@ -110,7 +110,10 @@ def _arguments(plan: Plan, trial: Trial) -> dict[str, Any]:
     "meter": plan.meter,
     "retry_failed": plan.retry_failed,
     "keep_checkpoints": plan.sweep.keep_checkpoints,
+    "keep_weights": plan.keeps_weights(trial),
     "checkpoint_minutes": plan.sweep.checkpoint_minutes,
+    "timeout_seconds": plan.sweep.timeout_seconds,
+    "compilation_cache": plan.sweep.compilation_cache,
     "compile_repeats": plan.compile_repeats,
     "limits": limits_of(plan.sweep),
   }

@@ -2,10 +2,10 @@
 
 setup -> idle -> compile -> setup -> warmup -> eval -> {train -> eval}* until
 target or budget -> test -> infer -> checkpoint. With `transfer.features` "once"
-a features phase comes before warm-up. Training and meter meet only
-here. A framework returns from a call before the work is done, so each window
-waits for the arrays that go in and for those that come out
-(`Monitor.measure`).
+a features phase comes before warm-up; idle is left out where it was measured
+less than a minute ago (`jaxpower.idle`). Training and meter meet only here. A
+framework returns from a call before the work is done, so each window waits for
+the arrays that go in and for those that come out (`Monitor.measure`).
 
 Idle comes after the data is placed, so that the context is open and its watts
 are those that training builds on. Initial weights are in a setup window of
@@ -23,14 +23,16 @@ import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jaxpower import accounting, billing, data, resume, weights
+from jaxpower import accounting, billing, compiling, data, resume, weights
 from jaxpower.accounting import EvalResult
 from jaxpower.attempts import INTERRUPTED, Journal
+from jaxpower.compiling import Compiled
 from jaxpower.config import Sweep, Trial, trial_id
 from jaxpower.folder import timelines
+from jaxpower.idle import Idle
 from jaxpower.messages import Progress
 from jaxpower.power import Monitor, Window
 from jaxpower.power.clocks import read_clocks, span
@@ -39,21 +41,21 @@ from jaxpower.power.load import load_warnings, mean_load
 from jaxpower.power.reading import record_line
 from jaxpower.provenance import GPU_PACKAGES, arithmetic_environment
 from jaxpower.records import (
-  Compilation,
-  CompileCost,
   TrialRecord,
   deciding_split,
 )
 from jaxpower.resume import Checkpoints, Part
 from jaxpower.wings import Placed, Wing, wing_of
 
-# Inference is repeated at least this long; chosen. A counter of 100 ms is off
-# by 7 % on average in a window of 0.1 s, by 1 % in one of 0.5 s (benchmarks/
-# meter_accuracy.json), and one pass over a small test set is shorter still.
-INFER_SECONDS = 0.5
+# Inference is repeated at least so many periods of the slowest counter; chosen.
+# One of 100 ms is off by 7 % on average in a window of 0.1 s, by 1 % in one of
+# 0.5 s (benchmarks/meter_accuracy.json), and one pass over a small test set is
+# shorter still. CPU time and RAPL have finer ones; a sensor whose period is not
+# known is taken for the slowest.
+INFER_PERIODS = 5
+SLOWEST_SECONDS, QUICKEST_SECONDS = 0.1, 0.02
 
 SECONDS_PER_MINUTE = 60
-REPEATED = "compile_repeat"  # the phase of compiling once more, to measure it
 
 Tell = Callable[[Progress], None]
 Stop = Callable[[], bool]
@@ -64,21 +66,6 @@ class Stopped(Exception):  # noqa: N818, no error: somebody asked for it
 
   What it had trained is in its newest checkpoint.
   """
-
-
-@dataclasses.dataclass(frozen=True)
-class Compiled:
-  """The programs of a spec, as a wing compiled them.
-
-  Attributes:
-    programs: The wing's own.
-    compilation: What compiling them cost.
-    flops_per_step: The operations of one update; None if not known.
-  """
-
-  programs: Any
-  compilation: Compilation
-  flops_per_step: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +82,7 @@ class Context:
     checkpoint_seconds: Between two of them; 0: only where it is stopped.
     tell: Called with how far the trial is.
     stop: Asked where the trial can end.
+    idle: The idle power, where it need not be measured.
   """
 
   trial: Trial
@@ -106,6 +94,7 @@ class Context:
   checkpoint_seconds: float
   tell: Tell
   stop: Stop
+  idle: Idle | None = None
 
   def say(self, phase: str, accuracy: float | None = None) -> None:
     """Tells that a phase begins."""
@@ -131,6 +120,7 @@ def run(
   stop: Stop = lambda: False,
   compile_repeats: int = 1,
   checkpoint_minutes: float = Sweep.checkpoint_minutes,
+  idle: Idle | None = None,
 ) -> TrialRecord:
   """Runs a trial under an entered monitor and returns its record.
 
@@ -150,12 +140,16 @@ def run(
       process compiled are compiled, each time from nothing.
     checkpoint_minutes: Between two checkpoints inside the trial; 0: none but
       where it is stopped.
+    idle: What an earlier trial of this process measured; None: none did.
 
   Raises Stopped where `stop` was true: at a look, after a checkpoint.
   """
+  if idle is not None and not idle.serves(trial, time.monotonic()):
+    idle = None
   name, wing = trial_id(trial), wing_of(trial.framework)
   setting = _setting(trial, monitor, provenance)
-  with Journal(folder, name, trial.framework, monitor.joules_so_far) as journal:
+
+  def attempt(journal: Journal) -> tuple[TrialRecord, Part]:
     context = Context(
       trial,
       wing,
@@ -166,11 +160,28 @@ def run(
       checkpoint_minutes * SECONDS_PER_MINUTE,
       tell,
       stop,
+      idle,
     )
+    return _run(context, varied, cache, provenance, compile_repeats)
+
+  return journaled(trial, folder, monitor, attempt)
+
+
+def journaled(
+  trial: Trial,
+  folder: pathlib.Path,
+  monitor: Monitor,
+  attempt: Callable[[Journal], tuple[TrialRecord, Part]],
+) -> TrialRecord:
+  """Makes an attempt at a trial that the ledger of a run folder tells of.
+
+  `attempt` is given its journal, and returns the record and what attempts
+  before it had done. The record then has all of them. Raises what it does.
+  """
+  joules = monitor.joules_so_far
+  with Journal(folder, trial_id(trial), trial.framework, joules) as journal:
     try:
-      record, earlier = _run(
-        context, varied, cache, provenance, compile_repeats
-      )
+      record, earlier = attempt(journal)
     except Stopped:
       journal.end(INTERRUPTED)
       raise
@@ -212,11 +223,14 @@ def _prepare(
   trial, wing, monitor = context.trial, context.wing, context.monitor
   context.prepare("setup")
   placed = monitor.measure("setup", _place_data, wing, trial)
-  context.prepare("idle")
-  monitor.measure("idle", time.sleep, trial.idle_seconds)
+  if context.idle is None:
+    context.prepare("idle")
+    monitor.measure("idle", time.sleep, trial.idle_seconds)
   context.prepare("compile")
   cached = cache.get(placed.spec)
-  programs = _compile(wing, placed.spec, cached, monitor, compile_repeats)
+  programs = compiling.compiled(
+    wing, placed.spec, cached, monitor, compile_repeats
+  )
   backbone = _backbone(trial, context.folder)
   state = monitor.measure("setup", wing.start, placed, backbone)
   parameters = wing.count_parameters(state)
@@ -250,7 +264,9 @@ def _run(
   context.say("test", last)
   test = _test(context, programs, state, placed)
   context.say("infer", last)
-  inferred = monitor.measure("infer", _infer, wing, programs, state, placed)
+  inferred = monitor.measure(
+    "infer", _infer, wing, programs, state, placed, _infer_seconds(monitor)
+  )
   context.say("checkpoint", last)
   saved = weights.folder_of(trial_id(trial))
   monitor.measure("checkpoint", wing.save, context.folder / saved, state)
@@ -260,7 +276,9 @@ def _run(
   timeline = context.folder / "timelines" / f"{trial_id(trial)}.parquet"
   times, devices = span(started, read_clocks()), billing.devices_of(trial)
   timelines.write(timeline, monitor.timeline().chunks(), windows, times)
-  compiled = prepared.cached or _compiled(wing, placed.spec, programs, own)
+  compiled = prepared.cached or compiling.noted(
+    wing, placed.spec, programs, own
+  )
   cache[placed.spec] = compiled
   took = time.monotonic() - started.monotonic_seconds
   warnings = (
@@ -288,31 +306,25 @@ def _run(
     joules_by_host=accounting.by_host(
       windows, [*(provenance.get("hosts") or {})]
     ),
+    **_idle_before(context.idle, started.monotonic_seconds),
     meter=monitor.describe(),
     flops_per_step=compiled.flops_per_step,
     parameters=prepared.parameters,
     pretrained=_pretrained(trial),
     peak_memory_bytes=peak,
-    numerics=wing.numerics(placed),
+    numerics=wing.numerics(placed) | _cores(devices),
     checkpoint=str(saved),
     provenance=provenance | {"devices": [d.describe() for d in devices]},
   )
   return record, prepared.earlier
 
 
-def _compile(
-  wing: Wing,
-  spec: Hashable,
-  cached: Compiled | None,
-  monitor: Monitor,
-  times: int,
-) -> Any:
-  """Returns the programs of a spec, compiled so often unless cached."""
-  programs = monitor.measure("compile", _programs, wing, spec, cached)
-  for _ in range(times - 1 if cached is None else 0):
-    programs = None  # so that no two lie in memory
-    programs = monitor.measure(REPEATED, wing.compile_programs, spec)
-  return programs
+def _idle_before(idle: Idle | None, began_seconds: float) -> dict[str, Any]:
+  """Returns the idle power that an earlier trial measured, for the record."""
+  if idle is None:
+    return {}
+  ago = began_seconds - idle.monotonic_seconds
+  return {"idle_watts": idle.watts, "idle_seconds_ago": ago}
 
 
 def _taken_up(context: Context, state: Any) -> tuple[Any, Part]:
@@ -378,11 +390,13 @@ def _train(context: Context, prepared: Prepared) -> tuple[Any, Part]:
   train = monitor.measured("train", steps=steps)(wing.train)
   evaluate = monitor.measured("eval", steps=placed.passes[split])(wing.evaluate)
   done, loss, saved = prepared.earlier, math.nan, time.monotonic()
+  trained = 0.0  # seconds, of this attempt
   while not _is_over(trial, done, segments):
     segment, waits = len(done.results), done.waits
     if segment > 0:
+      began = time.monotonic()
       state, loss, waited = train(programs, state, placed, segment - 1)
-      waits = (*waits, waited)
+      waits, trained = (*waits, waited), trained + time.monotonic() - began
     metrics = evaluate(programs, state, placed, split)
     result = EvalResult(
       examples=segment * steps * trial.batch_size,
@@ -394,7 +408,7 @@ def _train(context: Context, prepared: Prepared) -> tuple[Any, Part]:
     )
     results = (*done.results, result)
     done = dataclasses.replace(done, results=results, waits=waits)
-    _look(context, result)
+    _look(context, result, trained)
     if context.stop():
       _save(context, state, done)
       raise Stopped
@@ -412,8 +426,8 @@ def _is_over(trial: Trial, done: Part, segments: int) -> bool:
   return len(done.results) > segments or accounting.is_over(trial, done.results)
 
 
-def _look(context: Context, result: EvalResult) -> None:
-  """Tells what a look at training saw."""
+def _look(context: Context, result: EvalResult, seconds: float) -> None:
+  """Tells what a look at training saw, after so many seconds of training."""
   context.journal.look(result.examples, accuracy=result.accuracy)
   context.tell(
     Progress(
@@ -421,6 +435,7 @@ def _look(context: Context, result: EvalResult) -> None:
       examples=result.examples,
       accuracy=result.accuracy,
       joules=context.monitor.joules_so_far("train"),
+      seconds=seconds,
     )
   )
 
@@ -447,6 +462,12 @@ def _save(context: Context, state: Any, done: Part) -> None:
     journal.note("checkpoint")
 
 
+def _cores(devices: Sequence[billing.Device]) -> dict[str, int]:
+  """Returns how many cores a trial had, for the record; none on GPUs."""
+  on_cpu = all(device.facts["platform"] == "cpu" for device in devices)
+  return {"cores": usable_cores()} if on_cpu else {}
+
+
 def _in_order(
   own: Sequence[Window], earlier: Sequence[Window]
 ) -> tuple[Window, ...]:
@@ -471,7 +492,11 @@ def _setting(
     "versions": {name: versions.get(name) for name in names}
     | {name: versions[name] for name in GPU_PACKAGES if name in versions},
     "environment": arithmetic_environment(provenance),
-    "devices": [[d["platform"], d["kind"]] for d in devices],
+    # With the cores that a batch is divided over, where it is.
+    "devices": [
+      [d["platform"], d["kind"], *([d["cores"]] if "cores" in d else [])]
+      for d in devices
+    ],
     "meter": [[d.kind, d.method] for d in monitor.domains if d.counted],
   }
 
@@ -530,29 +555,6 @@ def _independent_examples(trial: Trial, placed: Placed) -> list[int]:
   return [placed.examples["test"]] * len(trial.tasks)
 
 
-def _programs(wing: Wing, spec: Hashable, cached: Compiled | None) -> Any:
-  """Returns the programs of a spec: the cached ones, or compiles them."""
-  return wing.compile_programs(spec) if cached is None else cached.programs
-
-
-def _compiled(
-  wing: Wing, spec: Hashable, programs: Any, windows: Sequence[Window]
-) -> Compiled:
-  """Notes with new programs what compiling them cost in this trial."""
-  first, *more = (
-    CompileCost(seconds=window.seconds, joules=window.joules)
-    for phase in ("compile", REPEATED)
-    for window in accounting.of_phase(windows, phase)
-  )
-  cost = Compilation(
-    seconds=first.seconds,
-    joules=first.joules,
-    from_disk=getattr(programs, "from_disk", None),
-    repeats=(first, *more),
-  )
-  return Compiled(programs, cost, wing.flops_per_step(spec))
-
-
 def _warm_up(
   trial: Trial, wing: Wing, programs: Any, state: Any, placed: Placed
 ) -> Any:
@@ -561,10 +563,22 @@ def _warm_up(
   return loss, wing.evaluate(programs, state, placed, deciding_split(trial))
 
 
-def _infer(wing: Wing, programs: Any, state: Any, placed: Placed) -> int:
-  """Evaluates repeatedly for INFER_SECONDS; returns the examples seen."""
+def _infer_seconds(monitor: Monitor) -> float:
+  """Returns how long inference is measured, by the sensors of the meter."""
+  periods = [QUICKEST_SECONDS]
+  for domain in monitor.describe()["domains"]:
+    if domain["counted"] and domain["kind"] == "gpu":
+      period = (domain.get("sensor") or {}).get("counter_period_seconds")
+      periods.append(period or SLOWEST_SECONDS)
+  return INFER_PERIODS * max(periods)
+
+
+def _infer(
+  wing: Wing, programs: Any, state: Any, placed: Placed, seconds: float
+) -> int:
+  """Evaluates repeatedly for so long; returns the examples seen."""
   began, passes = time.monotonic(), 0
-  while time.monotonic() - began < INFER_SECONDS:
+  while time.monotonic() - began < seconds:
     wing.wait(wing.evaluate(programs, state, placed, "test"))
     passes += 1
   return passes * placed.examples["test"]

@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import shutil
 import types
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -55,6 +56,11 @@ class WeightsError(Exception):
 def folder_of(trial_id: str) -> pathlib.Path:
   """Returns the checkpoint folder of a trial, relative to the run folder."""
   return pathlib.Path("checkpoints") / trial_id
+
+
+def forget(folder: pathlib.Path, trial_id: str) -> None:
+  """Removes the trained weights of a trial from a run folder. Never raises."""
+  shutil.rmtree(folder / folder_of(trial_id), ignore_errors=True)
 
 
 def seal(folder: pathlib.Path, texts: Mapping[str, str] = NO_TEXTS) -> None:

@@ -12,7 +12,13 @@ A quotation that is copied by hand goes stale. So two kinds are written here:
     <!-- report: FOLDER, table and sentence -->
 
   what scripts/report.py prints of that folder of benchmarks/regimes_cpu, whole
-  or without the notes between; and the picture that README.md shows.
+  or without the notes between; and below a line
+
+    <!-- export: FORMAT FOLDER --given=... -->
+    <!-- export: FORMAT FOLDER, 2 lines -->
+
+  what `jaxpower export` prints, whole or its first lines; and the picture that
+  README.md shows.
 
 Run it after a change of a default or a fixed list, of a network or an update
 rule, of the report's words or a committed record; a test fails until then.
@@ -30,6 +36,7 @@ from collections.abc import Iterable
 
 from jaxpower import config
 from jaxpower.architectures import MODELS, NETWORKS
+from jaxpower.cli import main as main_command
 from jaxpower.cli import report
 from jaxpower.config import FRAMEWORKS, OPTIMIZERS
 from jaxpower.plan.checks import CHOICES
@@ -41,10 +48,14 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PICTURE = ROOT / "docs" / "images" / "batch_cpu.png"
 PICTURE_OF = "batch_ten_seeds"
 
-MARKER = re.compile(r"^<!-- report: (.*?) -->$", re.MULTILINE)
+MARKER = re.compile(r"^<!-- (?:report|export): (.*?) -->$", re.MULTILINE)
 MARKED_BLOCK = re.compile(
-  r"^(<!-- report: ([^\n]*?) -->\n```\n).*?(?=^```$)", re.MULTILINE | re.DOTALL
+  r"^(<!-- (report|export): ([^\n]*?) -->\n```\w*\n).*?(?=^```$)",
+  re.MULTILINE | re.DOTALL,
 )
+FIRST_LINES = re.compile(r"(.*), (\d+) lines")
+# When a report was exported; a quotation has one that does not change.
+EXPORTED_AT = re.compile(r'(?<="reportDatetime": ")[^"]*')
 TABLE_AND_SENTENCE = ", table and sentence"
 WIDTH = 96  # chosen: of the sentences in a block; a table is as wide as it is
 OWN_CODE = "a script of your own, [own_code.md](own_code.md)"
@@ -72,12 +83,15 @@ def main() -> None:
 
 
 def with_reports(page: str) -> str:
-  """Returns the page with the reports that its markers name.
+  """Returns the page with the reports and exports that its markers name.
 
   Raises ValueError where no fenced block follows a marker.
   """
   rewritten, blocks = MARKED_BLOCK.subn(
-    lambda block: block[1] + quotation(block[2]), page
+    lambda block: (
+      block[1] + (quotation if block[2] == "report" else exported)(block[3])
+    ),
+    page,
   )
   if blocks != len(markers := MARKER.findall(page)):
     raise ValueError(f"a marker without its block, of {', '.join(markers)}")
@@ -112,6 +126,27 @@ def printed(folder: str, out: str | None = None) -> str:
   if code:
     raise ValueError(f"there is no report of {folder!r}")
   return text.getvalue()
+
+
+def exported(marker: str) -> str:
+  """Returns what `jaxpower export` prints; raises ValueError if nothing.
+
+  Words that name a committed folder stand for its path.
+  """
+  first = FIRST_LINES.fullmatch(marker)
+  words = [
+    str(RUNS / word) if (RUNS / word).is_dir() else word
+    for word in (first[1] if first else marker).split()
+  ]
+  text = io.StringIO()
+  with contextlib.redirect_stdout(text):
+    code = main_command.main(["export", *words])
+  if code:
+    raise ValueError(f"there is no export of {marker!r}")
+  content = EXPORTED_AT.sub("2026-11-27 08:00:00", text.getvalue())
+  if first is None:
+    return content
+  return "".join(content.splitlines(keepends=True)[: int(first[2])])
 
 
 def is_row(line: str) -> bool:
@@ -188,7 +223,7 @@ def meanings() -> dict[str, str]:
     "processes": f"{others('processes')}: over how many processes of JAX a"
     " trial on several devices is divided ([processes.md](processes.md))",
     "sharding": f"{others('sharding')}: whether weights and moments are whole"
-    " on each device, or divided over them; `fsdp` in JAX alone",
+    " on each device, or divided over them; not in `torch_compile`",
     "streaming": f"{others('streaming')}: whether a dataset stays on the host"
     " ([data.md](data.md))",
     "task_weighting": f"{others('task_weighting')}: the weights are learned",

@@ -101,7 +101,8 @@ def test_a_short_command_is_timed_to_its_end(bare):
   for _ in range(3):
     _, _, err = finish(bare, "measure", "--idle=0", "--", "true")
     (line,) = [line for line in err.splitlines() if "elapsed" in line]
-    assert float(line.split()[0]) < 0.4
+    value, unit, *_ = line.split()
+    assert 0 < float(value) * {"s": 1.0, "ms": 1e-3}[unit] < 0.4
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
@@ -230,6 +231,8 @@ def test_a_reader_that_has_enough_ends_watch_without_a_traceback(bare):
     (["measure"], "no command given"),
     (["measure", "--intervall=3", "--", "ls"], "did you mean '--interval'?"),
     (["measure", "--interval=-1", "--", "ls"], "0.001 to 3600 seconds"),
+    (["measure", "--idle=-1", "--", "ls"], "'-1' is not 0, nor 0.001 to 3600"),
+    (["watch", "--count=0"], "'0' is not a number from 1 on"),
     (["measure", "--meter=nvlm", "--", "ls"], "did you mean 'nvml'?"),
     (["measure", "--json=/no/such/x.json", "--", "ls"], "cannot write"),
     (["watch", "--count=few"], "'few' is not a number from 1 on"),

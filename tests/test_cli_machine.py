@@ -68,3 +68,25 @@ def test_load_is_told():
   assert machine.check_load((), 4)[0].level == "ok"
   (check,) = machine.check_load((Problem("busy", "wait"),), 4)
   assert (check.level, check.finding, check.fix) == ("warn", "busy", "wait")
+
+
+def test_prepared_data_sets_are_named(tmp_path):
+  (none,) = machine.check_data({"TFDS_DATA_DIR": str(tmp_path / "gone")})
+  assert none.finding.endswith(f"none prepared in {tmp_path / 'gone'}")
+  for name in ("downloads", "mnist", *(f"set{n}" for n in range(6))):
+    (tmp_path / name).mkdir()
+  (tmp_path / "notes.txt").write_text("no set")
+  (check,) = machine.check_data({"TFDS_DATA_DIR": str(tmp_path)})
+  assert check.level == "ok"
+  assert check.finding.endswith(": mnist, set0, set1, set2, set3 and 2 more")
+
+
+def test_fewer_threads_than_cores_are_told():
+  (free,) = machine.check_threads({"OMP_NUM_THREADS": "4"}, 4)
+  assert free.level == "ok" and free.finding.endswith("(OMP_NUM_THREADS=4)")
+  few = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "8"}
+  (check,) = machine.check_threads(few, 4)
+  assert check.level == "warn" and check.fix.startswith(
+    "unset OMP_NUM_THREADS,"
+  )
+  assert "OMP_NUM_THREADS=1, and this process may use 4 cores" in check.finding

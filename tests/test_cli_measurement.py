@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from jaxpower.cli import measure
 from jaxpower.cli.measurement import Measurement, document, measurement
-from jaxpower.cli.table import table
+from jaxpower.cli.table import elapsed, table
 from jaxpower.power import Fault, Load, Monitor, SimulatedSource
 from jaxpower.power.clocks import Instant
 
@@ -52,6 +53,42 @@ def test_known_values_have_low_and_high_and_add_up():
   assert total["value"] == pytest.approx(sum(parts))
   assert "all of the above" in table(command)
   assert report["boundary"] == [row["domain"] for row in report["domains"]]
+
+
+def test_eight_boards_have_a_sum_of_idle_and_a_short_boundary():
+  boards = [SimulatedSource(100.0, name=f"GPU-{n}") for n in range(8)]
+  command = measured(boards)
+  indexed = {
+    name: replace(domain, description=f"NVIDIA H100, index {name[-1]}, PCI 0")
+    for name, domain in command.domains.items()
+  }
+  idle = dict.fromkeys(indexed, 10.0)
+  lines = table(replace(command, domains=indexed, idle_watts=idle)).splitlines()
+  assert lines[2] == " boundary: 8 GPU boards (energy counter)"
+  told = [line.split(maxsplit=2)[2] for line in lines if " is idle" in line]
+  assert told[3] == "of GPU-3, index 3, is idle (10.0 W before it began)"
+  assert told[8] == "of all of the above is idle (80.0 W before it began)"
+  without = table(replace(command, idle_watts={"GPU-0": 10.0}))
+  assert "of all of the above is idle" not in without, "some are unknown"
+
+
+def test_a_short_command_took_no_zero_seconds():
+  assert elapsed(0.0021) == "2.10 ms"
+  assert elapsed(101.5) == "101.50 s"
+
+
+def test_the_idle_power_of_a_model_takes_no_time():
+  with Monitor("estimate") as monitor:
+    began = time.monotonic()
+    measure._measure_idle(monitor, 60.0)
+    assert time.monotonic() - began < 5.0
+    assumed = monitor.describe()["domains"][0]["assumptions"]
+    watts = assumed["idle_watts_per_core"] * assumed["cores"]
+    assert monitor.idle_watts == {"cpu-estimate": pytest.approx(watts)}
+  with Monitor([SimulatedSource(100.0)]) as monitor:
+    measure._measure_idle(monitor, 0.3)
+    (watts,) = monitor.idle_watts.values()
+    assert watts == pytest.approx(100.0, rel=0.1), "a sensor is read"
 
 
 def test_a_signal_is_told_as_one():

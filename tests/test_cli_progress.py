@@ -6,7 +6,8 @@ import time
 import pytest
 from rich.console import Console
 
-from jaxpower.cli import progress
+from jaxpower import wording
+from jaxpower.cli.outline import outline
 from jaxpower.cli.progress import Display
 from jaxpower.config import Sweep, Transfer, Trial, to_dict, trial_id
 from jaxpower.messages import Progress, Ready
@@ -77,7 +78,7 @@ def test_a_pretraining_and_lost_weights_are_told() -> None:
     unusable={name: why},
   )
   assert todo.left == todo.trials
-  lines = progress.outline(todo).splitlines()
+  lines = outline(todo).splitlines()
   assert lines[1] == f"   1  {name}  to run    pretraining mnist_5k, seed 0"
   assert lines[2].endswith("to run    start frozen, seed 0")
   assert lines[3] == f"{why}; that trial is run again"
@@ -107,19 +108,28 @@ def test_without_a_terminal_a_trial_is_a_line() -> None:
 
 def test_the_devices_that_trials_leave_alone_are_told() -> None:
   text = io.StringIO()
-  gpu = {"description": "board", "estimated": False, "counted": True}
+  domains = [
+    *(f"H100, index {n}, PCI 0000:0{n}:00.0" for n in range(8)),
+    "CPU package 0",
+  ]
   ready = dataclasses.replace(
     READY,
     platform="gpu",
     device_kind="H100",
     devices=8,
-    meter={"estimated": False, "domains": [gpu]},
+    meter={
+      "estimated": False,
+      "domains": [
+        {"description": name, "estimated": False, "counted": True}
+        for name in domains
+      ],
+    },
   )
   with Display(plan(), Console(file=text, width=60)) as display:
     display.greet(ready)
   assert text.getvalue().startswith(
-    "training on 1 of 8 x H100; metering board; of the GPUs those that a trial"
-    " trains on\n"
+    "training on 1 of 8 x H100; metering 8 x H100, CPU package 0; of the GPUs"
+    " those that a trial trains on\n"
   )
 
 
@@ -132,12 +142,12 @@ def test_on_a_terminal_the_running_trial_is_live() -> None:
     display.watch(
       2, TRIALS[1], Progress(phase="train", accuracy=0.71, joules=1843.4)
     )
-    display._live.refresh()
+    display._surface.refresh(at_once=True)
   shown = text.getvalue()
   assert f"trial  2 of 2   batch {TRIALS[1].batch_size}, seed 0" in shown
   assert "accuracy 71 %" in shown
   assert "1.84 kJ" in shown
-  assert "2 min left" in shown
+  assert "1 of 2   2 min left" in shown
 
 
 @pytest.mark.parametrize(
@@ -169,12 +179,13 @@ def test_every_ending_is_told(change: dict, ending: str) -> None:
   ],
 )
 def test_durations(seconds: float, told: str) -> None:
-  assert progress.duration(seconds) == told
+  assert wording.duration(seconds) == told
 
 
 def test_the_outline_tells_what_is_left() -> None:
-  assert progress.outline(plan(RECORD)).splitlines() == [
-    "2 trials in runs/batch: 1 recorded, 1 to run; expected time: 2 min",
+  assert outline(plan(RECORD)).splitlines() == [
+    "2 trials in runs/batch: 1 recorded, 1 to run; expected: 2 min, joules"
+    " unknown (1 of them judged by their neighbours)",
     f"   1  {trial_id(TRIALS[0])}  reached   batch {TRIALS[0].batch_size},"
     " seed 0",
     f"   2  {trial_id(TRIALS[1])}  to run    batch {TRIALS[1].batch_size},"
@@ -184,10 +195,10 @@ def test_the_outline_tells_what_is_left() -> None:
 
 def test_trials_beyond_the_sweep_are_told() -> None:
   other = dataclasses.replace(RECORD, trial_id="0123456789ab")
-  first, *_ = progress.outline(plan(RECORD, other)).splitlines()
+  first, *_ = outline(plan(RECORD, other)).splitlines()
   assert first == (
     "2 trials in runs/batch: 1 recorded, 1 to run, 1 more recorded beyond them;"
-    " expected time: 2 min"
+    " expected: 2 min, joules unknown (1 of them judged by their neighbours)"
   )
 
 
@@ -215,11 +226,11 @@ def test_trials_at_once_are_a_line_each() -> None:
     for number, trial in enumerate(TRIALS, start=1):
       news = Progress(phase="train", accuracy=0.1 * number)
       display.watch(number, trial, news)
-    display._live.refresh()
+    display._surface.refresh(at_once=True)
     both = text.getvalue()
     display.watch(1, TRIALS[0], RECORD)
     display.watch(2, TRIALS[1], Progress(phase="eval", accuracy=0.9))
-    display._live.refresh()
+    display._surface.refresh(at_once=True)
   last = both[both.rindex("trial  1 of 2") :]
   assert "accuracy 10 %" in last and "trial  2 of 2" in last
   after = text.getvalue()[len(both) :]

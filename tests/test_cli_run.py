@@ -49,6 +49,19 @@ def config(tmp_path: pathlib.Path, body: str) -> str:
       "unknown config field 'seed'; did you mean seeds?",
     ),
     (
+      [f"--config={BATCH}", "--config.optimizer.lr=0.1"],
+      "unknown config field 'optimizer.lr'; did you mean"
+      " optimizer.learning_rate?",
+    ),
+    (
+      [f"--config={BATCH}", f"--config={BATCH}:quick"],
+      f"2 experiments are named, {BATCH} and {BATCH}:quick; a run is of one",
+    ),
+    (
+      [f"--config={BATCH}", "--probe"],
+      "--probe: only with --dry-run",
+    ),
+    (
       [f"--config={BATCH}", "--config.seeds=many"],
       "--config.seeds=many: must be an int",
     ),
@@ -290,8 +303,8 @@ def test_a_dry_run_trains_nothing(
   assert call(f"--config={BATCH}", f"--out={folder}", "--dry-run") == 0
   first, *trials = capsys.readouterr().out.splitlines()
   assert first == (
-    f"12 trials in {folder}: 0 recorded, 12 to run; expected time: known"
-    " once a trial is recorded"
+    f"12 trials in {folder}: 0 recorded, 12 to run; expected time and joules:"
+    " unknown until a trial is recorded (--probe runs a short one now)"
   )
   assert len(trials) == 12
   assert not folder.exists()

@@ -295,6 +295,7 @@ def test_the_script_refuses_in_one_line(
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.proof
 def test_full_fashion_mnist_from_debian(tmp_path: pathlib.Path):
   folder = debian.find_files()
   if folder is None:

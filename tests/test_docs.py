@@ -4,12 +4,16 @@ import functools
 import json
 import pathlib
 import re
+import subprocess
 from typing import Any
 
 import pytest
 
+from benchmarks import schedulers
 from jaxpower import config
 from jaxpower.architectures import MODELS
+from jaxpower.cli.config_file import load_config
+from jaxpower.plan.grid import expand
 from scripts import write_docs
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -193,3 +197,28 @@ def test_the_tree_in_the_readme_is_the_tree() -> None:
     path = folders[depth] / name
     folders[depth + 1 :] = [path]
     assert path.exists(), name
+
+
+def test_the_job_of_kubernetes_runs_the_trial_of_its_index(
+  tmp_path: pathlib.Path,
+) -> None:
+  job = schedulers.job()
+  spec = job["spec"]
+  assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+  # What backoffLimitPerIndex asks for (the API's validation of a Job).
+  assert spec["completionMode"] == "Indexed"
+  assert spec["template"]["spec"]["restartPolicy"] == "Never"
+  (container,) = spec["template"]["spec"]["containers"]
+  python = tmp_path / "python"
+  python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+  python.chmod(0o755)
+  environ = {"PATH": f"{tmp_path}:/bin:/usr/bin", "JOB_COMPLETION_INDEX": "7"}
+  said = subprocess.run(
+    [*container["command"], *container["args"]],
+    env=environ,
+    capture_output=True,
+    text=True,
+  ).stdout.split()
+  assert said[0] == "scripts/run.py" and said[-1] == "--only=8"
+  sweep = load_config("configs/batch.py")
+  assert spec["completions"] == len(expand(sweep)), "as many as --dry-run lists"

@@ -14,7 +14,7 @@ import pytest
 
 from jaxpower.config import ConfigError
 from jaxpower.folder import record_files
-from jaxpower.hosts import follow, meeting, monitor, rank
+from jaxpower.hosts import meeting, monitor, rank
 from jaxpower.hosts.meeting import Hello, Meeting, NotMetError
 from jaxpower.hosts.part import FOLDER, Part, followed_part_of, part_of
 from jaxpower.power import Energy, Window
@@ -22,6 +22,7 @@ from jaxpower.power.cuda import CudaDevice
 from jaxpower.power.devices import UNKNOWN
 from jaxpower.power.simulated_nvml import Gpu, installed
 from jaxpower.records import TrialRecord
+from jaxpower.workers.rank_process import gpu_of
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = """
@@ -100,14 +101,15 @@ def test_a_rank_that_cannot_be_is_refused(text: str) -> None:
     (None, 1, "1"),
     ("GPU-a,GPU-b", 1, "GPU-b"),
     ("GPU-a", 1, None),  # the launcher gave each rank one
+    ("GPU-a", 0, "GPU-a"),
+    ("", 1, None),  # none is to be seen
   ],
 )
 def test_a_rank_sees_a_gpu_of_its_own(
   visible: str | None, local_rank: int, expected: str | None
 ) -> None:
   variables = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
-  own = follow.own_gpu(variables, local_rank)
-  assert own.get("CUDA_VISIBLE_DEVICES") == expected
+  assert gpu_of(variables, local_rank) == expected
 
 
 def test_a_rank_tells_the_board_that_it_computes_on(
@@ -223,7 +225,7 @@ def record_of(folder: pathlib.Path) -> TrialRecord:
 
 
 @pytest.mark.parametrize(
-  "framework", ["jax", pytest.param("torch", marks=pytest.mark.slow)]
+  "framework", ["jax", pytest.param("torch", marks=pytest.mark.proof)]
 )
 def test_a_trial_over_two_hosts_has_one_record(
   framework: str, tmp_path: pathlib.Path

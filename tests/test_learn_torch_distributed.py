@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import psutil
@@ -97,7 +98,7 @@ def two_processes() -> Iterator[None]:
   """Trains with two processes where a trial has two devices; leaves none."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv(devices.CPU_PROCESSES, "2")
-    patch.setattr("jaxpower.trial.INFER_SECONDS", 0.01)
+    patch.setattr("jaxpower.trial.INFER_PERIODS", 0.1)
     yield
     coordinator.stop()
   assert own_children() == []
@@ -283,16 +284,27 @@ def test_the_devices_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
   assert count(0) == 1
 
 
+@pytest.mark.parametrize(
+  ("device", "expected"), [("cpu", [None, None]), ("cuda", ["GPU-b", "5"])]
+)
 def test_each_worker_sees_its_gpu_alone(
-  monkeypatch: pytest.MonkeyPatch,
+  device: str, expected: list[str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-  assert coordinator._visible_gpu(1) is None  # here is none
-  monkeypatch.setattr(coordinator, "device_of", lambda: torch.device("cuda", 0))
-  monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-  assert coordinator._visible_gpu(1) == "1"
-  uuid = "GPU-5c1d3f0e-8a9b-4c7d-9e2f-0b6a1d2c3e4f"
-  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"3,{uuid}")
-  assert [coordinator._visible_gpu(rank) for rank in (0, 1)] == ["3", uuid]
+  """Of rank 1 and 2; on a CPU none."""
+  seen: list[str | None] = []
+
+  def spawn(rank: int, world_size: int, gpu: str | None) -> Any:
+    seen.append(gpu)
+    if rank == world_size - 1:
+      raise KeyboardInterrupt  # enough
+    return mock.Mock()
+
+  monkeypatch.setattr(coordinator, "device_of", lambda: torch.device(device))
+  monkeypatch.setattr(coordinator.process, "spawn", spawn)
+  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-b,5")
+  with pytest.raises(KeyboardInterrupt):
+    coordinator.Coordinator(3)
+  assert seen == expected
 
 
 def test_more_devices_than_there_are_is_one_line(

@@ -49,7 +49,7 @@ def here(
   tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> pathlib.Path:
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(trial, "INFER_SECONDS", 0.01)
+  monkeypatch.setattr(trial, "INFER_PERIODS", 0.1)
   return user_files.write(
     tmp_path,
     nets=BOTH,

@@ -56,6 +56,27 @@ def test_a_trial_becomes_one_record_file(tmp_path: pathlib.Path) -> None:
   assert path.stat().st_mtime_ns == written.st_mtime_ns
 
 
+def test_a_command_has_its_time_and_programs_their_folder(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  asked: list[Any] = []
+
+  class Asked(gpu_worker.InProcess):
+    def __init__(self, *args: Any) -> None:
+      super().__init__(*args)
+      asked.append(args[-1])
+
+    def run(self, *args: Any, **facts: Any) -> Any:
+      asked.append(facts["timeout_seconds"])
+      return super().run(*args, **facts)
+
+  monkeypatch.setattr(worker, "Worker", Asked)
+  jaxpower.run_trial(TRIAL, tmp_path / "a")
+  facts = {"timeout_seconds": 9.0, "compilation_cache": True}
+  jaxpower.run_trial(TRIAL, tmp_path / "b", **facts)
+  assert asked == [None, 0.0, tmp_path / "b" / "compiled", 9.0]
+
+
 def test_of_two_processes_on_one_trial_the_second_is_told(
   tmp_path: pathlib.Path,
 ) -> None:

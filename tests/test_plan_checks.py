@@ -55,8 +55,14 @@ def make(**fields: Any) -> Callable[[], Sweep]:
     (make(sharding="fdsp"), "unknown sharding 'fdsp'; did you mean fsdp?"),
     (make(batch_norm="locl"), "unknown batch_norm 'locl'; did you mean global"),
     (
-      make(framework="torch", sharding="fsdp"),
-      "sharding fsdp: not in torch; take replicated, or framework jax",
+      make(framework="torch_compile", sharding="fsdp"),
+      "sharding fsdp: not in torch_compile; take replicated, or framework",
+    ),
+    (
+      make(
+        framework="torch", sharding="fsdp", optimizer=Optimizer(name="muon")
+      ),
+      "sharding fsdp: muon needs whole layers, which no process of torch has",
     ),
     (
       make(framework="torch", data_sharding="divided"),

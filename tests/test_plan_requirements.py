@@ -1,6 +1,7 @@
 """What is asked of the machine and the data; test_sweep.py has the rest."""
 
 import dataclasses
+import os
 import pathlib
 from typing import Any
 
@@ -17,6 +18,7 @@ from jaxpower.config import (
   Trial,
 )
 from jaxpower.data import DataError
+from jaxpower.messages import Ready
 from jaxpower.plan import checks, requirements
 from jaxpower.power.simulated_nvml import Gpu, installed
 
@@ -194,3 +196,13 @@ def test_without_the_right_a_power_limit_is_refused_before_anything(
     assert library.calls == {}  # nobody who sets nothing is asked
     with pytest.raises(ConfigError, match="200 to 700 W"):
       requirements.check_board_settings([Trial(power_limit_watts=150.0)])
+
+
+def test_more_cores_than_there_are_are_refused() -> None:
+  ready = Ready(platform="cpu", device_kind="cpu", devices=1, meter={})
+  usable = len(os.sched_getaffinity(0))
+  requirements.check_devices(Trial(cores=usable), ready)
+  with pytest.raises(
+    ConfigError, match=f"^cores {usable + 1}: of the {usable} that this process"
+  ):
+    requirements.check_devices(Trial(cores=usable + 1), ready)

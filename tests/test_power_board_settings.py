@@ -70,6 +70,16 @@ def test_without_its_guardian_it_is_put_back_too(card: Gpu) -> None:
   assert card.set_to() == AS_IT_WAS and facts["restored"] is True
 
 
+def test_its_guardian_hears_no_signal_that_can_be_ignored(card: Gpu) -> None:
+  with board_settings.applied(ASKED, [UUIDS[0]]) as facts:
+    (guardian,) = guardians()
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+      os.kill(guardian, number)
+    time.sleep(0.1)
+    assert guardians() == [guardian]
+  assert card.set_to() == AS_IT_WAS and facts["restored"] is True
+
+
 def guardians() -> list[int]:
   """Finds the guardians that this process has started."""
   found = []

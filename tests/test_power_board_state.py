@@ -1,10 +1,11 @@
 """What GPUs are set to and do, and who else uses them."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
-from jaxpower.power import Monitor, gpu_state, gpu_uuid
+from jaxpower.power import Monitor, Use, gpu_state, gpu_uses, gpu_uuid
 from jaxpower.power.board_state import state_warnings
 from jaxpower.power.simulated_nvml import UUIDS, Gpu, installed
 
@@ -26,6 +27,19 @@ def test_without_nvml_there_is_no_state_and_no_uuid():
   with installed(init_error=12):
     assert gpu_state() == []
     assert gpu_uuid(0) is None
+
+
+def test_how_busy_every_gpu_is():
+  gpus = (Gpu(used_bytes=5 << 30), Gpu(uuid=UUIDS[1], pci=OTHER_SLOT))
+  refuses = {"nvmlDeviceGetUtilizationRates": 3}  # not supported, as under MIG
+  other = replace(gpus[1], call_errors=refuses)
+  with installed(gpus[0], other), gpu_uses() as ask:
+    assert ask() == {
+      UUIDS[0]: Use(0.97, 5 << 30),
+      UUIDS[1]: Use(None, 500 << 20),
+    }
+  with installed(init_error=12), gpu_uses() as ask:
+    assert ask() == {}
 
 
 def test_the_state_has_what_a_joule_must_be_read_with(monkeypatch):

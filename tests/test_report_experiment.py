@@ -48,6 +48,20 @@ def test_defaults_and_what_varies_are_not_told_as_fixed():
   assert said["varied"] == "batch (16, 64)"
 
 
+def test_of_a_command_only_what_it_sees_is_told():
+  trial = Trial(framework="command", command="train {batch_size}")
+  said = told([of_trial(trial, framework="command")])
+  assert said["model"] == said["optimizer"] == "the command's own"
+  assert said["budget"].endswith(
+    "examples, evaluated where the command reports"
+  )
+  assert said["fixed"] == "command train {batch_size}"
+  named = replace(trial, command="train {model.name} {optimizer.name:>3}")
+  said = told([of_trial(named, framework="command")])
+  assert (said["model"], said["optimizer"]) == ("cnn", "adam")
+  assert "batch" not in said["fixed"].split(",")[0]
+
+
 def test_the_joules_are_those_of_all_phases_of_all_trials():
   trials = seeds(64, 200, 210)
   whole = sum(all_phases(trial) or 0.0 for trial in trials)

@@ -107,6 +107,30 @@ def test_one_batch_size_other_rates_and_scaled_ones_are_not(trials):
   assert one_rate(trials) is None
 
 
+def test_a_command_is_advised_what_it_can_do():
+  config = {"framework": "command", "optimizer": {"learning_rate": 1e-3}}
+
+  def told(command):
+    return lines(
+      *(
+        record(
+          batch,
+          seed,
+          framework="command",
+          seconds_to_accuracy=1.2,
+          config=config | {"command": command, "batch_size": batch},
+        )
+        for batch in (16, 64)
+        for seed in (0, 1)
+      )
+    )
+
+  rate, looks = told("train {batch_size} {optimizer.learning_rate:.1e}")
+  assert rate.endswith("vary optimizer.learning_rate too.")
+  assert looks.endswith("have the script report more often, for 10 or more.")
+  assert told("train {batch_size} {optimizer.learning_rates}") == [looks]
+
+
 def test_a_batch_in_pieces_is_told():
   facts = [(16, 16), (256, 64), (1024, 64), (512, 32)]
   trials = [

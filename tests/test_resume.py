@@ -79,7 +79,7 @@ class Run:
 
 @pytest.fixture
 def run(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-  monkeypatch.setattr(trial, "INFER_SECONDS", 0.01)
+  monkeypatch.setattr(trial, "INFER_PERIODS", 0.1)
   return Run(tmp_path)
 
 

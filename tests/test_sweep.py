@@ -156,9 +156,19 @@ def test_an_interrupted_sweep_goes_on(
   assert len(record_files.read(tmp_path).records) == 2
   plan = sweep.plan(asked(), tmp_path)
   assert len(plan.left) == 2
-  assert plan.expected_seconds == 20.0
   assert len(sweep.execute(plan)) == 4
   assert instant.runs == 4  # none that was recorded ran again
+
+
+def test_weights_go_where_the_sweep_says_so_and_no_trial_needs_them(
+  tmp_path: pathlib.Path,
+) -> None:
+  sweep.run(asked(keep_weights=False), tmp_path / "batch")
+  assert not [*(tmp_path / "batch").glob("checkpoints/*")]
+  spare = dataclasses.replace(transferred(), keep_weights=False)
+  found = sweep.run(spare, tmp_path / "transfer")
+  left = {path.name for path in (tmp_path / "transfer").glob("checkpoints/*")}
+  assert left == {record.init_from for record in found} - {None}
 
 
 def test_a_failed_trial_is_recorded_and_the_sweep_goes_on(

@@ -1,3 +1,5 @@
+import dataclasses
+import inspect
 import pathlib
 
 import gpu_worker
@@ -7,6 +9,8 @@ from jaxpower import sweep, tasks
 from jaxpower.cli import run
 from jaxpower.config import Sweep
 from jaxpower.folder import record_files, sweep_file
+from jaxpower.launch.task import TrialTask
+from jaxpower.one_trial import run_trial
 from jaxpower.workers import worker
 
 ASKED = Sweep(vary={"batch_size": (64, 256)}, seeds=1, devices=1)
@@ -35,6 +39,28 @@ def test_a_plan_may_be_run_trial_by_trial_by_anybody(
   again = sweep.plan(ASKED, tmp_path / "run")
   assert again.left == () and not again.renamed
   assert sweep_file.read(tmp_path / "run")["order"] == list(plan.ids)
+
+
+def test_a_task_is_told_all_that_a_sweep_says_of_how_it_is_run(
+  tmp_path: pathlib.Path,
+) -> None:
+  plan = sweep.plan(ASKED, tmp_path)
+  (trial, *_) = plan.trials
+  told = tasks._arguments(plan, trial)
+  callers = {"trial", "folder", "wait_seconds", "watch", "tell", "stop"}
+  assert told.keys() == {*inspect.signature(run_trial).parameters} - callers
+  fields = {field.name for field in dataclasses.fields(TrialTask)}
+  assert told.keys() == fields - {"trial", "folder", "visible"}
+  shared = {field.name for field in dataclasses.fields(trial)}
+  shared |= {"name", "vary", "seeds", "order_seed"}
+  for field in dataclasses.fields(ASKED):
+    if field.name in shared:
+      continue
+    changed = {field.name: getattr(ASKED, field.name) + 1}
+    other = dataclasses.replace(
+      plan, sweep=dataclasses.replace(ASKED, **changed)
+    )
+    assert tasks._arguments(other, trial) != told, field.name
 
 
 def test_a_folder_is_prepared_for_others(tmp_path: pathlib.Path) -> None:

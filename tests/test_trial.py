@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxpower import accounting, data, records, trial
+from jaxpower.compiling import Compiled
 from jaxpower.config import Model, Optimizer, Transfer, Trial, trial_id
+from jaxpower.idle import LASTS_SECONDS, Idle, measured_by
 from jaxpower.learn import wing as learn_wing
 from jaxpower.learn.devices import make_mesh, replicated
 from jaxpower.learn.spec import Spec
@@ -28,7 +30,6 @@ from jaxpower.power import (
 )
 from jaxpower.records import Compilation, TrialRecord
 from jaxpower.resume import Part
-from jaxpower.trial import Compiled
 from jaxpower.weights import WeightsError
 
 EASY = Trial(
@@ -58,13 +59,14 @@ def run(
   monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., TrialRecord]:
   """Runs a trial under a meter that reads 100 W all the time."""
-  monkeypatch.setattr(trial, "INFER_SECONDS", 0.05)
+  monkeypatch.setattr(trial, "INFER_PERIODS", 0.1)
 
   def run(
     config: Trial,
     tell: Any = lambda progress: None,
     cache: dict[Spec, Compiled] = cache,
     compile_repeats: int = 1,
+    idle: Idle | None = None,
   ) -> TrialRecord:
     with Monitor(
       [SimulatedSource(WATTS)], wait=jax.block_until_ready
@@ -78,6 +80,7 @@ def run(
         provenance={"host": "node-17"},
         tell=tell,
         compile_repeats=compile_repeats,
+        idle=idle,
       )
 
   return run
@@ -113,6 +116,25 @@ def test_a_constant_meter_gives_exact_joules(
   assert record.infer_examples is not None
   assert record.infer_examples % 1000 == 0
   assert records.from_json(records.to_json(record)).config == record.config
+
+
+def test_idle_power_of_a_trial_of_the_same_minute_is_taken(
+  run: Callable[..., TrialRecord],
+) -> None:
+  began = time.monotonic()
+  first = run(EASY)
+  idle = measured_by(EASY, first, began)
+  second = run(dataclasses.replace(EASY, seed=1), idle=idle)
+  assert "idle" not in second.seconds_by_phase
+  assert second.idle_watts == first.idle_watts
+  assert second.active_joules_to_accuracy == pytest.approx(0, abs=1e-6)
+  assert first.idle_seconds_ago is None
+  assert second.idle_seconds_ago == pytest.approx(
+    first.wall_seconds, rel=0.2, abs=0.5
+  )
+  assert idle is not None
+  old = dataclasses.replace(idle, monotonic_seconds=began - LASTS_SECONDS)
+  assert "idle" in run(EASY, idle=old).seconds_by_phase
 
 
 def test_a_trial_beside_other_work_says_so(

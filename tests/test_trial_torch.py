@@ -34,7 +34,7 @@ def run(
   config: Trial, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> TrialRecord:
   """Runs a trial under a meter that reads 100 W all the time."""
-  monkeypatch.setattr(trial, "INFER_SECONDS", 0.05)
+  monkeypatch.setattr(trial, "INFER_PERIODS", 0.1)
   wing = wing_of(config.framework)
   with Monitor([SimulatedSource(WATTS)], wait=wing.wait) as monitor:
     return trial.run(

@@ -87,6 +87,19 @@ def test_what_is_no_number_of_trials_is_refused(text: str) -> None:
   assert places.parse("12") == 12
 
 
+def test_commands_have_gpus_where_there_are_some_and_cores_where_not(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  """A worker of commands opens no device, and so counts none."""
+  with installed(*BOARDS):
+    found = places.deal("auto", 2, "command", 1)
+    assert [len(place.gpus) for place in found] == [2] * 4
+  assert places.deal("auto", 1, "command", 1) == (WHOLE,)
+  monkeypatch.setattr(places, "usable_cpus", lambda: frozenset(range(4)))
+  found = places.deal(2, 1, "command", 1)
+  assert [len(place.cores) for place in found] == [2, 2]
+
+
 def test_cores_are_dealt_out_by_physical_core(tmp_path: pathlib.Path) -> None:
   for cpu in range(8):  # cores 0 and 4, 1 and 5, ... are of one physical core
     folder = tmp_path / f"cpu{cpu}" / "topology"
@@ -109,3 +122,19 @@ def test_what_is_started_in_a_place_has_its_cores_alone() -> None:
     seen = subprocess.check_output([sys.executable, "-c", ask], text=True)
   assert seen.split() == [str(first)]
   assert os.sched_getaffinity(0) == cores
+
+
+def test_a_place_is_narrowed_to_some_of_its_cores() -> None:
+  usable = os.sched_getaffinity(0)
+  one = WHOLE.narrowed(1)
+  assert (one.cores_usable, set(one.cores) <= usable) == (1, True)
+  assert WHOLE.narrowed(0) is WHOLE
+  assert WHOLE.cores_usable == len(usable)
+  assert Place(cores=(3, 5), at_once=2).narrowed(1).at_once == 2
+
+
+def test_what_is_started_in_a_narrowed_place_has_its_cores() -> None:
+  code = "import os; print(len(os.sched_getaffinity(0)))"
+  with WHOLE.narrowed(1).held():
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+  assert done.stdout.strip() == b"1"

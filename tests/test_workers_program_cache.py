@@ -33,7 +33,7 @@ def test_a_process_wears_out(monkeypatch: pytest.MonkeyPatch) -> None:
   assert cache.worn
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.skipif(not MAPS.exists(), reason="no /proc here")
 def test_new_shapes_take_no_more_maps_once_the_cache_is_full() -> None:
   cache, maps = ProgramCache(kept=1), []

@@ -235,3 +235,30 @@ def test_a_cache_of_the_run_is_the_workers_alone(
   assert kept["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "compiled")
   same, other = (arithmetic_environment(of_worker(e)) for e in (usual, kept))
   assert same == other  # a folder can be continued with it and without
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
+def test_a_trial_of_other_cores_has_another_worker(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.delenv("JAX_NUM_CPU_DEVICES")
+  one = dataclasses.replace(EASY, cores=1)
+  with Worker("estimate") as worker:
+    first, all_cores = worker.pid, finish(worker, EASY, tmp_path)
+    narrow = finish(worker, one, tmp_path)
+    assert worker.pid != first
+    most = dataclasses.replace(EASY, cores=10_000)
+    refused = finish(worker, most, tmp_path)
+  usable = len(os.sched_getaffinity(0))
+  assert narrow.numerics["cores"] == 1
+  assert all_cores.numerics["cores"] == usable
+  assert all_cores.batch_size_per_device == EASY.batch_size
+  divided = all_cores.numerics.get("batch_divided_over_cores")
+  assert divided == (usable if usable == 2 else divided)
+  assert "batch_divided_over_cores" not in narrow.numerics
+  assert narrow.provenance["environment"]["MALLOC_MMAP_THRESHOLD_"]
+  assert (refused.status, refused.error) == (
+    "failed",
+    f"it asks for 10000 cores of {usable}",
+  )

@@ -17,4 +17,11 @@ def _show_uncaught(
     sys.__excepthook__(kind, error, trace)
 
 
+_before = sys.excepthook
 sys.excepthook = _show_uncaught
+
+
+def give_back_hook() -> None:
+  """Has errors shown as before this package was imported."""
+  if sys.excepthook is _show_uncaught:
+    sys.excepthook = _before

@@ -7,10 +7,12 @@ from typing import Any
 
 from jaxpower.cli.check import Check, Level, as_json, show
 from jaxpower.cli.machine import (
+  check_data,
   check_disk,
   check_frameworks,
   check_load,
   check_slots,
+  check_threads,
   check_versions,
 )
 from jaxpower.machine import look, versions_of
@@ -44,6 +46,8 @@ def run(*, json_wanted: bool = False) -> int:
     *check_frameworks(here, os.environ),
     *check_versions(here),
     *check_disk(),
+    *check_data(os.environ),
+    *check_threads(os.environ, cores),
     *check_load(load_warnings(load, cores), cores),
   ]
   measured = any(not d.estimated for d in domains if d.counted)

@@ -13,6 +13,11 @@ from jaxpower.power.pci import same_pci
 from jaxpower.wording import count, memory
 
 RUNS = pathlib.Path("runs")  # where scripts/run.py writes
+# Where tensorflow-datasets puts prepared sets, and says with this variable.
+DATA, DATA_VARIABLE = "~/tensorflow_datasets", "TFDS_DATA_DIR"
+MOST_SETS = 5  # named; of more, their number; chosen
+# By which a user holds the linear algebra of PyTorch and numpy to fewer cores.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # Chosen: a trial of the bundled configs writes less than 1 MB, weights of
 # ResNet-50 take 0.1 GB, and a full disk ends a sweep.
 LOW_DISK_BYTES, NO_DISK_BYTES = 2e9, 1e8
@@ -87,3 +92,39 @@ def check_load(problems: Sequence[Problem], cores: int) -> list[Check]:
   return [
     Check("warn", "load", problem.reason, problem.fix) for problem in problems
   ]
+
+
+def check_data(environ: Mapping[str, str]) -> list[Check]:
+  """Says which data sets are prepared, beside those that come along."""
+  place = environ.get(DATA_VARIABLE) or DATA
+  folder = pathlib.Path(place).expanduser()
+  bundled = "small sets come along (docs/data.md)"
+  try:
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+  except OSError:
+    names = []
+  names = [name for name in names if name != "downloads"]
+  if not names:
+    return [Check("ok", "data", f"{bundled}; none prepared in {place}")]
+  shown = ", ".join(names[:MOST_SETS])
+  if more := len(names) - MOST_SETS:
+    shown += f" and {more} more" if more > 0 else ""
+  return [Check("ok", "data", f"{bundled}; prepared in {place}: {shown}")]
+
+
+def check_threads(environ: Mapping[str, str], cores: int) -> list[Check]:
+  """Warns where variables hold linear algebra to fewer threads than cores."""
+  given = {name: environ[name] for name in THREADS if environ.get(name)}
+  fewer = {
+    name: text
+    for name, text in given.items()
+    if text.isdecimal() and int(text) < cores
+  }
+  if fewer:
+    told = ", ".join(f"{name}={text}" for name, text in fewer.items())
+    finding = f"{told}, and this process may use {count(cores, 'core')}"
+    fix = f"unset {' '.join(fewer)}, unless that is what is to be measured"
+    return [Check("warn", "threads", finding, fix)]
+  told = ", ".join(f"{name}={text}" for name, text in given.items())
+  finding = f"linear algebra may use the {count(cores, 'core')}"
+  return [Check("ok", "threads", finding + (f" ({told})" if told else ""))]

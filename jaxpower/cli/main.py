@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jaxpower
-from jaxpower.cli import crash, doctor, measure, sweeps, watch
+from jaxpower.cli import crash, doctor, export, measure, sweeps, watch
 from jaxpower.cli.paths import path as path_of
 from jaxpower.config import ConfigError
 from jaxpower.power import MeterError
@@ -22,14 +22,16 @@ from jaxpower.power.sources import METERS
 from jaxpower.wording import on_one_line
 
 MODULE = "python -m jaxpower"  # as it is called without the console command
-COMMANDS = ("measure", "doctor", "watch", *sweeps.COMMANDS)
+COMMANDS = ("measure", "doctor", "watch", "export", *sweeps.COMMANDS)
+EXPORTING = "hand what run folders hold to papers, trackers and other tools"
 OPTIONS = (
   *("--meter", "--gpus", "--interval", "--json", "--idle", "--count"),
-  "--repeat",
+  *("--repeat", "--serve", "--given", "--share", "--out"),
 )
 ALIKE = 0.7  # chosen: difflib's likeness from which a name is proposed
 MOST_TURNS = 10**18  # chosen: no terminal lives so long
 MOST_REPEATS = 10_000  # chosen: each is kept until the end
+LAST_PORT = 2**16 - 1
 SHORTEST_SECONDS, LONGEST_SECONDS = 1e-3, 3600.0
 
 
@@ -66,13 +68,27 @@ def seconds(text: str) -> float:
 
 def idle_seconds(text: str) -> float:
   """Parses a number of seconds, or 0 for none."""
-  return 0.0 if text == "0" else seconds(text)
+  try:
+    return float(text) and seconds(text)
+  except (ValueError, argparse.ArgumentTypeError):
+    raise argparse.ArgumentTypeError(
+      f"{text!r} is not 0, nor 0.001 to 3600 seconds"
+    ) from None
 
 
 def turns(text: str) -> int:
   """Parses how many pictures to show, from 1 on."""
   if not (text.isascii() and text.isdecimal() and 0 < int(text) < MOST_TURNS):
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+  return int(text)
+
+
+def port(text: str) -> int:
+  """Parses a port of TCP; 0 is any that is free."""
+  if not (text.isascii() and text.isdecimal() and int(text) <= LAST_PORT):
+    raise argparse.ArgumentTypeError(
+      f"{text!r} is not a port, 0 to {LAST_PORT}"
+    )
   return int(text)
 
 
@@ -117,6 +133,7 @@ def build_parser(prog: str = MODULE) -> Parser:
   _add_measure(commands)
   _add_doctor(commands)
   _add_watch(commands)
+  commands.add_parser("export", help=EXPORTING, add_help=False)
   for name, summary in sweeps.COMMANDS.items():
     commands.add_parser(name, help=summary, add_help=False)
   return parser
@@ -145,7 +162,8 @@ def _add_measure(commands: Any) -> None:
     type=idle_seconds,
     default=1.0,
     metavar="S",
-    help="measure idle power this long before the command (default 1, 0: not)",
+    help="measure idle power this long before the command (default 1, 0: not;"
+    " a model's is known without)",
   )
   parser.add_argument(
     "-r",
@@ -183,7 +201,48 @@ def _add_watch(commands: Any) -> None:
     help="show a new picture every S seconds (default 1, at least 0.2)",
   )
   parser.add_argument(
+    "--serve",
+    type=port,
+    metavar="PORT",
+    help="serve it to Prometheus too, on this machine alone",
+  )
+  parser.add_argument(
     "--count", type=turns, default=0, metavar="N", help="stop after N lines"
+  )
+
+
+def export_parser(prog: str) -> Parser:
+  """Builds the parser of `export`, whose words and flags may mix."""
+  parser = Parser(
+    prog=prog,
+    usage="%(prog)s FORMAT [RUN_FOLDER...] [--out=PLACE] [--given=NAME=VALUE]",
+    description=f"{EXPORTING}. Formats:\n\n{export.formats_text()}",
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument("format", help=argparse.SUPPRESS)
+  parser.add_argument("folders", nargs="*", help=argparse.SUPPRESS)
+  parser.add_argument(
+    "--out", metavar="PLACE", help="file, or folder, to write (texts: stdout)"
+  )
+  parser.add_argument(
+    "--given",
+    action="append",
+    default=[],
+    metavar="NAME=VALUE",
+    help="what no record knows, as grid_intensity=380; several may be given",
+  )
+  parser.add_argument(
+    "--share",
+    action="store_true",
+    help="leave out host, paths, environment, UUIDs, command line",
+  )
+  return parser
+
+
+def _export(prog: str, arguments: Sequence[str]) -> int:
+  args = export_parser(prog).parse_intermixed_args(list(arguments))
+  return export.run(
+    args.format, args.folders, args.out, args.given, args.share, prog
   )
 
 
@@ -211,6 +270,8 @@ def main(arguments: Sequence[str], prog: str = MODULE) -> int:
   """
   if arguments and arguments[0] in sweeps.COMMANDS:
     return sweeps.main(prog, arguments[0], arguments[1:])
+  if arguments and arguments[0] == "export":
+    return _export(f"{prog} export", arguments[1:])
   parser = build_parser(prog)
   args = parser.parse_args(list(arguments))
   gpus = getattr(args, "gpus", None)
@@ -218,7 +279,7 @@ def main(arguments: Sequence[str], prog: str = MODULE) -> int:
     if args.command == "doctor":
       return doctor.run(json_wanted=args.json)
     if args.command == "watch":
-      return watch.run(args.meter, gpus, args.interval, args.count)
+      return watch.run(args.meter, gpus, args.interval, args.count, args.serve)
     rest = args.rest[1:] if args.rest[:1] == ["--"] else args.rest
     if not rest:
       print(

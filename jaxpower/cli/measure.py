@@ -69,7 +69,7 @@ def run(
   try:
     with monitor:
       if idle_seconds:
-        monitor.measure_idle(idle_seconds)
+        _measure_idle(monitor, idle_seconds)
       while len(runs) < repeat and status == 0 and not ended:
         try:
           measured, status, ended = _run_once(command, monitor, mask)
@@ -85,6 +85,22 @@ def run(
   finally:
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
   return _exit_like(status)
+
+
+def _measure_idle(monitor: Monitor, seconds: float) -> None:
+  """Measures idle power; a model's is what it assumes, and takes no time."""
+  described = monitor.describe()["domains"]
+  modelled = {
+    entry["domain"]: entry["assumptions"]
+    for entry in described
+    if entry["estimated"] and "assumptions" in entry
+  }
+  if len(modelled) < len(described):
+    monitor.measure_idle(seconds)
+    return
+  for domain, assumed in modelled.items():
+    watts = assumed["idle_watts_per_core"] * assumed["cores"]
+    monitor.idle_watts[domain] = watts
 
 
 def _run_once(

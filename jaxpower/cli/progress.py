@@ -1,54 +1,82 @@
-"""Shows a sweep before and while it runs.
+"""Shows a sweep while it runs.
 
-On a terminal the running trials are live, a line each; elsewhere (a log file,
-CI) each trial is a line when it ends, since a live line would fill the file.
+On a terminal or in a notebook the running trials are live, a line each;
+elsewhere (a log file, CI) each trial is a line when it ends.
 """
 
-import contextlib
+import dataclasses
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
+from jaxpower import forecast
+from jaxpower.cli.live import (
+  Running,
+  Sum,
+  budget_of,
+  cheapest,
+  counted,
+  ended_line,
+  lines,
+  sum_line,
+  time_left,
+)
 from jaxpower.cli.report import unreadable
+from jaxpower.cli.surface import surface_on
 from jaxpower.config import COMMAND, Trial, trial_id
 from jaxpower.machine import look, unused_gpus
 from jaxpower.messages import Progress, Ready
 from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan
-from jaxpower.wording import (
-  duration,
-  energy,
-  number,
-  percent,
-  printable,
-  setting,
-)
+from jaxpower.wording import setting
+
+BOARD = ", index "  # in a GPU's description, after its model (power.sources)
+ROWS_LEFT = 2  # of a terminal, for the sweep's own line and the cursor
 
 
 class Display:
-  """Shows the trials of a plan on a console; a context manager."""
+  """Shows the trials of a plan on a console; a context manager.
+
+  What is drawn is made from values that are replaced and never changed, since
+  a thread may draw at any time.
+  """
 
   def __init__(self, plan: Plan, console: Console):
     self._plan = plan
-    self._console = console
-    self._live = Live(console=console, transient=True, refresh_per_second=8)
-    self._began = time.monotonic()
-    self._done = 0
+    self._surface = surface_on(console)
     self._estimated = False
-    self._names: dict[int, str] = {}  # of the running trials, by number
-    self._texts: dict[int, str] = {}  # how far each of them is
+    self._running: Mapping[int, Running] = {}  # by number
+    self._recorded = dict(plan.recorded)
+    self._left = frozenset(trial_id(trial) for trial in plan.left)
+    self._settings = settings_of(plan)
+    self._take_in()
+
+  def _take_in(self) -> None:
+    """Judges anew what trials cost, where a trial has ended."""
+    own = [r for n, r in self._recorded.items() if n in self._settings.numbers]
+    tried = [r for r in own if r.trial_id not in self._plan.pretrainings]
+    spent = [forecast.joules_of(record) for record in own]
+    known = [joules for joules in spent if joules is not None]
+    self._forecast = forecast.forecast(self._settings, own)
+    self._sum = Sum(
+      done=len(self._plan.trials) - len(self._left),
+      total=len(self._plan.trials),
+      spent=sum(known) if len(known) == len(spent) else None,
+      cheapest=cheapest(tried),
+      estimated=self._estimated or any(record.estimated for record in own),
+    )
+    self._wait()
+
+  def _wait(self) -> None:
+    """Adds up what the trials that have not begun will cost."""
+    running = {self._plan.ids[number - 1] for number in self._running}
+    self._waiting = self._forecast.together(self._left - running)
 
   def __enter__(self) -> "Display":
-    if self._console.is_terminal:
-      with contextlib.suppress(OSError):  # a terminal that is gone
-        self._live.start()
+    self._surface.start(self.draw)
     return self
 
   def __exit__(
@@ -57,28 +85,29 @@ class Display:
     error: BaseException | None,
     trace: TracebackType | None,
   ) -> None:
-    with contextlib.suppress(OSError):
-      self._live.stop()
+    self._surface.stop()
 
   def greet(self, ready: Ready) -> None:
     """Prints the devices, what is metered, and the warnings before a sweep."""
-    domains = ", ".join(
-      d["description"] + (" (estimated)" if d["estimated"] else "")
+    domains = counted(
+      d["description"].partition(BOARD)[0]
+      + (" (estimated)" if d["estimated"] else "")
       for d in ready.meter["domains"]
       if d["counted"]
     )
     if ready.meter["estimated"]:
       self._estimated = True
+      self._sum = dataclasses.replace(self._sum, estimated=True)
     if ready.platform == COMMAND:  # on which GPUs, its processes will tell
-      self._say(f"running commands; metering {domains}")
+      self.show(f"running commands; metering {domains}")
     else:
       self._say_devices(ready, domains)
     for warning in ready.warnings:
-      self._say(f"warning: {warning}")
+      self.tell(warning)
     for problem in self._plan.unusable.values():
-      self._say(f"warning: {problem}; that trial is run again")
+      self.tell(f"{problem}; that trial is run again")
     for line in unreadable(self._plan.folder, self._plan.rejected):
-      self._say(f"warning: {line}")
+      self.tell(line)
 
   def _say_devices(self, ready: Ready, domains: str) -> None:
     """Prints on what trials train, and which GPUs are not used, and why."""
@@ -90,120 +119,82 @@ class Display:
       if used < all_here and ready.platform != "cpu"
       else ""
     )
-    self._say(
+    self.show(
       f"training on {number} x {ready.device_kind}; metering {domains}{own}"
     )
     framework = left[0].framework if left else "jax"
     unused = unused_gpus(ready.platform, framework, used, look(), os.environ)
     if unused is not None:
-      self._say(
+      self.show(
         f"warning: {unused}" if ready.platform == "cpu" else str(unused)
       )
 
   def watch(
     self, index: int, trial: Trial, news: Progress | TrialRecord
   ) -> None:
-    """Shows how far the running trials are, or prints how one ended."""
+    """Takes in how far a trial is, or prints how one ended."""
     if isinstance(news, TrialRecord):
-      self._done += 1
-      self._say(self._line(index, trial, _outcome(news, self._estimated)))
-      self._texts.pop(index, None)
-      self._names.pop(index, None)
-    elif self._console.is_terminal:
-      self._texts[index] = self._line(index, trial, self._running(news))
-      *others, last = (self._texts[number] for number in sorted(self._texts))
-      self._live.update(self._frame([*others, f"{last}   {self._time_left()}"]))
+      self._ended(index, trial, news)
+      return
+    before = self._running.get(index)
+    running = before or Running(
+      self._place(index),
+      trial_name(self._plan, trial),
+      budget_of(trial),
+      time.monotonic(),
+    )
+    self._running = {**self._running, index: running.heard(news)}
+    if before is None:
+      self._wait()
+    self._surface.refresh()
 
   def tell(self, line: str) -> None:
     """Prints a line that whoever runs the sweep should read at once."""
-    self._say(f"warning: {line}")
+    self.show(f"warning: {line}")
 
   def show(self, line: str) -> None:
-    """Prints a line of a command's output, above what is live."""
-    self._say(line)
+    """Prints a line above what is live."""
+    self._surface.say(line)
 
-  def _say(self, text: str) -> None:
-    self._console.print(
-      printable(text), highlight=False, markup=False, soft_wrap=True
+  def draw(self, columns: int, rows: int) -> list[str]:
+    """Makes the lines that are live: each running trial, then the sweep."""
+    running, now = self._running, time.monotonic()
+    if not running:
+      return []
+    expected = [
+      (each, self._forecast.of(self._plan.ids[number - 1]).seconds)
+      for number, each in running.items()
+    ]
+    left = time_left(self._waiting, expected, now)
+    told = lines(running, self._estimated, columns, max(rows - ROWS_LEFT, 1))
+    return [*told, sum_line(self._sum, left, columns)]
+
+  def _ended(self, index: int, trial: Trial, record: TrialRecord) -> None:
+    """Prints how a trial ended, and judges anew what the others will cost."""
+    running = {n: r for n, r in self._running.items() if n != index}
+    self._running = running
+    self._recorded[record.trial_id] = record
+    self._left -= {record.trial_id}
+    self._take_in()
+    name = trial_name(self._plan, trial)
+    line = ended_line(
+      self._place(index), name, record, self._estimated, self._surface.columns
     )
+    self.show(line)
 
-  def _line(self, index: int, trial: Trial, text: str) -> str:
-    place = f"trial {index:>2} of {len(self._plan.trials)}"
-    if index not in self._names:  # naming it takes longer than all the rest
-      self._names[index] = _trial_name(self._plan, trial)
-    return f"{place}   {self._names[index]}   {text}"
-
-  def _running(self, news: Progress) -> str:
-    if news.accuracy is None:
-      return news.phase
-    text = f"{news.phase}   accuracy {percent(news.accuracy)}"
-    if news.joules is not None:
-      text += f"   {energy(news.joules, self._estimated)}"
-    return text
-
-  def _time_left(self) -> str:
-    left = len(self._plan.left) - self._done
-    if self._done:
-      seconds = left * (time.monotonic() - self._began) / self._done
-    elif self._plan.expected_seconds is not None:
-      seconds = self._plan.expected_seconds / len(self._texts)
-    else:
-      return ""
-    return f"{duration(seconds)} left"
-
-  def _frame(self, texts: Sequence[str]) -> Table:
-    total = len(self._plan.trials)
-    done = total - len(self._plan.left) + self._done
-    frame = Table.grid()
-    for text in texts:
-      frame.add_row(Text(printable(text.replace("\n", " "))))
-    frame.add_row(ProgressBar(total=total, completed=done, width=40))
-    return frame
+  def _place(self, index: int) -> str:
+    return f"trial {index:>2} of {len(self._plan.trials)}"
 
 
-def _trial_name(plan: Plan, trial: Trial) -> str:
+def trial_name(plan: Plan, trial: Trial) -> str:
   """Names a trial: "batch 64, seed 1", "pretraining imu, seed 1"."""
   if trial_id(trial) in plan.pretrainings:
     return f"pretraining {trial.data}, seed {trial.seed}"
   return setting(plan.varied(trial) | {"seed": trial.seed})
 
 
-def _outcome(record: TrialRecord, estimated: bool) -> str:
-  """Says how a trial ended: status, accuracy, joules and seconds."""
-  if record.status == "failed":
-    return f"failed: {record.error}"
-  joules = record.train_joules
-  spent = "joules unknown"
-  if joules is not None:
-    spent = energy(joules, estimated)
-  accuracy = percent(record.final_accuracy or 0.0)
-  seconds = number(record.train_seconds or 0.0)
-  return f"{record.status} {accuracy}   {spent}   {seconds} s of training"
-
-
-def outline(plan: Plan) -> str:
-  """Lists the trials of a plan, and the time that running them would take."""
-  left = {trial_id(trial) for trial in plan.left}
-  lines = []
-  for index, trial in enumerate(plan.trials, start=1):
-    name = trial_id(trial)
-    state = "to run" if name in left else plan.recorded[name].status
-    lines.append(f"{index:>4}  {name}  {state:8}  {_trial_name(plan, trial)}")
-  expected = plan.expected_seconds
-  time_needed = (
-    "expected time: known once a trial is recorded"
-    if expected is None
-    else f"expected time: {duration(expected)}"
-  )
-  recorded = len(plan.trials) - len(left)
-  beyond = len(plan.order) - len(plan.trials)
-  more = f", {beyond} more recorded beyond them" if beyond else ""
-  return "\n".join(
-    [
-      f"{len(plan.trials)} trials in {plan.folder}: {recorded} recorded,"
-      f" {len(left)} to run{more}; {time_needed}",
-      *lines,
-      *(f"{p}; that trial is run again" for p in plan.unusable.values()),
-      *unreadable(plan.folder, plan.rejected),
-    ]
-  )
+def settings_of(plan: Plan) -> forecast.Settings:
+  """Finds the settings of the trials of a plan."""
+  trials = dict(zip(plan.ids, plan.trials, strict=True))
+  varied = {name: plan.varied(trial) for name, trial in trials.items()}
+  return forecast.settings_of(trials, varied, plan.pretrainings)

@@ -25,19 +25,21 @@ from typing import Any
 
 from absl import flags
 
-from jaxpower import config, report
+from jaxpower import config, probe, report
 from jaxpower.cli import overrides
 from jaxpower.cli.config_file import load_config
 from jaxpower.cli.follow import Follower
+from jaxpower.cli.outline import Basis, outline
 from jaxpower.cli.output import PlainConsole, attempt, say
+from jaxpower.cli.pages import Pages
+from jaxpower.cli.pages import write as write_page
 from jaxpower.cli.paths import path as path_of
-from jaxpower.cli.progress import Display, outline
-from jaxpower.cli.report import unreadable
+from jaxpower.cli.progress import Display, trial_name
 from jaxpower.cli.script import too_long
 from jaxpower.cli.signals import Signals
 from jaxpower.config import ConfigError, Sweep
 from jaxpower.data import DataError
-from jaxpower.folder import claims, record_files, sweep_file
+from jaxpower.folder import claims, sweep_file
 from jaxpower.folder.claims import TakenError
 from jaxpower.hosts.follow import follow
 from jaxpower.hosts.meeting import beating
@@ -48,7 +50,7 @@ from jaxpower.power.sources import METERS
 from jaxpower.records import RecordError, TrialRecord
 from jaxpower.sweep import Plan, Stopped, execute, plan
 from jaxpower.tasks import launch, run_one
-from jaxpower.wording import on_one_line, printable
+from jaxpower.wording import join_names, on_one_line, printable
 from jaxpower.workers import places
 from jaxpower.workers.worker import WorkerError
 
@@ -60,7 +62,8 @@ HELP = """Runs a sweep under the meter and reports which setting was cheapest.
   --config.FIELD=VALUE     sets one of its fields, e.g. --config.seeds=5
   --out=FOLDER             where records go; runs/<name> by default
   --meter=auto             auto, nvml (GPUs), rapl (CPU) or estimate (a model)
-  --dry-run                prints the trials, trains nothing
+  --dry-run                prints the trials and what they will take, runs none
+  --probe                  with --dry-run: runs a short trial to judge that by
   --retry-failed           runs trials again whose record says failed
   --show-output            shows what commands print while they run
   --strict                 refuses a folder with a record that cannot be read
@@ -146,20 +149,21 @@ def _sweep(given: "Flags") -> int:
     strict=given.strict,
   )
   if given.dry_run:
-    print(printable(outline(planned)))
-    return 0
+    return _dry_run(planned, given)
   if given.only is not None and given.only > len(planned.trials):
     raise ConfigError(
       f"there are {len(planned.trials)} trials (--dry-run lists them)",
       field="--only",
       value=str(given.only),
     )
+  pages = Pages(planned, between=_alone(given))
   with Signals() as signals:
     try:
       if given.only is not None:
         return _run_one(planned, given, signals)
-      records = _execute(planned, given, signals)
+      records = _execute(planned, given, signals, pages)
     except Stopped:
+      pages.interrupted()
       say(f"stopped by {signals.name}; {CONTINUES}")
       return signals.exit_code
     except KeyboardInterrupt:
@@ -168,8 +172,32 @@ def _sweep(given: "Flags") -> int:
   return _report(planned, records)
 
 
+def _alone(given: "Flags") -> bool:
+  """Whether nothing is measured here when a trial has ended."""
+  if given.cluster is not None:
+    return given.cluster.launcher != "local" or given.cluster.at_once == 1
+  return given.parallel == 1
+
+
+def _dry_run(planned: Plan, given: "Flags") -> int:
+  """Prints what would be run and what it would cost."""
+  basis = None
+  if given.probe and planned.left:
+    trial = probe.first(planned.left)
+    say(f"a short trial of {trial_name(planned, trial)} runs, as a probe")
+    with Signals() as signals:
+      try:
+        record = probe.run(planned, trial, tell=say, stop=signals.stop)
+      except (Stopped, KeyboardInterrupt):
+        say(f"stopped by {signals.name}")
+        return signals.exit_code
+    basis = Basis([record], probed=trial)
+  print(printable(outline(planned, basis)))
+  return 0
+
+
 def _execute(
-  planned: Plan, given: "Flags", signals: Signals
+  planned: Plan, given: "Flags", signals: Signals, pages: Pages
 ) -> tuple[TrialRecord, ...]:
   """Runs a plan and shows how it goes, for as long as that can be shown."""
   with contextlib.ExitStack() as shown:
@@ -184,7 +212,7 @@ def _execute(
         planned,
         parallel=given.parallel,
         check_company=given.check_company,
-        watch=display.watch,
+        watch=pages.beside(display.watch),
         greet=display.greet,
         tell=display.tell,
         stop=signals.stop,
@@ -193,7 +221,7 @@ def _execute(
       records = launch(
         planned,
         given.cluster,
-        watch=display.watch,
+        watch=pages.beside(display.watch),
         tell=display.tell,
         stop=signals.stop,
       )
@@ -220,13 +248,7 @@ def _run_one(planned: Plan, given: "Flags", signals: Signals) -> int:
 
 def _report(planned: Plan, records: Sequence[TrialRecord]) -> int:
   """Writes the report, then shows it; returns the exit code of the run."""
-  written = report.write(
-    planned.folder,
-    sweep_file.read(planned.folder),
-    records,
-    records_files=[place.name for place in record_files.places(planned.folder)],
-    notes=unreadable(planned.folder, planned.rejected),
-  )
+  written = write_page(planned, records)
 
   def show() -> None:
     report.show(written, PlainConsole())
@@ -278,6 +300,7 @@ class Flags:
   out: str | None
   meter: str
   dry_run: bool
+  probe: bool
   retry_failed: bool
   strict: bool
   show_output: bool
@@ -293,15 +316,23 @@ def parse(argv: list[str]) -> Flags:
   first = _define_flags({})
   first.set_gnu_getopt()  # looks past values of flags that are not known yet
   rest = _read(first, argv, known_only=True)
-  if first["config"].value is None:
+  configs = list(dict.fromkeys(first["config"].value or ()))
+  if not configs:
     raise ConfigError(_no_config(rest))
-  sweep = load_config(first["config"].value)
+  if len(configs) > 1:
+    raise ConfigError(
+      f"{len(configs)} experiments are named, {join_names(configs)}; a run is"
+      " of one"
+    )
+  sweep = load_config(configs[0])
   types = overrides.flag_types(sweep, argv)
   values = _define_flags(types)
   rest = _read(values, argv)
   if len(rest) > 1:
     raise ConfigError(f"'{rest[1]}': flags are written --name=value")
   given = values.flag_values_dict()
+  if given["probe"] and not given["dry-run"]:
+    raise ConfigError("only with --dry-run", field="--probe")
   texts = {path: given.get(f"config.{path}") for path in types}
   overrides.apply(sweep, {path: text for path, text in texts.items() if text})
   return Flags(
@@ -309,6 +340,7 @@ def parse(argv: list[str]) -> Flags:
     out=given["out"],
     meter=given["meter"],
     dry_run=given["dry-run"],
+    probe=given["probe"],
     retry_failed=given["retry-failed"],
     strict=given["strict"],
     show_output=given["show-output"],
@@ -355,10 +387,11 @@ def _define_flags(types: Mapping[str, type]) -> flags.FlagValues:
   several (`--config.tasks=label --config.tasks=subject`).
   """
   values = flags.FlagValues()  # its own, so that nothing is global
-  flags.DEFINE_string("config", None, "", flag_values=values)
+  flags.DEFINE_multi_string("config", [], "", flag_values=values)
   flags.DEFINE_string("out", None, "", flag_values=values)
   flags.DEFINE_enum("meter", "auto", METERS, "", flag_values=values)
   flags.DEFINE_bool("dry-run", False, "", flag_values=values)
+  flags.DEFINE_bool("probe", False, "", flag_values=values)
   flags.DEFINE_bool("retry-failed", False, "", flag_values=values)
   flags.DEFINE_bool("strict", False, "", flag_values=values)
   flags.DEFINE_bool("show-output", False, "", flag_values=values)

@@ -1,5 +1,6 @@
 """The table that `measure` prints on stderr."""
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -36,22 +37,28 @@ def table(measured: Measurement) -> str:
     lines.append(_joules_line(window, f"all of the above{guess}"))
   for failure in measured.failures:
     lines += failure_lines(failure)
-  for energy in window.energies:
-    if energy.joules is not None:
-      lines += idle_text(energy, measured, window.seconds)
+  known = [energy for energy in window.energies if energy.joules is not None]
+  lines += idle_lines(known, measured, window.seconds)
   for energy in window.apart:
     title = f"not of this job: {title_of(energy, measured)}"
     lines.append(_joules_line(energy, title))
   if across := relative_bound(window.board_bound, window.joules):
     lines.append(line("", across, "against another board or machine"))
   ending = _ending(measured)
-  lines.append(line(f"{window.seconds:.2f} s", "", f"elapsed   {ending}"))
+  lines.append(line(elapsed(window.seconds), "", f"elapsed   {ending}"))
   return "\n".join([*lines, *warning_lines([measured]), ""])
 
 
 def boundary_line(measured: Measurement) -> str:
   """Says what the joules of a command cover."""
-  domains = [_boundary(e, measured) for e in measured.window.energies]
+  kinds: dict[tuple[str, str], list[str]] = {}
+  for energy in measured.window.energies:
+    kind = KINDS[measured.domains[energy.domain].kind], METHODS[energy.method]
+    kinds.setdefault(kind, []).append(_boundary(energy, measured))
+  domains = [
+    several[0] if len(several) == 1 else f"{len(several)} {kind}s ({how})"
+    for (kind, how), several in kinds.items()
+  ]
   return f" boundary: {' + '.join(domains) or 'nothing'}"
 
 
@@ -107,6 +114,23 @@ def failure_lines(failure: Problem) -> list[str]:
   return lines
 
 
+def elapsed(seconds: float) -> str:
+  """Formats how long a command took: "101.50 s", "2.13 ms"."""
+  return quantity(seconds, "s") if seconds < 1 else f"{seconds:.2f} s"
+
+
+def idle_lines(
+  energies: Sequence[Energy], measured: Measurement, seconds: float
+) -> list[str]:
+  """Renders what domains take without the command, each and together."""
+  lines = [t for e in energies for t in idle_text(e, measured, seconds)]
+  if len(lines) < 2 or len(lines) < len(measured.window.energies):
+    return lines
+  watts = sum(measured.idle_watts[energy.domain] for energy in energies)
+  text = f"of all of the above is idle ({quantity(watts, 'W')} before it began)"
+  return [*lines, line(quantity(watts * seconds, "J"), "", text)]
+
+
 def idle_text(
   energy: Energy, measured: Measurement, seconds: float | None
 ) -> list[str]:
@@ -115,8 +139,19 @@ def idle_text(
   if watts is None or seconds is None:
     return []
   before = f"({quantity(watts, 'W')} before it began)"
-  text = f"of {_name(energy, measured)} is idle {before}"
+  text = f"of {_name(energy, measured)}{_index(measured, energy)} is idle"
+  text += f" {before}"
   return [line(quantity(watts * seconds, "J"), "", text)]
+
+
+def _index(measured: Measurement, energy: Energy) -> str:
+  """Names the index of a GPU where there are several: ", index 3,"."""
+  description = measured.domains[energy.domain].description
+  found = re.search(r", index \d+", description)
+  several = (
+    sum(domain.kind == "gpu" for domain in measured.domains.values()) > 2
+  )
+  return f"{found[0]}," if found and several else ""
 
 
 def _name(energy: Energy, measured: Measurement) -> str:

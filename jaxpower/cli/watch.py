@@ -2,14 +2,20 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.live import Live
 from rich.text import Text
 
-from jaxpower.cli.output import PlainConsole
+from jaxpower.cli.output import PlainConsole, say
+from jaxpower.export import prometheus
 from jaxpower.power import Domain, Monitor, gpu_state
 from jaxpower.wording import quantity
+
+if TYPE_CHECKING:
+  from jaxpower.cli.serve import Server
 
 DEFAULT_SECONDS = 1.0  # between two pictures
 SHORTEST_SECONDS = 0.2  # chosen: two ticks of a counter of 100 ms
@@ -20,15 +26,17 @@ BAR = 24  # characters of a full bar
 class Row:
   """One device now: watts over the last moment, joules so far.
 
-  `complete` is false once a moment's joules were unknown. `full_watts` is the
+  `unknown_seconds` is how long its joules were unknown. `full_watts` is the
   power of a full bar: the board's limit, or the most that was seen.
   """
 
+  domain: Domain
   label: str
   watts: float | None
   joules: float
-  complete: bool
   full_watts: float
+  known_seconds: float = 0.0
+  unknown_seconds: float = 0.0
 
 
 def run(
@@ -36,20 +44,33 @@ def run(
   gpus: Sequence[str] | None,
   interval: float | None,
   count: int,
+  port: int | None = None,
 ) -> int:
-  """Shows a line a device each `interval`, `count` times; 0 after Ctrl-C."""
+  """Shows a line a device each `interval`, `count` times; 0 after Ctrl-C.
+
+  With a `port` it serves the same to Prometheus there, on this machine alone.
+  """
   seconds = max(interval or DEFAULT_SECONDS, SHORTEST_SECONDS)
   # Lines are cut by the terminal, not wrapped: a picture keeps its height.
   out = PlainConsole(soft_wrap=True)
-  with Monitor(meter, gpus=gpus, estimate_of="machine") as monitor:
+  with (
+    _serving(port) as server,
+    Monitor(meter, gpus=gpus, estimate_of="machine") as monitor,
+  ):
     rows = _rows(monitor.domains)
+    if server:
+      _publish(server, rows.values())
+      say(f"Prometheus finds this at {server.address}")
     try:
+      turns = _measure_turns(monitor, rows, seconds, count)
       if out.is_terminal:
         with Live(console=out, auto_refresh=False) as live:
-          for _ in _measure_turns(monitor, rows, seconds, count):
+          for _ in turns:
+            _publish(server, rows.values())
             live.update(_picture(rows.values()), refresh=True)
       else:
-        for _ in _measure_turns(monitor, rows, seconds, count):
+        for _ in turns:
+          _publish(server, rows.values())
           for row in rows.values():
             print(_plain_line(row), flush=True)
     except KeyboardInterrupt:
@@ -64,10 +85,10 @@ def _rows(domains: Sequence[Domain]) -> dict[str, Row]:
   }
   return {
     domain.name: Row(
+      domain=domain,
       label=_label(domain),
       watts=None,
       joules=0.0,
-      complete=True,
       full_watts=limits.get(domain.name) or 0.0,
     )
     for domain in domains
@@ -88,12 +109,41 @@ def _measure_turns(
     for energy in (*window.energies, *window.apart):
       row = rows[energy.domain]
       if energy.joules is None:
-        row.watts, row.complete = None, False
+        row.watts = None
+        row.unknown_seconds += window.seconds
         continue
+      row.known_seconds += window.seconds
       row.watts = energy.joules / window.seconds
       row.joules += energy.joules
       row.full_watts = max(row.full_watts, row.watts)
     yield turn
+
+
+def _serving(port: int | None) -> "AbstractContextManager[Server | None]":
+  """Serves on a port, if there is one; the meter alone loads no server."""
+  if port is None:
+    return nullcontext()
+  from jaxpower.cli.serve import serving
+
+  return serving(port)
+
+
+def _publish(server: "Server | None", rows: Iterable[Row]) -> None:
+  """Gives the server, if there is one, what rows show now."""
+  if server:
+    server.publish(prometheus.text(map(_device, rows)))
+
+
+def _device(row: Row) -> prometheus.Device:
+  return prometheus.Device(
+    name=row.domain.name,
+    description=row.domain.description,
+    estimated=row.domain.estimated,
+    counted=row.domain.counted,
+    watts=row.watts,
+    joules=row.joules if row.known_seconds else None,
+    unknown_seconds=row.unknown_seconds,
+  )
 
 
 def _label(domain: Domain) -> str:
@@ -109,7 +159,7 @@ def _watts_text(row: Row) -> str:
 
 def _joules_text(row: Row) -> str:
   """Formats the joules so far; "+?" says that some are missing."""
-  return quantity(row.joules, "J") + ("" if row.complete else " +?")
+  return quantity(row.joules, "J") + (" +?" if row.unknown_seconds else "")
 
 
 def _plain_line(row: Row) -> str:

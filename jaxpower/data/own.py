@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxpower import user_code
+from jaxpower import python_path, user_code
 from jaxpower.data import checked_arrays
 from jaxpower.data.checked_arrays import SPLITS
 from jaxpower.data.facts import DataError, DataSet, Facts
@@ -76,9 +76,7 @@ def _described(name: str, stamp: str) -> Facts:
   """Has a child process call a function and tell the facts of its arrays."""
   del stamp
   reading, writing = os.pipe()
-  package = pathlib.Path(__file__).parents[2]
-  path = [str(package), os.environ.get("PYTHONPATH", "")]
-  own = {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+  own = python_path.of_child(os.environ) | NO_GPU
   with open(reading, encoding="utf-8") as answers:
     try:
       done = subprocess.run(
@@ -87,7 +85,7 @@ def _described(name: str, stamp: str) -> Facts:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         pass_fds=[writing],
-        env=os.environ | own | NO_GPU,
+        env=os.environ | own,
         errors="replace",
       )
     finally:

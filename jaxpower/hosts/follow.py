@@ -8,14 +8,13 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from jaxpower.hosts import meeting
 from jaxpower.hosts.meeting import Meeting
 from jaxpower.hosts.part import Part
 from jaxpower.workers import rank_process
-from jaxpower.workers.rank_process import RankProcess
+from jaxpower.workers.rank_process import VISIBLE, RankProcess, gpu_of
 
 CODE = "from jaxpower.hosts import rank; rank.main()"
 
@@ -79,23 +78,9 @@ def _replaced(
     old.wait_killed()
   if part.rank >= called.world_size:
     return None
-  environment = rank_process.environment(
-    os.environ, own_gpu(os.environ, part.local_rank)
-  )
+  gpu = gpu_of(os.environ, part.local_rank)
+  own = {} if gpu is None else {VISIBLE: gpu}
+  environment = rank_process.environment(os.environ, own)
   process = RankProcess(CODE, part.rank, called.world_size, environment)
   process.send((dataclasses.asdict(called), part.host))
   return process
-
-
-def own_gpu(variables: Mapping[str, str], local_rank: int) -> dict[str, Any]:
-  """Returns the variable that leaves a rank one GPU of several visible ones.
-
-  Where the launcher gave each rank its own already, that one stays.
-  """
-  visible = variables.get("CUDA_VISIBLE_DEVICES")
-  if visible is None:
-    return {"CUDA_VISIBLE_DEVICES": str(local_rank)}
-  each = visible.split(",")
-  if local_rank < len(each) > 1:
-    return {"CUDA_VISIBLE_DEVICES": each[local_rank]}
-  return {}

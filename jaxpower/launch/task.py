@@ -46,7 +46,10 @@ class TrialTask:
   meter: str = "auto"
   retry_failed: bool = False
   keep_checkpoints: bool = False
+  keep_weights: bool = True
   checkpoint_minutes: float = Sweep.checkpoint_minutes
+  timeout_seconds: float = Sweep.timeout_seconds
+  compilation_cache: bool = Sweep.compilation_cache
   compile_repeats: int = 1
   limits: Limits = DEFAULT_LIMITS
   visible: str | None = None
@@ -99,18 +102,11 @@ class _Running:
     self.thread.start()
 
   def _run(self) -> None:
-    task = self.task
+    # All that a task has is an argument, but what is of its own process.
+    asked = {k: v for k, v in vars(self.task).items() if k != "visible"}
     try:
       record = run_trial(
-        task.trial,
-        task.folder,
-        varied=task.varied,
-        meter=task.meter,
-        retry_failed=task.retry_failed,
-        keep_checkpoints=task.keep_checkpoints,
-        checkpoint_minutes=task.checkpoint_minutes,
-        compile_repeats=task.compile_repeats,
-        limits=task.limits,
+        **asked,
         wait_seconds=WAIT_SECONDS,
         tell=print,
         stop=self.stop.is_set,

@@ -105,6 +105,7 @@ class ResNet(nn.Module):
   bottleneck: bool = False
   dtype: jnp.dtype = jnp.dtype("float32")
   batch_norms: int = 1
+  convolution: str = "auto"  # a form of `Conv`
 
   @nn.compact
   def __call__(
@@ -114,7 +115,9 @@ class ResNet(nn.Module):
 
     Without `logits` to what the head is given.
     """
-    conv = functools.partial(Conv, use_bias=False, dtype=self.dtype)
+    conv = functools.partial(
+      Conv, use_bias=False, dtype=self.dtype, form=self.convolution
+    )
     norm: Norm = functools.partial(
       nn.BatchNorm,
       use_running_average=not train,

@@ -80,7 +80,8 @@ class Conv(nn.Module):
   """A two-dimensional convolution with "SAME" padding.
 
   Weights are float32 and drawn as `nn.Conv` draws them; arithmetic is in
-  `dtype`.
+  `dtype`. The `form` "xla" is XLA's own operation on every platform, "auto" as
+  of `convolve`.
   """
 
   features: int
@@ -88,13 +89,14 @@ class Conv(nn.Module):
   strides: tuple[int, int] = (1, 1)
   use_bias: bool = True
   dtype: jnp.dtype = jnp.dtype("float32")
+  form: str = "auto"
 
   @nn.compact
   def __call__(self, inputs: jax.Array) -> jax.Array:
     """Maps [batch, height, width, channels] to [batch, ..., features]."""
     shape = (*self.window, inputs.shape[-1], self.features)
     kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-    outputs = convolve(
+    outputs = (convolve_xla if self.form == "xla" else convolve)(
       inputs.astype(self.dtype), kernel.astype(self.dtype), self.strides
     )
     if self.use_bias:

@@ -24,6 +24,7 @@ def build(
   attention: str = "plain",
   input_shape: Sequence[int] = (),
   batch_norms: int = 1,
+  convolution: str = "auto",
 ) -> Any:
   """Builds a network, a Linen module or what is called like one.
 
@@ -38,6 +39,7 @@ def build(
     input_shape: Of one input; only a user's network may ask for it.
     batch_norms: Equal parts of a batch that batch norms take each by itself;
       those of a user's network take all of it.
+    convolution: The form of a ResNet's.
   """
   entry = network_of(model.name)
   module = importlib.import_module(f"jaxpower.learn.{entry.module}")
@@ -50,4 +52,6 @@ def build(
   )
   if attention != "plain" and hasattr(network, "attention"):
     network = network.clone(attention=attention)
-  return network.clone(batch_norms=batch_norms) if batch_norms > 1 else network
+  if entry.batch_norm:
+    network = network.clone(batch_norms=batch_norms, convolution=convolution)
+  return network

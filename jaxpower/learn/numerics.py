@@ -11,7 +11,7 @@ from jaxpower.architectures import TransformerSizes, network_of, sizes_of
 from jaxpower.config import Trial
 from jaxpower.learn.compiler import options
 from jaxpower.learn.devices import capability_of
-from jaxpower.learn.spec import Spec, attention_of
+from jaxpower.learn.spec import Spec, attention_of, convolution_of
 
 TF32_SINCE = 8.0  # compute capability: Ampere (NVIDIA's Ampere tuning guide)
 
@@ -26,8 +26,12 @@ def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
     and trial.precision == "float32"
     and trial.matmul_precision != "highest"
     and capability_of(device) >= TF32_SINCE,
-    "convolution": "cudnn" if gpu else "one matrix product over patches",
-    "call": f"one program a {trial.program}",
+    "convolution": "cudnn"
+    if gpu
+    else "xla"
+    if convolution_of(spec) == "xla"
+    else "one matrix product over patches",
+    "call": f"one program a {spec.program}",
   }
   network = network_of(trial.model.name)
   if network.own:  # PyTorch's twin may draw its own
@@ -37,7 +41,9 @@ def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
     if spec.batch_norms > 1:
       part = "per device"
     numerics |= {"batch_norm": part, "running_variance": "biased"}
-  if spec.batch_size // spec.accumulation > spec.micro_batch:
+  if spec.cores > 1:
+    numerics["batch_divided_over_cores"] = spec.cores
+  elif spec.batch_size // spec.accumulation > spec.micro_batch:
     numerics |= {
       "sharding": spec.sharding,
       "data": "streamed"

@@ -21,12 +21,14 @@ from jaxpower.data.facts import DataError
 from jaxpower.data.labels import chosen_indices, classes_of
 from jaxpower.data.streaming import FEATURES_STREAMED, is_streamed
 from jaxpower.learn import feed
+from jaxpower.learn.cores import devices_of, divided_over
 from jaxpower.learn.devices import (
   filled,
   make_mesh,
   memory_bytes,
   put,
   put_divided,
+  put_shared,
   replicated,
   split,
 )
@@ -70,7 +72,7 @@ def place(trial: Trial, sets: DataSet) -> Placed:
 
   Its "label" is what is learned; other labels are left out.
   """
-  mesh = make_mesh(trial.devices)
+  mesh, cores = make_mesh(devices_of(trial)), divided_over(trial)
   train, *looked_at = (
     {name: split[name] for name in ("input", "label")}
     for split in (sets.train, *sets.evaluated.values())
@@ -78,7 +80,7 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   splits = dict(zip(sets.evaluated, looked_at, strict=True))
   examples = {name: len(held["label"]) for name, held in splits.items()}
   scale = {"mean": sets.mean, "std": sets.std}
-  streamed, divided = _lies(trial, sets, mesh)
+  streamed, divided = _lies(trial, sets, mesh, cores)
   if streamed and trial.transfer.features == "once":
     raise DataError(FEATURES_STREAMED.format(trial.data))
   on_cpu = mesh.devices.flat[0].platform == "cpu"
@@ -113,7 +115,7 @@ def place(trial: Trial, sets: DataSet) -> Placed:
     evaluated = _divided(chunks | scale, ranges, mesh)
   return Placed(
     trial=trial,
-    train={} if streamed else _on_devices(train, mesh, divided),
+    train={} if streamed else _on_devices(train, mesh, divided, cores),
     host=train if streamed else {},
     evaluated=evaluated,
     scale=scale_on_devices,
@@ -127,12 +129,14 @@ def place(trial: Trial, sets: DataSet) -> Placed:
   )
 
 
-def _lies(trial: Trial, sets: DataSet, mesh: Mesh) -> tuple[bool, bool]:
+def _lies(
+  trial: Trial, sets: DataSet, mesh: Mesh, cores: int
+) -> tuple[bool, bool]:
   """Decides whether a set is streamed, and if not whether it is divided."""
-  room = memory_bytes(mesh)
+  room = memory_bytes(mesh, cores)
   pool = None if room is None else room * mesh.size
   # Features are looked up where the whole set lies.
-  may_divide = mesh.size > 1 and trial.transfer.features != "once"
+  may_divide = mesh.size > cores and trial.transfer.features != "once"
   if trial.data_sharding == "replicated" or not may_divide:
     return is_streamed(trial.streaming, sets, room), False
   streamed = is_streamed(trial.streaming, sets, pool)
@@ -148,8 +152,10 @@ def _shapes(train: Data, mesh: Mesh, divided: bool) -> Data:
   return {name: filled(values, mesh) for name, values in train.items()}
 
 
-def _on_devices(train: Data, mesh: Mesh, divided: bool) -> Data:
+def _on_devices(train: Data, mesh: Mesh, divided: bool, cores: int) -> Data:
   """Brings a training set to the devices, whole or divided over them."""
+  if cores > 1:
+    return put_shared(train, mesh)
   if divided:
     return {name: put_divided(values, mesh) for name, values in train.items()}
   # What was left on disk must not stay there under the name of an array.

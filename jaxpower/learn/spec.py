@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxpower import architectures, config
 from jaxpower.accumulation import accumulation_of
-from jaxpower.learn import networks
+from jaxpower.learn import cores, networks
 from jaxpower.learn.devices import capability_of, make_mesh
 from jaxpower.learn.layers import Head
 
@@ -51,7 +51,8 @@ class Spec:
   batch_size: int
   steps: int  # in a segment
   chunk: int  # steps whose examples are streamed together; 0: not streamed
-  devices: int  # 0: all
+  devices: int  # of XLA; 0: all
+  cores: int  # over which its one CPU divides a batch, a device each
   sharding: str  # of the state: "replicated" or "fsdp"
   data_divided: bool  # whether the devices have parts of the training set
   batch_norms: int  # parts of a batch that are normalised each by itself
@@ -101,13 +102,20 @@ def spec_of(
     chunk: Steps whose examples are streamed together; 0: not streamed.
     data_divided: Whether the devices have parts of the training set.
   """
-  mesh = make_mesh(trial.devices)
+  devices = cores.devices_of(trial)
+  mesh, divided = make_mesh(devices), cores.divided_over(trial)
+  several = mesh.size > divided
   per_device = (
     architectures.network_of(trial.model.name).batch_norm
     and trial.batch_norm == "device"
   )
   tasks = (classes,) if isinstance(classes, int) else classes
   features_once = trial.transfer.features == "once"
+  on_cpu = mesh.devices.flat[0].platform == "cpu"
+  # Micro-batches are chosen for whole networks; a head takes its batch whole.
+  accumulation = trial.accumulation or 1
+  if not features_once:
+    accumulation = accumulation_of(trial, on_cpu=on_cpu, devices=mesh.size)
   shapes = tuple(
     (f"{split}.{name}", tuple(values.shape), str(values.dtype))
     for split, data in (("train", train), ("test", test))
@@ -122,13 +130,10 @@ def spec_of(
     matmul_precision=trial.matmul_precision,
     dropout=trial.dropout > 0,
     augmentation=trial.augmentation,
-    # Micro-batches are chosen for whole networks; a head takes its batch whole.
-    accumulation=(trial.accumulation or 1)
-    if features_once
-    else accumulation_of(
-      trial, on_cpu=mesh.devices.flat[0].platform == "cpu", devices=mesh.size
+    accumulation=accumulation,
+    program=_program_of(
+      trial, on_cpu, in_loop=accumulation > 1 or chunk > 0 or features_once
     ),
-    program=trial.program,
     freeze=trial.transfer.freeze,
     tasks=tasks,
     uncertainty=trial.task_weighting == "uncertainty" and len(tasks) > 1,
@@ -136,10 +141,11 @@ def spec_of(
     batch_size=trial.batch_size,
     steps=trial.evaluate_every_examples // trial.batch_size,
     chunk=chunk,
-    devices=trial.devices,
-    sharding=trial.sharding if mesh.size > 1 else "replicated",
+    devices=devices,
+    cores=divided,
+    sharding=trial.sharding if several else "replicated",
     data_divided=data_divided,
-    batch_norms=mesh.size if per_device else 1,
+    batch_norms=mesh.size if per_device and several else 1,
     shapes=shapes,
     features_once=features_once,
     execution=trial.execution,
@@ -185,7 +191,30 @@ def network_of(spec: Spec) -> Any:
     attention=attention_of(spec),
     input_shape=spec.input_shape,
     batch_norms=spec.batch_norms,
+    convolution=convolution_of(spec),
   )
+
+
+def convolution_of(spec: Spec) -> str:
+  """Returns the form of a ResNet's convolutions: "auto", or XLA's own on CPUs.
+
+  XLA's is the faster one there for its channels, backwards as well, but for
+  inside a loop (`layers.convolve`); so only where each update is a call.
+  """
+  network = architectures.network_of(spec.model.name)
+  device = make_mesh(spec.devices).devices.flat[0]
+  in_loop = spec.accumulation > 1 or spec.chunk or spec.program != "step"
+  if not network.batch_norm or device.platform != "cpu" or in_loop:
+    return "auto"
+  return "xla"
+
+
+def _program_of(trial: config.Trial, on_cpu: bool, in_loop: bool) -> str:
+  """Returns "segment" or "step", which is faster for a ResNet on a CPU."""
+  network = architectures.network_of(trial.model.name)
+  if network.batch_norm and on_cpu and not in_loop:
+    return "step"
+  return trial.program
 
 
 def attention_of(spec: Spec) -> str:

@@ -77,11 +77,17 @@ class Attention(nn.Module):
     # gradient, inside a scan; `jax.nn.dot_product_attention` took as long as
     # the other order).
     query, key, value = jnp.transpose(qkv, (2, 0, 3, 1, 4))
+    # Scores are many: queries are scaled in their place, and what they mix is
+    # divided by the softmax's sum, not they.
+    query = query * size**-0.5
     scores = (query @ jnp.swapaxes(key, -1, -2)).astype(jnp.float32)
-    scores = scores * size**-0.5
     if seen is not None:
       scores = jnp.where(seen, scores, jnp.finfo(jnp.float32).min)
-    mixed = jax.nn.softmax(scores).astype(self.dtype) @ value
+    largest = jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True))
+    weights = jnp.exp(scores - largest)
+    total = jnp.sum(weights, axis=-1, keepdims=True)
+    mixed = weights.astype(self.dtype) @ value
+    mixed = mixed / total.astype(self.dtype)
     mixed = jnp.swapaxes(mixed, 1, 2).reshape(batch, length, features)
     return out(mixed)
 

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from jaxpower.config import Trial
-from jaxpower.learn import checkpoint, features
+from jaxpower.learn import checkpoint, cores, features
 from jaxpower.learn.checkpoint import restore_backbone, save
 from jaxpower.learn.devices import make_mesh
 from jaxpower.learn.evaluation import Metrics
@@ -111,7 +111,7 @@ def peak_memory_bytes(programs: Programs, placed: Placed) -> int | None:
   """
   in_use = [
     (device.memory_stats() or {}).get("bytes_in_use")
-    for device in make_mesh(placed.trial.devices).devices.flat
+    for device in make_mesh(placed.spec.devices).devices.flat
     if device.process_index == jax.process_index()
   ]
   known = [number for number in in_use if number is not None]
@@ -122,7 +122,7 @@ def peak_memory_bytes(programs: Programs, placed: Placed) -> int | None:
 
 def numerics(placed: Placed) -> dict[str, Any]:
   """Returns what differs by nature between frameworks, for this trial."""
-  mesh = make_mesh(placed.trial.devices)
+  mesh = make_mesh(placed.spec.devices)
   return numerics_of(placed.trial, placed.spec, mesh.devices.flat[0])
 
 
@@ -133,12 +133,18 @@ def own_device() -> dict[str, Any]:
 
 
 def devices(trial: Trial) -> list[dict[str, Any]]:
-  """Returns the "platform", "kind" and "index" here of a trial's devices."""
-  return [
+  """Returns the "platform", "kind" and "index" here of a trial's devices.
+
+  A CPU is one, with the "cores" that a batch is divided over if it is.
+  """
+  found = [
     {
       "platform": device.platform,
       "kind": device.device_kind,
       "index": device.local_hardware_id,
     }
-    for device in make_mesh(trial.devices).devices.flat
+    for device in make_mesh(cores.devices_of(trial)).devices.flat
   ]
+  if (divided := cores.divided_over(trial)) > 1:
+    return [found[0] | {"cores": divided}]
+  return found

@@ -34,13 +34,15 @@ def numerics_of(
     if compiled
     else "an operation",
   }
+  if not gpu:
+    numerics["threads"] = torch.get_num_threads()
   if network_of(trial.model.name).batch_norm:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
     if spec.devices > 1 and spec.batch_norm == "device":
       part = "per device"
     numerics |= {"batch_norm": part, "running_variance": "unbiased"}
   if spec.devices > 1:
-    numerics |= {"sharding": "replicated"}
+    numerics |= {"sharding": spec.sharding}
   if trial.dropout > 0:
     numerics["dropout_draws"] = "PyTorch's, by seed and segment"
   return numerics

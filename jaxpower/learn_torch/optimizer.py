@@ -280,17 +280,25 @@ def _gather(
 ) -> tuple[list[Tensor], list[Tensor], list[list[Tensor]]]:
   """Collects weights that have a gradient, the gradients, and named moments.
 
-  Moments begin at 0.
+  Moments begin at 0. Of arrays that are divided over processes these are the
+  parts of this one, which is enough for rules that take each number by itself.
   """
   weights = [p for p in group["params"] if p.grad is not None]
-  grads: list[Tensor] = [p.grad for p in weights]
+  grads = [_own(p.grad) for p in weights]
   for weight in weights:
     state = rule.state[weight]
     for name in names:
       if name not in state:
         state[name] = torch.zeros_like(weight)
-  moments = [[rule.state[weight][name] for weight in weights] for name in names]
-  return weights, grads, moments
+  moments = [
+    [_own(rule.state[weight][name]) for weight in weights] for name in names
+  ]
+  return [_own(weight) for weight in weights], grads, moments
+
+
+def _own(value: Any) -> Tensor:
+  """Returns this process's part of a tensor; all of it where it is whole."""
+  return value.to_local() if hasattr(value, "to_local") else value
 
 
 def _count(group: dict[str, Any]) -> int:

@@ -60,6 +60,10 @@ class Programs:
     held: The state whose tensors are the network's.
     optimizer: The update rule over the network, with the held state's moments.
     peaks: Bytes that training took of the GPU, by update rule.
+    divided: The loss as a module whose parameters are divided over processes,
+      of which the network has this one's; None where they are whole.
+    part_of: Returns this process's part of a whole tensor, laid out as another
+      one; None where they are whole.
   """
 
   network: nn.Module
@@ -70,16 +74,25 @@ class Programs:
   held: TrainState | None = None
   optimizer: Optimizer | None = None
   peaks: dict[str, int] = dataclasses.field(default_factory=dict)
+  divided: Any = None
+  part_of: Callable[[Any, Tensor], Any] | None = None
 
   def hold(self, state: TrainState, trial: config.Trial) -> Optimizer:
     """Copies a state into the network; returns the trial's rule over it."""
     if self.held is not state or self.optimizer is None:
-      self.network.load_state_dict(state.weights | state.statistics)
+      values = state.weights | state.statistics
+      if self.part_of is not None:
+        own = self.network.state_dict()
+        values = {n: self.part_of(v, own[n]) for n, v in values.items()}
+      self.network.load_state_dict(values)
       rule = optimizer.build(
         trial.optimizer, self.network, trial.transfer.backbone_rate
       )
       if state.moments is not None:
         rule.load_state_dict(state.moments)
+      place = self.part_of or laid_out_as
+      for weight, held in rule.state.items():
+        held |= {n: place(v, weight) for n, v in held.items()}
       self.held, self.optimizer = state, rule
     return self.optimizer
 
@@ -89,6 +102,18 @@ class Programs:
     moments = self.optimizer.state_dict()
     self.held = state_of(self.network, step, moments)
     return self.held
+
+
+def laid_out_as(value: Any, weight: Tensor) -> Any:
+  """Returns a moment laid out in memory as its weight; a count stays.
+
+  A fused rule goes over both by address, in whatever order each lies.
+  """
+  if not isinstance(value, Tensor) or value.shape != weight.shape:
+    return value
+  if value.stride() == weight.stride():
+    return value
+  return torch.empty_like(weight).copy_(value)
 
 
 def prepare_compiler(framework: str) -> None:

@@ -48,6 +48,7 @@ class Spec:
   compiled: bool
   devices: int  # how many, a process each
   batch_norm: str  # "device": each normalises its own examples; or "global"
+  sharding: str = "replicated"  # or "fsdp": weights divided over processes
   features_once: bool = False  # whether the head is trained on kept features
   head_alone: bool = False  # whether the inputs are such features
   group_id: int = 0  # of those processes' group; 0: one process, no group
@@ -97,6 +98,7 @@ def spec_of(trial: config.Trial, sets: DataSet) -> Spec:
     compiled=trial.framework == "torch_compile",
     devices=len(devices),
     batch_norm=trial.batch_norm if len(devices) > 1 else "device",
+    sharding=trial.sharding if len(devices) > 1 else "replicated",
     features_once=features_once,
   )
 

@@ -7,18 +7,29 @@ its idea and listed in `__all__`. "torch" calls each operation; "torch_compile"
 compiles the loss and its gradient.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
+import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from jaxpower import weights
 from jaxpower.config import Trial
 from jaxpower.data import DataSet
-from jaxpower.learn_torch import evaluation, features, placement, programs
-from jaxpower.learn_torch.checkpoint import restore, save
+from jaxpower.learn_torch import (
+  checkpoint,
+  evaluation,
+  features,
+  placement,
+  programs,
+)
+from jaxpower.learn_torch import state as states
+from jaxpower.learn_torch.checkpoint import restore
 from jaxpower.learn_torch.devices import LAUNCHED, device_of, devices_of
 from jaxpower.learn_torch.distributed import coordinator
 from jaxpower.learn_torch.evaluation import Metrics
@@ -31,7 +42,7 @@ from jaxpower.learn_torch.programs import (
 )
 from jaxpower.learn_torch.segment import train_share
 from jaxpower.learn_torch.spec import Spec, spec_of
-from jaxpower.learn_torch.state import TrainState, copy, count_parameters
+from jaxpower.learn_torch.state import TrainState, count_parameters
 from jaxpower.learn_torch.step import matmul_precision
 
 __all__ = [
@@ -130,13 +141,35 @@ def evaluate(
     assert programs.head_logits_of is not None
     logits_of = programs.head_logits_of
   scale = placed.scale["mean"], placed.scale["std"]
-  with matmul_precision(placed.trial.matmul_precision):
+  distributed = coordinator.for_spec(placed.spec)
+  whole = contextlib.nullcontext()
+  if distributed is not None:
+    whole = distributed.gathered(programs, placed)
+  with whole, matmul_precision(placed.trial.matmul_precision):
     return evaluation.evaluate(
       functools.partial(logits_of, *scale),
       placed.evaluated[split],
       placed.spec.tasks,
       placed.spec.evaluated,
     )
+
+
+def copy(state: TrainState) -> TrainState:
+  """Copies a state, whole; training writes over the one that it is given."""
+  return states.copy(coordinator.whole(state))
+
+
+def save(
+  folder: pathlib.Path,
+  state: TrainState,
+  texts: Mapping[str, str] = weights.NO_TEXTS,
+) -> None:
+  """Writes a state to a folder of its own, with files `texts` by name.
+
+  One that is divided over processes is gathered and written whole, so that any
+  other number of them reads it.
+  """
+  checkpoint.save(folder, coordinator.whole(state), texts)
 
 
 def on_features(

@@ -92,6 +92,7 @@ CHOICES = {
   "execution.layout": LAYOUTS,
 }
 AT_LEAST = {
+  "cores": 0,
   "devices": 0,
   "idle_seconds": 0,
   "optimizer.weight_decay": 0,
@@ -108,6 +109,8 @@ AT_LEAST = {
   "power_limit_watts": 0,
   "sm_clock_mhz": 0,
 }
+# Rules whose update of a number depends on others of its layer.
+WHOLE_LAYERS = ("lamb", "muon")
 # Fields of a sweep: how long a worker is waited for, and saved after.
 WAITING = (
   "patience_seconds",
@@ -123,6 +126,7 @@ AT_MOST = {
   "accumulation": 2**31 - 1,
   "batch_size": 2**31 - 1,
   "budget_examples": 10**15,
+  "cores": 10_000,
   "devices": 10_000,
   "evaluate_every_examples": 10**15,
   "execution.autotune_level": 5,
@@ -511,8 +515,15 @@ def _check_sharding(trial: Trial) -> None:
   """Raises ConfigError where arrays cannot lie on the devices as asked for."""
   name, divided = trial.framework, trial.data_sharding == "divided"
   jax_alone = f"not in {name}; take {{}}, or framework jax"
-  if name != "jax" and trial.sharding == "fsdp":
-    raise _field_error(trial, "sharding", jax_alone.format("replicated"))
+  if name == "torch_compile" and trial.sharding == "fsdp":
+    # What gathers the weights is in no graph of one piece.
+    reason = "not in torch_compile; take replicated, or framework torch or jax"
+    raise _field_error(trial, "sharding", reason)
+  rule = trial.optimizer.name
+  if name == "torch" and trial.sharding == "fsdp" and rule in WHOLE_LAYERS:
+    reason = f"{rule} needs whole layers, which no process of torch has then"
+    reason += "; take replicated, another rule, or framework jax"
+    raise _field_error(trial, "sharding", reason)
   if name != "jax" and divided:
     raise _field_error(trial, "data_sharding", jax_alone.format("replicated"))
   if divided and trial.streaming == "always":

@@ -27,6 +27,7 @@ from jaxpower.messages import Ready
 from jaxpower.plan.checks import SOURCE, check_with_sources
 from jaxpower.power import board_settings
 from jaxpower.power.board_settings import BoardSettings
+from jaxpower.power.cpu_time import usable_cores
 
 
 def check_installed(trial: Trial) -> None:
@@ -213,6 +214,12 @@ def check_devices(trial: Trial, ready: Ready) -> None:
   """Raises ConfigError where a trial needs devices that the worker has not."""
   if trial.framework == COMMAND:
     return
+  if trial.cores > (usable := usable_cores()):
+    raise ConfigError(
+      f"of the {usable} that this process may use",
+      field="cores",
+      value=str(trial.cores),
+    )
   devices = trial.devices or ready.devices
   # A CPU gives as many processes a device as are asked for.
   bounded = ready.platform != "cpu" or trial.processes != "device"

@@ -5,7 +5,7 @@ replay), the sampler asks them near their ticks, a history keeps what they said,
 counter and integral make joules of it, the monitor opens windows.
 """
 
-from jaxpower.power.board_state import gpu_state
+from jaxpower.power.board_state import Use, gpu_state, gpu_uses
 from jaxpower.power.devices import gpu_uuid
 from jaxpower.power.monitor import Monitor
 from jaxpower.power.reading import (
@@ -37,7 +37,9 @@ __all__ = [
   "SimulatedSource",
   "Source",
   "Timeline",
+  "Use",
   "Window",
   "gpu_state",
+  "gpu_uses",
   "gpu_uuid",
 ]

@@ -18,7 +18,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,8 +143,6 @@ class _Guardian:
 
   def __init__(self, before: dict[str, Any]):
     self._before = before
-    # So that it finds this package where it is not installed.
-    path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
     self._process = subprocess.Popen(
       [sys.executable, "-P", "-c", COMMAND],
       stdin=subprocess.PIPE,
@@ -152,7 +150,7 @@ class _Guardian:
       stderr=subprocess.DEVNULL,
       text=True,
       start_new_session=True,
-      env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))},
+      env=environment(os.environ),
     )
     said = self._tell(json.dumps(before))
     if said != READY:
@@ -185,10 +183,24 @@ class _Guardian:
     return said.strip() == RESTORED or restore(self._before)
 
 
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+  """Returns the variables of the guardian, which finds this package by them.
+
+  Nothing comes from the current folder, which an empty entry would be.
+  """
+  path = [str(Path(__file__).parents[2])]
+  path += variables.get("PYTHONPATH", "").split(os.pathsep)
+  return {**variables, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+
 def guard() -> None:
-  """Is the guardian: waits for the end of the pipe, then puts things back."""
-  for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-    signal.signal(number, signal.SIG_IGN)
+  """Is the guardian: waits for the end of the pipe, then puts things back.
+
+  It hears no signal that can be ignored, whichever a job's end sends.
+  """
+  for number in signal.valid_signals():
+    with suppress(OSError):  # KILL and STOP
+      signal.signal(number, signal.SIG_IGN)
   before = json.loads(sys.stdin.readline())
   print(READY, flush=True)
   sys.stdin.read()  # returns when the other end is closed

@@ -8,7 +8,8 @@ that a change in the middle is noted too.
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,6 +77,39 @@ def gpu_state(
     return [{**board_state(board), "driver": driver} for board in chosen]
   finally:
     stop_nvml()
+
+
+@dataclass(frozen=True)
+class Use:
+  """How busy a GPU is now; None where the card does not tell.
+
+  Attributes:
+    busy: The share of the last moment in which anything computed on it.
+    memory_used_bytes: Of its memory, by whomever.
+  """
+
+  busy: float | None
+  memory_used_bytes: int | None
+
+
+@contextmanager
+def gpu_uses() -> Iterator[Callable[[], dict[str, Use]]]:
+  """Yields what asks for the use of every GPU, by UUID; none without NVML."""
+  try:
+    start_nvml()
+  except MeterError:
+    yield dict
+    return
+  try:
+    handles = {b.uuid: b.handle for b in list_boards() if not b.lost}
+    yield lambda: {uuid: _use(handle) for uuid, handle in handles.items()}
+  finally:
+    stop_nvml()
+
+
+def _use(handle: Any) -> Use:
+  rates = _query(pynvml.nvmlDeviceGetUtilizationRates, handle)
+  return Use(None if rates is None else rates.gpu / 100, _memory_used(handle))
 
 
 def board_state(board: Board) -> dict[str, Any]:

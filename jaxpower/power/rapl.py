@@ -23,13 +23,10 @@ from jaxpower.power.reading import (
 
 POWERCAP = Path("/sys/class/powercap")
 FIX = "sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj"
-NO_COUNTER_FIX = (
-  "load the kernel module (sudo modprobe intel_rapl_msr),"
-  " or use --meter=estimate"
-)
+NO_COUNTER_FIX = "load the kernel module (sudo modprobe intel_rapl_msr)"
 # Virtual machines and some firmware show counters that never move.
 STILL = "the counter does not move"
-STILL_FIX = "measure on the machine itself, or use --meter=estimate"
+STILL_FIX = "measure on the machine itself"
 MAX_WATTS = 2000.0  # chosen: above any CPU package or its memory
 UPDATE_SECONDS = 1e-3  # about, by Intel's Software Developer's Manual
 

@@ -95,6 +95,7 @@ class Gpu:
   cores: int = 16896
   memory_bytes: int = 80 << 30
   used_bytes: int = 500 << 20
+  busy_percent: int = 97
   start: float = field(default_factory=time.monotonic)
 
   def __post_init__(self) -> None:
@@ -345,6 +346,12 @@ class _Calls:
     return error
 
   @staticmethod
+  def nvmlDeviceGetUtilizationRates(library, handle, rates):
+    gpu, error = library.gpu(handle, "nvmlDeviceGetUtilizationRates")
+    pynvml.c_nvmlUtilization_t.from_address(rates).gpu = gpu.busy_percent
+    return error
+
+  @staticmethod
   def nvmlDeviceGetComputeRunningProcesses_v3(
     library, handle, count, processes
   ):
@@ -452,6 +459,7 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
   "nvmlDeviceSetGpuLockedClocks": (P, U, U),
   "nvmlDeviceResetGpuLockedClocks": (P,),
   "nvmlDeviceGetMemoryInfo": (P, P),
+  "nvmlDeviceGetUtilizationRates": (P, P),
   "nvmlDeviceGetPowerManagementDefaultLimit": (P, P),
 }
 

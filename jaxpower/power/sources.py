@@ -55,6 +55,9 @@ class Meter:
   boards: list[Board] = field(default_factory=list)
 
 
+OR_ESTIMATE = "or use --meter=estimate"
+
+
 class UnreadableSource:
   """A GPU of the job that no sensor shows: its joules stay unknown."""
 
@@ -111,7 +114,11 @@ def open_meter(
       reason = "; ".join(failures) or "the job has no GPU"
       raise MeterError(f"meter nvml: {reason}")
   elif name == "rapl":
-    meter.sources.append(_open_rapl(powercap))
+    try:
+      meter.sources.append(_open_rapl(powercap))
+    except MeterError as error:  # of a meter that was asked for by name
+      fixes = filter(None, [error.problem.fix, OR_ESTIMATE])
+      raise MeterError(error.problem.reason, ", ".join(fixes)) from None
   elif name == "estimate":
     meter.sources.append(EstimateSource(whose=estimate_of))
   else:

@@ -9,9 +9,14 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jaxpower.config import Trial, completed, to_dict
+from jaxpower.config import COMMAND, Trial, completed, to_dict
 from jaxpower.records import TrialRecord
-from jaxpower.report.compare.comparable import flat, is_seed, pretraining
+from jaxpower.report.compare.comparable import (
+  flat,
+  is_seed,
+  is_seen,
+  pretraining,
+)
 from jaxpower.report.compare.comparison import Compared
 from jaxpower.report.compare.costs import all_known, all_phases
 from jaxpower.wording import (
@@ -29,6 +34,8 @@ MOST_VALUES = 12  # of one field, named; of more, their number
 TOLD = {"data", "tasks", "framework", "target_accuracy", "budget_examples"}
 NOT_TOLD = {"idle_seconds", "evaluate_every_examples"}
 ALWAYS = ("optimizer.learning_rate", "batch_size")
+# Of training alone: a command that does not name them has its own.
+OF_TRAINING = ("model.", "optimizer.", "batch_size", "evaluate_every_examples")
 
 
 def facts(compared: Compared) -> dict[str, str]:
@@ -48,8 +55,8 @@ def facts(compared: Compared) -> dict[str, str]:
     "varied": "; ".join(_varied(trials, path) for path in varied),
     "fixed": _fixed(configs, varied),
     "target": _values(configs, "target_accuracy", percent),
-    "budget": f"{_values(configs, 'budget_examples')} examples, evaluated every"
-    f" {_values(configs, 'evaluate_every_examples')}",
+    "budget": f"{_values(configs, 'budget_examples')} examples,"
+    f" {_every(configs)}",
     "seeds": f"{len({t.seed for t in trials})}, {count(len(trials), 'trial')}",
     "whole sweep": _spent(compared.attempts or compared.records),
     "run": _when(trials),
@@ -58,19 +65,38 @@ def facts(compared: Compared) -> dict[str, str]:
 
 
 def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns a trial's config flat, by dotted path, as of today's version."""
+  """Returns a trial's config flat, by dotted path, as of today's version.
+
+  Without seeds, and what a command does not see.
+  """
   whole = completed(Trial, dict(config))
-  return {path: item for path, item in flat(whole).items() if not is_seed(path)}
+  return {
+    path: item
+    for path, item in flat(whole).items()
+    if not is_seed(path)
+    and (not path.startswith(OF_TRAINING) or is_seen(whole, path))
+  }
 
 
 def _values(
-  configs: Iterable[Mapping[str, Any]], path: str, word: Any = value
+  configs: Sequence[Mapping[str, Any]], path: str, word: Any = value
 ) -> str:
   """Writes the values that a field takes, those of few trials too."""
   words = dict.fromkeys(word(c[path]) for c in configs if path in c)
   if len(words) > MOST_VALUES:
     return f"{len(words)} values"
-  return join_names(list(words)) if words else "unknown"
+  if words:
+    return join_names(list(words))
+  commands = all(config.get("framework") == COMMAND for config in configs)
+  return "the command's own" if commands else "unknown"
+
+
+def _every(configs: Sequence[Mapping[str, Any]]) -> str:
+  """Says how often was evaluated."""
+  path = "evaluate_every_examples"
+  if any(path in config for config in configs):
+    return f"evaluated every {_values(configs, path)}"
+  return "evaluated where the command reports"
 
 
 def _varied(trials: Sequence[TrialRecord], path: str) -> str:

@@ -7,7 +7,6 @@ what it still does is "other". The meter is this process's, and so are the
 windows (`phases`); the process is only heard (`process`, `watch`).
 """
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -18,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxpower import accounting
-from jaxpower.attempts import INTERRUPTED, Journal
+from jaxpower.attempts import Journal
 from jaxpower.config import ConfigError, Trial, trial_id
 from jaxpower.folder import timelines
 from jaxpower.messages import Progress, Task, TrialError
@@ -29,11 +28,12 @@ from jaxpower.power.load import load_warnings, mean_load
 from jaxpower.power.reading import record_line
 from jaxpower.provenance import environment
 from jaxpower.records import Compilation, TrialRecord
+from jaxpower.resume import Part
 from jaxpower.script import boards, template
 from jaxpower.script.course import Course
 from jaxpower.script.process import StartError
 from jaxpower.script.watch import End, Watcher
-from jaxpower.trial import Stop, Stopped, Tell
+from jaxpower.trial import Stop, Stopped, Tell, journaled
 from jaxpower.workers.worker import GIVEN
 
 FOLDER = "commands"  # of a run folder; in it one for each trial
@@ -56,20 +56,12 @@ def run(
 
   Raises TrialError where there is none, and Stopped where `stop` was true.
   """
-  trial, folder = task.trial, pathlib.Path(task.folder)
-  name = trial_id(trial)
-  with Journal(folder, name, trial.framework, monitor.joules_so_far) as journal:
-    try:
-      record = _run(task, monitor, journal, provenance, tell, stop)
-    except Stopped:
-      journal.end(INTERRUPTED)
-      raise
-    journal.end(record.status)
-  return dataclasses.replace(
-    record,
-    **accounting.attempted(journal.before, journal.now, {}),
-    warnings=(*record.warnings, *journal.problems),
-  )
+
+  def attempt(journal: Journal) -> tuple[TrialRecord, Part]:
+    record = _run(task, monitor, journal, provenance, tell, stop)
+    return record, Part()  # nothing of attempts before it is taken up
+
+  return journaled(task.trial, pathlib.Path(task.folder), monitor, attempt)
 
 
 def _run(

@@ -11,7 +11,7 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from jaxpower.config import ConfigError
+from jaxpower.config import COMMAND, ConfigError
 from jaxpower.power import MeterError
 from jaxpower.power.cpu_time import usable_cpus
 from jaxpower.power.devices import list_boards, visible_devices
@@ -40,6 +40,18 @@ class Place:
   def environment(self) -> dict[str, str]:
     """The variables by which frameworks see these GPUs alone."""
     return {VISIBLE: ",".join(self.gpus)} if self.gpus else {}
+
+  @property
+  def cores_usable(self) -> int:
+    """Counts the logical cores that its worker may run on."""
+    return len(self.cores or usable_cpus())
+
+  def narrowed(self, cores: int) -> "Place":
+    """Returns the place with so many of its cores; 0: with all of them."""
+    if not cores:
+      return self
+    every = by_physical_core(frozenset(self.cores) or usable_cpus())
+    return dataclasses.replace(self, cores=tuple(sorted(every[:cores])))
 
   @property
   def name(self) -> str:
@@ -84,15 +96,21 @@ def deal(
   Args:
     parallel: How many; "auto" is one for each group of GPUs, on a CPU one.
     devices: How many each trial is divided over, at most; 0: all.
-    platform: On which the workers train, "cpu" or another.
+    platform: On which the workers train: "cpu", "command" or another.
     visible: How many devices a worker sees that has no place.
 
   Raises ConfigError where there are not enough of them.
   """
   parallel = parse(str(parallel))
-  if parallel == 1 or (parallel == AUTO and platform == "cpu"):
+  if parallel == 1:
     return (WHOLE,)
+  gpus: tuple[str, ...] = ()
+  if platform == COMMAND:  # it may take whatever there is
+    gpus = _gpus_or_none()
+    platform = "gpu" if gpus else "cpu"
   if platform == "cpu":
+    if parallel == AUTO:
+      return (WHOLE,)
     return by_cores(int(parallel), by_physical_core(usable_cpus()))
   if not devices:
     raise ConfigError(
@@ -101,7 +119,7 @@ def deal(
       field="parallel",
       value=str(parallel),
     )
-  return by_gpus(parallel, devices, visible_gpus(visible))
+  return by_gpus(parallel, devices, gpus or visible_gpus(visible))
 
 
 def by_gpus(
@@ -158,15 +176,11 @@ def visible_gpus(count: int) -> tuple[str, ...]:
   Raises ConfigError unless they are as many as a framework sees.
   """
   try:
-    start_nvml()
+    found, warnings = _gpus()
   except MeterError as error:
     raise ConfigError(
       f"trials at once need their GPUs by UUID, and {error}", field="parallel"
     ) from None
-  try:
-    found, warnings = visible_devices(list_boards())
-  finally:
-    stop_nvml()
   if len(found) != count or warnings:
     reason = warnings[0] if warnings else f"NVML shows {len(found)} of {count}"
     raise ConfigError(
@@ -174,4 +188,24 @@ def visible_gpus(count: int) -> tuple[str, ...]:
       f" UUID in {VISIBLE}",
       field="parallel",
     )
-  return tuple(device.mig_uuid or device.board.uuid for device in found)
+  return found
+
+
+def _gpus_or_none() -> tuple[str, ...]:
+  """Lists the GPUs of this process by UUID; none without NVML."""
+  try:
+    found, _ = _gpus()
+  except MeterError:
+    return ()
+  return found
+
+
+def _gpus() -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """Lists the GPUs that CUDA would show by UUID, and what NVML warns of."""
+  start_nvml()
+  try:
+    found, warnings = visible_devices(list_boards())
+  finally:
+    stop_nvml()
+  names = (device.mig_uuid or device.board.uuid for device in found)
+  return tuple(names), tuple(warnings)

@@ -13,7 +13,6 @@ pipe.
 
 import contextlib
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -22,8 +21,10 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from typing import Any
 
-import jaxpower
+from jaxpower import python_path
 from jaxpower.workers import lifeline
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 # From SIGKILL to the process being gone. Chosen, not fitted: it took 6 to 19 ms
 # (eight kills, two idle cores), but a driver's call may not be interruptible.
@@ -131,8 +132,28 @@ def spawn(
 
   Raises OSError if it cannot be spawned.
   """
-  own = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+  own = {} if gpu is None else {VISIBLE: gpu}
   return RankProcess(code, rank, world_size, environment(os.environ, own))
+
+
+def gpu_of(variables: Mapping[str, str], place: int) -> str | None:
+  """Returns CUDA_VISIBLE_DEVICES for one of the processes of a host.
+
+  One GPU for each, so that none takes memory of another's by accident. The
+  variable may hold indices or UUIDs, in any order.
+
+  Args:
+    variables: Of a process that sees the GPUs of all of them.
+    place: Which of the processes, from 0.
+
+  Returns None where so many are not named: the process is to keep what it has,
+  as where a launcher gave each its own.
+  """
+  visible = variables.get(VISIBLE)
+  if visible is None:
+    return str(place)
+  names = visible.split(",")
+  return names[place] if place < len(names) else None
 
 
 def enter() -> tuple[Connection, Connection, int, int]:
@@ -157,6 +178,4 @@ def environment(
   variables: Mapping[str, str], own: Mapping[str, str]
 ) -> dict[str, str]:
   """Returns an environment with this package and with `own` variables."""
-  package = pathlib.Path(jaxpower.__file__).parent.parent
-  paths = filter(None, [str(package), variables.get("PYTHONPATH")])
-  return {**variables, "PYTHONPATH": os.pathsep.join(paths), **own}
+  return {**variables, **python_path.of_child(variables), **own}

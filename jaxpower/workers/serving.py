@@ -23,6 +23,7 @@ from typing import Any
 from jaxpower import attempts, machine, provenance
 from jaxpower.config import COMMAND, ConfigError, Trial, trial_id
 from jaxpower.hosts.part import followed_part_of
+from jaxpower.idle import Idle, measured_by
 from jaxpower.messages import (
   Alive,
   Check,
@@ -42,6 +43,7 @@ from jaxpower.power.clocks import read_clocks
 from jaxpower.records import TrialRecord
 from jaxpower.workers import lifeline
 from jaxpower.workers.program_cache import ProgramCache
+from jaxpower.workers.rank_process import gpu_of
 from jaxpower.workers.worker import PREPARE, failed_record
 
 ALIVE_SECONDS = 10.0  # between two signs of life; chosen
@@ -199,11 +201,16 @@ class Host:
       from jaxpower.learn.distributed import coordinator
 
       coordinator.start(processes, gpus_of_ranks(processes))
+    if framework == "jax":
+      from jaxpower.learn import cores
+
+      cores.start()
     self._meter = meter
     self._framework = framework
     self._wing = wing_of(framework)
     self._cache = ProgramCache()
     self._prepared = False
+    self._idle: Idle | None = None
 
   def ready(self) -> Ready:
     """Describes devices and meter. Raises MeterError or RuntimeError."""
@@ -272,6 +279,7 @@ class Host:
   def _record(self, task: Task, orders: Orders, sender: Sender) -> Any:
     from jaxpower import billing, trial
 
+    began = time.monotonic()
     if not self._prepared:
       sender.send(Progress(phase=PREPARE))
       self._wing.prepare_compiler(self._framework)
@@ -300,7 +308,9 @@ class Host:
         stop=orders.stop.is_set,
         compile_repeats=task.compile_repeats,
         checkpoint_minutes=task.checkpoint_minutes,
+        idle=self._idle,
       )
+    self._idle = measured_by(task.trial, record, began) or self._idle
     return _with_settings(record, asked, facts) if asked else record
 
   def _monitor(
@@ -391,12 +401,12 @@ def gpus_of_ranks(processes: int) -> list[str]:
     found = cuda_devices()
   except MeterError:
     return []
-  visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-  visible = visible if any(visible) else [str(d.index) for d in found]
+  names = [gpu_of(os.environ, place) for place in range(len(found))]
   # CUDA's word for a part of a board has no prefix that says so.
   return [
     name if d.uuid is None or name.startswith("MIG-") else f"GPU-{d.uuid}"
-    for d, name in list(zip(found, visible, strict=False))[:processes]
+    for d, name in zip(found[:processes], names, strict=False)
+    if name is not None
   ]
 
 

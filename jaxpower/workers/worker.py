@@ -28,8 +28,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-import jaxpower
-from jaxpower import attempts, provenance
+from jaxpower import attempts, provenance, python_path
 from jaxpower.attempts import Attempt
 from jaxpower.config import COMMAND as A_COMMAND
 from jaxpower.config import ConfigError, Trial, processes_of, trial_id
@@ -47,7 +46,7 @@ from jaxpower.messages import (
 )
 from jaxpower.power.clocks import Instant, read_clocks, span
 from jaxpower.records import TrialRecord, identity
-from jaxpower.workers import host_memory, lifeline, streams
+from jaxpower.workers import cores, host_memory, lifeline, streams
 from jaxpower.workers.patience import (
   DEFAULT_LIMITS,
   START,
@@ -60,8 +59,19 @@ from jaxpower.workers.places import WHOLE, Place
 EXIT_SECONDS = 10.0  # for a worker to end by itself, then it is killed; chosen
 PREPARE = "prepare"  # the phase before a worker's first trial
 
+COMPILED = "compiled"  # the folder of JAX's cache in a run folder
+
 # The variable with those variables of the sweep that a worker has otherwise.
 GIVEN = "JAXPOWER_GIVEN"
+
+# The heap is kept, and the largest blocks come from it that glibc allows: else
+# they go back to the kernel or not by what was freed before, so that a step's
+# time hung on the order of trials (PyTorch's CNN at batch 1024: 37,900 examples
+# a second, or 54,300). glibc's HEAP_MAX_SIZE / 2, and the largest int.
+MALLOC = {
+  "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+  "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+}
 
 COMMAND = (
   "import sys; from jaxpower.workers import serving; serving.main(sys.argv[1:])"
@@ -178,6 +188,7 @@ class Worker:
     self._limits = limits
     self._held = tuple(held)
     self._processes = 1  # over which it divides a trial
+    self._cores = 0  # that it may use; 0: those of its place
     self._place = place
 
   def __enter__(self) -> "Worker":
@@ -268,6 +279,9 @@ class Worker:
     self, task: Task, stop: Callable[[], bool]
   ) -> Generator[Progress, None, Done | Stopped | Died]:
     """Has a task run by a living worker; yields progress, returns the end."""
+    usable = self._place.cores_usable
+    if task.trial.cores > usable:
+      return Died(f"it asks for {task.trial.cores} cores of {usable}", False)
     try:
       self._suit(task.trial)
     except WorkerError as error:
@@ -299,15 +313,17 @@ class Worker:
   def _suit(self, trial: Trial) -> None:
     """Starts another worker where this one is gone, or not for this trial.
 
-    JAX joins its processes once, so each number of them has a worker.
+    JAX joins its processes once, so each number of them has a worker; and
+    frameworks count the cores when they start.
     """
     ready = self._ready
     processes = processes_of(trial, ready.platform, ready.devices)
     if ready.launched and trial.framework == "jax":
       processes = trial.devices or ready.devices
-    if self._process.poll() is not None or processes != self._processes:
+    gone = self._process.poll() is not None
+    if gone or (processes, trial.cores) != (self._processes, self._cores):
       self._stop()
-      self._processes = processes
+      self._processes, self._cores = processes, trial.cores
       self._start()
 
   def _next(self, patience: Patience) -> Any:
@@ -332,7 +348,8 @@ class Worker:
     self._outbox, outbox = _pipe()
     self._output = tempfile.TemporaryFile()  # noqa: SIM115, closed in _stop
     ends = [inbox.fileno(), outbox.fileno(), *self._held]
-    with lifeline.held_back(), self._place.held():
+    place = self._place.narrowed(self._cores)
+    with lifeline.held_back(), place.held():
       self._process = subprocess.Popen(
         [
           *(sys.executable, "-P", "-c", COMMAND),
@@ -344,7 +361,8 @@ class Worker:
         stderr=self._output,
         pass_fds=ends,
         env=environment(os.environ, self._framework, self._compiled)
-        | self._place.environment,
+        | place.environment
+        | self._as_devices(place),
       )
     # The child has its copies; with ours open its death would not be seen.
     inbox.close()
@@ -367,6 +385,12 @@ class Worker:
       self._ready: Ready = dataclasses.replace(
         answer, warnings=left_out + answer.warnings
       )
+
+  def _as_devices(self, place: Place) -> dict[str, str]:
+    """Returns the variables by which JAX sees each core of a place."""
+    if self._framework != "jax" or self._processes > 1:
+      return {}
+    return cores.variables_for(place.cores_usable, os.environ)
 
   def _answer(self) -> Ready | Refused:
     """Waits for what a worker says first."""
@@ -431,14 +455,12 @@ def environment(
   make the cost of compiling depend on what ran before; unless a folder for what
   is `compiled` is given, which is then of this run alone.
   """
-  package = pathlib.Path(jaxpower.__file__).parent.parent
-  path = [str(package), *variables.get("PYTHONPATH", "").split(os.pathsep)]
   own = {
-    # An empty entry is the current folder.
-    "PYTHONPATH": os.pathsep.join(filter(None, path)),
+    **python_path.of_child(variables),
     "PYTHONSAFEPATH": "1",  # nothing of a user's folder, in children as well
     "JAX_ENABLE_COMPILATION_CACHE": "false",
     "JAXPOWER_WORKER": "1",  # reads data itself (`jaxpower.data.own`)
+    **MALLOC,
   }
   if compiled is not None:
     own |= {

@@ -15,7 +15,7 @@ through two pipes for each worker, tensors through PyTorch's process group
 
   PlaceData(trial, spec)       ----->   load the data set, place it
   Compile(spec)                ----->   build and compile the network
-  WrapDDP(spec)                ----->
+  Wrap(spec)                   ----->
   DistributedDataParallel      =====>   DistributedDataParallel
   ReceiveState(spec)           ----->   (only if the state is not the one that
   broadcast weights, moments   =====>   all ranks have just trained)

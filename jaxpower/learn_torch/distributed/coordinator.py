@@ -36,12 +36,14 @@ from jaxpower.learn_torch.distributed.group import TIMEOUT_SECONDS
 from jaxpower.learn_torch.distributed.worker import (
   Command,
   Compile,
+  GatherState,
+  GatherWeights,
   Meet,
   MeetHosts,
   PlaceData,
   ReceiveState,
   TrainSegment,
-  WrapDDP,
+  Wrap,
   meet,
 )
 from jaxpower.learn_torch.placement import Placed
@@ -49,7 +51,7 @@ from jaxpower.learn_torch.programs import Programs, compile_programs
 from jaxpower.learn_torch.segment import train_share
 from jaxpower.learn_torch.spec import Spec
 from jaxpower.learn_torch.state import TrainState
-from jaxpower.workers.rank_process import RankProcess
+from jaxpower.workers.rank_process import RankProcess, gpu_of
 
 # A worker may take this many times as long as the coordinator to load data or
 # to compile, on top of the timeout. Chosen, not fitted: all ranks do the same
@@ -101,14 +103,16 @@ class Coordinator:
     self._workers: list[Any] = []  # RankProcess, or of its shape
     self._losses: dict[Spec, group.LossFunction] = {}
     # The programs and the state that every rank has; None if unknown.
-    self._replicated: tuple[Programs, TrainState] | None = None
+    self._shared: tuple[Programs, TrainState] | None = None
+    self._divided: Spec | None = None  # that of a state which ranks divide
     atexit.register(self.stop)
     with self._report_cause():
       if gather is None:
         self._folder = tempfile.mkdtemp(prefix="jaxpower-ranks-")  # mode 0700
         command = Meet(os.path.join(self._folder, "store"))
+        is_cpu = device_of().type == "cpu"
         for rank in range(1, world_size):
-          gpu = _visible_gpu(rank)
+          gpu = None if is_cpu else gpu_of(os.environ, rank)
           self._workers.append(process.spawn(rank, world_size, gpu))
       else:
         command = MeetHosts(address, _free_port())
@@ -142,14 +146,14 @@ class Coordinator:
     return placed
 
   def compile(self, spec: Spec) -> Programs:
-    """Compiles a spec's programs in all processes; wraps the loss in DDP."""
+    """Compiles a spec's programs in all processes; wraps the loss."""
     with self._report_cause():
       self._send(Compile(spec))
       start = time.monotonic()
       programs = compile_programs(spec)
       self._wait_for_replies(_timeout_since(start))
-      self._send(WrapDDP(spec))
-      self._losses[spec] = group.wrap_ddp(programs, spec)
+      self._send(Wrap(spec))
+      self._losses[spec] = group.wrap(programs, spec)
       self._wait_for_replies(TIMEOUT_SECONDS)
     return programs
 
@@ -166,17 +170,13 @@ class Coordinator:
     Returns the mean loss, and the seconds that this process waited for data.
     """
     with self._report_cause(), group.exit_if_stuck() as progress:
-      if not self._is_replicated(programs):
-        assert programs.held is not None
-        self._send(ReceiveState(placed.spec))
-        group.broadcast_state(programs, placed.trial)
-        self._wait_for_replies(TIMEOUT_SECONDS)
-      self._replicated = None  # unknown until the segment has ended well
-      ddp_loss_of = self._losses[placed.spec]
+      self._share(programs, placed)
+      self._shared = None  # unknown until the segment has ended well
+      wrapped_loss_of = self._losses[placed.spec]
 
       def loss_of(*batch: Any) -> Tensor:
         progress()
-        return ddp_loss_of(*batch)
+        return wrapped_loss_of(*batch)
 
       self._send(TrainSegment(segment))
       with group.divide_threads(self.world_size):
@@ -187,7 +187,40 @@ class Coordinator:
 
   def keep(self, programs: Programs, state: TrainState) -> None:
     """Notes that all ranks have this state, so that it is not broadcast."""
-    self._replicated = programs, state
+    self._shared = programs, state
+
+  @contextlib.contextmanager
+  def gathered(self, programs: Programs, placed: Placed) -> Iterator[None]:
+    """Has the weights whole in this process for the body of a `with`.
+
+    Where they are divided the other processes send theirs.
+    """
+    if programs.divided is None:
+      yield
+      return
+    with self._report_cause(), group.exit_if_stuck():
+      self._share(programs, placed)
+      self._send(GatherWeights(placed.spec))
+      programs.divided.unshard()
+      self._wait_for_replies(TIMEOUT_SECONDS)
+    try:
+      yield
+    finally:
+      programs.divided.reshard()
+
+  def whole(self, state: TrainState) -> TrainState:
+    """Returns a state whole, gathered where it is divided over the ranks."""
+    if self._divided is None:
+      return state
+    from jaxpower.learn_torch.distributed import divided
+
+    if not divided.is_divided(state):
+      return state
+    with self._report_cause(), group.exit_if_stuck():
+      self._send(GatherState(self._divided))
+      gathered = divided.whole_state(state)
+      self._wait_for_replies(TIMEOUT_SECONDS)
+    return gathered
 
   def ask(self, worker: Any, message: Any) -> Any:
     """Sends a worker a message that is no command; returns its answer.
@@ -209,19 +242,24 @@ class Coordinator:
     for worker in self._workers:
       worker.wait_killed()
     had_workers, self._workers = bool(self._workers), []
-    self._replicated = None
+    self._shared = None
     self._losses.clear()
     if had_workers:
       group.leave()
     shutil.rmtree(self._folder, ignore_errors=True)
     atexit.unregister(self.stop)
 
-  def _is_replicated(self, programs: Programs) -> bool:
-    """Whether all ranks have the state that these programs hold."""
-    if self._replicated is None:
-      return False
-    trained, state = self._replicated
-    return trained is programs and state is programs.held
+  def _share(self, programs: Programs, placed: Placed) -> None:
+    """Gives the state that these programs hold to all ranks that lack it."""
+    shared = self._shared or (None, None)
+    if shared[0] is programs and shared[1] is programs.held:
+      return
+    assert programs.held is not None
+    self._send(ReceiveState(placed.spec))
+    group.broadcast_state(programs, placed.trial)
+    self._wait_for_replies(TIMEOUT_SECONDS)
+    self._shared = programs, programs.held
+    self._divided = None if programs.divided is None else placed.spec
 
   def _send(self, command: Command | Meet | MeetHosts) -> None:
     """Sends a command to every worker."""
@@ -313,6 +351,11 @@ def stop() -> None:
   _current = None
 
 
+def whole(state: TrainState) -> TrainState:
+  """Returns a state whole: gathered from the processes that divide it."""
+  return state if _current is None else _current.whole(state)
+
+
 def for_spec(spec: Spec) -> Coordinator | None:
   """Returns the coordinator that a spec was placed with; None: no workers.
 
@@ -323,18 +366,6 @@ def for_spec(spec: Spec) -> Coordinator | None:
   if _current is None or _current.group_id != spec.group_id:
     raise DistributedError("the workers of this training were stopped")
   return _current
-
-
-def _visible_gpu(rank: int) -> str | None:
-  """Returns CUDA_VISIBLE_DEVICES for the worker of a rank; None on CPUs.
-
-  One GPU for each worker, so that none takes memory of the first by accident.
-  The variable may hold indices or UUIDs, and in any order.
-  """
-  if device_of().type == "cpu":
-    return None
-  visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-  return visible.split(",")[rank] if visible else str(rank)
 
 
 def _free_port() -> int:

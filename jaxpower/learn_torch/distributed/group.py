@@ -1,4 +1,4 @@
-"""torch.distributed: the process group, DDP and the collectives we use.
+"""torch.distributed: the process group, DDP, FSDP and the collectives we use.
 
 Every rank calls these functions at the same time. NCCL serves GPUs, gloo CPUs.
 
@@ -31,7 +31,7 @@ from jaxpower.learn_torch.devices import device_of
 from jaxpower.learn_torch.layers import normalise_together
 from jaxpower.learn_torch.programs import Programs
 from jaxpower.learn_torch.spec import Spec
-from jaxpower.learn_torch.state import state_of
+from jaxpower.learn_torch.state import TrainState, state_of
 
 # How long one rank waits for another, in a collective and for a reply. Chosen,
 # not fitted: far above an update's time, the longest gap between collectives.
@@ -122,15 +122,23 @@ def leave() -> None:
     distributed.destroy_process_group()
 
 
-def wrap_ddp(programs: Programs, spec: Spec) -> LossFunction:
-  """Wraps the loss in DDP, so that gradients are averaged over all ranks.
+def wrap(programs: Programs, spec: Spec) -> LossFunction:
+  """Wraps the loss, so that gradients are averaged over all ranks.
 
-  The function that is returned is to be called once for each of an update's
-  micro-batches. Gradients add up on the device, and are all-reduced in the
-  backward pass of the last micro-batch only.
+  In DDP, or in FSDP where the spec divides the weights. The function that is
+  returned is to be called once for each of an update's micro-batches. Gradients
+  add up on the device, and are reduced in the backward pass of the last
+  micro-batch only.
   """
   if spec.batch_norm == "global":
     normalise_together(programs.network)
+  if spec.sharding == "fsdp":
+    from jaxpower.learn_torch.distributed import divided
+
+    programs.divided = _LossModule(programs)
+    programs.part_of = divided.part_of
+    with exit_if_stuck():
+      return divided.wrap(programs.divided, spec.accumulation)
   with exit_if_stuck():
     # Gradients are views of the buckets that are reduced: no copy of them.
     ddp = DistributedDataParallel(
@@ -172,9 +180,17 @@ def broadcast_state(programs: Programs, trial: Trial) -> None:
 
   Weights and statistics travel as one flat tensor, the optimizer's moments as
   bytes. All goes through the group: a pipe holds 64 KiB, and its writer waits
-  for a reader.
+  for a reader. What is divided travels whole, and each rank takes its part.
   """
   is_coordinator = distributed.get_rank() == 0
+  if programs.divided is not None:
+    sent: list[Any] = [None]
+    if is_coordinator and programs.held is not None:
+      sent = [_to_bytes(vars(programs.held))]
+    distributed.broadcast_object_list(sent, 0)
+    if not is_coordinator:
+      programs.hold(TrainState(**_from_bytes(sent[0])), trial)
+    return
   values = programs.network.state_dict().values()
   tensors = [value for value in values if value.is_floating_point()]
   flat = torch.cat([tensor.flatten() for tensor in tensors])
@@ -241,11 +257,11 @@ def exit_if_stuck() -> Iterator[Callable[[], None]]:
     faulthandler.cancel_dump_traceback_later()
 
 
-def _to_bytes(moments: dict[str, Any] | None) -> Any:
+def _to_bytes(values: dict[str, Any] | None) -> Any:
   buffer = io.BytesIO()
-  torch.save(moments, buffer)
+  torch.save(values, buffer)
   return buffer.getvalue()
 
 
-def _from_bytes(moments: Any) -> dict[str, Any] | None:
-  return torch.load(io.BytesIO(moments), "cpu", weights_only=True)
+def _from_bytes(values: Any) -> Any:
+  return torch.load(io.BytesIO(values), "cpu", weights_only=True)

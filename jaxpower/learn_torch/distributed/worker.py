@@ -61,8 +61,8 @@ class Compile:
 
 
 @dataclasses.dataclass(frozen=True)
-class WrapDDP:
-  """Wrap a spec's loss in DDP, with all other ranks."""
+class Wrap:
+  """Wrap a spec's loss in DDP or FSDP, with all other ranks."""
 
   spec: Spec
 
@@ -75,13 +75,35 @@ class ReceiveState:
 
 
 @dataclasses.dataclass(frozen=True)
+class GatherWeights:
+  """Send this rank's part of a spec's weights to all others."""
+
+  spec: Spec
+
+
+@dataclasses.dataclass(frozen=True)
+class GatherState:
+  """Send this rank's part of a spec's whole training state to all others."""
+
+  spec: Spec
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainSegment:
   """Train one segment of the trial that was placed last."""
 
   segment: int
 
 
-Command = PlaceData | Compile | WrapDDP | ReceiveState | TrainSegment
+Command = (
+  PlaceData
+  | Compile
+  | Wrap
+  | ReceiveState
+  | GatherWeights
+  | GatherState
+  | TrainSegment
+)
 
 
 class Worker:
@@ -108,9 +130,15 @@ class Worker:
         self._placed = placement.place(trial, sets, spec, self._rank)
       case Compile(spec):
         self._programs[spec] = compile_programs(spec)
-      case WrapDDP(spec):
-        programs = self._programs[spec]
-        self._losses[spec] = group.wrap_ddp(programs, spec)
+      case Wrap(spec):
+        self._losses[spec] = group.wrap(self._programs[spec], spec)
+      case GatherWeights(spec):
+        self._programs[spec].divided.unshard()
+        self._programs[spec].divided.reshard()
+      case GatherState(spec):
+        from jaxpower.learn_torch.distributed import divided
+
+        divided.whole_state(self._programs[spec].keep(step=0))
       case ReceiveState(spec):
         group.broadcast_state(
           self._programs[spec], self._require_placed().trial

@@ -12,10 +12,12 @@ same start different names, so the name in a record decides nothing here.
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any, Literal
 
+from jaxpower.config import COMMAND
 from jaxpower.records import TrialRecord, to_json
 from jaxpower.report.compare.system import (
   System,
@@ -187,6 +189,16 @@ def model_name(record: TrialRecord) -> str:
     if facts.get(field, 1.0) != 1.0:
       names.append(f"{field} {value(float(facts[field]))}")
   return " ".join(names)
+
+
+def is_seen(config: Mapping[str, Any], path: str) -> bool:
+  """Whether the training of a trial sees a field of its config.
+
+  A command sees what it names in braces: `{batch_size}`, `{optimizer.name:.3}`.
+  """
+  if config.get("framework") != COMMAND:
+    return True
+  return bool(re.search(rf"{{{re.escape(path)}[}}:!]", str(config["command"])))
 
 
 def tasks_of(record: TrialRecord) -> tuple[str, ...]:

@@ -18,7 +18,10 @@ from jaxpower.records import TrialRecord
 CONFIG = "config"
 # Flags of a recorded command that the new one sets, or does without.
 SET = ("config.seeds", "out")
-DROPPED = ("dry-run", "nodry-run", "retry-failed", "noretry-failed")
+DROPPED = (
+  *("dry-run", "nodry-run", "probe", "noprobe"),
+  *("retry-failed", "noretry-failed"),
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jaxpower.config import COMMAND
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import name_among
+from jaxpower.report.compare.comparable import is_seen
 from jaxpower.report.compare.comparison import Compared, Comparison
 from jaxpower.report.compare.cpu_time import only_cpu_time, watts
 from jaxpower.report.findings import Section
@@ -40,6 +42,7 @@ BUSY_SHARE = 0.1
 # cost. On coarser grids the ratio of two settings is one of a few looks.
 FEW_LOOKS = 10
 TWICE = 2
+RATE = "optimizer.learning_rate"
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class Limits:
     few_looks: Settings to whose target fewer than FEW_LOOKS evaluations led,
       each with the least number of these.
     settings: How many settings there are.
+    commands: Whether all trials are commands.
   """
 
   name: str = ""
@@ -127,6 +131,7 @@ class Limits:
   pieces: tuple["Pieces", ...] = ()
   few_looks: tuple[tuple[str, int], ...] = ()
   settings: int = 0
+  commands: bool = False
 
 
 def answer(compared: Compared, given: Given) -> tuple[Section, ...]:
@@ -159,6 +164,7 @@ def _limits(comparison: Comparison, name: str) -> Limits:
     pieces=pieces(trials),
     few_looks=few_looks(comparison),
     settings=len(comparison.groups),
+    commands=all(r.framework == COMMAND for r in trials),
   )
 
 
@@ -252,7 +258,8 @@ def _company_cost(found: Mapping[str, Any]) -> str:
 def one_rate(records: Iterable[TrialRecord]) -> float | None:
   """Returns the learning rate of all batch sizes, where there is only one.
 
-  None where one batch size ran, where rates differ, or were scaled.
+  None where one batch size ran, where rates differ, or were scaled, or where a
+  command has its own.
   """
   batches: set[int] = set()
   rates: set[float] = set()
@@ -262,7 +269,7 @@ def one_rate(records: Iterable[TrialRecord]) -> float | None:
       record.config.get("batch_size"),
       optimizer.get("learning_rate"),
     )
-    if batch is None or rate is None:
+    if batch is None or rate is None or not is_seen(record.config, RATE):
       continue
     if optimizer.get("scaling", "none") != "none":
       return None
@@ -370,13 +377,13 @@ def _lines(limits: Limits) -> list[str]:
     lines.append(
       "The learning rate was the same for every batch size:"
       f" {as_given(limits.one_rate)}. A batch size that needs another one looks"
-      " worse than it is; vary optimizer.learning_rate too, or set"
-      " optimizer.scaling."
+      f" worse than it is; vary {RATE} too"
+      + ("." if limits.commands else ", or set optimizer.scaling.")
     )
   if limits.pieces:
     lines.append(_pieces_line(limits.pieces))
   if limits.few_looks:
-    lines.append(_looks_line(limits.few_looks, limits.settings))
+    lines.append(_looks_line(limits))
   return lines
 
 
@@ -446,7 +453,8 @@ def _pieces_line(pieces: Sequence[Pieces]) -> str:
   )
 
 
-def _looks_line(few: Sequence[tuple[str, int]], settings: int) -> str:
+def _looks_line(limits: Limits) -> str:
+  few, settings = limits.few_looks, limits.settings
   names = [name for name, _ in few if name]
   fewest = min(looks for _, looks in few)
   whose = f" of {'; '.join(names)}" if names else ""
@@ -454,8 +462,12 @@ def _looks_line(few: Sequence[tuple[str, int]], settings: int) -> str:
     whose = " of every setting"
   elif len(few) > MOST_NAMES:
     whose = f" of {len(few)} of {settings} settings"
+  more = (
+    "have the script report more often,"
+    if limits.commands
+    else "lower evaluate_every_examples"
+  )
   return (
     f"Few evaluations led to the target{whose}: in one trial only {fewest}. A"
-    " cost is known to one of them; lower evaluate_every_examples for"
-    f" {FEW_LOOKS} or more."
+    f" cost is known to one of them; {more} for {FEW_LOOKS} or more."
   )

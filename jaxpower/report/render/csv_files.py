@@ -54,8 +54,13 @@ MOST_TEXTS = 4_096  # whose cells are kept: most are those of other trials too
 
 def trials(compared: Compared) -> str:
   """Writes a row a trial, in the order of comparisons; pretraining last."""
+  return _csv(rows(compared))
+
+
+def rows(compared: Compared) -> list[dict[str, Any]]:
+  """Makes the rows of `trials` as values, by column; unknown is None."""
   records = (*compared.trials, *pretraining(compared.records))
-  return _csv([_trial(record) for record in records])
+  return [_trial(record) for record in records]
 
 
 def summary(comparisons: Iterable[Comparison]) -> str:

@@ -1,0 +1,243 @@
+"""Judges what trials will cost, in seconds and joules, by trials that ended.
+
+A trial costs what the other seeds of its setting did. A setting without a
+record costs what its nearest neighbours did: idle, compiling and the like as
+they were, training and evaluation in proportion to the budget of examples.
+What is known of nothing stays unknown.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxpower.config import Trial
+from jaxpower.records import TrialRecord
+
+GROWING = ("train", "eval")  # phases that last as long as there are examples
+# Chosen: settings that differ in a word (an optimizer) are further from each
+# other than any that differ in numbers, and a pretraining is no neighbour of
+# the trials that start from it.
+WORD, KIND = 1e3, 1e9
+# Of the settings that have records, so many are looked at as neighbours; of
+# more, evenly chosen ones. Chosen: the end of a trial of 10,000 takes 0.1 s.
+MOST_NEIGHBOURS = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+  """What one or several trials cost; None where that is unknown.
+
+  Attributes:
+    seconds: From their start to their record.
+    joules: Of all their phases.
+  """
+
+  seconds: float | None
+  joules: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """The settings of some trials, and how far they are from each other.
+
+  Attributes:
+    numbers: Of the setting of each trial, by trial id.
+    budgets: Examples that a trial of each setting may train on.
+    places: A row a setting, a column a varied field: the rank of a number
+      among those of the field, or the number of a word.
+    weights: Of each column: what one step in it counts; of words any two are
+      one step apart.
+  """
+
+  numbers: Mapping[str, int]
+  budgets: np.ndarray
+  places: np.ndarray
+  weights: np.ndarray
+
+  def distances(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Computes how far settings are from others: a row each, a column each."""
+    apart = np.abs(self.places[one, None] - self.places[None, other])
+    steps = np.where(self.weights >= WORD, apart > 0, apart)
+    return steps @ self.weights
+
+
+def settings_of(
+  trials: Mapping[str, Trial],
+  varied: Mapping[str, Mapping[str, Any]],
+  pretrainings: Iterable[str] = (),
+) -> Settings:
+  """Finds the settings of trials.
+
+  Args:
+    trials: By trial id.
+    varied: What each of them varies, by trial id.
+    pretrainings: Ids of trials that only start others: of each data set a
+      setting.
+  """
+  others = frozenset(pretrainings)
+  keys: dict[str, int] = {}
+  numbers, budgets, rows = {}, [], []
+  for name, trial in trials.items():
+    kind = f"{trial.data}, {trial.model.name}" if name in others else ""
+    values = dict(varied[name])
+    key = f"{kind} {values}"
+    if key not in keys:
+      keys[key] = len(keys)
+      budgets.append(max(trial.budget_examples, 1))
+      rows.append((kind, values))
+    numbers[name] = keys[key]
+  paths = dict.fromkeys(path for _, values in rows for path in values)
+  columns = [[kind for kind, _ in rows]]
+  columns += [[values.get(path) for _, values in rows] for path in paths]
+  ranked = [_ranks(column) for column in columns]
+  weights = [KIND, *(WORD if words else 1.0 for _, words in ranked[1:])]
+  return Settings(
+    numbers,
+    np.array(budgets, float),
+    np.array([ranks for ranks, _ in ranked], float).T,
+    np.array(weights),
+  )
+
+
+def _ranks(values: Sequence[Any]) -> tuple[list[int], bool]:
+  """Ranks the values of a field; whether they are words, without an order."""
+  plain = all(type(value) in (int, float) for value in values)
+  ordered: list[Any] = [*dict.fromkeys(values if plain else map(repr, values))]
+  if plain:
+    ordered.sort()
+  ranks = {value: rank for rank, value in enumerate(ordered)}
+  return [ranks[v if plain else repr(v)] for v in values], not plain
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+  """What a trial of each setting will cost, by its number; NaN: unknown.
+
+  Attributes:
+    settings: The settings.
+    seconds: Of a trial.
+    joules: Of a trial.
+    own: Whether that is what other seeds of the setting cost.
+  """
+
+  settings: Settings
+  seconds: np.ndarray
+  joules: np.ndarray
+  own: np.ndarray
+
+  def of(self, name: str) -> Cost:
+    """Returns what a trial will cost, by its id."""
+    number = self.settings.numbers[name]
+    return Cost(_known(self.seconds[number]), _known(self.joules[number]))
+
+  def together(self, names: Iterable[str]) -> tuple[Cost, int]:
+    """Adds up what trials will cost, and counts those of unknown time.
+
+    The sum is of the others; None where none is left, or joules are unknown.
+    """
+    numbers = [self.settings.numbers[name] for name in names]
+    known = [n for n in numbers if not math.isnan(self.seconds[n])]
+    lacking = len(numbers) - len(known)
+    if not known:
+      return Cost(None, None), lacking
+    seconds, joules = self.seconds[known].sum(), self.joules[known].sum()
+    return Cost(_known(seconds), _known(joules)), lacking
+
+  def judged(self, names: Iterable[str]) -> int:
+    """Counts the trials that are judged by other settings than their own."""
+    numbers = (self.settings.numbers[name] for name in names)
+    return sum(
+      not self.own[n] and not math.isnan(self.seconds[n]) for n in numbers
+    )
+
+
+def forecast(
+  settings: Settings,
+  records: Iterable[TrialRecord],
+  aliases: Mapping[str, str] | None = None,
+) -> Forecast:
+  """Judges what a trial of each setting will cost, by records of some.
+
+  Args:
+    settings: The settings.
+    records: Those of other trials, and of failed ones, are left out.
+    aliases: The trial whose setting a record stands for, by the record's id:
+      of a trial that is none of the settings' own.
+  """
+  total = len(settings.budgets)
+  found: dict[int, list[np.ndarray]] = {}
+  for record in records:
+    name = (aliases or {}).get(record.trial_id, record.trial_id)
+    parts = parts_of(record)
+    if parts is not None and name in settings.numbers:
+      found.setdefault(settings.numbers[name], []).append(parts)
+  parts = np.full((total, 4), np.nan)
+  own = np.zeros(total, bool)
+  for number, several in found.items():
+    parts[number], own[number] = np.mean(several, axis=0), True
+  if found and not own.all():
+    parts[~own] = _of_neighbours(settings, parts, own)
+  costs = parts[:, :2] + settings.budgets[:, None] * parts[:, 2:]
+  return Forecast(settings, costs[:, 0], costs[:, 1], own)
+
+
+def _of_neighbours(
+  settings: Settings, parts: np.ndarray, own: np.ndarray
+) -> np.ndarray:
+  """Gives settings without a record the mean of their nearest neighbours."""
+  lacking, ended = np.flatnonzero(~own), np.flatnonzero(own)
+  ended = ended[:: math.ceil(len(ended) / MOST_NEIGHBOURS)]
+  apart = settings.distances(lacking, ended)
+  least = apart.min(axis=1, keepdims=True)
+  nearest = apart == least
+  shares = nearest / nearest.sum(axis=1, keepdims=True)
+  # What is unknown of one setting is not of those that it is no neighbour of.
+  unknown = np.isnan(parts[ended])
+  means = shares @ np.where(unknown, 0.0, parts[ended])
+  means[shares @ unknown > 0] = np.nan
+  means[least[:, 0] >= KIND] = np.nan
+  return means
+
+
+def parts_of(record: TrialRecord) -> np.ndarray | None:
+  """Parts what a trial cost; None where it failed or took unknown time.
+
+  Seconds and joules that any trial of its setting takes, then those for each
+  example of its budget. Joules are NaN where they are unknown.
+  """
+  if record.status == "failed" or record.wall_seconds is None:
+    return None
+  budget = record.config.get("budget_examples") or 1
+  seconds = math.fsum(record.seconds_by_phase.get(p, 0.0) for p in GROWING)
+  growing = [record.joules_by_phase.get(phase, 0.0) for phase in GROWING]
+  whole, joules = joules_of(record), _sum(growing)
+  nan = math.nan
+  return np.array(
+    [
+      record.wall_seconds - seconds,
+      nan if whole is None or joules is None else whole - joules,
+      seconds / budget,
+      nan if joules is None else joules / budget,
+    ]
+  )
+
+
+def joules_of(record: TrialRecord) -> float | None:
+  """Adds up the joules of all phases of a trial; None where one is unknown."""
+  return (
+    _sum(record.joules_by_phase.values()) if record.joules_by_phase else None
+  )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+  known = list(values)
+  if any(value is None for value in known):
+    return None
+  return math.fsum(value for value in known if value is not None)
+
+
+def _known(value: float) -> float | None:
+  return None if math.isnan(value) else float(value)
