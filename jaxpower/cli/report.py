@@ -1,6 +1,7 @@
 """`scripts/report.py`: shows what run folders say, one by one and together."""
 
 import dataclasses
+import gc
 import os
 import pathlib
 import sys
@@ -110,6 +111,7 @@ def main(
   except REFUSED as error:
     print(f"report: {on_one_line(str(error))}", file=sys.stderr)
     return 2
+  gc.freeze()  # records stay to the end: no collection need look at them
   console = PlainConsole()
   if len(runs) == 1:
     (run,) = runs
