@@ -14,6 +14,7 @@ from jaxpower.report.render.figure_style import (
   height_of,
   in_unit,
   ink_on,
+  is_wide,
   legend,
   names_of,
   panels,
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 ROW_HEIGHT = 0.36  # inches of a bar
 MARGIN_HEIGHT = 1.15  # inches of axis, heading and legend
-LEAST_LABEL = 0.09  # of the longest bar: a narrower part has no number in it
+# Of the longest bar, wide and narrow: a smaller part has no number in it.
+LEAST_LABEL = {True: 0.09, False: 0.2}
 
 
 def stacks(charts: Sequence[Stacks], width: float = WIDE) -> "Figure":
@@ -76,7 +78,7 @@ def _panel(axes: "Axes", chart: Stacks, width: float) -> None:
         linewidth=0.8,
       )
       axes.patches[-1].set_gid(name)
-      if joules >= LEAST_LABEL * longest:
+      if joules >= LEAST_LABEL[is_wide(width)] * longest:
         _share(axes, left + joules / 2, y, joules / total, color, name)
       left += joules
   unit = joule_unit_for([max(sums, default=0.0)])
