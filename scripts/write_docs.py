@@ -107,8 +107,11 @@ def quotation(marker: str) -> str:
   lines = printed(folder).splitlines()
   if marker.endswith(TABLE_AND_SENTENCE):
     first_section = itertools.takewhile(bool, lines)
-    *table, sentence = first_section
-    lines = [*itertools.takewhile(is_row, table), "", sentence]
+    told = list(first_section)
+    points = [line for line in told if line.startswith("- ")]
+    verdict = told[len(told) - len(points) - 1]
+    table = itertools.takewhile(is_row, told)
+    lines = [*table, "", verdict, *points]
   wrapped = (
     line if is_row(line) else textwrap.fill(line, WIDTH) for line in lines
   )
