@@ -28,6 +28,9 @@ MOST_FLOAT = math.nextafter(math.inf, 0)
 MOST_SHOWN = 40  # characters of a value shown in an error; chosen
 # Metadata of the field of a dataclass that keeps the fields it does not have.
 KEEP_OTHERS = {"keeps_others": True}
+# Orders of the names of an object that are kept, of one dataclass; chosen: each
+# version writes one.
+MOST_FORMS = 64
 NUMBERS = {int: "a whole number", float: "a number"}
 
 
@@ -348,8 +351,9 @@ def _as_they_are(
     return none, *_range(arguments[0], within)
   if origin in (types.UnionType, typing.Union) and type(None) in arguments:
     one, *more = (k for k in arguments if k is not type(None))
-    taken, *numbers = _as_they_are(one) if not more else (none, none, 0, 0)
-    return taken | {type(None)}, *numbers
+    kind = one if not more else Any  # of a wider union null alone
+    taken, numbers, low, high = _as_they_are(kind)
+    return taken | {type(None)}, numbers, low, high
   return none, none, 0, 0
 
 
@@ -370,38 +374,59 @@ def _dataclass_in(hint: Any) -> type | None:
 def _dataclass(kind: type) -> Convert:
   fields = dataclasses.fields(kind)
   keeps = next((f.name for f in fields if f.metadata == KEEP_OTHERS), None)
-  needed = [
-    field.name
-    for field in fields
-    if field.default is dataclasses.MISSING
-    and field.default_factory is dataclasses.MISSING
-  ]
+  missing = dataclasses.MISSING
+  constants = {f.name: f.default for f in fields if f.default is not missing}
+  made_anew = {
+    f.name: f.default_factory
+    for f in fields
+    if f.default_factory is not missing
+  }
+  needed = [f.name for f in fields if f.name not in constants | made_anew]
+  is_plain = not hasattr(kind, "__slots__") and not hasattr(
+    kind, "__post_init__"
+  )
+
+  @functools.lru_cache(maxsize=MOST_FORMS)
+  def steps_of(names: tuple[str, ...]) -> tuple[list[tuple], list[str]]:
+    """Returns how fields of these names are read, and names that are no field.
+
+    Most records have the same names in the same order.
+    """
+    items = _items(kind)  # now, since a dataclass may hold itself
+    if lacking := [name for name in needed if name not in names]:
+      raise ReadError(f"has no field {lacking[0]}")
+    known = [(name, *items[name]) for name in names if name in items]
+    return known, [name for name in names if name not in items]
 
   def read(value: Any) -> Any:
-    items = _items(kind)  # now, since a dataclass may hold itself
     if type(value) is not dict:
       raise ReadError(f"{shown(value)} is not an object")
-    for name in needed:
-      if name not in value:
-        raise ReadError(f"has no field {name}")
-    known, unknown = {}, {}
-    name = ""
-    try:
-      for name, inner in value.items():
-        if (item := items.get(name)) is None:
-          unknown[name] = inner
-          continue
-        convert, _, taken, numbers, low, high = item
-        of = type(inner)
-        if of in taken or (of in numbers and low <= inner <= high):
-          known[name] = inner
-        else:
-          known[name] = convert(inner)
-    except ReadError as error:
-      raise error.inside(name) from None
+    steps, unknown = steps_of(tuple(value))
+    others = {name: value[name] for name in unknown}
+    if unknown:
+      value = {name: value[name] for name, *_ in steps}
+    changed = {}
+    for step, inner in zip(steps, value.values(), strict=True):
+      name, convert, _, taken, numbers, low, high = step
+      of = type(inner)
+      if of in taken or (of in numbers and low <= inner <= high):
+        continue
+      try:
+        changed[name] = convert(inner)
+      except ReadError as error:
+        raise error.inside(name) from None
     if keeps is not None:
-      known[keeps] = unknown
-    return kind(**known)
+      changed[keeps] = others
+    if not is_plain:
+      return kind(**(value | changed))
+    # As __init__ does, without setting each field by a call (a frozen one's).
+    made = object.__new__(kind)
+    held = made.__dict__
+    held.update(constants)
+    held.update((name, make()) for name, make in made_anew.items())
+    held.update(value)
+    held.update(changed)
+    return made
 
   return read
 

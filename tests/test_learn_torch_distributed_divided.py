@@ -85,9 +85,6 @@ TRIALS = [
   pytest.param(
     2, of("transformer", data="imu", **PLAIN), id="transformer", marks=PROOF
   ),
-  pytest.param(
-    2, of("decoder", data="austen", **PLAIN), id="decoder", marks=PROOF
-  ),
 ]
 
 

@@ -52,6 +52,31 @@ def test_what_fits_the_hints_is_made_of_them() -> None:
   )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slotted:
+  joules: float
+  name: str = "a"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+  joules: float
+
+  def __post_init__(self) -> None:
+    object.__setattr__(self, "joules", 2 * self.joules)
+
+
+@dataclasses.dataclass(frozen=True)
+class Derived(Slotted):
+  more: int = 1
+
+
+def test_dataclasses_of_every_kind_are_made() -> None:
+  assert fit(Slotted, {"joules": 1.5}) == Slotted(1.5)
+  assert fit(Derived, {"joules": 1.5, "more": 2}) == Derived(1.5, more=2)
+  assert fit(Checked, {"joules": 1.5}) == Checked(1.5)
+
+
 def test_fields_of_a_newer_version_are_kept_where_there_is_a_place() -> None:
   newer = WHOLE | {"later": [1], "looks": [{"accuracy": 0, "later": 2}]}
   found = fit(Result, newer)

@@ -15,6 +15,7 @@ and text and nobody has to find them in absl's message.
 import contextlib
 import dataclasses
 import functools
+import gc
 import os
 import pathlib
 import signal
@@ -156,6 +157,7 @@ def _sweep(given: "Flags") -> int:
       field="--only",
       value=str(given.only),
     )
+  gc.freeze()  # the plan stays to the end: no collection need look at it
   pages = Pages(planned, between=_alone(given))
   with Signals() as signals:
     try:

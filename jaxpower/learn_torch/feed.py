@@ -42,7 +42,7 @@ def to_device(
   """Copies arrays to the device."""
   return {
     # A copy also on the CPU: a set may be shared and read-only.
-    name: torch.tensor(values[:], device=device)
+    name: torch.tensor(values[...], device=device)
     for name, values in arrays.items()
   }
 

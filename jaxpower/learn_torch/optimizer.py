@@ -106,9 +106,11 @@ def _rule(rule: config.Optimizer, network: nn.Module) -> Optimizer:
   if undecayed := plain + variances:
     groups.append({"params": undecayed, "weight_decay": 0.0})
   decay = rule.weight_decay
+  # PyTorch 2.13 has no fused descent for parts of divided arrays (FSDP).
+  fused = not any(hasattr(weight, "to_local") for weight in trained.values())
   match rule.name:
     case "sgd":
-      return torch.optim.SGD(groups, lr=0.0, weight_decay=decay, fused=True)
+      return torch.optim.SGD(groups, lr=0.0, weight_decay=decay, fused=fused)
     case "momentum" | "nesterov":
       return torch.optim.SGD(
         groups,
@@ -117,7 +119,7 @@ def _rule(rule: config.Optimizer, network: nn.Module) -> Optimizer:
         # Without momentum both rules are plain descent; PyTorch refuses.
         nesterov=rule.name == "nesterov" and rule.momentum > 0,
         weight_decay=decay,
-        fused=True,
+        fused=fused,
       )
     case "adam":
       return torch.optim.Adam(groups, lr=0.0, weight_decay=decay, fused=True)

@@ -111,7 +111,8 @@ def tell(found: Sequence[Phases]) -> Section:
   charts = tuple(map(chart, found))
   return Section(
     title=TITLE,
-    lead=" ".join(map(_sentence, found)),
+    lead=_sentence(found[0]) if len(found) == 1 else "",
+    lines=tuple(map(_sentence, found)) if len(found) > 1 else (),
     figures=(Figure("phases", charts, caption),),
   )
 

@@ -12,7 +12,9 @@ from jaxpower.report.compare.costs import costs
 from jaxpower.report.findings import MOST_LINES
 from jaxpower.report.render.figure_style import (
   FAINT,
+  HEADING_BESIDE,
   INK,
+  LONGEST_HEADING,
   WIDE,
   energy_axis,
   heading,
@@ -55,7 +57,9 @@ def energy_accuracy(
   figure = Figure(figsize=size, layout="constrained")
   panels = [*figure.subplots(rows, columns, squeeze=False).flat]
   for axes, comparison in zip(panels, comparisons, strict=False):
-    _panel(axes, comparison, name_among(comparison, comparisons), width)
+    _panel(axes, comparison, width)
+    name = name_among(comparison, comparisons) or comparison.data
+    heading(axes, name, LONGEST_HEADING if columns == 1 else HEADING_BESIDE)
   for axes in panels[count:]:
     axes.remove()
   return figure
@@ -84,9 +88,7 @@ def _points(record: TrialRecord) -> list[tuple[float, float]]:
   ]
 
 
-def _panel(
-  axes: "Axes", comparison: Comparison, name: str, width: float
-) -> None:
+def _panel(axes: "Axes", comparison: Comparison, width: float) -> None:
   groups = comparison.groups
   colors = told_apart(comparison)
   joules = []
@@ -102,7 +104,6 @@ def _panel(
   _target(axes, comparison.target_accuracy)
   _frame(axes, comparison, joules)
   _legend(axes, groups, colors, width)
-  heading(axes, name or comparison.data)
 
 
 def _line(

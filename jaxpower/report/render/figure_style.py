@@ -12,6 +12,7 @@ from jaxpower.wording import (
   as_given,
   capitalised,
   joules_name,
+  printable,
 )
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ INK, FAINT = "#30343b", "#c9ccd1"
 # Inches: of a figure beside text, and of one on a phone, whose 360 pixels are
 # 3.75 inches less the page's margins. Chosen; text is as large in both.
 WIDE, NARROW = 7.2, 3.4
+LONGEST_HEADING, HEADING_BESIDE = 72, 38  # characters: alone, beside another
 LONGEST_REASON = 72  # characters in a panel; the page has all of them
 MOST_COLORS = 9  # that eyes tell apart, colour-blind ones too; chosen
 LOG_FROM = 8.0  # the most joules over the least from which on axes are in logs
@@ -48,7 +50,9 @@ PHASES = {
 # The beginning of the name of what keeps its colours on a dark page: what has
 # text on it, and the text.
 AS_IS = "as-is"
-LONGEST_NAME = {True: 48, False: 18}  # characters of a row: wide, narrow
+LONGEST_NAME = {True: 36, False: 16}  # characters of a row: wide, narrow
+# Characters of a line along so many rows; chosen, for ten points.
+LEAST_FIELDS, FIELDS_OF_ROW = 14, 4
 LINE_HEIGHT = 0.15  # inches that a second line adds to a row
 
 
@@ -74,16 +78,31 @@ def is_wide(width: float) -> bool:
 
 def row_name(name: str, width: float) -> str:
   """Breaks the name of a row into two lines, and cuts what is longer."""
-  longest = LONGEST_NAME[is_wide(width)]
-  lines = textwrap.wrap(name, longest) or [""]
-  if len(lines) > 2:
-    lines = [lines[0], f"{lines[1][: longest - 3]}..."]
-  return "\n".join(lines)
+  return two_lines(name, LONGEST_NAME[is_wide(width)])
+
+
+def two_lines(text: str, longest: int) -> str:
+  """Breaks a text into two lines of so many characters, and cuts the rest.
+
+  What no file of text may hold, as control characters, is escaped.
+  """
+  first, *more = textwrap.wrap(printable(text), longest) or [""]
+  if len(more) > 1:
+    more = [f"{more[0][: longest - 3]}..."]
+  return "\n".join((first, *more))
 
 
 def names_of(chart: Intervals | Stacks, width: float) -> tuple[str, ...]:
-  """Returns the names of a chart's rows: where it is narrow the short ones."""
-  return chart.rows if is_wide(width) or not chart.short else chart.short
+  """Returns the rows' names: the short ones where those are long."""
+  return (
+    chart.short if chart.short and not fit(chart.rows, width) else chart.rows
+  )
+
+
+def fit(names: Sequence[str], width: float) -> bool:
+  """Whether names of rows take a line each, and leave the panel its room."""
+  longest = LONGEST_NAME[is_wide(width)]
+  return all(len(name) <= longest for name in names)
 
 
 def height_of(names: Sequence[str], width: float, row: float) -> float:
@@ -103,7 +122,8 @@ def rows(
   axes.yaxis.set_ticks(range(len(texts)), texts, parse_math=False)
   axes.set_ylim(len(texts) - 0.5, -0.5)
   if fields:
-    axes.set_ylabel(capitalised(fields), color=INK)
+    room = max(LEAST_FIELDS, len(texts) * FIELDS_OF_ROW)
+    axes.set_ylabel(textwrap.fill(capitalised(fields), room), color=INK)
 
 
 def panels(
@@ -118,11 +138,11 @@ def panels(
   return figure, [each for (each,) in axes]
 
 
-def heading(axes: "Axes", text: str, line: int = 72) -> None:
+def heading(axes: "Axes", text: str, line: int = LONGEST_HEADING) -> None:
   """Writes what a panel is of above it, in two lines of so many characters."""
   if text:
     axes.set_title(
-      textwrap.fill(textwrap.shorten(text, 2 * line), line),
+      two_lines(text, line),
       loc="left",
       fontsize=10,
       color=INK,

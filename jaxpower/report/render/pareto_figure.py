@@ -15,7 +15,9 @@ from jaxpower.report.compare.pareto import (
 )
 from jaxpower.report.render.figure_style import (
   FAINT,
+  HEADING_BESIDE,
   INK,
+  LONGEST_HEADING,
   WIDE,
   energy_axis,
   heading,
@@ -58,7 +60,8 @@ def pareto(comparisons: Sequence[Comparison], width: float = WIDE) -> "Figure":
         axes.remove()
       else:
         _seconds(axes, comparison, width)
-    heading(left, name_among(comparison, comparisons) or comparison.data)
+    name = name_among(comparison, comparisons) or comparison.data
+    heading(left, name, LONGEST_HEADING if columns == 1 else HEADING_BESIDE)
   return figure
 
 
