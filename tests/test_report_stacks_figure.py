@@ -5,7 +5,7 @@ from drawings import face, name, rectangles
 from matplotlib.colors import to_hex
 
 from jaxpower.report.charts import Stacks
-from jaxpower.report.render.figure_style import AS_IS, PHASES
+from jaxpower.report.render.figure_style import AS_IS, NARROW, PHASES
 from jaxpower.report.render.stacks_figure import stacks
 
 CHART = Stacks(
@@ -59,3 +59,20 @@ def test_only_parts_that_are_drawn_are_explained():
   (legend,) = stacks([chart]).legends
   assert [text.get_text() for text in legend.get_texts()] == ["train"]
   assert axes_of(chart).get_xlim()[1] == pytest.approx(5.1)
+
+
+def test_a_phone_has_room_for_a_legend_of_many_parts():
+  parts = tuple(PHASES)
+  joules = (tuple(100.0 for _ in parts),)
+  chart = Stacks(
+    title="",
+    of="of a trial",
+    rows=("batch 16",),
+    parts=parts,
+    joules=joules,
+    estimated=True,
+  )
+  drawn = stacks([chart], NARROW)
+  drawn.canvas.draw()  # a warning is an error: no axes of no height
+  (axes,) = drawn.axes
+  assert axes.get_window_extent().height > 20
