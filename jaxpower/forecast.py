@@ -1,9 +1,10 @@
 """Judges what trials will cost, in seconds and joules, by trials that ended.
 
 A trial costs what the other seeds of its setting did. A setting without a
-record costs what its nearest neighbours did: idle, compiling and the like as
-they were, training and evaluation in proportion to the budget of examples.
-What is known of nothing stays unknown.
+record costs what its nearest neighbours did: training and evaluation in
+proportion to the budget of examples, the rest as it was. What a process does
+once for a setting (to compile, to make first weights) is counted once. What is
+known of nothing stays unknown.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from jaxpower.config import Trial
 from jaxpower.records import TrialRecord
 
 GROWING = ("train", "eval")  # phases that last as long as there are examples
+PREPARING = ("setup", "compile", "compile_repeat")  # mostly once a setting
 # Chosen: settings that differ in a word (an optimizer) are further from each
 # other than any that differ in numbers, and a pretraining is no neighbour of
 # the trials that start from it.
@@ -118,39 +120,52 @@ class Forecast:
 
   Attributes:
     settings: The settings.
-    seconds: Of a trial.
-    joules: Of a trial.
+    again: Seconds and joules of a trial whose setting the process has run
+      before: two columns.
+    first: Those that the first one takes beyond that, to prepare and compile.
     own: Whether that is what other seeds of the setting cost.
   """
 
   settings: Settings
-  seconds: np.ndarray
-  joules: np.ndarray
+  again: np.ndarray
+  first: np.ndarray
   own: np.ndarray
 
-  def of(self, name: str) -> Cost:
-    """Returns what a trial will cost, by its id."""
-    number = self.settings.numbers[name]
-    return Cost(_known(self.seconds[number]), _known(self.joules[number]))
+  def of(self, name: str, prepared: bool = False) -> Cost:
+    """Returns what a trial will cost, by its id.
 
-  def together(self, names: Iterable[str]) -> tuple[Cost, int]:
+    `prepared`: the process has run its setting before.
+    """
+    number = self.settings.numbers[name]
+    extra = 0.0 if prepared else self.first[number]
+    return _cost(self.again[number] + extra)
+
+  def together(
+    self, names: Iterable[str], prepared: Iterable[int] = ()
+  ) -> tuple[Cost, int]:
     """Adds up what trials will cost, and counts those of unknown time.
 
     The sum is of the others; None where none is left, or joules are unknown.
+    `prepared` are the settings that the process has run before.
     """
-    numbers = [self.settings.numbers[name] for name in names]
-    known = [n for n in numbers if not math.isnan(self.seconds[n])]
-    lacking = len(numbers) - len(known)
+    done = frozenset(prepared)
+    counts: dict[int, int] = {}
+    for name in names:
+      number = self.settings.numbers[name]
+      counts[number] = counts.get(number, 0) + 1
+    known = [n for n in counts if not math.isnan(self.again[n, 0])]
+    lacking = sum(counts.values()) - sum(counts[n] for n in known)
     if not known:
       return Cost(None, None), lacking
-    seconds, joules = self.seconds[known].sum(), self.joules[known].sum()
-    return Cost(_known(seconds), _known(joules)), lacking
+    times = np.array([counts[n] for n in known], float)
+    anew = [n for n in known if n not in done]
+    return _cost(times @ self.again[known] + self.first[anew].sum(0)), lacking
 
   def judged(self, names: Iterable[str]) -> int:
     """Counts the trials that are judged by other settings than their own."""
     numbers = (self.settings.numbers[name] for name in names)
     return sum(
-      not self.own[n] and not math.isnan(self.seconds[n]) for n in numbers
+      not self.own[n] and not math.isnan(self.again[n, 0]) for n in numbers
     )
 
 
@@ -163,7 +178,8 @@ def forecast(
 
   Args:
     settings: The settings.
-    records: Those of other trials, and of failed ones, are left out.
+    records: Those of other trials, and of failed ones, are left out. The first
+      of a setting is the one that prepared it.
     aliases: The trial whose setting a record stands for, by the record's id:
       of a trial that is none of the settings' own.
   """
@@ -174,14 +190,23 @@ def forecast(
     parts = parts_of(record)
     if parts is not None and name in settings.numbers:
       found.setdefault(settings.numbers[name], []).append(parts)
-  parts = np.full((total, 4), np.nan)
-  own = np.zeros(total, bool)
+  own = np.isin(np.arange(total), list(found))
+  parts = np.full((total, 6), np.nan)
+  later = np.full((total, 2), np.nan)
   for number, several in found.items():
-    parts[number], own[number] = np.mean(several, axis=0), True
+    parts[number] = [*np.mean(several, axis=0)[:4], *several[0][4:]]
+    if len(several) > 1:
+      later[number] = np.mean(several[1:], axis=0)[4:]
+  known = later[~np.isnan(later[:, 0])]
+  # Until any setting has run twice: what is prepared once is done for good.
+  usual = known.mean(axis=0) if len(known) else np.zeros(2)
   if found and not own.all():
     parts[~own] = _of_neighbours(settings, parts, own)
-  costs = parts[:, :2] + settings.budgets[:, None] * parts[:, 2:]
-  return Forecast(settings, costs[:, 0], costs[:, 1], own)
+  later = np.where(
+    np.isnan(later[:, :1]), np.minimum(usual, parts[:, 4:]), later
+  )
+  again = parts[:, :2] + settings.budgets[:, None] * parts[:, 2:4] + later
+  return Forecast(settings, again, parts[:, 4:] - later, own)
 
 
 def _of_neighbours(
@@ -205,24 +230,39 @@ def _of_neighbours(
 def parts_of(record: TrialRecord) -> np.ndarray | None:
   """Parts what a trial cost; None where it failed or took unknown time.
 
-  Seconds and joules that any trial of its setting takes, then those for each
-  example of its budget. Joules are NaN where they are unknown.
+  Seconds and joules that any trial of its setting takes; those for each example
+  of its budget; those of preparing. Joules are NaN where they are unknown.
+  Time in no phase goes to preparing: most of it is by first programs.
   """
   if record.status == "failed" or record.wall_seconds is None:
     return None
   budget = record.config.get("budget_examples") or 1
-  seconds = math.fsum(record.seconds_by_phase.get(p, 0.0) for p in GROWING)
-  growing = [record.joules_by_phase.get(phase, 0.0) for phase in GROWING]
-  whole, joules = joules_of(record), _sum(growing)
-  nan = math.nan
+  phases = record.seconds_by_phase
+  between = max(record.wall_seconds - math.fsum(phases.values()), 0.0)
+  prepared = math.fsum(phases.get(p, 0.0) for p in PREPARING) + between
+  seconds = math.fsum(phases.get(p, 0.0) for p in GROWING)
   return np.array(
     [
-      record.wall_seconds - seconds,
-      nan if whole is None or joules is None else whole - joules,
+      record.wall_seconds - seconds - prepared,
+      0.0,
       seconds / budget,
-      nan if joules is None else joules / budget,
+      0.0,
+      prepared,
+      0.0,
     ]
-  )
+  ) + _joules_parts(record, budget)
+
+
+def _joules_parts(record: TrialRecord, budget: float) -> np.ndarray:
+  """Parts the joules of a trial, in every other place; NaN where unknown."""
+  joules = record.joules_by_phase
+  preparing = _sum(joules.get(phase, 0.0) for phase in PREPARING)
+  growing = _sum(joules.get(phase, 0.0) for phase in GROWING)
+  whole = joules_of(record)
+  if whole is None or preparing is None or growing is None:
+    return np.array([0.0, math.nan] * 3)
+  rest = whole - growing - preparing
+  return np.array([0.0, rest, 0.0, growing / budget, 0.0, preparing])
 
 
 def joules_of(record: TrialRecord) -> float | None:
@@ -239,5 +279,6 @@ def _sum(values: Iterable[float | None]) -> float | None:
   return math.fsum(value for value in known if value is not None)
 
 
-def _known(value: float) -> float | None:
-  return None if math.isnan(value) else float(value)
+def _cost(values: np.ndarray) -> Cost:
+  seconds, joules = (None if math.isnan(v) else float(v) for v in values)
+  return Cost(seconds, joules)

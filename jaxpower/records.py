@@ -38,6 +38,10 @@ from jaxpower.readers import Between, ReadError
 SCHEMA_VERSION = 2
 SHORT_ID = 6  # digits of a trial's id that tell two pretrainings apart
 MOST_DETAIL = 2  # of a value's name: see `varied_value`
+SHOWN = (  # in a notebook, of all fields
+  *("trial_id", "varied", "seed", "status", "error"),
+  *("joules_to_accuracy", "seconds_to_accuracy", "best_accuracy", "estimated"),
+)
 
 Status = Literal["reached", "missed", "diverged", "failed"]
 Split = Literal["validation", "test"]
@@ -235,6 +239,12 @@ class TrialRecord:
     if self.train_joules is None or not self.examples:
       return None
     return self.train_joules / self.examples
+
+  def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    """Shows what matters first in a notebook, not all fields."""
+    facts = {name: getattr(self, name) for name in SHOWN}
+    told = ", ".join(f"{name}={fact!r}" for name, fact in facts.items())
+    printer.text(f"TrialRecord({told}, ...)")
 
 
 # What the dicts of a record have to hold where they have it: whoever reads

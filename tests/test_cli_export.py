@@ -155,19 +155,38 @@ def test_a_package_that_is_missing_is_named_with_its_fix(
   assert not (tmp_path / "new").exists()
 
 
-def test_what_failed_halfway_leaves_nothing(folder, tmp_path, monkeypatch):
+def test_what_failed_halfway_leaves_nothing(
+  capsys, folder, tmp_path, monkeypatch
+):
   def fail(runs, where, title):
-    where.mkdir()
     (where / "half").touch()
-    raise OSError(28, "No space left on device", str(where))
+    raise OSError(28, "No space left on device")
 
   from jaxpower.export import tensorboard_events
 
   monkeypatch.setattr(tensorboard_events, "write", fail)
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
   place = tmp_path / "new"
-  words = ["export", "tensorboard", str(folder), f"--out={place}"]
-  assert main(words, "jaxpower") == 2
+  err = refused(capsys, "tensorboard", str(folder), f"--out={place}")
+  assert f"No space left on device: '{place}'" in err
+  assert not place.exists()
+
+
+def test_a_tool_that_cannot_write_is_a_line(
+  capsys, folder, tmp_path, monkeypatch
+):
+  def fail(records, where, title, version):
+    raise json.JSONDecodeError("database or disk is full", "", 0)
+
+  from jaxpower.export import optuna_study
+
+  monkeypatch.setattr(optuna_study, "write", fail)
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+  faults = {"optuna": (("json", "JSONDecodeError"),)}
+  monkeypatch.setattr(export, "FAULTS", faults)
+  place = tmp_path / "study.db"
+  err = refused(capsys, "optuna", str(folder), f"--out={place}")
+  assert "optuna cannot write it: database or disk is full" in err
   assert not place.exists()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from jaxpower.cli import measure
 from jaxpower.cli.measurement import Measurement, document, measurement
-from jaxpower.cli.table import elapsed, table
+from jaxpower.cli.table import broken, elapsed, table
 from jaxpower.power import Fault, Load, Monitor, SimulatedSource
 from jaxpower.power.clocks import Instant
 
@@ -70,6 +70,15 @@ def test_eight_boards_have_a_sum_of_idle_and_a_short_boundary():
   assert told[8] == "of all of the above is idle (80.0 W before it began)"
   without = table(replace(command, idle_watts={"GPU-0": 10.0}))
   assert "of all of the above is idle" not in without, "some are unknown"
+
+
+def test_lines_of_a_terminal_are_broken_between_words():
+  boards = [SimulatedSource(100.0, name=f"GPU-{n}") for n in range(2)]
+  text = table(replace(measured(boards), idle_watts={"GPU-0": 10.0}))
+  narrow = broken(text, 60)
+  assert narrow.split() == text.split()
+  assert all(len(line) <= 60 for line in narrow.splitlines())
+  assert broken(text, 500) == text
 
 
 def test_a_short_command_took_no_zero_seconds():

@@ -11,6 +11,7 @@ from report_records import GPU, devices, record, seeds
 
 from jaxpower.cli.report import main
 from jaxpower.folder import record_files
+from jaxpower.report.given import assumptions
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -258,3 +259,29 @@ def test_a_page_in_another_folder_is_named_and_linked_to_its_records(
   page = (out / "report.html").read_text()
   assert "<h1>What batch cost</h1>" in page
   assert 'href="../../runs/batch/records"' in page
+
+
+def test_the_page_of_several_folders_has_references_and_each_life_cycle(
+  tmp_path, capsys
+):
+  first = run_folder(tmp_path / "first", seeds(64, 204, 210))
+  second = run_folder(tmp_path / "second", seeds(256, 408, 410))
+  (tmp_path / "life.toml").write_text(assumptions.template())
+  (tmp_path / "paper.csv").write_text(
+    "name,source,model,data,target_accuracy,joules\n"
+    "a paper,Somebody 2024,cnn,fashion_mnist_6k,0.8,12.5\n"
+  )
+  out = tmp_path / "page"
+  code = main(
+    [first, second],
+    references=[str(tmp_path / "paper.csv")],
+    lifecycle=str(tmp_path / "life.toml"),
+    out=str(out),
+  )
+  assert code == 0
+  told = capsys.readouterr().out
+  page = (out / "report.html").read_text()
+  for number, name in enumerate(("first", "second"), start=1):
+    assert f"Life cycle of {name} (folder {number})" in page
+  assert "Somebody 2024" in page
+  assert told.count("Life cycle") == 2, "each is printed once, with its folder"

@@ -10,6 +10,7 @@ from jaxpower.cli import watch
 from jaxpower.cli.serve import LOOPBACK, serving
 from jaxpower.config import ConfigError
 from jaxpower.export.prometheus import CONTENT_TYPE
+from jaxpower.wording import quantity
 
 
 def asked(address: str, host: str | None = None):
@@ -72,7 +73,7 @@ def test_a_port_that_is_taken_is_refused_in_a_line(server):
 
 def test_watch_serves_what_it_shows(capfd, monkeypatch):
   texts = []
-  monkeypatch.setattr(watch, "_plain_line", lambda row: texts.append(row) or "")
+  monkeypatch.setattr(watch, "_print", lambda told, uses: texts.extend(told))
   served = []
 
   def publish(server, rows):
@@ -86,5 +87,5 @@ def test_watch_serves_what_it_shows(capfd, monkeypatch):
   assert "jaxpower_energy_joules_total{" not in before
   (line,) = (x for x in after.splitlines() if x.startswith("jaxpower_power"))
   assert 'source="estimated"' in line
-  assert float(line.split()[-1]) == texts[0].watts
+  assert quantity(float(line.split()[-1]), "W") == texts[0].watts
   assert "Prometheus finds this at http://127.0.0.1:" in capfd.readouterr().err

@@ -14,6 +14,7 @@ from jaxpower.config import (
   Sweep,
   Transfer,
   Trial,
+  stored,
 )
 
 
@@ -181,7 +182,7 @@ def test_values_that_a_sweep_varies_are_completed(
   for part in held["vary"]["transfer"]:
     del part["freeze"]
   monkeypatch.setattr(
-    config, "_before", lambda kind: {"freeze": 0} if kind is Transfer else {}
+    stored, "_before", lambda kind: {"freeze": 0} if kind is Transfer else {}
   )
   made = config.completed(LaterSweep, held)
   assert [part["freeze"] for part in made["vary"]["transfer"]] == [0, 0]

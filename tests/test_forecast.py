@@ -52,13 +52,16 @@ def test_before_any_trial_nothing_is_known() -> None:
 
 
 def test_a_trial_costs_what_other_seeds_of_its_setting_did() -> None:
-  judged = forecast(
-    SETTINGS,
-    [record(64), record(64, 1, wall_seconds=50.0), record(16, wall_seconds=9)],
-  )
+  slower = {"compile": 10.0, "train": 35.0, "eval": 5.0}
+  ended = [
+    record(64),
+    record(64, 1, wall_seconds=50.0, seconds_by_phase=slower),
+    record(16, wall_seconds=39.0),
+  ]
+  judged = forecast(SETTINGS, ended)
   assert judged.of(name(64)).seconds == pytest.approx(40.0)
   assert judged.of(name(64)).joules == pytest.approx(450.0)
-  assert judged.of(name(16)).seconds == pytest.approx(9.0)
+  assert judged.of(name(16)).seconds == pytest.approx(39.0)
   assert judged.judged([name(64), name(1024)]) == 1
 
 
@@ -69,6 +72,30 @@ def test_a_new_setting_costs_what_its_nearest_neighbours_did() -> None:
   assert judged.of(name(1024)).seconds == pytest.approx(40.0)
   between = forecast(SETTINGS, [record(16), record(1024, wall_seconds=50.0)])
   assert between.of(name(64)).seconds == pytest.approx(40.0)
+
+
+def test_what_is_done_once_for_a_setting_is_counted_once() -> None:
+  phases = {"setup": 2.0, "compile": 9.0, "train": 15.0, "eval": 2.0}
+  first = record(
+    64,
+    seconds_by_phase=phases,
+    joules_by_phase={**phases, "compile": 90.0},
+  )
+  judged = forecast(SETTINGS, [first])
+  two, _ = judged.together([name(64), name(64, 1)])
+  assert two.seconds == pytest.approx(30 + 30 - 13)  # with 2 s in no phase
+  assert two.joules == pytest.approx(109 + 109 - 92)
+  number = SETTINGS.numbers[name(64)]
+  more, _ = judged.together([name(64), name(16)], prepared={number})
+  assert more.seconds == pytest.approx(17 + 30), "another setting is prepared"
+  assert judged.of(name(64), prepared=True).seconds == pytest.approx(17.0)
+  # As soon as one setting has run twice it is known what a second trial takes.
+  later = record(
+    64, 1, wall_seconds=18.0, seconds_by_phase={"setup": 1.0, "train": 17.0}
+  )
+  judged = forecast(SETTINGS, [first, later])
+  assert judged.of(name(64), prepared=True).seconds == pytest.approx(18.0)
+  assert judged.of(name(16), prepared=True).seconds == pytest.approx(18.0)
 
 
 def test_training_grows_with_the_budget_and_compiling_does_not() -> None:

@@ -98,8 +98,8 @@ def test_the_section_tells_both_batches() -> None:
   )
   assert section.warnings == ()
   (figure,) = section.figures
-  drawn = {kind for _, kind, content in figures.draw(figure) if content}
-  assert drawn >= {"png", "svg"}
+  drawn = figures.draw(figure)
+  assert drawn.files.keys() >= {"png", "svg"} and all(drawn.files.values())
 
 
 def test_unknown_is_said_and_one_number_of_devices_is_no_question() -> None:

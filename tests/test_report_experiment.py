@@ -7,7 +7,7 @@ from report_records import record, seeds
 from jaxpower.config import Model, Optimizer, Trial, to_dict
 from jaxpower.report.compare.comparison import compare_all
 from jaxpower.report.compare.costs import all_phases
-from jaxpower.report.experiment import facts
+from jaxpower.report.experiment import facts, to_repeat
 from jaxpower.wording import energy
 
 
@@ -65,10 +65,10 @@ def test_of_a_command_only_what_it_sees_is_told():
 def test_the_joules_are_those_of_all_phases_of_all_trials():
   trials = seeds(64, 200, 210)
   whole = sum(all_phases(trial) or 0.0 for trial in trials)
-  said = told(trials)["cost of all trials"]
+  said = told(trials)["whole sweep"]
   assert said.startswith(f"{energy(whole, estimated=False)}, ")
   unknown = replace(trials[0], joules_by_phase={"train": None})
-  said = told([unknown, trials[1]])["cost of all trials"]
+  said = told([unknown, trials[1]])["whole sweep"]
   assert said.startswith("unknown energy")
 
 
@@ -99,3 +99,26 @@ def test_from_when_to_when():
 
 def test_no_trial_no_facts():
   assert told([]) == {}
+
+
+def test_a_page_says_step_by_step_how_to_repeat_it():
+  versions = {"python": "3.11.7", "jaxpower": "0.1.0", "jax": "0.10.2"}
+  facts = {"git_revision": "abc123+", "versions": versions}
+  trials = seeds(64, 200, 210, provenance=facts)
+  sweep = {"command_line": ["python", "scripts/run.py", "--config=a b.py"]}
+  steps = to_repeat(compare_all(trials, None, "system", sweep))
+  assert [typed for _, typed in steps] == [
+    "git checkout abc123",
+    "pip install jax==0.10.2",
+    "python scripts/prepare_data.py fashion_mnist_6k",
+    "python scripts/run.py '--config=a b.py'",
+    "python scripts/report.py THIS_FOLDER YOUR_FOLDER",
+  ]
+  assert "not committed" in steps[0][0] and "3.11.7" in steps[1][0]
+  # What no record knows is no step.
+  steps = to_repeat(compare_all(seeds(64, 200)))
+  assert [typed.split()[1] for _, typed in steps] == [
+    "scripts/prepare_data.py",
+    "scripts/report.py",
+  ]
+  assert to_repeat(compare_all([])) == []

@@ -67,8 +67,8 @@ def test_what_each_framework_cost():
     "jax",
     "3 of 3",
     "210 (195-226)",
+    "320 (320-320)",  # 20,480 examples of 64
     "4.00 (4.00-4.00)",
-    "20,500 (20,500-20,500)",
     "10.2 (9.53-11.0) +- 1 %",
     "5120",
     "32.0",
@@ -94,6 +94,26 @@ def test_a_ratio_is_told_with_its_interval():
     " of torch. Per example jax cost 0.500 times (0.499 to 0.501).",
     f"Same devices and meter: jax and torch ran on {GPU}.",
   )
+
+
+def test_the_figure_tells_learning_apart_from_speed():
+  found = find(side("jax", 90, 95) + side("torch", 180, 190))
+  chart = frameworks.ratios_chart(found)
+  assert chart.rows == ("model resnet18, batch 64, torch",)
+  assert chart.short == ("resnet18, 64, torch",)
+  assert chart.series == (
+    "energy to the target",
+    "examples to the target",
+    "energy per example",
+  )
+  (ratio,) = found.ratios
+  told = (ratio.joules, ratio.examples, ratio.joules_per_example)
+  assert [(m.value, m.low, m.high) for m in chart.marks] == [
+    (each.value, each.low, each.high) for each in told if each
+  ]
+  assert len(chart.marks) == 3
+  (figure,) = frameworks.tell(found).figures
+  assert figure.panels == (chart,)
 
 
 def test_intervals_are_said_to_hold_for_all_ratios_at_once():
@@ -172,7 +192,7 @@ def test_no_bound_is_told_as_a_cost():
   section = tell(side("jax", -400, -410, 390) + side("torch", 100, 100, 101))
   assert cell(section, 0, 0, "joules to 80 %") == "unknown"
   assert cell(section, 0, 0, "seconds to 80 %") == "unknown"
-  assert cell(section, 0, 0, "examples to 80 %") == "unknown"
+  assert cell(section, 0, 0, "steps to 80 %") == "unknown"
   assert cell(section, 1, 0, "energy") == "unknown"
   assert (
     "2 of 3 seeds of jax did not reach 80 % within 400 J" in (section.lines[0])

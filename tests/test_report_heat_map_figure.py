@@ -1,5 +1,6 @@
 """A grid of costs; how it looks is for the eye."""
 
+from drawings import face, name, rectangles
 from matplotlib.colors import to_hex
 
 from jaxpower.report.charts import HeatMap
@@ -26,7 +27,7 @@ def axes_of(chart, **how):
 
 
 def cells(axes):
-  return [p for p in axes.patches if p.get_width() == 1]
+  return [p for p in rectangles(axes) if p.get_width() == 1]
 
 
 def test_a_cell_says_its_cost_or_why_there_is_none():
@@ -37,24 +38,24 @@ def test_a_cell_says_its_cost_or_why_there_is_none():
 def test_dark_is_expensive_and_unknown_has_no_colour():
   known = [1000.0, 100.0, 500.0, 110.0]
   assert shade(100, known) < shade(110, known) < shade(1000, known)
-  faces = [patch.get_facecolor() for patch in cells(axes_of(CHART))]
-  assert [face[3] for face in faces] == [1, 1, 0, 1, 1, 0]
-  light = [sum(face[:3]) for face in faces]
+  faces = [face(patch) for patch in cells(axes_of(CHART))]
+  assert [each[3] for each in faces] == [1, 1, 0, 1, 1, 0]
+  light = [sum(each[:3]) for each in faces]
   assert light[0] < light[3] < light[4] < light[1]
 
 
 def test_text_is_read_on_its_cell_and_both_keep_their_colours():
   axes = axes_of(CHART)
   for patch, text in zip(cells(axes), axes.texts, strict=True):
-    if patch.get_facecolor()[3]:
-      behind = to_hex(patch.get_facecolor())
-      assert contrast(text.get_color(), behind) >= 4.5
-      assert patch.get_gid().startswith(AS_IS)
-      assert text.get_gid().startswith(AS_IS)
+    if face(patch)[3]:
+      written = to_hex(text.get_color())
+      assert contrast(written, to_hex(face(patch))) >= 4.5
+      assert name(patch).startswith(AS_IS)
+      assert name(text).startswith(AS_IS)
 
 
 def test_the_best_cells_are_outlined():
-  outlines = [p for p in axes_of(CHART).patches if p.get_width() < 1]
+  outlines = [p for p in rectangles(axes_of(CHART)) if p.get_width() < 1]
   assert {
     (round(p.get_y() + 0.42), round(p.get_x() + 0.44)) for p in outlines
   } == CHART.best

@@ -1,8 +1,10 @@
 """Rows of values with intervals; how they look is for the eye."""
 
+import dataclasses
 import math
 
 import pytest
+from drawings import xs
 
 from jaxpower.report.charts import Intervals, Mark
 from jaxpower.report.render.figure_style import COLORS, NARROW
@@ -31,7 +33,7 @@ def axes_of(chart, **how):
 def lines(axes, color):
   """Ends on the x axis of each bar of a colour, and places of its markers."""
   drawn = [line for line in axes.lines if line.get_color() == color]
-  return [tuple(map(float, line.get_xdata())) for line in drawn]
+  return [tuple(xs(line)) for line in drawn]
 
 
 def test_each_value_is_a_marker_on_its_interval():
@@ -46,7 +48,7 @@ def test_ratios_stand_around_one_in_logs_and_say_what_lies_where():
   assert axes.get_xscale() == "log"
   low, high = axes.get_xlim()
   assert low < 0.28 and high > 1
-  assert [1, 1] in [list(line.get_xdata()) for line in axes.lines]
+  assert [1, 1] in [xs(line) for line in axes.lines]
   assert axes.get_xlabel().splitlines()[1].split() == [
     *("←", "jax", "less", "jax", "more", "→")
   ]
@@ -67,9 +69,15 @@ def test_shares_are_from_none_to_all():
   assert not axes.figure.legends
 
 
-def test_a_phone_has_the_names_of_series_below_each_other():
-  wide, narrow = intervals([RATIOS]), intervals([RATIOS], width=NARROW)
-  assert wide.legends[0]._ncols == 2 and narrow.legends[0]._ncols == 1
+def test_a_phone_has_long_names_of_series_below_each_other():
+  long = dataclasses.replace(RATIOS, series=("energy", "energy per example"))
+  wide, narrow = intervals([long]), intervals([long], width=NARROW)
+  lines = []
+  for figure in (wide, narrow):
+    figure.draw_without_rendering()
+    words = figure.legends[0].get_texts()
+    lines.append(len({round(w.get_window_extent().y0) for w in words}))
+  assert lines == [1, 2]
   assert narrow.get_figwidth() == pytest.approx(NARROW)
 
 

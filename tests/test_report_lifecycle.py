@@ -11,6 +11,7 @@ from report_records import GPU, meter, modelled, record
 from jaxpower.cli.report import main
 from jaxpower.folder import record_files as store
 from jaxpower.records import Compilation
+from jaxpower.report.charts import Stacks
 from jaxpower.report.compare.break_even import BreakEven
 from jaxpower.report.compare.comparison import compare, compare_all
 from jaxpower.report.compare.life import (
@@ -148,6 +149,19 @@ def test_the_stages_and_their_sum():
   # A whole training has 40 J beside its train phase: 2100 + 1400 + 40000.
   assert rows["total"][1].startswith("43.5 (43.")
   assert "pretraining" not in rows
+
+
+def test_the_figure_has_a_bar_of_the_stages_of_the_table():
+  assumed = assume(trainings=10, inferences=1e6)
+  (figure,) = section(sweep(), assumed).figures
+  (chart,) = figure.panels
+  assert isinstance(chart, Stacks)
+  assert chart.parts == ("search", "training", "inference")
+  (bar,) = chart.joules
+  assert bar[0] == 2100 and bar[2] == pytest.approx(40_000)
+  assert bar[1] == pytest.approx(1400, rel=0.01)
+  unknown = [trial(64, 0, None, joules_by_phase={}, train_joules=None)]
+  assert section(unknown, assumed).figures == ()
 
 
 def test_without_plans_one_training_and_no_inference():

@@ -154,6 +154,24 @@ def test_the_numbers_of_a_saving() -> None:
   assert not (subject.surely_lost or subject.surely_gained)
 
 
+def test_the_figure_has_a_ratio_for_each_way_to_count() -> None:
+  saving = find(SAVED)
+  chart = multitask.ratios_chart([saving], estimated=False)
+  assert chart.rows == ("label + subject",)
+  assert chart.series == (
+    "training alone",
+    "with compiling",
+    "with evaluation",
+  )  # idle energy of these trials would leave less than nothing
+  low, value, high = only(saving.ratio)
+  first, second, *_ = chart.marks
+  assert (first.low, first.value, first.high) == (low, value, high)
+  otherwise = saving.ratios_otherwise["compile"]
+  assert (second.series, second.value) == (1, otherwise.value)
+  section = multitask.tell([saving])
+  assert section.figures[0].panels == (chart,)
+
+
 def test_the_order_of_records_changes_nothing() -> None:
   assert tell(SAVED[::-1]) == tell(SAVED)
 
@@ -364,7 +382,8 @@ def test_trials_of_other_tasks_share_no_ratio() -> None:
   assert "every target (70 % on average)" in found.lead
   names = {name_among(c, comparisons) for c in comparisons}
   assert [s.title for s in report.sections if s.title not in names] == [
-    "Multitask and single-task networks"
+    "Energy by phase",
+    "Multitask and single-task networks",
   ]
 
 
@@ -377,7 +396,8 @@ def test_one_target_does_not_make_two_tasks_comparable() -> None:
   report = make(shared)
   comparisons = report.compared.comparisons
   assert [c.tasks for c in comparisons] == [("label",), ("subject",)]
-  assert [s.title for s in report.sections] == ["label", "subject"]
+  titles = [s.title for s in report.sections]
+  assert titles == ["label", "subject", "Energy by phase"]
 
 
 def test_targets_that_agree_on_average_alone_are_not_pooled() -> None:

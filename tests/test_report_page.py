@@ -223,6 +223,13 @@ def test_everything_from_a_record_is_escaped(tmp_path):
   assert any(evil in word for word in read.drawn)
 
 
+def test_marks_that_turn_text_round_are_seen(tmp_path):
+  turned = seeds(64, 9, varied={"optimizer.name": "evil\u202egnp.exe"})
+  text = page(tmp_path, turned)
+  assert "\u202e" not in text
+  assert "evil\\u202egnp.exe" in Reader(text).words
+
+
 def test_no_records_make_a_page_too(tmp_path):
   read = Reader(page(tmp_path, []))
   assert "No trial is recorded yet." in read.text

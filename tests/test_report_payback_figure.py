@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from drawings import points
 
 from jaxpower.report.charts import Line, Payback
 from jaxpower.report.render.payback_figure import most_tasks, payback
@@ -18,10 +19,7 @@ CHART = Payback(
 def test_lines_begin_at_what_was_invested_and_cross_where_it_is_paid_back():
   (axes,) = payback([CHART]).axes
   end = axes.get_xlim()[1]
-  lines = [
-    [*zip(line.get_xdata(), line.get_ydata(), strict=True)]
-    for line in axes.lines
-  ]
+  lines = [points(line) for line in axes.lines]
   assert lines[:3] == [
     [(0, 0), (end, 100 * end)],
     [(0, 300), (end, 300 + 40 * end)],

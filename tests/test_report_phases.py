@@ -2,6 +2,7 @@
 
 from report_records import meter, record, seeds
 
+from jaxpower.report.charts import Stacks
 from jaxpower.report.compare.comparison import compare_all
 from jaxpower.report.given import Given
 from jaxpower.report.questions.phases import answer, find
@@ -9,20 +10,23 @@ from jaxpower.report.questions.phases import answer, find
 CPU = meter("cpu-estimate", "cpu", estimated=True)
 
 
-def phases(**joules):
-  return {"joules_by_phase": joules}
+def trial(batch, seed, **joules):
+  return record(batch, seed, joules["train"], joules_by_phase=joules)
 
 
 def test_all_trials_are_told_by_phase_the_largest_first():
   trials = [
-    record(64, 0, 200, **phases(compile=300.0, train=200.0)),
-    record(64, 1, 400, **phases(compile=0.0, train=400.0)),
-    record(128, 0, 99, **phases(compile=0.0, train=99.0, eval=1.0)),
+    trial(64, 0, compile=300.0, train=200.0),
+    trial(64, 1, compile=0.0, train=400.0),
+    trial(128, 0, compile=0.0, train=99.0, eval=1.0),
   ]
   (section,) = answer(compare_all(trials), Given())
-  assert section.lead == ("3 trials took 1.00 kJ: train 70 % and compile 30 %.")
+  assert section.lines[0] == (
+    "3 trials took 1.00 kJ: train 70 % and compile 30 %."
+  )
   (figure,) = section.figures
   (chart,) = figure.panels
+  assert isinstance(chart, Stacks)
   assert chart.rows == ("batch 64", "batch 128")
   assert chart.parts == ("compile", "train", "eval")
   assert chart.joules == ((150.0, 300.0, None), (0.0, 99.0, 1.0))
@@ -31,18 +35,18 @@ def test_all_trials_are_told_by_phase_the_largest_first():
 def test_modelled_joules_are_called_estimated():
   trials = seeds(64, 200, 210, estimated=True, meter=CPU)
   (section,) = answer(compare_all(trials), Given())
-  assert "J estimated: " in section.lead
+  assert "J estimated: " in section.lines[0]
   assert "estimated energy" in section.figures[0].caption
 
 
 def test_unknown_is_not_zero():
-  blind = record(64, 1, 200, **phases(train=200.0, eval=None))
-  trials = [record(64, 0, 200, **phases(train=200.0, eval=10.0)), blind]
+  blind = trial(64, 1, train=200.0, eval=None)
+  trials = [trial(64, 0, train=200.0, eval=10.0), blind]
   (found,) = find(compare_all(trials))
   assert found.joules == ({"train": 200.0, "eval": None},)
   assert found.unknown == 1
   (section,) = answer(compare_all(trials), Given())
-  assert "as far as known (1 in part unknown)" in section.lead
+  assert "as far as known (1 in part unknown)" in section.lines[0]
 
 
 def test_nothing_known_is_no_section():

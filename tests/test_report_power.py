@@ -7,7 +7,7 @@ from report_records import record, seeds
 
 from jaxpower.folder import timelines as folder_timelines
 from jaxpower.power import Chunk, Window
-from jaxpower.report.charts import Stretch
+from jaxpower.report.charts import Power, Stretch
 from jaxpower.report.compare.comparison import compare_all
 from jaxpower.report.given import Given
 from jaxpower.report.given.timelines import Timeline, find
@@ -45,8 +45,9 @@ def test_the_median_trial_of_the_cheapest_setting_is_shown(tmp_path):
     written(tmp_path, trial.trial_id)
   (section,) = answer(compared, Given(timelines=find([tmp_path])))
   # 480 J in the 4 s of training; what is unknown is not told.
-  assert section.lead == "Batch 64, seed 1 drew 120 W by GPU-1 in training."
+  assert section.lines[0] == "Batch 64, seed 1 drew 120 W by GPU-1 in training."
   (chart,) = section.figures[0].panels
+  assert isinstance(chart, Power)
   assert chart.title == "Batch 64, seed 1"
   (domain,) = chart.domains
   assert domain.domain == "GPU-1"

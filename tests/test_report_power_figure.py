@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from matplotlib.colors import to_hex
+from matplotlib.patches import StepPatch
 
 from jaxpower.report.charts import Power, Stretch, Watts
 from jaxpower.report.render.figure_style import PHASES
@@ -18,7 +19,8 @@ CHART = Power(
 
 def test_watts_stand_over_their_stretches_and_unknown_is_a_gap():
   upper, _ = power([CHART]).axes
-  values, edges, _ = upper.patches[0].get_data()
+  (stairs,) = [p for p in upper.patches if isinstance(p, StepPatch)]
+  values, edges, _ = stairs.get_data()
   assert list(edges) == [0, 1, 2]
   assert values[0] == 90 and math.isnan(values[1])
   assert upper.get_ylabel() == "Watts" and upper.get_ylim()[0] == 0

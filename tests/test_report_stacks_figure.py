@@ -1,9 +1,11 @@
 """Bars made of parts; how they look is for the eye."""
 
 import pytest
+from drawings import face, name, rectangles
+from matplotlib.colors import to_hex
 
 from jaxpower.report.charts import Stacks
-from jaxpower.report.render.figure_style import AS_IS, PHASES
+from jaxpower.report.render.figure_style import AS_IS, NARROW, PHASES
 from jaxpower.report.render.stacks_figure import stacks
 
 CHART = Stacks(
@@ -24,7 +26,7 @@ def axes_of(chart):
 def test_parts_follow_each_other_and_unknown_ones_have_no_bar():
   bars = [
     (b.get_x(), b.get_width(), round(b.get_y() + b.get_height() / 2))
-    for b in axes_of(CHART).patches
+    for b in rectangles(axes_of(CHART))
   ]
   assert bars == [(0, 3000, 0), (3000, 1000, 0), (0, 2000, 1)]
 
@@ -41,15 +43,13 @@ def test_joules_are_in_one_unit_and_called_estimated():
 
 
 def test_a_phase_has_its_own_colour_and_keeps_it_on_a_dark_page():
-  from matplotlib.colors import to_hex
-
-  patches = axes_of(CHART).patches
-  assert [to_hex(patch.get_facecolor()) for patch in patches] == [
+  patches = rectangles(axes_of(CHART))
+  assert [to_hex(face(patch)) for patch in patches] == [
     PHASES["compile"],
     PHASES["train"],
     PHASES["train"],
   ]
-  assert all(patch.get_gid().startswith(AS_IS) for patch in patches)
+  assert all(name(patch).startswith(AS_IS) for patch in patches)
 
 
 def test_only_parts_that_are_drawn_are_explained():
@@ -59,3 +59,20 @@ def test_only_parts_that_are_drawn_are_explained():
   (legend,) = stacks([chart]).legends
   assert [text.get_text() for text in legend.get_texts()] == ["train"]
   assert axes_of(chart).get_xlim()[1] == pytest.approx(5.1)
+
+
+def test_a_phone_has_room_for_a_legend_of_many_parts():
+  parts = tuple(PHASES)
+  joules = (tuple(100.0 for _ in parts),)
+  chart = Stacks(
+    title="",
+    of="of a trial",
+    rows=("batch 16",),
+    parts=parts,
+    joules=joules,
+    estimated=True,
+  )
+  drawn = stacks([chart], NARROW)
+  drawn.canvas.draw()  # a warning is an error: no axes of no height
+  (axes,) = drawn.axes
+  assert axes.get_window_extent().height > 20

@@ -8,6 +8,7 @@ from report_records import GPU, devices, seeds
 from jaxpower.power import window
 from jaxpower.records import TrialRecord
 from jaxpower.report import make
+from jaxpower.report.charts import Intervals
 from jaxpower.report.compare.comparable import pool
 from jaxpower.report.compare.comparison import compare_all
 from jaxpower.report.compare.statistics import Estimate
@@ -94,6 +95,20 @@ def test_a_ranking_that_holds():
   assert [row[0] for row in table.rows] == ["16", "64", "256"]
   assert table.rows[1][1].startswith("2.00 (")
   assert table.rows[2][2].startswith("3.33 (")
+
+
+def test_the_figure_has_the_ratios_of_each_system():
+  h100 = on(H100, {16: 10, 64: 20, 256: 90})
+  h200 = on(H200, {16: 300, 64: 900, 256: 1000})
+  (figure,) = tell(h100 + h200).figures
+  (chart,) = figure.panels
+  assert isinstance(chart, Intervals)
+  assert chart.rows == ("batch 16", "batch 64", "batch 256")
+  assert chart.series == (H100, H200) and chart.short == ("16", "64", "256")
+  found = {(m.row, m.series): m.value for m in chart.marks}
+  assert found == pytest.approx(
+    {(0, 0): 1, (1, 0): 2, (2, 0): 9, (0, 1): 1, (1, 1): 3, (2, 1): 10 / 3}
+  )
 
 
 def test_a_ranking_that_does_not_hold():

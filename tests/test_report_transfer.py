@@ -8,6 +8,7 @@ from report_records import GPU, curve, devices, record
 
 from jaxpower import report
 from jaxpower.records import Compilation
+from jaxpower.report.charts import Line
 from jaxpower.report.compare.comparable import pool, without_pretraining
 from jaxpower.report.compare.comparison import compare, compare_all
 from jaxpower.report.compare.origins import (
@@ -114,6 +115,33 @@ def test_the_numbers_of_a_study():
   )
   assert counted is not None
   assert counted.uses == pytest.approx(spent / (before - after))
+
+
+def test_the_figure_has_a_line_a_start_and_where_they_cross():
+  (payback,) = transfer.find(compare_all(study()))
+  (chart,) = transfer.payback_charts(payback)
+  (tuned,) = payback.pretrained
+  assert (
+    tuned.joules and tuned.scratch_joules and tuned.invested and tuned.tasks
+  )
+  assert chart.base == Line("from scratch", 0.0, tuned.scratch_joules.value)
+  assert chart.lines == (
+    Line("fine-tuned", tuned.invested.value, tuned.joules.value),
+  )
+  (crossing,) = chart.tasks
+  assert crossing == (tuned.tasks.uses, tuned.tasks.low, tuned.tasks.high)
+  # The two lines cross there.
+  (line,), tasks = chart.lines, crossing[0]
+  assert tasks is not None
+  assert line.once + tasks * line.each == pytest.approx(tasks * chart.base.each)
+  found = section(study())
+  assert found is not None and found.figures[0].panels == [chart]
+
+
+def test_a_start_that_cannot_be_paid_back_has_no_figure():
+  missed = study(scratch=(-120.0, -110.0, -130.0))
+  found = section(missed)
+  assert found is not None and found.figures == ()
 
 
 def test_compiling_was_measured_once_and_is_uncertain():
@@ -613,7 +641,7 @@ def test_the_report_has_the_section_and_keeps_pretraining_in_its_csv(tmp_path):
   sweep = {"config": {"vary": {"transfer": [0, 1]}, "seeds": 3}}
   made = report.write(tmp_path, sweep, study())
   titles = [section.title for section in made.sections if section.title]
-  assert titles == ["Payback of pretraining"]
+  assert titles == ["Energy by phase", "Payback of pretraining"]
   assert made.notes == ()
   rows = (tmp_path / "trials.csv").read_text().splitlines()
   assert sum(row.startswith("aaaa00000001,") for row in rows) == 1

@@ -9,8 +9,10 @@ from jaxpower.report.questions.which_field import (
   choices,
   fields_of,
   grid_table,
+  heat_map,
   importance_table,
   share,
+  shares_chart,
   varied,
   weigh,
   whole,
@@ -155,3 +157,53 @@ def test_large_energies_are_in_the_unit_that_the_note_names():
     "missed within 9.00",
   )
   assert shown.notes[0].startswith("Typical megajoules to the target,")
+
+
+def test_the_heat_map_has_the_cells_of_the_table():
+  found = fields(
+    grid(
+      {
+        (64, 1e-3): (395.0, 400.0, 405.0),
+        (64, 1e-2): (198.0, 200.0, 203.0),
+        (256, 1e-3): (-800.0, -810.0, -820.0),
+        (256, 1e-2): (295.0, 300.0, 310.0),
+      }
+    )
+  )
+  chart = heat_map(found)
+  assert chart is not None
+  assert (chart.down, chart.across) == ("batch", "learning rate")
+  assert (chart.rows, chart.columns) == (("64", "256"), ("0.001", "0.01"))
+  costs = [
+    tuple(g.joules.value if g.joules else None for g in found.comparison.groups)
+  ]
+  assert [*chart.joules[0], *chart.joules[1]] == [*costs[0]]
+  assert chart.joules[1][0] is None and chart.words[1][0] == "missed"
+  assert chart.best == {(0, 1), (1, 1)}
+
+
+def test_a_cell_that_was_not_run_says_so():
+  cells = {(64, 1e-3): (4.0, 4.1), (64, 1e-2): (2.0, 2.1), (256, 1e-3): (9.0,)}
+  chart = heat_map(fields(grid(cells)))
+  assert chart is not None and chart.words[1][1] == "not run"
+  assert heat_map(fields(seeds(64, 1.0) + seeds(8, 2.0))) is None
+
+
+def test_the_shares_are_those_of_the_table():
+  found = fields(
+    grid(
+      {
+        (64, 1e-3): (395.0, 400.0),
+        (64, 1e-2): (198.0, 200.0),
+        (256, 1e-3): (800.0, 810.0),
+        (256, 1e-2): (295.0, 300.0),
+      }
+    )
+  )
+  chart = shares_chart(found)
+  assert chart is not None
+  assert chart.rows[-2:] == ("interaction", "seeds")
+  ranked = [found.importance.fields[path] for path in found.importance.ranked]
+  assert [(m.value, m.low, m.high) for m in chart.marks[:2]] == [
+    (part.value, part.low, part.high) for part in ranked
+  ]

@@ -55,6 +55,28 @@ def test_it_draws_itself_in_a_notebook(tmp_path: pathlib.Path) -> None:
   assert "No trial is recorded yet." in repr(empty)
 
 
+class Printer:
+  """What IPython gives an object to print itself with."""
+
+  def __init__(self) -> None:
+    self.shown = ""
+
+  def text(self, text: str) -> None:
+    self.shown += text
+
+
+def test_what_stands_last_in_a_cell_is_short(tmp_path: pathlib.Path) -> None:
+  result, record, report = Result(RECORDS, tmp_path), Printer(), Printer()
+  result[0]._repr_pretty_(record, False)
+  assert record.shown.startswith(
+    f"TrialRecord(trial_id='{RECORDS[0].trial_id}'"
+  )
+  assert "joules_to_accuracy=212.0" in record.shown
+  assert len(record.shown) < 400
+  result.report._repr_pretty_(report, False)
+  assert report.shown == result.sentence
+
+
 def test_its_page_goes_where_it_is_asked_to(tmp_path: pathlib.Path) -> None:
   folder = tmp_path / "far" / "away"
   page = Result(RECORDS, tmp_path / "run").page(folder)

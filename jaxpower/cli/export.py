@@ -6,6 +6,7 @@ exported twice would be there twice.
 """
 
 import datetime as dt
+import importlib
 import importlib.util
 import os
 import pathlib
@@ -25,7 +26,8 @@ from jaxpower.wording import on_one_line
 if TYPE_CHECKING:
   from jaxpower.report.compare.comparison import Compared
 
-REPORTING = ("numpy", "scipy")  # what reading and comparing records needs
+# What reading and comparing records needs.
+REPORTING = ("jinja2", "matplotlib", "numpy", "scipy")
 TRAIN = "jaxpower[train]"
 
 
@@ -48,6 +50,12 @@ class Format:
   extra: str = TRAIN
 
 
+DATABASE = ("sqlalchemy.exc", "SQLAlchemyError")
+FAULTS = {
+  "mlflow": (DATABASE, ("mlflow.exceptions", "MlflowException")),
+  "optuna": (DATABASE, ("optuna.exceptions", "OptunaError")),
+  "wandb": (("wandb.errors", "Error"),),
+}
 GRID = ("grid_intensity", "region", "pue")
 FORMATS = {
   "latex": Format(summary="a table of the settings, for booktabs and siunitx"),
@@ -276,6 +284,7 @@ def _write(
   if name == "parquet":
     _replace(where, parquet.to_bytes(compared.records, version))
     return
+  _make(name, where)
   try:
     match name:
       case "optuna":
@@ -286,9 +295,34 @@ def _write(
         wandb_runs.write(runs(compared.records, version), where, title)
       case "tensorboard":
         tensorboard_events.write(runs(compared.records, version), where, title)
-  except BaseException:
+  except BaseException as error:
     _remove(where)
+    if isinstance(error, _faults(name)):
+      # SQLAlchemy adds the statement, in lines of their own.
+      reason = next(iter(str(error).splitlines()), type(error).__name__)
+      raise ExportError(f"{where}: {name} cannot write it: {reason}") from None
+    if isinstance(error, OSError) and not error.filename:
+      raise OSError(error.errno, error.strerror, str(where)) from None
     raise
+
+
+def _faults(name: str) -> tuple[type[Exception], ...]:
+  """Returns what a tool raises, beside OSError, where it cannot write."""
+  return tuple(
+    getattr(importlib.import_module(module), kind)
+    for module, kind in FAULTS.get(name, ())
+  )
+
+
+def _make(name: str, where: pathlib.Path) -> None:
+  """Makes the empty file or folder that a tool is to fill.
+
+  Raises OSError where it cannot be made, or is there already.
+  """
+  if name in ("wandb", "tensorboard"):
+    where.mkdir()
+  else:  # an empty file is an empty database of SQLite
+    where.open("xb").close()
 
 
 def _put(text: str, where: pathlib.Path | None) -> None:

@@ -57,7 +57,8 @@ class Running:
     place: Its number among all: "trial  7 of 12".
     name: Its setting and seed.
     budget: Examples that it may train on; 0: not known.
-    began: When it was first heard of, on the clock of `elapsed`.
+    began: When it was first heard of, on the clock of `seconds_left`.
+    prepared: Whether another trial of its setting ran before it.
     news: The newest of each thing that was told.
   """
 
@@ -65,6 +66,7 @@ class Running:
   name: str
   budget: int
   began: float
+  prepared: bool = False
   news: Progress = dataclasses.field(
     default_factory=lambda: Progress(phase="setup")
   )

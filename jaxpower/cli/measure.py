@@ -8,6 +8,7 @@ started with those signals blocked, so that the main thread alone takes them.
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from typing import Any
 from jaxpower.cli.measurement import Measurement, document, measurement
 from jaxpower.cli.output import say
 from jaxpower.cli.repeats import Repeats, repeats_document, repeats_table
-from jaxpower.cli.table import table
+from jaxpower.cli.table import broken, table
 from jaxpower.power import MeterError, Monitor
 from jaxpower.power.clocks import read_clocks
 from jaxpower.wording import on_one_line, printable
@@ -163,7 +164,10 @@ def _wait_for(
 
 
 def _report(text: str, facts: dict[str, Any], json_path: Path | None) -> None:
-  say(printable(text))
+  text = printable(text)
+  if sys.stderr.isatty():
+    text = broken(text, shutil.get_terminal_size().columns)
+  say(text)
   if json_path is None:
     return
   try:

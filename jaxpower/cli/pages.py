@@ -18,9 +18,9 @@ from jaxpower.records import TrialRecord
 from jaxpower.sweep import Plan, Watch
 
 SHARE = 0.05  # of the time of a sweep that its pages may take; chosen
-# Of the first page before any is timed: 0.6 s to load what draws it, 0.2 s to
-# draw it and 4 ms a record (shared two-core CPU, 2026-11-26).
-FIRST_SECONDS, RECORD_SECONDS = 0.8, 0.004
+# Of the first page, before any is timed: 2.9 s for 2 records, 4.1 s for 40
+# (CPU time on two shared cores, 2026-11-27), most of it for drawing.
+FIRST_SECONDS, RECORD_SECONDS = 3.0, 0.03
 
 
 def write(plan: Plan, records: Iterable[TrialRecord]) -> report.Report:

@@ -52,6 +52,7 @@ class Display:
     self._recorded = dict(plan.recorded)
     self._left = frozenset(trial_id(trial) for trial in plan.left)
     self._settings = settings_of(plan)
+    self._prepared: frozenset[int] = frozenset()  # settings that have run
     self._take_in()
 
   def _take_in(self) -> None:
@@ -73,7 +74,9 @@ class Display:
   def _wait(self) -> None:
     """Adds up what the trials that have not begun will cost."""
     running = {self._plan.ids[number - 1] for number in self._running}
-    self._waiting = self._forecast.together(self._left - running)
+    self._waiting = self._forecast.together(
+      self._left - running, self._prepared
+    )
 
   def __enter__(self) -> "Display":
     self._surface.start(self.draw)
@@ -137,12 +140,7 @@ class Display:
       self._ended(index, trial, news)
       return
     before = self._running.get(index)
-    running = before or Running(
-      self._place(index),
-      trial_name(self._plan, trial),
-      budget_of(trial),
-      time.monotonic(),
-    )
+    running = before or self._begun(index, trial)
     self._running = {**self._running, index: running.heard(news)}
     if before is None:
       self._wait()
@@ -162,12 +160,24 @@ class Display:
     if not running:
       return []
     expected = [
-      (each, self._forecast.of(self._plan.ids[number - 1]).seconds)
-      for number, each in running.items()
+      (each, self._forecast.of(self._plan.ids[n - 1], each.prepared).seconds)
+      for n, each in running.items()
     ]
     left = time_left(self._waiting, expected, now)
     told = lines(running, self._estimated, columns, max(rows - ROWS_LEFT, 1))
     return [*told, sum_line(self._sum, left, columns)]
+
+  def _begun(self, index: int, trial: Trial) -> Running:
+    """Notes that a trial runs, and that its setting is prepared by it."""
+    setting = self._settings.numbers[self._plan.ids[index - 1]]
+    prepared, self._prepared = self._prepared, self._prepared | {setting}
+    return Running(
+      self._place(index),
+      trial_name(self._plan, trial),
+      budget_of(trial),
+      time.monotonic(),
+      setting in prepared,
+    )
 
   def _ended(self, index: int, trial: Trial, record: TrialRecord) -> None:
     """Prints how a trial ended, and judges anew what the others will cost."""

@@ -19,6 +19,7 @@ from jaxpower.cli.measurement import (
 from jaxpower.cli.table import (
   boundary_line,
   failure_lines,
+  idle_sum,
   idle_text,
   line,
   title_of,
@@ -233,6 +234,7 @@ def _mean_lines(repeats: Repeats, last: Measurement) -> list[str]:
     guess = ", part of it estimated" if last.window.estimated else ""
     title = f"all of the above{guess}"
     lines.append(_mean_line(repeats.joules, title, _joules))
+  lines += idle_sum(last, repeats.seconds.value)
   for energy in last.window.apart:
     title = f"not of this job: {title_of(energy, last)}"
     lines.append(_mean_line(repeats.joules_of(energy.domain), title, _joules))

@@ -19,6 +19,7 @@ from jaxpower.readers import ReadError
 from jaxpower.records import RecordError, TrialRecord
 from jaxpower.report import share
 from jaxpower.report.compare.comparable import By, pool
+from jaxpower.report.findings import Report, Section
 from jaxpower.report.given import (
   Given,
   assumptions_file,
@@ -27,6 +28,7 @@ from jaxpower.report.given import (
 )
 from jaxpower.report.given.assumptions_file import AssumptionError
 from jaxpower.report.given.references import BadReferenceError
+from jaxpower.report.questions.lifecycle import TITLE as LIFE_CYCLE
 from jaxpower.report.render.terminal import say, show
 from jaxpower.report.report import make, write
 from jaxpower.wording import count, on_one_line
@@ -115,16 +117,35 @@ def main(
     (run,) = runs
     _report(out, runs, console, run.newest, given, by)
     return 0
+  lives: list[Section] = []
   for number, run in enumerate(runs):
     say(("\n" if number else "") + str(run.folder), console)
     alone = Given(assumptions=given.assumptions)
     attempts = run.found.records
-    show(make(run.newest, run.sweep, alone, attempts, by, run.notes), console)
+    made = make(run.newest, run.sweep, alone, attempts, by, run.notes)
+    show(made, console)
+    lives += _life_cycles(made, run.folder.resolve().name, number + 1)
   say(f"\n{len(runs)} run folders compared", console)
   pooled = pool(record for run in runs for record in run.newest)
   together = dataclasses.replace(given, assumptions={})
-  _report(out, runs, console, pooled, together, by)
+  _report(out, runs, console, pooled, together, by, lives)
   return 0
+
+
+def _life_cycles(report: Report, name: str, number: int) -> list[Section]:
+  """Names the life cycles of one of several folders, and their figures."""
+  return [
+    dataclasses.replace(
+      section,
+      title=f"{section.title} of {name} (folder {number})",
+      figures=tuple(
+        dataclasses.replace(figure, name=f"{figure.name}_{number}")
+        for figure in section.figures
+      ),
+    )
+    for section in report.sections
+    if section.title == LIFE_CYCLE
+  ]
 
 
 def _without_owner(runs: Sequence[Run]) -> list[Run]:
@@ -153,10 +174,12 @@ def _report(
   newest: Sequence[TrialRecord],
   given: Given,
   by: By,
+  more: Sequence[Section] = (),
 ) -> None:
   """Shows a report, and writes its files into `out` where that is a folder.
 
-  What a sweep plans and its repeated trials are told of one run alone.
+  What a sweep plans and its repeated trials are told of one run alone. Sections
+  that were shown before, `more`, are in the files too.
   """
   sweep: dict[str, Any] = {}
   attempts, notes = None, ()
@@ -182,8 +205,10 @@ def _report(
     records_files=[os.path.relpath(place, out) for place in places],
     by=by,
     notes=notes,
+    more=more,
   )
-  show(written, console)
+  shown = written.sections[: len(written.sections) - len(more)]
+  show(dataclasses.replace(written, sections=shown), console)
 
 
 def read(folder: pathlib.Path, strict: bool = False) -> Run:

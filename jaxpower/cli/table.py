@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import textwrap
 from collections.abc import Sequence
 
 from jaxpower.cli.measurement import (
@@ -18,6 +19,7 @@ METHODS = {
   "power_average": "average power, integrated",
   "model": "modelled from CPU time",
 }
+INDENT = 30  # of what goes on in a next line: below the texts of `line`
 KINDS = {"gpu": "GPU board", "cpu": "CPU", "dram": "DRAM"}
 
 
@@ -47,6 +49,23 @@ def table(measured: Measurement) -> str:
   ending = _ending(measured)
   lines.append(line(elapsed(window.seconds), "", f"elapsed   {ending}"))
   return "\n".join([*lines, *warning_lines([measured]), ""])
+
+
+def broken(text: str, columns: int) -> str:
+  """Breaks long lines between words, as a terminal of so many columns would.
+
+  What goes on stands below what a line is about.
+  """
+  return "\n".join(
+    textwrap.fill(
+      each,
+      columns,
+      subsequent_indent=" " * INDENT,
+      break_long_words=False,
+      break_on_hyphens=False,
+    )
+    for each in text.split("\n")
+  )
 
 
 def boundary_line(measured: Measurement) -> str:
@@ -123,12 +142,18 @@ def idle_lines(
   energies: Sequence[Energy], measured: Measurement, seconds: float
 ) -> list[str]:
   """Renders what domains take without the command, each and together."""
-  lines = [t for e in energies for t in idle_text(e, measured, seconds)]
-  if len(lines) < 2 or len(lines) < len(measured.window.energies):
-    return lines
-  watts = sum(measured.idle_watts[energy.domain] for energy in energies)
-  text = f"of all of the above is idle ({quantity(watts, 'W')} before it began)"
-  return [*lines, line(quantity(watts * seconds, "J"), "", text)]
+  each = [t for e in energies for t in idle_text(e, measured, seconds)]
+  return each + idle_sum(measured, seconds)
+
+
+def idle_sum(measured: Measurement, seconds: float | None) -> list[str]:
+  """Renders what all domains take without the command, where all is known."""
+  watts = [measured.idle_watts.get(e.domain) for e in measured.window.energies]
+  known = [each for each in watts if each is not None]
+  if seconds is None or len(known) < max(len(watts), 2):
+    return []
+  text = f"of all of the above is idle ({quantity(sum(known), 'W')} before it"
+  return [line(quantity(sum(known) * seconds, "J"), "", f"{text} began)")]
 
 
 def idle_text(

@@ -3,40 +3,21 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.live import Live
 from rich.text import Text
 
 from jaxpower.cli.output import PlainConsole, say
+from jaxpower.cli.watch_lines import HEADS, Line, Row, bar_of, label, lines
 from jaxpower.export import prometheus
-from jaxpower.power import Domain, Monitor, gpu_state
-from jaxpower.wording import quantity
+from jaxpower.power import Domain, Monitor, gpu_state, gpu_uses
 
 if TYPE_CHECKING:
   from jaxpower.cli.serve import Server
 
 DEFAULT_SECONDS = 1.0  # between two pictures
 SHORTEST_SECONDS = 0.2  # chosen: two ticks of a counter of 100 ms
-BAR = 24  # characters of a full bar
-
-
-@dataclass
-class Row:
-  """One device now: watts over the last moment, joules so far.
-
-  `unknown_seconds` is how long its joules were unknown. `full_watts` is the
-  power of a full bar: the board's limit, or the most that was seen.
-  """
-
-  domain: Domain
-  label: str
-  watts: float | None
-  joules: float
-  full_watts: float
-  known_seconds: float = 0.0
-  unknown_seconds: float = 0.0
 
 
 def run(
@@ -56,8 +37,10 @@ def run(
   with (
     _serving(port) as server,
     Monitor(meter, gpus=gpus, estimate_of="machine") as monitor,
+    gpu_uses() as ask,
   ):
     rows = _rows(monitor.domains)
+    uses = bool(rows.keys() & ask().keys())
     if server:
       _publish(server, rows.values())
       say(f"Prometheus finds this at {server.address}")
@@ -67,12 +50,13 @@ def run(
         with Live(console=out, auto_refresh=False) as live:
           for _ in turns:
             _publish(server, rows.values())
-            live.update(_picture(rows.values()), refresh=True)
+            told = lines(rows.values(), ask())
+            live.update(_picture(told, uses, out.width), refresh=True)
       else:
+        print(f"{'time':8}  {HEADS.text(uses)}", flush=True)
         for _ in turns:
           _publish(server, rows.values())
-          for row in rows.values():
-            print(_plain_line(row), flush=True)
+          _print(lines(rows.values(), ask()), uses)
     except KeyboardInterrupt:
       return 0
   return 0
@@ -86,7 +70,7 @@ def _rows(domains: Sequence[Domain]) -> dict[str, Row]:
   return {
     domain.name: Row(
       domain=domain,
-      label=_label(domain),
+      label=label(domain),
       watts=None,
       joules=0.0,
       full_watts=limits.get(domain.name) or 0.0,
@@ -146,37 +130,18 @@ def _device(row: Row) -> prometheus.Device:
   )
 
 
-def _label(domain: Domain) -> str:
-  name = domain.name[:12] if domain.name.startswith("GPU-") else domain.name
-  apart = "" if domain.counted else "  (not of this job)"
-  estimated = ", estimated" if domain.estimated else ""
-  return f"{name}  {domain.description}{estimated}{apart}"
-
-
-def _watts_text(row: Row) -> str:
-  return "unknown" if row.watts is None else quantity(row.watts, "W")
-
-
-def _joules_text(row: Row) -> str:
-  """Formats the joules so far; "+?" says that some are missing."""
-  return quantity(row.joules, "J") + (" +?" if row.unknown_seconds else "")
-
-
-def _plain_line(row: Row) -> str:
+def _print(told: Sequence[Line], uses: bool) -> None:
   clock = time.strftime("%H:%M:%S")
-  watts, joules = _watts_text(row), _joules_text(row)
-  return f"{clock}  {watts:>9}  {joules:>9}  {row.label}"
+  for line in told:
+    print(f"{clock}  {line.text(uses)}", flush=True)
 
 
-def _picture(rows: Iterable[Row]) -> Text:
-  """Draws a bar of each device's watts, styled for a terminal."""
-  text = Text()
-  for row in rows:
-    share = (row.watts or 0.0) / row.full_watts if row.full_watts else 0.0
-    filled = round(BAR * share)
-    text.append(f" {_watts_text(row):>9}  ", style="bold")
-    text.append("#" * filled, style="green")
-    text.append("." * (BAR - filled), style="dim")
-    text.append(f"  {_joules_text(row):>9}  {row.label}\n")
-  text.append(" Ctrl-C ends it", style="dim")
-  return text
+def _picture(told: Sequence[Line], uses: bool, columns: int) -> Text:
+  """Draws the lines with a bar of each device's watts, for a terminal."""
+  bar = bar_of(columns)
+  text = Text(f" {HEADS.text(uses, bar)}\n", style="dim")
+  for line in told:
+    text.append(f" {line.text(uses, bar)}\n", style="none")
+  text.highlight_regex("#+", "green")
+  text.highlight_regex(r"\.{2,}", "dim")
+  return text.append(" Ctrl-C ends it", style="dim")

@@ -1,6 +1,7 @@
 """Writes runs into a database of MLflow: `mlflow ui` then shows the sweep."""
 
 import itertools
+import logging
 import os
 import pathlib
 import re
@@ -31,6 +32,8 @@ def write(runs: Sequence[Run], database: pathlib.Path, name: str) -> None:
   from mlflow.entities import Metric, Param, RunTag
   from mlflow.tracking import MlflowClient
 
+  # It tells of every table that it makes.
+  logging.getLogger("mlflow").setLevel(logging.WARNING)
   client = MlflowClient(f"sqlite:///{database.resolve()}")
   artifacts = database.resolve().with_suffix(".artifacts")
   experiment = client.create_experiment(name, artifacts.as_uri())

@@ -4,6 +4,7 @@ Nothing is sent, and nothing of this machine is recorded: neither git nor code,
 packages, system metrics or host.
 """
 
+import logging
 import os
 import pathlib
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ def write(runs: Sequence[Run], folder: pathlib.Path, name: str) -> None:
     x_disable_machine_info=True,
     x_save_requirements=False,
   )
+  # On a full disk each line of W&B's log would be a traceback.
+  logging.raiseExceptions = False
   for run in runs:
     made = wandb.init(
       project=name,

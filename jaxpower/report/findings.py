@@ -6,6 +6,7 @@ Questions make Sections; renderers (terminal, page) show them and add nothing.
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jaxpower.report.charts import Chart
 from jaxpower.report.compare.comparison import Compared, Comparison
@@ -78,6 +79,10 @@ class Report:
       if section.lead
     ]
     return "\n".join(leads) or NOTHING_RECORDED
+
+  def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    """Shows the answers in a notebook, not all that they follow from."""
+    printer.text(self.sentence)
 
 
 NOTHING_RECORDED = "No trial is recorded yet."

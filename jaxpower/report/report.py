@@ -102,7 +102,7 @@ def make(
 
 
 def write(
-  folder: pathlib.Path,
+  folder: pathlib.Path | str,
   sweep: Mapping[str, Any],
   records: Iterable[TrialRecord],
   given: Given | None = None,
@@ -112,6 +112,7 @@ def write(
   records_files: Sequence[str] = (RECORDS,),
   by: By = "system",
   notes: Iterable[str] = (),
+  more: Iterable[Section] = (),
 ) -> Report:
   """Writes report.html, tables as CSV and figures into a folder.
 
@@ -121,11 +122,14 @@ def write(
     folder: Where to; without `given`, timelines are looked for there.
     name: What the page is called; by default the sweep, else the folder.
     records_files: Where the records lie, as seen from the folder.
+    more: Sections to stand below all others.
 
   Raises OSError where the folder cannot be written to.
   """
+  folder = pathlib.Path(folder)
   given = given or Given(timelines=timelines.find([folder]))
   report = make(records, sweep, given, attempts, by, notes)
+  report = replace(report, sections=(*report.sections, *more))
   drawn = {
     figure.name: figures.draw(figure)
     for section in report.sections

@@ -391,7 +391,7 @@ def stages_chart(lives: Sequence[Life]) -> Stacks:
   return Stacks(
     title="",
     of="of a life",
-    rows=tuple(life.name or "life" for life in lives),
+    rows=tuple(life.name or "whole life" for life in lives),
     parts=tuple(parts),
     joules=tuple(
       tuple(j.value if (j := of_life.get(p)) else None for p in parts)

@@ -111,7 +111,7 @@ def tell(found: Sequence[Phases]) -> Section:
   charts = tuple(map(chart, found))
   return Section(
     title=TITLE,
-    lead=" ".join(map(_sentence, found)),
+    lines=tuple(map(_sentence, found)),
     figures=(Figure("phases", charts, caption),),
   )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from jaxpower.report.findings import NOTHING_RECORDED, Report, Section, Table
 from jaxpower.report.render import figures
+from jaxpower.report.render.figure_style import WIDE
 from jaxpower.wording import printable
 
 LEFT = "text-align:left"
@@ -40,10 +41,13 @@ def _section(section: Section) -> Iterator[str]:
     yield f"<p><b>WARNING: {_text(warning)}</b></p>"
   if section.lead:
     yield _paragraph(section.lead)
+  if section.sure:
+    points = "".join(f"<li>{_text(point)}</li>" for point in section.sure)
+    yield f"<ul>{points}</ul>"
   for table in section.tables:
     yield _table(table)
   for figure in section.figures[:1]:
-    svg = next(c for _, kind, c in figures.draw(figure) if kind == "svg")
+    svg = figures.render(figures.drawing(figure, WIDE), "svg")
     source = base64.b64encode(svg).decode()
     yield (
       f'<img src="data:image/svg+xml;base64,{source}"'

@@ -20,12 +20,14 @@ from jaxpower.report.render.figure_style import (
   INK,
   WIDE,
   energy_axis,
+  fit,
   heading,
   height_of,
   is_wide,
   legend,
   panels,
   plain,
+  row_name,
   rows,
   say_nothing_known,
 )
@@ -91,10 +93,11 @@ def _name(group: Group) -> str:
 
 
 def _row_names(comparison: Comparison, width: float) -> list[str]:
-  """Names the settings: where it is narrow by their values alone."""
+  """Names the settings; by their values alone where that takes two lines."""
   groups = shown(comparison)
-  if is_wide(width):
-    return [_name(group) for group in groups]
+  names = [_name(group) for group in groups]
+  if fit(names, width):
+    return names
   return [values_of(group.varied) for group in groups]
 
 
@@ -179,12 +182,11 @@ def _frame(
   fields = ", ".join(labels(comparison.paths).values())
   if are_rows:
     names = _row_names(comparison, width)
-    said = is_wide(width) and len(comparison.paths) != 1
+    said = names[:1] == [setting(group.varied) for group in groups[:1]]
     rows(axes, names, width, "" if said else fields)
   else:
-    axes.xaxis.set_ticks(
-      range(len(groups)), [_name(group) for group in groups], parse_math=False
-    )
+    names = [row_name(_name(group), width) for group in groups]
+    axes.xaxis.set_ticks(range(len(groups)), names, parse_math=False)
     axes.set_xlim(-0.5, len(groups) - 0.5)
     axes.set_xlabel(capitalised(fields), color=INK)
   plain(axes)

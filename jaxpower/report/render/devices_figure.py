@@ -8,7 +8,9 @@ from jaxpower.report.compare.comparison import Comparison
 from jaxpower.report.compare.scaling import PER, Row, find
 from jaxpower.report.render.figure_style import (
   FAINT,
+  HEADING_BESIDE,
   INK,
+  LONGEST_HEADING,
   WIDE,
   heading,
   is_wide,
@@ -39,7 +41,8 @@ def devices(comparisons: Sequence[Comparison], width: float = WIDE) -> "Figure":
     found = find(comparison)
     _speed(left, found, width)
     _energy(right, found, comparison.estimated, width)
-    heading(left, name_among(comparison, comparisons) or comparison.data)
+    name = name_among(comparison, comparisons) or comparison.data
+    heading(left, name, LONGEST_HEADING if columns == 1 else HEADING_BESIDE)
   return figure
 
 

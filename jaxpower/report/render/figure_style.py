@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jaxpower.report.cells import unit_to_target
 from jaxpower.report.charts import Intervals, Stacks
@@ -12,9 +12,11 @@ from jaxpower.wording import (
   as_given,
   capitalised,
   joules_name,
+  printable,
 )
 
 if TYPE_CHECKING:
+  from matplotlib.artist import Artist
   from matplotlib.axes import Axes
   from matplotlib.axis import Axis
   from matplotlib.figure import Figure
@@ -23,6 +25,7 @@ INK, FAINT = "#30343b", "#c9ccd1"
 # Inches: of a figure beside text, and of one on a phone, whose 360 pixels are
 # 3.75 inches less the page's margins. Chosen; text is as large in both.
 WIDE, NARROW = 7.2, 3.4
+LONGEST_HEADING, HEADING_BESIDE = 72, 38  # characters: alone, beside another
 LONGEST_REASON = 72  # characters in a panel; the page has all of them
 MOST_COLORS = 9  # that eyes tell apart, colour-blind ones too; chosen
 LOG_FROM = 8.0  # the most joules over the least from which on axes are in logs
@@ -48,7 +51,12 @@ PHASES = {
 # The beginning of the name of what keeps its colours on a dark page: what has
 # text on it, and the text.
 AS_IS = "as-is"
-LONGEST_NAME = {True: 48, False: 18}  # characters of a row: wide, narrow
+LONGEST_NAME = {True: 36, False: 18}  # characters of a row: wide, narrow
+SHORT_LABEL, MOST_SHORT = 11, 3  # characters of which so many stand in a line
+# Characters of a line along so many rows; chosen, for ten points.
+LEAST_FIELDS, FIELDS_OF_ROW = 14, 4
+BELOW = -0.24  # of the height of a panel, to below the name of its axis; chosen
+ENTRY_HEIGHT = 0.3  # inches of an entry of two lines below a panel
 LINE_HEIGHT = 0.15  # inches that a second line adds to a row
 
 
@@ -74,16 +82,31 @@ def is_wide(width: float) -> bool:
 
 def row_name(name: str, width: float) -> str:
   """Breaks the name of a row into two lines, and cuts what is longer."""
-  longest = LONGEST_NAME[is_wide(width)]
-  lines = textwrap.wrap(name, longest) or [""]
-  if len(lines) > 2:
-    lines = [lines[0], f"{lines[1][: longest - 3]}..."]
-  return "\n".join(lines)
+  return two_lines(name, LONGEST_NAME[is_wide(width)])
+
+
+def two_lines(text: str, longest: int) -> str:
+  """Breaks a text into two lines of so many characters, and cuts the rest.
+
+  What no file of text may hold, as control characters, is escaped.
+  """
+  first, *more = textwrap.wrap(printable(text), longest) or [""]
+  if len(more) > 1:
+    more = [f"{more[0][: longest - 3]}..."]
+  return "\n".join((first, *more))
 
 
 def names_of(chart: Intervals | Stacks, width: float) -> tuple[str, ...]:
-  """Returns the names of a chart's rows: where it is narrow the short ones."""
-  return chart.rows if is_wide(width) or not chart.short else chart.short
+  """Returns the rows' names: the short ones where those are long."""
+  return (
+    chart.short if chart.short and not fit(chart.rows, width) else chart.rows
+  )
+
+
+def fit(names: Sequence[str], width: float) -> bool:
+  """Whether names of rows take a line each, and leave the panel its room."""
+  longest = LONGEST_NAME[is_wide(width)]
+  return all(len(name) <= longest for name in names)
 
 
 def height_of(names: Sequence[str], width: float, row: float) -> float:
@@ -103,7 +126,8 @@ def rows(
   axes.yaxis.set_ticks(range(len(texts)), texts, parse_math=False)
   axes.set_ylim(len(texts) - 0.5, -0.5)
   if fields:
-    axes.set_ylabel(capitalised(fields), color=INK)
+    room = max(LEAST_FIELDS, len(texts) * FIELDS_OF_ROW)
+    axes.set_ylabel(textwrap.fill(capitalised(fields), room), color=INK)
 
 
 def panels(
@@ -118,11 +142,11 @@ def panels(
   return figure, [each for (each,) in axes]
 
 
-def heading(axes: "Axes", text: str, line: int = 72) -> None:
+def heading(axes: "Axes", text: str, line: int = LONGEST_HEADING) -> None:
   """Writes what a panel is of above it, in two lines of so many characters."""
   if text:
     axes.set_title(
-      textwrap.fill(textwrap.shorten(text, 2 * line), line),
+      two_lines(text, line),
       loc="left",
       fontsize=10,
       color=INK,
@@ -130,18 +154,31 @@ def heading(axes: "Axes", text: str, line: int = 72) -> None:
 
 
 def legend(
-  figure: "Figure", handles: Sequence[object], width: float, columns: int = 0
+  figure: "Figure", handles: Sequence["Artist"], width: float, columns: int = 0
 ) -> None:
-  """Explains what is drawn above all panels; narrow, one below the other."""
+  """Explains what is drawn above all panels; narrow, in short lines."""
+  short = all(len(str(handle.get_label())) <= SHORT_LABEL for handle in handles)
+  narrow = MOST_SHORT if short else 1
   figure.legend(
     handles=[*handles],
     loc="outside upper left",
-    ncols=(columns or len(handles)) if is_wide(width) else 1,
+    ncols=(columns or len(handles)) if is_wide(width) else narrow,
     fontsize=8,
     frameon=False,
     labelcolor=INK,
     columnspacing=1.2,
     handletextpad=0.5,
+  )
+
+
+def below(axes: "Axes", handles: Sequence["Artist"], **how: Any) -> None:
+  """Explains lines below a panel: on a phone a legend would cover them."""
+  axes.legend(
+    handles=[*handles],
+    loc="upper left",
+    bbox_to_anchor=(0.0, BELOW),
+    borderaxespad=0.0,
+    **how,
   )
 
 
@@ -197,10 +234,15 @@ def energy_axis(
 
 
 def few_ticks(axis: "Axis") -> None:
-  """Puts the ticks of an axis in logs at 1, 2, 5, 10 and so on."""
+  """Puts the ticks of an axis in logs at 1, 2, 5, 10 and so on.
+
+  On a phone at 1, 3, 10, whose numbers have more room.
+  """
   from matplotlib.ticker import LogLocator, NullFormatter
 
-  axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+  inches = axis.axes.get_figure(root=True)
+  wide = inches is None or is_wide(inches.get_figwidth())
+  axis.set_major_locator(LogLocator(subs=(1, 2, 5) if wide else (1, 3)))
   axis.set_minor_formatter(NullFormatter())
 
 

@@ -56,7 +56,7 @@ CHARTS: dict[type, Drawing] = {
 }
 
 # Characters of a line beside an axis, and above it, on a phone; chosen.
-LONGEST_LABEL, LONGEST_TITLE = 28, 40
+LONGEST_LABEL, LONGEST_TITLE = 24, 40
 # For slides, for the page and editors, and for papers.
 KINDS = ("png", "svg", "pdf")
 # What would differ from one drawing of the same to the next.
@@ -118,10 +118,9 @@ def _as_written(drawing: "matplotlib_figure.Figure") -> None:
   """Keeps names from being read as formulas, and what no file may hold out.
 
   The numbers at the ticks of axes are formulas, and stay; a drawing with names
-  there takes care of dollar signs itself.
+  there takes care of both itself (`figure_style.two_lines`).
   """
   from matplotlib.text import Text
-  from matplotlib.ticker import FixedFormatter
 
   axes = [axis for a in drawing.axes for axis in (a.xaxis, a.yaxis)]
   ticks = {
@@ -133,10 +132,6 @@ def _as_written(drawing: "matplotlib_figure.Figure") -> None:
       axis.offsetText,
     )
   }
-  for axis in axes:
-    names = axis.get_major_formatter()
-    if isinstance(names, FixedFormatter):
-      names.seq = [printable(name) for name in names.seq]
   for text in drawing.findobj(Text):
     if isinstance(text, Text) and id(text) not in ticks:
       text.set_parse_math(False)
@@ -153,7 +148,7 @@ def render(drawing: "matplotlib_figure.Figure", kind: str) -> bytes:
   from matplotlib import rc_context
 
   buffer = io.BytesIO()
-  as_text = {
+  as_text: Any = {
     "svg.hashsalt": "jaxpower",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,

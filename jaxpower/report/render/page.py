@@ -25,6 +25,7 @@ from jaxpower.wording import (
   joules_name,
   labels,
   percent,
+  printable,
   setting,
   value,
 )
@@ -55,7 +56,7 @@ def render(
   files = resources.files("jaxpower.report.render")
   template = files.joinpath("page.html").read_text()
   environment = jinja2.Environment(
-    autoescape=True, undefined=jinja2.StrictUndefined
+    autoescape=True, undefined=jinja2.StrictUndefined, finalize=_shown
   )
   trials = report.compared.trials
   pictures = {
@@ -88,6 +89,11 @@ def render(
     longest=LONGEST_CELL,
     script=markupsafe.Markup(files.joinpath("page.js").read_text()),
   )
+
+
+def _shown(item: Any) -> Any:
+  """Escapes marks that turn the direction of text, or are not seen."""
+  return printable(item) if type(item) is str else item  # and not Markup
 
 
 def trials_table(comparisons: Iterable[Comparison]) -> Table:

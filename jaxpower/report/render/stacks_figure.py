@@ -1,6 +1,6 @@
 """Draws joules made of parts: phases of a trial, stages of a life."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from jaxpower.report.charts import Stacks
@@ -8,12 +8,14 @@ from jaxpower.report.render.figure_style import (
   AS_IS,
   COLORS,
   INK,
+  MOST_SHORT,
   PHASES,
   WIDE,
   heading,
   height_of,
   in_unit,
   ink_on,
+  is_wide,
   legend,
   names_of,
   panels,
@@ -33,7 +35,10 @@ if TYPE_CHECKING:
 
 ROW_HEIGHT = 0.36  # inches of a bar
 MARGIN_HEIGHT = 1.15  # inches of axis, heading and legend
-LEAST_LABEL = 0.09  # of the longest bar: a narrower part has no number in it
+LEGEND_COLUMNS = {True: 7, False: MOST_SHORT}  # wide and narrow
+LEGEND_HEIGHT = 0.18  # inches of a line of it
+# Of the longest bar, wide and narrow: a smaller part has no number in it.
+LEAST_LABEL = {True: 0.09, False: 0.2}
 
 
 def stacks(charts: Sequence[Stacks], width: float = WIDE) -> "Figure":
@@ -42,10 +47,13 @@ def stacks(charts: Sequence[Stacks], width: float = WIDE) -> "Figure":
     MARGIN_HEIGHT + height_of(names_of(chart, width), width, ROW_HEIGHT)
     for chart in charts
   ]
+  drawn = _drawn(charts)
+  lines = -(-len(drawn) // LEGEND_COLUMNS[is_wide(width)])
+  heights[0] += LEGEND_HEIGHT * max(0, lines - 1)
   figure, all_axes = panels(len(charts), width, heights)
   for axes, chart in zip(all_axes, charts, strict=False):
     _panel(axes, chart, width)
-  _legend(figure, charts, width)
+  _legend(figure, drawn, width)
   return figure
 
 
@@ -76,7 +84,7 @@ def _panel(axes: "Axes", chart: Stacks, width: float) -> None:
         linewidth=0.8,
       )
       axes.patches[-1].set_gid(name)
-      if joules >= LEAST_LABEL * longest:
+      if joules >= LEAST_LABEL[is_wide(width)] * longest:
         _share(axes, left + joules / 2, y, joules / total, color, name)
       left += joules
   unit = joule_unit_for([max(sums, default=0.0)])
@@ -108,13 +116,20 @@ def _share(
   )
 
 
-def _legend(figure: "Figure", charts: Sequence[Stacks], width: float) -> None:
-  from matplotlib.patches import Patch
-
+def _drawn(charts: Sequence[Stacks]) -> dict[str, str]:
+  """Returns the parts of which there is any, with their colours."""
   drawn: dict[str, str] = {}
   for chart in charts:
     for index, (part, color) in enumerate(colors(chart.parts).items()):
       if any(row[index] for row in chart.joules):
         drawn[part] = color
+  return drawn
+
+
+def _legend(figure: "Figure", drawn: Mapping[str, str], width: float) -> None:
+  from matplotlib.patches import Patch
+
   handles = [Patch(color=color, label=part) for part, color in drawn.items()]
-  legend(figure, handles, width, columns=min(7, len(handles)))
+  legend(
+    figure, handles, width, columns=min(LEGEND_COLUMNS[True], len(handles))
+  )
