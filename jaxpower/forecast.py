@@ -241,23 +241,28 @@ def parts_of(record: TrialRecord) -> np.ndarray | None:
   between = max(record.wall_seconds - math.fsum(phases.values()), 0.0)
   prepared = math.fsum(phases.get(p, 0.0) for p in PREPARING) + between
   seconds = math.fsum(phases.get(p, 0.0) for p in GROWING)
-  preparing, growing = (
-    _sum(record.joules_by_phase.get(phase, 0.0) for phase in names)
-    for names in (PREPARING, GROWING)
-  )
-  whole = joules_of(record)
-  nan = math.nan
-  lost = whole is None or preparing is None or growing is None
   return np.array(
     [
       record.wall_seconds - seconds - prepared,
-      nan if lost else whole - growing - preparing,
+      0.0,
       seconds / budget,
-      nan if lost else growing / budget,
+      0.0,
       prepared,
-      nan if lost else preparing,
+      0.0,
     ]
-  )
+  ) + _joules_parts(record, budget)
+
+
+def _joules_parts(record: TrialRecord, budget: float) -> np.ndarray:
+  """Parts the joules of a trial, in every other place; NaN where unknown."""
+  joules = record.joules_by_phase
+  preparing = _sum(joules.get(phase, 0.0) for phase in PREPARING)
+  growing = _sum(joules.get(phase, 0.0) for phase in GROWING)
+  whole = joules_of(record)
+  if whole is None or preparing is None or growing is None:
+    return np.array([0.0, math.nan] * 3)
+  rest = whole - growing - preparing
+  return np.array([0.0, rest, 0.0, growing / budget, 0.0, preparing])
 
 
 def joules_of(record: TrialRecord) -> float | None:

@@ -52,13 +52,16 @@ def test_before_any_trial_nothing_is_known() -> None:
 
 
 def test_a_trial_costs_what_other_seeds_of_its_setting_did() -> None:
-  judged = forecast(
-    SETTINGS,
-    [record(64), record(64, 1, wall_seconds=50.0), record(16, wall_seconds=9)],
-  )
+  slower = {"compile": 10.0, "train": 35.0, "eval": 5.0}
+  ended = [
+    record(64),
+    record(64, 1, wall_seconds=50.0, seconds_by_phase=slower),
+    record(16, wall_seconds=39.0),
+  ]
+  judged = forecast(SETTINGS, ended)
   assert judged.of(name(64)).seconds == pytest.approx(40.0)
   assert judged.of(name(64)).joules == pytest.approx(450.0)
-  assert judged.of(name(16)).seconds == pytest.approx(9.0)
+  assert judged.of(name(16)).seconds == pytest.approx(39.0)
   assert judged.judged([name(64), name(1024)]) == 1
 
 

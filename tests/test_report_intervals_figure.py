@@ -1,5 +1,6 @@
 """Rows of values with intervals; how they look is for the eye."""
 
+import dataclasses
 import math
 
 import pytest
@@ -68,8 +69,9 @@ def test_shares_are_from_none_to_all():
   assert not axes.figure.legends
 
 
-def test_a_phone_has_the_names_of_series_below_each_other():
-  wide, narrow = intervals([RATIOS]), intervals([RATIOS], width=NARROW)
+def test_a_phone_has_long_names_of_series_below_each_other():
+  long = dataclasses.replace(RATIOS, series=("energy", "energy per example"))
+  wide, narrow = intervals([long]), intervals([long], width=NARROW)
   lines = []
   for figure in (wide, narrow):
     figure.draw_without_rendering()

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import name_among
@@ -16,6 +16,7 @@ from jaxpower.report.render.figure_style import (
   INK,
   LONGEST_HEADING,
   WIDE,
+  below,
   energy_axis,
   heading,
   is_wide,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 MOST_BESIDE = 2  # panels in a row: of more, the words on a page are too small
 HEIGHT, HEIGHT_BESIDE = 4.2, 3.6  # inches of a panel alone, and beside another
+LEGEND_HEIGHT = 1.0  # inches of a legend below a panel
 
 # Where a line ends: the shape and the filling, empty for the line's colour.
 MARKS = {"reached": ("o", ""), "missed": ("o", "white"), "diverged": ("X", "")}
@@ -53,7 +55,10 @@ def energy_accuracy(
   count = max(1, len(comparisons))
   columns = min(count, MOST_BESIDE if is_wide(width) else 1)
   rows = math.ceil(count / columns)
-  size = (width, (HEIGHT if columns == 1 else HEIGHT_BESIDE) * rows)
+  height = HEIGHT if columns == 1 else HEIGHT_BESIDE
+  if not is_wide(width):
+    height += LEGEND_HEIGHT
+  size = (width, height * rows)
   figure = Figure(figsize=size, layout="constrained")
   panels = [*figure.subplots(rows, columns, squeeze=False).flat]
   for axes, comparison in zip(panels, comparisons, strict=False):
@@ -203,16 +208,20 @@ def _legend(
   )
   if not handles:
     return
-  legend = axes.legend(
-    handles=handles,
-    title=row_name(", ".join(labels(groups[0].varied).values()), width),
-    loc="lower right",
-    fontsize=9,
-    title_fontsize=9,
-    alignment="left",
-    framealpha=0.85,
-    edgecolor="none",
-    labelcolor=INK,
-    handlelength=1.4,
-  )
+  how: dict[str, Any] = {
+    "title": row_name(", ".join(labels(groups[0].varied).values()), width),
+    "fontsize": 9,
+    "title_fontsize": 9,
+    "alignment": "left",
+    "framealpha": 0.85,
+    "edgecolor": "none",
+    "labelcolor": INK,
+    "handlelength": 1.4,
+  }
+  if is_wide(width):
+    axes.legend(handles=handles, loc="lower right", **how)
+  else:
+    below(axes, handles, ncols=2, columnspacing=1.0, **how)
+  legend = axes.get_legend()
+  assert legend is not None
   legend.get_title().set_color(INK)

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jaxpower.report.cells import unit_to_target
 from jaxpower.report.charts import Intervals, Stacks
@@ -16,6 +16,7 @@ from jaxpower.wording import (
 )
 
 if TYPE_CHECKING:
+  from matplotlib.artist import Artist
   from matplotlib.axes import Axes
   from matplotlib.axis import Axis
   from matplotlib.figure import Figure
@@ -50,9 +51,12 @@ PHASES = {
 # The beginning of the name of what keeps its colours on a dark page: what has
 # text on it, and the text.
 AS_IS = "as-is"
-LONGEST_NAME = {True: 36, False: 16}  # characters of a row: wide, narrow
+LONGEST_NAME = {True: 36, False: 18}  # characters of a row: wide, narrow
+SHORT_LABEL, MOST_SHORT = 11, 3  # characters of which so many stand in a line
 # Characters of a line along so many rows; chosen, for ten points.
 LEAST_FIELDS, FIELDS_OF_ROW = 14, 4
+BELOW = -0.24  # of the height of a panel, to below the name of its axis; chosen
+ENTRY_HEIGHT = 0.3  # inches of an entry of two lines below a panel
 LINE_HEIGHT = 0.15  # inches that a second line adds to a row
 
 
@@ -150,18 +154,31 @@ def heading(axes: "Axes", text: str, line: int = LONGEST_HEADING) -> None:
 
 
 def legend(
-  figure: "Figure", handles: Sequence[object], width: float, columns: int = 0
+  figure: "Figure", handles: Sequence["Artist"], width: float, columns: int = 0
 ) -> None:
-  """Explains what is drawn above all panels; narrow, one below the other."""
+  """Explains what is drawn above all panels; narrow, in short lines."""
+  short = all(len(str(handle.get_label())) <= SHORT_LABEL for handle in handles)
+  narrow = MOST_SHORT if short else 1
   figure.legend(
     handles=[*handles],
     loc="outside upper left",
-    ncols=(columns or len(handles)) if is_wide(width) else 1,
+    ncols=(columns or len(handles)) if is_wide(width) else narrow,
     fontsize=8,
     frameon=False,
     labelcolor=INK,
     columnspacing=1.2,
     handletextpad=0.5,
+  )
+
+
+def below(axes: "Axes", handles: Sequence["Artist"], **how: Any) -> None:
+  """Explains lines below a panel: on a phone a legend would cover them."""
+  axes.legend(
+    handles=[*handles],
+    loc="upper left",
+    bbox_to_anchor=(0.0, BELOW),
+    borderaxespad=0.0,
+    **how,
   )
 
 
@@ -217,10 +234,15 @@ def energy_axis(
 
 
 def few_ticks(axis: "Axis") -> None:
-  """Puts the ticks of an axis in logs at 1, 2, 5, 10 and so on."""
+  """Puts the ticks of an axis in logs at 1, 2, 5, 10 and so on.
+
+  On a phone at 1, 3, 10, whose numbers have more room.
+  """
   from matplotlib.ticker import LogLocator, NullFormatter
 
-  axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+  inches = axis.axes.get_figure(root=True)
+  wide = inches is None or is_wide(inches.get_figwidth())
+  axis.set_major_locator(LogLocator(subs=(1, 2, 5) if wide else (1, 3)))
   axis.set_minor_formatter(NullFormatter())
 
 

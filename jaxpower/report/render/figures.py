@@ -56,7 +56,7 @@ CHARTS: dict[type, Drawing] = {
 }
 
 # Characters of a line beside an axis, and above it, on a phone; chosen.
-LONGEST_LABEL, LONGEST_TITLE = 28, 40
+LONGEST_LABEL, LONGEST_TITLE = 24, 40
 # For slides, for the page and editors, and for papers.
 KINDS = ("png", "svg", "pdf")
 # What would differ from one drawing of the same to the next.

@@ -1,7 +1,7 @@
 """Draws both Pareto fronts: accuracy for the joules, and both costs."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jaxpower.report.cells import name_among
 from jaxpower.report.compare.comparison import Comparison
@@ -14,11 +14,13 @@ from jaxpower.report.compare.pareto import (
   settings_on,
 )
 from jaxpower.report.render.figure_style import (
+  ENTRY_HEIGHT,
   FAINT,
   HEADING_BESIDE,
   INK,
   LONGEST_HEADING,
   WIDE,
+  below,
   energy_axis,
   heading,
   is_wide,
@@ -26,7 +28,7 @@ from jaxpower.report.render.figure_style import (
   row_name,
   shades,
 )
-from jaxpower.wording import percent, setting
+from jaxpower.wording import labels, percent, setting, values_of
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -51,6 +53,11 @@ def pareto(comparisons: Sequence[Comparison], width: float = WIDE) -> "Figure":
   columns = fronts if is_wide(width) else 1
   rows = count * fronts // columns
   height = HEIGHT if columns == 1 else HEIGHT_BESIDE
+  if not is_wide(width):
+    named = max(
+      (len(settings_on(accuracy_front(c))) for c in comparisons), default=0
+    )
+    height += ENTRY_HEIGHT * (named + 1)
   figure = Figure(figsize=(width, height * rows), layout="constrained")
   panels = figure.subplots(rows, columns, squeeze=False).reshape(count, fronts)
   for (left, *right), comparison in zip(panels, comparisons, strict=False):
@@ -181,13 +188,14 @@ def _legend(
 ) -> None:
   from matplotlib.lines import Line2D
 
+  name = setting if is_wide(width) else values_of
   handles = [
     Line2D(
       [],
       [],
       color=colors[index],
       linewidth=2.2,
-      label=row_name(setting(comparison.groups[index].varied), width),
+      label=row_name(name(comparison.groups[index].varied), width),
       marker=marker,
       linestyle="none" if marker else "solid",
     )
@@ -205,16 +213,18 @@ def _legend(
         linestyle="none" if marker else "solid",
       )
     )
-  if front:
-    axes.legend(
-      handles=handles,
-      loc=loc,
-      fontsize=9,
-      framealpha=0.85,
-      edgecolor="none",
-      labelcolor=INK,
-      handlelength=1.4,
-    )
+  how: dict[str, Any] = {
+    "fontsize": 9,
+    "framealpha": 0.85,
+    "edgecolor": "none",
+    "labelcolor": INK,
+    "handlelength": 1.4,
+  }
+  if front and is_wide(width):
+    axes.legend(handles=handles, loc=loc, **how)
+  elif front:
+    fields = ", ".join(labels(comparison.paths).values())
+    below(axes, handles, title=row_name(fields, width), title_fontsize=9, **how)
 
 
 def _colors(comparison: Comparison, front: Sequence[Point]) -> list[str]:

@@ -8,6 +8,7 @@ from jaxpower.report.render.figure_style import (
   AS_IS,
   COLORS,
   INK,
+  MOST_SHORT,
   PHASES,
   WIDE,
   heading,
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
 
 ROW_HEIGHT = 0.36  # inches of a bar
 MARGIN_HEIGHT = 1.15  # inches of axis, heading and legend
-LEGEND_COLUMNS = 7  # on a wide screen; on a narrow one a line for each part
+LEGEND_COLUMNS = {True: 7, False: MOST_SHORT}  # wide and narrow
 LEGEND_HEIGHT = 0.18  # inches of a line of it
-LEAST_LABEL = 0.09  # of the longest bar: a narrower part has no number in it
+# Of the longest bar, wide and narrow: a smaller part has no number in it.
+LEAST_LABEL = {True: 0.09, False: 0.2}
 
 
 def stacks(charts: Sequence[Stacks], width: float = WIDE) -> "Figure":
@@ -46,7 +48,7 @@ def stacks(charts: Sequence[Stacks], width: float = WIDE) -> "Figure":
     for chart in charts
   ]
   drawn = _drawn(charts)
-  lines = -(-len(drawn) // LEGEND_COLUMNS) if is_wide(width) else len(drawn)
+  lines = -(-len(drawn) // LEGEND_COLUMNS[is_wide(width)])
   heights[0] += LEGEND_HEIGHT * max(0, lines - 1)
   figure, all_axes = panels(len(charts), width, heights)
   for axes, chart in zip(all_axes, charts, strict=False):
@@ -82,7 +84,7 @@ def _panel(axes: "Axes", chart: Stacks, width: float) -> None:
         linewidth=0.8,
       )
       axes.patches[-1].set_gid(name)
-      if joules >= LEAST_LABEL * longest:
+      if joules >= LEAST_LABEL[is_wide(width)] * longest:
         _share(axes, left + joules / 2, y, joules / total, color, name)
       left += joules
   unit = joule_unit_for([max(sums, default=0.0)])
@@ -128,4 +130,6 @@ def _legend(figure: "Figure", drawn: Mapping[str, str], width: float) -> None:
   from matplotlib.patches import Patch
 
   handles = [Patch(color=color, label=part) for part, color in drawn.items()]
-  legend(figure, handles, width, columns=min(LEGEND_COLUMNS, len(handles)))
+  legend(
+    figure, handles, width, columns=min(LEGEND_COLUMNS[True], len(handles))
+  )
