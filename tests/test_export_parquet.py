@@ -52,6 +52,8 @@ def test_a_field_of_several_kinds_is_text():
     record(64, 2, varied={"x": 2**70}),
   ]
   assert read(trials)["varied.x"].to_pylist() == ["1", '"many"', str(2**70)]
+  huge = [record(64, varied={"x": 2**70}), record(64, 1, varied={"x": 1})]
+  assert read(huge)["varied.x"].to_pylist() == [float(2**70), 1.0]
   numbers = [record(64, varied={"x": 1}), record(64, 1, varied={"x": 0.5})]
   assert read(numbers)["varied.x"].to_pylist() == [1.0, 0.5]
 
