@@ -29,7 +29,7 @@ import yaml
 from jaxpower import sweep as sweeps
 from jaxpower.config import Sweep
 from jaxpower.folder import record_files
-from jaxpower.records import TrialRecord
+from jaxpower.records import TrialRecord, to_json
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "cluster.md"
@@ -119,8 +119,8 @@ def ray(place: pathlib.Path) -> dict[str, Any]:
   exec(compile(text, str(PAGE), "exec"), names)
   returned: list[TrialRecord] = names["records"]
   facts = found_in(folder)
-  written = record_files.read(folder).newest
-  same = {r.trial_id: r for r in returned} == written
+  written = record_files.read(folder).newest.values()
+  same = sorted(map(to_json, returned)) == sorted(map(to_json, written))
   return facts | {
     "ray": library.__version__,
     "returned_as_written": same,

@@ -17,8 +17,8 @@ A quotation that is copied by hand goes stale. So two kinds are written here:
     <!-- export: FORMAT FOLDER --given=... -->
     <!-- export: FORMAT FOLDER, 2 lines -->
 
-  what `jaxpower export` prints, whole or its first lines; and the picture that
-  README.md shows.
+  what `jaxpower export` prints, whole or its first lines; and the pictures that
+  README.md and docs/report.md show.
 
 Run it after a change of a default or a fixed list, of a network or an update
 rule, of the report's words or a committed record; a test fails until then.
@@ -30,7 +30,6 @@ import itertools
 import json
 import pathlib
 import re
-import tempfile
 import textwrap
 from collections.abc import Iterable
 
@@ -40,13 +39,22 @@ from jaxpower.cli import main as main_command
 from jaxpower.cli import report
 from jaxpower.config import FRAMEWORKS, OPTIMIZERS
 from jaxpower.plan.checks import CHOICES
+from jaxpower.report.render import figures
+from jaxpower.report.render.figure_style import WIDE
 
 ROOT = pathlib.Path(__file__).parent.parent
 RUNS = ROOT / "benchmarks" / "regimes_cpu"
 CONFIG_PAGE = ROOT / "docs" / "config.md"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-PICTURE = ROOT / "docs" / "images" / "batch_cpu.png"
-PICTURE_OF = "batch_ten_seeds"
+IMAGES = ROOT / "docs" / "images"
+# Pictures of the pages: which figure, of which folder.
+PICTURES = {
+  "batch_cpu.png": ("batch_ten_seeds", "cost"),
+  "heat_map.png": ("batch_learning_rate_five_seeds", "heat_map"),
+  "phases.png": ("batch_learning_rate_five_seeds", "phases"),
+  "frameworks.png": ("frameworks_ten_seeds", "frameworks"),
+  "break_even.png": ("transfer", "break_even"),
+}
 
 MARKER = re.compile(r"^<!-- (?:report|export): (.*?) -->$", re.MULTILINE)
 MARKED_BLOCK = re.compile(
@@ -69,14 +77,20 @@ KINDS = {
 
 
 def main() -> None:
-  """Rewrites the pages and the picture in place."""
+  """Rewrites the pages and the pictures in place."""
   for page in PAGES:
     page.write_text(with_reports(page.read_text()))
   CONFIG_PAGE.write_text(with_fields(CONFIG_PAGE.read_text()))
-  with tempfile.TemporaryDirectory() as folder:
-    printed(PICTURE_OF, out=folder)
-    picture = pathlib.Path(folder) / "cost.png"
-    PICTURE.write_bytes(picture.read_bytes())
+  for name, (folder, figure) in PICTURES.items():
+    (IMAGES / name).write_bytes(picture(folder, figure))
+
+
+def picture(folder: str, name: str) -> bytes:
+  """Draws one figure of a folder's report, as PNG."""
+  run = report.read(RUNS / folder)
+  made = report.make(run.newest, run.sweep, None, run.found.records)
+  (figure,) = (f for s in made.sections for f in s.figures if f.name == name)
+  return figures.render(figures.drawing(figure, WIDE), "png")
 
 
 # Reports
@@ -118,14 +132,11 @@ def quotation(marker: str) -> str:
   return "".join(f"{line}\n" for line in wrapped)
 
 
-def printed(folder: str, out: str | None = None) -> str:
-  """Returns what the report of a folder prints; raises ValueError if none.
-
-  With `out` its page, figures and tables are written to that folder, too.
-  """
+def printed(folder: str) -> str:
+  """Returns what the report of a folder prints; raises ValueError if none."""
   text = io.StringIO()
   with contextlib.redirect_stdout(text):
-    code = report.main([str(RUNS / folder)], out=out)
+    code = report.main([str(RUNS / folder)])
   if code:
     raise ValueError(f"there is no report of {folder!r}")
   return text.getvalue()

@@ -53,6 +53,24 @@ def test_a_config_is_named_by_its_experiment_or_its_file(
   assert experiments.config_of(text) == config.format(experiments.FOLDER)
 
 
+@pytest.mark.parametrize(
+  ("words", "found"),
+  [
+    (["batch:quick", "--out=a"], (0, "batch:quick")),
+    (["--meter=estimate", "batch"], (1, "batch")),
+    (["--out", "a", "batch", "--dry-run"], (2, "batch")),
+    (["--dry-run", "mine.py:quick"], (1, "mine.py:quick")),
+    (["--config=a.py", "x"], None),
+    (["-config", "a.py"], None),
+    (["--dry-run"], None),
+  ],
+)
+def test_an_experiment_is_named_anywhere_among_flags(
+  words: list[str], found: tuple[int, str] | None
+) -> None:
+  assert sweeps._place_of_name(words) == found
+
+
 def test_a_wrong_name_proposes_the_nearest(
   capsys: pytest.CaptureFixture[str],
 ) -> None:

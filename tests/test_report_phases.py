@@ -21,7 +21,9 @@ def test_all_trials_are_told_by_phase_the_largest_first():
     trial(128, 0, compile=0.0, train=99.0, eval=1.0),
   ]
   (section,) = answer(compare_all(trials), Given())
-  assert section.lead == ("3 trials took 1.00 kJ: train 70 % and compile 30 %.")
+  assert section.lines[0] == (
+    "3 trials took 1.00 kJ: train 70 % and compile 30 %."
+  )
   (figure,) = section.figures
   (chart,) = figure.panels
   assert isinstance(chart, Stacks)
@@ -33,7 +35,7 @@ def test_all_trials_are_told_by_phase_the_largest_first():
 def test_modelled_joules_are_called_estimated():
   trials = seeds(64, 200, 210, estimated=True, meter=CPU)
   (section,) = answer(compare_all(trials), Given())
-  assert "J estimated: " in section.lead
+  assert "J estimated: " in section.lines[0]
   assert "estimated energy" in section.figures[0].caption
 
 
@@ -44,7 +46,7 @@ def test_unknown_is_not_zero():
   assert found.joules == ({"train": 200.0, "eval": None},)
   assert found.unknown == 1
   (section,) = answer(compare_all(trials), Given())
-  assert "as far as known (1 in part unknown)" in section.lead
+  assert "as far as known (1 in part unknown)" in section.lines[0]
 
 
 def test_nothing_known_is_no_section():

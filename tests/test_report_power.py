@@ -45,7 +45,7 @@ def test_the_median_trial_of_the_cheapest_setting_is_shown(tmp_path):
     written(tmp_path, trial.trial_id)
   (section,) = answer(compared, Given(timelines=find([tmp_path])))
   # 480 J in the 4 s of training; what is unknown is not told.
-  assert section.lead == "Batch 64, seed 1 drew 120 W by GPU-1 in training."
+  assert section.lines[0] == "Batch 64, seed 1 drew 120 W by GPU-1 in training."
   (chart,) = section.figures[0].panels
   assert isinstance(chart, Power)
   assert chart.title == "Batch 64, seed 1"

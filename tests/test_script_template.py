@@ -105,6 +105,10 @@ def test_a_field_that_changes_nothing_is_not_varied() -> None:
   )
   with pytest.raises(ConfigError, match=r"does not name \{batch_size\}"):
     expand(sweep)
+  sweep.command = f"{SCRIPT} {{batch_siz}}"
+  with pytest.raises(ConfigError, match=r"it names \{batch_siz\}, which is no"):
+    expand(sweep)
+  sweep.command = SCRIPT
   # What the sweep itself looks at needs no name.
   sweep.vary = {"target_accuracy": (0.5, 0.6)}
   assert len(expand(sweep)) == 6

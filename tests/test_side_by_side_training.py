@@ -75,7 +75,8 @@ def test_at_once_is_as_one_by_one_with_a_board_killed(
     in_turn = sweep.execute(sweep.plan(SWEEP, tmp_path / "in_turn"))
   assert len(at_once) == len(in_turn) == 8
   assert list(map(results, at_once)) == list(map(results, in_turn))
-  assert any(f"{victim} is lost: CUDA_ERROR_NO_DEVICE" in line for line in told)
+  lost = [line for line in told if f"{victim} is lost: " in line]
+  assert lost and "CUDA_ERROR_NO_DEVICE" in lost[0], told
   boards = set()
   for record in (*at_once, *in_turn):
     (device,) = record.provenance["devices"]

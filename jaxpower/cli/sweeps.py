@@ -5,6 +5,7 @@ needs them is imported here, when a command is called and no sooner.
 """
 
 import importlib.util
+import re
 import sys
 from collections.abc import Sequence
 
@@ -68,15 +69,29 @@ def _run(name: str, arguments: Sequence[str]) -> int:
   """Runs an experiment by its name, or a file; flags are those of a config."""
   from jaxpower.cli import run
 
-  config = []
-  if arguments and not arguments[0].startswith("-"):
+  arguments = list(arguments)
+  if place := _place_of_name(arguments):
     try:
-      config = [f"--config={experiments.config_of(arguments[0])}"]
+      config = f"--config={experiments.config_of(place[1])}"
     except ConfigError as error:
       return _refuse(name, str(error))
-    arguments = arguments[1:]
+    arguments[place[0]] = config
   text = run.HELP.format(command=name) + BY_NAME.format(command=name)
-  return run.main([name, *config, *arguments], text)
+  return run.main([name, *arguments], text)
+
+
+def _place_of_name(arguments: Sequence[str]) -> tuple[int, str] | None:
+  """Finds the name of an experiment, or a file, among flags; and its place.
+
+  A word after a flag without `=` may be the flag's value, and is taken where
+  there is no other. None without a word, or where --config is given.
+  """
+  if any(re.match(r"--?config(=|$)", word) for word in arguments):
+    return None
+  words = [(n, w) for n, w in enumerate(arguments) if not w.startswith("-")]
+  flags = (re.match(r"-[^=]*$", before) for before in ["", *arguments])
+  may_be_values = [n for n, flag in enumerate(flags) if flag]
+  return min(words, key=lambda word: word[0] in may_be_values, default=None)
 
 
 def _installed(module: str) -> bool:

@@ -230,7 +230,9 @@ def _verdicts(compared: Compared) -> list[str]:
     for verdict in cheapest.find(compared)
   )
   return [
-    f"{section.title}: {section.lead}" if section.title else section.lead
+    " ".join(
+      (f"{section.title}: " * bool(section.title) + section.lead, *section.sure)
+    )
     for section in sections
     if section.lead
   ]

@@ -116,15 +116,19 @@ def search_path(variables: Mapping[str, str]) -> str:
 def check_varied(trial: Trial, vary: Mapping[str, Any]) -> None:
   """Raises ConfigError where a field is varied that changes nothing.
 
-  Its trials would be the same command, told as different settings.
+  Its trials would be the same command, told as different settings. A slip in
+  one of the command's names may be why.
   """
   named = names_of(trial)
+  unknown_names = named.difference(field_types(trial), FOLDERS)
   for path in vary:
     parts = any(name.startswith(f"{path}.") for name in named)
     if path not in named and path not in OURS and not parts:
+      near = difflib.get_close_matches(path, unknown_names, n=1)
+      slip = f"; it names {{{near[0]}}}, which is no field" if near else ""
       raise ConfigError(
         f"the command does not name {{{path}}}, so that it would change"
-        " nothing",
+        f" nothing{slip}",
         field=f"vary.{path}",
       )
 

@@ -111,8 +111,7 @@ def tell(found: Sequence[Phases]) -> Section:
   charts = tuple(map(chart, found))
   return Section(
     title=TITLE,
-    lead=_sentence(found[0]) if len(found) == 1 else "",
-    lines=tuple(map(_sentence, found)) if len(found) > 1 else (),
+    lines=tuple(map(_sentence, found)),
     figures=(Figure("phases", charts, caption),),
   )
 

@@ -109,12 +109,7 @@ def tell(found: Sequence[Course]) -> Section:
   charts = [chart(course) for course in found if course.timeline]
   return Section(
     title=TITLE,
-    lead=" ".join(filter(None, map(_sentence, found))),
-    lines=tuple(
-      f"A timeline could not be read: {course.problem}"
-      for course in found
-      if course.problem
-    ),
+    lines=tuple(filter(None, map(_sentence, found))),
     figures=(Figure("power", charts, CAPTION),) if charts else (),
   )
 
@@ -125,6 +120,8 @@ def _name(course: Course) -> str:
 
 
 def _sentence(course: Course) -> str:
+  if course.problem:
+    return f"A timeline could not be read: {course.problem}"
   means = train_watts(course.trial)
   if course.timeline is None or not means:
     return ""
