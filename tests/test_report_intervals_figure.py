@@ -85,3 +85,13 @@ def test_rows_are_read_from_the_top():
   axes = axes_of(RATIOS)
   assert [t.get_text() for t in axes.get_yticklabels()] == [*RATIOS.rows]
   assert axes.get_ylim() == (1.5, -0.5)
+
+
+def test_a_phone_has_room_for_many_long_names_of_series():
+  names = tuple(f"a system of a long name, number {n}" for n in range(12))
+  many = dataclasses.replace(RATIOS, series=names)
+  figure = intervals([many], width=NARROW)
+  figure.canvas.draw()  # a warning is an error: no axes of no height
+  (axes,) = figure.axes
+  rows = axes.get_window_extent().height / figure.dpi
+  assert rows > 1  # inch

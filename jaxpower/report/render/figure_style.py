@@ -1,5 +1,6 @@
 """What all figures share: colours, axes of energy, faint grids."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -57,6 +58,7 @@ SHORT_LABEL, MOST_SHORT = 11, 3  # characters of which so many stand in a line
 LEAST_FIELDS, FIELDS_OF_ROW = 14, 4
 BELOW = -0.24  # of the height of a panel, to below the name of its axis; chosen
 ENTRY_HEIGHT = 0.3  # inches of an entry of two lines below a panel
+LEGEND_HEIGHT = 0.18  # inches of a line of a legend above all panels
 LINE_HEIGHT = 0.15  # inches that a second line adds to a row
 
 
@@ -156,13 +158,22 @@ def heading(axes: "Axes", text: str, line: int = LONGEST_HEADING) -> None:
 def legend(
   figure: "Figure", handles: Sequence["Artist"], width: float, columns: int = 0
 ) -> None:
-  """Explains what is drawn above all panels; narrow, in short lines."""
-  short = all(len(str(handle.get_label())) <= SHORT_LABEL for handle in handles)
+  """Explains what is drawn above all panels; narrow, in short lines.
+
+  The figure grows by the lines after the first, so that panels keep theirs.
+  """
+  names = [str(handle.get_label()) for handle in handles]
+  short = all(len(name) <= SHORT_LABEL for name in names)
   narrow = MOST_SHORT if short else 1
+  in_line = max(1, (columns or len(names)) if is_wide(width) else narrow)
+  breaks = max((name.count("\n") for name in names), default=0)
+  lines = math.ceil(len(names) / in_line) * (1 + breaks)
+  grown = figure.get_figheight() + LEGEND_HEIGHT * max(0, lines - 1)
+  figure.set_figheight(grown)
   figure.legend(
     handles=[*handles],
     loc="outside upper left",
-    ncols=(columns or len(handles)) if is_wide(width) else narrow,
+    ncols=in_line,
     fontsize=8,
     frameon=False,
     labelcolor=INK,

@@ -8,7 +8,6 @@ from jaxpower.report.render.figure_style import (
   AS_IS,
   COLORS,
   INK,
-  MOST_SHORT,
   PHASES,
   WIDE,
   heading,
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
 
 ROW_HEIGHT = 0.36  # inches of a bar
 MARGIN_HEIGHT = 1.15  # inches of axis, heading and legend
-LEGEND_COLUMNS = {True: 7, False: MOST_SHORT}  # wide and narrow
-LEGEND_HEIGHT = 0.18  # inches of a line of it
+MOST_COLUMNS = 7  # parts in a line of the legend
 # Of the longest bar, wide and narrow: a smaller part has no number in it.
 LEAST_LABEL = {True: 0.09, False: 0.2}
 
@@ -47,13 +45,10 @@ def stacks(charts: Sequence[Stacks], width: float = WIDE) -> "Figure":
     MARGIN_HEIGHT + height_of(names_of(chart, width), width, ROW_HEIGHT)
     for chart in charts
   ]
-  drawn = _drawn(charts)
-  lines = -(-len(drawn) // LEGEND_COLUMNS[is_wide(width)])
-  heights[0] += LEGEND_HEIGHT * max(0, lines - 1)
   figure, all_axes = panels(len(charts), width, heights)
   for axes, chart in zip(all_axes, charts, strict=False):
     _panel(axes, chart, width)
-  _legend(figure, drawn, width)
+  _legend(figure, _drawn(charts), width)
   return figure
 
 
@@ -130,6 +125,4 @@ def _legend(figure: "Figure", drawn: Mapping[str, str], width: float) -> None:
   from matplotlib.patches import Patch
 
   handles = [Patch(color=color, label=part) for part, color in drawn.items()]
-  legend(
-    figure, handles, width, columns=min(LEGEND_COLUMNS[True], len(handles))
-  )
+  legend(figure, handles, width, columns=min(MOST_COLUMNS, len(handles)))
