@@ -66,7 +66,8 @@ class Task:
 
   Programs that no trial of the worker compiled are compiled `compile_repeats`
   times; a checkpoint is written every `checkpoint_minutes`. So many trials as
-  `at_once` run on this machine, this one on cores of its own if `own_cores`. A
+  `at_once` run on this machine, this one on cores of its own if `own_cores`;
+  where it uses some of its cores only, there are `cores` (0: it uses all). A
   command is ended after `timeout_seconds`; 0: never.
   """
 
@@ -77,6 +78,7 @@ class Task:
   checkpoint_minutes: float = Sweep.checkpoint_minutes
   at_once: int = 1
   own_cores: bool = False
+  cores: int = 0
   timeout_seconds: float = 0.0
 
 

@@ -76,3 +76,17 @@ def test_a_monitor_divides_what_it_opened() -> None:
   assert domain["assumptions"]["idle_watts_per_core"] == pytest.approx(
     alone.idle_watts_per_core / 2
   )
+
+
+def test_idle_cores_that_a_job_leaves_unused_are_its_own() -> None:
+  whole = EstimateSource()
+  (wide,) = divided([whole], at_once=1, cores=7)
+  assert isinstance(wide, EstimateSource)
+  assert wide.model.cores == 7
+  (part,) = divided([whole], at_once=2, cores=7)
+  assert isinstance(part, EstimateSource)
+  assert (part.model.cores, part.model.idle_watts_per_core) == (
+    7,
+    whole.model.idle_watts_per_core / 2,
+  )
+  assert divided([whole], at_once=1, cores=usable_cores()) == [whole]

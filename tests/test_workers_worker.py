@@ -252,6 +252,10 @@ def test_a_trial_of_other_cores_has_another_worker(
     refused = finish(worker, most, tmp_path)
   usable = len(os.sched_getaffinity(0))
   assert narrow.numerics["cores"] == 1
+  # Of one machine, whose idle cores all of its trials pay for.
+  assert narrow.provenance["cpus_usable"] == usable
+  (domain,) = narrow.meter["domains"]
+  assert domain["assumptions"]["cores"] == usable
   assert all_cores.numerics["cores"] == usable
   assert all_cores.batch_size_per_device == EASY.batch_size
   divided = all_cores.numerics.get("batch_divided_over_cores")

@@ -52,7 +52,8 @@ class Monitor:
   sensors' ticks. `estimate_of` says whose CPU time a CPU model counts, of this
   "process" or of the "machine". `at_once` says how many trials the machine runs
   at once: what they share is divided among them (`power.shared`); `own_cores`
-  that each has cores of its own.
+  that each has cores of its own; `cores` how many idle ones the CPU model
+  counts (0: those that this process may run on).
 
   A monitor is entered once. Raises MeterError when a meter asked for by name
   cannot be read, or a GPU is not there.
@@ -68,6 +69,7 @@ class Monitor:
     estimate_of: Whose = "process",
     at_once: int = 1,
     own_cores: bool = False,
+    cores: int = 0,
   ):
     if interval_seconds is not None and not 0 < interval_seconds < math.inf:
       raise ValueError(f"interval_seconds must be above 0: {interval_seconds}")
@@ -77,7 +79,7 @@ class Monitor:
     else:
       self._opened = Meter(list(meter))
       self.meter = "given"
-    sources = divided(self._opened.sources, at_once, own_cores)
+    sources = divided(self._opened.sources, at_once, own_cores, cores)
     self._opened.sources = sources
     self.idle_watts: dict[str, float] = {}
     self._wait = wait

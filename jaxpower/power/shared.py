@@ -54,7 +54,10 @@ class SharedSource:
 
 
 def divided(
-  sources: Sequence[Source], at_once: int, own_cores: bool = False
+  sources: Sequence[Source],
+  at_once: int,
+  own_cores: bool = False,
+  cores: int = 0,
 ) -> list[Source]:
   """Divides what of some sources is shared by so many trials at once.
 
@@ -62,8 +65,20 @@ def divided(
     sources: Open sources.
     at_once: How many trials run on the machine at once.
     own_cores: Whether this process has its cores to itself.
+    cores: How many idle cores the CPU model counts; 0: as many as this process
+      may run on. A job that uses some of its cores has the others all the same.
   """
-  return [_of_one(source, at_once, own_cores) for source in sources]
+  found = [_of_cores(source, cores) for source in sources]
+  return [_of_one(source, at_once, own_cores) for source in found]
+
+
+def _of_cores(source: Source, cores: int) -> Source:
+  if isinstance(source, EstimateSource) and cores not in (
+    0,
+    source.model.cores,
+  ):
+    return EstimateSource(replace(source.model, cores=cores), source.whose)
+  return source
 
 
 def _of_one(source: Source, at_once: int, own_cores: bool) -> Source:

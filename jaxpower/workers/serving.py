@@ -284,7 +284,7 @@ class Host:
       sender.send(Progress(phase=PREPARE))
       self._wing.prepare_compiler(self._framework)
       self._prepared = True
-    origin = self._origin
+    origin = _on_cores(self._origin, task)
     if self._hosts is not None:
       assert self._part is not None
       if self._framework != "jax":
@@ -295,7 +295,7 @@ class Host:
     # Set before the meter looks at the cards, and put back after it.
     with (
       board_settings.applied(asked, gpus) as facts,
-      self._monitor(task.trial, task.at_once, task.own_cores) as monitor,
+      self._monitor(task.trial, *_shares(task)) as monitor,
     ):
       record = trial.run(
         task.trial,
@@ -314,7 +314,11 @@ class Host:
     return _with_settings(record, asked, facts) if asked else record
 
   def _monitor(
-    self, metered: Trial, at_once: int = 1, own_cores: bool = False
+    self,
+    metered: Trial,
+    at_once: int = 1,
+    own_cores: bool = False,
+    cores: int = 0,
   ) -> Any:
     from jaxpower import billing
     from jaxpower.power import Monitor
@@ -328,6 +332,7 @@ class Host:
       gpus=gpus,
       at_once=at_once,
       own_cores=own_cores,
+      cores=cores,
     )
 
 
@@ -357,22 +362,38 @@ class CommandHost(Host):
     from jaxpower.script import run
 
     trial = task.trial
-    with self._monitor(trial, task.at_once, task.own_cores) as monitor:
+    with self._monitor(trial, *_shares(task)) as monitor:
       return run.run(
         task,
         monitor=monitor,
-        provenance=self._origin,
+        provenance=_on_cores(self._origin, task),
         tell=sender.send,
         stop=orders.stop.is_set,
       )
 
   def _monitor(
-    self, metered: Trial, at_once: int = 1, own_cores: bool = False
+    self,
+    metered: Trial,
+    at_once: int = 1,
+    own_cores: bool = False,
+    cores: int = 0,
   ) -> Any:
     from jaxpower.power import Monitor
 
     del metered  # which GPUs it uses is seen when it runs
-    return Monitor(self._meter, at_once=at_once, own_cores=own_cores)
+    return Monitor(
+      self._meter, at_once=at_once, own_cores=own_cores, cores=cores
+    )
+
+
+def _shares(task: Task) -> tuple[int, bool, int]:
+  """Returns what a trial has of the machine's parts that others share."""
+  return task.at_once, task.own_cores, task.cores
+
+
+def _on_cores(origin: dict[str, Any], task: Task) -> dict[str, Any]:
+  """Tells as usable the cores that a trial might have used, were it to."""
+  return origin | {"cpus_usable": task.cores} if task.cores else origin
 
 
 def _with_settings(

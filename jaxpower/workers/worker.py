@@ -252,6 +252,7 @@ class Worker:
       checkpoint_minutes,
       at_once=self._place.at_once,
       own_cores=bool(self._place.cores),
+      cores=self._place.cores_usable if trial.cores else 0,
       timeout_seconds=timeout_seconds,
     )
     started = read_clocks()
