@@ -103,7 +103,9 @@ def split_of(trial: Trial) -> tuple[Any, ...]:
   parts = []
   for part in (sets.train, sets.evaluated["test"]):
     inputs = np.asarray(part["input"][:])
-    if inputs.dtype != np.int32 and sets.facts.kind != "tokens":
+    if sets.facts.kind == "tokens":
+      inputs = inputs.astype(np.int32)
+    else:
       inputs = (inputs.astype(np.float32) - sets.mean) / sets.std
     parts += [inputs, np.asarray(part["label"][:], np.int32)]
   return (*parts, sets.facts)
