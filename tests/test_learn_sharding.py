@@ -26,7 +26,7 @@ from jaxpower.learn.devices import (
   taken,
 )
 from jaxpower.learn.placement import Placed
-from jaxpower.learn.programs import Programs, _compile_resident
+from jaxpower.learn.programs import Programs, _call_by_step, _compile_resident
 from jaxpower.learn.segment import order_of
 from jaxpower.learn.state import TrainState, fresh_state
 
@@ -87,7 +87,9 @@ def updates(
   """Losses, last state and program of some updates, evaluation left out."""
   placed = placed_of(trial)
   program = _compile_resident(placed.spec)
-  programs = Programs(program, evaluate=unused, workspace_bytes=0)
+  by_step = placed.spec.program == "step"
+  train = functools.partial(_call_by_step, program) if by_step else program
+  programs = Programs(train, evaluate=unused, workspace_bytes=0)
   state, losses = fresh_state(placed.spec, trial.seed), []
   for number in range(steps):
     state, loss, _ = wing.train(programs, state, placed, number)
@@ -274,7 +276,7 @@ def test_where_a_set_lies(
   parts = sets.train, sets.test
   size = sum(p[n].nbytes for p in parts for n in ("input", "label"))
   memory = None if room is None else int(room * size)
-  monkeypatch.setattr(placement, "memory_bytes", lambda _: memory)
+  monkeypatch.setattr(placement, "memory_bytes", lambda *_: memory)
   placed = placed_of(trial_of("cnn", devices=DEVICES, data_sharding=asked))
   assert bool(placed.host) == streamed
   assert placed.spec.data_divided == divided

@@ -100,7 +100,7 @@ def test_a_plan_hashes_a_trial_few_times(
     hashed.append(facts["seed"])
     return real(facts, *kind)
 
-  monkeypatch.setattr(config, "id_of", counting)
+  monkeypatch.setattr(config.stored, "id_of", counting)
   monkeypatch.setattr(records, "id_of", counting)
   planned = sweep.plan(asked(seeds=6), tmp_path)
   assert (len(planned.ids), len(planned.left)) == (12, 2)

@@ -269,7 +269,7 @@ def test_a_trial_runs_on_cards_set_as_it_asks_and_its_record_says_so(
   monkeypatch.setattr(trial, "run", run)
   host: Any = object.__new__(serving.Host)
   host._prepared, host._meter, host._cache, host._origin = True, "nvml", {}, {}
-  host._hosts = None
+  host._hosts, host._idle = None, None
   host._wing = types.SimpleNamespace(wait=lambda values: values)
   nobody: Any = types.SimpleNamespace(
     send=None, stop=types.SimpleNamespace(is_set=None)

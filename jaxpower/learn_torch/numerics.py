@@ -34,8 +34,6 @@ def numerics_of(
     if compiled
     else "an operation",
   }
-  if not gpu:
-    numerics["threads"] = torch.get_num_threads()
   if network_of(trial.model.name).batch_norm:
     part = "micro-batch" if spec.accumulation > 1 else "global batch"
     if spec.devices > 1 and spec.batch_norm == "device":
