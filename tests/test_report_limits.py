@@ -173,6 +173,9 @@ def test_a_batch_over_several_devices_is_not_in_pieces():
   assert not pieces([trial(64, numerics=numerics, provenance=provenance)])
   assert pieces([trial(128, numerics=numerics, provenance=provenance)])
   assert not pieces([trial(64)])
+  over_cores = {"micro_batch": 32, "batch_divided_over_cores": 2}
+  assert not pieces([trial(64, numerics=over_cores)])
+  assert pieces([trial(128, numerics=over_cores)])
 
 
 def test_looks_are_counted_on_the_curve():

@@ -10,7 +10,7 @@ import pytest
 from test_sweep import InstantWorker, asked, content
 
 from jaxpower import config, records, sweep
-from jaxpower.config import ConfigError, to_dict
+from jaxpower.config import ConfigError, stored, to_dict
 from jaxpower.folder import record_files, sweep_file
 from jaxpower.workers import worker
 
@@ -100,7 +100,7 @@ def test_a_plan_hashes_a_trial_few_times(
     hashed.append(facts["seed"])
     return real(facts, *kind)
 
-  monkeypatch.setattr(config.stored, "id_of", counting)
+  monkeypatch.setattr(stored, "id_of", counting)
   monkeypatch.setattr(records, "id_of", counting)
   planned = sweep.plan(asked(seeds=6), tmp_path)
   assert (len(planned.ids), len(planned.left)) == (12, 2)

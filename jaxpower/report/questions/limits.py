@@ -281,13 +281,15 @@ def one_rate(records: Iterable[TrialRecord]) -> float | None:
 def pieces(records: Iterable[TrialRecord]) -> tuple[Pieces, ...]:
   """Lists batch sizes that were computed in pieces.
 
-  A batch divided over devices, each of which takes its part whole, is not.
+  A batch divided over devices or cores, each of which takes its part whole, is
+  not.
   """
   sizes: dict[int, list[int | None]] = {}
   for record in records:
     batch = record.config.get("batch_size")
     piece = record.numerics.get("micro_batch")
     devices = len(record.provenance.get("devices") or ()) or 1
+    devices *= record.numerics.get("batch_divided_over_cores", 1)
     if batch and piece:
       in_pieces = piece * devices < batch
       sizes.setdefault(batch, []).append(piece if in_pieces else None)
