@@ -154,9 +154,9 @@ def test_transfer_takes_features_once():
 @pytest.mark.parametrize(
   "words",
   [
-    "epoch_program.py:quick",
+    pytest.param("epoch_program.py:quick", marks=pytest.mark.proof),
     "learning_rate.py:quick,data=imu",
-    "transfer.py:quick",
+    pytest.param("transfer.py:quick", marks=pytest.mark.proof),
   ],
 )
 def test_a_quick_form_trains(

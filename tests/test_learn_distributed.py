@@ -122,7 +122,7 @@ def test_a_killed_process_costs_one_trial(
   "trial",
   [
     pytest.param(ONE, id="cnn"),
-    pytest.param(ATTENTION, id="vit", marks=pytest.mark.slow),
+    pytest.param(ATTENTION, id="vit", marks=pytest.mark.proof),
   ],
 )
 def test_two_processes_train_as_one(

@@ -57,7 +57,10 @@ def trained(
   "changes",
   [
     {"devices": 4},
-    {"model": Model(name="resnet18", width=0.05, depth=0.5)},
+    pytest.param(
+      {"model": Model(name="resnet18", width=0.05, depth=0.5)},
+      marks=pytest.mark.slow,
+    ),
     {"program": "step", "accumulation": 2, "precision": "bfloat16"},
   ],
   ids=["on four devices", "resnet18", "by step in bfloat16"],

@@ -76,7 +76,11 @@ def backbone(folder: pathlib.Path, model: Model) -> pathlib.Path:
   return folder / "backbone"
 
 
-@pytest.mark.parametrize("model", [Model(width=0.25), RESNET], ids=str)
+@pytest.mark.parametrize(
+  "model",
+  [Model(width=0.25), pytest.param(RESNET, marks=pytest.mark.proof)],
+  ids=str,
+)
 def test_a_head_on_features_learns_the_same_in_both_wings(
   model: Model, tmp_path: pathlib.Path
 ) -> None:
