@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxpower.accounting import sum_or_none
 from jaxpower.config import Trial
 from jaxpower.records import TrialRecord
 
@@ -256,8 +257,8 @@ def parts_of(record: TrialRecord) -> np.ndarray | None:
 def _joules_parts(record: TrialRecord, budget: float) -> np.ndarray:
   """Parts the joules of a trial, in every other place; NaN where unknown."""
   joules = record.joules_by_phase
-  preparing = _sum(joules.get(phase, 0.0) for phase in PREPARING)
-  growing = _sum(joules.get(phase, 0.0) for phase in GROWING)
+  preparing = sum_or_none(joules.get(phase, 0.0) for phase in PREPARING)
+  growing = sum_or_none(joules.get(phase, 0.0) for phase in GROWING)
   whole = joules_of(record)
   if whole is None or preparing is None or growing is None:
     return np.array([0.0, math.nan] * 3)
@@ -268,15 +269,10 @@ def _joules_parts(record: TrialRecord, budget: float) -> np.ndarray:
 def joules_of(record: TrialRecord) -> float | None:
   """Adds up the joules of all phases of a trial; None where one is unknown."""
   return (
-    _sum(record.joules_by_phase.values()) if record.joules_by_phase else None
+    sum_or_none(record.joules_by_phase.values())
+    if record.joules_by_phase
+    else None
   )
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-  known = list(values)
-  if any(value is None for value in known):
-    return None
-  return math.fsum(value for value in known if value is not None)
 
 
 def _cost(values: np.ndarray) -> Cost:

@@ -13,7 +13,7 @@ from jaxpower.config import Trial
 from jaxpower.records import TrialRecord
 
 PHASE = "idle"
-LASTS_SECONDS = 60.0  # chosen: issue 19's "once a minute"
+LASTS_SECONDS = 60.0  # chosen
 
 
 @dataclasses.dataclass(frozen=True)

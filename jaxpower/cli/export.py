@@ -8,7 +8,6 @@ exported twice would be there twice.
 import datetime as dt
 import importlib
 import importlib.util
-import os
 import pathlib
 import shutil
 import sys
@@ -21,6 +20,7 @@ from jaxpower.cli.output import attempt, say
 from jaxpower.cli.paths import path as path_of
 from jaxpower.config import ConfigError, unknown
 from jaxpower.export import ExportError, bibtex
+from jaxpower.folder import durable
 from jaxpower.wording import on_one_line
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ def _write(
   from jaxpower.export.runs import runs
 
   if name == "parquet":
-    _replace(where, parquet.to_bytes(compared.records, version))
+    durable.replace(where, parquet.to_bytes(compared.records, version))
     return
   _make(name, where)
   try:
@@ -329,19 +329,7 @@ def _put(text: str, where: pathlib.Path | None) -> None:
   if where is None:
     attempt(sys.stdout, print, text, end="")
   else:
-    _replace(where, text.encode())
-
-
-def _replace(where: pathlib.Path, content: bytes) -> None:
-  """Writes a file whole or not at all."""
-  unfinished = where.with_name(f".{where.name}.{os.getpid()}")
-  try:
-    unfinished.write_bytes(content)
-    unfinished.replace(where)
-  except OSError as error:  # which names the unfinished file
-    raise OSError(error.errno, error.strerror, str(where)) from error
-  finally:
-    unfinished.unlink(missing_ok=True)
+    durable.replace(where, text.encode())
 
 
 def _remove(where: pathlib.Path) -> None:
