@@ -68,6 +68,7 @@ def test_a_short_sum_is_of_float32_whatever_the_arithmetic() -> None:
     inputs.astype(jnp.float32), kernel.astype(jnp.float32), (1, 1)
   )
   outputs = layers.convolve_shifted(inputs, kernel, (1, 1))
+  assert isinstance(outputs, jax.Array)
   assert outputs.dtype == jnp.bfloat16
   np.testing.assert_array_equal(outputs, exact.astype(jnp.bfloat16))
 

@@ -10,10 +10,10 @@ from flax import linen as nn
 
 from jaxpower.architectures import BATCH_NORM_EPSILON, BATCH_NORM_STEP
 
-# Products of an output value up to which a CPU adds them up one after the other:
-# a 3x3 window of a colour image. By that a first convolution of 16 features
-# took 0.2 to 0.5 of the time that patches took, of 64 features as long
-# (BUILD_NOTES.md); more was not measured.
+# Products of an output value up to which a CPU adds them up one after another:
+# those of a 3x3 window over a colour image. A first convolution of 16 features
+# took 0.2 to 0.5 of the time of patches so, one of 64 as long (BUILD_NOTES.md);
+# longer sums were not measured.
 FEW_PRODUCTS = 27
 
 
