@@ -103,7 +103,7 @@ def test_a_figure_has_its_caption_for_who_does_not_see_it(whole):
   assert captions == [
     ("caption-cost", "What"),
     ("caption-energy_accuracy", "Accuracy"),
-    ("caption-pareto", "Left"),
+    ("caption-pareto", "First"),
     ("caption-heat_map", "What"),
     ("caption-importance", "How"),
     ("caption-phases", "The"),

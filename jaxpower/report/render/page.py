@@ -15,7 +15,7 @@ from typing import Any
 from jaxpower.records import TrialRecord
 from jaxpower.report import cells, experiment
 from jaxpower.report.compare.comparison import Comparison
-from jaxpower.report.compare.costs import all_phases
+from jaxpower.report.compare.costs import all_phases, seen_in_part
 from jaxpower.report.compare.cpu_time import covers_server
 from jaxpower.report.findings import NOTHING_RECORDED, Report, Table
 from jaxpower.report.render.figures import Drawn
@@ -211,14 +211,16 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
   }
   reasons = dict.fromkeys(r for trial in trials for r in trial.reasons)
   warnings = dict.fromkeys(w for trial in trials for w in trial.warnings)
-  partial = sum(trial.partial for trial in trials)
+  partial, seen = seen_in_part(trials)
   return {
     **domains,
     "counted": f"the train phase until {_reached_at(trials)}; the notes of the"
     " table give it with compiling, with evaluation and without idle energy",
     "not counted": f"{_left_out(trials)} and everything outside the domains"
     " above",
-    "partly measured": f"{partial} of {len(trials)} trials" if partial else "",
+    "partly measured": f"{partial} of {count(seen, 'trial')}"
+    if partial
+    else "",
     "unknown": "; ".join(reasons),
     "warnings": "; ".join(warnings),
   }
