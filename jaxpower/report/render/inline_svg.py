@@ -101,6 +101,17 @@ def _walk(
     else:
       _walk(child, prefix, wanted, colors, as_is)
   _say_once(element)
+  _unwrap(element)
+
+
+def _unwrap(element: ET.Element) -> None:
+  """Puts what a group without attributes holds in the group's place."""
+  if any(child.tag == "g" and not child.attrib for child in element):
+    element[:] = [
+      part
+      for child in element
+      for part in (child if child.tag == "g" and not child.attrib else [child])
+    ]
 
 
 def _say_once(element: ET.Element) -> None:
