@@ -7,6 +7,7 @@ sliders; without it everything is there all the same.
 """
 
 import itertools
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -33,6 +34,7 @@ from jaxpower.wording import (
 MOST_VALUES = 3  # of one fact, named on the page; of more, their number
 MOST_TRIALS = 1_000  # on the page, which stays light; trials.csv has them all
 FEWEST_TO_CHOOSE = 3  # settings; of fewer a reader sees the best at a glance
+NUMBERS = re.compile(r"\d+(\.\d+)?")
 LONGEST_CELL = 40  # characters of a cell; of more, it may break into lines
 
 
@@ -221,9 +223,22 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
     "partly measured": f"{partial} of {count(seen, 'trial')}"
     if partial
     else "",
-    "unknown": "; ".join(reasons),
-    "warnings": "; ".join(warnings),
+    "unknown": "; ".join(_once(reasons)),
+    "warnings": "; ".join(_once(warnings)),
   }
+
+
+def _once(lines: Iterable[str]) -> list[str]:
+  """Says lines that differ in their numbers once, and how many more are so."""
+  alike: dict[str, list[str]] = {}
+  for line in lines:
+    # Records of any version say mend; a reader is told fix.
+    line = line.replace("; mend: ", "; fix: ")
+    alike.setdefault(NUMBERS.sub("#", line), []).append(line)
+  return [
+    first + (f" ({len(more)} more like it)" if more else "")
+    for first, *more in alike.values()
+  ]
 
 
 def _few(names: Iterable[str]) -> list[str]:
@@ -273,11 +288,16 @@ def _provenance(trials: Sequence[TrialRecord]) -> dict[str, str]:
       if item not in (None, "", [], {}):
         facts.setdefault(key, {})[_short(item)] = None
   return {
-    key.replace("_", " "): "; ".join(values)
+    _named(key): "; ".join(values)
     if len(values) <= MOST_VALUES
     else f"{len(values)} different values, see the records"
     for key, values in facts.items()
   }
+
+
+def _named(key: str) -> str:
+  """Names a fact; variables of the environment keep their own names."""
+  return key if key.startswith("environment ") else key.replace("_", " ")
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
