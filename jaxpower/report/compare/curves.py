@@ -1,4 +1,7 @@
-"""Curves of settings: the best median accuracy within so many joules."""
+"""Curves of settings: the best median accuracy within so many joules.
+
+And the accuracies of all trials of a setting after so many joules.
+"""
 
 import bisect
 import itertools
@@ -6,8 +9,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.costs import ran
+
+MOST_LOOKS = 200  # at the spread of a setting; chosen, a figure has 500 pixels
 
 
 @dataclass(frozen=True, order=True)
@@ -94,3 +101,46 @@ def front(points: Iterable[Point], sign: int) -> tuple[Point, ...]:
     elif (point.joules, point.other) == (front[-1].joules, front[-1].other):
       front.append(point)  # equal in both: neither beats the other
   return tuple(front)
+
+
+@dataclass(frozen=True)
+class Spread:
+  """The least and the most accuracy of several trials after so many joules."""
+
+  joules: tuple[float, ...]
+  low: tuple[float, ...]
+  high: tuple[float, ...]
+
+
+def spread(
+  curves: Sequence[Sequence[tuple[float, float]]], log: bool = False
+) -> Spread | None:
+  """Finds between which accuracies the trials of a setting lie.
+
+  From where all of them have been evaluated to the end of the longest: one that
+  ended keeps its last accuracy. Between two evaluations the accuracy is taken
+  to be on the line between them.
+
+  Args:
+    curves: Joules, rising, and accuracy of the evaluations of each trial.
+    log: Whether that line is one over the logarithm of joules, as it is drawn;
+      what cost nothing is left out then.
+
+  Returns None for fewer than two trials, or where they never overlap.
+  """
+  scale = np.log if log else np.asarray
+  known = [[p for p in c if p[0] > 0 or not log] for c in curves]
+  known = [curve for curve in known if curve]
+  if len(known) < 2:
+    return None
+  begin = max(curve[0][0] for curve in known)
+  at = sorted({joules for c in known for joules, _ in c if joules >= begin})
+  at = [*at[: -1 : math.ceil(len(at) / MOST_LOOKS)], at[-1]]
+  if len(at) < 2:
+    return None
+  accuracies = [
+    np.interp(scale(at), scale([x for x, _ in c]), [y for _, y in c])
+    for c in known
+  ]
+  low, high = np.min(accuracies, axis=0), np.max(accuracies, axis=0)
+  return Spread(tuple(at), tuple(low.tolist()), tuple(high.tolist()))
