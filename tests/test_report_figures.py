@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from report_records import GPU, curve, devices, record, seeds
 
 from jaxpower.records import from_json, to_json
@@ -29,10 +30,6 @@ def axes_of(records):
   return axes
 
 
-def xs(line) -> list[float]:
-  return np.asarray(line.get_xdata()).tolist()
-
-
 def ys(line) -> list[float]:
   return np.asarray(line.get_ydata()).tolist()
 
@@ -43,13 +40,31 @@ def legend_of(axes):
   return legend
 
 
+def curves(axes):
+  """The lines of trials: x and y of each, its colour, whether it is bold."""
+  return [
+    (np.asarray(segment), tuple(color), lines.get_linewidth()[0] > 2)
+    for lines in axes.collections
+    if isinstance(lines, LineCollection)
+    for segment, color in zip(
+      lines.get_segments(), lines.get_colors(), strict=True
+    )
+  ]
+
+
 def bold(axes):
-  return [line for line in axes.lines if line.get_linewidth() > 2]
+  return [points for points, _, is_bold in curves(axes) if is_bold]
+
+
+def mark(axes):
+  """The one mark in which a line ends: its filling and its outline."""
+  (marks,) = [c for c in axes.collections if not isinstance(c, LineCollection)]
+  return marks.get_facecolor()[0], marks.get_edgecolor()[0], marks.get_paths()
 
 
 def test_a_bold_line_per_setting_and_the_target():
   axes = axes_of(seeds(64, 204, 221, 212) + seeds(256, 390, 400, 420))
-  assert [max(xs(line)) for line in bold(axes)] == [212, 400]
+  assert [max(points[:, 0]) for points in bold(axes)] == [212, 400]
   dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
   assert [ys(line)[0] for line in dashed] == [80]
   legend = legend_of(axes)
@@ -72,24 +87,20 @@ def test_the_bold_line_is_the_trial_of_median_energy_misses_last():
 
 def test_of_many_trials_some_are_drawn_and_the_bold_ones_always(monkeypatch):
   trials = seeds(64, *range(100, 130)) + seeds(256, *range(200, 230))
-
-  def lines(axes):
-    return [line for line in axes.lines if len(xs(line)) > 2]
-
-  assert len(lines(axes_of(trials))) == 60
+  assert len(curves(axes_of(trials))) == 60
   monkeypatch.setattr(energy_accuracy_figure, "MOST_LINES", 20)
   axes = axes_of(trials)
-  assert 20 <= len(lines(axes)) <= 22
-  assert [max(xs(line)) for line in bold(axes)] == [114, 214]
+  assert 20 <= len(curves(axes)) <= 22
+  assert [max(points[:, 0]) for points in bold(axes)] == [114, 214]
 
 
 def test_a_miss_ends_in_an_open_point():
-  (line,) = axes_of([record(64, 0, 655, "missed")]).lines[1:2]
-  assert line.get_markerfacecolor() == "white"
-  (line,) = axes_of([record(64, 0, 212)]).lines[1:2]
-  assert line.get_markerfacecolor() != "white"
-  (line,) = axes_of([record(64, 0, 212, "diverged")]).lines[1:2]
-  assert line.get_marker() == "X"
+  missed, outline, circle = mark(axes_of([record(64, 0, 655, "missed")]))
+  assert tuple(missed) == (1, 1, 1, 1) != tuple(outline)
+  reached, outline, again = mark(axes_of([record(64, 0, 212)]))
+  assert tuple(reached) == tuple(outline) and len(again[0]) == len(circle[0])
+  *_, cross = mark(axes_of([record(64, 0, 212, "diverged")]))
+  assert len(cross[0]) != len(circle[0])
 
 
 def test_evaluations_without_a_number_are_left_out():
@@ -99,7 +110,7 @@ def test_evaluations_without_a_number_are_left_out():
   stored = from_json(to_json(trial))
   assert stored.curve[-1].accuracy is None
   for found in (trial, stored):
-    assert xs(bold(axes_of([found]))[0])[-1] == pytest.approx(0.9 * 212)
+    assert bold(axes_of([found]))[0][-1, 0] == pytest.approx(0.9 * 212)
 
 
 def test_open_points_are_explained():
@@ -129,7 +140,7 @@ def test_of_many_settings_the_cheapest_have_colours_of_their_own():
   axes = axes_of(many)
   texts = [t.get_text() for t in legend_of(axes).get_texts()]
   assert texts == [*map(str, range(170, 260, 10)), "16 others"]
-  assert len({line.get_color() for line in bold(axes)}) == 10
+  assert len({color for _, color, is_bold in curves(axes) if is_bold}) == 10
 
 
 def test_a_panel_per_comparison():
@@ -168,7 +179,7 @@ def test_large_energies_are_drawn_in_the_unit_of_the_table():
   axes = axes_of(seeds(64, 41_834.0))
   assert axes.get_xlabel() == "Kilojoules of training"
   assert axes.xaxis.get_major_formatter()(20_000.0) == "20"
-  assert xs(bold(axes)[0])[-1] == pytest.approx(41_834.0)
+  assert bold(axes)[0][-1, 0] == pytest.approx(41_834.0)
   short = record(64, 0, 12.3e6, curve=curve(12.3e6, 0.81)[5:])
   axes = axes_of([short])
   assert axes.get_xscale() == "linear"

@@ -50,7 +50,7 @@ class Display:
     self._estimated = False
     self._running: Mapping[int, Running] = {}  # by number
     self._recorded = dict(plan.recorded)
-    self._left = frozenset(trial_id(trial) for trial in plan.left)
+    self._left = plan.ids_left
     self._settings = settings_of(plan)
     self._prepared: frozenset[int] = frozenset()  # settings that have run
     self._take_in()
@@ -198,7 +198,7 @@ class Display:
 
 def trial_name(plan: Plan, trial: Trial) -> str:
   """Names a trial: "batch 64, seed 1", "pretraining imu, seed 1"."""
-  if trial_id(trial) in plan.pretrainings:
+  if plan.pretrainings and trial_id(trial) in plan.pretrainings:
     return f"pretraining {trial.data}, seed {trial.seed}"
   return setting(plan.varied(trial) | {"seed": trial.seed})
 

@@ -87,7 +87,11 @@ def by_id(trials: Iterable[Trial]) -> dict[str, Trial]:
 
 def id_of(config: dict[str, Any], kind: type = Trial) -> str:
   """Returns the `trial_id` of a trial from what `to_dict` made of it."""
-  text = json.dumps(as_before(kind, config), sort_keys=True)
+  return _hashed(as_before(kind, config))
+
+
+def _hashed(config: dict[str, Any]) -> str:
+  text = json.dumps(config, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -177,14 +181,26 @@ def _each_value(
 
 def copied(config: T) -> T:
   """Copies a config, its parts and pretrainings: as deepcopy does, faster."""
-  again = copy.copy(config)
-  for name in field_names(type(config)):
-    value = getattr(config, name)
+  again = object.__new__(type(config))
+  held = vars(again)
+  held.update(vars(config))
+  for name in _changeable(type(config)):
+    value = held[name]
     if dataclasses.is_dataclass(value):
-      setattr(again, name, copied(value))
+      held[name] = copied(value)
     elif isinstance(value, dict):
-      setattr(again, name, copy.deepcopy(value))
+      held[name] = copy.deepcopy(value) if value else {}
   return again
+
+
+@functools.cache
+def _changeable(kind: type) -> tuple[str, ...]:
+  """Names the fields of a kind of config that hold parts or dicts."""
+  plain = (bool, int, float, str, tuple)
+  hints = field_hints(kind)
+  return tuple(
+    n for n in field_names(kind) if plain_type(hints[n]) not in plain
+  )
 
 
 def with_seed(trial: Trial, seed: int) -> Trial:
@@ -193,6 +209,20 @@ def with_seed(trial: Trial, seed: int) -> Trial:
   for trained in (again, *sources(again)):
     trained.seed = seed
   return again
+
+
+def seeded(trial: Trial, seeds: Iterable[int]) -> Iterator[tuple[str, Trial]]:
+  """Yields a trial at each of some seeds, as `with_seed`, after its id.
+
+  In half the time, since all but the seeds is converted once.
+  """
+  config = as_before(type(trial), to_dict(trial))
+  for seed in seeds:
+    each: dict[str, Any] | None = config
+    while each is not None:
+      each["seed"] = seed
+      each = each.get("transfer", {}).get("init_from")
+    yield _hashed(config), with_seed(trial, seed)
 
 
 def sources(trial: Trial) -> Iterator[Trial]:

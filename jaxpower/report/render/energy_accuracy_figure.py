@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.cells import name_among
@@ -93,10 +93,20 @@ def _points(record: TrialRecord) -> list[tuple[float, float]]:
   ]
 
 
+class _Curve(NamedTuple):
+  """The line of a trial: joules and percent, and how it is drawn."""
+
+  points: list[tuple[float, float]]
+  color: str
+  status: str
+  bold: bool
+
+
 def _panel(axes: "Axes", comparison: Comparison, width: float) -> None:
   groups = comparison.groups
   colors = told_apart(comparison)
-  joules = []
+  joules: list[float] = []
+  curves: list[_Curve] = []
   every = math.ceil(sum(len(g.records) for g in groups) / MOST_LINES)
   number = itertools.count()
   for group, color in zip(groups, colors, strict=True):
@@ -105,43 +115,52 @@ def _panel(axes: "Axes", comparison: Comparison, width: float) -> None:
       points = _points(record)
       joules += [x for x, _ in points]
       if points and (next(number) % every == 0 or record is bold):
-        _line(axes, record, points, color, record is bold)
+        curves.append(_Curve(points, color, record.status, record is bold))
+  for are_bold in (False, True):
+    _lines(axes, [c for c in curves if c.bold is are_bold], are_bold)
   _target(axes, comparison.target_accuracy)
   _frame(axes, comparison, joules)
   _legend(axes, groups, colors, width)
 
 
-def _line(
-  axes: "Axes",
-  record: TrialRecord,
-  points: Sequence[tuple[float, float]],
-  color: str,
-  bold: bool,
-) -> None:
-  xs, ys = zip(*points, strict=True)
-  (line,) = axes.plot(
-    xs,
-    ys,
-    color=color,
-    linewidth=2.2 if bold else 0.9,
+def _lines(axes: "Axes", curves: Sequence[_Curve], bold: bool) -> None:
+  """Draws lines and the mark at the end of each: one artist a kind of them."""
+  from matplotlib.collections import LineCollection
+
+  if not curves:
+    return
+  lines = LineCollection(
+    [curve.points for curve in curves],
+    colors=[curve.color for curve in curves],
+    linewidths=2.2 if bold else 0.9,
     alpha=1.0 if bold else 0.35,
     zorder=3 if bold else 2,
-    solid_capstyle="round",
+    capstyle="round",
   )
-  line.set_in_layout(False)  # it ends where the axes do; asking takes long
-  marker, face = MARKS.get(record.status, MARKS["missed"])
-  axes.plot(
-    xs[-1],
-    ys[-1],
-    marker=marker,
-    markersize=7 if bold else 4,
-    markerfacecolor=face or color,
-    markeredgecolor=color,
-    markeredgewidth=1.6 if bold else 0.9,
-    alpha=1.0 if bold else 0.5,
-    zorder=4 if bold else 2,
-    clip_on=False,
-  )
+  lines.set_in_layout(False)  # it ends where the axes do; asking takes long
+  axes.add_collection(lines)
+  marks: dict[str, list[_Curve]] = {}
+  for curve in curves:
+    marker, _ = _mark(curve.status)
+    marks.setdefault(marker, []).append(curve)
+  for marker, marked in marks.items():
+    xs, ys = zip(*(curve.points[-1] for curve in marked), strict=True)
+    axes.scatter(
+      xs,
+      ys,
+      s=(7 if bold else 4) ** 2,
+      marker=marker,
+      facecolors=[_mark(c.status)[1] or c.color for c in marked],
+      edgecolors=[c.color for c in marked],
+      linewidths=1.6 if bold else 0.9,
+      alpha=1.0 if bold else 0.5,
+      zorder=4 if bold else 2,
+      clip_on=False,
+    )
+
+
+def _mark(status: str) -> tuple[str, str]:
+  return MARKS.get(status, MARKS["missed"])
 
 
 def _target(axes: "Axes", target: float) -> None:

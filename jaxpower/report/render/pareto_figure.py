@@ -1,5 +1,6 @@
 """Draws both Pareto fronts: accuracy for the joules, and both costs."""
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,19 +78,7 @@ def _accuracy(axes: "Axes", comparison: Comparison, width: float) -> None:
   colors = _colors(comparison, front)
   steps = [group.best_so_far for group in comparison.groups]
   all_joules = [joules for step in steps for joules, _ in step]
-  for step, color in zip(steps, colors, strict=True):
-    if not step:
-      continue
-    xs, ys = zip(*step, strict=True)
-    axes.step(
-      (*xs, max(all_joules)),
-      [100 * y for y in (*ys, ys[-1])],
-      where="post",
-      color=color or FAINT,
-      linewidth=1.5 if color else 1.0,
-      alpha=0.9 if color else 0.8,
-      zorder=2 if color else 1,
-    )
+  _steps(axes, steps, colors, max(all_joules, default=0.0))
   _front_line(axes, front, colors, scale=100)
   axes.axhline(
     100 * comparison.target_accuracy,
@@ -111,23 +100,55 @@ def _accuracy(axes: "Axes", comparison: Comparison, width: float) -> None:
   _legend(axes, comparison, front, colors, width, loc="lower right")
 
 
+def _steps(
+  axes: "Axes",
+  steps: Sequence[Sequence[tuple[float, float]]],
+  colors: Sequence[str],
+  end: float,
+) -> None:
+  """Draws the steps of settings, those off the front below the others."""
+  from matplotlib.collections import LineCollection
+
+  for on_front in (False, True):
+    here = [
+      (_corners([*step, (end, step[-1][1])]), color)
+      for step, color in zip(steps, colors, strict=True)
+      if step and bool(color) is on_front
+    ]
+    lines = LineCollection(
+      [corners for corners, _ in here],
+      colors=[color or FAINT for _, color in here],
+      linewidths=1.5 if on_front else 1.0,
+      alpha=0.9 if on_front else 0.8,
+      zorder=2 if on_front else 1,
+      capstyle="projecting",
+    )
+    axes.add_collection(lines)
+
+
+def _corners(steps: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+  """Turns joules and accuracy, which hold to the next ones, into a line."""
+  corners = [(steps[0][0], 100 * steps[0][1])]
+  for (_, before), (joules, accuracy) in itertools.pairwise(steps):
+    corners += [(joules, 100 * before), (joules, 100 * accuracy)]
+  return corners
+
+
 def _seconds(axes: "Axes", comparison: Comparison, width: float) -> None:
   front = seconds_front(comparison)
   colors = _colors(comparison, front)
   points = known_costs(comparison)
   all_joules = [point.joules for point in points]
-  for point in points:
-    color = colors[point.group]
-    if not color:
-      axes.plot(
-        point.joules,
-        point.other,
-        marker="o",
-        markersize=6,
-        color=FAINT,
-        linestyle="none",
-        zorder=2,
-      )
+  off_front = [point for point in points if not colors[point.group]]
+  axes.plot(
+    [point.joules for point in off_front],
+    [point.other for point in off_front],
+    marker="o",
+    markersize=6,
+    color=FAINT,
+    linestyle="none",
+    zorder=2,
+  )
   _front_line(axes, front, colors, scale=1)
   _frame(axes, comparison, all_joules, "Seconds of training to the target")
   axes.margins(x=0.1, y=0.15)
