@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from jaxpower.readers import (
+  Form,
   ReadError,
   converter,
   form_of,
@@ -147,16 +148,9 @@ def _all_of_dataclass(kind: type) -> ConvertAll:
     if form.keeps is not None:
       others = [{name: value[name] for name in unknown} for value in values]
       changed.append((form.keeps, others))
-    names = [name for name, _ in changed]
-    anew = zip(*(column for _, column in changed), strict=True)
     if unknown:
       values = [{name: value[name] for name in items} for value in values]
-    if not changed:
-      return [form.make(value, {}) for value in values]
-    return [
-      form.make(value, dict(zip(names, parts, strict=True)))
-      for value, parts in zip(values, anew, strict=True)
-    ]
+    return _made(form, values, changed)
 
   def read(values: list[Any]) -> list[Any]:
     _require_all(dict, values)
@@ -173,3 +167,27 @@ def _all_of_dataclass(kind: type) -> ConvertAll:
     return made
 
   return read
+
+
+def _made(
+  form: Form,
+  values: list[dict[str, Any]],
+  changed: list[tuple[str, list[Any]]],
+) -> list[Any]:
+  """Makes instances of dicts with the same names, some columns changed."""
+  names = [name for name, _ in changed]
+  anew = zip(*(column for _, column in changed), strict=True)
+  parts = [dict(zip(names, each, strict=True)) for each in anew]
+  if not form.is_plain or not form.constants.keys() | form.made_anew <= {
+    *values[0],
+    *names,
+  }:
+    parts = parts or [{}] * len(values)
+    return list(map(form.make, values, parts))
+  # As `form.make`, where no default is needed: most values of a record.
+  made = [object.__new__(form.kind) for _ in values]
+  for each, value in zip(made, values, strict=True):
+    each.__dict__.update(value)
+  for each, part in zip(made, parts, strict=bool(parts)):
+    each.__dict__.update(part)
+  return made

@@ -97,10 +97,18 @@ def _hashed(config: dict[str, Any]) -> str:
 
 def is_of_today(kind: type, config: dict[str, Any]) -> bool:
   """Whether a config, its parts and pretrainings have the fields of `kind`."""
-  if config.keys() != set(field_names(kind)):
+  if config.keys() != _names(kind):
     return False
-  parts = ((k, config[name]) for name, k in part_kinds(kind).items())
-  return all(is_of_today(k, v) for k, v in parts if isinstance(v, dict))
+  for name, part in part_kinds(kind).items():
+    value = config[name]
+    if isinstance(value, dict) and not is_of_today(part, value):
+      return False
+  return True
+
+
+@functools.cache
+def _names(kind: type) -> frozenset[str]:
+  return frozenset(field_names(kind))
 
 
 def completed(kind: type, config: dict[str, Any]) -> dict[str, Any]:
@@ -127,12 +135,11 @@ def as_before(kind: type, config: dict[str, Any]) -> dict[str, Any]:
 
   So a config is the same as one of a version that did not have the field.
   """
-  before = _before(kind)
-  return {
-    name: value
-    for name, value in _each_part(kind, config, as_before).items()
-    if name not in before or value != before[name]
-  }
+  copied = _each_part(kind, config, as_before)
+  for name, before in _before(kind).items():
+    if name in copied and copied[name] == before:
+      del copied[name]
+  return copied
 
 
 @functools.cache
@@ -151,13 +158,10 @@ def _each_part(
   convert: Callable[[type, dict[str, Any]], dict[str, Any]],
 ) -> dict[str, Any]:
   """Copies a config with each of its parts converted, by kind of the part."""
-  kinds = part_kinds(kind)
-  copied = {
-    name: convert(kinds[name], value)
-    if name in kinds and isinstance(value, dict)
-    else value
-    for name, value in config.items()
-  }
+  copied = config.copy()
+  for name, part in part_kinds(kind).items():
+    if isinstance(value := copied.get(name), dict):
+      copied[name] = convert(part, value)
   if issubclass(kind, Sweep) and isinstance(vary := config.get("vary"), dict):
     copied["vary"] = {
       path: _each_value(path, values, convert) for path, values in vary.items()

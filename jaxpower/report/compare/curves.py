@@ -1,10 +1,10 @@
 """Curves of settings: the best median accuracy within so many joules."""
 
-import bisect
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.costs import ran
@@ -32,27 +32,24 @@ def best_accuracy_so_far(
   curves = list(map(_evaluations, ran(records)))
   if not curves or not all(curves):
     return ()
-  looks = sorted(
-    (joules, trial, accuracy)
-    for trial, curve in enumerate(curves)
-    for joules, accuracy in curve
+  joules = np.array([x for curve in curves for x, _ in curve])
+  accuracies = np.array([y for curve in curves for _, y in curve])
+  trials = np.repeat(np.arange(len(curves)), list(map(len, curves)))
+  order = np.argsort(joules, kind="stable")
+  joules = joules[order]
+  best = np.zeros((len(joules), len(curves)))
+  best[np.arange(len(joules)), trials[order]] = accuracies[order]
+  np.maximum.accumulate(best, axis=0, out=best)
+  # Of looks at the same joules the last has seen all.
+  last = np.append(joules[1:] != joules[:-1], True)
+  joules, best = joules[last], np.sort(best[last], axis=1)
+  low, high = (len(curves) - 1) // 2, len(curves) // 2
+  medians = (best[:, low] + best[:, high]) / 2
+  medians[best[:, low] == 0] = 0  # half of one of two is nobody's accuracy
+  risen = medians > np.maximum.accumulate(np.append(0.0, medians[:-1]))
+  return tuple(
+    zip(joules[risen].tolist(), medians[risen].tolist(), strict=True)
   )
-  best = [0.0] * len(curves)
-  ranked = best.copy()  # in order, so that a median is two of them
-  steps: list[tuple[float, float]] = []
-  for joules, at_once in itertools.groupby(looks, key=lambda look: look[0]):
-    for _, trial, accuracy in at_once:
-      if accuracy > best[trial]:
-        del ranked[bisect.bisect_left(ranked, best[trial])]
-        bisect.insort(ranked, accuracy)
-        best[trial] = accuracy
-    if not ranked[(len(ranked) - 1) // 2]:
-      continue  # half of a median of two would be nobody's accuracy
-    middle = ranked[(len(ranked) - 1) // 2 : len(ranked) // 2 + 1]
-    accuracy = sum(middle) / len(middle)
-    if accuracy > (steps[-1][1] if steps else 0.0):
-      steps.append((joules, accuracy))
-  return tuple(steps)
 
 
 def _evaluations(record: TrialRecord) -> tuple[tuple[float, float], ...]:
