@@ -233,7 +233,7 @@ def execute(
   parallel: int | str = 1,
   check_company: bool = True,
   watch: Watch = lambda number, trial, news: None,
-  greet: Callable[[Ready], None] = lambda ready: None,
+  greet: Callable[[Ready, Plan], None] = lambda ready, plan: None,
   tell: Callable[[str], None] = lambda line: None,
   stop: Callable[[], bool] = lambda: False,
 ) -> tuple[TrialRecord, ...]:
@@ -251,7 +251,9 @@ def execute(
       company costs them (`jaxpower.company`).
     watch: Called with the number of the trial (from 1), the trial and either
       its progress or, at its end, its record.
-    greet: Called before the first trial with what the worker trains on.
+    greet: Called before the first trial with what the worker trains on, and
+      the plan as it is run: by the records of now, and without the trials that
+      this machine cannot run.
     tell: Called with a line that whoever runs this should read at once.
     stop: Asked every second; once it is true the running trial ends at its
       next look, and no other is begun.
@@ -286,7 +288,7 @@ def execute(
 def _run_left(
   writer: "Writer",
   workers: Workers,
-  greet: Callable[[Ready], None],
+  greet: Callable[[Ready, Plan], None],
   parallel: int | str,
   check_company: bool,
 ) -> None:
@@ -300,7 +302,7 @@ def _run_left(
   where = places.deal(
     parallel, _most_devices(plan.left), ready.platform, ready.devices
   )
-  writer.onlookers.call(greet, ready)
+  writer.onlookers.call(greet, ready, plan)
   if short := disk_space.shortage(plan.folder, len(plan.left)):
     writer.say(short)
   write_growth(plan)

@@ -263,7 +263,8 @@ def _grid(
     for over_noise in np.array(points)
   ]
   *stacked, roots = zip(*parts, strict=True)
-  return *map(np.stack, stacked), list(roots)
+  of_blocks, settings, log_prior = map(np.stack, stacked)
+  return of_blocks, settings, log_prior, list(roots)
 
 
 def _indicators(labels: Sequence[Hashable]) -> np.ndarray:
