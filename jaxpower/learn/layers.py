@@ -74,7 +74,38 @@ def convolve_patches(
   """Convolves by one matrix product over patches; as `convolve`."""
   slices = _shifted(inputs, kernel.shape[:2], strides)
   patches = jnp.concatenate(slices, axis=-1)
-  return patches @ kernel.reshape(-1, kernel.shape[-1])
+  rows = patches.reshape(-1, patches.shape[-1])
+  outputs = _multiply(rows, kernel.reshape(-1, kernel.shape[-1]))
+  return outputs.reshape(*patches.shape[:-1], -1)
+
+
+@jax.custom_vjp
+def _multiply(rows: jax.Array, matrix: jax.Array) -> jax.Array:
+  """Multiplies [rows, in] by [in, out], with a faster gradient on CPUs.
+
+  XLA gives products to its fast library where what is summed over lies in
+  rows of the left and columns of the right, and folds transposes into a
+  product, after which those of a weight gradient do not; barriers keep them
+  apart. The small CNN's step took 6 % less so (BUILD_NOTES.md).
+  """
+  return rows @ matrix
+
+
+def _multiply_forwards(
+  rows: jax.Array, matrix: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  return rows @ matrix, (rows, matrix)
+
+
+def _multiply_backwards(
+  given: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  rows, matrix = given
+  alone = jax.lax.optimization_barrier
+  return gradient @ matrix.T, alone(alone(gradient.T) @ rows).T
+
+
+_multiply.defvjp(_multiply_forwards, _multiply_backwards)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
