@@ -168,7 +168,8 @@ DOORS = {
   "provenance": set(),
   "python_path": set(),
   "readers": set(),
-  "records": {"attempts", "config", "readers"},
+  "readers_many": {"readers"},
+  "records": {"attempts", "config", "readers", "readers_many"},
   "report": {"config", "provenance", "records", "wording"},
   "result": {
     "config",

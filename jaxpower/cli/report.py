@@ -28,7 +28,7 @@ from jaxpower.report.given import (
 )
 from jaxpower.report.given.assumptions_file import AssumptionError
 from jaxpower.report.given.references import BadReferenceError
-from jaxpower.report.questions.lifecycle import TITLE as LIFE_CYCLE
+from jaxpower.report.questions.lifecycle.words import TITLE as LIFE_CYCLE
 from jaxpower.report.render.terminal import say, show
 from jaxpower.report.report import make, write
 from jaxpower.wording import count, on_one_line
