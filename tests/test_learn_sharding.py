@@ -41,7 +41,7 @@ def few(name: str) -> DataSet:
   found = data.load(name)
   train = {key: values[:203] for key, values in found.train.items()}
   test = {key: values[:17] for key, values in found.test.items()}
-  if name != "digits":  # shorter windows and texts
+  if not name.startswith("digits"):  # shorter windows and texts
     train, test = (
       {
         key: values[:, :16] if values.ndim > 1 else values
@@ -55,11 +55,13 @@ def few(name: str) -> DataSet:
 def trial_of(model: str, **changes: Any) -> Trial:
   kinds = NETWORKS[model].reads
   kind = next(kind for kind in DATA if kind in kinds)
-  wide = {"resnet18": 1 / 16, "resnet50": 1 / 32, "cnn": 1.0}
+  wide = {"resnet18": 1 / 16, "resnet50": 1 / 16, "cnn": 1.0}
   deep = {"vit": 0.5, "transformer": 0.5, "decoder": 0.5, "resnet18": 0.5}
   return dataclasses.replace(
     Trial(
-      data=DATA[kind],
+      # Of 8 x 8 pixels a ResNet-50 leaves one, and norms of a few numbers, in
+      # which rounding grows until two sums of one batch train apart.
+      data="digits_28" if model == "resnet50" else DATA[kind],
       model=Model(
         name=model, width=wide.get(model, 0.5), depth=deep.get(model, 1.0)
       ),

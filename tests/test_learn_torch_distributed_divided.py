@@ -82,7 +82,12 @@ TRIALS = {
   ),
   "compiled": dataclasses.replace(ONE, **COMPILED),
   "compiled decoder": of("decoder", data="austen", **PLAIN, **COMPILED),
-  "compiled resnet18": resnet("resnet18", **COMPILED),
+  # Half as deep: every norm and convolution is a file of C++ to compile.
+  "compiled resnet18": resnet(
+    "resnet18",
+    **COMPILED,
+    model=Model(name="resnet18", width=1 / 16, depth=0.5),
+  ),
   "compiled muon": dataclasses.replace(by("muon", 0.01), **COMPILED),
 }
 # PyTorch's compiler warns of what it does itself: that its caches are off, as
