@@ -6,15 +6,18 @@ time. Whatever goes wrong with it ends nothing.
 """
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterable
 
 from jaxpower import report
+from jaxpower.cli import page_state
 from jaxpower.cli.report import unreadable
 from jaxpower.config import Trial
 from jaxpower.folder import record_files, sweep_file
 from jaxpower.messages import Progress
 from jaxpower.records import TrialRecord
+from jaxpower.report.given import Given, timelines
 from jaxpower.sweep import Plan, Watch
 
 SHARE = 0.05  # of the time of a sweep that its pages may take; chosen
@@ -24,14 +27,35 @@ FIRST_SECONDS, RECORD_SECONDS = 3.0, 0.03
 
 
 def write(plan: Plan, records: Iterable[TrialRecord]) -> report.Report:
-  """Writes the report of a plan's folder into it, with what was not read."""
-  return report.write(
-    plan.folder,
-    sweep_file.read(plan.folder),
+  """Writes the report of a plan's folder into it, with what was not read.
+
+  Where all that it is made of is as it was, the files that are there stay.
+  """
+  records, folder = tuple(records), plan.folder
+  notes = unreadable(folder, plan.rejected)
+  made = page_state.made_of(folder, records, notes)
+  facts = sweep_file.read(folder)
+  given = Given(timelines=timelines.find([folder]))
+  if paths := page_state.written(folder, made):
+    told = report.make(records, facts, given, notes=notes)
+    return dataclasses.replace(told, paths=paths)
+  written = report.write(
+    folder,
+    facts,
     records,
-    records_files=[place.name for place in record_files.places(plan.folder)],
-    notes=unreadable(plan.folder, plan.rejected),
+    given,
+    records_files=[place.name for place in record_files.places(folder)],
+    notes=notes,
   )
+  page_state.note(folder, made, written.paths)
+  return written
+
+
+def is_written(plan: Plan, records: Iterable[TrialRecord]) -> bool:
+  """Whether the page of a plan's folder says what its records say now."""
+  notes = unreadable(plan.folder, plan.rejected)
+  made = page_state.made_of(plan.folder, records, notes)
+  return bool(page_state.written(plan.folder, made))
 
 
 class Pages:

@@ -54,7 +54,7 @@ class Display:
     """Takes the trials and records of a plan for those of the sweep."""
     self._plan = plan
     self._recorded = dict(plan.recorded)
-    self._left = frozenset(trial_id(trial) for trial in plan.left)
+    self._left = plan.ids_left
     self._settings = settings_of(plan)
     self._take_in()
 
@@ -205,7 +205,7 @@ class Display:
 
 def trial_name(plan: Plan, trial: Trial) -> str:
   """Names a trial: "batch 64, seed 1", "pretraining imu, seed 1"."""
-  if trial_id(trial) in plan.pretrainings:
+  if plan.pretrainings and trial_id(trial) in plan.pretrainings:
     return f"pretraining {trial.data}, seed {trial.seed}"
   return setting(plan.varied(trial) | {"seed": trial.seed})
 

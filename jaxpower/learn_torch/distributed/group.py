@@ -28,8 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from jaxpower.config import Trial
 from jaxpower.learn_torch.devices import device_of
-from jaxpower.learn_torch.layers import normalise_together
-from jaxpower.learn_torch.programs import Programs
+from jaxpower.learn_torch.programs import Programs, warm_up
 from jaxpower.learn_torch.spec import Spec
 from jaxpower.learn_torch.state import TrainState, state_of
 
@@ -130,15 +129,16 @@ def wrap(programs: Programs, spec: Spec) -> LossFunction:
   add up on the device, and are reduced in the backward pass of the last
   micro-batch only.
   """
-  if spec.batch_norm == "global":
-    normalise_together(programs.network)
   if spec.sharding == "fsdp":
     from jaxpower.learn_torch.distributed import divided
 
     programs.divided = _LossModule(programs)
     programs.part_of = divided.part_of
     with exit_if_stuck():
-      return divided.wrap(programs.divided, spec.accumulation)
+      loss_of = divided.wrap(programs.divided, spec.accumulation)
+      if spec.compiled:
+        warm_up(programs, spec, loss_of)
+      return loss_of
   with exit_if_stuck():
     # Gradients are views of the buckets that are reduced: no copy of them.
     ddp = DistributedDataParallel(

@@ -3,10 +3,8 @@
 And the accuracies of all trials of a setting after so many joules.
 """
 
-import bisect
-import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +13,7 @@ from jaxpower.records import TrialRecord
 from jaxpower.report.compare.costs import ran
 
 MOST_LOOKS = 200  # at the spread of a setting; chosen, a figure has 500 pixels
+AT_ONCE = 4_096  # looks of all trials; chosen, so that memory is bounded
 
 
 @dataclass(frozen=True, order=True)
@@ -39,27 +38,46 @@ def best_accuracy_so_far(
   curves = list(map(_evaluations, ran(records)))
   if not curves or not all(curves):
     return ()
-  looks = sorted(
-    (joules, trial, accuracy)
-    for trial, curve in enumerate(curves)
-    for joules, accuracy in curve
+  joules = np.array([x for curve in curves for x, _ in curve])
+  accuracies = np.array([y for curve in curves for _, y in curve])
+  trials = np.repeat(np.arange(len(curves)), list(map(len, curves)))
+  order = np.argsort(joules, kind="stable")
+  joules = joules[order]
+  medians = np.concatenate(
+    list(_medians_so_far(trials[order], accuracies[order], len(curves)))
   )
-  best = [0.0] * len(curves)
-  ranked = best.copy()  # in order, so that a median is two of them
-  steps: list[tuple[float, float]] = []
-  for joules, at_once in itertools.groupby(looks, key=lambda look: look[0]):
-    for _, trial, accuracy in at_once:
-      if accuracy > best[trial]:
-        del ranked[bisect.bisect_left(ranked, best[trial])]
-        bisect.insort(ranked, accuracy)
-        best[trial] = accuracy
-    if not ranked[(len(ranked) - 1) // 2]:
-      continue  # half of a median of two would be nobody's accuracy
-    middle = ranked[(len(ranked) - 1) // 2 : len(ranked) // 2 + 1]
-    accuracy = sum(middle) / len(middle)
-    if accuracy > (steps[-1][1] if steps else 0.0):
-      steps.append((joules, accuracy))
-  return tuple(steps)
+  # Of looks at the same joules the last has seen all.
+  last = np.append(joules[1:] != joules[:-1], True)
+  joules, medians = joules[last], medians[last]
+  risen = medians > np.maximum.accumulate(np.append(0.0, medians[:-1]))
+  return tuple(
+    zip(joules[risen].tolist(), medians[risen].tolist(), strict=True)
+  )
+
+
+def _medians_so_far(
+  trials: np.ndarray, accuracies: np.ndarray, count: int
+) -> Iterator[np.ndarray]:
+  """Yields the median over trials of the best accuracy, after each look.
+
+  Args:
+    trials: The number of the trial of each look, (looks,).
+    accuracies: What it showed, (looks,).
+    count: How many trials there are.
+  """
+  best_before = np.zeros(count)
+  low, high = (count - 1) // 2, count // 2
+  for first in range(0, len(trials), AT_ONCE):
+    here = slice(first, first + AT_ONCE)
+    best = np.zeros((len(trials[here]), count))
+    best[np.arange(len(best)), trials[here]] = accuracies[here]
+    np.maximum(best[0], best_before, out=best[0])
+    np.maximum.accumulate(best, axis=0, out=best)
+    best_before = best[-1].copy()
+    best.sort(axis=1)
+    medians = (best[:, low] + best[:, high]) / 2
+    medians[best[:, low] == 0] = 0  # half of one of two is nobody's accuracy
+    yield medians
 
 
 def _evaluations(record: TrialRecord) -> tuple[tuple[float, float], ...]:
