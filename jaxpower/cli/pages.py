@@ -6,7 +6,6 @@ time. Whatever goes wrong with it ends nothing.
 """
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Iterable
 
@@ -17,7 +16,6 @@ from jaxpower.config import Trial
 from jaxpower.folder import record_files, sweep_file
 from jaxpower.messages import Progress
 from jaxpower.records import TrialRecord
-from jaxpower.report.given import Given, timelines
 from jaxpower.sweep import Plan, Watch
 
 SHARE = 0.05  # of the time of a sweep that its pages may take; chosen
@@ -34,20 +32,16 @@ def write(plan: Plan, records: Iterable[TrialRecord]) -> report.Report:
   records, folder = tuple(records), plan.folder
   notes = unreadable(folder, plan.rejected)
   made = page_state.made_of(folder, records, notes)
-  facts = sweep_file.read(folder)
-  given = Given(timelines=timelines.find([folder]))
-  if paths := page_state.written(folder, made):
-    told = report.make(records, facts, given, notes=notes)
-    return dataclasses.replace(told, paths=paths)
+  if before := page_state.written(folder, made):
+    return before
   written = report.write(
     folder,
-    facts,
+    sweep_file.read(folder),
     records,
-    given,
     records_files=[place.name for place in record_files.places(folder)],
     notes=notes,
   )
-  page_state.note(folder, made, written.paths)
+  page_state.note(folder, made, written)
   return written
 
 
@@ -55,7 +49,7 @@ def is_written(plan: Plan, records: Iterable[TrialRecord]) -> bool:
   """Whether the page of a plan's folder says what its records say now."""
   notes = unreadable(plan.folder, plan.rejected)
   made = page_state.made_of(plan.folder, records, notes)
-  return bool(page_state.written(plan.folder, made))
+  return page_state.written(plan.folder, made) is not None
 
 
 class Pages:
