@@ -66,7 +66,7 @@ TRIALS = {
   "momentum": by("momentum", 0.01),
   "lion": by("lion", 1e-3),
   "lamb": by("lamb", 0.01),
-  "muon": by("muon", 0.01),
+  "muon": by("muon", 0.1),
   "frozen": dataclasses.replace(ONE, transfer=Transfer(freeze=True)),
   "slower backbone": dataclasses.replace(
     ONE, transfer=Transfer(backbone_rate=0.1)
@@ -88,7 +88,7 @@ TRIALS = {
     **COMPILED,
     model=Model(name="resnet18", width=1 / 16, depth=0.5),
   ),
-  "compiled muon": dataclasses.replace(by("muon", 0.01), **COMPILED),
+  "compiled muon": dataclasses.replace(by("muon", 0.1), **COMPILED),
 }
 # PyTorch's compiler warns of what it does itself: that its caches are off, as
 # they are to be, and of calls of its own that it will drop.
