@@ -182,7 +182,7 @@ def test_batch_norms_of_each_device_by_hand(model: str, sharding: str) -> None:
     times = 2 if model == "resnet50" else 1
     assert collectives(program) == {"all-reduce": times}
   expected, params, stats = by_hand(trial, parts=DEVICES, steps=len(losses))
-  # Of four examples a device the last variances are of four numbers: rounding
+  # Of four examples a device the last variances are of few numbers: rounding
   # grows in them, most in the many norms of a ResNet-50 (5e-5 was seen).
   rtol = 2e-4 if model == "resnet50" else 2e-5
   np.testing.assert_allclose(losses, expected, rtol=rtol)

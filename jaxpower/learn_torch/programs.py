@@ -149,7 +149,7 @@ def compile_programs(spec: Spec) -> Programs:
     return programs
   compiled = _compiled(programs, spec)
   if spec.sharding != "fsdp":  # else once its weights are divided
-    warm_up(compiled, spec, compiled.loss_of)
+    warm_up(compiled, spec)
   return compiled
 
 
@@ -192,16 +192,11 @@ def no_disk_cache() -> Iterator[None]:
     yield
 
 
-def warm_up(
-  programs: Programs, spec: Spec, loss_of: Callable[..., Tensor]
-) -> None:
+def warm_up(programs: Programs, spec: Spec) -> None:
   """Compiles compiled programs: calls them on zeros, forwards and backwards.
 
-  Args:
-    programs: Compiled ones.
-    spec: Theirs.
-    loss_of: The loss of the programs, or one that wraps it for all processes;
-      they then call this at once.
+  The loss is called by itself also where it is wrapped for several processes:
+  none waits in a message for another that compiles more slowly.
   """
   network, divided = programs.network, programs.divided
   batch = _zero_batch(spec, spec.micro_batch, device_of())
@@ -209,24 +204,21 @@ def warm_up(
     batch = _on_features(functools.partial(features_of, spec, network), batch)
   # The calls move batch statistics, and perhaps more: put all of it back.
   before = {name: v.clone() for name, v in network.state_dict().items()}
+  if divided is not None:
+    divided.unshard()
   with matmul_precision(spec.matmul_precision), no_disk_cache():
     network.train()
-    # A loss that is divided counts the micro-batches of an update.
-    calls = 1 if divided is None else spec.accumulation
     for _ in range(CALLS_TO_REPLAY if _in_graphs(spec) else 1):
-      for _ in range(calls):
-        loss_of(*batch).backward()
+      programs.loss_of(*batch).backward()
       network.zero_grad()
     network.eval()
-    if divided is not None:
-      divided.unshard()
     tested = _zero_batch(spec, spec.evaluated, device_of())
     _evaluate_zeros(spec, programs.logits_of, tested)
     if programs.features_of and programs.head_logits_of:
       tested = _on_features(programs.features_of, tested)
       _evaluate_zeros(spec, programs.head_logits_of, tested)
-    if divided is not None:
-      divided.reshard()
+  if divided is not None:
+    divided.reshard()
   network.load_state_dict(before)
 
 

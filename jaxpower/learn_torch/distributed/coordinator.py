@@ -140,7 +140,8 @@ class Coordinator:
     with self._report_cause():
       self._send(Compile(spec))
       start = time.monotonic()
-      programs = compile_programs(spec)
+      with group.patient():
+        programs = compile_programs(spec)
       self._wait_for_replies(_timeout_since(start))
       self._send(Wrap(spec))
       start = time.monotonic()

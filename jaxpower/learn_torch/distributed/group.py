@@ -41,6 +41,10 @@ TIMEOUT_SECONDS = 120.0
 # timeout come to it.
 WATCHDOG_SECONDS = 600.0
 
+# How long a rank may wait in a collective for one that compiles more slowly.
+# Chosen: two busy cores took 120 s longer for one of two ranks.
+COMPILE_SECONDS = 500.0
+
 # How rarely progress rearms the watchdog: it may fire a tenth early.
 REARM_SECONDS = WATCHDOG_SECONDS / 10
 
@@ -137,7 +141,8 @@ def wrap(programs: Programs, spec: Spec) -> LossFunction:
     with exit_if_stuck():
       loss_of = divided.wrap(programs.divided, spec.accumulation)
       if spec.compiled:
-        warm_up(programs, spec, loss_of)
+        with patient():
+          warm_up(programs, spec)
       return loss_of
   with exit_if_stuck():
     # Gradients are views of the buckets that are reduced: no copy of them.
@@ -206,6 +211,21 @@ def broadcast_state(programs: Programs, trial: Trial) -> None:
     tensor.copy_(values.view(tensor.shape))
   state = state_of(programs.network, moments=_from_bytes(moments[0]))
   programs.hold(state, trial)
+
+
+@contextlib.contextmanager
+def patient() -> Iterator[None]:
+  """Waits longer in collectives of the body, in which ranks compile.
+
+  What is compiled runs at once, with the sums of batch norms over all ranks;
+  one that is ready waits there for the others.
+  """
+  library: Any = distributed.distributed_c10d  # no public name has this
+  library._set_pg_timeout(dt.timedelta(seconds=COMPILE_SECONDS))
+  try:
+    yield
+  finally:
+    library._set_pg_timeout(dt.timedelta(seconds=TIMEOUT_SECONDS))
 
 
 def all_reduce_mean(loss: Tensor) -> Tensor:
