@@ -39,6 +39,13 @@ FIELDS = {
 SQUARES = (0.03, 0.1, 0.13, 1.0)
 
 
+def number(field: Any) -> float | None:
+  """The number in an answer of nvidia-ml-py; None where there is none."""
+  if field.nvmlReturn != pynvml.NVML_SUCCESS:
+    return None
+  return field_value(field.valueType, bytes(field.value))
+
+
 def fields(handle: Any) -> dict[str, dict[str, Any]]:
   """Question 7: what each field answers in each scope, in NVML's mJ and mW."""
   answers: dict[str, dict[str, Any]] = {}
@@ -46,7 +53,7 @@ def fields(handle: Any) -> dict[str, dict[str, Any]]:
     for scope in range(pynvml.NVML_POWER_SCOPE_COUNT):
       value = pynvml.nvmlDeviceGetFieldValues(handle, [(field, scope)])[0]
       answers.setdefault(name, {})[f"scope {scope}"] = (
-        field_value(value)
+        number(value)
         if value.nvmlReturn == pynvml.NVML_SUCCESS
         else str(pynvml.NVMLError(value.nvmlReturn))
       )
@@ -63,7 +70,7 @@ def counter_period(handle: Any, seconds: float) -> dict[str, Any]:
     begin = time.monotonic()
     answer = pynvml.nvmlDeviceGetFieldValues(handle, [COUNTER])[0]
     done = time.monotonic()
-    value = field_value(answer)
+    value = number(answer)
     if value is None:
       return {"error": str(pynvml.NVMLError(answer.nvmlReturn))}
     tracker.observe(begin, done, value)

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.meter_accuracy import Clock
-from jaxpower.power.correlation import add_bounds, correlation, correlations
+from jaxpower.power.correlation import (
+  Line,
+  add_bounds,
+  correlation,
+  correlations,
+  shared,
+)
 from jaxpower.power.sampler import Sampler
 from jaxpower.power.simulated import SensorModel, SimulatedSource
 from jaxpower.power.waveform import Square, Steps
@@ -119,6 +125,40 @@ def test_powers_that_move_by_chance_err_on_their_own():
 
 
 def test_one_sensor_needs_no_look_and_one_without_points_is_unknown():
-  line = [float(i) for i in range(40)], [float(i * i) for i in range(40)]
+  seconds = [float(i) for i in range(40)]
+  line = Line(seconds, [s * s for s in seconds])
   assert correlations([line], 5.0, 8.0) == [[1.0]]
-  assert correlations([line, ([], [])], 5.0, 8.0) == [[1.0, 1.0]] * 2
+  assert correlations([line, Line([], [])], 5.0, 8.0) == [[1.0, 1.0]] * 2
+
+
+def missed(tick, instants):
+  """The error of a line between two ticks at an edge, for a joule each."""
+  before, after = tick
+  part = before / (before + after)  # that the line puts before the edge
+  return [
+    0.0 if not -before < at < after else (at < 0) - part for at in instants
+  ]
+
+
+@pytest.mark.parametrize(
+  ("first", "second"),
+  [
+    ((0.3, 0.7), (0.3, 0.7)),
+    ((0.25, 0.75), (0.75, 0.25)),
+    ((0.5, 0.5), (0.1, 0.9)),
+    ((0.02, 0.08), (0.5, 0.5)),
+  ],
+)
+def test_ticks_around_an_edge_miss_the_same_as_far_as_they_overlap(
+  first, second
+):
+  instants = [(i + 0.5) / 5000 - 1 for i in range(10000)]
+  a, b = missed(first, instants), missed(second, instants)
+  product = math.fsum(x * y for x, y in zip(a, b, strict=True))
+  norm = math.sqrt(math.fsum(x * x for x in a) * math.fsum(y * y for y in b))
+  assert shared(first, second) == pytest.approx(product / norm, abs=2e-3)
+  assert shared(second, first) == shared(first, second)
+
+
+def test_an_edge_at_a_tick_misses_nothing_that_could_be_shared():
+  assert shared((0.0, 1.0), (0.5, 0.5)) == 1.0

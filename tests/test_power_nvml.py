@@ -7,6 +7,7 @@ import pynvml
 import pytest
 
 from jaxpower.power import MeterError, Monitor
+from jaxpower.power.nvml import FIELD, NvmlSource, field_value
 from jaxpower.power.simulated import SensorModel
 from jaxpower.power.simulated_nvml import (
   AVERAGE,
@@ -53,6 +54,53 @@ def test_each_sample_is_one_batched_query():
   calls = library.calls["nvmlDeviceGetFieldValues"]
   assert 0 < calls - reads < 20  # a few more to find out what the card offers
   assert "nvmlDeviceGetPowerUsage" not in library.calls
+
+
+def source_of(gpu):
+  pynvml.nvmlInit()
+  return NvmlSource(pynvml.nvmlDeviceGetHandleByIndex(0), gpu.uuid)
+
+
+def test_an_answer_that_is_digested_later_is_that_of_its_own_read():
+  gpu = Gpu(counter=SensorModel(quantum=1e-3))
+  with installed(gpu):
+    source = source_of(gpu)
+    before, gpu.counter_offset = source.ask(), gpu.counter_offset + 5000.0
+    after = source.ask()
+    (second,), (first,) = after(), before()
+  assert first.end <= second.begin
+  assert first.joules is not None and second.joules is not None
+  assert second.joules - first.joules == pytest.approx(5000.0, abs=100.0)
+
+
+def test_fields_are_laid_out_as_nvidia_ml_py_has_them():
+  field = pynvml.c_nvmlFieldValue_t(fieldId=ENERGY, scopeId=1, timestamp=2)
+  field.latencyUsec, field.nvmlReturn = 3, 4
+  for member, kind, value in (
+    ("dVal", pynvml.NVML_VALUE_TYPE_DOUBLE, 1.5),
+    ("uiVal", pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, 2**32 - 2),
+    ("ulVal", pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG, 2**62),
+    ("ullVal", pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, 2**62),
+    ("sllVal", pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG, -(2**40)),
+    ("siVal", pynvml.NVML_VALUE_TYPE_SIGNED_INT, -5),
+    ("usVal", pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT, 65_000),
+  ):
+    field.valueType = kind
+    setattr(field.value, member, value)
+    ((*facts, union),) = FIELD.iter_unpack(bytes(field))
+    assert facts == [ENERGY, 1, 2, 3, kind, 4]
+    assert field_value(kind, union) == value
+  assert field_value(99, b"12345678") is None
+
+
+def test_a_step_of_the_wall_clock_after_a_read_moves_no_stamp(monkeypatch):
+  gpu = Gpu()
+  with installed(gpu):
+    source = source_of(gpu)
+    answer = source.ask()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    (reading,) = answer()
+  assert reading.stamp_seconds == pytest.approx(reading.end, abs=0.02)
 
 
 def test_all_gpus_of_the_job_are_summed_not_averaged():

@@ -66,6 +66,39 @@ def test_a_source_that_raises_is_a_failed_read():
   assert sampler.histories[0].gaps[0].reason == "OSError: the cable is out"
 
 
+def test_an_answer_that_cannot_be_digested_is_a_failed_read():
+  class Garbled(SimulatedSource):
+    def ask(self):
+      return lambda: 1 / 0
+
+  sampler = Sampler([Garbled(100.0)])
+  sampler.poll()
+  assert "ZeroDivisionError" in sampler.histories[0].gaps[0].reason
+
+
+def test_chores_are_done_beside_reads_and_wake_nobody_of_their_own():
+  clock, done, wakes = Clock(), [], 0
+  sensor = SensorModel(energy_period=0.1, power_period=0.1)
+  source = SimulatedSource(200.0, sensor=sensor, clock=clock)
+  sampler = Sampler([source], clock=clock)
+  sampler.add_chore(lambda: done.append(clock.now), 1.0)
+  while clock.now < START + 30.0:
+    clock.now = max(clock.now, sampler.poll()) + 1e-4
+    wakes += clock.now > START + 10.0
+  reads = sum(s > START + 10.0 for s in sampler.histories[0].seconds)
+  assert 24 <= len(done) <= 31
+  assert wakes == pytest.approx(reads, abs=2)
+
+
+def test_chores_are_done_where_nothing_is_read():
+  clock, done = Clock(), []
+  sampler = Sampler([], clock=clock)
+  sampler.add_chore(lambda: done.append(clock.now), 1.0)
+  while clock.now < START + 10.0:
+    clock.now = max(clock.now, sampler.poll())
+  assert len(done) >= 6
+
+
 def test_the_simulated_run_is_repeatable():
   assert measure(3, 5) == measure(3, 5)
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from jaxpower.report.render.line_ends import End, places, width_of
+from jaxpower.report.render.line_ends import cut, places, width_of
 
 
 def overlap(one, other) -> bool:
@@ -41,5 +41,13 @@ def test_a_name_without_room_on_its_left_begins_there():
 
 
 def test_a_longer_name_is_wider():
-  short, long = (width_of(End(n, 0, 0, "")) for n in ("16", "batch 1024"))
+  short, long = width_of("16"), width_of("batch 1024")
   assert 0.1 < short < long < 1.0
+
+
+def test_a_name_that_is_wider_than_the_panel_is_cut():
+  name = "a model of a name that is too long for any panel"
+  found = cut(name, 1.5)
+  assert found.endswith("...") and name.startswith(found[:-3])
+  assert 1.2 < width_of(found) <= 1.5
+  assert cut("16", 1.5) == "16"

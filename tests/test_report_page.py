@@ -140,6 +140,12 @@ def test_it_says_all_that_the_terminal_says(tmp_path, whole):
     assert all(line in read.words for line in section.lines)
 
 
+def test_the_cheapest_row_stands_out(whole):
+  rows = re.findall(r'<tr class="best">(.*?)</tr>', whole)
+  assert len(rows) == 1
+  assert re.findall(r"<td>(.*?)</td>", rows[0])[:2] == ["64", "0.01"]
+
+
 def test_machine_and_meter_are_named(tmp_path):
   estimated = meter("cpu-estimate", "cpu", estimated=True)
   trials = [

@@ -16,6 +16,7 @@ from jaxpower.config import (
   sources,
 )
 from jaxpower.plan import checks, identity
+from jaxpower.plan.field_values import check_types
 
 
 def expand(sweep: Sweep) -> list[Trial]:
@@ -62,7 +63,7 @@ def trial_of(sweep: Sweep, values: Mapping[str, Any], seed: int) -> Trial:
   trial = Trial(**copy.deepcopy(shared), seed=seed)
   for path, value in values.items():
     put(trial, path, copy.deepcopy(value))
-  checks.check_types(trial)
+  check_types(trial)
   for source in sources(trial):
     source.seed = seed
   _drop_other_tasks(trial)

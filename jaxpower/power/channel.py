@@ -33,11 +33,14 @@ goes on, at a slower pace, until the reads come in time, and again later.
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from jaxpower.power.history import LONGEST_GAP, History
 from jaxpower.power.reading import Reading, Source
 from jaxpower.power.ticks import Tracker
+
+Answer = Callable[[], Sequence[Reading]]  # what was read, to be digested once
 
 # Chosen, and held against benchmarks/meter_accuracy.py (error) and
 # benchmarks/meter_overhead.py (under 0.5 % of a core for each GPU).
@@ -126,41 +129,63 @@ class Channel:
     self.watched = -math.inf
     self._last = -math.inf  # end of the last read
     self._sure = False  # whether ticks are foreseen to a guard
-    self._untold: list[Sequence[Reading]] = []
-    self._ahead: deque[float] = deque()  # instants of reads after the next
+    self._ask = _asking(source)
+    self._untold: list[Answer] = []
+    # Instants of reads after the next, and what `watched` is until each.
+    self._ahead: deque[tuple[float, float]] = deque()
     self._purse, self._paid = PURSE, start
     self._look_end: float | None = None  # of a close look at moving power
     self._look_again = start  # when the next may begin
     self._look_pause = LOOK_AGAIN_SECONDS
     self._free = False  # the next read is a window's edge's own
 
-  def ask(self, now: float) -> Sequence[Reading]:
+  def ask(self, now: float) -> Answer:
     """Reads the source. A source that breaks its promise is a failed read."""
     self.is_reading = True
     try:
-      return self.source.read()
+      return self._ask()
     except Exception as error:  # noqa: BLE001 - never raise into training
-      failure = f"{type(error).__name__}: {error}"
-      names = [history.domain.name for history in self.histories]
-      return [Reading(name, now, now, failure=failure) for name in names]
+      return partial(self._failed, now, error)
     finally:
       self.is_reading = False
 
-  def take(self, readings: Sequence[Reading], now: float) -> None:
-    """Keeps the readings and plans the next read."""
+  def _failed(self, now: float, error: Exception) -> list[Reading]:
+    """Makes failed readings of what a source raised."""
+    failure = f"{type(error).__name__}: {error}"
+    names = [history.domain.name for history in self.histories]
+    return [Reading(name, now, now, failure=failure) for name in names]
+
+  def take(self, answer: Answer, now: float) -> None:
+    """Keeps what was read until now, and plans the next read."""
     self.reads += 1
-    self._untold.append(readings)
-    self._last = now = readings[-1].end if readings else now
+    self._untold.append(answer)
+    self._last = now
+    if self._ahead:  # the usual case: few lines, since all of them are cold
+      due, self.watched = self._ahead.popleft()
+      self.due = max(due, now + SHORTEST_STEP)
+      return
     self._pay(now)
-    if self._ahead and self._purse > -DEBT:
-      self.due = max(self._ahead.popleft(), now + SHORTEST_STEP)
-    elif self._is_foreseen(now):
+    if self._is_foreseen(now):
       self.due = self._after_edge(now)
     else:
-      self._ahead.clear()
       self.catch_up()
       self.due = self._next(now)
-    self._watch()
+    if not self._ahead:
+      (self.watched,) = self._watches(now, (self.due,))
+
+  def _plan(self, now: float, instants: Sequence[float]) -> float:
+    """Plans reads, paid at once except the last; returns when the first is."""
+    self.watched, *later = self._watches(now, instants)
+    self._ahead.extend(zip(instants[1:], later, strict=True))
+    if self._ahead:
+      self._purse -= len(self._ahead) - self._free
+      self._free = False
+    return max(instants[0], now + SHORTEST_STEP)
+
+  def _drop_plan(self) -> None:
+    """Gives up the reads after the next one."""
+    self._purse += len(self._ahead)
+    self._ahead.clear()
 
   def _is_foreseen(self, now: float) -> bool:
     """Tells whether the next read can be planned before the last are noted."""
@@ -178,7 +203,7 @@ class Channel:
 
   def _after_edge(self, now: float) -> float:
     """Plans reads after the ticks that follow an edge, as far as is paid."""
-    self._ahead.clear()
+    self._drop_plan()
     tracker = self.histories[0].counter
     period = tracker.period or 0.0
     # One that was planned for later is not yet done.
@@ -187,22 +212,27 @@ class Channel:
       return self._between(tracker, now + self._calm(), period)
     guard = self._guard(tracker, period)
     tick = tracker.next_tick(now) or now
+    instants = []
     if check:  # its phase is looked at too
-      self._ahead.append(tick - self._nearer() * guard)
+      instants.append(tick - self._nearer() * guard)
       self._checked = now
-    self._ahead.append(tick + guard)
+    instants.append(tick + guard)
     tick += period
     stop = self.edge + ALERT_TICKS * period
-    most = min(MOST_AHEAD, max(1.0, self._purse))
-    while tick <= stop and len(self._ahead) < most:
-      self._ahead.append(tick + guard)
+    most = min(MOST_AHEAD, self._purse)
+    while tick <= stop and len(instants) < most:
+      instants.append(tick + guard)
       tick += period
-    return max(self._ahead.popleft(), now + SHORTEST_STEP)
+    return self._plan(now, instants)
 
   def catch_up(self) -> None:
     """Notes in the histories what was read since the last time."""
     untold, self._untold = self._untold, []
-    for readings in untold:
+    for answer in untold:
+      try:
+        readings = answer()
+      except Exception as error:  # noqa: BLE001 - never raise into training
+        readings = self._failed(self._last, error)
       for history, reading in zip(self.histories, readings, strict=False):
         history.add(reading)
 
@@ -214,27 +244,25 @@ class Channel:
       self._purse = max(self._purse - 1, -DEBT)
     self._free = False
 
-  def _watch(self) -> None:
-    """Finds out until when an edge needs no read of its own."""
-    self.watched = -math.inf
+  def _watches(self, last: float, upcoming: Sequence[float]) -> list[float]:
+    """Finds until when an edge needs no read of its own.
+
+    After a last read, and after each that is planned but the last of them.
+    """
     if self._is_close or self.interval is not None:
-      self.watched = math.inf
-    elif self._sure and self._last < self.edge + WATCHED_SECONDS:
-      tracker = self._tracker()
-      tick = tracker.next_tick(self._last) or math.inf
-      margin = NUDGE_GUARDS * self._guard(tracker, tracker.period or 0.0)
-      if self._has_seen(tick, tracker) and self._will_see(tick, margin):
-        self.watched = tick - margin
-
-  def _will_see(self, tick: float, margin: float) -> bool:
-    """Tells whether a read is planned soon after a tick."""
-    first, *_ = (at for at in (self.due, *self._ahead, math.inf) if at > tick)
-    return first <= tick + margin
-
-  def _has_seen(self, tick: float, tracker: Tracker) -> bool:
-    """Tells whether the value before a tick has surely been read."""
+      return [math.inf] * len(upcoming)
+    if not self._sure or last > self.edge + WATCHED_SECONDS:
+      return [-math.inf] * len(upcoming)
+    tracker = self._tracker()
     period = tracker.period or 0.0
-    return self._last > tick - period + SURELY * self._guard(tracker, period)
+    guard = self._guard(tracker, period)
+    margin, found = NUDGE_GUARDS * guard, []
+    for i, read in enumerate((last, *upcoming[:-1])):
+      tick = tracker.next_tick(read) or math.inf
+      seen = _has_seen(tick, period, guard, read)
+      good = seen and _will_see(tick, margin, upcoming[i:])
+      found.append(tick - margin if good else -math.inf)
+    return found
 
   @property
   def _is_close(self) -> bool:
@@ -256,7 +284,7 @@ class Channel:
     """Forgets the rhythm and looks for it for some seconds at most."""
     self.learning, self.start, self._until = True, now, now + seconds
     self._probe, self._sure = None, False
-    self._ahead.clear()
+    self._drop_plan()
     for history in self.histories:
       history.counter.forget()
       history.power.forget()
@@ -280,18 +308,20 @@ class Channel:
     tick = tracker.next_tick(now) or now
     margin = NUDGE_GUARDS * guard
     if 2 * margin >= period:
-      self._ahead.clear()
+      self._drop_plan()
       return True
     if margin < tick - now < period - margin:
-      if not (self._sure and self._has_seen(tick, tracker)):
-        self._ahead.clear()
+      if not (self._sure and _has_seen(tick, period, guard, self._last)):
+        self._drop_plan()
         return True
-      if not self._will_see(tick, margin):
+      upcoming = (self.due, *(at for at, _ in self._ahead))
+      if _will_see(tick, margin, upcoming):
+        self.watched, *_ = self._watches(self._last, upcoming)
+      else:
         self.due = self._after_edge(now)
-      self._watch()
       return False
     # Too near a tick to know which one would be seen: look after it.
-    self._ahead.clear()
+    self._drop_plan()
     self.due = (tick if tick - now <= margin else now) + margin
     return False
 
@@ -439,7 +469,7 @@ class Channel:
       # Between two ticks there is no doubt which of them is seen.
       soon = self._between(tracker, now + self._calm(), period)
       if steady and self._sure:
-        self._plan_calm(soon, tracker, period)
+        return self._plan_calm(now, soon, tracker, period)
       return soon
     if alert and self._sure:
       return self._after_edge(now)
@@ -454,18 +484,21 @@ class Channel:
       return max(target + guard, now + SHORTEST_STEP)
     return max(target - guard, now + SHORTEST_STEP)
 
-  def _plan_calm(self, soon: float, tracker: Tracker, period: float) -> None:
+  def _plan_calm(
+    self, now: float, soon: float, tracker: Tracker, period: float
+  ) -> float:
     """Plans calm reads up to the next look at the phase, that included."""
-    guard = self._guard(tracker, period)
+    guard, instants = self._guard(tracker, period), [soon]
     while (self._calm_reads + 1) % CHECK_EVERY:
       self._calm_reads += 1
       soon = self._between(tracker, soon + self._calm(), period)
-      self._ahead.append(soon)
+      instants.append(soon)
     # The read before it is in the tick before: which one is seen is sure.
     tick = tracker.next_tick(soon) or soon
-    self._ahead.extend((tick - self._nearer() * guard, tick + guard))
+    instants += (tick - self._nearer() * guard, tick + guard)
     self._calm_reads += 2
     self._probe, self._checked = tick, tick
+    return self._plan(now, instants)
 
   def _after_power(self, now: float, tracker: Tracker, period: float) -> float:
     """Plans a read in the middle of an update of power, one each if slow."""
@@ -483,3 +516,27 @@ class Channel:
 def _guard(period: float) -> float:
   """Returns the seconds from an expected tick at which it is looked for."""
   return max(GUARD_SECONDS, GUARD_SHARE * period)
+
+
+def _has_seen(tick: float, period: float, guard: float, last: float) -> bool:
+  """Tells whether a last read has surely seen the value before a tick."""
+  return last > tick - period + SURELY * guard
+
+
+def _will_see(tick: float, margin: float, upcoming: Sequence[float]) -> bool:
+  """Tells whether a read is planned soon after a tick."""
+  first = next((at for at in upcoming if at > tick), math.inf)
+  return first <= tick + margin
+
+
+def _asking(source: Source) -> Callable[[], Answer]:
+  """Returns what reads a source and leaves its answer to be digested later."""
+  ask = getattr(source, "ask", None)
+  if ask is not None:
+    return ask
+
+  def read() -> Answer:
+    readings = source.read()
+    return lambda: readings
+
+  return read

@@ -11,16 +11,26 @@ their own err by chance, and their errors cancel in part. The ticks tell which:
 
 Where the powers say nothing, because there are too few ticks or the power
 stays, the errors are taken as one.
+
+Sensors whose ticks come at other instants miss different things, though the
+power is the same. What the one misses at an edge lies between its two ticks
+around it, and only what is between the ticks of both is missed by both:
+
+  GPU 0   |       e       |       the error at the edge e: of what happened
+  GPU 1       |   e           |   in either half, the less the further away
 """
 
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 # Chosen. Intervals compared on each side of an edge: as many ticks as the
 # counter's bound looks at, and some more, since few tell little.
 INTERVALS = 16
 FEWEST_INTERVALS = 8
+AROUND = 2 * INTERVALS + 2  # readings before and after a window
 # Sensors of one rhythm may tick at other instants: the best of these shifts, in
 # intervals, counts.
 SHIFTS = (-1, 0, 1)
@@ -31,7 +41,33 @@ CAUTION = 1.2
 # A power that spreads by less than this share of its mean tells nothing.
 LIVELY = 1e-3
 
-Line = tuple[Sequence[float], Sequence[float]]
+
+@dataclass(frozen=True)
+class Line:
+  """The points of a sensor's cumulative energy: seconds, joules.
+
+  They are `ticks` of a counter, or of integrated power. `own_share` of the
+  variance of its error is what it shares with no other sensor.
+  """
+
+  seconds: Sequence[float]
+  joules: Sequence[float]
+  ticks: bool = True
+  own_share: float = 0.0
+
+
+def integrated(
+  seconds: Sequence[float], watts: Sequence[float], start: float, end: float
+) -> Line:
+  """Returns the line of power readings around a window."""
+  low = max(0, bisect_left(seconds, start) - AROUND)
+  high = bisect_right(seconds, end) + AROUND
+  seconds, watts = seconds[low:high], watts[low:high]
+  means = [(a + b) / 2 for a, b in pairwise(watts)]
+  spans = [b - a for a, b in pairwise(seconds)]
+  steps = (mean * span for mean, span in zip(means, spans, strict=True))
+  joules = list(accumulate(steps, initial=0.0)) if seconds else []
+  return Line(seconds, joules, ticks=False)
 
 
 def add_bounds(
@@ -55,20 +91,65 @@ def add_bounds(
 def correlations(
   lines: Sequence[Line], start: float, end: float
 ) -> list[list[float]]:
-  """Finds how alike the powers of several sensors move around two edges.
+  """Finds how alike several sensors err in a window, from 0 to 1.
 
-  A line is the points of a sensor's cumulative energy: seconds, joules. Each
-  correlation is from 0 (independent) to 1 (one error, or not known).
+  0 is independent, 1 one error, or not known.
   """
   if len(lines) < 2:
     return [[1.0]] * len(lines)
   step = max(_typical_step(line, start, end) for line in lines)
   powers = [_mean_powers(line, start, end, step) for line in lines]
+  around = [[_tick_at(line, edge) for edge in (start, end)] for line in lines]
   matrix = [[1.0] * len(lines) for _ in lines]
-  for i in range(len(lines)):
-    for j in range(i):
-      matrix[i][j] = matrix[j][i] = correlation(powers[i], powers[j])
+  for i, first in enumerate(lines):
+    for j, second in enumerate(lines[:i]):
+      rho = correlation(powers[i], powers[j]) * overlap(around[i], around[j])
+      rho *= math.sqrt((1 - first.own_share) * (1 - second.own_share))
+      matrix[i][j] = matrix[j][i] = rho
   return matrix
+
+
+Tick = tuple[float, float]  # seconds before and after an edge, to its ticks
+
+
+def _tick_at(line: Line, instant: float) -> Tick | None:
+  """Returns how far the ticks around an instant are, None: not known."""
+  seconds, after = line.seconds, bisect_right(line.seconds, instant)
+  if not line.ticks or not 0 < after < len(seconds):
+    return None
+  return instant - seconds[after - 1], seconds[after] - instant
+
+
+def overlap(
+  first: Sequence[Tick | None], second: Sequence[Tick | None]
+) -> float:
+  """Returns how alike two sensors miss the same power at the same edges.
+
+  1 where their ticks fall together, or are not known.
+  """
+  alike = [
+    1.0 if a is None or b is None else shared(a, b)
+    for a, b in zip(first, second, strict=True)
+  ]
+  return math.fsum(alike) / len(alike)
+
+
+def shared(first: Tick, second: Tick) -> float:
+  """Returns the correlation of what two ticks around one edge miss.
+
+  Of power that moves by chance: a line between the ticks puts its part of all
+  energy before the edge, wherever between the ticks that energy came. So the
+  errors are alike as far as the ticks overlap on either side.
+  """
+  own = _missed(first, first) * _missed(second, second)
+  return _missed(first, second) / math.sqrt(own) if own > 0 else 1.0
+
+
+def _missed(first: Tick, second: Tick) -> float:
+  """Returns the mean product of two errors at an edge, for power of chance."""
+  a, b = (before / (before + after) for before, after in (first, second))
+  before, after = min(first[0], second[0]), min(first[1], second[1])
+  return (1 - a) * (1 - b) * before + a * b * after
 
 
 def correlation(
@@ -111,7 +192,7 @@ def _cautious(pairs: Sequence[tuple[float, float]]) -> float:
 
 def _typical_step(line: Line, start: float, end: float) -> float:
   """Returns the mean seconds from point to point around a window."""
-  seconds = line[0]
+  seconds = line.seconds
   low = max(0, bisect_left(seconds, start) - INTERVALS)
   high = min(len(seconds) - 1, bisect_right(seconds, end) + INTERVALS)
   return (seconds[high] - seconds[low]) / (high - low) if high > low else 0.0
@@ -121,7 +202,7 @@ def _mean_powers(
   line: Line, start: float, end: float, step: float
 ) -> list[float | None]:
   """Returns mean watts of equal intervals around both edges, None: unknown."""
-  seconds, joules = line
+  seconds, joules = line.seconds, line.joules
   if step <= 0 or len(seconds) < 2:
     return []
   first = start - INTERVALS * step

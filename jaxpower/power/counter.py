@@ -45,21 +45,30 @@ EXTRAPOLATED_SWING = 0.5  # of the last power, at least, where it is carried on
 
 @dataclass(frozen=True)
 class Estimate:
-  """Joules with a 95 % half width and the ticks inside, or None and why."""
+  """Joules with a 95 % half width and the ticks inside, or None and why.
+
+  `own_share` of the bound's square is of errors that no other sensor shares:
+  those of the ticks' instants.
+  """
 
   joules: float | None
   bound: float | None
   ticks: int
   reasons: tuple[str, ...] = ()
+  own_share: float = 0.0
 
 
 @dataclass(frozen=True)
 class _Edge:
-  """Cumulative joules at an edge of a window; `after` is the tick's end."""
+  """Cumulative joules at an edge of a window; `after` is the tick's end.
+
+  `own` is the part of the variance that the ticks' instants have.
+  """
 
   joules: float
   variance: float
   after: int
+  own: float = 0.0
 
 
 def from_counter(
@@ -96,7 +105,7 @@ def from_counter(
   ticks = Ticks(seconds, errors, joules, breaks, first, last, power)
   a = _edge(seconds, errors, joules, start, first, ticks)
   b = _edge(seconds, errors, joules, end, last, ticks)
-  variance = a.variance + b.variance
+  variance, own = a.variance + b.variance, a.own + b.own
   if last - first <= NEAR_TICKS:
     variance += 2 * EDGE_CORRELATION * math.sqrt(a.variance * b.variance)
   if first == last < count:
@@ -104,16 +113,17 @@ def from_counter(
     span = seconds[first] - seconds[first - 1]
     part = (end - start) / span
     variance = (ticks.swing(first) * span) ** 2 * part * (1 - part)
-    variance += (ticks.watts(first) * errors[first]) ** 2 * part
+    own = (ticks.watts(first) * errors[first]) ** 2 * part
+    variance += own
   elif first == count:
     variance = _carried(seconds, ticks, start, end)
   # A counter may lag behind by some milliseconds, which nothing tells.
   known = min(first, count - 1), min(last, count - 1)
   lag = STALE_SECONDS * (ticks.watts(known[0]) - ticks.watts(known[1]))
   variance += 2 * noise**2 + lag**2
-  return Estimate(
-    b.joules - a.joules, NORMAL_95 * math.sqrt(variance), last - first
-  )
+  own_share = min(1.0, own / variance) if variance > 0 else 0.0
+  bound = NORMAL_95 * math.sqrt(variance)
+  return Estimate(b.joules - a.joules, bound, last - first, own_share=own_share)
 
 
 def _carried(
@@ -171,7 +181,7 @@ def _between(
       # Moving a tick moves the line: the nearer tick's error counts for more.
       error = errors[low] * (1 - part) + errors[high] * part
       scale = ticks.scale(low, high, power)
-      variance = TICK_VARIANCE * (scale * error) ** 2
+      own = variance = TICK_VARIANCE * (scale * error) ** 2
       swing = max(ticks.swing(i) for i in range(low + 1, high + 1))
       variance += (swing * span) ** 2 * part * (1 - part)
       if best and variance > CLEARLY * best.variance:
@@ -179,7 +189,7 @@ def _between(
       value = joules[low] + part * span * power
       if high - low == 1:
         value = joules[low] + _inside(ticks, after, part) * span
-      best = _Edge(value, variance, after)
+      best = _Edge(value, variance, after, own)
   assert best is not None
   return best
 

@@ -3,7 +3,7 @@
 Sources convert to watts and joules here, once; nothing above knows milliwatts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -109,4 +109,16 @@ class Source(Protocol):
 
   def close(self) -> None:
     """Gives back what the source holds."""
+    ...
+
+
+class QuickSource(Source, Protocol):
+  """A source whose answers can be digested later, when there is time.
+
+  `read` is `ask()()`. What `ask` returns is called once, and may be called
+  after the next `ask`.
+  """
+
+  def ask(self) -> Callable[[], Sequence[Reading]]:
+    """Reads, and returns what makes readings of the answer."""
     ...

@@ -20,6 +20,8 @@ WAIT_SECONDS = 2.0  # that the caller waits for the rhythm
 LONGEST_PAUSE = 1.0  # seconds the thread sleeps at most
 POLL_SECONDS = 1e-3  # between two looks whether the rhythm is known
 STOP_SECONDS = 2.0  # for a thread that hangs in a driver
+# A chore waits for the next read, but for so long: each wake costs.
+CHORE_PATIENCE = 0.5
 
 
 @dataclass
@@ -55,6 +57,7 @@ class Sampler:
     self._edge = self._watched = -math.inf
     self._thread: threading.Thread | None = None
     self._chores: list[Chore] = []
+    self._chores_due = math.inf
 
   @property
   def histories(self) -> tuple[History, ...]:
@@ -71,29 +74,43 @@ class Sampler:
   def add_chore(self, work: Callable[[], None], seconds: float) -> None:
     """Lets the thread do something else now and then, before it starts."""
     self._chores.append(Chore(work, seconds, self.clock() + seconds))
+    self._chores_due = min(chore.due for chore in self._chores)
 
   def poll(self) -> float:
-    """Reads what is due; returns the instant of the next read."""
+    """Reads what is due; returns the instant of the next read.
+
+    Code after a pause is cold, so this is short where nothing is to be planned.
+    """
     nudged, self._nudged = self._nudged, False
+    edge = self._edge
+    due = watched = math.inf
     for channel in self.channels:
-      now = self.clock()
-      channel.edge = self._edge
-      wanted = False
+      now, wanted = self.clock(), False
+      channel.edge = edge
       if nudged:
         with self.lock:  # others may be noting what was read
           wanted = channel.nudged(now)
       if wanted or channel.due <= now:
-        readings = channel.ask(now)  # outside the lock: it may be slow
+        answer = channel.ask(now)  # outside the lock: it may be slow
         with self.lock:
-          channel.take(readings, now)
-    self._watched = min((c.watched for c in self.channels), default=math.inf)
+          channel.take(answer, self.clock())
+      if channel.due < due:
+        due = channel.due
+      if channel.watched < watched:
+        watched = channel.watched
+    self._watched = watched
+    if self._chores_due <= self.clock():
+      self._do_chores()
+    return min(due, self._chores_due + CHORE_PATIENCE)
+
+  def _do_chores(self) -> None:
+    """Does what is due beside reading."""
+    now = self.clock()
     for chore in self._chores:
-      if chore.due <= self.clock():
+      if chore.due <= now:
         chore.work()
-        chore.due = self.clock() + chore.seconds
-    return min(
-      (c.due for c in (*self.channels, *self._chores)), default=math.inf
-    )
+        chore.due = now + chore.seconds
+    self._chores_due = min(chore.due for chore in self._chores)
 
   def start(self) -> None:
     """Starts the thread."""

@@ -32,6 +32,7 @@ from jaxpower.power.rhythm import (
 LEARN_TICKS = 6  # from so many the period is looked for
 MEMORY = 64  # pinned ticks from which the rhythm is then kept
 REFIT = 8  # pinned ticks between two fits
+REFIT_SECONDS = 2.0  # and so many where the rhythm holds in all of the memory
 LOOK_AT, LOOK_SHARE = 40, 4  # changes looked at, each time a quarter new
 JITTER = 0.01  # of a period: how far a tick may stray, at least
 MARGIN = 1.15  # times the strays seen: rarer ones were not
@@ -87,7 +88,7 @@ class Tracker:
     self._previous: tuple[float, float, float] | None = None
     self._first_end = math.nan  # of the first read that showed the value
     self._recent: deque[Change] = deque(maxlen=MEMORY)
-    self._since_fit = 0
+    self._since_fit, self._fitted = 0, -math.inf
     self._misfits = 0
     self.longest = math.inf  # seconds that no period exceeds
     self._line = 0.0  # the line's instant at the last tick
@@ -280,7 +281,10 @@ class Tracker:
     look = max(2, min(len(self._recent), LOOK_AT) // LOOK_SHARE)
     if self._since_fit < (REFIT if known else look):
       return
-    self._since_fit = 0
+    settled = known and len(self._recent) == MEMORY and not self._misfits
+    if settled and change.high < self._fitted + REFIT_SECONDS:
+      return
+    self._since_fit, self._fitted = 0, change.high
     recent = list(self._recent)
     if not known:
       self.longest = longest_period(recent[-LOOK_AT:])

@@ -28,6 +28,7 @@ class Energy:
   board, None where modelled: a model has no honest statistical bar.
   `counter_joules` and `integral_joules` are the two
   methods, where both exist. `peak_watts` is the highest power reading.
+  `own_share` of the bound's square is of errors that no other board shares.
   """
 
   domain: str
@@ -41,6 +42,7 @@ class Energy:
   partial: bool = False
   reasons: tuple[str, ...] = ()
   peak_watts: float | None = None
+  own_share: float = 0.0
 
   @property
   def board_bound(self) -> float | None:

@@ -15,7 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jaxpower.power.correlation import correlations
+from jaxpower.power.correlation import Line, correlations, integrated
 from jaxpower.power.counter import Estimate, from_counter
 from jaxpower.power.doubts import AROUND, quantum, unseen_joules
 from jaxpower.power.history import STILL_SECONDS, History
@@ -91,13 +91,21 @@ def measure_window(
         at_rest=at_rest,
       )
       (energies if history.domain.counted else apart).append(energy)
+    counted = [h for h in sampler.histories if h.domain.counted]
     lines = [
-      (history.points, history.energies)
-      for history in sampler.histories
-      if history.domain.counted
+      _line(history, energy, start, end)
+      for history, energy in zip(counted, energies, strict=True)
     ]
     alike = correlations(lines, start, end)
   return total(name, start, end, energies, apart, reasons, alike)
+
+
+def _line(history: History, energy: Energy, start: float, end: float) -> Line:
+  """Returns what shows how alike a sensor errs to others."""
+  if history.has_counter:
+    points = history.points, history.energies
+    return Line(*points, own_share=energy.own_share)
+  return integrated(history.power_points, history.power_watts, start, end)
 
 
 def await_ticks(sampler: Sampler, end: float) -> None:
@@ -195,6 +203,7 @@ def energy_of(
     partial=chosen.joules is None,
     reasons=tuple(reasons),
     peak_watts=_peak_watts(history, start, end),
+    own_share=chosen.own_share,
   )
   if extrapolate:
     energy = _check_end(energy, history, end, chosen is integral)
@@ -236,7 +245,10 @@ def _late(
   late = late_joules(history.points, history.energies, start, end, lag)
   reason = f"the counter shows the power of {history.lag:.2g} s before"
   return replace(
-    counter, bound=counter.bound + late, reasons=(*counter.reasons, reason)
+    counter,
+    bound=counter.bound + late,
+    reasons=(*counter.reasons, reason),
+    own_share=0.0,
   )
 
 
@@ -248,8 +260,10 @@ def _part_time(counter: Estimate, integral: Estimate) -> Estimate:
   if counter.bound is None or integral.bound is None:
     return counter
   if counter.ticks <= FEW_TICKS:
-    return replace(counter, bound=max(counter.bound, integral.bound))
-  return replace(counter, bound=math.hypot(counter.bound, integral.bound))
+    bound = max(counter.bound, integral.bound)
+  else:
+    bound = math.hypot(counter.bound, integral.bound)
+  return replace(counter, bound=bound, own_share=0.0)
 
 
 def _from_power(
@@ -357,7 +371,7 @@ def _not_negative(estimate: Estimate) -> Estimate:
   if joules is None or joules >= 0:
     return estimate
   wide = None if bound is None else max(bound, -joules)
-  return replace(estimate, joules=0.0, bound=wide)
+  return replace(estimate, joules=0.0, bound=wide, own_share=0.0)
 
 
 def _failed_reads(history: History, start: float, end: float) -> list[str]:
@@ -419,6 +433,7 @@ def _check_methods(
     replace(
       energy,
       joules_bound=max(own, difference + other),
+      own_share=0.0,
       partial=energy.partial or gross,
     ),
     f"integrated power differs from the counter by {share:+.1%}",

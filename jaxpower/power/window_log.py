@@ -18,6 +18,7 @@ import time
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from dataclasses import replace
+from itertools import takewhile
 
 from jaxpower.power.history import History
 from jaxpower.power.laps import Span, add_to_union, join
@@ -31,6 +32,7 @@ from jaxpower.power.window_energy import await_ticks, measure_window
 LAP_SECONDS = 240.0
 MARGIN_SECONDS = 60.0  # around what is needed: neighbours of an edge
 CHUNK_SECONDS = 60.0  # forgotten or spilled at a time
+FORGET_SECONDS = 20.0  # between two looks for it, at all windows that wait
 # A closed window is settled so long after its end, and so many reads at a fixed
 # pace: late, so that a short run settles at its end and not while it trains.
 SETTLE_SECONDS, SETTLE_INTERVALS = 300.0, 3
@@ -67,6 +69,7 @@ class WindowLog:
     self._pending: dict[Handle, None] = {}  # closed, not settled
     self._spans: dict[str, Span] = {}  # of counted windows, by name
     self._uncounted: defaultdict[str, dict[Handle, None]] = defaultdict(dict)
+    self._forget_at = -math.inf  # when old readings are next dropped
     self._counting = threading.Lock()  # spans are made by one thread at a time
     # Starts of windows by name, and of all under None: sorted, for the rhythm.
     self._starts: defaultdict[str | None, list[float]] = defaultdict(list)
@@ -266,7 +269,9 @@ class WindowLog:
       if now - handle.laps_end > 2 * LAP_SECONDS:
         self._add_lap(handle)
     self._settle(now)
-    self._forget_before(now)
+    if now >= self._forget_at:
+      self._forget_at = now + FORGET_SECONDS
+      self._forget_before(now)
 
   def _add_lap(self, handle: Handle) -> None:
     """Measures the next lap of an open window."""
@@ -283,7 +288,8 @@ class WindowLog:
     """Computes closed windows for good, for a slice of time."""
     patience = SETTLE_SECONDS + SETTLE_INTERVALS * self._sampler.interval
     with self._lock:
-      due = [h for h in self._pending if now - _end(h) > patience]
+      # In the order they closed, which is nearly that of their ends.
+      due = list(takewhile(lambda h: now - _end(h) > patience, self._pending))
     slices = 1 + len(due) // SLICE_WINDOWS
     stop = time.monotonic() + slices * SLICE_SECONDS
     for handle in sorted(due, key=_end):

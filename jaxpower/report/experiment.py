@@ -136,6 +136,8 @@ def _fixed(configs: Sequence[Mapping[str, Any]], varied: Iterable[str]) -> str:
     and all(config.get(path) == item for config in configs)
     and (path in ALWAYS or item != default.get(path))
   }
+  if shared.get("devices") == 0:
+    shared["devices"] = "all"
   return ", ".join(f"{label(p)} {value(item)}" for p, item in shared.items())
 
 

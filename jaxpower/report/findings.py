@@ -20,11 +20,15 @@ MOST_ROWS = 60
 
 @dataclass(frozen=True)
 class Table:
-  """Headings, rows of the same length, and notes to stand below them."""
+  """Headings, rows of the same length, and notes to stand below them.
+
+  `best` is the row that a reader looks for first; None for none.
+  """
 
   columns: tuple[str, ...]
   rows: tuple[tuple[str, ...], ...]
   notes: tuple[str, ...] = ()
+  best: int | None = None
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ from jaxpower.report.render.figure_style import (
 from jaxpower.report.render.line_ends import (
   End,
   fields_note,
-  levels,
   name_ends,
   names,
 )
@@ -192,8 +191,7 @@ def _panel(
     for curve in curves
     if curve.name
   ]
-  width, height = room
-  return curves, name_ends(axes, ends, levels(axes, ends, width), height)
+  return curves, name_ends(axes, ends, room)
 
 
 def _grey(axes: "Axes", curves: Sequence[Curve]) -> None:

@@ -7,7 +7,7 @@ line of an end on its left stands on a higher level than that one's name.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jaxpower.report.compare.comparison import Comparison
@@ -69,10 +69,11 @@ def fields_note(comparisons: Sequence[Comparison]) -> "list[Artist]":
   return [Line2D([], [], linestyle="none", label=text)]
 
 
-def levels(axes: "Axes", ends: Sequence[End], width: float) -> list[Place]:
+def _levels(axes: "Axes", ends: Sequence[End], width: float) -> list[Place]:
   """Finds a place for each name above axes that are so many inches wide."""
   rises = [width * _share(axes, end) for end in ends]
-  return places([*zip(rises, map(width_of, ends), strict=True)])
+  widths = [width_of(end.name) for end in ends]
+  return places([*zip(rises, widths, strict=True)])
 
 
 def _share(axes: "Axes", end: End) -> float:
@@ -82,14 +83,25 @@ def _share(axes: "Axes", end: End) -> float:
   return float(along[0])
 
 
-def width_of(end: End) -> float:
+def cut(name: str, width: float) -> str:
+  """Shortens a name that is wider than so many inches."""
+  whole = width_of(name)
+  if whole <= width:
+    return name
+  kept = int(len(name) * width / whole)
+  while kept > 0 and width_of(f"{name[:kept]}...") > width:
+    kept -= 1
+  return f"{name[:kept]}..."
+
+
+def width_of(name: str) -> float:
   """Measures a name, in inches."""
   from matplotlib.font_manager import FontProperties
   from matplotlib.textpath import text_to_path
 
   font = FontProperties(size=FONT_SIZE)
   width, _, _ = text_to_path.get_text_width_height_descent(
-    printable(end.name), font, ismath=False
+    printable(name), font, ismath=False
   )
   return float(width) / POINTS
 
@@ -116,9 +128,9 @@ def places(wanted: Sequence[tuple[float, float]]) -> list[Place]:
 
 
 def name_ends(
-  axes: "Axes", ends: Sequence[End], places: Sequence[Place], height: float
+  axes: "Axes", ends: Sequence[End], room: tuple[float, float]
 ) -> float:
-  """Writes names at their places, above lines that keep so many inches.
+  """Writes names above lines, which keep so many inches of width and height.
 
   Returns the inches that the names take.
   """
@@ -126,6 +138,9 @@ def name_ends(
 
   if not ends:
     return 0.0
+  width, height = room
+  ends = [replace(end, name=cut(end.name, width)) for end in ends]
+  places = _levels(axes, ends, width)
   count = 1 + max(place.level for place in places)
   inches = GAP + count * LEVEL
   low, high = axes.get_ylim()

@@ -31,7 +31,6 @@ from jaxpower.report.render.figure_style import (
 from jaxpower.report.render.line_ends import (
   End,
   fields_note,
-  levels,
   name_ends,
   names,
 )
@@ -206,8 +205,7 @@ def _name(
     for place, point in last.items()
     if colors[place]
   ]
-  width, height = room
-  return name_ends(axes, ends, levels(axes, ends, width), height)
+  return name_ends(axes, ends, room)
 
 
 def _legend(

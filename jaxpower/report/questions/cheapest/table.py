@@ -86,7 +86,9 @@ def cost_table(comparison: Comparison) -> Table:
     )
     for group in comparison.groups
   )
-  return Table(columns, rows, tuple(_notes(comparison)))
+  best = comparison.best
+  place = None if best is None else comparison.groups.index(best)
+  return Table(columns, rows, tuple(_notes(comparison)), place)
 
 
 def _was_tested(comparison: Comparison) -> bool:

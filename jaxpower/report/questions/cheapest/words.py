@@ -7,6 +7,7 @@ from jaxpower.records import TrialRecord
 from jaxpower.report.cells import (
   COUNTING_NAMES,
   goal,
+  has_interval,
   interval,
   joules_interval,
 )
@@ -51,6 +52,10 @@ TYPICAL = (
   " with its 95 % interval. A faint dot is a seed, an open arrow one that"
   " missed the target, at what it spent."
 )
+ONE_COST = (
+  "What each setting cost in {energy} of training until the target, with one"
+  " seed. An open arrow is one that missed the target, at what it spent."
+)
 CURVES = (
   "Accuracy on the {sets} set over the {energy} of training. A line is the"
   " trial of median energy of its setting, a band all trials of it. Points are"
@@ -93,7 +98,9 @@ def with_figures(
   curves = CURVES.format(energy=energy, sets=sets)
   if any(len(c.groups) > MOST_COLORS for c in comparisons):
     curves += MANY.format(most=MOST_COLORS)
-  typical = TYPICAL.format(energy=energy)
+  costs = [g.joules for c in comparisons for g in c.groups if g.joules]
+  known = any(has_interval(cost) for cost in costs) or not costs
+  typical = (TYPICAL if known else ONE_COST).format(energy=energy)
   if any(len(c.groups) > MOST_ROWS for c in comparisons):
     typical += f" Of more than {MOST_ROWS} settings these are the cheapest."
   figures = [
