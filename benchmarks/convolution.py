@@ -2,8 +2,9 @@
 
   python benchmarks/convolution.py [--out=benchmarks/convolution.json]
 
-The small CNN on real images, forward, backward and update, four ways: patches
-or XLA's convolution, a segment as one program or a call a step. Rounds are
+The small CNN on real images, forward, backward and update, six ways: as chosen
+on CPUs, patches or XLA's convolution, a segment as one program or a call a
+step. Rounds are
 interleaved and the best of them counts, so that other work on the machine
 disturbs all ways alike.
 """
@@ -31,6 +32,7 @@ EXAMPLES = 2_048
 BATCHES = (16, 128, 1024)
 ROUNDS = 5
 FORMS = {
+  "chosen": layers.convolve_in_loop,
   "patches": layers.convolve_patches,
   "xla": layers.convolve_xla,
 }

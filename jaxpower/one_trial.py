@@ -22,6 +22,7 @@ from jaxpower.folder import claims, record_files, record_keeper
 from jaxpower.messages import Progress
 from jaxpower.plan import checks, identity, requirements
 from jaxpower.plan.checks import check_with_sources
+from jaxpower.plan.field_values import check_types
 from jaxpower.power.cpu_time import usable_cpus
 from jaxpower.records import TrialRecord
 from jaxpower.workers import step
@@ -138,7 +139,7 @@ def _checked(trial: Trial) -> Trial:
   Raises ConfigError or DataError where it cannot be run anywhere.
   """
   trial = copy.deepcopy(trial)
-  checks.check_types(trial)
+  check_types(trial)
   identity.fill_in(trial)
   requirements.check_installed(trial)
   for check in (

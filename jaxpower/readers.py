@@ -125,7 +125,7 @@ def fit(kind: type[T], value: Any) -> T:
 
   Raises ReadError with the place in the value.
   """
-  return _converter(kind)(value)
+  return converter(kind)(value)
 
 
 def finite(value: Any) -> Any:
@@ -144,7 +144,7 @@ def check_parts(kind: type, value: dict[str, Any]) -> None:
 
   For what another version wrote, which has other fields. Raises ReadError.
   """
-  items = _items(kind)
+  items = items_of(kind)
   for name, inner in value.items():
     if name in items:
       convert, part, taken, numbers, low, high = items[name]
@@ -183,7 +183,7 @@ def _deeper_than(depth: int, value: Any) -> bool:
 
 
 @functools.cache
-def _converter(kind: Any) -> Convert:
+def converter(kind: Any) -> Convert:
   """Makes the function that turns what JSON has into a value of a type."""
   origin, arguments = typing.get_origin(kind), typing.get_args(kind)
   if kind in (Any, object):
@@ -203,10 +203,10 @@ def _converter(kind: Any) -> Convert:
     return _dataclass(typing.cast(type, kind))
   if (origin or kind) is dict:
     item = arguments[1] if arguments else Any
-    return _dict(_converter(item)) if item is not Any else _anything_by_name
+    return _dict(converter(item)) if item is not Any else _anything_by_name
   if (origin or kind) in (list, tuple):
     item = arguments[0] if arguments else Any
-    return _sequence(origin or kind, _converter(item))
+    return _sequence(origin or kind, converter(item))
   return _plain(kind)
 
 
@@ -248,7 +248,7 @@ def _one_of(values: tuple[Any, ...]) -> Convert:
 
 def _union(kinds: tuple[Any, ...]) -> Convert:
   """Converts to the first kind that fits; an error is that of the first."""
-  first, *rest = [_converter(kind) for kind in kinds if kind is not type(None)]
+  first, *rest = [converter(kind) for kind in kinds if kind is not type(None)]
   may_be_null = type(None) in kinds
   if may_be_null and not rest:
     return lambda value: None if value is None else first(value)
@@ -305,7 +305,7 @@ def _sequence(kind: type, item: Convert) -> Convert:
   return convert
 
 
-class _Item(typing.NamedTuple):
+class Item(typing.NamedTuple):
   """How a field is read: `part` is the dataclass that it may hold.
 
   Values of the types `taken` stay as they are, and so do those of `numbers`
@@ -321,19 +321,24 @@ class _Item(typing.NamedTuple):
 
 
 @functools.cache
-def _items(kind: type) -> dict[str, _Item]:
+def items_of(kind: type) -> dict[str, Item]:
   """Maps the fields of a dataclass to how they are read."""
-  hints = typing.get_type_hints(kind, include_extras=True)
-  fields = dataclasses.fields(kind)
-  names = {field.name for field in fields if field.metadata != KEEP_OTHERS}
   return {
-    name: _Item(_converter(hint), _dataclass_in(hint), *_as_they_are(hint))
-    for name, hint in hints.items()
-    if name in names
+    name: Item(converter(hint), _dataclass_in(hint), *kept_types(hint))
+    for name, hint in hints_of(kind).items()
   }
 
 
-def _as_they_are(
+@functools.cache
+def hints_of(kind: type) -> dict[str, Any]:
+  """Maps the fields of a dataclass that JSON may have to their types."""
+  hints = typing.get_type_hints(kind, include_extras=True)
+  fields = dataclasses.fields(kind)
+  names = {field.name for field in fields if field.metadata != KEEP_OTHERS}
+  return {name: hint for name, hint in hints.items() if name in names}
+
+
+def kept_types(
   kind: Any,
 ) -> tuple[frozenset[type], frozenset[type], float, float]:
   """Returns what a type takes as it is: types, and types of numbers in a range.
@@ -352,7 +357,7 @@ def _as_they_are(
   if origin in (types.UnionType, typing.Union) and type(None) in arguments:
     one, *more = (k for k in arguments if k is not type(None))
     kind = one if not more else Any  # of a wider union null alone
-    taken, numbers, low, high = _as_they_are(kind)
+    taken, numbers, low, high = kept_types(kind)
     return taken | {type(None)}, numbers, low, high
   return none, none, 0, 0
 
@@ -371,9 +376,55 @@ def _dataclass_in(hint: Any) -> type | None:
   return next((k for k in kinds if dataclasses.is_dataclass(k)), None)  # pyright: ignore[reportReturnType]
 
 
-def _dataclass(kind: type) -> Convert:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Form:
+  """How a dataclass is made of a dict.
+
+  Attributes:
+    kind: The dataclass.
+    keeps: The field that keeps fields it does not have, if any.
+    constants: Defaults of fields.
+    made_anew: What makes the defaults of others.
+    needed: Fields without a default.
+    is_plain: Whether it is made without its constructor.
+  """
+
+  kind: type
+  keeps: str | None
+  constants: dict[str, Any]
+  made_anew: dict[str, Callable[[], Any]]
+  needed: list[str]
+  is_plain: bool
+
+  def split(self, names: tuple[str, ...]) -> tuple[dict[str, Item], list[str]]:
+    """Returns how fields of these names are read, and names that are no field.
+
+    Raises ReadError where one is missing.
+    """
+    items = items_of(self.kind)  # now, since a dataclass may hold itself
+    if lacking := [name for name in self.needed if name not in names]:
+      raise ReadError(f"has no field {lacking[0]}")
+    known = {name: items[name] for name in names if name in items}
+    return known, [name for name in names if name not in items]
+
+  def make(self, value: dict[str, Any], changed: dict[str, Any]) -> Any:
+    """Makes an instance of a dict of fields, some of them changed."""
+    if not self.is_plain:
+      return self.kind(**(value | changed))
+    # As __init__ does, without setting each field by a call (a frozen one's).
+    made = object.__new__(self.kind)
+    held = made.__dict__
+    held.update(self.constants)
+    held.update((name, make()) for name, make in self.made_anew.items())
+    held.update(value)
+    held.update(changed)
+    return made
+
+
+@functools.cache
+def form_of(kind: type) -> Form:
+  """Returns how a dataclass is made of a dict."""
   fields = dataclasses.fields(kind)
-  keeps = next((f.name for f in fields if f.metadata == KEEP_OTHERS), None)
   missing = dataclasses.MISSING
   constants = {f.name: f.default for f in fields if f.default is not missing}
   made_anew = {
@@ -381,22 +432,24 @@ def _dataclass(kind: type) -> Convert:
     for f in fields
     if f.default_factory is not missing
   }
-  needed = [f.name for f in fields if f.name not in constants | made_anew]
-  is_plain = not hasattr(kind, "__slots__") and not hasattr(
-    kind, "__post_init__"
+  return Form(
+    kind,
+    next((f.name for f in fields if f.metadata == KEEP_OTHERS), None),
+    constants,
+    made_anew,
+    [f.name for f in fields if f.name not in constants | made_anew],
+    not hasattr(kind, "__slots__") and not hasattr(kind, "__post_init__"),
   )
+
+
+def _dataclass(kind: type) -> Convert:
+  form = form_of(kind)
 
   @functools.lru_cache(maxsize=MOST_FORMS)
   def steps_of(names: tuple[str, ...]) -> tuple[list[tuple], list[str]]:
-    """Returns how fields of these names are read, and names that are no field.
-
-    Most records have the same names in the same order.
-    """
-    items = _items(kind)  # now, since a dataclass may hold itself
-    if lacking := [name for name in needed if name not in names]:
-      raise ReadError(f"has no field {lacking[0]}")
-    known = [(name, *items[name]) for name in names if name in items]
-    return known, [name for name in names if name not in items]
+    # Most records have the same names in the same order.
+    items, unknown = form.split(names)
+    return [(name, *item) for name, item in items.items()], unknown
 
   def read(value: Any) -> Any:
     if type(value) is not dict:
@@ -415,18 +468,9 @@ def _dataclass(kind: type) -> Convert:
         changed[name] = convert(inner)
       except ReadError as error:
         raise error.inside(name) from None
-    if keeps is not None:
-      changed[keeps] = others
-    if not is_plain:
-      return kind(**(value | changed))
-    # As __init__ does, without setting each field by a call (a frozen one's).
-    made = object.__new__(kind)
-    held = made.__dict__
-    held.update(constants)
-    held.update((name, make()) for name, make in made_anew.items())
-    held.update(value)
-    held.update(changed)
-    return made
+    if form.keeps is not None:
+      changed[form.keeps] = others
+    return form.make(value, changed)
 
   return read
 

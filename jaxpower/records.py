@@ -18,7 +18,7 @@ import statistics
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from jaxpower import readers
+from jaxpower import readers, readers_many
 from jaxpower.attempts import Attempt
 from jaxpower.config import (
   Execution,
@@ -321,6 +321,17 @@ class _Pretrained:
   sha256: str | None = None
 
 
+PARTS: dict[str, type] = {
+  "config": Trial,
+  "meter": _Meter,
+  "provenance": _Provenance,
+  "pretrained": _Pretrained,
+  "company": _Company,
+}
+# Those with numbers that have no field of their own.
+WITH_NUMBERS = ("varied", "meter", "numerics", "provenance")
+
+
 def identity(trial: Trial, varied: dict[str, Any]) -> dict[str, Any]:
   """Returns the fields of a record that are known before its trial starts."""
   source = trial.transfer.init_from
@@ -379,6 +390,56 @@ def from_json(line: bytes | str) -> TrialRecord:
   written have the value by which trials were run then. NewerRecordError where
   a newer version wrote it.
   """
+  record = readers.fit(TrialRecord, _facts(line))
+  _check(record)
+  return record
+
+
+def all_from_json(
+  lines: Iterable[bytes | str],
+) -> list[TrialRecord | ReadError]:
+  """Reads records as `from_json` each: of what is no record, its error.
+
+  All of them at once, which takes half the time where all are sound.
+  """
+  read: list[dict[str, Any] | ReadError] = []
+  for line in lines:
+    try:
+      read.append(_facts(line))
+    except ReadError as error:
+      read.append(error)
+  facts = [each for each in read if isinstance(each, dict)]
+  try:
+    sound = readers_many.fit_all(TrialRecord, facts)
+    _check_parts_of_all(sound)
+  except ReadError:
+    made = iter([_record_of(each) for each in facts])
+  else:
+    made = iter([_checked(record) for record in sound])
+  return [next(made) if isinstance(each, dict) else each for each in read]
+
+
+def _record_of(facts: dict[str, Any]) -> TrialRecord | ReadError:
+  try:
+    record = readers.fit(TrialRecord, facts)
+    _check(record)
+  except ReadError as error:
+    return error
+  return record
+
+
+def _checked(record: TrialRecord) -> TrialRecord | ReadError:
+  """Checks a record, of which the parts are sound."""
+  try:
+    _check_name(record)
+    _check_id(record)
+  except ReadError as error:
+    return error
+  return record
+
+
+def _facts(line: bytes | str) -> dict[str, Any]:
+  """Parses a record of this version or an older one, its config completed."""
   facts = readers.parse_json(line)
   if not isinstance(facts, dict):
     raise ReadError("not a JSON object")
@@ -392,16 +453,23 @@ def from_json(line: bytes | str) -> TrialRecord:
     raise ReadError(f"schema_version {version}, not 1 to {SCHEMA_VERSION}")
   if isinstance(config := facts.get("config"), dict):
     facts["config"] = completed(Trial, config)
-  record = readers.fit(TrialRecord, facts)
-  _check(record)
-  return record
+  return facts
 
 
 def _check(record: TrialRecord) -> None:
   """Raises ReadError on a record that its own config contradicts."""
+  _check_name(record)
+  _check_parts(record)
+  _check_id(record)
+
+
+def _check_name(record: TrialRecord) -> None:
   if not ID.fullmatch(record.trial_id):
     raise ReadError("not an id", "trial_id")
-  _check_parts(record)
+
+
+def _check_id(record: TrialRecord) -> None:
+  """Raises ReadError where a record's id or seed is not that of its config."""
   # The id of a config with other fields cannot be made again.
   if is_of_today(Trial, record.config):
     if (made := id_of(record.config)) != record.trial_id:
@@ -414,30 +482,36 @@ def _check(record: TrialRecord) -> None:
 
 def _check_parts(record: TrialRecord) -> None:
   """Raises ReadError where a dict of a record holds what its readers can't."""
-  parts: list[tuple[str, type, dict[str, Any]]] = [
-    ("config", Trial, record.config),
-    ("meter", _Meter, record.meter),
-    ("provenance", _Provenance, record.provenance),
-    ("pretrained", _Pretrained, record.pretrained or {}),
-    ("company", _Company, record.company or {}),
-  ]
-  for place, kind, part in parts:
-    _check_part(place, kind, part)
-  for place in ("varied", "meter", "numerics", "provenance"):
+  for place, kind in PARTS.items():
+    _check_part(place, kind, getattr(record, place) or {})
+  for place in WITH_NUMBERS:
     _check_numbers(place, getattr(record, place))
+
+
+def _check_parts_of_all(records: Iterable[TrialRecord]) -> None:
+  """Checks the dicts of many records; raises ReadError, not saying where."""
+  records = list(records)
+  for place, kind in PARTS.items():
+    parts = [part for r in records if (part := getattr(r, place))]
+    readers_many.check_parts_of_all(kind, parts)
+  for place in WITH_NUMBERS:
+    _check_numbers(place, [getattr(record, place) for record in records])
 
 
 def _check_numbers(place: str, value: Any) -> None:
   """Raises ReadError on a number of a size that nothing has."""
-  kind = type(value)
-  if kind is dict:
-    value, kind = value.values(), list
-  if kind is list or kind is tuple:
-    for item in value:
-      if type(item) is not str:
-        _check_numbers(place, item)
-  elif (kind is float or kind is int) and abs(value) > MOST_OF_ANY:
-    raise ReadError(f"{readers.shown(value)} is too large", place)
+  level = [value]
+  while level:
+    numbers = [item for item in level if type(item) in (int, float)]
+    for number in numbers and (min(numbers), max(numbers)):
+      if abs(number) > MOST_OF_ANY:
+        raise ReadError(f"{readers.shown(number)} is too large", place)
+    level = [
+      inner
+      for outer in level
+      if type(outer) in (dict, list, tuple)
+      for inner in (outer.values() if type(outer) is dict else outer)
+    ]
 
 
 def _check_part(place: str, kind: type, part: dict[str, Any]) -> None:

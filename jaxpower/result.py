@@ -15,6 +15,7 @@ from jaxpower.folder import record_files, sweep_file
 from jaxpower.records import TrialRecord
 from jaxpower.report import Report, make
 from jaxpower.report import write as write_report
+from jaxpower.report.given import Given, timelines
 from jaxpower.report.render import cell, csv_files
 from jaxpower.wording import count
 
@@ -90,6 +91,7 @@ class Result(tuple[TrialRecord, ...]):
       place,
       sweep_file.read(self.folder),
       self,
+      Given(timelines=timelines.find([self.folder])),
       records_files=[
         os.path.relpath(path, place)
         for path in record_files.places(self.folder)

@@ -23,7 +23,6 @@ from jaxpower.config import (
   ConfigError,
   Sweep,
   Trial,
-  by_id,
   sources,
   to_dict,
   trial_id,
@@ -49,7 +48,7 @@ from jaxpower.plan import (
   windows,
 )
 from jaxpower.plan.checks import check_cadence, check_with_sources
-from jaxpower.plan.grid import expand
+from jaxpower.plan.grid import expand_by_id
 from jaxpower.plan.growth import Grown
 from jaxpower.records import TrialRecord
 from jaxpower.workers import places, step
@@ -86,6 +85,7 @@ class Plan:
     listing: The files of records when they were read.
     rebuilt: Whether the folder lost its sweep.json: the records say what was
       in it.
+    names: The ids of `trials`, where they are known already.
   """
 
   sweep: Sweep
@@ -103,19 +103,24 @@ class Plan:
   rejected: tuple[Rejected, ...] = ()
   listing: Listing = frozenset()
   rebuilt: bool = False
+  names: tuple[str, ...] = ()
 
   @functools.cached_property
   def ids(self) -> tuple[str, ...]:
     """The ids of `trials`, in the same order."""
-    return tuple(map(trial_id, self.trials))
+    return self.names or tuple(map(trial_id, self.trials))
 
   @functools.cached_property
   def left(self) -> tuple[Trial, ...]:
     """The trials that are still to be run."""
-    done = _done(self.recorded, self.retry_failed) - self.unusable.keys()
-    done |= self.unfit
     both = zip(self.ids, self.trials, strict=True)
-    return tuple(trial for name, trial in both if name not in done)
+    return tuple(trial for name, trial in both if name in self.ids_left)
+
+  @functools.cached_property
+  def ids_left(self) -> frozenset[str]:
+    """The ids of `left`."""
+    done = _done(self.recorded, self.retry_failed) - self.unusable.keys()
+    return frozenset(self.ids) - done - self.unfit
 
   @functools.cached_property
   def order(self) -> tuple[str, ...]:
@@ -155,7 +160,7 @@ class Plan:
 
     Empty for a pretraining, which stands for no setting of the sweep.
     """
-    if trial_id(trial) in self.pretrainings:
+    if self.pretrainings and trial_id(trial) in self.pretrainings:
       return {}
     return self.grown.varied(trial)
 
@@ -177,7 +182,7 @@ def plan(
   """
   data.forget()  # what a user's function reads may have changed
   sweep = identity.filled_in(sweep)
-  expanded = by_id(expand(sweep))
+  expanded = expand_by_id(sweep)
   for trial in expanded.values():
     if trial.seed:  # what is checked here is the same at every seed
       continue
@@ -215,6 +220,7 @@ def plan(
     rejected=found.rejected,
     listing=found.listing,
     rebuilt=bool(recorded) and not facts,
+    names=tuple(trials),
   )
   if planned.left:
     same_folder.check_environment(folder, recorded.values())
@@ -227,7 +233,7 @@ def execute(
   parallel: int | str = 1,
   check_company: bool = True,
   watch: Watch = lambda number, trial, news: None,
-  greet: Callable[[Ready], None] = lambda ready: None,
+  greet: Callable[[Ready, Plan], None] = lambda ready, plan: None,
   tell: Callable[[str], None] = lambda line: None,
   stop: Callable[[], bool] = lambda: False,
 ) -> tuple[TrialRecord, ...]:
@@ -245,7 +251,9 @@ def execute(
       company costs them (`jaxpower.company`).
     watch: Called with the number of the trial (from 1), the trial and either
       its progress or, at its end, its record.
-    greet: Called before the first trial with what the worker trains on.
+    greet: Called before the first trial with what the worker trains on, and
+      the plan as it is run: by the records of now, and without the trials that
+      this machine cannot run.
     tell: Called with a line that whoever runs this should read at once.
     stop: Asked every second; once it is true the running trial ends at its
       next look, and no other is begun.
@@ -280,7 +288,7 @@ def execute(
 def _run_left(
   writer: "Writer",
   workers: Workers,
-  greet: Callable[[Ready], None],
+  greet: Callable[[Ready, Plan], None],
   parallel: int | str,
   check_company: bool,
 ) -> None:
@@ -294,7 +302,7 @@ def _run_left(
   where = places.deal(
     parallel, _most_devices(plan.left), ready.platform, ready.devices
   )
-  writer.onlookers.call(greet, ready)
+  writer.onlookers.call(greet, ready, plan)
   if short := disk_space.shortage(plan.folder, len(plan.left)):
     writer.say(short)
   write_growth(plan)

@@ -38,7 +38,7 @@ from jaxpower.architectures import MODELS, NETWORKS
 from jaxpower.cli import main as main_command
 from jaxpower.cli import report
 from jaxpower.config import FRAMEWORKS, OPTIMIZERS
-from jaxpower.plan.checks import CHOICES
+from jaxpower.plan.field_values import CHOICES
 from jaxpower.report.render import figures
 from jaxpower.report.render.figure_style import WIDE
 
@@ -237,7 +237,7 @@ def meanings() -> dict[str, str]:
     "processes": f"{others('processes')}: over how many processes of JAX a"
     " trial on several devices is divided ([processes.md](processes.md))",
     "sharding": f"{others('sharding')}: whether weights and moments are whole"
-    " on each device, or divided over them; not in `torch_compile`",
+    " on each device, or divided over them",
     "streaming": f"{others('streaming')}: whether a dataset stays on the host"
     " ([data.md](data.md))",
     "task_weighting": f"{others('task_weighting')}: the weights are learned",

@@ -17,7 +17,8 @@ from jaxpower.config import (
   get,
   trial_id,
 )
-from jaxpower.plan.checks import CHOICES, check_sweep, check_types
+from jaxpower.plan.checks import check_sweep
+from jaxpower.plan.field_values import CHOICES, check_types
 from jaxpower.plan.grid import trial_of
 
 NOT_SET = ("seed", *COMPUTED)

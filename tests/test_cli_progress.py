@@ -84,7 +84,7 @@ def test_a_pretraining_and_lost_weights_are_told() -> None:
   assert lines[3] == f"{why}; that trial is run again"
   text = io.StringIO()
   with Display(todo, Console(file=text, width=60)) as display:
-    display.greet(READY)
+    display.greet(READY, todo)
     display.watch(1, pretraining, RECORD)
   shown = text.getvalue()
   assert f"warning: {why}; that trial is run again\n" in shown
@@ -94,7 +94,7 @@ def test_a_pretraining_and_lost_weights_are_told() -> None:
 def test_without_a_terminal_a_trial_is_a_line() -> None:
   text = io.StringIO()
   with Display(plan(), Console(file=text, width=60)) as display:
-    display.greet(READY)
+    display.greet(READY, plan())
     display.watch(1, TRIALS[0], Progress(phase="train", accuracy=0.5))
     display.watch(1, TRIALS[0], RECORD)
   batch = TRIALS[0].batch_size
@@ -126,7 +126,7 @@ def test_the_devices_that_trials_leave_alone_are_told() -> None:
     },
   )
   with Display(plan(), Console(file=text, width=60)) as display:
-    display.greet(ready)
+    display.greet(ready, plan())
   assert text.getvalue().startswith(
     "training on 1 of 8 x H100; metering 8 x H100, CPU package 0; of the GPUs"
     " those that a trial trains on\n"
@@ -215,6 +215,26 @@ def test_a_message_costs_little_at_any_number_of_trials() -> None:
   for _ in range(100):
     display.watch(7, trials[6], news)
   assert (time.process_time() - began) / 100 < 1e-3  # seconds, issue 14
+
+
+def test_what_this_machine_cannot_run_takes_no_time() -> None:
+  text = io.StringIO()
+  console = Console(
+    file=text, width=120, force_terminal=True, color_system=None
+  )
+  seeds = dataclasses.replace(SWEEP, seeds=3)
+  trials = tuple(expand(seeds))
+  planned = dataclasses.replace(plan(RECORD), sweep=seeds, trials=trials)
+  unfit = frozenset(trial_id(t) for t in planned.left if t.batch_size != 64)
+  with Display(planned, console) as display:
+    running = next(t for t in planned.left if trial_id(t) not in unfit)
+    display.greet(READY, dataclasses.replace(planned, unfit=unfit))
+    news = Progress(phase="train", accuracy=0.1)
+    display.watch(planned.numbers[trial_id(running)], running, news)
+    display._surface.refresh(at_once=True)
+  assert RECORD.varied == {"batch_size": 64} and len(unfit) == 3
+  # The other setting would be set up and compiled first: 4 minutes.
+  assert "1 of 3   2 min left" in text.getvalue()
 
 
 def test_trials_at_once_are_a_line_each() -> None:

@@ -1,10 +1,12 @@
 """JAX trials over several processes, on the CPU with gloo."""
 
 import dataclasses
+import functools
 import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -176,6 +178,47 @@ def test_two_processes_train_as_two_devices_of_one(
   """What is of a device or divided is so whatever process it is in."""
   one_process = dataclasses.replace(trial, devices=2)
   same(run(worker, over(trial, 2), tmp_path), alone(one_process, tmp_path))
+
+
+def of(model: str, **changes: Any) -> Trial:
+  sizes = {"resnet50": 1 / 16, "resnet18": 0.125}
+  small = Model(name=model, width=sizes.get(model, 0.25))
+  return dataclasses.replace(ONE, model=small, **changes)
+
+
+# By network: what one process makes of them does not depend on the processes.
+EVERY = {
+  "cnn": of("cnn"),
+  "decoder": of("decoder", data="austen"),
+  "resnet18": of("resnet18", batch_norm="global"),
+  "resnet50": of("resnet50", batch_norm="global"),
+  "transformer": of("transformer", data="imu"),
+  "texts": of("transformer", data="austen_novels"),
+  "vit": of("vit"),
+}
+
+
+@pytest.mark.proof
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["fsdp", "replicated"])
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("name", EVERY)
+def test_every_network_trains_as_in_one_process(
+  name: str, count: int, sharding: str, tmp_path: pathlib.Path
+) -> None:
+  trial = over(dataclasses.replace(EVERY[name], sharding=sharding), count)
+  with Worker("estimate") as worker:
+    found = run(worker, trial, tmp_path)
+  for ours, theirs in zip(losses(found), by_one(name), strict=True):
+    for a, b in zip(ours, theirs, strict=True):
+      # As between devices of one process (tests/test_learn_sharding.py).
+      assert a == pytest.approx(b, abs=1e-4, nan_ok=True)
+
+
+@functools.cache
+def by_one(name: str) -> list[tuple[Any, ...]]:
+  with tempfile.TemporaryDirectory() as folder:
+    return losses(alone(EVERY[name], pathlib.Path(folder)))
 
 
 @pytest.mark.slow

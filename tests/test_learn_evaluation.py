@@ -9,6 +9,7 @@ from jaxpower.learn.devices import make_mesh
 from jaxpower.learn.evaluation import (
   CPU_CHUNK,
   RANGE,
+  chunk_size,
   evaluate,
   in_chunks,
   together,
@@ -59,6 +60,16 @@ def test_every_example_counts_once(examples: int, devices: int) -> None:
   hits = np.argmax(np.asarray(logits), axis=1) == test["label"]
   assert float(metrics["accuracy"]) == pytest.approx(hits.mean(), rel=1e-6)
   assert float(metrics["loss"]) == pytest.approx(float(losses.mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_passes_are_as_many_and_as_full_as_can_be(devices: int) -> None:
+  for examples in (1, 80, 81, 160, 161, 999, 1_000, 10_000):
+    chunk = chunk_size(examples, make_mesh(devices))
+    passes = -(-examples // chunk)
+    assert passes == -(-examples // (CPU_CHUNK * devices))
+    assert passes * chunk - examples < passes * devices
+  assert chunk_size(1_000, make_mesh(devices), 300) == min(300 * devices, 1_000)
 
 
 @pytest.mark.parametrize("sizes", [(7, 999), (CPU_CHUNK + 1, 30), (160, 160)])

@@ -22,7 +22,7 @@ def random(key: int, *shape: int) -> jax.Array:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_both_forms_agree_in_values_and_gradients(case: tuple) -> None:
+def test_all_forms_agree_in_values_and_gradients(case: tuple) -> None:
   height, width, channels, window, strides, features = case
   inputs = random(0, 2, height, width, channels)
   kernel = random(1, *window, channels, features)
@@ -35,7 +35,12 @@ def test_both_forms_agree_in_values_and_gradients(case: tuple) -> None:
     jax.jit(
       jax.value_and_grad(functools.partial(total, form), (0, 1), has_aux=True)
     )(inputs, kernel)
-    for form in (layers.convolve_xla, layers.convolve_patches, layers.convolve)
+    for form in (
+      layers.convolve_xla,
+      layers.convolve_patches,
+      layers.convolve_shifted,
+      layers.convolve,
+    )
   ]
   for other in results[1:]:
     jax.tree.map(
@@ -46,13 +51,26 @@ def test_both_forms_agree_in_values_and_gradients(case: tuple) -> None:
 
 
 def test_the_convolution_for_cpus_holds_no_xla_convolution() -> None:
-  lowered = jax.jit(layers.convolve).lower(
-    random(0, 2, 8, 8, 3), random(1, 3, 3, 3, 4)
+  for channels, by_a_product in ((3, False), (4, True)):
+    lowered = jax.jit(layers.convolve).lower(
+      random(0, 2, 8, 8, channels), random(1, 3, 3, channels, 4)
+    )
+    text = lowered.compile().as_text()
+    assert text is not None
+    assert (" dot(" in text) == by_a_product
+    assert " convolution(" not in text
+
+
+def test_a_short_sum_is_of_float32_whatever_the_arithmetic() -> None:
+  inputs = random(0, 2, 9, 9, 3).astype(jnp.bfloat16)
+  kernel = random(1, 3, 3, 3, 4).astype(jnp.bfloat16)
+  exact = layers.convolve_xla(
+    inputs.astype(jnp.float32), kernel.astype(jnp.float32), (1, 1)
   )
-  text = lowered.compile().as_text()
-  assert text is not None
-  assert " dot(" in text
-  assert " convolution(" not in text
+  outputs = layers.convolve_shifted(inputs, kernel, (1, 1))
+  assert isinstance(outputs, jax.Array)
+  assert outputs.dtype == jnp.bfloat16
+  np.testing.assert_array_equal(outputs, exact.astype(jnp.bfloat16))
 
 
 def test_conv_is_flax_conv() -> None:

@@ -41,7 +41,7 @@ def few(name: str) -> DataSet:
   found = data.load(name)
   train = {key: values[:203] for key, values in found.train.items()}
   test = {key: values[:17] for key, values in found.test.items()}
-  if name != "digits":  # shorter windows and texts
+  if not name.startswith("digits"):  # shorter windows and texts
     train, test = (
       {
         key: values[:, :16] if values.ndim > 1 else values
@@ -55,11 +55,13 @@ def few(name: str) -> DataSet:
 def trial_of(model: str, **changes: Any) -> Trial:
   kinds = NETWORKS[model].reads
   kind = next(kind for kind in DATA if kind in kinds)
-  wide = {"resnet18": 1 / 16, "resnet50": 1 / 32, "cnn": 1.0}
+  wide = {"resnet18": 1 / 16, "resnet50": 1 / 16, "cnn": 1.0}
   deep = {"vit": 0.5, "transformer": 0.5, "decoder": 0.5, "resnet18": 0.5}
   return dataclasses.replace(
     Trial(
-      data=DATA[kind],
+      # Of 8 x 8 pixels a ResNet-50 leaves one, and norms of a few numbers, in
+      # which rounding grows until two sums of one batch train apart.
+      data="digits_28" if model == "resnet50" else DATA[kind],
       model=Model(
         name=model, width=wide.get(model, 0.5), depth=deep.get(model, 1.0)
       ),
@@ -119,6 +121,10 @@ CASES = [
   ("cnn", {"data_sharding": "divided", "augmentation": "crop"}),
   pytest.param("cnn", {"sharding": "fsdp", "accumulation": 4}, marks=SLOW),
   ("decoder", {"sharding": "fsdp", "data_sharding": "divided"}),
+  *(
+    pytest.param(model, {}, marks=PROOF)
+    for model in ("cnn", "decoder", "transformer", "vit")
+  ),
   pytest.param("transformer", {"sharding": "fsdp"}, marks=SLOW),
   pytest.param("vit", {"sharding": "fsdp", "dropout": 0.2}, marks=SLOW),
   pytest.param("vit", {"data_sharding": "divided"}, marks=SLOW),
@@ -160,15 +166,23 @@ def test_eight_devices_equal_one(model: str, changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-  "model", ["resnet18", pytest.param("resnet50", marks=PROOF)]
+  ("model", "sharding"),
+  [
+    ("resnet18", "replicated"),
+    pytest.param("resnet18", "fsdp", marks=PROOF),
+    pytest.param("resnet50", "replicated", marks=PROOF),
+    pytest.param("resnet50", "fsdp", marks=PROOF),
+  ],
 )
-def test_batch_norms_of_each_device_by_hand(model: str) -> None:
-  trial = trial_of(model, devices=DEVICES)
+def test_batch_norms_of_each_device_by_hand(model: str, sharding: str) -> None:
+  trial = trial_of(model, devices=DEVICES, sharding=sharding)
   losses, state, program = updates(trial, steps=2)
-  # As without batch norms; XLA sends the many gradients of ResNet-50 in two.
-  assert collectives(program) == {"all-reduce": 2 if model == "resnet50" else 1}
+  if sharding == "replicated":
+    # As without batch norms; XLA sends the many gradients of ResNet-50 in two.
+    times = 2 if model == "resnet50" else 1
+    assert collectives(program) == {"all-reduce": times}
   expected, params, stats = by_hand(trial, parts=DEVICES, steps=len(losses))
-  # Of four examples a device the last variances are of four numbers: rounding
+  # Of four examples a device the last variances are of few numbers: rounding
   # grows in them, most in the many norms of a ResNet-50 (5e-5 was seen).
   rtol = 2e-4 if model == "resnet50" else 2e-5
   np.testing.assert_allclose(losses, expected, rtol=rtol)

@@ -30,6 +30,7 @@ from jaxpower.records import TrialRecord
 from jaxpower.trial import run as run_trial
 from jaxpower.wings import wing_of
 from jaxpower.workers import worker
+from jaxpower.workers.rank_failure import DistributedError
 
 torch = pytest.importorskip("torch")
 
@@ -221,7 +222,7 @@ def test_a_dead_worker_costs_one_trial(tmp_path: pathlib.Path) -> None:
       os.kill(killed_pid, signal.SIGKILL)
       kill_times.append(time.monotonic())
 
-  with pytest.raises(coordinator.DistributedError) as error:
+  with pytest.raises(DistributedError) as error:
     run(TWO, tmp_path, tell)
   (killed_at,) = kill_times
   assert time.monotonic() - killed_at < 30  # the timeout is two minutes
@@ -235,9 +236,7 @@ def test_a_dead_worker_costs_one_trial(tmp_path: pathlib.Path) -> None:
 def test_an_error_in_a_worker_is_reported() -> None:
   coordinator.start(2)
   trial = dataclasses.replace(TWO, data="no_such_set")
-  with pytest.raises(
-    coordinator.DistributedError, match=r"rank 1 of .*no_such_set"
-  ):
+  with pytest.raises(DistributedError, match=r"rank 1 of .*no_such_set"):
     wing.place(trial, data.load(ONE.data))
   assert own_children() == []
   wing.place(ONE, data.load(ONE.data))
@@ -254,7 +253,7 @@ def test_a_worker_that_does_not_reply_is_killed(
   monkeypatch.setattr(coordinator, "MAX_SLOWDOWN", 0)
   os.kill(stopped_pid, signal.SIGSTOP)
   sets = data.load(TWO.data)
-  with pytest.raises(coordinator.DistributedError) as error:
+  with pytest.raises(DistributedError) as error:
     distributed.place(TWO, sets, spec.spec_of(TWO, sets))
   assert str(error.value) == "rank 1 of 2: no reply for 1 s"
   assert not psutil.pid_exists(stopped_pid)

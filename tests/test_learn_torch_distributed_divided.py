@@ -1,6 +1,7 @@
 """Weights and moments divided over processes, on the CPU with gloo."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -13,17 +14,15 @@ torch = pytest.importorskip("torch")
 from jaxpower.config import Model, Optimizer, Transfer, Trial
 from jaxpower.learn_torch import devices, wing
 from jaxpower.learn_torch.distributed import coordinator
-from tests.test_learn_torch_distributed import ONE, TASKS, losses_of, prepare
-
-RESNET = dataclasses.replace(
+from jaxpower.learn_torch.segment import train_share
+from tests.test_learn_torch_distributed import (
   ONE,
-  data="digits",
-  model=Model(name="resnet18", width=1 / 16),
-  # Adam would make much of gradients that are rounding alone.
-  optimizer=Optimizer(name="sgd", learning_rate=0.05),
-  accumulation=1,
-  batch_norm="global",
+  TASKS,
+  Losses,
+  losses_of,
+  prepare,
 )
+
 PLAIN = {"augmentation": "none", "accumulation": 1}
 
 
@@ -33,63 +32,89 @@ def of(model: str, **changes: Any) -> Trial:
   )
 
 
+def by(rule: str, rate: float) -> Trial:
+  return dataclasses.replace(
+    ONE, optimizer=Optimizer(name=rule, learning_rate=rate)
+  )
+
+
+def resnet(name: str, **changes: Any) -> Trial:
+  trial = dataclasses.replace(
+    ONE,
+    data="digits",
+    model=Model(name=name, width=1 / 16),
+    # Adam would make much of gradients that are rounding alone.
+    optimizer=Optimizer(name="sgd", learning_rate=0.05),
+    accumulation=1,
+    batch_norm="global",
+  )
+  return dataclasses.replace(trial, **changes)
+
+
+# Two updates: later ones make much of another order of sums, in the many norms
+# of a ResNet-50.
+SHORT = {"evaluate_every_examples": 64, "budget_examples": 128}
+COMPILED = {"framework": "torch_compile"}
+TRIALS = {
+  "cnn": ONE,
+  "decoder": of("decoder", data="austen", **PLAIN),
+  "resnet18": resnet("resnet18"),
+  "resnet50": resnet("resnet50", **SHORT),
+  "transformer": of("transformer", data="imu", **PLAIN),
+  "texts": of("transformer", data="austen_novels", **PLAIN),
+  "vit": of("vit"),
+  "momentum": by("momentum", 0.01),
+  "lion": by("lion", 1e-3),
+  "lamb": by("lamb", 0.01),
+  "muon": by("muon", 0.01),
+  "frozen": dataclasses.replace(ONE, transfer=Transfer(freeze=True)),
+  "slower backbone": dataclasses.replace(
+    ONE, transfer=Transfer(backbone_rate=0.1)
+  ),
+  "uncertain tasks": dataclasses.replace(
+    TASKS, task_weighting="uncertainty", task_weights={}
+  ),
+  "uncertain tasks, lamb": dataclasses.replace(
+    TASKS,
+    task_weighting="uncertainty",
+    task_weights={},
+    optimizer=Optimizer(name="lamb", learning_rate=0.01),
+  ),
+  "compiled": dataclasses.replace(ONE, **COMPILED),
+  "compiled decoder": of("decoder", data="austen", **PLAIN, **COMPILED),
+  # Half as deep: every norm and convolution is a file of C++ to compile.
+  "compiled resnet18": resnet(
+    "resnet18",
+    **COMPILED,
+    model=Model(name="resnet18", width=1 / 16, depth=0.5),
+  ),
+  "compiled muon": dataclasses.replace(by("muon", 0.01), **COMPILED),
+}
+# PyTorch's compiler warns of what it does itself: that its caches are off, as
+# they are to be, and of calls of its own that it will drop.
+COMPILER = [
+  pytest.mark.filterwarnings(f"ignore:{words}")
+  for words in (
+    "dynamo_pgo force disabled",
+    "`torch.jit.script_method`",
+    "<class 'torch.autograd.function.Function'> should not",
+  )
+]
 PROOF = pytest.mark.proof
-TRIALS = [
-  pytest.param(2, ONE, id="cnn"),
-  pytest.param(4, ONE, id="cnn, 4", marks=PROOF),
-  pytest.param(
-    2,
-    dataclasses.replace(
-      ONE, optimizer=Optimizer(name="lion", learning_rate=1e-3)
-    ),
-    id="lion",
-    marks=PROOF,
-  ),
-  pytest.param(
-    2,
-    dataclasses.replace(
-      ONE, optimizer=Optimizer(name="momentum", learning_rate=0.01)
-    ),
-    id="momentum",
-    marks=PROOF,
-  ),
-  pytest.param(
-    2,
-    dataclasses.replace(ONE, transfer=Transfer(freeze=True)),
-    id="frozen",
-    marks=PROOF,
-  ),
-  pytest.param(
-    2,
-    dataclasses.replace(ONE, transfer=Transfer(backbone_rate=0.1)),
-    id="slower backbone",
-    marks=PROOF,
-  ),
-  pytest.param(
-    2,
-    dataclasses.replace(TASKS, task_weighting="uncertainty", task_weights={}),
-    id="uncertain tasks",
-    marks=PROOF,
-  ),
-  pytest.param(2, RESNET, id="resnet18", marks=PROOF),
-  pytest.param(4, RESNET, id="resnet18, 4", marks=PROOF),
-  pytest.param(
-    2,
-    # Two updates: later ones make much of another order of sums, in the many
-    # norms of a ResNet-50.
-    dataclasses.replace(
-      RESNET,
-      model=Model(name="resnet50", width=1 / 16),
-      evaluate_every_examples=64,
-      budget_examples=128,
-    ),
-    id="resnet50",
-    marks=PROOF,
-  ),
-  pytest.param(2, of("vit"), id="vit", marks=PROOF),
-  pytest.param(
-    2, of("transformer", data="imu", **PLAIN), id="transformer", marks=PROOF
-  ),
+
+
+def marks_of(count: int, sharding: str, name: str) -> list[Any]:
+  first = (count, sharding, name) == (2, "fsdp", "cnn")
+  compiled = COMPILER if name.startswith("compiled") else []
+  return [*compiled, *([] if first else [PROOF])]
+
+
+CASES = [
+  pytest.param(count, sharding, name, marks=marks)
+  for name in TRIALS
+  for count in (2, 4)
+  for sharding in ("fsdp", "replicated")
+  for marks in [marks_of(count, sharding, name)]
 ]
 
 
@@ -101,13 +126,79 @@ def processes() -> Iterator[pytest.MonkeyPatch]:
     coordinator.stop()
 
 
-@pytest.mark.parametrize(("count", "trial"), TRIALS)
-def test_what_is_learned_is_that_of_whole_weights(
-  count: int, trial: Trial
+@pytest.mark.parametrize(("count", "sharding", "name"), CASES)
+def test_what_is_learned_is_that_of_one_process(
+  count: int, sharding: str, name: str
 ) -> None:
-  alone = losses_of(trial)
-  divided = dataclasses.replace(trial, devices=count, sharding="fsdp")
-  np.testing.assert_allclose(losses_of(divided), alone, rtol=1e-4)
+  expected = alone(name)
+  over = {"devices": count, "sharding": sharding}
+  found = losses_of(dataclasses.replace(TRIALS[name], **over))
+  np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ("name", "sharding"),
+  [
+    pytest.param(name, sharding, marks=[PROOF, *COMPILER])
+    for name in ("compiled", "compiled resnet18")
+    for sharding in ("fsdp", "replicated")
+  ],
+)
+def test_nothing_is_compiled_while_it_trains(name: str, sharding: str) -> None:
+  from torch._dynamo import utils
+
+  over = {"devices": 2, "sharding": sharding}
+  placed, compiled, state = prepare(dataclasses.replace(TRIALS[name], **over))
+  before = utils.counters["stats"]["unique_graphs"]
+  assert before > 0
+  for segment in range(2):
+    state, _, _ = wing.train(compiled, state, placed, segment)
+    wing.evaluate(compiled, state, placed)
+  assert utils.counters["stats"]["unique_graphs"] == before
+
+
+@functools.cache
+def alone(name: str) -> Losses:
+  """What one process makes of a trial; kept, as it stops the others."""
+  return losses_of(TRIALS[name])
+
+
+@PROOF
+@pytest.mark.parametrize("sharding", ["fsdp", "replicated"])
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_batch_norms_of_each_process_by_hand(
+  name: str, count: int, sharding: str
+) -> None:
+  trial = resnet(name, batch_norm="device", augmentation="none", **SHORT)
+  over = {"devices": count, "sharding": sharding}
+  found = losses_of(dataclasses.replace(trial, **over))
+  np.testing.assert_allclose(found, by_hand(trial, count), rtol=1e-4)
+
+
+def by_hand(trial: Trial, parts: int) -> Losses:
+  """Trains in one process, the network called on each part by itself."""
+  placed, compiled, state = prepare(trial)
+  buffers = [*compiled.network.buffers()]
+
+  def loss_of(mean: Any, std: Any, *batch: Any) -> Any:
+    inputs, labels, *_ = batch
+    total, first = 0.0, None
+    for part in zip(inputs.chunk(parts), labels.chunk(parts), strict=True):
+      total = total + compiled.loss_of(mean, std, *part) / parts
+      first = first or [buffer.clone() for buffer in buffers]
+    for buffer, value in zip(buffers, first or (), strict=True):
+      buffer.copy_(value)  # the running ones are the first process's
+    return total
+
+  losses = []
+  for segment in range(2):
+    compiled.hold(state, trial)
+    loss, _ = train_share(compiled, placed, segment, loss_of)
+    state = compiled.keep(segment + 1)
+    metrics = wing.evaluate(compiled, state, placed)
+    losses.append([float(loss), float(metrics["loss"])])
+  return losses
 
 
 def test_each_process_has_its_part_and_all_of_it_is_written(

@@ -11,7 +11,7 @@ from jaxpower.report.given.carbon import (
   kwh,
   operational_grams,
 )
-from jaxpower.report.questions.lifecycle import hardware_name
+from jaxpower.report.questions.lifecycle.words import hardware_name
 
 
 def test_kwh_and_grams():

@@ -7,8 +7,13 @@ import pytest
 from report_records import GPU, meter, record, seeds
 
 from jaxpower.records import Compilation
+from jaxpower.report import make
 from jaxpower.report.compare.comparison import compare, compare_all
-from jaxpower.report.questions.cheapest import cost_table, find, tell
+from jaxpower.report.questions.cheapest.table import cost_table
+from jaxpower.report.questions.cheapest.values import find
+from jaxpower.report.questions.cheapest.words import tell
+from jaxpower.report.render.figures import Drawn
+from jaxpower.report.render.page import render
 
 CPU = meter("cpu-estimate", "cpu", estimated=True)
 
@@ -249,6 +254,19 @@ def test_partial_trials_with_known_joules():
   assert say([record(64, 0, 200), partial]).endswith(
     "1 of 2 trials was only partly measured: DRAM lost at 2 s."
   )
+
+
+def test_partly_measured_is_counted_alike_above_and_below():
+  partial = record(64, 1, 210, partial=True, reasons=("DRAM lost at 2 s",))
+  unseen = record(128, 0, None, partial=True, reasons=("no meter",))
+  failed = record(64, 2, status="failed")
+  trials = [record(64, 0, 200), partial, unseen, failed]
+  assert "1 of 2 trials was only partly measured: DRAM" in say(trials)
+  made = make(trials)
+  blank = Drawn("", {"svg": b"<svg/>"}, b"<svg/>")
+  drawn = {f.name: blank for s in made.sections for f in s.figures}
+  page = render(made, "", drawn, ())
+  assert "<dt>partly measured</dt><dd>1 of 2 trials</dd>" in page
 
 
 def test_a_failed_trial_is_not_called_partial():

@@ -14,7 +14,7 @@ from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.compiling import with_compiling
 from jaxpower.report.compare.fitted_settings import fit_settings
 from jaxpower.report.compare.statistics import Estimate
-from jaxpower.report.questions import cheapest
+from jaxpower.report.questions.cheapest.table import cost_table
 
 OTHER_GPU = "GPU-91bc77e2-40d3-4d0c-b5a6-7f3e8c2a1b0d"
 
@@ -41,7 +41,7 @@ def test_every_group_says_what_any_of_them_varies():
   )
   assert found.paths == ("batch_size", rate)
   assert [list(group.varied) for group in found.groups] == [[*found.paths]] * 3
-  table = cheapest.cost_table(found)
+  table = cost_table(found)
   assert {row[:2] for row in table.rows} == {
     ("64", "-"),
     ("-", "-"),

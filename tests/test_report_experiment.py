@@ -33,7 +33,7 @@ def test_it_names_what_was_trained():
   assert said["data"] == "mnist_5k"
   assert said["optimizer"] == "lion"
   assert said["target"] == "80 %"
-  assert said["budget"].startswith("4096 examples")
+  assert said["budget"].startswith("4,096 examples, evaluated every ")
   assert said["seeds"] == "2, 2 trials"
   assert said["fixed"] == "width 0.5, learning rate 0.002, dropout 0.2"
 
@@ -49,13 +49,20 @@ def test_defaults_and_what_varies_are_not_told_as_fixed():
 
 
 def test_of_a_command_only_what_it_sees_is_told():
-  trial = Trial(framework="command", command="train {batch_size}")
+  trial = Trial(
+    framework="command",
+    command="train {batch_size}",
+    command_files={"src/train.py": "0123456789abcdef"},
+  )
   said = told([of_trial(trial, framework="command")])
   assert said["model"] == said["optimizer"] == "the command's own"
   assert said["budget"].endswith(
     "examples, evaluated where the command reports"
   )
   assert said["fixed"] == "command train {batch_size}"
+  assert said["files"] == "src/train.py 0123456789ab"
+  steps = to_repeat(compare_all([of_trial(trial, framework="command")]))
+  assert not any("prepare_data" in typed for _, typed in steps)
   named = replace(trial, command="train {model.name} {optimizer.name:>3}")
   said = told([of_trial(named, framework="command")])
   assert (said["model"], said["optimizer"]) == ("cnn", "adam")
@@ -102,7 +109,7 @@ def test_no_trial_no_facts():
 
 
 def test_a_page_says_step_by_step_how_to_repeat_it():
-  versions = {"python": "3.11.7", "jaxpower": "0.1.0", "jax": "0.10.2"}
+  versions = {"python": "3.11.7", "jaxpower": "0.1.0", "jax": "0.10.2+rocm"}
   facts = {"git_revision": "abc123+", "versions": versions}
   trials = seeds(64, 200, 210, provenance=facts)
   sweep = {"command_line": ["python", "scripts/run.py", "--config=a b.py"]}
@@ -110,7 +117,7 @@ def test_a_page_says_step_by_step_how_to_repeat_it():
   assert [typed for _, typed in steps] == [
     "git checkout abc123",
     "pip install jax==0.10.2",
-    "python scripts/prepare_data.py fashion_mnist_6k",
+    "python scripts/prepare_data.py --data=fashion_mnist_6k",
     "python scripts/run.py '--config=a b.py'",
     "python scripts/report.py THIS_FOLDER YOUR_FOLDER",
   ]

@@ -1,22 +1,24 @@
 """What the figure shows; how it looks is for the eye."""
 
+import itertools
 import sys
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.text import Annotation, Text
 from report_records import GPU, curve, devices, record, seeds
 
 from jaxpower.records import from_json, to_json
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.findings import Figure
-from jaxpower.report.render import energy_accuracy_figure, figures
+from jaxpower.report.render import figures
 from jaxpower.report.render.energy_accuracy_figure import (
   energy_accuracy,
   median_trial,
 )
-from jaxpower.report.render.figure_style import shades
+from jaxpower.report.render.figure_style import FAINT, NARROW, WIDE, shades
 from jaxpower.report.render.inline_svg import contrast
 
 
@@ -37,10 +39,20 @@ def ys(line) -> list[float]:
   return np.asarray(line.get_ydata()).tolist()
 
 
-def legend_of(axes):
-  legend = axes.get_legend()
-  assert legend is not None
-  return legend
+def legend_texts(axes):
+  """What the legend above all panels says."""
+  texts = [t for found in axes.figure.legends for t in found.get_texts()]
+  return [text.get_text() for text in texts]
+
+
+def named(axes):
+  """The names at the ends of lines, and the points that they lead to."""
+  names = [text for text in axes.texts if isinstance(text, Annotation)]
+  return {
+    text.get_text(): tuple(map(float, text.xy))
+    for text in names
+    if text.arrow_patch is not None
+  }
 
 
 def bold(axes):
@@ -52,9 +64,25 @@ def test_a_bold_line_per_setting_and_the_target():
   assert [max(xs(line)) for line in bold(axes)] == [212, 400]
   dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
   assert [ys(line)[0] for line in dashed] == [80]
-  legend = legend_of(axes)
-  assert legend.get_title().get_text() == "batch"
-  assert [t.get_text() for t in legend.get_texts()] == ["64", "256"]
+  assert named(axes) == {"batch 64": (212, 81), "batch 256": (400, 81)}
+
+
+def test_the_band_is_what_all_trials_of_a_setting_did():
+  axes = axes_of(seeds(64, 204, 221, 212) + seeds(256, 390))
+  (band,) = axes.collections
+  corners = np.asarray(band.get_paths()[0].vertices)
+  assert corners[:, 0].min() == pytest.approx(22.1)  # all were evaluated by now
+  assert corners[:, 0].max() == pytest.approx(221)
+  for x, y in zip(xs(bold(axes)[0])[2:], ys(bold(axes)[0])[2:], strict=True):
+    at = corners[np.isclose(corners[:, 0], x), 1]
+    assert at.min() < y <= at.max()
+  texts = legend_texts(axes)
+  assert texts == ["the median trial", "all trials of a setting"]
+
+
+def test_of_one_seed_there_is_no_band():
+  axes = axes_of(seeds(64, 204) + seeds(256, 390))
+  assert not axes.collections and not legend_texts(axes)
 
 
 def test_the_bold_line_is_the_trial_of_median_energy_misses_last():
@@ -70,19 +98,6 @@ def test_the_bold_line_is_the_trial_of_median_energy_misses_last():
   assert middle.seed == 0
 
 
-def test_of_many_trials_some_are_drawn_and_the_bold_ones_always(monkeypatch):
-  trials = seeds(64, *range(100, 130)) + seeds(256, *range(200, 230))
-
-  def lines(axes):
-    return [line for line in axes.lines if len(xs(line)) > 2]
-
-  assert len(lines(axes_of(trials))) == 60
-  monkeypatch.setattr(energy_accuracy_figure, "MOST_LINES", 20)
-  axes = axes_of(trials)
-  assert 20 <= len(lines(axes)) <= 22
-  assert [max(xs(line)) for line in bold(axes)] == [114, 214]
-
-
 def test_a_miss_ends_in_an_open_point():
   (line,) = axes_of([record(64, 0, 655, "missed")]).lines[1:2]
   assert line.get_markerfacecolor() == "white"
@@ -90,6 +105,17 @@ def test_a_miss_ends_in_an_open_point():
   assert line.get_markerfacecolor() != "white"
   (line,) = axes_of([record(64, 0, 212, "diverged")]).lines[1:2]
   assert line.get_marker() == "X"
+
+
+def test_each_seed_has_a_mark_where_it_ended():
+  trials = [
+    record(64, 0, 200),
+    record(64, 1, 210),
+    record(64, 2, 655, "missed"),
+  ]
+  marks = [line for line in axes_of(trials).lines if line.get_markersize() == 4]
+  found = {line.get_markerfacecolor() == "white": xs(line) for line in marks}
+  assert found == {False: [200], True: [655]}  # 210 is the median, and bold
 
 
 def test_evaluations_without_a_number_are_left_out():
@@ -104,8 +130,7 @@ def test_evaluations_without_a_number_are_left_out():
 
 def test_open_points_are_explained():
   trials = [*seeds(64, 204), record(256, 0, 655, "missed")]
-  texts = [t.get_text() for t in legend_of(axes_of(trials)).get_texts()]
-  assert texts == ["64", "256", "reached", "missed"]
+  assert legend_texts(axes_of(trials)) == ["reached", "missed"]
 
 
 @pytest.mark.parametrize(
@@ -127,9 +152,42 @@ def test_logarithmic_only_where_the_range_calls_for_it():
 def test_of_many_settings_the_cheapest_have_colours_of_their_own():
   many = [r for batch in range(10, 260, 10) for r in seeds(batch, 500 - batch)]
   axes = axes_of(many)
-  texts = [t.get_text() for t in legend_of(axes).get_texts()]
-  assert texts == [*map(str, range(170, 260, 10)), "16 others"]
-  assert len({line.get_color() for line in bold(axes)}) == 10
+  assert [*named(axes)] == [f"batch {n}" for n in range(170, 260, 10)]
+  assert len({line.get_color() for line in bold(axes)}) == 9
+  assert legend_texts(axes) == ["16 other settings"]
+  (grey,) = [line for line in axes.lines if line.get_color() == FAINT]
+  ends = [x for x, after in itertools.pairwise(xs(grey)) if np.isnan(after)]
+  assert ends == [500 - batch for batch in range(10, 170, 10)]
+
+
+def test_a_setting_of_unknown_energy_is_told_and_not_named():
+  axes = axes_of([*seeds(64, 204), *seeds(256, 390), record(16, 0, None)])
+  assert [*named(axes)] == ["batch 64", "batch 256"]
+  assert legend_texts(axes) == ["1 setting of unknown energy: not drawn"]
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_no_name_covers_another(width):
+  trials = [
+    record(batch, 0, 200 + step, varied={"batch_size": batch, "seed": 10**step})
+    for step, batch in enumerate(range(1, 10))
+  ]
+  figure = energy_accuracy(compare(trials), width)
+  figure.draw_without_rendering()
+  (axes,) = figure.axes
+  names = [t for t in axes.texts if getattr(t, "arrow_patch", None)]
+  # Of the names alone: an annotation's own reaches to what it points at.
+  boxes = [Text.get_window_extent(text) for text in names]
+  assert len(boxes) == 9
+  for one, other in itertools.combinations(boxes, 2):
+    assert not one.overlaps(other)
+  frame = axes.get_window_extent()
+  highest = max(y for line in bold(axes) for y in ys(line))
+  top = axes.transData.transform((1, highest))[1]
+  for box in boxes:
+    assert frame.x0 - 1 <= box.x0 and box.x1 <= frame.x1 + 1
+    assert top <= box.y0 and box.y1 <= frame.y1 + 1
+  assert len({box.y0 for box in boxes}) > 1
 
 
 def test_a_panel_per_comparison():

@@ -13,13 +13,15 @@ from jaxpower.report.compare.comparison import compare_all
 from jaxpower.report.findings import Section
 from jaxpower.report.given import Given
 from jaxpower.report.questions import frameworks
+from jaxpower.report.questions.frameworks.values import SideBySide
+from jaxpower.report.questions.frameworks.words import ratios_chart
 from jaxpower.report.render import page
 from jaxpower.report.render.figures import Drawn
 
 OTHER_GPU = "GPU-91bc77e2-0d4f-4a3b-8c61-7e5f2a9b0c1d"
 
 
-def find(records: list[TrialRecord]) -> frameworks.SideBySide:
+def find(records: list[TrialRecord]) -> SideBySide:
   side_by_side = frameworks.find(compare_all(records))
   assert side_by_side is not None
   return side_by_side
@@ -98,7 +100,7 @@ def test_a_ratio_is_told_with_its_interval():
 
 def test_the_figure_tells_learning_apart_from_speed():
   found = find(side("jax", 90, 95) + side("torch", 180, 190))
-  chart = frameworks.ratios_chart(found)
+  chart = ratios_chart(found)
   assert chart.rows == ("model resnet18, batch 64, torch",)
   assert chart.short == ("resnet18, 64, torch",)
   assert chart.series == (

@@ -38,6 +38,25 @@ def test_nothing_in_it_is_the_pages():
   assert 'role="img"' in svg and 'aria-labelledby="caption-cost"' in svg
 
 
+def test_what_no_screen_shows_is_cut_and_equal_marks_share_a_style():
+  marks = "".join(
+    f'<use xlink:href="#m1" x="{x}.123456" y="1.5" style="fill: #0072b2"/>'
+    for x in range(3)
+  )
+  path = '<path d="M 1.987654 2.5 L -3.100001 4" style="stroke: #0072b2"/>'
+  file = FILE.replace(b"<clipPath", f"<g>{marks}</g>{path}<clipPath".encode())
+  svg, colors = inline(file, "cost-wide", "caption-cost")
+  assert 'd="M 1.98 2.5 L -3.10 4"' in svg
+  whole = (
+    '<g style="fill: var(--c0072b2, #0072b2)">'
+    '<use href="#cost-wide-m1" x="0.12" y="1.5" />'
+    '<use href="#cost-wide-m1" x="1.12" y="1.5" />'
+    '<use href="#cost-wide-m1" x="2.12" y="1.5" />'
+    "</g>"
+  )
+  assert whole in svg and "#0072b2" in colors
+
+
 def test_names_are_text():
   svg, _ = made()
   assert "&lt;script&gt;alert(1)&lt;/script&gt;" in svg

@@ -8,11 +8,13 @@ from report_records import curve, modelled, record, seeds
 from jaxpower.attempts import Attempt
 from jaxpower.report.compare.comparison import compare_all
 from jaxpower.report.questions.limits import (
+  IdleDrift,
   Limits,
   Pieces,
   busy_share,
   cpu_time_line,
   find,
+  idle_drift,
   looks_to_target,
   one_rate,
   pieces,
@@ -53,6 +55,29 @@ def test_joules_that_are_cpu_time_say_so():
   two = cpu_time_line([(1.0, 4.0), (0.5, 2.0)])
   assert "4.00 W, and 1.00 W for each core, busy or not; or CPU" in two
   assert "CPU seconds times watts" in cpu_time_line([])
+
+
+def test_idle_power_that_drifted_is_told_of_like_trials():
+  def of(watts, seed, **changes):
+    return trial(seed=seed, idle_watts=watts, **changes)
+
+  steady = [of(88.0, 0), of(96.0, 1), of(90.0, 2)]
+  assert idle_drift(steady) is None
+  drifted = [*steady, of(110.0, 3)]
+  assert idle_drift(drifted) == IdleDrift(4, 88.0, 110.0, False)
+  (line,) = lines(*drifted)
+  assert "measured 4 times it was 88.0 to 110 W. Joules" in line
+  # What another trial of the same minute measured counts once, and what is
+  # not known, or is of a board at another limit, not at all.
+  given = of(110.0, 3, idle_seconds_ago=12.0)
+  assert idle_drift([*steady, given, of(None, 4)]) is None
+  config = {**steady[0].config, "power_limit_watts": 200.0}
+  limited = record(64, 3, idle_watts=60.0, config=config)
+  assert idle_drift([*steady, limited]) is None
+  modelled_line = lines(
+    *(dataclasses.replace(r, estimated=True) for r in drifted)
+  )
+  assert any("110 W (estimated)." in line for line in modelled_line)
 
 
 def attempted(lost, seconds, times=2):

@@ -103,7 +103,7 @@ def test_a_figure_has_its_caption_for_who_does_not_see_it(whole):
   assert captions == [
     ("caption-cost", "What"),
     ("caption-energy_accuracy", "Accuracy"),
-    ("caption-pareto", "Left"),
+    ("caption-pareto", "First"),
     ("caption-heat_map", "What"),
     ("caption-importance", "How"),
     ("caption-phases", "The"),
@@ -140,16 +140,29 @@ def test_it_says_all_that_the_terminal_says(tmp_path, whole):
     assert all(line in read.words for line in section.lines)
 
 
+def test_the_cheapest_row_stands_out(whole):
+  rows = re.findall(r'<tr class="best">(.*?)</tr>', whole)
+  assert len(rows) == 1
+  assert re.findall(r"<td>(.*?)</td>", rows[0])[:2] == ["64", "0.01"]
+
+
 def test_machine_and_meter_are_named(tmp_path):
   estimated = meter("cpu-estimate", "cpu", estimated=True)
   trials = [
     record(64, 0, 200, estimated=True, meter=estimated),
-    record(64, 1, 210, estimated=True, meter=estimated, warnings=("hot",)),
+    record(
+      64,
+      1,
+      210,
+      estimated=True,
+      meter=estimated,
+      warnings=("hot; mend: cool", "busy 70 %", "busy 80 %", "busy 9.5 %"),
+    ),
   ]
   text = Reader(page(tmp_path, trials)).text
   assert "cpu-estimate estimated, not measured (cpu)" in text
   assert "host gpu-node-07 cpu AMD EPYC 9654" in text
-  assert "warnings hot" in text
+  assert "warnings hot; fix: cool; busy 70 % (2 more like it)" in text
   assert "over the estimated energy of training" in text
 
 

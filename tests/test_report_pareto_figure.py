@@ -1,10 +1,13 @@
 """What the fronts show; how they look is for the eye."""
 
+import numpy as np
+from matplotlib.text import Annotation
 from report_records import GPU, devices, grid, modelled, record, seeds
 
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.pareto import with_fronts
-from jaxpower.report.questions.cheapest import front_lines
+from jaxpower.report.questions.cheapest.words import front_lines
+from jaxpower.report.render.figure_style import FAINT
 from jaxpower.report.render.figures import render
 from jaxpower.report.render.pareto_figure import pareto
 
@@ -21,12 +24,21 @@ def panels(trials):
 
 
 def labels(axes) -> list[str]:
-  return [text.get_text() for text in axes.get_legend().get_texts()]
+  """The names that stand above points of the front."""
+  names = [text for text in axes.texts if isinstance(text, Annotation)]
+  return [text.get_text() for text in names if text.arrow_patch]
+
+
+def breaks(axes) -> int:
+  """Counts the lines of settings off the front, which are drawn as one."""
+  return sum(int(np.isnan(line.get_ydata()).sum()) for line in axes.lines)
 
 
 def points(axes) -> int:
   """Counts what is drawn: a marker off the front, an offset on it."""
-  off_front = sum(line.get_marker() == "o" for line in axes.lines)
+  off_front = sum(
+    len(line.get_xdata()) for line in axes.lines if line.get_marker() == "o"
+  )
   return off_front + sum(len(c.get_offsets()) for c in axes.collections)
 
 
@@ -37,8 +49,30 @@ def test_settings_on_a_front_are_named():
     "Pareto front of energy and seconds to the target: batch 16; batch 64.",
   )
   left, right = panels(TRIALS)
-  assert labels(left) == ["batch 16", "others"]
-  assert labels(right) == ["batch 16", "batch 64", "others"]
+  assert labels(left) == ["batch 16"]
+  assert labels(right) == ["batch 16", "batch 64"]
+  (legend,) = left.figure.legends
+  assert [text.get_text() for text in legend.get_texts()] == [
+    "on the front, named at its last point",
+    "others",
+  ]
+
+
+def test_of_a_long_front_some_are_named():
+  trials = [to(2**n, 100.0 * 1.2**n, 40.0 - n) for n in range(20)]
+  _, right = panels(trials)
+  assert labels(right) == [f"batch {2**n}" for n in range(0, 20, 3)]
+  (front,) = right.collections
+  assert len(np.asarray(front.get_offsets())) == 20
+  colors = np.asarray(front.get_facecolor())
+  assert len(np.unique(colors, axis=0)) == 8  # with the grey
+
+
+def test_grey_settings_are_one_line():
+  left, _ = panels([*TRIALS, *(to(512 + n, 400.0 + n, 7.0) for n in range(30))])
+  grey = [line for line in left.lines if line.get_color() == FAINT]
+  assert len(grey) == 1
+  assert np.isnan(grey[0].get_ydata()).sum() == 32
 
 
 def test_estimated_joules_are_called_so():
@@ -71,7 +105,7 @@ def test_what_mostly_missed_has_no_point_of_joules_and_seconds():
   left, right = panels(TRIALS)
   more_left, more_right = panels([*TRIALS, record(512, 0, 900.0, "missed")])
   assert points(more_right) == points(right) == 3
-  assert len(more_left.lines) == len(left.lines) + 1
+  assert breaks(more_left) == breaks(left) + 1
 
 
 def test_two_settings_or_none_known_are_not_drawn():
@@ -86,7 +120,7 @@ def test_nobody_reached_still_shows_accuracy():
   missed = [record(b, 0, 500.0 + b, "missed") for b in (16, 64, 256)]
   left, right = panels(missed)
   assert labels(left)[0] == "batch 16"
-  assert right.get_legend() is None
+  assert labels(right) == []
   assert points(right) == 0
   assert [text.get_text() for text in right.texts] == [
     "No setting has both its energy and its seconds known"

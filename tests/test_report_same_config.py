@@ -1,6 +1,7 @@
 """Trials of one config by framework: what they cost, and over what."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 from report_records import GPU, PHASES, devices, side
@@ -90,6 +91,25 @@ def test_a_board_that_is_dearer_cancels():
 
   assert jax[0].provenance == devices(GPU)
   within(only_ratio(doubled(jax) + doubled(torch)).joules, 0.48, 0.5, 0.52)
+
+
+def test_batch_norms_over_other_examples_make_no_ratio():
+  two = devices(GPU, "GPU-91bc77e2-0d4f-4a3b-8c61-7e5f2a9b0c1d")
+
+  def ratios(over: str, provenance: dict[str, Any]) -> int:
+    norms = [{"batch_norm": "per device"}, {"batch_norm": over}]
+    jax, torch = (
+      side(name, *joules, provenance=provenance, numerics=norm)
+      for name, joules, norm in zip(
+        ("jax", "torch"), ((200, 210), (300, 310)), norms, strict=True
+      )
+    )
+    return len(find([*jax, *torch]).ratios)
+
+  assert ratios("per device", two) == 1
+  assert ratios("global batch", two) == 0
+  # One device has the whole batch, by whatever name.
+  assert ratios("global batch", devices(GPU)) == 1
 
 
 def test_a_seed_that_only_one_side_ran_counts_for_the_noise():

@@ -12,7 +12,7 @@ from jaxpower.report.cells import estimate
 from jaxpower.report.compare.comparison import compare
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.findings import Table
-from jaxpower.report.questions.cheapest import cost_table
+from jaxpower.report.questions.cheapest.table import cost_table
 from jaxpower.report.render.terminal import (
   plain_table,
   say,

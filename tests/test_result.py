@@ -1,10 +1,12 @@
 """What `jaxpower.run` returns."""
 
 import copy
+import math
 import pathlib
 import pickle
 import re
 import sys
+from array import array
 from types import ModuleType
 
 import gpu_worker
@@ -14,6 +16,8 @@ import report_records
 import jaxpower
 from jaxpower import cli
 from jaxpower.config import ConfigError, Sweep
+from jaxpower.folder import timelines
+from jaxpower.power import Chunk, Window
 from jaxpower.report import make
 from jaxpower.result import Result
 from jaxpower.workers import worker
@@ -82,6 +86,20 @@ def test_its_page_goes_where_it_is_asked_to(tmp_path: pathlib.Path) -> None:
   page = Result(RECORDS, tmp_path / "run").page(folder)
   assert page == folder / "report.html" and page.stat().st_size > 0
   assert (folder / "trials.csv").stat().st_size > 0
+
+
+def test_its_page_elsewhere_draws_the_power_over_time(
+  tmp_path: pathlib.Path,
+) -> None:
+  run, away = tmp_path / "run", tmp_path / "away"
+  trial = RECORDS[1].trial_id  # of median energy
+  spent = Window("train", 10.0, 4.0, 200.0, None, energies=())
+  columns = [10.0, 12.0, 14.0], [0.0, 100.0, 200.0], [math.nan] * 3
+  read = Chunk("gpu", *(array("d", column) for column in columns))
+  path = run / "timelines" / f"{trial}.parquet"
+  timelines.write(path, [read], [spent])
+  Result(RECORDS, run).page(away)
+  assert (away / "power.svg").stat().st_size > 0
 
 
 def test_a_data_frame_is_the_rows_of_trials_csv(

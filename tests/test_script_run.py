@@ -123,7 +123,12 @@ def test_phases_are_cut_at_the_instants_of_the_script(
   assert ends[:-1] == pytest.approx(starts[1:], abs=1e-9)
   assert not record.partial
   assert "told 3" in output(tmp_path)
-  assert [p.accuracy for p in said if p.accuracy] == [0.1, 0.5, 0.8]
+  told = [p for p in said if p.accuracy]
+  assert [p.accuracy for p in told] == [0.1, 0.5, 0.8]
+  for progress in told:  # so that the live line has watts
+    assert progress.seconds and progress.joules
+    assert progress.joules / progress.seconds == pytest.approx(WATTS)
+  assert told[-1].seconds == pytest.approx(record.train_seconds)
   assert record.provenance["versions"]["python"]
   assert records.from_json(records.to_json(record)).curve == record.curve
 

@@ -358,8 +358,13 @@ def test_what_this_machine_cannot_divide_is_left_out_with_a_line(
   sizes = asked(vary={"batch_size": (64, 2, 256), "devices": (4, 8)})
   told: list[str] = []
   greeted: list[Ready] = []
+
+  def greet(ready: Ready, plan: sweep.Plan) -> None:
+    greeted.append(ready)
+    assert (len(plan.left), len(plan.unfit)) == (4, 8)
+
   found = sweep.execute(
-    sweep.plan(sizes, tmp_path), tell=told.append, greet=greeted.append
+    sweep.plan(sizes, tmp_path), tell=told.append, greet=greet
   )
   assert {(r.varied["batch_size"], r.varied["devices"]) for r in found} == {
     (64, 4),
@@ -372,7 +377,7 @@ def test_what_this_machine_cannot_divide_is_left_out_with_a_line(
     "devices 8: this machine has 4 (NVIDIA H200) (6 trials are left out)",
   ]
   # The same command shows what there is, and would run them elsewhere.
-  again = sweep.execute(sweep.plan(sizes, tmp_path), greet=greeted.append)
+  again = sweep.execute(sweep.plan(sizes, tmp_path), greet=greet)
   assert again == found and instant.runs == 4 and len(greeted) == 1
 
 

@@ -13,6 +13,7 @@ from jaxpower.config import Model, Optimizer, Trial, trial_id
 from jaxpower.messages import Done, Notice, Progress
 from jaxpower.provenance import arithmetic_environment, of_worker
 from jaxpower.records import TrialRecord
+from jaxpower.workers import worker as worker_module
 from jaxpower.workers.worker import Worker, WorkerError, Workers, environment
 
 EASY = Trial(
@@ -92,6 +93,33 @@ def test_a_trial_whose_worker_was_killed_is_begun_once_more(
     assert finish(worker, EASY, tmp_path).status == "reached"
     child = worker.pid
   assert not psutil.pid_exists(child)
+
+
+def test_a_worker_killed_before_it_is_ready_is_started_once_more(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  deaths = tmp_path / "deaths"
+
+  def die(times: int) -> None:
+    deaths.write_text("x" * times)
+    monkeypatch.setattr(
+      worker_module,
+      "COMMAND",
+      f"import os, pathlib; left = pathlib.Path({str(deaths)!r})\n"
+      "if text := left.read_text():\n"
+      "  left.write_text(text[1:]); os.kill(os.getpid(), 9)\n"
+      f"{worker_module.COMMAND}",
+    )
+
+  die(1)
+  with Worker("estimate") as worker:
+    assert worker.ready.platform == "cpu"
+  assert deaths.read_text() == ""
+  die(3)
+  died = r"before it was ready the worker died with signal 9 \(SIGKILL\)"
+  with pytest.raises(WorkerError, match=died), Worker("estimate"):
+    pass
+  assert deaths.read_text() == "x"
 
 
 def test_switches_of_a_debugger_change_no_trial(

@@ -1,7 +1,6 @@
 """Runs an array of tiny trials on a real Slurm of one node, with a pre-emption.
 
-Installs Debian's Slurm where it is not there (needs root), starts munged,
-slurmctld and slurmd with a configuration of their own, and ends them. Then:
+Under a Slurm that `cluster` starts and ends (needs root):
 
   serial   scripts/run.py, one trial after the other, on one core
   array    scripts/run.py --launcher=slurm --cpus=1, two tasks at once; in the
@@ -17,22 +16,20 @@ About 200 s of CPU time for 12 trials.
 """
 
 import argparse
-import contextlib
 import dataclasses
 import datetime as dt
 import json
 import os
 import pathlib
 import platform
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from typing import Any
+
+from cluster import LOOK_SECONDS, ask, cluster, install
 
 from jaxpower import attempts
 from jaxpower.folder import claims, record_files
@@ -40,10 +37,7 @@ from jaxpower.launch.launcher import FOLDER, JOBS
 from jaxpower.records import TrialRecord
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-PACKAGES = ("slurm-wlm", "munge")
 MOST_SECONDS = 3_600.0  # for the array, chosen
-READY_SECONDS = 60.0  # for the daemons, chosen
-LOOK_SECONDS = 0.1
 
 CONFIG = """
 from jaxpower.config import Model, Optimizer, Sweep
@@ -63,29 +57,7 @@ def get_config(text):
     idle_seconds=0.1,
   )
 """
-# One node of two CPUs, each task bound to those that it asked for.
-SLURM_CONF = """
-ClusterName=jaxpower
-SlurmctldHost={host}
-AuthType=auth/munge
-SlurmUser=root
-SlurmdUser=root
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/affinity
-SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
-JobRequeue=1
-ReturnToService=2
-NodeName={host} CPUs={cpus} State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
-"""
-CPUS = 2
+CPUS = 2  # of the node; each task is bound to those that it asked for
 
 
 def main() -> int:
@@ -98,73 +70,12 @@ def main() -> int:
   install()
   with tempfile.TemporaryDirectory(prefix="jaxpower-slurm-") as text:
     folder = pathlib.Path(text)
-    with cluster(folder / "slurm") as environment:
+    with cluster(folder / "slurm", cpus=CPUS) as environment:
       facts = measure(folder, environment, args.seeds)
   print(json.dumps(facts, indent=2))
   if args.out is not None:
     args.out.write_text(json.dumps(facts, indent=2) + "\n")
   return 1 if facts["faults"] else 0
-
-
-def install() -> None:
-  """Installs Slurm and munge, if they are not there."""
-  if shutil.which("slurmctld") and shutil.which("munged"):
-    return
-  environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-  command = ["apt-get", "install", "--yes", "--no-install-recommends"]
-  subprocess.run([*command, *PACKAGES], check=True, env=environment)
-
-
-@contextlib.contextmanager
-def cluster(folder: pathlib.Path) -> Iterator[dict[str, str]]:
-  """Starts a cluster of this node; a context manager for its environment."""
-  for name in ("state", "spool"):
-    (folder / name).mkdir(parents=True)
-  conf = folder / "slurm.conf"
-  host = socket.gethostname().partition(".")[0]
-  conf.write_text(SLURM_CONF.format(host=host, folder=folder, cpus=CPUS))
-  environment = os.environ | {"SLURM_CONF": str(conf)}
-  run_folder = pathlib.Path("/run/munge")
-  run_folder.mkdir(mode=0o755, exist_ok=True)
-  shutil.chown(run_folder, "munge", "munge")
-  munged = ["runuser", "-u", "munge", "--", "munged", "--foreground", "--force"]
-  daemons = []
-  try:
-    for command in (munged, ["slurmctld", "-D"], ["slurmd", "-D"]):
-      daemons.append(
-        subprocess.Popen(
-          command,
-          env=environment,
-          stdout=subprocess.DEVNULL,
-          stderr=(folder / f"{command[-2]}.err").open("wb"),
-          start_new_session=True,
-        )
-      )
-      time.sleep(1.0)
-    await_idle(environment)
-    yield environment
-  finally:
-    for daemon in reversed(daemons):
-      daemon.send_signal(signal.SIGTERM)
-    for daemon in daemons:
-      daemon.wait()
-
-
-def await_idle(environment: dict[str, str]) -> None:
-  """Waits until the node takes jobs."""
-  end = time.monotonic() + READY_SECONDS
-  while (state := ask(environment, "sinfo", "-h", "-o", "%t")) != "idle":
-    if time.monotonic() > end:
-      raise SystemExit(f"Slurm's node is {state or 'not there'}")
-    time.sleep(LOOK_SECONDS)
-
-
-def ask(environment: dict[str, str], *command: str) -> str:
-  """Returns what a command of Slurm prints."""
-  done = subprocess.run(
-    command, env=environment, capture_output=True, text=True
-  )
-  return done.stdout.strip()
 
 
 def measure(

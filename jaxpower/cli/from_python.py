@@ -9,7 +9,7 @@ from jaxpower.cli import pages as page_files
 from jaxpower.cli.output import PlainConsole
 from jaxpower.cli.pages import Pages
 from jaxpower.cli.progress import Display
-from jaxpower.result import PAGE, Result
+from jaxpower.result import Result
 from jaxpower.sweep import Sweep, Watch, execute, plan
 
 cli.give_back_hook()  # a program of the user's shows errors in its own way
@@ -61,7 +61,7 @@ def run(
     pages.interrupted()
     raise
   try:
-    if planned.left or not (planned.folder / PAGE).exists():
+    if not page_files.is_written(planned, records):
       page_files.write(planned, records)
   except OSError as error:
     what = f"the page could not be written ({error.strerror})"

@@ -16,6 +16,9 @@ from jaxpower.wording import count, duration, energy, join_names
 
 MOST_FOLDERS = 100  # beside the run folder that are looked into; chosen
 MOST_NAMED = 2  # of them, in a line; chosen
+# Equal trials that are read, in the order of the sweep: each setting has one
+# among them before any has two. Chosen: 1,000 take half a second.
+MOST_READ = 1_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,36 +45,41 @@ def basis_of(plan: Plan) -> Basis:
   ran = [record for record in own if record.status != "failed"]
   if ran or not plan.left:
     return Basis(ran)
-  elsewhere = equal_trials(plan.folder, plan.ids)
+  elsewhere, unread = equal_trials(plan.folder, plan.ids)
   found = [record for records in elsewhere.values() for record in records]
-  return Basis(found, _where(elsewhere) if found else "")
+  return Basis(found, _where(elsewhere, unread) if found else "")
 
 
 def equal_trials(
   folder: pathlib.Path, names: Iterable[str]
-) -> dict[str, list[TrialRecord]]:
-  """Finds records of trials in the run folders beside one, by their names."""
+) -> tuple[dict[str, list[TrialRecord]], int]:
+  """Finds records of trials in the run folders beside one, by their names.
+
+  Returns them by folder, and how many more there are than are read.
+  """
   beside = folder.absolute().parent
   places = {name: place for place, name in enumerate(names)}
   if not beside.is_dir():
-    return {}
+    return {}, 0
   found: dict[str, list[TrialRecord]] = {}
   folders = sorted(path for path in beside.iterdir() if path != folder)
+  unread, left = 0, MOST_READ
   for other in folders[:MOST_FOLDERS]:
+    equal = places.keys() & record_files.trial_ids(other)
+    first = sorted(equal, key=places.__getitem__)[:left]
+    unread, left = unread + len(equal) - len(first), left - len(first)
     records = [
       record
-      for name in sorted(
-        places.keys() & record_files.trial_ids(other), key=places.__getitem__
-      )
+      for name in first
       if (record := record_files.newest(other, name)) is not None
       and record.status != "failed"
     ]
     if records:
       found[str(folder.parent / other.name)] = records
-  return found
+  return found, unread
 
 
-def _where(elsewhere: Mapping[str, Sequence[TrialRecord]]) -> str:
+def _where(elsewhere: Mapping[str, Sequence[TrialRecord]], unread: int) -> str:
   """Says where equal trials ran: their folders, and machines but this one."""
   records = [record for records in elsewhere.values() for record in records]
   named = [*elsewhere][:MOST_NAMED]
@@ -80,12 +88,14 @@ def _where(elsewhere: Mapping[str, Sequence[TrialRecord]]) -> str:
   hosts = {str(record.provenance.get("host") or "") for record in records}
   others = sorted(hosts - {socket.gethostname(), ""})[:MOST_NAMED]
   on = f", run on {join_names(others)}" if others else ""
-  return f"by {count(len(records), 'equal trial')} in {join_names(named)}{on}"
+  some = f"{len(records)} of " if unread else ""
+  trials = count(len(records) + unread, "equal trial")
+  return f"by {some}{trials} in {join_names(named)}{on}"
 
 
 def outline(plan: Plan, basis: Basis | None = None) -> str:
   """Lists the trials of a plan, and what running those left would take."""
-  left = {trial_id(trial) for trial in plan.left}
+  left = plan.ids_left
   lines = []
   for index, name in enumerate(plan.ids, start=1):
     state = "to run" if name in left else plan.recorded[name].status
@@ -94,7 +104,8 @@ def outline(plan: Plan, basis: Basis | None = None) -> str:
   recorded = len(plan.trials) - len(left)
   beyond = len(plan.order) - len(plan.trials)
   more = f", {beyond} more recorded beyond them" if beyond else ""
-  expected = _expected(plan, left, basis or basis_of(plan))
+  in_order = [name for name in plan.ids if name in left]
+  expected = _expected(plan, in_order, basis or basis_of(plan))
   return "\n".join(
     [
       f"{len(plan.trials)} trials in {plan.folder}: {recorded} recorded,"
@@ -106,9 +117,8 @@ def outline(plan: Plan, basis: Basis | None = None) -> str:
   )
 
 
-def _expected(plan: Plan, left: Iterable[str], basis: Basis) -> str:
+def _expected(plan: Plan, left: Sequence[str], basis: Basis) -> str:
   """Says what trials left will take: what is not known is said to be so."""
-  left = list(left)
   if not left:
     return ""
   aliases = {}

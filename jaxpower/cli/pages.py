@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from jaxpower import report
+from jaxpower.cli import page_state
 from jaxpower.cli.report import unreadable
 from jaxpower.config import Trial
 from jaxpower.folder import record_files, sweep_file
@@ -24,14 +25,31 @@ FIRST_SECONDS, RECORD_SECONDS = 3.0, 0.03
 
 
 def write(plan: Plan, records: Iterable[TrialRecord]) -> report.Report:
-  """Writes the report of a plan's folder into it, with what was not read."""
-  return report.write(
-    plan.folder,
-    sweep_file.read(plan.folder),
+  """Writes the report of a plan's folder into it, with what was not read.
+
+  Where all that it is made of is as it was, the files that are there stay.
+  """
+  records, folder = tuple(records), plan.folder
+  notes = unreadable(folder, plan.rejected)
+  made = page_state.made_of(folder, records, notes)
+  if before := page_state.written(folder, made):
+    return before
+  written = report.write(
+    folder,
+    sweep_file.read(folder),
     records,
-    records_files=[place.name for place in record_files.places(plan.folder)],
-    notes=unreadable(plan.folder, plan.rejected),
+    records_files=[place.name for place in record_files.places(folder)],
+    notes=notes,
   )
+  page_state.note(folder, made, written)
+  return written
+
+
+def is_written(plan: Plan, records: Iterable[TrialRecord]) -> bool:
+  """Whether the page of a plan's folder says what its records say now."""
+  notes = unreadable(plan.folder, plan.rejected)
+  made = page_state.made_of(plan.folder, records, notes)
+  return page_state.written(plan.folder, made) is not None
 
 
 class Pages:

@@ -4,7 +4,6 @@ On a terminal or in a notebook the running trials are live, a line each;
 elsewhere (a log file, CI) each trial is a line when it ends.
 """
 
-import dataclasses
 import os
 import time
 from collections.abc import Mapping
@@ -45,14 +44,18 @@ class Display:
   """
 
   def __init__(self, plan: Plan, console: Console):
-    self._plan = plan
     self._surface = surface_on(console)
     self._estimated = False
     self._running: Mapping[int, Running] = {}  # by number
-    self._recorded = dict(plan.recorded)
-    self._left = frozenset(trial_id(trial) for trial in plan.left)
-    self._settings = settings_of(plan)
     self._prepared: frozenset[int] = frozenset()  # settings that have run
+    self._follow(plan)
+
+  def _follow(self, plan: Plan) -> None:
+    """Takes the trials and records of a plan for those of the sweep."""
+    self._plan = plan
+    self._recorded = dict(plan.recorded)
+    self._left = plan.ids_left
+    self._settings = settings_of(plan)
     self._take_in()
 
   def _take_in(self) -> None:
@@ -61,10 +64,11 @@ class Display:
     tried = [r for r in own if r.trial_id not in self._plan.pretrainings]
     spent = [forecast.joules_of(record) for record in own]
     known = [joules for joules in spent if joules is not None]
+    total = len(self._plan.trials) - len(self._plan.unfit)
     self._forecast = forecast.forecast(self._settings, own)
     self._sum = Sum(
-      done=len(self._plan.trials) - len(self._left),
-      total=len(self._plan.trials),
+      done=total - len(self._left),
+      total=total,
       spent=sum(known) if len(known) == len(spent) else None,
       cheapest=cheapest(tried),
       estimated=self._estimated or any(record.estimated for record in own),
@@ -90,17 +94,20 @@ class Display:
   ) -> None:
     self._surface.stop()
 
-  def greet(self, ready: Ready) -> None:
-    """Prints the devices, what is metered, and the warnings before a sweep."""
+  def greet(self, ready: Ready, plan: Plan) -> None:
+    """Prints the devices, what is metered, and the warnings before a sweep.
+
+    `plan` is the one that is run: another run may have written records since,
+    and what this machine cannot run is left out.
+    """
     domains = counted(
       d["description"].partition(BOARD)[0]
       + (" (estimated)" if d["estimated"] else "")
       for d in ready.meter["domains"]
       if d["counted"]
     )
-    if ready.meter["estimated"]:
-      self._estimated = True
-      self._sum = dataclasses.replace(self._sum, estimated=True)
+    self._estimated = self._estimated or ready.meter["estimated"]
+    self._follow(plan)
     if ready.platform == COMMAND:  # on which GPUs, its processes will tell
       self.show(f"running commands; metering {domains}")
     else:
@@ -198,7 +205,7 @@ class Display:
 
 def trial_name(plan: Plan, trial: Trial) -> str:
   """Names a trial: "batch 64, seed 1", "pretraining imu, seed 1"."""
-  if trial_id(trial) in plan.pretrainings:
+  if plan.pretrainings and trial_id(trial) in plan.pretrainings:
     return f"pretraining {trial.data}, seed {trial.seed}"
   return setting(plan.varied(trial) | {"seed": trial.seed})
 

@@ -87,16 +87,28 @@ def by_id(trials: Iterable[Trial]) -> dict[str, Trial]:
 
 def id_of(config: dict[str, Any], kind: type = Trial) -> str:
   """Returns the `trial_id` of a trial from what `to_dict` made of it."""
-  text = json.dumps(as_before(kind, config), sort_keys=True)
+  return _hashed(as_before(kind, config))
+
+
+def _hashed(config: dict[str, Any]) -> str:
+  text = json.dumps(config, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def is_of_today(kind: type, config: dict[str, Any]) -> bool:
   """Whether a config, its parts and pretrainings have the fields of `kind`."""
-  if config.keys() != set(field_names(kind)):
+  if config.keys() != _names(kind):
     return False
-  parts = ((k, config[name]) for name, k in part_kinds(kind).items())
-  return all(is_of_today(k, v) for k, v in parts if isinstance(v, dict))
+  for name, part in part_kinds(kind).items():
+    value = config[name]
+    if isinstance(value, dict) and not is_of_today(part, value):
+      return False
+  return True
+
+
+@functools.cache
+def _names(kind: type) -> frozenset[str]:
+  return frozenset(field_names(kind))
 
 
 def completed(kind: type, config: dict[str, Any]) -> dict[str, Any]:
@@ -123,12 +135,11 @@ def as_before(kind: type, config: dict[str, Any]) -> dict[str, Any]:
 
   So a config is the same as one of a version that did not have the field.
   """
-  before = _before(kind)
-  return {
-    name: value
-    for name, value in _each_part(kind, config, as_before).items()
-    if name not in before or value != before[name]
-  }
+  copied = _each_part(kind, config, as_before)
+  for name, before in _before(kind).items():
+    if name in copied and copied[name] == before:
+      del copied[name]
+  return copied
 
 
 @functools.cache
@@ -147,13 +158,10 @@ def _each_part(
   convert: Callable[[type, dict[str, Any]], dict[str, Any]],
 ) -> dict[str, Any]:
   """Copies a config with each of its parts converted, by kind of the part."""
-  kinds = part_kinds(kind)
-  copied = {
-    name: convert(kinds[name], value)
-    if name in kinds and isinstance(value, dict)
-    else value
-    for name, value in config.items()
-  }
+  copied = config.copy()
+  for name, part in part_kinds(kind).items():
+    if isinstance(value := copied.get(name), dict):
+      copied[name] = convert(part, value)
   if issubclass(kind, Sweep) and isinstance(vary := config.get("vary"), dict):
     copied["vary"] = {
       path: _each_value(path, values, convert) for path, values in vary.items()
@@ -177,14 +185,26 @@ def _each_value(
 
 def copied(config: T) -> T:
   """Copies a config, its parts and pretrainings: as deepcopy does, faster."""
-  again = copy.copy(config)
-  for name in field_names(type(config)):
-    value = getattr(config, name)
+  again = object.__new__(type(config))
+  held = vars(again)
+  held.update(vars(config))
+  for name in _changeable(type(config)):
+    value = held[name]
     if dataclasses.is_dataclass(value):
-      setattr(again, name, copied(value))
+      held[name] = copied(value)
     elif isinstance(value, dict):
-      setattr(again, name, copy.deepcopy(value))
+      held[name] = copy.deepcopy(value) if value else {}
   return again
+
+
+@functools.cache
+def _changeable(kind: type) -> tuple[str, ...]:
+  """Names the fields of a kind of config that hold parts or dicts."""
+  plain = (bool, int, float, str, tuple)
+  hints = field_hints(kind)
+  return tuple(
+    n for n in field_names(kind) if plain_type(hints[n]) not in plain
+  )
 
 
 def with_seed(trial: Trial, seed: int) -> Trial:
@@ -193,6 +213,20 @@ def with_seed(trial: Trial, seed: int) -> Trial:
   for trained in (again, *sources(again)):
     trained.seed = seed
   return again
+
+
+def seeded(trial: Trial, seeds: Iterable[int]) -> Iterator[tuple[str, Trial]]:
+  """Yields a trial at each of some seeds, as `with_seed`, after its id.
+
+  In half the time, since all but the seeds is converted once.
+  """
+  config = as_before(type(trial), to_dict(trial))
+  for seed in seeds:
+    each: dict[str, Any] | None = config
+    while each is not None:
+      each["seed"] = seed
+      each = each.get("transfer", {}).get("init_from")
+    yield _hashed(config), with_seed(trial, seed)
 
 
 def sources(trial: Trial) -> Iterator[Trial]:

@@ -25,7 +25,8 @@ from jaxpower.report.compare.life import spent
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import family
 from jaxpower.report.given.carbon import JOULES_PER_KWH
-from jaxpower.report.questions import cheapest
+from jaxpower.report.questions.cheapest.values import find as find_verdicts
+from jaxpower.report.questions.cheapest.words import tell as tell_verdict
 from jaxpower.wording import (
   capitalised,
   count,
@@ -226,8 +227,8 @@ def _how(trials: Sequence[TrialRecord]) -> str:
 def _verdicts(compared: Compared) -> list[str]:
   """Tells which setting was cheapest, without a hint at further commands."""
   sections = (
-    cheapest.tell(replace(verdict, more=None))
-    for verdict in cheapest.find(compared)
+    tell_verdict(replace(verdict, more=None))
+    for verdict in find_verdicts(compared)
   )
   return [
     " ".join(

@@ -34,6 +34,7 @@ from jaxpower.records import (
   NewerRecordError,
   RecordError,
   TrialRecord,
+  all_from_json,
   from_json,
   to_json,
 )
@@ -43,6 +44,7 @@ REJECTED = "rejected"
 LINES = "records.jsonl"
 ARCHIVE = "records.jsonl.gz"
 Listing = frozenset[tuple[str, int, int]]
+AT_ONCE = 256  # records that are parsed before they are checked; chosen
 NAME = re.compile(r"(?P<id>[0-9A-Za-z_-]{1,64})(\.(?P<number>\d{1,9}))?\.json")
 
 
@@ -108,20 +110,20 @@ def _read(folder: pathlib.Path, order: Iterable[str], strict: bool) -> Found:
   attempts: dict[str, list[TrialRecord]] = {}
   rejected: list[Rejected] = []
   listed = listing(folder)
-  for source in _sources(folder, order):
-    try:
-      _add(attempts, _record(source, source.read()))
-    except FileNotFoundError:  # set aside by a run at this instant
-      continue
-    except NewerRecordError as error:
-      raise RecordError(str(source.rejected(error))) from None
-    except ReadError as error:
-      rejected.append(source.rejected(error))
+  sources = _sources(folder, order)
+  while several := list(itertools.islice(sources, AT_ONCE)):
+    for source, record in _records(several):
+      if isinstance(record, TrialRecord):
+        _add(attempts, record)
+        continue
+      rejected.append(source.rejected(record))
+      if isinstance(record, NewerRecordError):
+        raise RecordError(str(rejected[-1]))
       if strict:
         raise RecordError(
           f"{rejected[-1]}; without --strict it is left out, and the sweep runs"
           " that trial again"
-        ) from None
+        )
   records = tuple(itertools.chain(*attempts.values()))
   return Found(records, tuple(rejected), listed)
 
@@ -275,10 +277,36 @@ class _Source:
 
 def _record(source: _Source, content: bytes) -> TrialRecord:
   """Reads a record; raises ReadError, also where the file names another one."""
-  record = from_json(content)
+  return _of_its_name(source, from_json(content))
+
+
+def _of_its_name(source: _Source, record: TrialRecord) -> TrialRecord:
   if source.line or source.path.name.startswith(f"{record.trial_id}."):
     return record
   raise ReadError(f"holds the record of {record.trial_id}")
+
+
+def _records(
+  sources: Iterable[_Source],
+) -> Iterator[tuple[_Source, TrialRecord | ReadError]]:
+  """Reads several records; a file set aside at this instant is left out."""
+  contents: list[tuple[_Source, bytes | ReadError]] = []
+  for source in sources:
+    try:
+      contents.append((source, source.read()))
+    except FileNotFoundError:
+      continue
+    except ReadError as error:
+      contents.append((source, error))
+  read = iter(all_from_json(c for _, c in contents if isinstance(c, bytes)))
+  for source, content in contents:
+    record = next(read) if isinstance(content, bytes) else content
+    try:
+      if isinstance(record, TrialRecord):
+        record = _of_its_name(source, record)
+    except ReadError as error:
+      record = error
+    yield source, record
 
 
 def _add(attempts: dict[str, list[TrialRecord]], record: TrialRecord) -> None:

@@ -1,5 +1,6 @@
 """Defines layers that networks share: convolution, batch norm and dropout."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxpower.architectures import BATCH_NORM_EPSILON, BATCH_NORM_STEP
+
+# Products of an output value up to which a CPU adds them up one after another:
+# those of a 3x3 window over a colour image. A first convolution of 16 features
+# took 0.2 to 0.5 of the time of patches so, one of 64 as long (BUILD_NOTES.md);
+# longer sums were not measured.
+FEW_PRODUCTS = 27
 
 
 def convolve(
@@ -19,8 +26,9 @@ def convolve(
   still (jax issue 12868), so there the patches are gathered and multiplied as
   one matrix: in a scan the small CNN trains on 22,000 images a second so,
   with XLA's convolution on 2,300 (batch 128, two CPU cores;
-  `benchmarks/convolution.py`). Elsewhere XLA's own calls cuDNN and its like.
-  The choice falls when the program is lowered.
+  `benchmarks/convolution.py`). Where the sums are short, as of a grey image,
+  not even patches are made (`convolve_shifted`). Elsewhere XLA's own calls
+  cuDNN and its like. The choice falls when the program is lowered.
 
   Args:
     inputs: [batch, height, width, channels].
@@ -33,9 +41,18 @@ def convolve(
   return jax.lax.platform_dependent(
     inputs,
     kernel,
-    cpu=lambda x, k: convolve_patches(x, k, strides),
+    cpu=lambda x, k: convolve_in_loop(x, k, strides),
     default=lambda x, k: convolve_xla(x, k, strides),
   )
+
+
+def convolve_in_loop(
+  inputs: jax.Array, kernel: jax.Array, strides: tuple[int, int]
+) -> jax.Array:
+  """Convolves in the form that is fast in a loop on CPUs; as `convolve`."""
+  few = kernel[..., 0].size <= FEW_PRODUCTS
+  form = convolve_shifted if few else convolve_patches
+  return form(inputs, kernel, strides)
 
 
 def convolve_xla(
@@ -54,8 +71,87 @@ def convolve_xla(
 def convolve_patches(
   inputs: jax.Array, kernel: jax.Array, strides: tuple[int, int]
 ) -> jax.Array:
-  """Convolves by one matrix product over shifted slices; as `convolve`."""
-  window, features = kernel.shape[:2], kernel.shape[-1]
+  """Convolves by one matrix product over patches; as `convolve`."""
+  slices = _shifted(inputs, kernel.shape[:2], strides)
+  patches = jnp.concatenate(slices, axis=-1)
+  rows = patches.reshape(-1, patches.shape[-1])
+  outputs = _multiply(rows, kernel.reshape(-1, kernel.shape[-1]))
+  return outputs.reshape(*patches.shape[:-1], -1)
+
+
+@jax.custom_vjp
+def _multiply(rows: jax.Array, matrix: jax.Array) -> jax.Array:
+  """Multiplies [rows, in] by [in, out], with a faster gradient on CPUs.
+
+  XLA gives products to its fast library where what is summed over lies in
+  rows of the left and columns of the right, and folds transposes into a
+  product, after which those of a weight gradient do not; barriers keep them
+  apart. The small CNN's step took 6 % less so (BUILD_NOTES.md).
+  """
+  return rows @ matrix
+
+
+def _multiply_forwards(
+  rows: jax.Array, matrix: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  return rows @ matrix, (rows, matrix)
+
+
+def _multiply_backwards(
+  given: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  rows, matrix = given
+  alone = jax.lax.optimization_barrier
+  return gradient @ matrix.T, alone(alone(gradient.T) @ rows).T
+
+
+_multiply.defvjp(_multiply_forwards, _multiply_backwards)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolve_shifted(
+  inputs: jax.Array, kernel: jax.Array, strides: tuple[int, int]
+) -> jax.Array:
+  """Convolves by a weighted sum of shifted slices; as `convolve`.
+
+  Forwards nothing is written but the result, which XLA would otherwise
+  compute again for each use of it: hence the barrier. Backwards the sums are
+  long, and a matrix product over patches is the faster. Sums are of float32.
+  """
+  slices = _shifted(inputs.astype(jnp.float32), kernel.shape[:2], strides)
+  weights = kernel.astype(jnp.float32).reshape(-1, *kernel.shape[2:])
+  outputs = jnp.float32(0.0)
+  for part, weight in zip(slices, weights, strict=True):
+    for channel in range(kernel.shape[2]):
+      outputs += part[..., channel : channel + 1] * weight[channel]
+  return jax.lax.optimization_barrier(outputs.astype(inputs.dtype))
+
+
+def _convolve_forwards(
+  inputs: jax.Array, kernel: jax.Array, strides: tuple[int, int]
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  return convolve_shifted(inputs, kernel, strides), (inputs, kernel)
+
+
+def _convolve_backwards(
+  strides: tuple[int, int],
+  given: tuple[jax.Array, jax.Array],
+  gradient: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the gradients of inputs and kernel, by patches."""
+  _, pull_back = jax.vjp(
+    lambda inputs, kernel: convolve_patches(inputs, kernel, strides), *given
+  )
+  return pull_back(gradient)
+
+
+convolve_shifted.defvjp(_convolve_forwards, _convolve_backwards)
+
+
+def _shifted(
+  inputs: jax.Array, window: Sequence[int], strides: tuple[int, int]
+) -> list[jax.Array]:
+  """Returns what each place of a window meets: slices of the padded inputs."""
   padding = jax.lax.padtype_to_pads(inputs.shape[1:3], window, strides, "SAME")
   height, width = (
     -(-size // stride)
@@ -63,7 +159,7 @@ def convolve_patches(
   )
   down, across = strides
   padded = jnp.pad(inputs, ((0, 0), *padding, (0, 0)))
-  slices = [
+  return [
     padded[
       :,
       y : y + (height - 1) * down + 1 : down,
@@ -72,8 +168,6 @@ def convolve_patches(
     for y in range(window[0])
     for x in range(window[1])
   ]
-  patches = jnp.concatenate(slices, axis=-1)
-  return patches @ kernel.reshape(-1, features)
 
 
 class Conv(nn.Module):

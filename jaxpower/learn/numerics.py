@@ -30,7 +30,7 @@ def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
     if gpu
     else "xla"
     if convolution_of(spec) == "xla"
-    else "one matrix product over patches",
+    else "a matrix product over patches, short sums one by one",
     "call": f"one program a {spec.program}",
   }
   network = network_of(trial.model.name)

@@ -55,8 +55,10 @@ class BatchNorm(nn.BatchNorm2d):
     """
     moving = self.training and self.weight.requires_grad
     if moving and self.together:
-      normalise = _normalise_on_cpus if input.is_cpu else _normalise_on_gpus
-      return normalise(self, input)
+      # What is compiled is fused anyway, and one graph with what is sent.
+      if input.is_cpu or torch.compiler.is_compiling():
+        return _normalise_by_sums(self, input)
+      return _normalise_on_gpus(self, input)
     # The parent's forward also counts batches: a kernel launch for each layer,
     # and nothing reads the count.
     return F.batch_norm(
@@ -109,8 +111,8 @@ def _normalise_on_gpus(norm: BatchNorm, inputs: Tensor) -> Tensor:
   )
 
 
-def _normalise_on_cpus(norm: BatchNorm, inputs: Tensor) -> Tensor:
-  """Normalises the same; PyTorch's own has no form for CPUs."""
+def _normalise_by_sums(norm: BatchNorm, inputs: Tensor) -> Tensor:
+  """Normalises the same; PyTorch's own has no form for CPUs or a compiler."""
   values, dims = inputs.float(), (0, 2, 3)
   own = torch.stack([values.sum(dims), values.square().sum(dims)])
   count = values.numel() // values.shape[1] * distributed.get_world_size()

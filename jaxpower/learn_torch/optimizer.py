@@ -208,8 +208,8 @@ class Lamb(Optimizer):
       weights, grads, moments = _gather(self, group, "mean", "square")
       updates = _adam(grads, moments, _count(group), epsilon=LAMB_EPSILON)
       torch._foreach_add_(updates, weights, alpha=group["weight_decay"])
-      sizes = torch._foreach_norm(weights)
-      update_sizes = torch._foreach_norm(updates)
+      norms = _norms([*weights, *updates], group)
+      sizes, update_sizes = norms[: len(weights)], norms[len(weights) :]
       ratios = [
         torch.where((size == 0) | (update == 0), 1.0, size / update)
         for size, update in zip(sizes, update_sizes, strict=True)
@@ -252,7 +252,7 @@ class Muon(Optimizer):
       weights, grads, (means,) = _gather(self, group, "mean")
       torch._foreach_lerp_(means, grads, 1 - MUON_BETA)
       ahead = _look_ahead(means, grads, MUON_BETA, _count(group))
-      _descend(weights, [_orthogonal(update) for update in ahead], group)
+      _descend(weights, _orthogonal_of_all(ahead, group), group)
 
 
 def _group(rule: str, params: Iterable[Tensor]) -> dict[str, Any]:
@@ -283,9 +283,10 @@ def _gather(
   """Collects weights that have a gradient, the gradients, and named moments.
 
   Moments begin at 0. Of arrays that are divided over processes these are the
-  parts of this one, which is enough for rules that take each number by itself.
+  parts of this one, which is enough for rules that take each number by itself;
+  for the others see `_norms` and `_orthogonal_of_all`.
   """
-  weights = [p for p in group["params"] if p.grad is not None]
+  weights = _moved(group)
   grads = [_own(p.grad) for p in weights]
   for weight in weights:
     state = rule.state[weight]
@@ -296,6 +297,44 @@ def _gather(
     [_own(rule.state[weight][name]) for weight in weights] for name in names
   ]
   return [_own(weight) for weight in weights], grads, moments
+
+
+def _moved(group: dict[str, Any]) -> list[Tensor]:
+  """Lists the parameters of a group that have a gradient."""
+  return [p for p in group["params"] if p.grad is not None]
+
+
+def _is_divided(group: dict[str, Any]) -> bool:
+  """Whether of a group's parameters this process has its part alone."""
+  return any(hasattr(weight, "to_local") for weight in group["params"])
+
+
+def _norms(parts: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+  """Computes the norm of each tensor, whole where this process has a part."""
+  norms = list(torch._foreach_norm(parts))
+  if not norms or not _is_divided(group):
+    return norms
+  from jaxpower.learn_torch.distributed import divided
+
+  return divided.norms_of_whole(norms)
+
+
+def _orthogonal_of_all(
+  updates: list[Tensor], group: dict[str, Any]
+) -> list[Tensor]:
+  """Makes updates orthogonal, each as a whole matrix.
+
+  Where this process has a part of each, the whole is gathered from all of them
+  and its part of the result kept: as in one process, each does all of it.
+  """
+  if not _is_divided(group):
+    return [_orthogonal(update) for update in updates]
+  from jaxpower.learn_torch.distributed import divided
+
+  return [
+    divided.on_whole(_orthogonal, update, weight)
+    for update, weight in zip(updates, _moved(group), strict=True)
+  ]
 
 
 def _own(value: Any) -> Tensor:

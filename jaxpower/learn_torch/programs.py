@@ -28,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from jaxpower import config
 from jaxpower.learn_torch import evaluation, optimizer
 from jaxpower.learn_torch.devices import device_of
+from jaxpower.learn_torch.layers import normalise_together
 from jaxpower.learn_torch.spec import Spec, network_of
 from jaxpower.learn_torch.state import TrainState, state_of
 from jaxpower.learn_torch.step import (
@@ -133,6 +134,8 @@ def prepare_compiler(framework: str) -> None:
 def compile_programs(spec: Spec) -> Programs:
   """Makes all that a spec needs in this process, compiled if it says so."""
   network = network_of(spec).to(device_of())
+  if spec.batch_norm == "global":
+    normalise_together(network)
   trained = spec_of_training(spec)
   programs = Programs(
     network,
@@ -142,7 +145,12 @@ def compile_programs(spec: Spec) -> Programs:
   if spec.features_once:
     programs.features_of = _fresh(features_of, spec, network)
     programs.head_logits_of = _fresh(logits_of, trained, network)
-  return _compile(programs, spec) if spec.compiled else programs
+  if not spec.compiled:
+    return programs
+  compiled = _compiled(programs, spec)
+  if spec.sharding != "fsdp":  # else once its weights are divided
+    warm_up(compiled, spec)
+  return compiled
 
 
 def spec_of_training(spec: Spec) -> Spec:
@@ -184,44 +192,65 @@ def no_disk_cache() -> Iterator[None]:
     yield
 
 
-def _compile(programs: Programs, spec: Spec) -> Programs:
-  """Compiles the programs by calling them on zeros, forwards and backwards.
+def warm_up(programs: Programs, spec: Spec) -> None:
+  """Compiles compiled programs: calls them on zeros, forwards and backwards.
 
-  Small networks are launch-bound, so on a GPU the loss is replayed as a CUDA
-  graph. Not so with several micro-batches or devices: their gradients add up
-  in memory that a graph takes for its own.
+  The loss is called by itself also where it is wrapped for several processes:
+  none waits in a message for another that compiles more slowly.
   """
-  make = functools.partial(torch.compile, fullgraph=True, dynamic=False)
-  one_call = spec.accumulation == spec.devices == 1
-  graphs = device_of().type == "cuda" and one_call
-  loss = (
-    _mark_steps(make(programs.loss_of, mode="reduce-overhead"))
-    if graphs
-    else make(programs.loss_of)
-  )
-  logits = make(programs.logits_of)
-  compiled = dataclasses.replace(programs, loss_of=loss, logits_of=logits)
+  network, divided = programs.network, programs.divided
   batch = _zero_batch(spec, spec.micro_batch, device_of())
-  if programs.features_of and programs.head_logits_of:
-    compiled.features_of = make(programs.features_of)
-    compiled.head_logits_of = make(programs.head_logits_of)
-    batch = _on_features(programs.features_of, batch)
-  network = programs.network
+  if spec.features_once:
+    batch = _on_features(functools.partial(features_of, spec, network), batch)
   # The calls move batch statistics, and perhaps more: put all of it back.
   before = {name: v.clone() for name, v in network.state_dict().items()}
+  if divided is not None:
+    divided.unshard()
   with matmul_precision(spec.matmul_precision), no_disk_cache():
     network.train()
-    for _ in range(CALLS_TO_REPLAY if graphs else 1):
-      compiled.loss_of(*batch).backward()
+    for _ in range(CALLS_TO_REPLAY if _in_graphs(spec) else 1):
+      programs.loss_of(*batch).backward()
       network.zero_grad()
     network.eval()
     tested = _zero_batch(spec, spec.evaluated, device_of())
-    _evaluate_zeros(spec, compiled.logits_of, tested)
-    if compiled.features_of and compiled.head_logits_of:
-      tested = _on_features(compiled.features_of, tested)
-      _evaluate_zeros(spec, compiled.head_logits_of, tested)
+    _evaluate_zeros(spec, programs.logits_of, tested)
+    if programs.features_of and programs.head_logits_of:
+      tested = _on_features(programs.features_of, tested)
+      _evaluate_zeros(spec, programs.head_logits_of, tested)
+  if divided is not None:
+    divided.reshard()
   network.load_state_dict(before)
+
+
+def _compiled(programs: Programs, spec: Spec) -> Programs:
+  """Returns the programs to be compiled when they are first called.
+
+  Small networks are launch-bound, so on a GPU the loss is replayed as a CUDA
+  graph.
+  """
+  make = functools.partial(torch.compile, fullgraph=True, dynamic=False)
+  loss = (
+    _mark_steps(make(programs.loss_of, mode="reduce-overhead"))
+    if _in_graphs(spec)
+    else make(programs.loss_of)
+  )
+  compiled = dataclasses.replace(
+    programs, loss_of=loss, logits_of=make(programs.logits_of)
+  )
+  if programs.features_of and programs.head_logits_of:
+    compiled.features_of = make(programs.features_of)
+    compiled.head_logits_of = make(programs.head_logits_of)
   return compiled
+
+
+def _in_graphs(spec: Spec) -> bool:
+  """Whether the compiled loss is replayed as a CUDA graph.
+
+  Not so with several micro-batches or devices: their gradients add up in
+  memory that a graph takes for its own.
+  """
+  one_call = spec.accumulation == spec.devices == 1
+  return device_of().type == "cuda" and one_call
 
 
 def _evaluate_zeros(

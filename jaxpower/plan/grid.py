@@ -12,10 +12,11 @@ from jaxpower.config import (
   Sweep,
   Trial,
   put,
+  seeded,
   sources,
-  with_seed,
 )
 from jaxpower.plan import checks, identity
+from jaxpower.plan.field_values import check_types
 
 
 def expand(sweep: Sweep) -> list[Trial]:
@@ -23,13 +24,29 @@ def expand(sweep: Sweep) -> list[Trial]:
 
   Raises ConfigError where the sweep or one of its trials cannot be run.
   """
+  return [trial for _, trial in _named(sweep)]
+
+
+def expand_by_id(sweep: Sweep) -> dict[str, Trial]:
+  """Makes the trials of a sweep as `expand`, by their ids.
+
+  Of two that have all fields alike the first.
+  """
+  trials: dict[str, Trial] = {}
+  for name, trial in _named(sweep):
+    trials.setdefault(name, trial)
+  return trials
+
+
+def _named(sweep: Sweep) -> list[tuple[str, Trial]]:
+  """Makes the trials of a sweep in their order, each after its id."""
   checks.check_sweep(sweep)
   trials = []
   for values in itertools.product(*sweep.vary.values()):
     varied = dict(zip(sweep.vary, values, strict=True))
     setting = trial_of(sweep, varied, seed=0)
     checks.check_with_sources(setting, checks.check_trial)
-    trials += [with_seed(setting, seed) for seed in range(sweep.seeds)]
+    trials += seeded(setting, range(sweep.seeds))
   return _in_order(trials, sweep.order_seed)
 
 
@@ -46,7 +63,7 @@ def trial_of(sweep: Sweep, values: Mapping[str, Any], seed: int) -> Trial:
   trial = Trial(**copy.deepcopy(shared), seed=seed)
   for path, value in values.items():
     put(trial, path, copy.deepcopy(value))
-  checks.check_types(trial)
+  check_types(trial)
   for source in sources(trial):
     source.seed = seed
   _drop_other_tasks(trial)
@@ -70,8 +87,12 @@ def _drop_other_tasks(trial: Trial) -> None:
       del values[task]
 
 
-def _in_order(trials: list[Trial], order_seed: int) -> list[Trial]:
+def _in_order(
+  trials: list[tuple[str, Trial]], order_seed: int
+) -> list[tuple[str, Trial]]:
   """Puts trials in complete blocks: all settings of a seed, then the next seed.
+
+  Takes and returns each trial after its id.
 
   A machine that warms up or slows down during the sweep moves a block as a
   whole, so that the drift goes out with the seed where trials are compared
@@ -85,14 +106,14 @@ def _in_order(trials: list[Trial], order_seed: int) -> list[Trial]:
   frameworks is reversed from seed to seed (A B, B A): a steady drift cancels,
   and the process changes only once a seed.
   """
-  frameworks = list(dict.fromkeys(trial.framework for trial in trials))
+  frameworks = list(dict.fromkeys(trial.framework for _, trial in trials))
   random.Random(f"frameworks of {order_seed}").shuffle(frameworks)
-  blocks: dict[int, list[Trial]] = {}
-  for trial in trials:
-    blocks.setdefault(trial.seed, []).append(trial)
+  blocks: dict[int, list[tuple[str, Trial]]] = {}
+  for name, trial in trials:
+    blocks.setdefault(trial.seed, []).append((name, trial))
   ordered = []
   for seed, block in sorted(blocks.items()):
     random.Random(f"seed {seed} of {order_seed}").shuffle(block)
     turns = frameworks if seed % 2 == 0 else frameworks[::-1]
-    ordered += sorted(block, key=lambda trial: turns.index(trial.framework))
+    ordered += sorted(block, key=lambda named: turns.index(named[1].framework))
   return ordered

@@ -29,7 +29,7 @@ from jaxpower.config import (
   trial_id,
   with_seed,
 )
-from jaxpower.plan.checks import check_types
+from jaxpower.plan.field_values import check_types
 from jaxpower.plan.grid import trial_of
 from jaxpower.records import TrialRecord, detail_needed, varied_value
 

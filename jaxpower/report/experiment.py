@@ -36,6 +36,8 @@ NOT_TOLD = {"idle_seconds", "evaluate_every_examples"}
 ALWAYS = ("optimizer.learning_rate", "batch_size")
 # Of training alone: a command that does not name them has its own.
 OF_TRAINING = ("model.", "optimizer.", "batch_size", "evaluate_every_examples")
+FILES = "command_files."  # checksums of the files that a command names
+CHECKSUM = 12  # characters of one; chosen, as of a trial's id
 
 
 def facts(compared: Compared) -> dict[str, str]:
@@ -54,8 +56,9 @@ def facts(compared: Compared) -> dict[str, str]:
     "optimizer": _values(configs, "optimizer.name"),
     "varied": "; ".join(_varied(trials, path) for path in varied),
     "fixed": _fixed(configs, varied),
+    "files": _files(configs),
     "target": _values(configs, "target_accuracy", percent),
-    "budget": f"{_values(configs, 'budget_examples')} examples,"
+    "budget": f"{_values(configs, 'budget_examples', _whole)} examples,"
     f" {_every(configs)}",
     "seeds": f"{len({t.seed for t in trials})}, {count(len(trials), 'trial')}",
     "whole sweep": _spent(compared.attempts or compared.records),
@@ -95,8 +98,23 @@ def _every(configs: Sequence[Mapping[str, Any]]) -> str:
   """Says how often was evaluated."""
   path = "evaluate_every_examples"
   if any(path in config for config in configs):
-    return f"evaluated every {_values(configs, path)}"
+    return f"evaluated every {_values(configs, path, _whole)}"
   return "evaluated where the command reports"
+
+
+def _whole(number: int) -> str:
+  return f"{number:,}"
+
+
+def _files(configs: Sequence[Mapping[str, Any]]) -> str:
+  """Names the files of commands, each with the begin of its checksum."""
+  found = dict.fromkeys(
+    f"{path.removeprefix(FILES)} {item[:CHECKSUM]}"
+    for config in configs
+    for path, item in config.items()
+    if path.startswith(FILES)
+  )
+  return ", ".join(found)
 
 
 def _varied(trials: Sequence[TrialRecord], path: str) -> str:
@@ -113,11 +131,13 @@ def _fixed(configs: Sequence[Mapping[str, Any]], varied: Iterable[str]) -> str:
     path: item
     for path, item in configs[0].items()
     if path not in left_out
-    and not path.startswith(("targets.", "transfer."))
+    and not path.startswith(("targets.", "transfer.", FILES))
     and path not in ("model.name", "optimizer.name")
     and all(config.get(path) == item for config in configs)
     and (path in ALWAYS or item != default.get(path))
   }
+  if shared.get("devices") == 0:
+    shared["devices"] = "all"
   return ", ".join(f"{label(p)} {value(item)}" for p, item in shared.items())
 
 
@@ -167,14 +187,20 @@ def to_repeat(compared: Compared) -> list[tuple[str, str]]:
   if not trials:
     return []
   command = _command(compared.sweep, trials)
-  sets = sorted({str(t.config["data"]) for t in trials if t.config.get("data")})
+  sets = sorted(
+    {
+      str(t.config["data"])
+      for t in trials
+      if t.config.get("data") and t.framework != COMMAND
+    }
+  )
   steps = [
     _checkout(trials),
     _install(trials),
     *(
       (
         f"Prepare {name}, unless it comes with jaxpower.",
-        shlex.join(["python", "scripts/prepare_data.py", name]),
+        shlex.join(["python", "scripts/prepare_data.py", f"--data={name}"]),
       )
       for name in sets
     ),
@@ -212,7 +238,8 @@ def _install(trials: Sequence[TrialRecord]) -> tuple[str, str]:
   versions = dict(trials[-1].provenance.get("versions") or {})
   python = versions.pop("python", "")
   versions.pop("jaxpower", None)  # the revision, or the wheel
-  pins = [f"{package}=={version}" for package, version in versions.items()]
+  # What stands after a plus, as in 2.13.0+cpu, no package index has.
+  pins = [f"{name}=={str(v).partition('+')[0]}" for name, v in versions.items()]
   where = f" for Python {python}" if python else ""
   return (
     f"Install these versions{where}.",

@@ -11,20 +11,24 @@ from typing import Any
 from jaxpower.report.charts import Chart
 from jaxpower.report.compare.comparison import Compared, Comparison
 
-# Trials of a comparison that a figure draws beside the median ones; of more,
-# as many evenly chosen ones. Chosen: nobody tells more lines apart.
-MOST_LINES = 200
+# Settings of a colour of their own, that colour-blind eyes tell apart; of more
+# the cheapest; chosen.
+MOST_COLORS = 9
 # Settings in the figure of costs, a row each; of more the cheapest; chosen.
 MOST_ROWS = 60
 
 
 @dataclass(frozen=True)
 class Table:
-  """Headings, rows of the same length, and notes to stand below them."""
+  """Headings, rows of the same length, and notes to stand below them.
+
+  `best` is the row that a reader looks for first; None for none.
+  """
 
   columns: tuple[str, ...]
   rows: tuple[tuple[str, ...], ...]
   notes: tuple[str, ...] = ()
+  best: int | None = None
 
 
 @dataclass(frozen=True)

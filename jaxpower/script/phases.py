@@ -17,6 +17,7 @@ class Phases:
   Attributes:
     name: The present one; "" before the first.
     trained: How many windows of training have closed.
+    train_seconds: How long they were together.
     evaluated: How many of evaluation have begun.
   """
 
@@ -26,6 +27,7 @@ class Phases:
     self._edge = 0.0
     self.name = ""
     self.trained = 0
+    self.train_seconds = 0.0
     self.evaluated = 0
     self._looked = 0  # `evaluated` at the report before
 
@@ -62,7 +64,9 @@ class Phases:
         self.evaluated -= self.name == "eval"
       else:
         self._monitor.close_at(handle, at)
-        self.trained += self.name == "train"
+        if self.name == "train":
+          self.trained += 1
+          self.train_seconds += at - handle.start
       self._handle = None
     self.name = name
     if name:

@@ -180,12 +180,12 @@ class Watcher:
     if result is not None:
       examples = result.examples or 0
       self._journal.look(examples, accuracy=result.accuracy)
-      joules = self._monitor.joules_so_far("train")
       self._tell(
         Progress(
           phase="train",
           examples=examples,
           accuracy=result.accuracy,
-          joules=joules,
+          joules=self._monitor.joules_so_far("train"),
+          seconds=self.course.phases.train_seconds or None,
         )
       )

@@ -190,6 +190,7 @@ class Worker:
     self._processes = 1  # over which it divides a trial
     self._cores = 0  # that it may use; 0: those of its place
     self._place = place
+    self._terminated = False
 
   def __enter__(self) -> "Worker":
     self._start()
@@ -274,6 +275,7 @@ class Worker:
 
   def terminate(self) -> None:
     """Ends the worker at once, in the middle of a trial."""
+    self._terminated = True
     self._process.kill()
 
   def _attempt(
@@ -343,7 +345,32 @@ class Worker:
     return message
 
   def _start(self) -> None:
-    """Starts the process and waits until it is ready or refuses."""
+    """Starts the process and waits until it is ready or refuses.
+
+    One that a signal ended before, which may be chance, is started once more.
+    Raises WorkerError with the reason where there is no worker.
+    """
+    answer = self._spawn()
+    if isinstance(answer, Died) and answer.again and not self._terminated:
+      self._stop()
+      answer = self._spawn()
+    if isinstance(answer, Died):
+      answer = Refused(f"before it was ready {answer.how}")
+    if isinstance(answer, Refused):
+      self._stop()
+      raise WorkerError(answer.reason)
+    switches = provenance.debug_switches(os.environ)
+    left_out = tuple(
+      f"{name}={value} is left out: trials run without a debugger's switches"
+      for name, value in switches.items()
+    )
+    if self._processes == 1:  # else it sees a trial's devices alone
+      self._ready: Ready = dataclasses.replace(
+        answer, warnings=left_out + answer.warnings
+      )
+
+  def _spawn(self) -> Ready | Refused | Died:
+    """Starts the process; returns what it says first, or how it ended."""
     streams.open_missing()
     inbox, self._inbox = _pipe()
     self._outbox, outbox = _pipe()
@@ -369,23 +396,11 @@ class Worker:
     inbox.close()
     outbox.close()
     try:
-      answer = self._answer()
+      return self._answer()
     except BaseException:  # an interrupt
       self._process.kill()
       self._stop()
       raise
-    if isinstance(answer, Refused):
-      self._stop()
-      raise WorkerError(answer.reason)
-    switches = provenance.debug_switches(os.environ)
-    left_out = tuple(
-      f"{name}={value} is left out: trials run without a debugger's switches"
-      for name, value in switches.items()
-    )
-    if self._processes == 1:  # else it sees a trial's devices alone
-      self._ready: Ready = dataclasses.replace(
-        answer, warnings=left_out + answer.warnings
-      )
 
   def _as_devices(self, place: Place) -> dict[str, str]:
     """Returns the variables by which JAX sees each core of a place."""
@@ -393,8 +408,9 @@ class Worker:
       return {}
     return cores.variables_for(place.cores_usable, os.environ)
 
-  def _answer(self) -> Ready | Refused:
-    """Waits for what a worker says first."""
+  def _answer(self) -> Ready | Refused | Died:
+    """Waits for what a worker says first, or for its death."""
+    killed_before = host_memory.processes_killed()
     patience = Patience(self._limits, START)
     try:
       while not isinstance(answer := self._next(patience), Ready | Refused):
@@ -406,7 +422,7 @@ class Worker:
         " (dmesg)"
       )
     except (EOFError, OSError):
-      return Refused(f"the worker did not start: {self._last_line()}")
+      return self._death(killed_before)
     return answer
 
   def _stop(self) -> None:
@@ -424,7 +440,8 @@ class Worker:
     """Says how the process ended: exit code or signal, and its last line.
 
     Args:
-      killed_before: `host_memory.processes_killed` before the trial.
+      killed_before: `host_memory.processes_killed` before the trial, or the
+        start.
     """
     code = self._process.wait()
     how = f"exit code {code}"

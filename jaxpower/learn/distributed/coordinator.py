@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import connection
 from typing import Any, NoReturn
 
@@ -27,6 +27,8 @@ from jaxpower.learn.distributed.calls import (
   Said,
 )
 from jaxpower.learn.distributed.worker import kept_of, wait
+from jaxpower.workers import rank_failure
+from jaxpower.workers.rank_failure import DistributedError
 from jaxpower.workers.rank_process import RankProcess
 
 # How long a worker may give no sign of life; it gives one every 2 s. Chosen.
@@ -42,17 +44,8 @@ MAX_SLOWDOWN = 10
 # worker failed. Chosen: gloo said so 0.1 s after a kill.
 GRACE_SECONDS = 10.0
 
-# How long after an error a worker's death is looked for, and how often. Chosen,
-# as in `learn_torch.distributed.coordinator`.
-FIND_CAUSE_SECONDS = 2.0
-POLL_SECONDS = 0.02
-
 TICK_SECONDS = 0.5  # between two looks at the clock; chosen
 GIVEN_UP = 1  # exit code of a process whose main thread did not come back
-
-
-class DistributedError(RuntimeError):
-  """A process of a trial over several died, failed or hung; says why."""
 
 
 class Coordinator:
@@ -279,39 +272,17 @@ class Coordinator:
       worker.kill()
     os._exit(GIVEN_UP)
 
-  @contextlib.contextmanager
-  def _report_cause(self) -> Iterator[None]:
+  def _report_cause(self) -> contextlib.AbstractContextManager[None]:
     """Kills the workers on any error of the body, and raises its cause."""
-    try:
-      yield
-    except Exception as error:
-      cause = self._cause_of(error)
-      self.stop()
-      if not cause:
-        raise
-      raise DistributedError(cause) from error
-    except BaseException:  # an interrupt: no cause to look for
-      self.stop()
-      raise
+    return rank_failure.report_cause(self._cause_of, self.stop)
 
   def _cause_of(self, error: Exception) -> str:
-    """Returns how a worker died, else what is known to have failed.
-
-    Connections between ranks break before the kernel shows a death, and other
-    ranks fail of that: so a death counts for more than any error.
-    """
-    known = str(error) if isinstance(error, DistributedError) else ""
-    return self._death() or self._failure or known
+    """Returns how a worker died, else what is known to have failed."""
+    return self._death() or self._failure or rank_failure.known_cause(error)
 
   def _death(self) -> str:
     """Looks for a moment whether a worker is dead; says how, or ""."""
-    deadline = time.monotonic() + FIND_CAUSE_SECONDS
-    while self._workers and time.monotonic() < deadline:
-      for worker in self._workers:
-        if reason := worker.exit_reason():
-          return reason
-      time.sleep(POLL_SECONDS)
-    return ""
+    return rank_failure.find_death(lambda: self._workers)
 
 
 # JAX joins a group once in a process, so there is one coordinator.

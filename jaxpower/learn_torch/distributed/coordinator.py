@@ -7,9 +7,7 @@ in `torch.distributed.barrier`: a pipe also tells a death at once and carries
 the line of an error.
 
 On any error all workers are killed *before* the process group is left, so that
-leaving waits for nobody. The next trial starts new workers. Several ranks may
-fail when one dies, since the sockets between them break before the kernel
-shows the death; so the cause is looked for before anything is raised.
+leaving waits for nobody. The next trial starts new workers.
 """
 
 import atexit
@@ -51,18 +49,14 @@ from jaxpower.learn_torch.programs import Programs, compile_programs
 from jaxpower.learn_torch.segment import train_share
 from jaxpower.learn_torch.spec import Spec
 from jaxpower.learn_torch.state import TrainState
+from jaxpower.workers import rank_failure
+from jaxpower.workers.rank_failure import DistributedError
 from jaxpower.workers.rank_process import RankProcess, gpu_of
 
 # A worker may take this many times as long as the coordinator to load data or
 # to compile, on top of the timeout. Chosen, not fitted: all ranks do the same
 # work on equal devices, but may have to share the machine's cores and disk.
 MAX_SLOWDOWN = 10
-
-# How long after an error a worker's death is looked for, and how often. Chosen,
-# not fitted: a killed process was seen to be dead 0.1 to 5.5 ms after its pipe
-# had closed (eight kills, two idle cores).
-FIND_CAUSE_SECONDS = 2.0
-POLL_SECONDS = 0.02
 
 # How often the deadline and this process's device are looked at while replies
 # are awaited. Chosen, not fitted: a reply or a death is noticed at once anyway.
@@ -73,10 +67,6 @@ CHECK_SECONDS = 1.0
 Gather = Callable[[int], Sequence[Any]]
 
 _group_ids = itertools.count(1)
-
-
-class DistributedError(RuntimeError):
-  """A process of a distributed training died, failed or hung; says why."""
 
 
 class Coordinator:
@@ -150,11 +140,13 @@ class Coordinator:
     with self._report_cause():
       self._send(Compile(spec))
       start = time.monotonic()
-      programs = compile_programs(spec)
+      with group.patient():
+        programs = compile_programs(spec)
       self._wait_for_replies(_timeout_since(start))
       self._send(Wrap(spec))
+      start = time.monotonic()
       self._losses[spec] = group.wrap(programs, spec)
-      self._wait_for_replies(TIMEOUT_SECONDS)
+      self._wait_for_replies(_timeout_since(start))
     return programs
 
   def train(
@@ -290,36 +282,17 @@ class Coordinator:
         names = ", ".join(worker.name for worker in awaited.values())
         raise DistributedError(f"{names}: no reply for {timeout_seconds:.0f} s")
 
-  @contextlib.contextmanager
-  def _report_cause(self) -> Iterator[None]:
+  def _report_cause(self) -> contextlib.AbstractContextManager[None]:
     """Kills the workers on any error of the body, and raises its cause."""
-    try:
-      yield
-    except Exception as error:
-      cause = self._cause_of(error)
-      self.stop()
-      if cause is None:
-        raise
-      raise DistributedError(cause) from error
-    except BaseException:  # an interrupt: no cause to look for
-      self.stop()
-      raise
+    return rank_failure.report_cause(self._cause_of, self.stop)
 
-  def _cause_of(self, error: Exception) -> str | None:
-    """Returns a worker's exit reason, else the first error that one replied.
-
-    A connection breaks before the process behind it is seen to be dead, and
-    other ranks fail of that: so a death counts for more than any error.
-    """
-    cause = str(error) if isinstance(error, DistributedError) else None
-    deadline = time.monotonic() + FIND_CAUSE_SECONDS
-    while self._workers and time.monotonic() < deadline:
-      for worker in self._workers:
-        if exit_reason := worker.exit_reason():
-          return exit_reason
-        cause = cause or worker.error()
-      time.sleep(POLL_SECONDS)
-    return cause
+  def _cause_of(self, error: Exception) -> str:
+    """Returns a worker's exit reason, else the first error that one replied."""
+    return (
+      rank_failure.find_death(lambda: self._workers)
+      or rank_failure.known_cause(error)
+      or next(filter(None, (worker.error() for worker in self._workers)), "")
+    )
 
 
 # PyTorch has one default process group at a time, so there is one coordinator.

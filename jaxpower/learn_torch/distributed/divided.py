@@ -2,8 +2,9 @@
 
 Between two updates each rank has its part of every array, along the first axis
 (`fully_shard`). For an update the weights are gathered whole, once, and its
-gradients are summed into the parts; the update rule then sees parts alone. So
-the JAX wing does it too (`learn.devices`).
+gradients are summed into the parts; the update rule then sees parts alone, and
+one that needs whole layers (LAMB, Muon) asks the other ranks. So the JAX wing
+does it too (`learn.devices`).
 
 A state is divided while the network trains it, and whole wherever it comes from
 or goes to: first weights, checkpoints, copies. Dividing asks no other rank;
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -68,6 +69,37 @@ def part_of(whole: Any, like: Tensor) -> Any:
     like.placements,
     src_data_rank=None,
   )
+
+
+def on_whole(
+  function: Callable[[Tensor], Tensor], part: Tensor, like: Any
+) -> Tensor:
+  """Calls a function with a whole tensor; returns this rank's part of it.
+
+  Args:
+    function: Maps a tensor to one of the same shape.
+    part: This rank's part of the tensor.
+    like: A tensor that is divided alike. All ranks call it at once.
+  """
+  gathered = DTensor.from_local(
+    part,
+    like.device_mesh,
+    like.placements,
+    run_check=False,
+    shape=like.shape,
+    stride=like.stride(),
+  ).full_tensor()
+  return part_of(function(gathered), like).to_local()
+
+
+def norms_of_whole(norms: list[Tensor]) -> list[Tensor]:
+  """Computes the norms of whole tensors from those of each rank's parts.
+
+  All ranks call it at once, for the same tensors in the same order.
+  """
+  squares = torch.stack(norms).square()
+  distributed.all_reduce(squares)
+  return list(squares.sqrt())
 
 
 def whole_of(value: Any) -> Any:

@@ -28,8 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from jaxpower.config import Trial
 from jaxpower.learn_torch.devices import device_of
-from jaxpower.learn_torch.layers import normalise_together
-from jaxpower.learn_torch.programs import Programs
+from jaxpower.learn_torch.programs import Programs, warm_up
 from jaxpower.learn_torch.spec import Spec
 from jaxpower.learn_torch.state import TrainState, state_of
 
@@ -41,6 +40,10 @@ TIMEOUT_SECONDS = 120.0
 # fitted: well above TIMEOUT_SECONDS, so that only waits which outlive their
 # timeout come to it.
 WATCHDOG_SECONDS = 600.0
+
+# How long a rank may wait in a collective for one that compiles more slowly.
+# Chosen: two busy cores took 120 s longer for one of two ranks.
+COMPILE_SECONDS = 500.0
 
 # How rarely progress rearms the watchdog: it may fire a tenth early.
 REARM_SECONDS = WATCHDOG_SECONDS / 10
@@ -130,15 +133,17 @@ def wrap(programs: Programs, spec: Spec) -> LossFunction:
   add up on the device, and are reduced in the backward pass of the last
   micro-batch only.
   """
-  if spec.batch_norm == "global":
-    normalise_together(programs.network)
   if spec.sharding == "fsdp":
     from jaxpower.learn_torch.distributed import divided
 
     programs.divided = _LossModule(programs)
     programs.part_of = divided.part_of
     with exit_if_stuck():
-      return divided.wrap(programs.divided, spec.accumulation)
+      loss_of = divided.wrap(programs.divided, spec.accumulation)
+      if spec.compiled:
+        with patient():
+          warm_up(programs, spec)
+      return loss_of
   with exit_if_stuck():
     # Gradients are views of the buckets that are reduced: no copy of them.
     ddp = DistributedDataParallel(
@@ -206,6 +211,21 @@ def broadcast_state(programs: Programs, trial: Trial) -> None:
     tensor.copy_(values.view(tensor.shape))
   state = state_of(programs.network, moments=_from_bytes(moments[0]))
   programs.hold(state, trial)
+
+
+@contextlib.contextmanager
+def patient() -> Iterator[None]:
+  """Waits longer in collectives of the body, in which ranks compile.
+
+  What is compiled runs at once, with the sums of batch norms over all ranks;
+  one that is ready waits there for the others.
+  """
+  library: Any = distributed.distributed_c10d  # no public name has this
+  library._set_pg_timeout(dt.timedelta(seconds=COMPILE_SECONDS))
+  try:
+    yield
+  finally:
+    library._set_pg_timeout(dt.timedelta(seconds=TIMEOUT_SECONDS))
 
 
 def all_reduce_mean(loss: Tensor) -> Tensor:

@@ -129,7 +129,8 @@ class Worker:
         sets = data.for_tasks(loaded, trial.tasks)
         self._placed = placement.place(trial, sets, spec, self._rank)
       case Compile(spec):
-        self._programs[spec] = compile_programs(spec)
+        with group.patient():
+          self._programs[spec] = compile_programs(spec)
       case Wrap(spec):
         self._losses[spec] = group.wrap(self._programs[spec], spec)
       case GatherWeights(spec):

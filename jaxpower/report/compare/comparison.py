@@ -36,14 +36,18 @@ from jaxpower.report.compare.curves import (
   best_accuracy_so_far,
   best_of_any,
 )
-from jaxpower.report.compare.fitted_settings import fit_settings
+from jaxpower.report.compare.fitted_settings import fit_repeats
 from jaxpower.report.compare.model import Fit
 from jaxpower.report.compare.places import (
   devices_of,
   domains_of,
   machines_of,
 )
-from jaxpower.report.compare.repeats import status_by_seed
+from jaxpower.report.compare.repeats import (
+  Repeats,
+  repeats_of,
+  status_by_seed,
+)
 from jaxpower.report.compare.selection import Extremes, extremes
 from jaxpower.report.compare.statistics import Estimate
 from jaxpower.report.compare.system import board_of
@@ -257,11 +261,12 @@ def _comparison(
     by_setting.setdefault(key, []).append(record)
   settings = [tuple(trials) for trials in by_setting.values()]
   paths = dict.fromkeys(path for record in records for path in record.varied)
-  joules, seconds = fit_settings(settings), fit_settings(settings, SECONDS)
+  repeats = repeats_of(settings)
+  joules, seconds = fit_repeats(repeats), fit_repeats(repeats, SECONDS)
   rankings = {
     name: ranked(of_counting, len(settings))
     for name in COUNTINGS
-    if (of_counting := _counted(settings, joules, name))
+    if (of_counting := _counted(settings, repeats, joules, name))
   }
   return Comparison(
     data=conditions.data,
@@ -294,17 +299,20 @@ def ranked(of_settings: Fit, count: int) -> Ranking:
 
 
 def _counted(
-  settings: Sequence[Sequence[TrialRecord]], joules: Fit, name: str
+  settings: Sequence[Sequence[TrialRecord]],
+  repeats: Sequence[Repeats],
+  joules: Fit,
+  name: str,
 ) -> Fit | None:
   """Fits costs counted one way; None unless every known setting has its own.
 
-  `joules` are those of training alone.
+  `joules` are those of training alone, `repeats` the trials of `settings`.
   """
   if name == "train":
     return joules
   if name == "compile":
     return with_compiling(joules, settings)
-  counted = fit_settings(settings, COUNTINGS[name])
+  counted = fit_repeats(repeats, COUNTINGS[name])
   return counted if counted.known == joules.known else None
 
 

@@ -138,6 +138,12 @@ def ran(records: Iterable[TrialRecord]) -> list[TrialRecord]:
   return [record for record in records if record.status != "failed"]
 
 
+def seen_in_part(records: Iterable[TrialRecord]) -> tuple[int, int]:
+  """Counts the trials that the meter saw only in part, and those it saw."""
+  seen = [r for r in ran(records) if r.train_joules is not None]
+  return sum(record.partial for record in seen), len(seen)
+
+
 def costs(
   records: Iterable[TrialRecord], counting: Counting = TRAIN
 ) -> tuple[Cost, ...] | None:

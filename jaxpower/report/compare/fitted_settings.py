@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from jaxpower.records import TrialRecord
 from jaxpower.report.compare.costs import TRAIN, Counting
 from jaxpower.report.compare.model import Fit, fit
-from jaxpower.report.compare.repeats import observations
+from jaxpower.report.compare.repeats import Repeats, averaged, repeats_of
 from jaxpower.report.compare.statistics import Observation
 
 
@@ -21,8 +21,13 @@ def fit_settings(
   A setting of which a cost is unknown, or is not above zero, has no estimate:
   of such a cost there is no log.
   """
+  return fit_repeats(repeats_of(settings), counting)
+
+
+def fit_repeats(settings: Iterable[Repeats], counting: Counting = TRAIN) -> Fit:
+  """Fits the costs of settings whose repeats were put together before."""
   return fit(
-    [_of_which_logs(cell) for cell in observations(settings, counting)]
+    [_of_which_logs(averaged(repeats, counting)) for repeats in settings]
   )
 
 

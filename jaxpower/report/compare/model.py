@@ -144,18 +144,16 @@ class Fit:
     settings = range(max(self.known, default=-1) + 1)
     if self.draws is None:
       return self.ratios([(setting, base) for setting in settings])
-    wide = self._wide
-    below = self.column(base)
-    results = []
-    for setting in settings:
-      above = self.column(setting)
-      if above is None or below is None:
-        results.append(None)
-      elif above == below:
-        results.append(Estimate(1.0))
-      else:
-        results.append(self._interval(above, below, wide))
-    return tuple(results)
+    return tuple(self.ratio_to(setting, base) for setting in settings)
+
+  def ratio_to(self, setting: int, base: int) -> Estimate | None:
+    """Divides one setting's cost by another's, as `ratios_to` does."""
+    above, below = self.column(setting), self.column(base)
+    if self.draws is None or above is None or below is None:
+      return self.ratio(setting, base)
+    if above == below:
+      return Estimate(1.0)
+    return self._interval(above, below, self._wide)
 
   def differs(self) -> bool:
     """Whether any two settings differ, at 95 % over all pairs."""
@@ -305,6 +303,8 @@ def completed(
     return None
   middle = logs.mean()
   logs -= middle
+  if not censored.any() and len({each.board for each in observations}) < 2:
+    return logs[None] + middle, None  # nothing to draw
   design = Design.of(observations, column, logs, ~censored)
   drawn = draw_posterior(design, logs, censored)
   complete = logs[None] if drawn.complete is None else drawn.complete

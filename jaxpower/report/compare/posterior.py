@@ -159,52 +159,112 @@ class Design:
     exact: np.ndarray,
   ) -> "Design":
     """Builds the design over the grid of shares of seed and board."""
-    of_setting = np.eye(column.max() + 1)[column]
-    of_seed = _indicators([each.seed for each in observations])
-    of_board = _indicators([each.board for each in observations])
-    sds = BOARD_SDS
-    if of_board.shape[1] < 2:  # one board: common to all, seen in no ratio
-      of_board, sds = of_board[:, :0], np.zeros(1)
-    shared, freedom = _contrasts(column, of_seed.argmax(axis=1))
-    nothing = np.empty((int(exact.sum()), 0))
-    within = _scatter(column[exact], nothing, logs[exact])
-    # Of the noise alone, in which the board's variance is counted.
-    noise = [(share, within * math.sqrt(1 - share)) for share in SEED_SHARES]
-    if shared == ALL_SHARED:
-      within = _scatter(column[exact], of_seed[exact], logs[exact])
-    noise.append((shared, within))
-    points = np.array(
-      [
-        (share / (1 - share), min((sd / scatter) ** 2, MOST_OVER_NOISE))
-        for share, scatter in noise
-        for sd in sds
-      ]
+    layout = _layout(
+      tuple(column.tolist()),
+      tuple(each.seed for each in observations),
+      tuple(each.board for each in observations),
     )
-    of_block = np.hstack([of_seed, of_board])
-    kinds = np.repeat((0, 1), (of_seed.shape[1], of_board.shape[1]))
-    counts = Counts.of(of_setting, of_block)
-    parts = [_closed_form(counts, over_noise[kinds]) for over_noise in points]
-    *stacked, roots = zip(*parts, strict=True)
-    blocks, settings, log_prior = map(np.stack, stacked)
-    log_prior[-len(sds) :] = -np.inf
-    factor = 1 + points.sum(axis=1)
+    points = _points(layout, column, logs, exact)
+    over_noise = np.array(points)
+    of_setting, seeds = layout.of_setting, layout.of_seed.shape[1]
+    several = layout.of_block.shape[1] > seeds
+    blocks, settings, log_prior, roots = _grid(layout, points)
+    board_points = len(BOARD_SDS) if several else 1
+    log_prior = log_prior.copy()
+    log_prior[-board_points:] = -np.inf
+    factor = 1 + over_noise.sum(axis=1)
     return cls(
       column=column,
       of_setting=of_setting,
-      of_block=of_block,
-      crossed=counts.crossed,
+      of_block=layout.of_block,
+      crossed=layout.counts.crossed,
       blocks=blocks,
       settings=settings,
       blocks_root=np.linalg.cholesky(blocks),
       settings_root=roots,
       log_prior=log_prior,
       factor=factor,
-      seed_share=points[:, 0] / factor,
+      seed_share=over_noise[:, 0] / factor,
       freedom=len(logs) - of_setting.shape[1],
-      contrast_freedom=freedom,
-      pooled=shared == NONE_SHARED,
-      board_points=len(sds),
+      contrast_freedom=layout.freedom,
+      pooled=layout.shared == NONE_SHARED,
+      board_points=board_points,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+  """Which observation is of which setting, seed and board.
+
+  `of_block` has those of the seeds and, of several boards, of these. `shared`
+  and `freedom` are what `_contrasts` decides.
+  """
+
+  of_setting: np.ndarray
+  of_seed: np.ndarray
+  of_block: np.ndarray
+  counts: "Counts"
+  shared: float
+  freedom: int
+
+
+# One is kept: joules, seconds and other costs of the same trials share it.
+@functools.lru_cache(maxsize=1)
+def _layout(
+  column: tuple[int, ...],
+  seeds: tuple[Hashable, ...],
+  boards: tuple[str, ...],
+) -> _Layout:
+  """Lays observations out, by the setting, seed and board of each."""
+  settings = np.array(column)
+  of_setting = np.eye(settings.max() + 1)[settings]
+  of_seed, of_board = _indicators(seeds), _indicators(boards)
+  if of_board.shape[1] < 2:  # one board: common to all, seen in no ratio
+    of_board = of_board[:, :0]
+  of_block = np.hstack([of_seed, of_board])
+  return _Layout(
+    of_setting,
+    of_seed,
+    of_block,
+    Counts.of(of_setting, of_block),
+    *_contrasts(settings, of_seed.argmax(axis=1)),
+  )
+
+
+def _points(
+  layout: _Layout, column: np.ndarray, logs: np.ndarray, exact: np.ndarray
+) -> tuple[tuple[float, float], ...]:
+  """Returns the grid: variances of seed and board over that of the noise."""
+  shares = (*SEED_SHARES, layout.shared)
+  if layout.of_block.shape[1] == layout.of_seed.shape[1]:
+    return tuple((share / (1 - share), 0.0) for share in shares)
+  nothing = np.empty((int(exact.sum()), 0))
+  within = _scatter(column[exact], nothing, logs[exact])
+  # Of the noise alone, in which the board's variance is counted.
+  scatters = [within * math.sqrt(1 - share) for share in SEED_SHARES]
+  if layout.shared == ALL_SHARED:
+    within = _scatter(column[exact], layout.of_seed[exact], logs[exact])
+  return tuple(
+    (share / (1 - share), min((sd / scatter) ** 2, MOST_OVER_NOISE))
+    for share, scatter in zip(shares, (*scatters, within), strict=True)
+    for sd in BOARD_SDS
+  )
+
+
+@functools.lru_cache(maxsize=1)
+def _grid(
+  layout: _Layout, points: tuple[tuple[float, float], ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list["DenseRoot | ThinRoot"]]:
+  """Computes `blocks`, `settings`, `log_prior` and roots at all points."""
+  seeds, blocks = layout.of_seed.shape[1], layout.of_block.shape[1]
+  kinds = np.repeat((0, 1), (seeds, blocks - seeds))
+  parts = [
+    _closed_form(layout.counts, over_noise[kinds])
+    for over_noise in np.array(points)
+  ]
+  *stacked, roots = zip(*parts, strict=True)
+  of_blocks, settings, log_prior = map(np.stack, stacked)
+  return of_blocks, settings, log_prior, list(roots)
 
 
 def _indicators(labels: Sequence[Hashable]) -> np.ndarray:
@@ -409,12 +469,12 @@ def _draw(
   apart = np.empty((draws, count))
   for g in np.unique(point):
     here = np.flatnonzero(point == g)
-    root = design.settings_root[g]
-    settings[here] = estimates[row[here], g] + root.times(normals[here, :count])
+    off = design.settings_root[g].times(normals[here, :count])
+    settings[here] = estimates[row[here], g] + off
     if design.pooled:  # else seeds that few settings share would count twice
       alone = g % design.board_points - design.board_points
-      root = design.settings_root[alone]
-    apart[here] = root.times(normals[here, :count])
+      off = design.settings_root[alone].times(normals[here, :count])
+    apart[here] = off
     off = sums.by_block[row[here]] - settings[here] @ design.crossed
     root = design.blocks_root[g]
     blocks[here] = off @ design.blocks[g] + normals[here, count:] @ root.T

@@ -8,7 +8,7 @@ meter repeat: on the same board their joules differ by noise alone.
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jaxpower.records import TrialRecord
@@ -61,39 +61,54 @@ def by_setting_and_seed(
   return {key: tuple(trials) for key, trials in repeats.items()}
 
 
+# The trials of a setting that ran, by seed and block of boards.
+Repeats = Mapping[tuple[int, str], Sequence[TrialRecord]]
+
+
+def repeats_of(
+  settings: Iterable[Iterable[TrialRecord]],
+) -> tuple[Repeats, ...]:
+  """Puts the trials of each setting that ran together by seed and board.
+
+  Settings are given together since which boards are one block depends on all
+  of their trials.
+  """
+  trained = [tuple(ran(trials)) for trials in settings]
+  labels = iter(blocks([record for trials in trained for record in trials]))
+  found: list[Repeats] = []
+  for trials in trained:
+    repeats: dict[tuple[int, str], list[TrialRecord]] = {}
+    for record in trials:
+      repeats.setdefault((record.seed, next(labels)), []).append(record)
+    found.append(repeats)
+  return tuple(found)
+
+
 def observations(
   settings: Iterable[Iterable[TrialRecord]], counting: Counting = TRAIN
 ) -> tuple[tuple[Observation, ...] | None, ...]:
   """Returns what each seed cost on each board, for each setting.
 
-  None for a setting of which a cost is not known. Settings are given together
-  since which boards are one block depends on all of their trials.
+  None for a setting of which a cost is not known.
   """
-  trained = [tuple(ran(trials)) for trials in settings]
-  labels = iter(blocks([record for trials in trained for record in trials]))
-  return tuple(
-    _observations([(r, next(labels)) for r in trials], counting)
-    for trials in trained
-  )
+  return tuple(averaged(repeats, counting) for repeats in repeats_of(settings))
 
 
-def _observations(
-  trials: Iterable[tuple[TrialRecord, str]], counting: Counting
+def averaged(
+  repeats: Repeats, counting: Counting
 ) -> tuple[Observation, ...] | None:
-  repeats: dict[tuple[int, str], list[TrialRecord]] = {}
-  for record, board in trials:
-    repeats.setdefault((record.seed, board), []).append(record)
-  averaged = []
+  """Averages what repeats of each seed cost; None where one is not known."""
+  found = []
   for (seed, board), same in repeats.items():
     costs = all_known(trial_cost(record, counting) for record in same)
     if costs is None:
       return None
-    averaged.append(
+    found.append(
       Observation(
         cost=mean_cost(costs), seed=seed, board=board, repeats=len(same)
       )
     )
-  return tuple(averaged)
+  return tuple(found)
 
 
 def status_by_seed(records: Iterable[TrialRecord]) -> dict[int, str]:

@@ -3,12 +3,13 @@
 Asked of each comparison, and answered in a line for each thing that its
 records show: joules that are CPU time by another name, a machine that was
 shared, GPUs of it that nobody used, trials that were begun more than once,
-trials that ran beside others of their sweep, batch sizes that were judged at
-one learning rate or computed in pieces, and targets that few evaluations led
-to. No section where there is nothing.
+trials that ran beside others of their sweep, idle power that drifted, batch
+sizes that were judged at one learning rate or computed in pieces, and targets
+that few evaluations led to. No section where there is nothing.
 """
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,12 @@ BUSY_SHARE = 0.1
 # cost. On coarser grids the ratio of two settings is one of a few looks.
 FEW_LOOKS = 10
 TWICE = 2
+# Chosen: by so much of their median idle watts of like trials may differ
+# untold. Idle power is some tenths of a GPU's power in small networks, so a
+# tenth of it moves what is told without it by some hundredths.
+IDLE_DRIFT = 0.1
 RATE = "optimizer.learning_rate"
+BOARD_FIELDS = ("power_limit_watts", "sm_clock_mhz")
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,23 @@ class Company:
 
 
 @dataclass(frozen=True)
+class IdleDrift:
+  """How far the idle power of like trials on one machine lay apart.
+
+  Attributes:
+    times: How often it was measured.
+    least_watts: The least that was found.
+    most_watts: The most.
+    estimated: Whether these are modelled.
+  """
+
+  times: int
+  least_watts: float
+  most_watts: float
+  estimated: bool
+
+
+@dataclass(frozen=True)
 class Limits:
   """What one should know of a comparison.
 
@@ -111,6 +134,7 @@ class Limits:
     apart: How many other GPUs the machines had, at most; their joules while
       the trials trained, which are in no number, and how many trials tell it.
     company: Trials that ran beside others; None where there are none.
+    idle_drift: What idle power did where it drifted; None where not.
     one_rate: The learning rate, where batch sizes differ and it does not.
     pieces: Batch sizes that were computed in pieces.
     few_looks: Settings to whose target fewer than FEW_LOOKS evaluations led,
@@ -127,6 +151,7 @@ class Limits:
   begun_again: BegunAgain | None = None
   apart: tuple[int, float, int] | None = None
   company: Company | None = None
+  idle_drift: IdleDrift | None = None
   one_rate: float | None = None
   pieces: tuple["Pieces", ...] = ()
   few_looks: tuple[tuple[str, int], ...] = ()
@@ -160,6 +185,7 @@ def _limits(comparison: Comparison, name: str) -> Limits:
     begun_again=begun_again(trials),
     apart=apart_gpus(trials),
     company=in_company(trials),
+    idle_drift=idle_drift(trials),
     one_rate=one_rate(trials),
     pieces=pieces(trials),
     few_looks=few_looks(comparison),
@@ -253,6 +279,35 @@ def _company_cost(found: Mapping[str, Any]) -> str:
   if low is None or high is None:
     return text
   return f"{text} ({100 * low:+.1f} to {100 * high:+.1f} %)"
+
+
+def idle_drift(records: Iterable[TrialRecord]) -> IdleDrift | None:
+  """Finds how far idle power drifted among like trials on one machine.
+
+  Of the trials that measured it themselves. Where several kinds of trials
+  drifted, the one that did most, in relation to its median; None where none did
+  by more than IDLE_DRIFT.
+  """
+  measured: dict[Any, list[TrialRecord]] = {}
+  for record in records:
+    if record.idle_watts and record.idle_seconds_ago is None:
+      measured.setdefault(_idles_like(record), []).append(record)
+  worst, found = IDLE_DRIFT, None
+  for alike in measured.values():
+    watts = [record.idle_watts for record in alike if record.idle_watts]
+    apart = (max(watts) - min(watts)) / statistics.median(watts)
+    if apart > worst:
+      estimated = any(record.estimated for record in alike)
+      worst = apart
+      found = IdleDrift(len(watts), min(watts), max(watts), estimated)
+  return found
+
+
+def _idles_like(record: TrialRecord) -> tuple[Any, ...]:
+  """Returns what idle power depends on besides the machine's own ways."""
+  names = ("devices", "cores", "processes", *BOARD_FIELDS)
+  host = record.provenance.get("host")
+  return host, record.framework, *map(record.config.get, names)
 
 
 def one_rate(records: Iterable[TrialRecord]) -> float | None:
@@ -375,6 +430,8 @@ def _lines(limits: Limits) -> list[str]:
     )
   if limits.company is not None:
     lines += company_lines(limits.company)
+  if limits.idle_drift is not None:
+    lines.append(_idle_line(limits.idle_drift))
   if limits.one_rate is not None:
     lines.append(
       "The learning rate was the same for every batch size:"
@@ -408,6 +465,15 @@ def company_lines(company: Company) -> list[str]:
     f"{join_names(company.shared)} {verb} shared by them: each was billed an"
     " equal part, which is an estimate.",
   ]
+
+
+def _idle_line(drift: IdleDrift) -> str:
+  modelled = " (estimated)" if drift.estimated else ""
+  return (
+    f"Idle power drifted: measured {count(drift.times, 'time')} it was"
+    f" {number(drift.least_watts)} to {number(drift.most_watts)} W{modelled}."
+    " Joules without idle energy take what each trial's minute had."
+  )
 
 
 def _again_line(again: BegunAgain) -> str:

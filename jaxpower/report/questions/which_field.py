@@ -202,10 +202,9 @@ def _choice(
   if not known:
     return Choice(held)
   best, *more = (index for _, index in sorted(known))
-  over_best = fitted.ratios_to(best)
   alike, certain = [best], True
   for index in more:
-    ratio = over_best[index]
+    ratio = fitted.ratio_to(index, best)
     if ratio is None or ratio.low is None:
       certain = False
     elif ratio.low <= 1:

@@ -8,7 +8,7 @@ fields, or of words too long to stand side by side, each setting is a row.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jaxpower.report.cells import goal, has_interval, name_among
@@ -115,29 +115,36 @@ def seed_costs(group: Group) -> tuple[list[float], list[float]]:
 def _panel(axes: "Axes", comparison: Comparison, width: float) -> None:
   are_rows = in_rows(comparison, width)
   groups = shown(comparison)
-  drawn = _at(axes, are_rows)
-  joules: list[float] = []
-  for place, group in enumerate(groups):
-    reached, missed = seed_costs(group)
-    joules += reached + missed
-    if len(reached) > 1 or missed:
-      drawn(reached, place + BESIDE, **SEED)
-    drawn(missed, place + BESIDE, marker=">" if are_rows else "^", **MISS)
-    if group.joules:
-      _interval(axes, group.joules, place, are_rows)
-      joules += _ends(group.joules)
+  found = [seed_costs(group) for group in groups]
+  beside = [
+    (joules, place + BESIDE)
+    for place, (reached, missed) in enumerate(found)
+    if len(reached) > 1 or missed
+    for joules in reached
+  ]
+  misses = [
+    (joules, place + BESIDE)
+    for place, (_, missed) in enumerate(found)
+    for joules in missed
+  ]
+  _marks(axes, beside, are_rows, **SEED)
+  _marks(axes, misses, are_rows, marker=">" if are_rows else "^", **MISS)
+  known = [(g.joules, n) for n, g in enumerate(groups) if g.joules]
+  for have_interval in (True, False):
+    costs = [(c, n) for c, n in known if has_interval(c) is have_interval]
+    _intervals(axes, costs, are_rows, caps=have_interval)
+  joules = [j for both in found for joules in both for j in joules]
+  joules += [end for cost, _ in known for end in _ends(cost)]
   _frame(axes, comparison, joules, are_rows, width)
 
 
-def _at(axes: "Axes", rows: bool) -> Callable[..., None]:
-  """Returns what draws marks at a place, whichever axis has the joules."""
-
-  def draw(joules: Sequence[float], place: float, **style: Any) -> None:
-    places = [place] * len(joules)
-    xs, ys = (joules, places) if rows else (places, joules)
-    axes.plot(xs, ys, linestyle="none", zorder=3, **style)
-
-  return draw
+def _marks(
+  axes: "Axes", marks: Sequence[tuple[float, float]], rows: bool, **style: Any
+) -> None:
+  """Draws marks at joules and places, whichever axis has the joules."""
+  joules, places = [j for j, _ in marks], [place for _, place in marks]
+  xs, ys = (joules, places) if rows else (places, joules)
+  axes.plot(xs, ys, linestyle="none", zorder=3, **style)
 
 
 def _ends(cost: Estimate) -> tuple[float, float]:
@@ -147,20 +154,31 @@ def _ends(cost: Estimate) -> tuple[float, float]:
   return low, high if math.isfinite(high) else cost.value
 
 
-def _interval(axes: "Axes", cost: Estimate, place: int, rows: bool) -> None:
-  low, high = _ends(cost)
-  error = [[cost.value - low], [high - cost.value]]
-  x, y = (cost.value, place) if rows else (place, cost.value)
+def _intervals(
+  axes: "Axes",
+  costs: Sequence[tuple[Estimate, int]],
+  rows: bool,
+  caps: bool,
+) -> None:
+  """Draws costs at the places of their settings, each with its interval."""
+  if not costs:
+    return
+  values, places = [cost.value for cost, _ in costs], [n for _, n in costs]
+  ends = [_ends(cost) for cost, _ in costs]
+  error = [
+    [value - low for value, (low, _) in zip(values, ends, strict=True)],
+    [high - value for value, (_, high) in zip(values, ends, strict=True)],
+  ]
   axes.errorbar(
-    x,
-    y,
+    values if rows else places,
+    places if rows else values,
     xerr=error if rows else None,
     yerr=None if rows else error,
     fmt="o",
     color=COST,
     markersize=7,
     linewidth=2,
-    capsize=4 if has_interval(cost) else 0,
+    capsize=4 if caps else 0,
     zorder=4,
   )
 

@@ -3,11 +3,12 @@
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from jaxpower.report.cells import unit_to_target
 from jaxpower.report.charts import Intervals, Stacks
 from jaxpower.report.compare.comparison import Comparison
+from jaxpower.report.findings import MOST_COLORS
 from jaxpower.wording import (
   JouleUnit,
   as_given,
@@ -28,7 +29,6 @@ INK, FAINT = "#30343b", "#c9ccd1"
 WIDE, NARROW = 7.2, 3.4
 LONGEST_HEADING, HEADING_BESIDE = 72, 38  # characters: alone, beside another
 LONGEST_REASON = 72  # characters in a panel; the page has all of them
-MOST_COLORS = 9  # that eyes tell apart, colour-blind ones too; chosen
 LOG_FROM = 8.0  # the most joules over the least from which on axes are in logs
 # Okabe and Ito's colours, which colour-blind readers tell apart, without the
 # yellow, which is too pale on white; then grey.
@@ -56,8 +56,6 @@ LONGEST_NAME = {True: 36, False: 18}  # characters of a row: wide, narrow
 SHORT_LABEL, MOST_SHORT = 11, 3  # characters of which so many stand in a line
 # Characters of a line along so many rows; chosen, for ten points.
 LEAST_FIELDS, FIELDS_OF_ROW = 14, 4
-BELOW = -0.24  # of the height of a panel, to below the name of its axis; chosen
-ENTRY_HEIGHT = 0.3  # inches of an entry of two lines below a panel
 LEGEND_HEIGHT = 0.18  # inches of a line of a legend above all panels
 LINE_HEIGHT = 0.15  # inches that a second line adds to a row
 
@@ -179,17 +177,6 @@ def legend(
     labelcolor=INK,
     columnspacing=1.2,
     handletextpad=0.5,
-  )
-
-
-def below(axes: "Axes", handles: Sequence["Artist"], **how: Any) -> None:
-  """Explains lines below a panel: on a phone a legend would cover them."""
-  axes.legend(
-    handles=[*handles],
-    loc="upper left",
-    bbox_to_anchor=(0.0, BELOW),
-    borderaxespad=0.0,
-    **how,
   )
 
 

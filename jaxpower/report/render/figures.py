@@ -87,7 +87,11 @@ class Drawn:
 def draw(figure: Figure) -> Drawn:
   """Draws a figure in all its kinds and widths."""
   wide, narrow = drawing(figure, WIDE), drawing(figure, NARROW)
-  files = {kind: render(wide, kind) for kind in KINDS}
+  picture = render(wide, "svg")
+  # Panels stand as in the picture: to lay them out takes as long as drawing.
+  wide.set_layout_engine("none")
+  others = {kind: render(wide, kind) for kind in KINDS if kind != "svg"}
+  files = {kind: (others | {"svg": picture})[kind] for kind in KINDS}
   return Drawn(figure.name, files, render(narrow, "svg"))
 
 

@@ -25,6 +25,10 @@ DARK = {
 }
 LEAST_CONTRAST = 3.0  # of any other colour on the dark page (WCAG 1.4.11)
 STEPS = 100  # between a colour and white
+# Decimals beyond the second of where something is, in points of 1/72 inch: no
+# screen shows them, and they are a third of a figure.
+UNSEEN = re.compile(r"(\.\d\d)\d+")
+PLACES = {"d", "x", "y", "points"}
 
 
 def inline(svg: bytes, prefix: str, caption: str) -> tuple[str, set[str]]:
@@ -82,6 +86,8 @@ def _walk(
       if not as_is and _local(name) in ("style", "fill", "stroke"):
         colors |= set(COLOR.findall(value))
         value = COLOR.sub(lambda found: variable(found[0]), value)
+      if _local(name) in PLACES:
+        value = UNSEEN.sub(r"\1", value)
       element.set(_local(name), value)
   if element.tag == "text" and not as_is and "fill" not in _style(element):
     # Black, where nothing is said.
@@ -94,6 +100,32 @@ def _walk(
       element.remove(child)
     else:
       _walk(child, prefix, wanted, colors, as_is)
+  _say_once(element)
+  _unwrap(element)
+
+
+def _unwrap(element: ET.Element) -> None:
+  """Puts what a group without attributes holds in the group's place."""
+  if any(child.tag == "g" and not child.attrib for child in element):
+    element[:] = [
+      part
+      for child in element
+      for part in (child if child.tag == "g" and not child.attrib else [child])
+    ]
+
+
+def _say_once(element: ET.Element) -> None:
+  """Says the style of many equal marks on what holds them."""
+  children = list(element)
+  styles = {_style(child) for child in children}
+  if len(children) < 2 or len(styles) > 1 or "style" in element.attrib:
+    return
+  (style,) = styles
+  marks = all(child.tag == "use" for child in children)
+  if style and marks and "url(" not in style:
+    element.set("style", style)
+    for child in children:
+      del child.attrib["style"]
 
 
 def _style(element: ET.Element) -> str:

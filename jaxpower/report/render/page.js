@@ -8,10 +8,10 @@ function numberOf(text) {
 }
 
 function compareCells(a, b) {
-  const x = numberOf(a), y = numberOf(b);
+  const x = a.number, y = b.number;
   if (!isNaN(x) && !isNaN(y) && x !== y) return x - y;
   if (isNaN(x) !== isNaN(y)) return isNaN(x) ? 1 : -1;
-  return a.localeCompare(b);
+  return a.text < b.text ? -1 : a.text > b.text ? 1 : 0;
 }
 
 function sortBy(heading) {
@@ -21,9 +21,12 @@ function sortBy(heading) {
     other.removeAttribute("aria-sort");
   heading.setAttribute("aria-sort", up ? "ascending" : "descending");
   const body = heading.closest("table").tBodies[0];
-  const rows = [...body.rows].sort((a, b) => (up ? 1 : -1) * compareCells(
-    a.cells[column].textContent, b.cells[column].textContent));
-  body.append(...rows);
+  const cells = [...body.rows].map(row => {
+    const text = row.cells[column].textContent;
+    return {row, text, number: numberOf(text)};
+  });
+  cells.sort((a, b) => (up ? 1 : -1) * compareCells(a, b));
+  body.append(...cells.map(cell => cell.row));
 }
 
 for (const heading of document.querySelectorAll("thead th")) {

@@ -7,6 +7,7 @@ sliders; without it everything is there all the same.
 """
 
 import itertools
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -15,7 +16,7 @@ from typing import Any
 from jaxpower.records import TrialRecord
 from jaxpower.report import cells, experiment
 from jaxpower.report.compare.comparison import Comparison
-from jaxpower.report.compare.costs import all_phases
+from jaxpower.report.compare.costs import all_phases, seen_in_part
 from jaxpower.report.compare.cpu_time import covers_server
 from jaxpower.report.findings import NOTHING_RECORDED, Report, Table
 from jaxpower.report.render.figures import Drawn
@@ -33,6 +34,7 @@ from jaxpower.wording import (
 MOST_VALUES = 3  # of one fact, named on the page; of more, their number
 MOST_TRIALS = 1_000  # on the page, which stays light; trials.csv has them all
 FEWEST_TO_CHOOSE = 3  # settings; of fewer a reader sees the best at a glance
+NUMBERS = re.compile(r"\d+(\.\d+)?")
 LONGEST_CELL = 40  # characters of a cell; of more, it may break into lines
 
 
@@ -211,17 +213,32 @@ def _measured(trials: Sequence[TrialRecord]) -> dict[str, str]:
   }
   reasons = dict.fromkeys(r for trial in trials for r in trial.reasons)
   warnings = dict.fromkeys(w for trial in trials for w in trial.warnings)
-  partial = sum(trial.partial for trial in trials)
+  partial, seen = seen_in_part(trials)
   return {
     **domains,
     "counted": f"the train phase until {_reached_at(trials)}; the notes of the"
     " table give it with compiling, with evaluation and without idle energy",
     "not counted": f"{_left_out(trials)} and everything outside the domains"
     " above",
-    "partly measured": f"{partial} of {len(trials)} trials" if partial else "",
-    "unknown": "; ".join(reasons),
-    "warnings": "; ".join(warnings),
+    "partly measured": f"{partial} of {count(seen, 'trial')}"
+    if partial
+    else "",
+    "unknown": "; ".join(_once(reasons)),
+    "warnings": "; ".join(_once(warnings)),
   }
+
+
+def _once(lines: Iterable[str]) -> list[str]:
+  """Says lines that differ in their numbers once, and how many more are so."""
+  alike: dict[str, list[str]] = {}
+  for line in lines:
+    # Records of any version say mend; a reader is told fix.
+    line = line.replace("; mend: ", "; fix: ")
+    alike.setdefault(NUMBERS.sub("#", line), []).append(line)
+  return [
+    first + (f" ({len(more)} more like it)" if more else "")
+    for first, *more in alike.values()
+  ]
 
 
 def _few(names: Iterable[str]) -> list[str]:
@@ -271,11 +288,16 @@ def _provenance(trials: Sequence[TrialRecord]) -> dict[str, str]:
       if item not in (None, "", [], {}):
         facts.setdefault(key, {})[_short(item)] = None
   return {
-    key.replace("_", " "): "; ".join(values)
+    _named(key): "; ".join(values)
     if len(values) <= MOST_VALUES
     else f"{len(values)} different values, see the records"
     for key, values in facts.items()
   }
+
+
+def _named(key: str) -> str:
+  """Names a fact; variables of the environment keep their own names."""
+  return key if key.startswith("environment ") else key.replace("_", " ")
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
