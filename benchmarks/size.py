@@ -38,6 +38,9 @@ STAGES = {
   " --meter=estimate --dry-run",
   "run_nothing_left": "scripts/run.py --config=CONFIG --out=FOLDER"
   " --meter=estimate",
+  # The page is there now.
+  "run_nothing_left_again": "scripts/run.py --config=CONFIG --out=FOLDER"
+  " --meter=estimate",
   "report": "scripts/report.py FOLDER",
 }
 

@@ -8,6 +8,7 @@ import gpu_worker
 import pytest
 
 from jaxpower import probe
+from jaxpower.cli import outline as outlines
 from jaxpower.cli import run
 from jaxpower.cli.outline import Basis, basis_of, outline
 from jaxpower.config import (
@@ -73,6 +74,23 @@ def test_equal_trials_beside_the_folder_tell(tmp_path: pathlib.Path) -> None:
     "; expected: 3 min, 1.50 kJ estimated (2 of them judged by their"
     " neighbours)"
   )
+
+
+def test_of_very_many_equal_trials_the_first_are_read(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  planned = plan(SWEEP, tmp_path / "new")
+  for name in ("a", "b"):
+    (tmp_path / name).mkdir()
+    for trial in planned.trials:
+      record_files.write(tmp_path / name, record(trial))
+  monkeypatch.setattr(outlines, "MOST_READ", 3)
+  assert told(planned) == (
+    f"; expected: 4 min, 2.00 kJ estimated (by 3 of 8 equal trials in"
+    f" {tmp_path / 'a'})"
+  )
+  found = basis_of(planned).records
+  assert [each.trial_id for each in found] == [*planned.ids[:3]]
 
 
 def test_a_finished_sweep_expects_nothing(tmp_path: pathlib.Path) -> None:

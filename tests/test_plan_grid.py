@@ -2,6 +2,7 @@ import copy
 
 import pytest
 
+from jaxpower import config
 from jaxpower.config import Sweep, Transfer, Trial, trial_id
 from jaxpower.plan import grid
 
@@ -159,3 +160,20 @@ def test_whole_weights_can_be_varied() -> None:
   found = [trial.task_weights for trial in grid.expand(asked)]
   assert sorted(map(len, found)) == [1, 2]
   assert asked.vary["task_weights"] == copy.deepcopy(weights)
+
+
+def test_trials_are_named_as_each_of_them_is() -> None:
+  source = Trial(data="imu", seed=5, transfer=Transfer(init_from=Trial(seed=7)))
+  trial = Trial(transfer=Transfer(init_from=source, backbone_rate=0.5))
+  seeded = dict(config.seeded(trial, range(3)))
+  assert seeded == {trial_id(trial): trial for trial in seeded.values()}
+  assert {trial.seed for trial in seeded.values()} == {0, 1, 2}
+  for trial in seeded.values():
+    assert {s.seed for s in config.sources(trial)} == {trial.seed}
+
+
+def test_trials_by_their_ids_are_those_of_the_sweep() -> None:
+  sweep = Sweep(vary={"batch_size": (16, 32, 64)}, seeds=4)
+  named = grid.expand_by_id(sweep)
+  assert list(named.values()) == grid.expand(sweep)
+  assert list(named) == list(map(trial_id, named.values()))

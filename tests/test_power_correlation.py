@@ -131,12 +131,14 @@ def test_one_sensor_needs_no_look_and_one_without_points_is_unknown():
   assert correlations([line, Line([], [])], 5.0, 8.0) == [[1.0, 1.0]] * 2
 
 
-def missed(tick, instants):
-  """The error of a line between two ticks at an edge, for a joule each."""
+def missed(tick, jumps):
+  """The error of a line between two ticks at an edge, for jumps of a watt."""
   before, after = tick
-  part = before / (before + after)  # that the line puts before the edge
+  part = before / (before + after)  # of the energy, that the line puts before
   return [
-    0.0 if not -before < at < after else (at < 0) - part for at in instants
+    min(max(0.0, -at), before)
+    - part * min(max(0.0, after - at), before + after)
+    for at in jumps
   ]
 
 
@@ -152,8 +154,8 @@ def missed(tick, instants):
 def test_ticks_around_an_edge_miss_the_same_as_far_as_they_overlap(
   first, second
 ):
-  instants = [(i + 0.5) / 5000 - 1 for i in range(10000)]
-  a, b = missed(first, instants), missed(second, instants)
+  jumps = [(i + 0.5) / 5000 - 1 for i in range(10000)]
+  a, b = missed(first, jumps), missed(second, jumps)
   product = math.fsum(x * y for x, y in zip(a, b, strict=True))
   norm = math.sqrt(math.fsum(x * x for x in a) * math.fsum(y * y for y in b))
   assert shared(first, second) == pytest.approx(product / norm, abs=2e-3)

@@ -74,3 +74,16 @@ def test_three_instants_of_a_step_miss_less_than_one():
   three = locking([0.03 + 0.1 * i for i in range(100)], 0.0, 10.0, 0.3)
   assert not is_resonant(three)
   assert 0 < missed_watts(three, 100.0) < missed_watts([1.0], 100.0) < 100.0
+
+
+@pytest.mark.parametrize(
+  ("period", "resonant"), [(0.1, True), (0.1003, True), (0.083, False)]
+)
+def test_a_short_window_is_judged_by_the_updates_around_it(period, resonant):
+  samples = [0.03 + 0.1 * i for i in range(100)]
+  assert is_resonant(locking(samples, 5.0, 5.25, period)) is resonant
+  assert is_resonant(possible_locking(0.1, 1e-5, 0.25, period)) is resonant
+
+
+def test_few_updates_tell_no_resonance():
+  assert locking([0.03 + 0.1 * i for i in range(6)], 0.1, 0.3, 0.1) == []

@@ -1,4 +1,5 @@
 import dataclasses
+import gzip
 import json
 import pathlib
 from typing import Any
@@ -114,6 +115,24 @@ def test_nonsense_is_not_believed(change: dict[str, Any], message: str) -> None:
     records.from_json(json.dumps(facts))
   assert str(error.value).startswith(message)
   assert "\n" not in str(error.value)
+
+
+def test_one_bad_record_among_many_costs_no_other() -> None:
+  packed = (RUNS / "transfer" / record_files.ARCHIVE).read_bytes()
+  lines = gzip.decompress(packed).splitlines()
+  whole = [records.from_json(line) for line in lines]
+  assert records.all_from_json(lines) == whole
+  bad = json.loads(lines[3]) | {"best_accuracy": 7}
+  other = json.loads(lines[5]) | {"trial_id": "0" * 12}
+  found = records.all_from_json(
+    [*lines[:3], json.dumps(bad), lines[4], json.dumps(other), b"{", *lines[6:]]
+  )
+  told = [str(each) for each in found if isinstance(each, ReadError)]
+  assert [line.partition(":")[0] for line in told] == [
+    *("best_accuracy", "trial_id", "not JSON"),
+  ]
+  kept = [each for each in found if isinstance(each, TrialRecord)]
+  assert kept == [*whole[:3], whole[4], *whole[6:]]
 
 
 def test_less_than_idle_power_is_no_nonsense() -> None:

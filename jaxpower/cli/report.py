@@ -1,7 +1,6 @@
 """`scripts/report.py`: shows what run folders say, one by one and together."""
 
 import dataclasses
-import gc
 import os
 import pathlib
 import sys
@@ -10,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from jaxpower.cli import garbage
 from jaxpower.cli.output import PlainConsole
 from jaxpower.cli.paths import path as path_of
 from jaxpower.config import ConfigError
@@ -102,7 +102,8 @@ def main(
     paths = dict.fromkeys(map(path_of, folders))
     if out is not None and not shared:  # domains of timelines name boards
       given = dataclasses.replace(given, timelines=timelines.find(paths))
-    runs = [read(path, strict) for path in paths]
+    with garbage.kept():
+      runs = [read(path, strict) for path in paths]
     if shared:
       runs = _without_owner(runs)
     if out is not None:
@@ -111,7 +112,6 @@ def main(
   except REFUSED as error:
     print(f"report: {on_one_line(str(error))}", file=sys.stderr)
     return 2
-  gc.freeze()  # records stay to the end: no collection need look at them
   console = PlainConsole()
   if len(runs) == 1:
     (run,) = runs

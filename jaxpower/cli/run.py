@@ -15,7 +15,6 @@ and text and nobody has to find them in absl's message.
 import contextlib
 import dataclasses
 import functools
-import gc
 import os
 import pathlib
 import signal
@@ -27,7 +26,7 @@ from typing import Any
 from absl import flags
 
 from jaxpower import config, probe, report
-from jaxpower.cli import overrides
+from jaxpower.cli import garbage, overrides
 from jaxpower.cli.config_file import load_config
 from jaxpower.cli.follow import Follower
 from jaxpower.cli.outline import Basis, outline
@@ -141,14 +140,15 @@ def _one_of_several(part: Part, given: "Flags") -> int:
 
 
 def _sweep(given: "Flags") -> int:
-  planned = plan(
-    given.sweep,
-    None if given.out is None else path_of(given.out),
-    meter=given.meter,
-    retry_failed=given.retry_failed,
-    compile_repeats=given.compile_repeats,
-    strict=given.strict,
-  )
+  with garbage.kept():
+    planned = plan(
+      given.sweep,
+      None if given.out is None else path_of(given.out),
+      meter=given.meter,
+      retry_failed=given.retry_failed,
+      compile_repeats=given.compile_repeats,
+      strict=given.strict,
+    )
   if given.dry_run:
     return _dry_run(planned, given)
   if given.only is not None and given.only > len(planned.trials):
@@ -157,7 +157,6 @@ def _sweep(given: "Flags") -> int:
       field="--only",
       value=str(given.only),
     )
-  gc.freeze()  # the plan stays to the end: no collection need look at it
   pages = Pages(planned, between=_alone(given))
   with Signals() as signals:
     try:

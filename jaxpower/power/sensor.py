@@ -35,6 +35,7 @@ REGULAR_SHARE, REGULAR_GAP = 0.9, 0.1
 # 0 where they are spread) above which updates are locked to the steps.
 LOCKED = 0.5
 FEWEST_PHASES = 8
+PHASES_AROUND = 16  # updates by which a shorter window is judged; chosen
 # Parts of a step that are looked at: sensors that see two instants of each step
 # are fooled too, by three it is less. Power that jumps has waves of a swing of
 # so many times its own, over the number of the wave: 2 / pi, of a square.
@@ -105,9 +106,13 @@ def locking(
   The phases of the updates within the step are points on a circle; when
   their mean lies far from the centre, part of the step is never seen. So for
   each of WAVES a length: 1 where always the same is seen, 0 where all is, or
-  where chance may have done it. Nothing where there are too few updates.
+  where chance may have done it. A window of few updates is judged by those
+  around it too: what they all miss it cannot see. Nothing where there are too
+  few at all.
   """
   first, last = bisect_left(samples, start), bisect_right(samples, end)
+  more = max(0, PHASES_AROUND - (last - first) + 1) // 2
+  first, last = max(0, first - more), min(len(samples), last + more)
   count = last - first
   if count < FEWEST_PHASES or period <= 0:
     return []
@@ -128,9 +133,7 @@ def possible_locking(
   Of updates that show nothing new the instants are not known, but steps that
   last a multiple or a part of their period are.
   """
-  count = seconds / update
-  if count < FEWEST_PHASES:
-    return []
+  count = max(seconds / update, PHASES_AROUND)
   lengths = []
   for wave in WAVES:
     turns = wave * update / period

@@ -92,6 +92,7 @@ def _cell(
     patch.set_gid(f"{AS_IS}-{y}-{x}")
   else:
     patch.set(facecolor="none", edgecolor=FAINT, linewidth=0.6)
+  patch.set_in_layout(False)  # it ends where the axes do; asking takes long
   axes.add_patch(patch)
 
 
@@ -107,6 +108,7 @@ def _text(
   written = axes.text(
     x, y, text, ha="center", va="center", fontsize=8, color=color
   )
+  written.set_in_layout(False)
   if joules:
     written.set_gid(f"{AS_IS}-{y}-{x}-text")
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 ROW_HEIGHT = 0.36  # inches of a bar
+BAR = 0.72  # of a row's height
 MARGIN_HEIGHT = 1.15  # inches of axis, heading and legend
 MOST_COLUMNS = 7  # parts in a line of the legend
 # Of the longest bar, wide and narrow: a smaller part has no number in it.
@@ -60,6 +61,8 @@ def colors(parts: Sequence[str]) -> dict[str, str]:
 
 
 def _panel(axes: "Axes", chart: Stacks, width: float) -> None:
+  from matplotlib.patches import Rectangle
+
   of_parts = colors(chart.parts)
   sums = [sum(joules or 0.0 for joules in row) for row in chart.joules]
   longest = max(sums, default=0.0)
@@ -69,16 +72,17 @@ def _panel(axes: "Axes", chart: Stacks, width: float) -> None:
       if not joules:
         continue
       color, name = of_parts[part], f"{AS_IS}-{y}-{index}"
-      axes.barh(
-        y,
+      bar = Rectangle(
+        (left, y - BAR / 2),
         joules,
-        left=left,
-        height=0.72,
-        color=color,
+        BAR,
+        facecolor=color,
         edgecolor="white",
         linewidth=0.8,
+        gid=name,
       )
-      axes.patches[-1].set_gid(name)
+      bar.set_in_layout(False)  # it ends within the axes; asking takes long
+      axes.add_patch(bar)
       if joules >= LEAST_LABEL[is_wide(width)] * longest:
         _share(axes, left + joules / 2, y, joules / total, color, name)
       left += joules
