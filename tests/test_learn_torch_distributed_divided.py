@@ -185,11 +185,13 @@ def by_hand(trial: Trial, parts: int) -> Losses:
     inputs, labels, *_ = batch
     total, first = 0.0, None
     for part in zip(inputs.chunk(parts), labels.chunk(parts), strict=True):
-      total = total + compiled.loss_of(mean, std, *part) / parts
+      loss = compiled.loss_of(mean, std, *part) / parts
+      loss.backward()  # now: the next part moves what this one goes back by
+      total += float(loss.detach())
       first = first or [buffer.clone() for buffer in buffers]
     for buffer, value in zip(buffers, first or (), strict=True):
       buffer.copy_(value)  # the running ones are the first process's
-    return total
+    return torch.tensor(total, requires_grad=True)  # nothing is left to do
 
   losses = []
   for segment in range(2):
