@@ -159,3 +159,23 @@ def test_a_page_of_frameworks_is_read(tmp_path):
   text = page(tmp_path, side("jax", 90, 95, 99) + side("torch", 180, 190, 200))
   (seen, *_) = browser.see(text, (360,), checker=browser.axe())
   assert seen.violations == [] and seen.content <= seen.width
+
+
+@pytest.mark.proof
+def test_printed_no_table_is_cut(tmp_path):
+  """What holds for print is shown on a screen as wide as a sheet of A4."""
+  text = page(tmp_path, trials(settings=6, seeds=2))
+  assert "@media print" in text
+  (seen,) = browser.see(
+    text.replace("@media print", "@media screen"),
+    (718,),  # 210 mm without margins of 10, at 96 pixels an inch
+    question="""(document, page) => ({
+      beyond: [...document.querySelectorAll(".scroll")].map(
+        e => e.scrollWidth - e.clientWidth),
+      shown: document.querySelector("details > :not(summary)").offsetHeight,
+    })""",
+  )
+  assert seen.content <= seen.width
+  assert len(seen.answer["beyond"]) > 1
+  assert max(seen.answer["beyond"]) <= 0
+  assert seen.answer["shown"] > 0
