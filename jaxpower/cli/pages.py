@@ -41,7 +41,8 @@ def write(plan: Plan, records: Iterable[TrialRecord]) -> report.Report:
     records_files=[place.name for place in record_files.places(folder)],
     notes=notes,
   )
-  page_state.note(folder, made, written)
+  with contextlib.suppress(OSError):  # without the note it is made anew
+    page_state.note(folder, made, written)
   return written
 
 
