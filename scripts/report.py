@@ -3,7 +3,7 @@
 `python scripts/report.py --help` says how; `jaxpower report` is the same.
 """
 
-from jaxpower.cli import report_flags
+from jaxpower.cli import sweeps
 
 if __name__ == "__main__":
-  report_flags.start("python scripts/report.py")
+  sweeps.report("python scripts/report.py")
