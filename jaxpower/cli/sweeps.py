@@ -69,8 +69,8 @@ def report(name: str) -> None:
 
   With one thread of BLAS, which numpy reads when it is loaded: products of a
   report are small, and the threads wait for more of them in loops (10,000
-  trials: 12.8 and 14.5 CPU seconds, so 10.1 to 11.4). A report trains nothing, so no trial is
-  run under this.
+  trials: 12.8 and 14.5 CPU seconds, so 10.1 to 11.4). A report trains
+  nothing, so no trial is run under this.
 
   Args:
     name: What was typed before the arguments.
