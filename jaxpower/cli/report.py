@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from jaxpower.cli import garbage
+from jaxpower import garbage
 from jaxpower.cli.output import PlainConsole
 from jaxpower.cli.paths import path as path_of
 from jaxpower.config import ConfigError

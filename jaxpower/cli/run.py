@@ -25,8 +25,8 @@ from typing import Any
 
 from absl import flags
 
-from jaxpower import config, probe, report
-from jaxpower.cli import garbage, overrides
+from jaxpower import config, garbage, probe, report
+from jaxpower.cli import overrides
 from jaxpower.cli.config_file import load_config
 from jaxpower.cli.follow import Follower
 from jaxpower.cli.outline import Basis, outline
