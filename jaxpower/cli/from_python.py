@@ -61,8 +61,7 @@ def run(
     pages.interrupted()
     raise
   try:
-    if not page_files.is_written(planned, records):
-      page_files.write(planned, records)
+    page_files.write(planned, records)
   except OSError as error:
     what = f"the page could not be written ({error.strerror})"
     warnings.warn(what, RuntimeWarning, stacklevel=2)

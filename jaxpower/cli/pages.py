@@ -46,13 +46,6 @@ def write(plan: Plan, records: Iterable[TrialRecord]) -> report.Report:
   return written
 
 
-def is_written(plan: Plan, records: Iterable[TrialRecord]) -> bool:
-  """Whether the page of a plan's folder says what its records say now."""
-  notes = unreadable(plan.folder, plan.rejected)
-  made = page_state.made_of(plan.folder, records, notes)
-  return page_state.written(plan.folder, made) is not None
-
-
 class Pages:
   """Writes the page again after trials, as often as it may.
 
