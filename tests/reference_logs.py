@@ -1,4 +1,16 @@
-"""Logs of other trackers, as tests of references read them."""
+"""References by our schema and logs of other trackers, as tests read them."""
+
+import pathlib
+
+# Our schema: a heading and a row.
+HEADING = (
+  "name,hardware,model,data,batch_size,target_accuracy,joules,seconds,accuracy,"
+  "source\n"
+)
+ROW = (
+  "ResNet-18 in PyTorch,NVIDIA H200,resnet18,cifar10,128,0.9,48000,112.5,0.903,"
+  '"lab log, run 7"\n'
+)
 
 # As CodeCarbon 3.3.2 writes it: one run that flushed once, and another.
 CODECARBON = """\
@@ -21,3 +33,10 @@ AMD EPYC 9654,1,1 x NVIDIA H200,,,503.5,machine,3.1,88,7.2,31.5,N,1.0,0.0
 0.0,0.001,0.01,0.0,Germany,DEU,,,,Linux-6.8.0-x86_64,3.11.7,3.3.2,96,\
 AMD EPYC 9654,0,,,,503.5,machine,3.1,0,7.2,31.5,N,1.0,0.0
 """
+
+
+def file(folder: pathlib.Path, text: str, name: str = "torch.csv") -> str:
+  """Writes a file of references; returns its path."""
+  path = folder / name
+  path.write_text(text)
+  return str(path)

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference_logs import CODECARBON
+from reference_logs import CODECARBON, HEADING, ROW, file
 from report_records import record
 
 from jaxpower.report.compare.comparison import compare_all
@@ -20,15 +20,6 @@ from jaxpower.report.given.references import (
   template,
 )
 from jaxpower.report.questions import references
-
-HEADING = (
-  "name,hardware,model,data,batch_size,target_accuracy,joules,seconds,accuracy,"
-  "source\n"
-)
-ROW = (
-  "ResNet-18 in PyTorch,NVIDIA H200,resnet18,cifar10,128,0.9,48000,112.5,0.903,"
-  '"lab log, run 7"\n'
-)
 
 # As CodeCarbon 2.2.3 wrote it: fewer columns.
 CODECARBON_2 = """\
@@ -49,12 +40,6 @@ start_time,window_name,elapsed_time,gpu0_energy,gpu1_energy
 1795422700.9683495,eval, test,1.25,500.0,400.0
 1795422702.572437,train,9.5,3876.75,4000.0
 """
-
-
-def file(folder: pathlib.Path, text: str, name: str = "torch.csv") -> str:
-  path = folder / name
-  path.write_text(text)
-  return str(path)
 
 
 def refused(argument: str) -> str:

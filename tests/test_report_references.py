@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from reference_logs import CODECARBON
+from reference_logs import CODECARBON, HEADING, ROW, file
 from report_records import GPU, meter, record
 
 from jaxpower.cli.report import main
@@ -34,21 +34,6 @@ from jaxpower.report.questions.references.values import (
   obstacles,
 )
 from jaxpower.report.questions.references.words import in_words
-
-HEADING = (
-  "name,hardware,model,data,batch_size,target_accuracy,joules,seconds,accuracy,"
-  "source\n"
-)
-ROW = (
-  "ResNet-18 in PyTorch,NVIDIA H200,resnet18,cifar10,128,0.9,48000,112.5,0.903,"
-  '"lab log, run 7"\n'
-)
-
-
-def file(folder: pathlib.Path, text: str, name: str = "torch.csv") -> str:
-  path = folder / name
-  path.write_text(text)
-  return str(path)
 
 
 def ours(*joules: float, batch: int = 128, **changes: Any) -> list[TrialRecord]:
