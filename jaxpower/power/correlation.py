@@ -12,12 +12,10 @@ their own err by chance, and their errors cancel in part. The ticks tell which:
 Where the powers say nothing, because there are too few ticks or the power
 stays, the errors are taken as one.
 
-Sensors whose ticks come at other instants miss different things, though the
-power is the same. What the one misses at an edge lies between its two ticks
-around it, and only what is between the ticks of both is missed by both:
-
-  GPU 0   |       e       |       the error at the edge e: of what happened
-  GPU 1       |   e           |   in either half, the less the further away
+Not all of an error is shared (shares.py). When the ticks were is each sensor's
+own, so that it adds up as chance; and sensors that tick at other instants miss
+less of the same (overlap.py). A line errs by what is common to all, and by
+those parts as far as they overlap.
 """
 
 import math
@@ -25,6 +23,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+
+from jaxpower.power.counter import STALE_SECONDS
+from jaxpower.power.overlap import Matrix, counters, readings
+from jaxpower.power.shares import COMMON, Shares
 
 # Chosen. Intervals compared on each side of an edge: as many ticks as the
 # counter's bound looks at, and some more, since few tell little.
@@ -38,9 +40,7 @@ SHIFTS = (-1, 0, 1)
 # ticks of 20 ms under steps of 37 ms, not in step with one another, moved alike
 # by 0.34 (median), and their errors were nearly one (tests, power_correlation).
 CAUTION = 1.2
-# So much of what is said to be a sensor's own is taken for it: instants that
-# are known better than said leave more to what is shared. Set on seed 9600.
-OWN = 0.75
+FEWEST_UPDATES = 2  # fewer tell nothing of where they fall
 # A power that spreads by less than this share of its mean tells nothing.
 LIVELY = 1e-3
 
@@ -49,28 +49,38 @@ LIVELY = 1e-3
 class Line:
   """The points of a sensor's cumulative energy: seconds, joules.
 
-  They are `ticks` of a counter, or of integrated power. `own_share` of the
-  variance of its error is what it shares with no other sensor.
+  They are `ticks` of a counter, or of integrated power. `updates` are those of
+  its power reading. `shares` tells what its error is of.
   """
 
   seconds: Sequence[float]
   joules: Sequence[float]
   ticks: bool = True
-  own_share: float = 0.0
+  shares: Shares = COMMON
+  updates: Sequence[float] = ()
 
 
 def integrated(
   seconds: Sequence[float], watts: Sequence[float], start: float, end: float
 ) -> Line:
   """Returns the line of power readings around a window."""
-  low = max(0, bisect_left(seconds, start) - AROUND)
-  high = bisect_right(seconds, end) + AROUND
-  seconds, watts = seconds[low:high], watts[low:high]
+  watts = watts[_around(seconds, start, end)]
+  seconds = near(seconds, start, end)
   means = [(a + b) / 2 for a, b in pairwise(watts)]
   spans = [b - a for a, b in pairwise(seconds)]
   steps = (mean * span for mean, span in zip(means, spans, strict=True))
   joules = list(accumulate(steps, initial=0.0)) if seconds else []
-  return Line(seconds, joules, ticks=False)
+  return Line(seconds, joules, ticks=False, updates=seconds)
+
+
+def near(seconds: Sequence[float], start: float, end: float) -> Sequence[float]:
+  """Returns the instants in and around a window."""
+  return seconds[_around(seconds, start, end)]
+
+
+def _around(seconds: Sequence[float], start: float, end: float) -> slice:
+  low = max(0, bisect_left(seconds, start) - AROUND)
+  return slice(low, bisect_right(seconds, end) + AROUND)
 
 
 def add_bounds(
@@ -102,64 +112,48 @@ def correlations(
     return [[1.0]] * len(lines)
   step = max(_typical_step(line, start, end) for line in lines)
   powers = [_mean_powers(line, start, end, step) for line in lines]
-  around = [[_tick_at(line, edge) for edge in (start, end)] for line in lines]
   matrix = [[1.0] * len(lines) for _ in lines]
+  edges = _edges_alike(lines, start, end)
+  unseen = _readings_alike(lines, start, end)
   for i, first in enumerate(lines):
     for j, second in enumerate(lines[:i]):
-      rho = correlation(powers[i], powers[j]) * overlap(around[i], around[j])
-      own = (OWN * first.own_share, OWN * second.own_share)
-      rho *= math.sqrt((1 - own[0]) * (1 - own[1]))
-      matrix[i][j] = matrix[j][i] = rho
+      a, b = first.shares, second.shares
+      rho = math.sqrt(a.common * b.common)
+      rho += math.sqrt(a.edges * b.edges) * edges[i][j]
+      rho += math.sqrt(a.unseen * b.unseen) * unseen[i][j]
+      rho *= correlation(powers[i], powers[j])
+      matrix[i][j] = matrix[j][i] = min(1.0, rho)
   return matrix
 
 
-Tick = tuple[float, float]  # seconds before and after an edge, to its ticks
-
-
-def _tick_at(line: Line, instant: float) -> Tick | None:
-  """Returns how far the ticks around an instant are, None: not known."""
-  seconds, after = line.seconds, bisect_right(line.seconds, instant)
-  if not line.ticks or not 0 < after < len(seconds):
-    return None
-  return instant - seconds[after - 1], seconds[after] - instant
-
-
-def overlap(
-  first: Sequence[Tick | None], second: Sequence[Tick | None]
-) -> float:
-  """Returns how alike two sensors miss the same power at the same edges.
-
-  1 where their ticks fall together, or are not known.
-  """
-  alike = [
-    1.0 if a is None or b is None else shared(a, b)
-    for a, b in zip(first, second, strict=True)
+def _edges_alike(lines: Sequence[Line], start: float, end: float) -> Matrix:
+  """Returns how alike lines err by power inside the ticks at the edges."""
+  known = [
+    i for i, line in enumerate(lines) if line.ticks and len(line.seconds) > 1
   ]
-  return math.fsum(alike) / len(alike)
+  rows = [lines[i].seconds for i in known]
+  found = counters(rows, start, end, STALE_SECONDS)
+  return _among(len(lines), known, found)
 
 
-def shared(first: Tick, second: Tick) -> float:
-  """Returns the correlation of what two ticks around one edge miss.
+def _readings_alike(lines: Sequence[Line], start: float, end: float) -> Matrix:
+  """Returns how alike lines err by power that no reading sees."""
+  known = [
+    i
+    for i, line in enumerate(lines)
+    if line.shares.unseen and len(line.updates) > FEWEST_UPDATES
+  ]
+  rows = [lines[i].updates for i in known]
+  return _among(len(lines), known, readings(rows, start, end))
 
-  Of one jump of power, at any instant alike: a line between the ticks errs at
-  the edge by the jump, less the further away it is, and by nothing beyond them.
-  Power that is white would share a tenth less; then 93 % were covered on some
-  seeds.
-  """
-  own = _missed(first, first) * _missed(second, second)
-  return _missed(first, second) / math.sqrt(own) if own > 0 else 1.0
 
-
-def _missed(first: Tick, second: Tick) -> float:
-  """Returns the mean product of two errors at an edge, over all jumps."""
-  parts = [before / (before + after) for before, after in (first, second)]
-  product = 0.0
-  for side, weights in ((1, parts), (0, [1 - part for part in parts])):
-    x, y = first[side], second[side]
-    reach = min(x, y)
-    integral = reach * (x * y - (x + y) * reach / 2 + reach**2 / 3)
-    product += weights[0] * weights[1] * integral
-  return product
+def _among(count: int, known: Sequence[int], found: Matrix) -> Matrix:
+  """Returns a matrix of all where some are known, 1 where not."""
+  matrix = [[1.0] * count for _ in range(count)]
+  for i, row in zip(known, found, strict=True):
+    for j, alike in zip(known, row, strict=True):
+      matrix[i][j] = alike
+  return matrix
 
 
 def correlation(

@@ -28,6 +28,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from jaxpower.power.shares import COMMON, Shares, shares_of
 from jaxpower.power.swing import TICK_VARIANCE, Ticks
 
 NORMAL_95 = 1.96  # standard deviations in the half width of 95 %
@@ -47,28 +48,29 @@ EXTRAPOLATED_SWING = 0.5  # of the last power, at least, where it is carried on
 class Estimate:
   """Joules with a 95 % half width and the ticks inside, or None and why.
 
-  `own_share` of the bound's square is of errors that no other sensor shares:
-  those of the ticks' instants.
+  `shares` tells what the bound is of.
   """
 
   joules: float | None
   bound: float | None
   ticks: int
   reasons: tuple[str, ...] = ()
-  own_share: float = 0.0
+  shares: Shares = COMMON
 
 
 @dataclass(frozen=True)
 class _Edge:
   """Cumulative joules at an edge of a window; `after` is the tick's end.
 
-  `own` is the part of the variance that the ticks' instants have.
+  `own` is the part of the variance that the ticks' instants have, `inside` that
+  of the power inside a tick.
   """
 
   joules: float
   variance: float
   after: int
   own: float = 0.0
+  inside: float = 0.0
 
 
 def from_counter(
@@ -106,24 +108,27 @@ def from_counter(
   a = _edge(seconds, errors, joules, start, first, ticks)
   b = _edge(seconds, errors, joules, end, last, ticks)
   variance, own = a.variance + b.variance, a.own + b.own
+  inside = a.inside + b.inside
   if last - first <= NEAR_TICKS:
-    variance += 2 * EDGE_CORRELATION * math.sqrt(a.variance * b.variance)
+    both = 2 * EDGE_CORRELATION * math.sqrt(a.variance * b.variance)
+    own, inside = own * (1 + both / variance), inside * (1 + both / variance)
+    variance += both
   if first == last < count:
     # Both edges in one tick: their errors are those of one shorter stretch.
     span = seconds[first] - seconds[first - 1]
     part = (end - start) / span
-    variance = (ticks.swing(first) * span) ** 2 * part * (1 - part)
+    inside = (ticks.swing(first) * span) ** 2 * part * (1 - part)
     own = (ticks.watts(first) * errors[first]) ** 2 * part
-    variance += own
+    variance = inside + own
   elif first == count:
-    variance = _carried(seconds, ticks, start, end)
+    variance, own, inside = _carried(seconds, ticks, start, end), 0.0, 0.0
   # A counter may lag behind by some milliseconds, which nothing tells.
   known = min(first, count - 1), min(last, count - 1)
   lag = STALE_SECONDS * (ticks.watts(known[0]) - ticks.watts(known[1]))
   variance += 2 * noise**2 + lag**2
-  own_share = min(1.0, own / variance) if variance > 0 else 0.0
+  shares = shares_of(variance, own, inside)
   bound = NORMAL_95 * math.sqrt(variance)
-  return Estimate(b.joules - a.joules, bound, last - first, own_share=own_share)
+  return Estimate(b.joules - a.joules, bound, last - first, shares=shares)
 
 
 def _carried(
@@ -181,15 +186,16 @@ def _between(
       # Moving a tick moves the line: the nearer tick's error counts for more.
       error = errors[low] * (1 - part) + errors[high] * part
       scale = ticks.scale(low, high, power)
-      own = variance = TICK_VARIANCE * (scale * error) ** 2
+      own = TICK_VARIANCE * (scale * error) ** 2
       swing = max(ticks.swing(i) for i in range(low + 1, high + 1))
-      variance += (swing * span) ** 2 * part * (1 - part)
+      inside = (swing * span) ** 2 * part * (1 - part)
+      variance = own + inside
       if best and variance > CLEARLY * best.variance:
         continue
       value = joules[low] + part * span * power
       if high - low == 1:
         value = joules[low] + _inside(ticks, after, part) * span
-      best = _Edge(value, variance, after, own)
+      best = _Edge(value, variance, after, own, inside)
   assert best is not None
   return best
 

@@ -36,6 +36,7 @@ from jaxpower.power.counter import (
   NORMAL_95,
   Estimate,
 )
+from jaxpower.power.shares import shares_of
 from jaxpower.power.swing import NEIGHBOURS, whiteness
 
 # Calibrated by benchmarks/meter_accuracy.py on seeds below 1000, and 7000.
@@ -102,6 +103,7 @@ def from_power(
     # A value that stayed until just before was no update just before.
     whole = max(span, update)
     variance += kind.unseen(change) * (stop - begin) / span * whole**2 * share
+  unseen = variance
   beyond = end - max(start, seconds[-1])
   if beyond > 0:
     joules += watts[-1] * beyond
@@ -113,7 +115,9 @@ def from_power(
     # In less than a window both edges miss much of the same.
     variance += 2 * smoothed * min(1.0, (end - start) / window) ** SHARED
   variance += (FLOOR * joules / NORMAL_95) ** 2
-  return Estimate(joules, NORMAL_95 * math.sqrt(variance), high - low)
+  shares = shares_of(variance, unseen=unseen)
+  bound = NORMAL_95 * math.sqrt(variance)
+  return Estimate(joules, bound, high - low, shares=shares)
 
 
 @dataclass(frozen=True)

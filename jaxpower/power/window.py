@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jaxpower.power.correlation import add_bounds
+from jaxpower.power.shares import COMMON, Shares
 
 # By how much the sensors of two boards may differ: the share of power that NVML
 # claims for its reading ("accurate to within +/- 5%", nvmlDeviceGetPowerUsage,
@@ -28,7 +29,7 @@ class Energy:
   board, None where modelled: a model has no honest statistical bar.
   `counter_joules` and `integral_joules` are the two
   methods, where both exist. `peak_watts` is the highest power reading.
-  `own_share` of the bound's square is of errors that no other board shares.
+  `shares` tells what the bound is of.
   """
 
   domain: str
@@ -42,7 +43,7 @@ class Energy:
   partial: bool = False
   reasons: tuple[str, ...] = ()
   peak_watts: float | None = None
-  own_share: float = 0.0
+  shares: Shares = COMMON
 
   @property
   def board_bound(self) -> float | None:

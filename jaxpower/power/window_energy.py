@@ -15,7 +15,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jaxpower.power.correlation import Line, correlations, integrated
+from jaxpower.power.correlation import (
+  Line,
+  correlations,
+  integrated,
+  near,
+)
 from jaxpower.power.counter import Estimate, from_counter
 from jaxpower.power.doubts import AROUND, quantum, unseen_joules
 from jaxpower.power.history import STILL_SECONDS, History
@@ -30,6 +35,7 @@ from jaxpower.power.sensor import (
   missed_watts,
   possible_locking,
 )
+from jaxpower.power.shares import COMMON, added, widened
 from jaxpower.power.window import Energy, Window, total
 
 # Chosen. Counter and power agreed within 1 % in one report (zeus#12), in
@@ -104,8 +110,10 @@ def _line(history: History, energy: Energy, start: float, end: float) -> Line:
   """Returns what shows how alike a sensor errs to others."""
   if history.has_counter:
     points = history.points, history.energies
-    return Line(*points, own_share=energy.own_share)
-  return integrated(history.power_points, history.power_watts, start, end)
+    updates = near(history.power_points, start, end)
+    return Line(*points, shares=energy.shares, updates=updates)
+  line = integrated(history.power_points, history.power_watts, start, end)
+  return replace(line, shares=energy.shares)
 
 
 def await_ticks(sampler: Sampler, end: float) -> None:
@@ -203,7 +211,7 @@ def energy_of(
     partial=chosen.joules is None,
     reasons=tuple(reasons),
     peak_watts=_peak_watts(history, start, end),
-    own_share=chosen.own_share,
+    shares=chosen.shares,
   )
   if extrapolate:
     energy = _check_end(energy, history, end, chosen is integral)
@@ -244,12 +252,7 @@ def _late(
   lag = history.lag + STEP  # as far as it was told apart
   late = late_joules(history.points, history.energies, start, end, lag)
   reason = f"the counter shows the power of {history.lag:.2g} s before"
-  return replace(
-    counter,
-    bound=counter.bound + late,
-    reasons=(*counter.reasons, reason),
-    own_share=0.0,
-  )
+  return replace(_widened(counter, late), reasons=(*counter.reasons, reason))
 
 
 def _part_time(counter: Estimate, integral: Estimate) -> Estimate:
@@ -259,11 +262,13 @@ def _part_time(counter: Estimate, integral: Estimate) -> Estimate:
   """
   if counter.bound is None or integral.bound is None:
     return counter
-  if counter.ticks <= FEW_TICKS:
-    bound = max(counter.bound, integral.bound)
-  else:
+  if counter.ticks > FEW_TICKS:
     bound = math.hypot(counter.bound, integral.bound)
-  return replace(counter, bound=bound, own_share=0.0)
+    both = (counter.shares, counter.bound, integral.shares, integral.bound)
+    return replace(counter, bound=bound, shares=added(*both))
+  if counter.bound >= integral.bound:
+    return counter
+  return replace(counter, bound=integral.bound, shares=integral.shares)
 
 
 def _from_power(
@@ -299,14 +304,21 @@ def _from_power(
     return estimate
   if stays and at_rest:
     hidden = quantum(inside[0]) * (end - start)
-    return replace(estimate, bound=estimate.bound + hidden)
+    return _widened(estimate, hidden)
   low, high = max(0, first - AROUND), last + AROUND
   still, unseen = unseen_joules(seconds[low:high], watts[low:high], start, end)
   if not unseen:
     return estimate
   reason = f"the power reading stood still for {still:.2g} s"
   reasons = (*estimate.reasons, reason)
-  return replace(estimate, bound=estimate.bound + unseen, reasons=reasons)
+  return replace(_widened(estimate, unseen), reasons=reasons)
+
+
+def _widened(estimate: Estimate, more: float) -> Estimate:
+  """Returns an estimate with a wider bound, by a doubt that all share."""
+  bound = estimate.bound or 0.0
+  shares = widened(estimate.shares, bound, bound + more)
+  return replace(estimate, bound=bound + more, shares=shares)
 
 
 def _in_rhythm(
@@ -323,7 +335,7 @@ def _in_rhythm(
   low = max(0, bisect_left(points, start) - AROUND)
   around = watts[low : bisect_right(points, end) + AROUND]
   missed = missed_watts(locked, max(around) - min(around)) * (end - start)
-  return replace(integral, bound=integral.bound + missed)
+  return _widened(integral, missed)
 
 
 def _locking(
@@ -371,7 +383,7 @@ def _not_negative(estimate: Estimate) -> Estimate:
   if joules is None or joules >= 0:
     return estimate
   wide = None if bound is None else max(bound, -joules)
-  return replace(estimate, joules=0.0, bound=wide, own_share=0.0)
+  return replace(estimate, joules=0.0, bound=wide, shares=COMMON)
 
 
 def _failed_reads(history: History, start: float, end: float) -> list[str]:
@@ -433,7 +445,7 @@ def _check_methods(
     replace(
       energy,
       joules_bound=max(own, difference + other),
-      own_share=0.0,
+      shares=COMMON,
       partial=energy.partial or gross,
     ),
     f"integrated power differs from the counter by {share:+.1%}",
