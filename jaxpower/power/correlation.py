@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from jaxpower.power.counter import STALE_SECONDS
 from jaxpower.power.overlap import Matrix, counters, readings
 from jaxpower.power.shares import COMMON, Shares
 
@@ -132,8 +131,7 @@ def _edges_alike(lines: Sequence[Line], start: float, end: float) -> Matrix:
     i for i, line in enumerate(lines) if line.ticks and len(line.seconds) > 1
   ]
   rows = [lines[i].seconds for i in known]
-  found = counters(rows, start, end, STALE_SECONDS)
-  return _among(len(lines), known, found)
+  return _among(len(lines), known, counters(rows, start, end))
 
 
 def _readings_alike(lines: Sequence[Line], start: float, end: float) -> Matrix:

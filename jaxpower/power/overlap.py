@@ -27,33 +27,27 @@ Ticks = tuple[float, float]  # around an edge, before and after it
 
 # Many sensors see 25 of every 100 ms (integral.py): so much before an update.
 SEEN = 0.25
-LONGEST = 4  # updates of a window that are looked at; chosen
+LONGEST = 4  # updates of a window that are looked at, at most; chosen
 # The two points of Gauss between -1 and 1: exact for products of straight lines
 GAUSS = (-1 / math.sqrt(3), 1 / math.sqrt(3))
 
 
 def counters(
-  rows: Sequence[Sequence[float]], start: float, end: float, late: float = 0.0
+  rows: Sequence[Sequence[float]], start: float, end: float
 ) -> Matrix:
-  """Returns how alike counters err in a window, 0 to 1, by their ticks.
-
-  Counters of one kind may show the power of up to some seconds before. That
-  moves their edges alike, by `late` (a standard deviation).
-  """
+  """Returns how alike counters err in a window, 0 to 1, by their ticks."""
   if len(rows) < 2:
     return [[1.0]] * len(rows)
   edges = [(around(row, start), around(row, end)) for row in rows]
   ticks = {tick for both in edges for ticks in both for tick in ticks}
   points, roots = _gauss(sorted({start, end} | ticks))
-  missed, moved = [], []
+  missed = []
   for first, last in edges:
     errors = [
       interpolated(u, end, last) - interpolated(u, start, first) for u in points
     ]
-    slopes = [moving(u, end, last) - moving(u, start, first) for u in points]
     missed.append(list(map(mul, errors, roots)))
-    moved.append([late * shift for shift in map(mul, slopes, roots)])
-  return _alike(missed, moved)
+  return _alike(missed)
 
 
 def readings(
@@ -66,7 +60,7 @@ def readings(
   if len(rows) < 2:
     return [[1.0]] * len(rows)
   update = max((row[-1] - row[0]) / (len(row) - 1) for row in rows)
-  stop = min(end, start + LONGEST * update) + 2 * update
+  stop = min(end + update, start + LONGEST * update)
   knots = {instant for instant in (start, end) if instant < stop}
   for row in rows:
     for before, instant in pairwise(row):
@@ -92,10 +86,8 @@ def _gauss(knots: Sequence[float]) -> tuple[list[float], list[float]]:
   return points, roots
 
 
-def _alike(
-  missed: Sequence[Sequence[float]], moved: Sequence[Sequence[float]] = ()
-) -> Matrix:
-  """Returns the products of errors over the roots of those of `missed` alone.
+def _alike(missed: Sequence[Sequence[float]]) -> Matrix:
+  """Returns the mean products of errors over their sizes, 0 to 1.
 
   1 where a sensor misses nothing that could be shared.
   """
@@ -103,10 +95,8 @@ def _alike(
   matrix = [[1.0] * len(missed) for _ in missed]
   for i, first in enumerate(missed):
     for j, second in enumerate(missed[:i]):
-      product = sum(map(mul, first, second))
-      if moved:
-        product += sum(map(mul, moved[i], moved[j]))
       norm = norms[i] * norms[j]
+      product = sum(map(mul, first, second))
       alike = min(1.0, max(0.0, product / norm)) if norm > 0 else 1.0
       matrix[i][j] = matrix[j][i] = alike
   return matrix
@@ -128,12 +118,6 @@ def interpolated(jump: float, edge: float, ticks: Ticks) -> float:
   return low + part * (high - low) - max(0.0, edge - jump)
 
 
-def moving(jump: float, edge: float, ticks: Ticks) -> float:
-  """Returns by how much that error grows with a second of the edge."""
-  low, high = (max(0.0, tick - jump) for tick in ticks)
-  return (high - low) / (ticks[1] - ticks[0]) - (jump < edge)
-
-
 def integrated(
   jump: float, updates: Sequence[float], start: float, end: float
 ) -> float:
@@ -145,11 +129,14 @@ def integrated(
   i = min(max(bisect_right(updates, jump), 1), len(updates) - 2)
   before, update, later = updates[i - 1 : i + 2]
   seen = (update - jump) / (SEEN * (update - before))
-  seen = min(1.0, max(0.0, seen))
-  now = _ramp(end, before, update) - _ramp(start, before, update)
-  then = _ramp(end, update, later) - _ramp(start, update, later)
-  true = max(0.0, end - jump) - max(0.0, start - jump)
-  return seen * now + (1 - seen) * then - true
+  missed = max(0.0, start - jump) - max(0.0, end - jump)
+  missed += _ramp(end, before, update) - _ramp(start, before, update)
+  if seen >= 1.0:
+    return missed
+  # The rest of the jump is in the reading after.
+  late = _ramp(end, update, later) - _ramp(start, update, later)
+  late -= _ramp(end, before, update) - _ramp(start, before, update)
+  return missed + (1.0 - max(0.0, seen)) * late
 
 
 def _ramp(instant: float, low: float, high: float) -> float:
