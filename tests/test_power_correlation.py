@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,9 +14,10 @@ from jaxpower.power.correlation import (
   add_bounds,
   correlation,
   correlations,
-  shared,
 )
+from jaxpower.power.overlap import counters, readings
 from jaxpower.power.sampler import Sampler
+from jaxpower.power.shares import COMMON, Shares
 from jaxpower.power.simulated import SensorModel, SimulatedSource
 from jaxpower.power.waveform import Square, Steps
 from jaxpower.power.window_energy import measure_window
@@ -131,36 +133,43 @@ def test_one_sensor_needs_no_look_and_one_without_points_is_unknown():
   assert correlations([line, Line([], [])], 5.0, 8.0) == [[1.0, 1.0]] * 2
 
 
-def missed(tick, jumps):
-  """The error of a line between two ticks at an edge, for jumps of a watt."""
-  before, after = tick
-  part = before / (before + after)  # of the energy, that the line puts before
-  return [
-    min(max(0.0, -at), before)
-    - part * min(max(0.0, after - at), before + after)
-    for at in jumps
-  ]
+def in_step(phase, shares):
+  """A counter that ticks every second, of power that goes up and down."""
+  seconds = [phase + i for i in range(40)]
+  joules = [s * 300 + 100 * math.sin(s) for s in seconds]
+  return Line(seconds, joules, shares=shares, updates=seconds)
 
 
 @pytest.mark.parametrize(
-  ("first", "second"),
+  ("shares", "expected"),
   [
-    ((0.3, 0.7), (0.3, 0.7)),
-    ((0.25, 0.75), (0.75, 0.25)),
-    ((0.5, 0.5), (0.1, 0.9)),
-    ((0.02, 0.08), (0.5, 0.5)),
+    (COMMON, 1.0),
+    (Shares(own=1.0), 0.0),
+    (Shares(own=0.5), 0.5),
+    (Shares(edges=1.0), counters),
+    (Shares(unseen=1.0), readings),
+    (Shares(late=1.0), 1.0),
+    (Shares(late=-0.8, own=0.36), 0.64),
   ],
 )
-def test_ticks_around_an_edge_miss_the_same_as_far_as_they_overlap(
-  first, second
-):
-  jumps = [(i + 0.5) / 5000 - 1 for i in range(10000)]
-  a, b = missed(first, jumps), missed(second, jumps)
-  product = math.fsum(x * y for x, y in zip(a, b, strict=True))
-  norm = math.sqrt(math.fsum(x * x for x in a) * math.fsum(y * y for y in b))
-  assert shared(first, second) == pytest.approx(product / norm, abs=2e-3)
-  assert shared(second, first) == shared(first, second)
+def test_lines_share_what_their_errors_are_of(shares, expected):
+  lines = [in_step(phase, shares) for phase in (0.1, 0.5)]
+  if callable(expected):
+    expected = expected([line.seconds for line in lines], 18.3, 21.2)[0][1]
+    assert 0.1 < expected < 0.9
+  found = correlations(lines, 18.3, 21.2)
+  assert found[0][1] == found[1][0] == pytest.approx(expected)
 
 
-def test_an_edge_at_a_tick_misses_nothing_that_could_be_shared():
-  assert shared((0.0, 1.0), (0.5, 0.5)) == 1.0
+def test_one_power_that_rises_and_one_that_falls_are_late_by_no_one_error():
+  lines = [in_step(0.1, Shares(late=late)) for late in (0.9, -0.9)]
+  assert correlations(lines, 18.3, 21.2)[0][1] == pytest.approx(0.19)
+
+
+def test_a_line_without_what_tells_its_ticks_shares_all():
+  """As of a CPU package beside a GPU, or of integrated power."""
+  parts = Shares(edges=0.5, unseen=0.5)
+  lines = [in_step(0.1, parts), in_step(0.5, parts), in_step(0.5, parts)]
+  lines[2] = replace(lines[2], ticks=False, updates=())
+  found = correlations(lines, 18.3, 21.2)
+  assert found[2][:2] == [1.0, 1.0] and found[0][1] < 0.9

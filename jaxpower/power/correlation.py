@@ -121,7 +121,9 @@ def correlations(
       rho += math.sqrt(a.edges * b.edges) * edges[i][j]
       rho += math.sqrt(a.unseen * b.unseen) * unseen[i][j]
       rho *= correlation(powers[i], powers[j])
-      matrix[i][j] = matrix[j][i] = min(1.0, rho)
+      # Where power falls on one and rises on the other, not counted on.
+      rho += max(0.0, a.late * b.late)
+      matrix[i][j] = matrix[j][i] = rho
   return matrix
 
 

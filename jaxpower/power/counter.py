@@ -126,7 +126,7 @@ def from_counter(
   known = min(first, count - 1), min(last, count - 1)
   lag = STALE_SECONDS * (ticks.watts(known[0]) - ticks.watts(known[1]))
   variance += 2 * noise**2 + lag**2
-  shares = shares_of(variance, own, inside)
+  shares = shares_of(variance, own=own, edges=inside, late=lag)
   bound = NORMAL_95 * math.sqrt(variance)
   return Estimate(b.joules - a.joules, bound, last - first, shares=shares)
 

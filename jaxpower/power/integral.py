@@ -109,13 +109,14 @@ def from_power(
     joules += watts[-1] * beyond
     swing = max(kind.rms, EXTRAPOLATED_SWING * abs(watts[-1]))
     variance += (beyond * swing) ** 2
-  variance += (LAG * update * (watts[final] - watts[low])) ** 2
+  lag = LAG * update * (watts[low] - watts[final])
+  variance += lag**2
   if window:
     smoothed = _smoothed(seconds, watts, low, final, window)
     # In less than a window both edges miss much of the same.
     variance += 2 * smoothed * min(1.0, (end - start) / window) ** SHARED
   variance += (FLOOR * joules / NORMAL_95) ** 2
-  shares = shares_of(variance, unseen=unseen)
+  shares = shares_of(variance, unseen=unseen, late=lag)
   bound = NORMAL_95 * math.sqrt(variance)
   return Estimate(joules, bound, high - low, shares=shares)
 
