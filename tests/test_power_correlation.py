@@ -153,7 +153,7 @@ def in_step(phase, shares):
   ],
 )
 def test_lines_share_what_their_errors_are_of(shares, expected):
-  lines = [in_step(phase, shares) for phase in (0.1, 0.5)]
+  lines = [in_step(phase, shares) for phase in (0.1, 0.35)]
   if callable(expected):
     expected = expected([line.seconds for line in lines], 18.3, 21.2)[0][1]
     assert 0.1 < expected < 0.9

@@ -111,8 +111,8 @@ def from_counter(
   inside = a.inside + b.inside
   if last - first <= NEAR_TICKS:
     both = 2 * EDGE_CORRELATION * math.sqrt(a.variance * b.variance)
-    own, inside = own * (1 + both / variance), inside * (1 + both / variance)
-    variance += both
+    more = 1 + both / variance if variance else 1.0
+    own, inside, variance = own * more, inside * more, variance + both
   if first == last < count:
     # Both edges in one tick: their errors are those of one shorter stretch.
     span = seconds[first] - seconds[first - 1]
