@@ -53,7 +53,7 @@ def test_lateness_is_of_the_power_at_both_edges():
 def test_joules_that_are_carried_on_share_all():
   joules = [math.fsum(WAVE[:i]) for i in range(41)]
   found = from_counter(
-    SECONDS, [0.1] * 41, joules, {}, 40.2, 40.9, extrapolate=True
+    SECONDS, [0.1] * 41, joules, {}, 40.0, 40.9, extrapolate=True
   )
   assert found.shares.own == found.shares.edges == 0.0
 
