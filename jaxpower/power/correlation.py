@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from jaxpower.power.overlap import Matrix, counters, readings
+from jaxpower.power.overlap import Matrix, counters, instants, readings
 from jaxpower.power.shares import COMMON, Shares
 
 # Chosen. Intervals compared on each side of an edge: as many ticks as the
@@ -50,13 +50,14 @@ LIVELY = 1e-3
 class Line:
   """The points of a sensor's cumulative energy: seconds, joules.
 
-  They are `ticks` of a counter, or of integrated power. `updates` are those of
-  its power reading. `shares` tells what its error is of.
+  They are `ticks` of a counter, known to some `errors` in seconds, or of
+  integrated power, without. `updates` are those of its power reading. `shares`
+  tells what its error is of.
   """
 
   seconds: Sequence[float]
   joules: Sequence[float]
-  ticks: bool = True
+  errors: Sequence[float] = ()
   shares: Shares = COMMON
   updates: Sequence[float] = ()
 
@@ -71,7 +72,7 @@ def integrated(
   spans = [b - a for a, b in pairwise(seconds)]
   steps = (mean * span for mean, span in zip(means, spans, strict=True))
   joules = list(accumulate(steps, initial=0.0)) if seconds else []
-  return Line(seconds, joules, ticks=False, updates=seconds)
+  return Line(seconds, joules, updates=seconds)
 
 
 def near(seconds: Sequence[float], start: float, end: float) -> Sequence[float]:
@@ -114,12 +115,14 @@ def correlations(
   step = max(_typical_step(line, start, end) for line in lines)
   powers = [_mean_powers(line, start, end, step) for line in lines]
   matrix = [[1.0] * len(lines) for _ in lines]
+  own = _ticks_alike(lines, start, end)
   edges = _edges_alike(lines, start, end)
   unseen = _readings_alike(lines, start, end)
   for i, first in enumerate(lines):
     for j, second in enumerate(lines[:i]):
       a, b = first.shares, second.shares
       rho = math.sqrt(a.common * b.common)
+      rho += math.sqrt(a.own * b.own) * own[i][j]
       rho += math.sqrt(a.edges * b.edges) * edges[i][j]
       rho += math.sqrt(a.unseen * b.unseen) * unseen[i][j]
       rho *= correlation(powers[i], powers[j])
@@ -129,11 +132,21 @@ def correlations(
   return matrix
 
 
+def _with_ticks(lines: Sequence[Line]) -> list[int]:
+  return [i for i, line in enumerate(lines) if len(line.errors) > 1]
+
+
+def _ticks_alike(lines: Sequence[Line], start: float, end: float) -> Matrix:
+  """Returns how alike lines err by when their ticks were."""
+  known = _with_ticks(lines)
+  rows = [lines[i].seconds for i in known]
+  errors = [lines[i].errors for i in known]
+  return _among(len(lines), known, instants(rows, errors, start, end))
+
+
 def _edges_alike(lines: Sequence[Line], start: float, end: float) -> Matrix:
   """Returns how alike lines err by power inside the ticks at the edges."""
-  known = [
-    i for i, line in enumerate(lines) if line.ticks and len(line.seconds) > 1
-  ]
+  known = _with_ticks(lines)
   rows = [lines[i].seconds for i in known]
   return _among(len(lines), known, counters(rows, start, end))
 

@@ -28,6 +28,8 @@ Ticks = tuple[float, float]  # around an edge, before and after it
 # Many sensors see 25 of every 100 ms (integral.py): so much before an update.
 SEEN = 0.25
 LONGEST = 4  # updates of a window that are looked at, at most; chosen
+# Of an error: ticks further apart have fallen on their own. Chosen.
+NEAR = 0.5
 # The two points of Gauss between -1 and 1: exact for products of straight lines
 GAUSS = (-1 / math.sqrt(3), 1 / math.sqrt(3))
 
@@ -48,6 +50,37 @@ def counters(
     ]
     missed.append(list(map(mul, errors, roots)))
   return _alike(missed)
+
+
+def instants(
+  rows: Sequence[Sequence[float]],
+  errors: Sequence[Sequence[float]],
+  start: float,
+  end: float,
+) -> Matrix:
+  """Returns how alike ticks around the edges are misplaced, 0 to 1.
+
+  One thread reads all sensors: ticks that fall together are placed by the same
+  reads. Those that merely may, within their errors, are not.
+  """
+  rows_of_ticks = []
+  for seconds, error in zip(rows, errors, strict=True):
+    after = [_after(seconds, edge) for edge in (start, end)]
+    numbers = [i - back for i in after for back in (1, 0)]
+    rows_of_ticks.append([(seconds[i], error[i]) for i in numbers])
+  return [
+    [
+      math.fsum(map(_together, first, second)) / len(first)
+      for second in rows_of_ticks
+    ]
+    for first in rows_of_ticks
+  ]
+
+
+def _together(first: Ticks, second: Ticks) -> float:
+  """Tells how near two ticks are, of seconds and an error each: 1 at once."""
+  apart, reach = abs(first[0] - second[0]), NEAR * min(first[1], second[1])
+  return max(0.0, 1.0 - apart / reach) if reach > 0 else float(apart == 0)
 
 
 def readings(
@@ -104,8 +137,13 @@ def _alike(missed: Sequence[Sequence[float]]) -> Matrix:
 
 def around(seconds: Sequence[float], instant: float) -> Ticks:
   """Returns the ticks around an instant."""
-  after = min(max(bisect_right(seconds, instant), 1), len(seconds) - 1)
+  after = _after(seconds, instant)
   return seconds[after - 1], seconds[after]
+
+
+def _after(seconds: Sequence[float], instant: float) -> int:
+  """Returns which tick comes after an instant, or is the nearest to do so."""
+  return min(max(bisect_right(seconds, instant), 1), len(seconds) - 1)
 
 
 def interpolated(jump: float, edge: float, ticks: Ticks) -> float:

@@ -109,7 +109,7 @@ def measure_window(
 def _line(history: History, energy: Energy, start: float, end: float) -> Line:
   """Returns what shows how alike a sensor errs to others."""
   if history.has_counter:
-    points = history.points, history.energies
+    points = history.points, history.energies, history.errors
     updates = near(history.power_points, start, end)
     return Line(*points, shares=energy.shares, updates=updates)
   line = integrated(history.power_points, history.power_watts, start, end)
