@@ -137,7 +137,7 @@ def in_step(phase, shares):
   """A counter that ticks every second, of power that goes up and down."""
   seconds = [phase + i for i in range(40)]
   joules = [s * 300 + 100 * math.sin(s) for s in seconds]
-  return Line(seconds, joules, shares=shares, updates=seconds)
+  return Line(seconds, joules, [0.05] * 40, shares, updates=seconds)
 
 
 @pytest.mark.parametrize(
@@ -166,10 +166,18 @@ def test_one_power_that_rises_and_one_that_falls_are_late_by_no_one_error():
   assert correlations(lines, 18.3, 21.2)[0][1] == pytest.approx(0.19)
 
 
+def test_ticks_that_fall_together_are_misplaced_together():
+  """By the same reads: nothing of that is each board's own."""
+  lines = [in_step(phase, Shares(own=1.0)) for phase in (0.1, 0.1, 0.11)]
+  found = correlations(lines, 18.3, 21.2)
+  assert found[0][1] == pytest.approx(1.0)
+  assert found[0][2] == pytest.approx(0.6)  # 10 of 25 ms apart
+
+
 def test_a_line_without_what_tells_its_ticks_shares_all():
   """As of a CPU package beside a GPU, or of integrated power."""
   parts = Shares(edges=0.5, unseen=0.5)
   lines = [in_step(0.1, parts), in_step(0.5, parts), in_step(0.5, parts)]
-  lines[2] = replace(lines[2], ticks=False, updates=())
+  lines[2] = replace(lines[2], errors=(), updates=())
   found = correlations(lines, 18.3, 21.2)
   assert found[2][:2] == [1.0, 1.0] and found[0][1] < 0.9

@@ -6,7 +6,7 @@ import pytest
 
 from jaxpower.power.correlation import joules_at
 from jaxpower.power.integral import from_power
-from jaxpower.power.overlap import SEEN, counters, readings
+from jaxpower.power.overlap import SEEN, counters, instants, readings
 
 JUMPS = 600
 
@@ -91,3 +91,12 @@ def test_readings_half_an_update_apart_share_nothing_of_a_long_window():
 def test_an_edge_at_a_tick_misses_nothing_that_could_be_shared():
   rows = row(0.0), row(0.5)
   assert counters(rows, 0.0, 2.0)[0][1] == 1.0
+
+
+def test_ticks_count_as_one_only_where_they_fall_together():
+  rows, errors = [row(0.0), row(0.02), row(0.3)], [[0.1] * 16] * 3
+  found = instants(rows, errors, 0.3, 2.7)
+  assert found[0] == pytest.approx([1.0, 0.6, 0.0])
+  known = [[0.0] * 16] * 2
+  assert instants([row(0.0)] * 2, known, 0.3, 2.7)[0][1] == 1.0
+  assert instants([row(0.0), row(0.1)], known, 0.3, 2.7)[0][1] == 0.0
