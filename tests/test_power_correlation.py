@@ -146,19 +146,25 @@ def in_step(phase, shares):
     (COMMON, 1.0),
     (Shares(own=1.0), 0.0),
     (Shares(own=0.5), 0.5),
-    (Shares(edges=1.0), counters),
-    (Shares(unseen=1.0), readings),
     (Shares(late=1.0), 1.0),
     (Shares(late=-0.8, own=0.36), 0.64),
   ],
 )
 def test_lines_share_what_their_errors_are_of(shares, expected):
   lines = [in_step(phase, shares) for phase in (0.1, 0.35)]
-  if callable(expected):
-    expected = expected([line.seconds for line in lines], 18.3, 21.2)[0][1]
-    assert 0.1 < expected < 0.9
   found = correlations(lines, 18.3, 21.2)
   assert found[0][1] == found[1][0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+  ("shares", "overlap"),
+  [(Shares(edges=1.0), counters), (Shares(unseen=1.0), readings)],
+)
+def test_lines_share_what_overlaps(shares, overlap):
+  lines = [in_step(phase, shares) for phase in (0.1, 0.35)]
+  expected = overlap([line.seconds for line in lines], 18.3, 21.2)[0][1]
+  assert 0.1 < expected < 0.9
+  assert correlations(lines, 18.3, 21.2)[0][1] == pytest.approx(expected)
 
 
 def test_one_power_that_rises_and_one_that_falls_are_late_by_no_one_error():

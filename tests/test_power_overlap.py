@@ -43,7 +43,7 @@ def by_readings(updates, start, end):
   errors = []
   for jump in jumps(start - 2.5, end + 1.5):
     watts = [min(1.0, max(0.0, (at - jump) / seen)) for at in updates]
-    found = from_power(updates, watts, start, end).joules
+    found = from_power(updates, watts, start, end).joules or 0.0
     errors.append(found - drawn(jump, start, end))
   return errors
 

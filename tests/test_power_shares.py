@@ -46,7 +46,7 @@ def test_lateness_is_of_the_power_at_both_edges():
   """It counts the power of before: less joules where power rises."""
   for low, high in ((100.0, 400.0), (400.0, 100.0)):
     found = counted([low] * 21 + [high] * 20, 0.01)
-    late = found.shares.late * found.bound / 1.96
+    late = found.shares.late * (found.bound or 0.0) / 1.96
     assert late == pytest.approx((low - high) * STALE_SECONDS)
 
 
@@ -60,7 +60,7 @@ def test_joules_that_are_carried_on_share_all():
 
 def test_integrals_have_what_no_reading_sees():
   found = from_power(SECONDS, WAVE, 20.3, 25.6)
-  shares, sd = found.shares, found.bound / 1.96
+  shares, sd = found.shares, (found.bound or 0.0) / 1.96
   assert shares.unseen > 0.5 and shares.common > 0  # the floor
   low, final = WAVE[20], WAVE[26]
   assert shares.late * sd == pytest.approx(LAG * (low - final))
