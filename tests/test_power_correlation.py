@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.meter_accuracy import Clock
 from jaxpower.power.correlation import (
+  OWN,
   Line,
   add_bounds,
   correlation,
@@ -173,11 +174,11 @@ def test_one_power_that_rises_and_one_that_falls_are_late_by_no_one_error():
 
 
 def test_ticks_that_fall_together_are_misplaced_together():
-  """By the same reads: nothing of that is each board's own."""
+  """By the same reads, as far as the instants are off."""
   lines = [in_step(phase, Shares(own=1.0)) for phase in (0.1, 0.1, 0.11)]
   found = correlations(lines, 18.3, 21.2)
-  assert found[0][1] == pytest.approx(1.0)
-  assert found[0][2] == pytest.approx(0.6)  # 10 of 25 ms apart
+  assert found[0][1] == pytest.approx(OWN)
+  assert found[0][2] == pytest.approx(0.6 * OWN)  # 10 of 25 ms apart
 
 
 def test_a_line_without_what_tells_its_ticks_shares_all():

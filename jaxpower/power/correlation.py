@@ -14,8 +14,7 @@ stays, the errors are taken as one.
 
 Not all of an error is shared (shares.py). When the ticks were is each sensor's
 own, so that it adds up as chance; and sensors that tick at other instants miss
-less of the same (overlap.py). A line errs by what is common to all, and by
-those parts as far as they overlap.
+less of the same (overlap.py).
 """
 
 import math
@@ -41,6 +40,10 @@ SHIFTS = (-1, 0, 1)
 # What is missed at other instants counts once, in what overlaps. Set on seeds
 # 200, 300, and by the worst kinds of 41000.
 CAUTION = 2.0
+# An instant's error is the half width of where it may lie; so much of what the
+# bound takes for it is its mean square (single boards of seed 200), and no more
+# can be shared where ticks fall together.
+OWN = 0.45
 FEWEST_UPDATES = 2  # fewer tell nothing of where they fall
 # A power that spreads by less than this share of its mean tells nothing.
 LIVELY = 1e-3
@@ -122,7 +125,7 @@ def correlations(
     for j, second in enumerate(lines[:i]):
       a, b = first.shares, second.shares
       rho = math.sqrt(a.common * b.common)
-      rho += math.sqrt(a.own * b.own) * own[i][j]
+      rho += OWN * math.sqrt(a.own * b.own) * own[i][j]
       rho += math.sqrt(a.edges * b.edges) * edges[i][j]
       rho += math.sqrt(a.unseen * b.unseen) * unseen[i][j]
       rho *= correlation(powers[i], powers[j])

@@ -14,6 +14,8 @@ Two sensors whose ticks or updates come at other instants err otherwise by the
 same jump. The mean product of their errors, over jumps at any instant alike,
 tells how much they share. Below 0 one errs up where the other errs down; that
 is not counted on, as steps in a rhythm are no jumps at any instant.
+
+When the ticks were is each sensor's own, unless they fall together.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 Sensors that look at one power share some of what they err by, and not the rest:
 
-  own      when the ticks were: each sensor's own
+  own      when the ticks were: each sensor's own, unless they fall together
   edges    power inside the ticks around the edges of a window (overlap.py)
   unseen   power between two readings of a part of the time (overlap.py)
   late     by how much the power at both edges differs, times a lateness that
