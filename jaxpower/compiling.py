@@ -1,11 +1,11 @@
 """What a trial compiles, or takes from an earlier one, and what that costs."""
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any
 
 from jaxpower import accounting
-from jaxpower.power import Monitor, Window
+from jaxpower.power import Monitor
 from jaxpower.records import Compilation, CompileCost
 from jaxpower.wings import Wing
 
@@ -43,9 +43,15 @@ def compiled(
 
 
 def noted(
-  wing: Wing, spec: Hashable, programs: Any, windows: Sequence[Window]
+  wing: Wing, spec: Hashable, programs: Any, monitor: Monitor
 ) -> Compiled:
-  """Notes with new programs what compiling them cost in this trial."""
+  """Notes with new programs what compiling them cost in this trial.
+
+  Counting their operations takes as long as tracing them once more; it is part
+  of the setup, so that no energy of a trial is nobody's.
+  """
+  flops = monitor.measure("setup", wing.flops_per_step, spec)
+  windows = monitor.windows()
   first, *more = (
     CompileCost(seconds=window.seconds, joules=window.joules)
     for phase in ("compile", REPEATED)
@@ -57,7 +63,7 @@ def noted(
     from_disk=getattr(programs, "from_disk", None),
     repeats=(first, *more),
   )
-  return Compiled(programs, cost, wing.flops_per_step(spec))
+  return Compiled(programs, cost, flops)
 
 
 def _programs(wing: Wing, spec: Hashable, cached: Compiled | None) -> Any:
