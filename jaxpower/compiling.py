@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Hashable
 from typing import Any
 
-from jaxpower import accounting
+from jaxpower import accounting, heap
 from jaxpower.power import Monitor
 from jaxpower.records import Compilation, CompileCost
 from jaxpower.wings import Wing
@@ -38,7 +38,7 @@ def compiled(
   programs = monitor.measure("compile", _programs, wing, spec, cached)
   for _ in range(times - 1 if cached is None else 0):
     programs = None  # so that no two lie in memory
-    programs = monitor.measure(REPEATED, wing.compile_programs, spec)
+    programs = monitor.measure(REPEATED, _compile, wing, spec)
   return programs
 
 
@@ -68,4 +68,11 @@ def noted(
 
 def _programs(wing: Wing, spec: Hashable, cached: Compiled | None) -> Any:
   """Returns the programs of a spec: the cached ones, or compiles them."""
-  return wing.compile_programs(spec) if cached is None else cached.programs
+  return _compile(wing, spec) if cached is None else cached.programs
+
+
+def _compile(wing: Wing, spec: Hashable) -> Any:
+  """Compiles the programs of a spec, and keeps nothing that took."""
+  programs = wing.compile_programs(spec)
+  heap.give_back()
+  return programs
