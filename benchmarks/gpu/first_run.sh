@@ -8,7 +8,9 @@
 #
 # Environment: OUT (results; .gpu_out), LIMIT (seconds in all; 540), ONLY (names
 # of steps, spaces between), STEP_CAP (seconds; caps every step), PY (python3),
-# WHL (a folder of wheels that the machine lacks; .whl). README.md says more.
+# WHL (a folder of wheels that the machine lacks; .whl), DATA (the full
+# Fashion-MNIST, by pack_data.py; .gpu_data/fashion_mnist.npz). README.md says
+# more.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 here=benchmarks/gpu began=$(date +%s)
@@ -63,6 +65,10 @@ step() { # step NAME CAP_SECONDS COMMAND...
   keep
 }
 
+# Without it the main job trains on what is prepared, or on what is bundled.
+data=${DATA:-$PWD/.gpu_data/fashion_mnist.npz}
+[ -f "$data" ] && data=",data=$data" || data=
+
 run="$PY scripts/run.py --meter=$meter"
 step versions 20 $PY $here/versions.py
 step doctor 30 $PY -m jaxpower doctor --json
@@ -75,7 +81,7 @@ if grep -q "^FAIL" "$R/smoke.txt" 2>/dev/null; then
   step smoke_again 75 $PY $here/smoke.py
 fi
 step mapping 60 $PY $here/mapping.py "$R/mapping.json"
-step batch 290 $run --config=configs/batch.py:auto --out="$runs/batch"
+step batch 290 $run --config="configs/batch.py:auto$data" --out="$runs/batch"
 step questions 75 $PY benchmarks/nvml_questions.py --seconds 1.5 \
   --out "$R/nvml_questions.json"
 step cells_resnet18 150 $run --config=$here/cells.py --out="$runs/resnet18"

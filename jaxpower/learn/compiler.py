@@ -8,11 +8,11 @@ On other platforms there are none.
 from typing import Any
 
 from jaxpower.config import Execution
-from jaxpower.learn.devices import capability_of, make_mesh
+from jaxpower.learn.devices import HOPPER, capability_of, make_mesh
 from jaxpower.learn.spec import Spec
 
-HOPPER = 9.0  # compute capability
-TENSOR_CORES = 7.0  # Volta; before it NHWC is nothing to gain from
+# Compute capability of Volta; before it NHWC is nothing to gain from.
+TENSOR_CORES = 7.0
 # What XLA captures into CUDA graphs where it is told to capture loops: the
 # default's kinds, and loops and convolutions, which it leaves out by default
 # (openxla/xla pull request 34572).
