@@ -32,7 +32,12 @@ def card(capability: str) -> types.SimpleNamespace:
     (Execution(), "gfx90a", {}),  # of an AMD GPU
     (Execution(layout="nchw"), "9.0", {"xla_gpu_force_conv_nchw": True}),
     (Execution(layout="nhwc"), "9.0", {"xla_gpu_force_conv_nhwc": True}),
-    (Execution(autotune_level=0), "9.0", {"xla_gpu_autotune_level": 0}),
+    (Execution(autotune_level=3), "9.0", {"xla_gpu_autotune_level": 3}),
+    (
+      Execution(autotune_level=0),
+      "9.0",
+      {"xla_gpu_autotune_level": 0, "xla_gpu_enable_triton_gemm": False},
+    ),
     (
       Execution(command_buffers="none"),
       "9.0",
@@ -54,10 +59,10 @@ def test_xla_knows_every_option():
   for layout in ("nhwc", "nchw"):
     for buffers in ("none", "loops"):
       switches = Execution(
-        command_buffers=buffers, autotune_level=2, layout=layout
+        command_buffers=buffers, autotune_level=0, layout=layout
       )
       told = options(switches, card("8.0"))
-      assert len(told) == 3
+      assert len(told) == 4
       add.compile(told)
 
 
