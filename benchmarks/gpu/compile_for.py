@@ -17,7 +17,6 @@ import json
 import os
 import pathlib
 import sys
-import time
 from typing import Any
 
 # The plugin would ask a driver for the card.
@@ -129,15 +128,12 @@ def compiled(asked: Trial) -> dict[str, Any]:
   asked = dataclasses.replace(asked, execution=execution)
   sets = data.load(asked.data)
   placed = wing.place(asked, data.for_tasks(sets, asked.tasks))
-  began = time.monotonic()
   programs = wing.compile_programs(placed.spec)
-  seconds = time.monotonic() - began
   train: Any = programs.train
   text = train.as_text()
   flops = wing.flops_per_step(placed.spec)
   return {
     "numerics": wing.numerics(placed),
-    "seconds": round(seconds, 1),
     "workspace_bytes": programs.workspace_bytes,
     "flops_per_example": flops and flops / asked.batch_size,
     "calls": {name: text.count(word) for name, word in CALLS.items()},

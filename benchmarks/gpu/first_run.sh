@@ -65,9 +65,10 @@ step() { # step NAME CAP_SECONDS COMMAND...
   keep
 }
 
-# Without it the main job trains on what is prepared, or on what is bundled.
+# Without it the main job trains on what is prepared, or on what is bundled; a
+# rehearsal in small size on what is bundled.
 data=${DATA:-$PWD/.gpu_data/fashion_mnist.npz}
-[ -f "$data" ] && data=",data=$data" || data=
+[ -z "$SIM" ] && [ -f "$data" ] && data=",data=$data" || data=
 
 run="$PY scripts/run.py --meter=$meter"
 step versions 20 $PY $here/versions.py

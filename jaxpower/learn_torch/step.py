@@ -107,9 +107,9 @@ def matmul_precision(name: str) -> Iterator[None]:
 def _set_products(matmul: Any, precision: str) -> None:
   """Sets the precision of a GPU's products, where there is one in both ways.
 
-  Up to PyTorch 2.11 what compiles for GPUs asks by the older way, and fails
-  where only the newer one was told (pytorch issue 166387). On a CPU the older
-  way would change the CPU's own products.
+  What compiles for GPUs asks in part by the older way, and ends where only the
+  newer one was told (PyTorch 2.9 and 2.10, pytorch issue 166387). On a CPU the
+  older way would change the CPU's own products.
   """
   if device_of().type == "cuda":
     older = "high" if precision == "tf32" else "highest"
