@@ -71,7 +71,9 @@ CPU = None
 
 def on(capability: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
   """Has specs find such a card, or the CPU that is here."""
-  device = jax.devices("cpu")[0] if capability is CPU else card(capability)
+  device: Any = jax.devices("cpu")[0]
+  if capability is not None:
+    device = card(capability)
   mesh = types.SimpleNamespace(devices=np.array([device]), size=1)
   monkeypatch.setattr(spec_module, "make_mesh", lambda devices: mesh)
 
@@ -222,10 +224,11 @@ def test_operations_are_counted_where_a_gpu_trains(
     expected = flops_per_step(spec)
   on("9.0", monkeypatch)
   assert spec_module.attention_of(spec) == "cudnn"
+  config: Any = jax.config
   counted = []
 
   def look(*given: Any) -> Any:
-    counted.append(jax.config.jax_default_device)
+    counted.append(config.jax_default_device)
     return train_step(*given)
 
   monkeypatch.setattr("jaxpower.learn.programs.train_step", look)

@@ -74,12 +74,19 @@ run="$PY scripts/run.py --meter=$meter"
 step versions 20 $PY $here/versions.py
 step doctor 30 $PY -m jaxpower doctor --json
 step smoke 75 $PY $here/smoke.py
-if grep -q "^FAIL" "$R/smoke.txt" 2>/dev/null; then
+failed() { grep -c "^FAIL" "$R/$1.txt" 2>/dev/null; }
+if [ "$(failed smoke)" -gt 0 ] 2>/dev/null; then
   # libdevice and ptxas may be those of the toolkit and not of a wheel.
   nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
   home=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
-  export XLA_FLAGS="${XLA_FLAGS:-} --xla_gpu_cuda_data_dir=$home"
+  before=${XLA_FLAGS:-}
+  export XLA_FLAGS="$before --xla_gpu_cuda_data_dir=$home"
   step smoke_again 75 $PY $here/smoke.py
+  if ! [ "$(failed smoke_again)" -lt "$(failed smoke)" ] 2>/dev/null; then
+    # It was something else: what follows runs without the folder.
+    unset XLA_FLAGS
+    [ -z "$before" ] || export XLA_FLAGS=$before
+  fi
 fi
 step mapping 60 $PY $here/mapping.py "$R/mapping.json"
 step batch 290 $run --config="configs/batch.py:auto$data" --out="$runs/batch"

@@ -30,7 +30,7 @@ def main(path: str) -> int:
   }
   file = pathlib.Path(path)
   file.parent.mkdir(parents=True, exist_ok=True)
-  np.savez_compressed(file, **arrays)
+  np.savez_compressed(file, allow_pickle=False, **arrays)
   print(f"{file}: {file.stat().st_size:,} bytes")
   return 0
 
