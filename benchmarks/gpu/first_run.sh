@@ -9,8 +9,8 @@
 # Environment: OUT (results; .gpu_out), LIMIT (seconds in all; 540), ONLY (names
 # of steps, spaces between), STEP_CAP (seconds; caps every step), PY (python3),
 # WHL (a folder of wheels that the machine lacks; .whl), DATA (the full
-# Fashion-MNIST, by pack_data.py; .gpu_data/fashion_mnist.npz). README.md says
-# more.
+# Fashion-MNIST, by pack_data.py; .gpu_data/fashion_mnist.npz), REVISION (of the
+# code, where the copy has no .git). README.md says more.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 here=benchmarks/gpu began=$(date +%s)
@@ -69,6 +69,10 @@ step() { # step NAME CAP_SECONDS COMMAND...
 # rehearsal in small size on what is bundled.
 data=${DATA:-$PWD/.gpu_data/fashion_mnist.npz}
 [ -z "$SIM" ] && [ -f "$data" ] && data=",data=$data" || data=
+
+# A copy without .git does not know which one it is.
+revision=${REVISION:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}
+echo "revision $revision, $(date -u +%FT%TZ)" | tee -a "$R/steps.txt"
 
 run="$PY scripts/run.py --meter=$meter"
 step versions 20 $PY $here/versions.py
