@@ -177,46 +177,58 @@ def watts(seconds: float) -> float | None:
     return monitor.measure_idle(seconds).watts
 
 
-def answer(seconds: float) -> dict[str, Any]:
-  """All seven, in an order in which none disturbs the next."""
+class Answers(dict[str, Any]):
+  """Answers by name, in a file after each; an error is an answer too."""
+
+  def __init__(self, path: Path | None):
+    super().__init__()
+    self._path = path
+
+  def ask(self, name: str, call: Callable[..., Any], *given: Any) -> None:
+    try:
+      self[name] = call(*given)
+    except Exception as error:  # noqa: BLE001, the next answer matters too
+      self[name] = {"error": f"{type(error).__name__}: {error}"}
+    if self._path:
+      self._path.write_text(f"{json.dumps(self, indent=1)}\n")
+
+
+def ask_all(answers: Answers, seconds: float) -> None:
+  """Asks all seven, in an order in which none disturbs the next."""
   start_nvml()
   devices, _ = visible_devices(list_boards())
   if not devices:
     raise MeterError("no GPU is visible to this process")
   handle = devices[0].board.handle
-  answers: dict[str, Any] = {"gpu": gpu_state(), "fields": fields(handle)}
-  idle: dict[str, Any] = {"without_context": watts(seconds)}
-  answers["counter_idle"] = counter_period(handle, seconds)
+  answers.ask("gpu", gpu_state)
+  answers.ask("fields", fields, handle)
+  answers.ask("idle_watts_without_context", watts, seconds)
+  answers.ask("counter_idle", counter_period, handle, seconds)
 
   import jax
   import jax.numpy as jnp
 
-  jax.devices()
-  idle["with_context"] = watts(seconds)
+  answers.ask("backend", jax.default_backend)
+  answers.ask("idle_watts_with_context", watts, seconds)
   size = 8192 if jax.default_backend() == "gpu" else 256
-  x = jax.block_until_ready(jnp.full((size, size), 1e-4, jnp.bfloat16))
-  idle["with_pool"] = watts(seconds)
-  step = jax.jit(lambda x: (x @ x) * jnp.bfloat16(0.5))
-  chain = jax.jit(
-    lambda x: jax.lax.fori_loop(0, 100, lambda _, y: (y @ x) * 0.5, x)
-  )
+  # A product with it leaves every number as it is: zeros would draw less.
+  x = jax.block_until_ready(jnp.full((size, size), 1 / size, jnp.bfloat16))
+  answers.ask("idle_watts_with_pool", watts, seconds)
+  step = jax.jit(lambda x: x @ x)
+  chain = jax.jit(lambda x: jax.lax.fori_loop(0, 100, lambda _, y: y @ x, x))
 
   def work() -> None:
     jax.block_until_ready(step(x))
 
   work()
-  answers["fence"] = fence(jax, lambda: chain(x))
-  answers["square_waves"] = {
-    f"{period * 1e3:.0f} ms": square_wave(work, period, 4 * seconds)
-    for period in SQUARES
-  }
-  answers["overhead"] = overhead(work, seconds)
+  answers.ask("fence", fence, jax, lambda: chain(x))
+  for period in SQUARES:
+    name = f"square_wave_{period * 1e3:.0f}_ms"
+    answers.ask(name, square_wave, work, period, 4 * seconds)
+  answers.ask("overhead", overhead, work, seconds)
   with busy(work):
-    answers["counter_loaded"] = counter_period(handle, seconds)
-  idle["after_training"] = watts(seconds)
-  answers["idle_watts"] = idle
-  answers["backend"] = jax.default_backend()
-  return answers
+    answers.ask("counter_loaded", counter_period, handle, seconds)
+  answers.ask("idle_watts_after_training", watts, seconds)
 
 
 def main() -> int:
@@ -224,15 +236,13 @@ def main() -> int:
   parser.add_argument("--seconds", type=float, default=5.0)
   parser.add_argument("--out", type=Path)
   args = parser.parse_args()
+  answers = Answers(args.out)
   try:
-    answers = answer(args.seconds)
+    ask_all(answers, args.seconds)
   except MeterError as error:
     print(f"nvml_questions: {error}", file=sys.stderr)
     return 1
-  text = json.dumps(answers, indent=1)
-  print(text)
-  if args.out:
-    args.out.write_text(text + "\n")
+  print(json.dumps(answers, indent=1))
   return 0
 
 

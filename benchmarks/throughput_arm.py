@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
 
 def _wing(trial: Any) -> tuple[Any, Any, float]:
   """Returns what trains and what evaluates by a wing, and the memory before."""
-  from jaxpower import data
+  from jaxpower import data, heap
   from jaxpower.wings import wing_of
 
   wing = wing_of(trial.framework)
@@ -61,6 +61,7 @@ def _wing(trial: Any) -> tuple[Any, Any, float]:
   before = resident_mib()
   placed = wing.place(trial, data.for_tasks(sets, trial.tasks))
   programs = wing.compile_programs(placed.spec)
+  heap.give_back()  # as a trial does
   states = [wing.start(placed)]
 
   def train() -> int:

@@ -17,6 +17,7 @@ user's, which `own.py` of each wing builds (docs/own.md).
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, Self
 
 from jaxpower.config import FRAMEWORKS, Model
@@ -239,6 +240,19 @@ def patch_side(height: int) -> int:
   if height >= 64:
     return 16
   return 4 if height >= 16 else 2
+
+
+def positions_of(input_shape: Sequence[int]) -> int:
+  """Counts the positions that a transformer attends to in one input.
+
+  Of an image [height, width, channels] they are a ViT's patches, the last ones
+  filled up, and the class token; of all else its first axis.
+  """
+  if len(input_shape) < 3:
+    return input_shape[0]
+  side = patch_side(input_shape[0])
+  down, across = (-(-size // side) for size in input_shape[:2])
+  return down * across + 1
 
 
 def sinusoids(length: int, features: int) -> "np.ndarray":

@@ -1,11 +1,11 @@
 """What a trial compiles, or takes from an earlier one, and what that costs."""
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any
 
-from jaxpower import accounting
-from jaxpower.power import Monitor, Window
+from jaxpower import accounting, heap
+from jaxpower.power import Monitor
 from jaxpower.records import Compilation, CompileCost
 from jaxpower.wings import Wing
 
@@ -38,14 +38,20 @@ def compiled(
   programs = monitor.measure("compile", _programs, wing, spec, cached)
   for _ in range(times - 1 if cached is None else 0):
     programs = None  # so that no two lie in memory
-    programs = monitor.measure(REPEATED, wing.compile_programs, spec)
+    programs = monitor.measure(REPEATED, _compile, wing, spec)
   return programs
 
 
 def noted(
-  wing: Wing, spec: Hashable, programs: Any, windows: Sequence[Window]
+  wing: Wing, spec: Hashable, programs: Any, monitor: Monitor
 ) -> Compiled:
-  """Notes with new programs what compiling them cost in this trial."""
+  """Notes with new programs what compiling them cost in this trial.
+
+  Counting their operations takes as long as tracing them once more; it is part
+  of the setup, so that no energy of a trial is nobody's.
+  """
+  flops = monitor.measure("setup", wing.flops_per_step, spec)
+  windows = monitor.windows()
   first, *more = (
     CompileCost(seconds=window.seconds, joules=window.joules)
     for phase in ("compile", REPEATED)
@@ -57,9 +63,16 @@ def noted(
     from_disk=getattr(programs, "from_disk", None),
     repeats=(first, *more),
   )
-  return Compiled(programs, cost, wing.flops_per_step(spec))
+  return Compiled(programs, cost, flops)
 
 
 def _programs(wing: Wing, spec: Hashable, cached: Compiled | None) -> Any:
   """Returns the programs of a spec: the cached ones, or compiles them."""
-  return wing.compile_programs(spec) if cached is None else cached.programs
+  return _compile(wing, spec) if cached is None else cached.programs
+
+
+def _compile(wing: Wing, spec: Hashable) -> Any:
+  """Compiles the programs of a spec, and keeps nothing that took."""
+  programs = wing.compile_programs(spec)
+  heap.give_back()
+  return programs

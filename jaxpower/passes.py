@@ -15,7 +15,7 @@ from jaxpower.architectures import (
   ResNetSizes,
   Sizes,
   TransformerSizes,
-  patch_side,
+  positions_of,
   sizes_of,
 )
 from jaxpower.config import Trial
@@ -49,10 +49,7 @@ def _largest_activation(trial: Trial, shape: Sequence[int]) -> int:
   sizes: Sizes = sizes_of(trial.model)
   image = len(shape) == 3
   if isinstance(sizes, TransformerSizes):
-    length = shape[0]
-    if image:
-      side = patch_side(shape[0])
-      length = (shape[0] // side) * (shape[1] // side) + 1
+    length = positions_of(shape)
     scores = sizes.heads * length  # where attention makes them
     return length * max(MLP_RATIO * sizes.features, 2 * scores)
   pixels = shape[0] * (shape[1] if image else 1)

@@ -271,14 +271,14 @@ def _run(
   saved = weights.folder_of(trial_id(trial))
   monitor.measure("checkpoint", wing.save, context.folder / saved, state)
 
+  compiled = prepared.cached or compiling.noted(
+    wing, placed.spec, programs, monitor
+  )
   own, before = monitor.windows(), prepared.earlier.all_windows()
   windows = _in_order(own, before)
   timeline = context.folder / "timelines" / f"{trial_id(trial)}.parquet"
   times, devices = span(started, read_clocks()), billing.devices_of(trial)
   timelines.write(timeline, monitor.timeline().chunks(), windows, times)
-  compiled = prepared.cached or compiling.noted(
-    wing, placed.spec, programs, own
-  )
   cache[placed.spec] = compiled
   took = time.monotonic() - started.monotonic_seconds
   warnings = (

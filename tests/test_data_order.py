@@ -49,6 +49,25 @@ def test_batches_cut_up_the_epochs_in_a_row(
   )
 
 
+def test_an_epoch_is_drawn_once_for_all_its_steps(
+  monkeypatch: pytest.MonkeyPatch,
+):
+  drawn, draw = [], np.random.Philox
+
+  def counted(**key: np.ndarray) -> np.random.Philox:
+    drawn.append(key)
+    return draw(**key)
+
+  monkeypatch.setattr(np.random, "Philox", counted)
+  facts = {"seed": 2**63 + 5, "examples": 1000, "batch_size": 10}
+  for step in range(0, 200, 4):
+    first = batch_indices(**facts, first_step=step, steps=4)
+    first[:] = 0  # what is returned is the caller's own
+  assert len(drawn) == 2
+  again = batch_indices(**facts, first_step=0, steps=200).ravel()
+  assert sorted(again[:1000]) == list(range(1000))
+
+
 @settings(deadline=None)
 @given(seed=seeds, examples=sizes, batch_size=sizes, other=sizes)
 def test_all_batch_sizes_see_the_same_stream(

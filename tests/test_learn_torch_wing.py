@@ -22,7 +22,14 @@ from jaxpower.wings import Wing, wing_of
 torch = pytest.importorskip("torch")
 dynamo_utils = pytest.importorskip("torch._dynamo.utils")
 
-from jaxpower.learn_torch import devices, evaluation, feed, placement, programs
+from jaxpower.learn_torch import (
+  devices,
+  evaluation,
+  feed,
+  placement,
+  programs,
+  step,
+)
 from jaxpower.learn_torch.segment import dropout_seed, train_share
 from jaxpower.learn_torch.spec import network_of
 from jaxpower.learn_torch.wing import devices as described
@@ -121,6 +128,34 @@ def test_both_wings_count_about_the_same_operations() -> None:
     counts.append(wing.flops_per_step(spec))
   # XLA counts every operation, PyTorch products and convolutions alone.
   assert counts[1] < counts[0] < 1.2 * counts[1]
+
+
+@pytest.mark.parametrize(
+  ("name", "older", "newer"),
+  [("default", "high", "tf32"), ("highest", "highest", "ieee")],
+)
+def test_what_compiles_for_a_gpu_may_ask_in_either_way(
+  name: str, older: str, newer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  products = torch.backends.cuda.matmul
+  cpu = torch.backends.mkldnn.matmul.fp32_precision
+  before = torch.get_float32_matmul_precision(), products.fp32_precision
+  monkeypatch.setattr(step, "device_of", lambda: torch.device("cuda"))
+  try:
+    with step.matmul_precision(name):
+      assert torch.get_float32_matmul_precision() == older
+      assert products.allow_tf32 == (older == "high")
+      assert products.fp32_precision == newer
+    after = torch.get_float32_matmul_precision(), products.fp32_precision
+    assert after == before
+  finally:
+    torch.backends.mkldnn.matmul.fp32_precision = cpu
+
+
+def test_on_a_cpu_the_precision_of_its_products_stays() -> None:
+  cpu = torch.backends.mkldnn.matmul.fp32_precision
+  with step.matmul_precision("default"):
+    assert torch.backends.mkldnn.matmul.fp32_precision == cpu
 
 
 def test_operations_of_attention_are_counted() -> None:

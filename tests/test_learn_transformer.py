@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from jaxpower.architectures import positions_of
 from jaxpower.config import Model
 from jaxpower.learn import networks, transformer
 from jaxpower.learn.transformer import Decoder, Encoder, ViT
@@ -49,6 +50,17 @@ def test_vits_have_their_published_size(
 ) -> None:
   network = ViT(1000, layers, features, heads, patch=16)
   assert count(network, jnp.zeros((1, 224, 224, 3))) == parameters
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (30, 18, 3), (32, 32, 3)])
+def test_positions_are_counted_as_a_vit_has_them(
+  shape: tuple[int, ...],
+) -> None:
+  network, images = ViT(10, 1, 8, 1), jnp.zeros((1, *shape))
+  variables = jax.eval_shape(
+    lambda: network.init(jax.random.key(0), images, train=False)
+  )
+  assert len(variables["params"]["positions"]) == positions_of(shape)
 
 
 def test_a_decoder_has_the_size_of_its_parts() -> None:

@@ -32,7 +32,7 @@ def test_a_look_finds_boards_slots_and_versions(tmp_path):
   versions = machine.versions_of(found)
   assert versions["NVIDIA driver"] == "580.95.05"
   assert versions["CUDA of the driver"] == "12.8" and found.cuda_major == 12
-  assert {"python", "jax", "jaxpower", "NVML"} <= versions.keys()
+  assert {"python", "jax", "NVML"} <= versions.keys()
 
 
 def test_a_driver_that_does_not_know_its_cuda(tmp_path):

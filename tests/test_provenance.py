@@ -135,6 +135,18 @@ def test_what_arithmetic_depends_on_is_picked(
   assert arithmetic_environment(recorded) == picked
 
 
+@pytest.mark.parametrize(
+  "name",
+  [
+    "XLA_CLIENT_MEM_FRACTION",
+    "XLA_PYTHON_CLIENT_MEM_FRACTION",
+    "XLA_PYTHON_CLIENT_PREALLOCATE",
+  ],
+)
+def test_memory_that_is_reserved_changes_no_arithmetic(name: str) -> None:
+  assert arithmetic_environment({"environment": {name: "0.5"}}) == {}
+
+
 def test_flags_of_xla_have_no_order() -> None:
   one, other = (
     arithmetic_environment({"environment": {"XLA_FLAGS": flags}})

@@ -8,7 +8,9 @@
 #
 # Environment: OUT (results; .gpu_out), LIMIT (seconds in all; 540), ONLY (names
 # of steps, spaces between), STEP_CAP (seconds; caps every step), PY (python3),
-# WHL (a folder of wheels that the machine lacks; .whl). README.md says more.
+# WHL (a folder of wheels that the machine lacks; .whl), DATA (the full
+# Fashion-MNIST, by pack_data.py; .gpu_data/fashion_mnist.npz), REVISION (of the
+# code, where the copy has no .git). README.md says more.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 here=benchmarks/gpu began=$(date +%s)
@@ -63,19 +65,35 @@ step() { # step NAME CAP_SECONDS COMMAND...
   keep
 }
 
+# Without it the main job trains on what is prepared, or on what is bundled; a
+# rehearsal in small size on what is bundled.
+data=${DATA:-$PWD/.gpu_data/fashion_mnist.npz}
+[ -z "$SIM" ] && [ -f "$data" ] && data=",data=$data" || data=
+
+# A copy without .git does not know which one it is.
+revision=${REVISION:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}
+echo "revision $revision, $(date -u +%FT%TZ)" | tee -a "$R/steps.txt"
+
 run="$PY scripts/run.py --meter=$meter"
 step versions 20 $PY $here/versions.py
 step doctor 30 $PY -m jaxpower doctor --json
 step smoke 75 $PY $here/smoke.py
-if grep -q "^FAIL" "$R/smoke.txt" 2>/dev/null; then
+failed() { grep -c "^FAIL" "$R/$1.txt" 2>/dev/null; }
+if [ "$(failed smoke)" -gt 0 ] 2>/dev/null; then
   # libdevice and ptxas may be those of the toolkit and not of a wheel.
   nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
   home=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
-  export XLA_FLAGS="${XLA_FLAGS:-} --xla_gpu_cuda_data_dir=$home"
+  before=${XLA_FLAGS:-}
+  export XLA_FLAGS="$before --xla_gpu_cuda_data_dir=$home"
   step smoke_again 75 $PY $here/smoke.py
+  if ! [ "$(failed smoke_again)" -lt "$(failed smoke)" ] 2>/dev/null; then
+    # It was something else: what follows runs without the folder.
+    unset XLA_FLAGS
+    [ -z "$before" ] || export XLA_FLAGS=$before
+  fi
 fi
 step mapping 60 $PY $here/mapping.py "$R/mapping.json"
-step batch 290 $run --config=configs/batch.py:auto --out="$runs/batch"
+step batch 290 $run --config="configs/batch.py:auto$data" --out="$runs/batch"
 step questions 75 $PY benchmarks/nvml_questions.py --seconds 1.5 \
   --out "$R/nvml_questions.json"
 step cells_resnet18 150 $run --config=$here/cells.py --out="$runs/resnet18"

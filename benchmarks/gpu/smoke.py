@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxpower.learn.layers import convolve, convolve_xla
+from jaxpower.learn.transformer import fused_attention
 
 failed: list[str] = []
 
@@ -41,12 +42,17 @@ def trained(dtype: str) -> jax.Array:
   return jax.jit(lambda k: jax.lax.scan(step, k, None, 50))(kernel)[1][-1]
 
 
-def attention() -> jax.Array:
-  qkv = jnp.ones((2, 64, 4, 32), jnp.bfloat16)
-  name: Any = "cudnn" if jax.default_backend() == "gpu" else "xla"
-  return jax.nn.dot_product_attention(
-    qkv, qkv, qkv, is_causal=True, implementation=name
-  ).sum()
+def attention(padded: bool) -> jax.Array:
+  qkv = jnp.ones((2, 64, 3, 4, 32), jnp.bfloat16)
+  name = "cudnn" if jax.default_backend() == "gpu" else "xla"
+  seen = jnp.arange(64)[None, None, None] < 48 if padded else None
+
+  def loss(qkv: jax.Array) -> jax.Array:
+    mixed = fused_attention(qkv, seen, not padded, name)
+    return jnp.sin(mixed.astype(jnp.float32)).sum()
+
+  value, gradient = jax.jit(jax.value_and_grad(loss))(qkv)
+  return value + gradient.astype(jnp.float32).sum()
 
 
 def difference() -> jax.Array:
@@ -62,6 +68,7 @@ check("tanh (libdevice)", lambda: jax.jit(jnp.tanh)(jnp.ones(8)).sum())
 check("a product in bfloat16", lambda: (half @ half).sum())
 check("convolutions in a scan, float32", lambda: trained("float32"))
 check("convolutions in a scan, bfloat16", lambda: trained("bfloat16"))
-check("attention of cuDNN", attention)
+check("attention of cuDNN, causal", lambda: attention(padded=False))
+check("attention of cuDNN, padded", lambda: attention(padded=True))
 check("convolve against XLA's own", difference)
 sys.exit(bool(failed))

@@ -7,14 +7,18 @@ and a folder of its own, and all share the host's cores and storage.
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 PACKAGES = ("slurm-wlm", "munge")
 READY_SECONDS = 60.0  # for the daemons, chosen
@@ -58,6 +62,34 @@ def install() -> None:
 def this_host() -> str:
   """Returns the short name of this machine."""
   return socket.gethostname().partition(".")[0]
+
+
+def in_cluster(
+  measure: Callable[[pathlib.Path, dict[str, str]], dict[str, Any]],
+  out: pathlib.Path | None,
+  nodes: Sequence[str] = (),
+  cpus: int = 2,
+) -> int:
+  """Measures in a cluster of its own; prints what was seen.
+
+  Args:
+    measure: Takes a folder and the environment of the cluster's commands.
+    out: Where what was seen is also written to, as JSON.
+    nodes: As `cluster` has them.
+    cpus: Of each.
+
+  Returns 1 where there are "faults".
+  """
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+  install()
+  with tempfile.TemporaryDirectory(prefix="jaxpower-slurm-") as text:
+    folder = pathlib.Path(text)
+    with cluster(folder / "slurm", nodes, cpus) as environment:
+      facts = measure(folder, environment)
+  print(json.dumps(facts, indent=2))
+  if out is not None:
+    out.write_text(json.dumps(facts, indent=2) + "\n")
+  return 1 if facts["faults"] else 0
 
 
 @contextlib.contextmanager

@@ -18,18 +18,17 @@ About 200 s of CPU time for 12 trials.
 import argparse
 import dataclasses
 import datetime as dt
+import functools
 import json
 import os
 import pathlib
 import platform
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from typing import Any
 
-from cluster import LOOK_SECONDS, ask, cluster, install
+from cluster import LOOK_SECONDS, ask, in_cluster
 
 from jaxpower import attempts
 from jaxpower.folder import claims, record_files
@@ -66,20 +65,11 @@ def main() -> int:
   parser.add_argument("--seeds", type=int, default=4, help="of three settings")
   parser.add_argument("--out", type=pathlib.Path)
   args = parser.parse_args()
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-  install()
-  with tempfile.TemporaryDirectory(prefix="jaxpower-slurm-") as text:
-    folder = pathlib.Path(text)
-    with cluster(folder / "slurm", cpus=CPUS) as environment:
-      facts = measure(folder, environment, args.seeds)
-  print(json.dumps(facts, indent=2))
-  if args.out is not None:
-    args.out.write_text(json.dumps(facts, indent=2) + "\n")
-  return 1 if facts["faults"] else 0
+  return in_cluster(functools.partial(measure, args.seeds), args.out, cpus=CPUS)
 
 
 def measure(
-  folder: pathlib.Path, environment: dict[str, str], seeds: int
+  seeds: int, folder: pathlib.Path, environment: dict[str, str]
 ) -> dict[str, Any]:
   """Runs the sweep in turn and as an array, and compares."""
   config = folder / "tiny.py"

@@ -19,20 +19,18 @@ those that ran in turn, with tasks on both nodes; nothing left behind.
 
 import argparse
 import datetime as dt
-import json
+import functools
 import math
 import os
 import pathlib
 import platform
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cluster import ask, cluster, install
+from cluster import ask, in_cluster
 
 from jaxpower.folder import claims, record_files
 from jaxpower.records import TrialRecord
@@ -82,23 +80,14 @@ def main() -> int:
   parser.add_argument("--out", type=pathlib.Path)
   parser.add_argument("--only", nargs="*", default=[], help="names of parts")
   args = parser.parse_args()
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-  install()
-  with tempfile.TemporaryDirectory(prefix="jaxpower-slurm-") as text:
-    folder = pathlib.Path(text)
-    (folder / "tiny.py").write_text(CONFIG)
-    with cluster(folder / "slurm", NODES, cpus=1) as environment:
-      facts = measure(folder, environment, args.only)
-  print(json.dumps(facts, indent=2))
-  if args.out is not None:
-    args.out.write_text(json.dumps(facts, indent=2) + "\n")
-  return 1 if facts["faults"] else 0
+  return in_cluster(functools.partial(measure, args.only), args.out, NODES, 1)
 
 
 def measure(
-  folder: pathlib.Path, environment: Mapping[str, str], only: list[str]
+  only: list[str], folder: pathlib.Path, environment: Mapping[str, str]
 ) -> dict[str, Any]:
   """Runs every part that is asked for, and compares with one process."""
+  (folder / "tiny.py").write_text(CONFIG)
   environment = {
     **environment,
     "JAX_PLATFORMS": "cpu",

@@ -8,11 +8,11 @@ On other platforms there are none.
 from typing import Any
 
 from jaxpower.config import Execution
-from jaxpower.learn.devices import capability_of, make_mesh
+from jaxpower.learn.devices import HOPPER, capability_of, make_mesh
 from jaxpower.learn.spec import Spec
 
-HOPPER = 9.0  # compute capability
-TENSOR_CORES = 7.0  # Volta; before it NHWC is nothing to gain from
+# Compute capability of Volta; before it NHWC is nothing to gain from.
+TENSOR_CORES = 7.0
 # What XLA captures into CUDA graphs where it is told to capture loops: the
 # default's kinds, and loops and convolutions, which it leaves out by default
 # (openxla/xla pull request 34572).
@@ -36,6 +36,11 @@ def options(execution: Execution, device: Any) -> dict[str, Any]:
     chosen["xla_gpu_enable_command_buffer"] = WITH_LOOPS if loops else ""
   if execution.autotune_level >= 0:
     chosen["xla_gpu_autotune_level"] = execution.autotune_level
+  if execution.autotune_level == 0:
+    # Which of Triton's products to take is only known by trying; cuBLAS has a
+    # first choice. XLA gave some up instead ("No supported config found",
+    # jax 0.11.2, a ViT with layout nchw, compiled for an H100).
+    chosen["xla_gpu_enable_triton_gemm"] = False
   old = TENSOR_CORES <= capability < HOPPER
   if execution.layout == "nhwc" or (execution.layout == "auto" and old):
     chosen["xla_gpu_force_conv_nhwc"] = True

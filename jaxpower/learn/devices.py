@@ -28,6 +28,7 @@ T = TypeVar("T")
 ALIGNMENT = 64
 
 AXIS = "data"  # the one axis of every mesh
+HOPPER = 9.0  # compute capability of NVIDIA's H100, H200
 # Numbers of the smallest array that "fsdp" divides. Chosen: what is smaller
 # saves no memory worth a message.
 FSDP_LEAST = 1024

@@ -11,7 +11,12 @@ from jaxpower.architectures import TransformerSizes, network_of, sizes_of
 from jaxpower.config import Trial
 from jaxpower.learn.compiler import options
 from jaxpower.learn.devices import capability_of
-from jaxpower.learn.spec import Spec, attention_of, convolution_of
+from jaxpower.learn.spec import (
+  Spec,
+  attention_of,
+  convolution_of,
+  why_not_cudnn,
+)
 
 TF32_SINCE = 8.0  # compute capability: Ampere (NVIDIA's Ampere tuning guide)
 
@@ -55,7 +60,9 @@ def numerics_of(trial: Trial, spec: Spec, device: Any) -> dict[str, Any]:
   if trial.dropout > 0:
     numerics["dropout_draws"] = f"{trial.execution.draws}, by seed and step"
   if not network.own and isinstance(sizes_of(trial.model), TransformerSizes):
-    numerics["attention"] = attention_of(spec)
+    numerics["attention"] = who = attention_of(spec)
+    if gpu and who != "cudnn" and trial.execution.attention != "plain":
+      numerics["attention_not_by_cudnn"] = why_not_cudnn(spec)
   if given := options(trial.execution, device):
     numerics["xla_options"] = given
   return numerics

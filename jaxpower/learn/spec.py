@@ -14,14 +14,18 @@ import jax.numpy as jnp
 from jaxpower import architectures, config
 from jaxpower.accumulation import accumulation_of
 from jaxpower.learn import cores, networks
-from jaxpower.learn.devices import capability_of, make_mesh
+from jaxpower.learn.devices import HOPPER, capability_of, make_mesh
 from jaxpower.learn.layers import Head
 
 # What programs take of a data set: "input" and "label", whose first axis is
 # that of examples, "mean" and "std" of the inputs; a test set "weight" too,
 # a training batch "draws" where images are moved.
 Data = dict[str, Any]
-CUDNN_ATTENTION = 8.0  # compute capability from which cuDNN has it
+# What cuDNN's attention takes: from which compute capability, and how many
+# features a head may have.
+CUDNN_ATTENTION = 8.0
+HEAD_MULTIPLE = 8
+LARGEST_HEAD, LARGEST_HEAD_SINCE_HOPPER = 128, 256
 SCALE = ("mean", "std")  # what of it is not of single examples
 
 
@@ -221,18 +225,48 @@ def attention_of(spec: Spec) -> str:
   """Returns who computes attention: "plain", "xla" or "cudnn".
 
   cuDNN's never makes the scores of all pairs of positions, which is less to
-  move from a few hundred positions on; it takes half precision alone. Without
-  a GPU "fused" is XLA's form of the same call, for tests.
+  move from a few hundred positions on. Where it takes no such attention, "auto"
+  is plain products, and "fused" is XLA's form of the same call, as for tests
+  without a GPU.
   """
-  device = make_mesh(spec.devices).devices.flat[0]
-  asked, gpu = spec.execution.attention, device.platform == "gpu"
+  asked, gpu = spec.execution.attention, _device_of(spec).platform == "gpu"
   if asked == "plain" or (asked == "auto" and not gpu):
     return "plain"
-  half = spec.precision == "bfloat16"
-  able = gpu and capability_of(device) >= CUDNN_ATTENTION
-  if able and half:
+  if gpu and not why_not_cudnn(spec):
     return "cudnn"
   return "plain" if asked == "auto" else "xla"
+
+
+def why_not_cudnn(spec: Spec) -> str:
+  """Says why cuDNN cannot compute the attention of a spec on its GPU, or "".
+
+  What it takes is what `jax.nn.dot_product_attention` asks of a call before it
+  hands it over (`jax/_src/cudnn/fused_attention_stablehlo.py`), which else ends
+  the trial.
+  """
+  sizes: architectures.Sizes = architectures.sizes_of(spec.model)
+  if not isinstance(sizes, architectures.TransformerSizes):
+    return "the network has no attention"
+  capability = capability_of(_device_of(spec))
+  if capability < CUDNN_ATTENTION:
+    return f"it needs compute capability {CUDNN_ATTENTION:g}"
+  if spec.precision != "bfloat16":
+    return f"it takes no {spec.precision}"
+  head = sizes.features // sizes.heads
+  most = LARGEST_HEAD if capability < HOPPER else LARGEST_HEAD_SINCE_HOPPER
+  if head % HEAD_MULTIPLE or head > most:
+    return (
+      f"it takes heads of a multiple of {HEAD_MULTIPLE} up to {most} features,"
+      f" not {head}"
+    )
+  if (length := architectures.positions_of(spec.input_shape)) % 2:
+    return f"in training it takes an even length, not {length}"
+  return ""
+
+
+def _device_of(spec: Spec) -> Any:
+  """Returns the first device that a spec is divided over."""
+  return make_mesh(spec.devices).devices.flat[0]
 
 
 def shapes_of(spec: Spec, split: str) -> dict[str, jax.ShapeDtypeStruct]:

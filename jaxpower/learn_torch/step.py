@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from jaxpower.learn_torch import augment, heads, tasks
+from jaxpower.learn_torch.devices import device_of
 from jaxpower.learn_torch.spec import Spec, dtype_of
 
 
@@ -91,12 +92,26 @@ def matmul_precision(name: str) -> Iterator[None]:
   on CPUs all three are float32.
   """
   backends: Any = torch.backends
-  settings = backends.cuda.matmul, backends.cudnn.conv
-  before = [setting.fp32_precision for setting in settings]
-  for setting in settings:
-    setting.fp32_precision = "ieee" if name == "highest" else "tf32"
+  matmul, conv = backends.cuda.matmul, backends.cudnn.conv
+  before = matmul.fp32_precision, conv.fp32_precision
+  precision = "ieee" if name == "highest" else "tf32"
+  _set_products(matmul, precision)
+  conv.fp32_precision = precision
   try:
     yield
   finally:
-    for setting, precision in zip(settings, before, strict=True):
-      setting.fp32_precision = precision
+    _set_products(matmul, before[0])
+    conv.fp32_precision = before[1]
+
+
+def _set_products(matmul: Any, precision: str) -> None:
+  """Sets the precision of a GPU's products, where there is one in both ways.
+
+  What compiles for GPUs asks in part by the older way, and ends where only the
+  newer one was told (PyTorch 2.9 and 2.10, pytorch issue 166387). On a CPU the
+  older way would change the CPU's own products.
+  """
+  if device_of().type == "cuda":
+    older = "high" if precision == "tf32" else "highest"
+    torch.set_float32_matmul_precision(older)
+  matmul.fp32_precision = precision

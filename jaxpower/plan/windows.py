@@ -19,7 +19,7 @@ from jaxpower.architectures import (
   Sizes,
   TransformerSizes,
   network_of,
-  patch_side,
+  positions_of,
   sizes_of,
 )
 from jaxpower.config import FRAMEWORKS, Trial
@@ -118,7 +118,7 @@ def forward_operations(trial: Trial) -> float:
   sizes: Sizes = sizes_of(trial.model)
   shape = facts.input_shape
   if isinstance(sizes, TransformerSizes):
-    return 2 * _transformer(sizes, shape, facts.kind == "image")
+    return 2 * _transformer(sizes, shape)
   # A window is a column of pixels, with or without an axis of channels.
   height, width, channels = shape if len(shape) == 3 else (*shape[:1], 1, 1)
   if len(shape) == 2:
@@ -165,13 +165,8 @@ def _resnet(
   return products
 
 
-def _transformer(
-  sizes: TransformerSizes, shape: tuple[int, ...], image: bool
-) -> float:
+def _transformer(sizes: TransformerSizes, shape: tuple[int, ...]) -> float:
   """Counts multiplications of attention and perceptrons."""
-  length, features = shape[0], sizes.features
-  if image:
-    side = patch_side(shape[0])
-    length = (shape[0] // side) * (shape[1] // side) + 1  # the class token
+  length, features = positions_of(shape), sizes.features
   linear = length * features**2 * (4 + 2 * MLP_RATIO)
   return sizes.layers * (linear + 2 * length**2 * features)

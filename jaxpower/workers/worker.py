@@ -28,7 +28,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jaxpower import attempts, provenance, python_path
+from jaxpower import attempts, heap, provenance, python_path
 from jaxpower.attempts import Attempt
 from jaxpower.config import COMMAND as A_COMMAND
 from jaxpower.config import ConfigError, Trial, processes_of, trial_id
@@ -63,15 +63,6 @@ COMPILED = "compiled"  # the folder of JAX's cache in a run folder
 
 # The variable with those variables of the sweep that a worker has otherwise.
 GIVEN = "JAXPOWER_GIVEN"
-
-# The heap is kept, and the largest blocks come from it that glibc allows: else
-# they go back to the kernel or not by what was freed before, so that a step's
-# time hung on the order of trials (PyTorch's CNN at batch 1024: 37,900 examples
-# a second, or 54,300). glibc's HEAP_MAX_SIZE / 2, and the largest int.
-MALLOC = {
-  "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-  "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
-}
 
 COMMAND = (
   "import sys; from jaxpower.workers import serving; serving.main(sys.argv[1:])"
@@ -478,7 +469,7 @@ def environment(
     "PYTHONSAFEPATH": "1",  # nothing of a user's folder, in children as well
     "JAX_ENABLE_COMPILATION_CACHE": "false",
     "JAXPOWER_WORKER": "1",  # reads data itself (`jaxpower.data.own`)
-    **MALLOC,
+    **heap.KEPT,
   }
   if compiled is not None:
     own |= {

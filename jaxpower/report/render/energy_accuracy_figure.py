@@ -27,6 +27,7 @@ from jaxpower.report.render.figure_style import (
   legend,
   plain,
   say_nothing_known,
+  target_line,
   told_apart,
 )
 from jaxpower.report.render.line_ends import (
@@ -35,7 +36,7 @@ from jaxpower.report.render.line_ends import (
   name_ends,
   names,
 )
-from jaxpower.wording import count, percent
+from jaxpower.wording import count
 
 if TYPE_CHECKING:
   from matplotlib.artist import Artist
@@ -184,7 +185,7 @@ def _panel(
   for curve in curves:
     if curve.color != FAINT:
       _curve(axes, curve)
-  _target(axes, comparison.target_accuracy)
+  target_line(axes, comparison.target_accuracy)
   _frame(axes, comparison, joules)
   ends = [
     End(curve.name, *curve.points[-1], curve.color)
@@ -267,21 +268,6 @@ def _marks(
     alpha=1.0 if bold else 0.5,
     zorder=4 if bold else 2.5,
     clip_on=False,
-  )
-
-
-def _target(axes: "Axes", target: float) -> None:
-  axes.axhline(
-    100 * target, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1
-  )
-  axes.annotate(
-    f"target {percent(target)}",
-    (0, 100 * target),
-    xycoords=("axes fraction", "data"),
-    xytext=(4, 3),
-    textcoords="offset points",
-    fontsize=9,
-    color=INK,
   )
 
 

@@ -14,6 +14,7 @@ from jaxpower.wording import (
   as_given,
   capitalised,
   joules_name,
+  percent,
   printable,
 )
 
@@ -250,6 +251,22 @@ def in_unit(axis: "Axis", unit: JouleUnit) -> None:
 
   axis.set_major_formatter(
     FuncFormatter(lambda x, _: as_given(x / unit.joules))
+  )
+
+
+def target_line(axes: "Axes", target: float) -> None:
+  """Draws the accuracy to be reached across a plot of percent, named."""
+  axes.axhline(
+    100 * target, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1
+  )
+  axes.annotate(
+    f"target {percent(target)}",
+    (0, 100 * target),
+    xycoords=("axes fraction", "data"),
+    xytext=(4, 3),
+    textcoords="offset points",
+    fontsize=9,
+    color=INK,
   )
 
 

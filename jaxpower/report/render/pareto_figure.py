@@ -27,6 +27,7 @@ from jaxpower.report.render.figure_style import (
   legend,
   plain,
   shades,
+  target_line,
 )
 from jaxpower.report.render.line_ends import (
   End,
@@ -34,7 +35,6 @@ from jaxpower.report.render.line_ends import (
   name_ends,
   names,
 )
-from jaxpower.wording import percent
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -104,24 +104,9 @@ def _accuracy(
     xs, ys = zip(*grey, strict=True)
     axes.step(xs, ys, where="post", color=FAINT, linewidth=1.0, zorder=1)
   _front_line(axes, front, colors, scale=100)
-  _target(axes, comparison.target_accuracy)
+  target_line(axes, comparison.target_accuracy)
   _frame(axes, comparison, all_joules, "Best accuracy so far (%)")
   return _name(axes, comparison, front, colors, room, scale=100)
-
-
-def _target(axes: "Axes", target: float) -> None:
-  axes.axhline(
-    100 * target, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1
-  )
-  axes.annotate(
-    f"target {percent(target)}",
-    (0, 100 * target),
-    xycoords=("axes fraction", "data"),
-    xytext=(4, 3),
-    textcoords="offset points",
-    fontsize=9,
-    color=INK,
-  )
 
 
 def _seconds(
