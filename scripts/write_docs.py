@@ -199,8 +199,8 @@ def meanings() -> dict[str, str]:
     "dropout": "the share of units dropped; not for "
     + ", ".join(f"`{name}`" for name in MODELS if not NETWORKS[name].dropout),
     "execution.attention": others("execution.attention")
-    + ": auto is cuDNN's on GPUs in bfloat16, which never makes the scores, and"
-    " else plain",
+    + ": auto is cuDNN's where it takes what a GPU trains"
+    " ([gpu.md](gpu.md#switches)), and else plain",
     "execution.command_buffers": others("execution.command_buffers")
     + ": what of a program XLA replays as CUDA graphs",
     "execution.draws": others("execution.draws")
