@@ -72,7 +72,7 @@ def _programs(wing: Wing, spec: Hashable, cached: Compiled | None) -> Any:
 
 
 def _compile(wing: Wing, spec: Hashable) -> Any:
-  """Compiles the programs of a spec, and keeps nothing that took."""
+  """Compiles the programs of a spec, and gives back the memory it took."""
   programs = wing.compile_programs(spec)
   heap.give_back()
   return programs

@@ -57,20 +57,16 @@ SPANS = [(0.3, 0.55), (0.3, 1.15), (0.8, 2.9)]  # in a tick, in two, in more
 
 @pytest.mark.parametrize(("start", "end"), SPANS)
 @pytest.mark.parametrize("phase", [0.1, 0.4, 0.75])
-def test_ticks_miss_the_same_as_far_as_they_overlap(start, end, phase):
+@pytest.mark.parametrize(
+  ("by", "errors_of"), [(counters, by_ticks), (readings, by_readings)]
+)
+def test_sensors_miss_the_same_as_far_as_they_overlap(
+  by, errors_of, phase, start, end
+):
   rows = row(0.0), row(phase)
-  expected = alike(*(by_ticks(ticks, start, end) for ticks in rows))
-  found = counters(rows, start, end)
+  expected = alike(*(errors_of(ticks, start, end) for ticks in rows))
+  found = by(rows, start, end)
   assert found[0][1] == found[1][0]
-  assert found[0][1] == pytest.approx(max(0.0, expected), abs=2e-3)
-
-
-@pytest.mark.parametrize(("start", "end"), SPANS)
-@pytest.mark.parametrize("phase", [0.1, 0.4, 0.75])
-def test_readings_miss_the_same_as_far_as_they_overlap(start, end, phase):
-  rows = row(0.0), row(phase)
-  expected = alike(*(by_readings(updates, start, end) for updates in rows))
-  found = readings(rows, start, end)
   assert found[0][1] == pytest.approx(max(0.0, expected), abs=2e-3)
 
 
